@@ -1,0 +1,38 @@
+"""Logistic regression on large data, on an NVIDIA GPU or a CPU, from hand-written forward and backward passes.
+
+Public names are loaded on first use, so ``import gpu_logreg`` imports neither CuPy nor Numba nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpu_logreg.linear_model import LogisticRegression
+    from gpu_logreg.model_file import load_model, save_model
+    from gpu_logreg.objective import loss_and_gradient
+
+__version__ = "0.1.0"
+
+__all__ = ["LogisticRegression", "__version__", "load_model", "loss_and_gradient", "save_model"]
+
+_HOMES = {
+    "LogisticRegression": "gpu_logreg.linear_model",
+    "load_model": "gpu_logreg.model_file",
+    "loss_and_gradient": "gpu_logreg.objective",
+    "save_model": "gpu_logreg.model_file",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

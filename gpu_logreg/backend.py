@@ -1,0 +1,236 @@
+"""Array namespace and device: the only module that imports CuPy.
+
+``xp = array_namespace(X)`` is how the same hand-written code runs on NumPy and CuPy arrays. CuPy is imported only
+when a CUDA array, an explicit ``device="cuda"`` or the decision of ``device="auto"`` asks for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from gpu_logreg.errors import DataError, DeviceError
+
+__all__ = [
+    "AUTO_CUDA_BYTES",
+    "Device",
+    "array_namespace",
+    "as_array",
+    "cuda_problem",
+    "import_cupy",
+    "is_cuda_array",
+    "like",
+    "resolve_device",
+    "to_device",
+    "to_numpy",
+    "using",
+]
+
+AUTO_CUDA_BYTES = 64 * 2**20
+"""Smallest host array, in bytes, that ``device="auto"`` sends to a GPU. A guess: not measured on a GPU."""
+
+_DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
+_DLPACK_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
+_INSTALL = "install it with: pip install 'gpu-logreg[cuda12]' (or [cuda13])"
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where the rows of a fit live, and why.
+
+    Attributes
+    ----------
+    kind : "cpu" or "cuda"
+    index : int
+        Number of the CUDA device; 0 for the CPU.
+    reason : str
+        How the choice came about, for logs and the fitted attribute ``device_reason_``.
+    """
+
+    kind: Literal["cpu", "cuda"]
+    index: int = 0
+    reason: str = "asked for"
+
+    @property
+    def name(self) -> str:
+        """``"cpu"`` or ``"cuda:N"``."""
+        return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
+
+
+def _is_cupy(array: Any) -> bool:
+    return type(array).__module__.split(".", 1)[0] == "cupy"
+
+
+def is_cuda_array(array: Any) -> bool:
+    """Whether ``array`` lives on a CUDA device (CuPy, or any library that speaks DLPack)."""
+    if _is_cupy(array):
+        return True
+    if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
+        return False
+    return int(array.__dlpack_device__()[0]) in _DLPACK_CUDA
+
+
+def array_namespace(*arrays: Any) -> Any:
+    """CuPy if the arrays are CuPy arrays, NumPy otherwise; imports nothing.
+
+    Raises
+    ------
+    DataError
+        If CuPy and NumPy arrays are mixed.
+    """
+    on_cuda = {_is_cupy(array) for array in arrays if hasattr(array, "shape")}
+    if len(on_cuda) > 1:
+        raise DataError("NumPy and CuPy arrays are mixed; bring them to one device first")
+    return sys.modules["cupy"] if True in on_cuda else np
+
+
+def import_cupy() -> ModuleType:
+    """CuPy, or a `DeviceError` that says why it cannot be imported and what to install."""
+    if importlib.util.find_spec("cupy") is None:
+        raise DeviceError(f"CuPy is not installed; {_INSTALL}")
+    try:
+        import cupy
+    except Exception as error:  # a broken toolkit raises more than ImportError
+        raise DeviceError(f"CuPy is installed but cannot be imported ({_one_line(error)}); {_INSTALL}") from error
+    return cupy  # type: ignore[no-any-return]
+
+
+def cuda_problem(index: int = 0) -> str | None:
+    """Why CUDA device ``index`` cannot be used, with the remedy; None if it can."""
+    try:
+        cupy = import_cupy()
+    except DeviceError as error:
+        return str(error)
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return (
+            f"CuPy {cupy.__version__} is installed but finds no usable CUDA driver ({_one_line(error)}); "
+            "install or update the NVIDIA driver"
+        )
+    if index >= count:
+        present = "no device" if count == 0 else f"only cuda:0 to cuda:{count - 1}" if count > 1 else "only cuda:0"
+        return f"there is no device cuda:{index}; this machine has {present}"
+    return None
+
+
+def resolve_device(device: str, X: Any = None) -> Device:
+    """Turn the parameter ``device`` into a device.
+
+    Parameters
+    ----------
+    device : "auto", "cpu", "cuda" or "cuda:N"
+        ``"auto"`` follows ``X`` where it already lives on a GPU; rows on the host go to a usable GPU when they take
+        at least `AUTO_CUDA_BYTES`, and stay on the CPU otherwise. An explicit device is taken or refused.
+    X : array, optional
+        The rows.
+
+    Raises
+    ------
+    DeviceError
+        If an explicit device cannot be used; the message gives the reason and what to install.
+    DataError
+        If ``device`` is none of the forms above.
+    """
+    if device == "cpu":
+        return Device("cpu")
+    if device == "auto":
+        return _automatic(X)
+    match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
+    if match is None:
+        raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    index = int(match[1] or 0)
+    if match[1] is None and _is_cupy(X):
+        index = int(X.device.id)
+    problem = cuda_problem(index)
+    if problem is not None:
+        raise DeviceError(f"device={device!r} cannot be used: {problem}, or use device='cpu'")
+    return Device("cuda", index)
+
+
+def _automatic(X: Any) -> Device:
+    if _is_cupy(X):
+        return Device("cuda", int(X.device.id), "auto: the rows are on this device")
+    if is_cuda_array(X):
+        return Device("cuda", int(X.__dlpack_device__()[1]), "auto: the rows are on this device")
+    nbytes = int(getattr(X, "nbytes", 0))
+    if X is not None and nbytes < AUTO_CUDA_BYTES:
+        return Device("cpu", reason=f"auto: the rows are few ({nbytes / 2**20:.1f} MiB)")
+    problem = cuda_problem()
+    if problem is not None:
+        return Device("cpu", reason=f"auto: {problem}")
+    return Device("cuda", 0, "auto: a CUDA device is usable and the rows are many")
+
+
+@contextlib.contextmanager
+def using(device: Device) -> Iterator[None]:
+    """Make ``device`` the current CUDA device within the block; nothing to do for the CPU."""
+    if device.kind == "cpu":
+        yield
+        return
+    with import_cupy().cuda.Device(device.index):
+        yield
+
+
+def as_array(array: Any) -> Any:
+    """View ``array`` as a NumPy or CuPy array without a copy where its library speaks DLPack; else return it as it is.
+
+    Lists, data frames and tables are returned untouched: scikit-learn's validation knows them.
+    """
+    if isinstance(array, np.ndarray) or _is_cupy(array) or not hasattr(array, "__dlpack_device__"):
+        return array
+    kind = int(array.__dlpack_device__()[0])
+    if getattr(array, "requires_grad", False):  # a torch tensor in a graph refuses the export
+        array = array.detach()
+    if kind in _DLPACK_HOST:
+        return np.from_dlpack(array)
+    if kind in _DLPACK_CUDA:
+        return import_cupy().from_dlpack(array)  # type: ignore[attr-defined]
+    raise DataError(f"an array on DLPack device {kind} cannot be read; bring it to the CPU or to a CUDA device")
+
+
+def to_device(array: Any, device: Device) -> Any:
+    """NumPy array for the CPU, CuPy array for a GPU; ``array`` itself where it already lives there."""
+    if array is None:
+        return None
+    if device.kind == "cpu":
+        return to_numpy(array)
+    cupy = import_cupy()
+    with using(device):
+        return cupy.asarray(array)  # type: ignore[attr-defined]
+
+
+def to_numpy(array: Any) -> Any:
+    """Copy a CuPy array to the host; return anything else as a NumPy array, without a copy where possible."""
+    return array.get() if _is_cupy(array) else np.asarray(array)
+
+
+def like(result: Any, template: Any) -> Any:
+    """Return a NumPy ``result`` in the array library and on the device of ``template``.
+
+    Results that library cannot hold (strings) stay NumPy arrays.
+    """
+    if isinstance(template, np.ndarray) or not hasattr(template, "__dlpack_device__") or result.dtype.kind not in "biuf":
+        return result
+    if _is_cupy(template):
+        with template.device:
+            return sys.modules["cupy"].asarray(result)
+    library = sys.modules.get(type(template).__module__.split(".", 1)[0])
+    namespace = getattr(template, "__array_namespace__", lambda: library)()
+    if not hasattr(namespace, "from_dlpack"):
+        return result
+    if is_cuda_array(template):
+        result = to_device(result, Device("cuda", int(template.__dlpack_device__()[1])))
+    return namespace.from_dlpack(result)
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".split("\n", 1)[0].strip().rstrip(":")

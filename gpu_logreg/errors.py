@@ -1,0 +1,36 @@
+"""Errors of gpu-logreg: one line each, naming the culprit and the remedy."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "GpuLogregError",
+    "ImplementationError",
+    "MissingDependencyError",
+    "ModelFileError",
+]
+
+
+class GpuLogregError(Exception):
+    """Root of every error that gpu-logreg raises on purpose."""
+
+
+class DataError(GpuLogregError, ValueError):
+    """The data, a file of data or a parameter is not usable as given."""
+
+
+class ModelFileError(GpuLogregError, ValueError):
+    """A model file is not one, is damaged, or is newer than the program."""
+
+
+class DeviceError(GpuLogregError, RuntimeError):
+    """The device asked for cannot be used; the message gives the reason and what to install."""
+
+
+class ImplementationError(GpuLogregError, ValueError):
+    """The implementation asked for by name cannot take these rows; the message gives the reason."""
+
+
+class MissingDependencyError(GpuLogregError, ImportError):
+    """An optional package is needed; the message names the extra to install."""

@@ -1,0 +1,101 @@
+r"""The mathematics of one row of logistic regression, written once for NumPy and CuPy arrays.
+
+With the logit ``z = x @ w + b`` and the label ``y`` in [0, 1]::
+
+    p        = 1 / (1 + exp(-z))                               probability of the class 1
+    row_loss = -y log(p) - (1 - y) log(1 - p)                  cross-entropy, in nats
+    dz       = d row_loss / d z = p - y
+
+Every formula is rearranged around ``e = exp(-|z|)``, which lies in (0, 1], so that nothing overflows for
+any finite ``z``, nothing is clipped and no epsilon enters a logarithm. The rearrangement of the loss is
+the one studied in F. Pedregosa, "How to evaluate the logistic loss and not NaN trying" (fa.bianp.net, 2019).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpu_logreg.backend import array_namespace
+
+__all__ = ["log_proba", "loss_and_dz", "row_loss", "sigmoid"]
+
+
+def sigmoid(z: Any) -> Any:
+    """Probability of the class 1.
+
+    ``p = (z >= 0 ? 1 : e) / (1 + e)`` with ``e = exp(-|z|)``, which equals ``1 / (1 + exp(-z))``.
+
+    Parameters
+    ----------
+    z : floating array of any shape
+        Logits.
+
+    Returns
+    -------
+    array, shape and dtype of ``z``
+    """
+    xp = array_namespace(z)
+    e = xp.exp(-xp.abs(z))
+    return xp.where(z >= 0, 1, e) / (1 + e)
+
+
+def row_loss(z: Any, y: Any) -> Any:
+    """Cross-entropy of each row, in nats.
+
+    ``row_loss = max(z, 0) - y z + log1p(exp(-|z|))``
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+    y : array of shape (n,)
+        Labels in [0, 1].
+
+    Returns
+    -------
+    array of shape (n,), dtype of ``z``
+    """
+    return loss_and_dz(z, y)[0]
+
+
+def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
+    """Cross-entropy of each row and its derivative by the logit, from one exponential.
+
+    ``row_loss = max(z, 0) - y z + log1p(e)`` and ``dz = p - y``, with ``e = exp(-|z|)``.
+    Row weights are the caller's: loss and ``dz`` are both multiplied by them.
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+    y : array of shape (n,)
+        Labels in [0, 1].
+
+    Returns
+    -------
+    row_loss, dz : arrays of shape (n,), dtype of ``z``
+    """
+    xp = array_namespace(z)
+    y = y.astype(z.dtype, copy=False)
+    e = xp.exp(-xp.abs(z))
+    p = xp.where(z >= 0, 1, e) / (1 + e)
+    return xp.maximum(z, 0) - y * z + xp.log1p(e), p - y
+
+
+def log_proba(z: Any) -> Any:
+    """Logarithm of the probabilities of the classes 0 and 1, finite for every finite logit.
+
+    ``log p(1) = min(z, 0) - log1p(e)`` and ``log p(0) = -max(z, 0) - log1p(e)``, with ``e = exp(-|z|)``.
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+
+    Returns
+    -------
+    array of shape (n, 2), dtype of ``z``
+    """
+    xp = array_namespace(z)
+    log1p_e = xp.log1p(xp.exp(-xp.abs(z)))
+    return xp.stack([-xp.maximum(z, 0) - log1p_e, xp.minimum(z, 0) - log1p_e], axis=1)

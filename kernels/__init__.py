@@ -1,0 +1,1 @@
+"""CUDA text of gpu-logreg, read as package data; holds no Python."""
