@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -92,7 +91,7 @@ def array_namespace(*arrays: Any) -> Any:
     return sys.modules["cupy"] if True in on_cuda else np
 
 
-def import_cupy() -> ModuleType:
+def import_cupy() -> Any:
     """CuPy, or a `DeviceError` that says why it cannot be imported and what to install."""
     if importlib.util.find_spec("cupy") is None:
         raise DeviceError(f"CuPy is not installed; {_INSTALL}")
@@ -100,7 +99,7 @@ def import_cupy() -> ModuleType:
         import cupy
     except Exception as error:  # a broken toolkit raises more than ImportError
         raise DeviceError(f"CuPy is installed but cannot be imported ({_one_line(error)}); {_INSTALL}") from error
-    return cupy  # type: ignore[no-any-return]
+    return cupy
 
 
 def cuda_problem(index: int = 0) -> str | None:
@@ -193,7 +192,7 @@ def as_array(array: Any) -> Any:
     if kind in _DLPACK_HOST:
         return np.from_dlpack(array)
     if kind in _DLPACK_CUDA:
-        return import_cupy().from_dlpack(array)  # type: ignore[attr-defined]
+        return import_cupy().from_dlpack(array)
     raise DataError(f"an array on DLPack device {kind} cannot be read; bring it to the CPU or to a CUDA device")
 
 
@@ -205,7 +204,7 @@ def to_device(array: Any, device: Device) -> Any:
         return to_numpy(array)
     cupy = import_cupy()
     with using(device):
-        return cupy.asarray(array)  # type: ignore[attr-defined]
+        return cupy.asarray(array)
 
 
 def to_numpy(array: Any) -> Any:
@@ -218,13 +217,17 @@ def like(result: Any, template: Any) -> Any:
 
     Results that library cannot hold (strings) stay NumPy arrays.
     """
-    if isinstance(template, np.ndarray) or not hasattr(template, "__dlpack_device__") or result.dtype.kind not in "biuf":
+    if (
+        isinstance(template, np.ndarray)
+        or not hasattr(template, "__dlpack_device__")
+        or result.dtype.kind not in "biuf"
+    ):
         return result
     if _is_cupy(template):
         with template.device:
             return sys.modules["cupy"].asarray(result)
     library = sys.modules.get(type(template).__module__.split(".", 1)[0])
-    namespace = getattr(template, "__array_namespace__", lambda: library)()
+    namespace: Any = getattr(template, "__array_namespace__", lambda: library)()
     if not hasattr(namespace, "from_dlpack"):
         return result
     if is_cuda_array(template):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Float64Vector", "Rows", "Sums"]
+__all__ = ["Float64Vector", "Moments", "Rows", "Sums", "compute_dtype"]
 
 Float64Vector = npt.NDArray[np.float64]
 
@@ -53,3 +53,31 @@ class Sums(NamedTuple):
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
         """Sums of two blocks of rows taken together."""
         return Sums(self.loss_sum + other.loss_sum, self.dw_sum + other.dw_sum, self.db_sum + other.db_sum)
+
+
+class Moments(NamedTuple):
+    """Sums over the columns of ``X``, on the host in float64.
+
+    Attributes
+    ----------
+    x_sum : ndarray of shape (d,)
+        ``sum_i s_i x_ij``.
+    xx_sum : ndarray of shape (d,)
+        ``sum_i s_i x_ij**2``.
+    """
+
+    x_sum: Float64Vector
+    xx_sum: Float64Vector
+
+    def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
+        """Moments of two blocks of rows taken together."""
+        return Moments(self.x_sum + other.x_sum, self.xx_sum + other.xx_sum)
+
+
+def compute_dtype(storage: Any) -> np.dtype[Any]:
+    """Dtype in which rows stored as ``storage`` are computed.
+
+    float32 where it holds every value of ``storage`` exactly (float16, float32, integers of 8 and 16 bits, booleans),
+    float64 otherwise.
+    """
+    return np.dtype(np.float32 if np.can_cast(storage, np.float32, "safe") else np.float64)

@@ -1,0 +1,118 @@
+"""Labels of any type to zeros and ones, and class weights to row weights, without arrays wider than they need be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.errors import DataError
+
+__all__ = ["class_weighted", "encode_labels"]
+
+
+def encode_labels(y: Any) -> tuple[Any, Any]:
+    """Two classes in sorted order, and for each row whether it holds the second.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Numbers, booleans, strings or objects, in host memory or on a GPU.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
+        On the host, dtype of ``y``.
+    is_second : array of shape (n,), uint8
+        Where ``y`` lives.
+
+    Raises
+    ------
+    DataError
+        If there is one class only, or more than two.
+    ValueError
+        From scikit-learn, if ``y`` is no set of labels (a continuous target, for one).
+    """
+    found = _two_values(y)
+    if found is not None:
+        return found
+    from sklearn.utils.multiclass import check_classification_targets
+
+    host = to_numpy(y)
+    check_classification_targets(host)
+    classes = np.unique(host)
+    if len(classes) == 1:
+        raise DataError(
+            "This solver needs samples of at least 2 classes in the data, "
+            f"but the data contains only one class: {_shown(classes[0])}"
+        )
+    if len(classes) > 2:
+        some = ", ".join(_shown(c) for c in classes[:4]) + (", ..." if len(classes) > 4 else "")
+        raise DataError(
+            "Only binary classification is supported. The type of the target is multiclass. "
+            f"It holds {len(classes)} classes: {some}; set one against the rest"
+        )
+    is_second = np.asarray(host == classes[1]).astype(np.uint8)
+    return classes, array_namespace(y).asarray(is_second)
+
+
+def _two_values(y: Any) -> tuple[Any, Any] | None:
+    """The common case in three light walks over ``y``; None where the general way must decide."""
+    if y.shape[0] == 0 or y.dtype.kind not in "biufSU":
+        return None
+    differs = y != y[0]
+    if not bool(differs.any()):
+        return None
+    first, other = y[:1], y[int(differs.argmax()) :][:1]
+    is_other = y == other[0]
+    if not bool((is_other == differs).all()):
+        return None
+    values = np.concatenate([to_numpy(first), to_numpy(other)])
+    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+        return None
+    order = np.argsort(values)
+    is_second = is_other if order[1] == 1 else ~is_other
+    return values[order], is_second.view(np.uint8)
+
+
+def class_weighted(class_weight: Any, classes: Any, is_second: Any, sample_weight: Any) -> Any:
+    """Row weights times the weights of their classes.
+
+    ``"balanced"`` gives class k the weight ``sum(s) / (2 sum(s of class k))``, so that row weights still count as
+    repetitions.
+
+    Parameters
+    ----------
+    class_weight : dict, "balanced" or None
+    classes : ndarray of shape (2,)
+    is_second : array of shape (n,), uint8
+    sample_weight : array of shape (n,) or None
+
+    Returns
+    -------
+    array of shape (n,) or None
+        None where every row weighs 1.
+    """
+    if class_weight is None:
+        return sample_weight
+    xp = array_namespace(is_second)
+    mask = is_second.view(xp.bool_)
+    if class_weight == "balanced":
+        second = float(mask.sum() if sample_weight is None else sample_weight[mask].sum(dtype=np.float64))
+        total = float(len(mask) if sample_weight is None else sample_weight.sum(dtype=np.float64))
+        if second <= 0.0 or second >= total:
+            return sample_weight  # one class only, which is refused elsewhere
+        weights = np.array([total / (2.0 * (total - second)), total / (2.0 * second)])
+    else:
+        from sklearn.utils.class_weight import compute_class_weight
+
+        weights = compute_class_weight(class_weight, classes=classes, y=classes)
+        if not (np.isfinite(weights).all() and (weights >= 0).all()):
+            raise DataError(f"class_weight={class_weight!r} holds a weight that is negative or not finite")
+    by_row = xp.where(mask, float(weights[1]), float(weights[0]))
+    return by_row if sample_weight is None else by_row * sample_weight
+
+
+def _shown(label: Any) -> str:
+    return repr(label.item() if hasattr(label, "item") else label)

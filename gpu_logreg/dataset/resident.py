@@ -1,0 +1,179 @@
+"""Rows that live in the memory of one device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+
+from gpu_logreg.backend import Device, array_namespace, to_device
+from gpu_logreg.errors import DataError
+from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
+from gpu_logreg.passes.table import Implementation
+
+__all__ = ["ResidentDataset", "check_sample_weight", "first_not_finite"]
+
+_SEARCH_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class ResidentDataset:
+    """Rows in the memory of one device, neither copied nor converted as a whole.
+
+    Attributes
+    ----------
+    rows : Rows
+    weight_total : float
+        ``sum(s)``, or the number of rows without weights.
+    column_names : sequence of str or None
+        For messages.
+    """
+
+    rows: Rows
+    weight_total: float
+    column_names: Any = None
+
+    @classmethod
+    def from_arrays(
+        cls, X: Any, y: Any, sample_weight: Any, device: Device, column_names: Any = None
+    ) -> ResidentDataset:
+        """Bring arrays to ``device`` and check what the passes take for granted.
+
+        Parameters
+        ----------
+        X : array of shape (n, d), real
+        y : array of shape (n,), in [0, 1]
+            Whole labels are stored as ``uint8``, soft ones in the dtype the pass computes in.
+        sample_weight : array of shape (n,) or None
+
+        Raises
+        ------
+        DataError
+        """
+        n = X.shape[0]
+        if X.dtype.kind not in "fiub":
+            raise DataError(f"X has dtype {X.dtype}; the passes read real numbers")
+        if y.shape != (n,):
+            raise DataError(f"y has shape {y.shape}, and X has {n} rows")
+        sample_weight = check_sample_weight(sample_weight, n)
+        weight_total = float(n) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
+        y = _stored_labels(y, compute_dtype(X.dtype))
+        rows = Rows(to_device(X, device), to_device(y, device), to_device(sample_weight, device))
+        return cls(rows, weight_total, column_names)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.rows.X.shape[0])
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns."""
+        return int(self.rows.X.shape[1])
+
+    @property
+    def compute_dtype(self) -> np.dtype[Any]:
+        """Dtype in which the passes compute."""
+        return compute_dtype(self.rows.X.dtype)
+
+    def sum(self, implementation: Implementation, w: Float64Vector, b: float) -> Sums:
+        """Loss and gradient sums over all rows; one walk."""
+        total = Sums(0.0, np.zeros(self.n_columns), 0.0)
+        for block in self._blocks(implementation.block_bytes):
+            total = total + implementation.sums(block, w, b)
+        return total
+
+    def moments(self, implementation: Implementation) -> Moments:
+        """Sums of the columns and of their squares over all rows; one walk."""
+        total = Moments(np.zeros(self.n_columns), np.zeros(self.n_columns))
+        for block in self._blocks(implementation.block_bytes):
+            total = total + implementation.moments(block)
+        return total
+
+    def _blocks(self, block_bytes: int | None) -> Iterator[Rows]:
+        """Blocks of rows in order; converted to the dtype of the pass one block at a time where they need it."""
+        X, y, sample_weight = self.rows
+        if block_bytes is None:
+            yield self.rows
+            return
+        dtype = self.compute_dtype
+        step = max(1, block_bytes // max(1, self.n_columns * dtype.itemsize))
+        for start in range(0, self.n_rows, step):
+            part = slice(start, start + step)
+            s = None if sample_weight is None else sample_weight[part]
+            yield Rows(X[part].astype(dtype, copy=False), y[part], s)
+
+    def refuse_not_finite(self) -> NoReturn:
+        """Raise a `DataError` that names the first NaN or infinity in ``X``."""
+        found = first_not_finite(self.rows.X)
+        if found is None:
+            raise DataError("the sums over X overflow; scale its columns to smaller numbers")
+        row, column, value = found
+        name = f" ({self.column_names[column]!r})" if self.column_names is not None else ""
+        kind = "NaN" if np.isnan(value) else "infinity"
+        raise DataError(f"Input X contains {kind} at row {row}, column {column}{name}; remove or impute it")
+
+
+def first_not_finite(X: Any) -> tuple[int, int, float] | None:
+    """Row, column and value of the first NaN or infinity of ``X``; None if every value is finite.
+
+    Looks at a few rows at a time, so nothing of the size of ``X`` is allocated.
+    """
+    if X.dtype.kind != "f":
+        return None
+    xp = array_namespace(X)
+    step = max(1, _SEARCH_BYTES // max(1, X.shape[1] * X.dtype.itemsize))
+    for start in range(0, X.shape[0], step):
+        bad = ~xp.isfinite(X[start : start + step])
+        if bool(bad.any()):
+            row, column = divmod(int(bad.argmax()), X.shape[1])
+            return start + row, column, float(X[start + row, column])
+    return None
+
+
+def check_sample_weight(sample_weight: Any, n: int) -> Any:
+    """Row weights as float32 or float64 of shape (n,), checked; None stays None.
+
+    Raises
+    ------
+    DataError
+        Weights of another length, negative, not finite, or all zero.
+    """
+    if sample_weight is None:
+        return None
+    xp = array_namespace(sample_weight)
+    weights = xp.asarray(sample_weight)
+    if weights.dtype not in (np.float32, np.float64):
+        weights = weights.astype(np.float64)
+    if weights.ndim == 0:
+        weights = xp.full(n, float(weights))
+    if weights.ndim != 1:
+        raise DataError(f"Sample weights must be 1D array or scalar, and have shape {weights.shape}")
+    if weights.shape != (n,):
+        raise DataError(f"sample_weight has length {weights.shape[0]}, and X has {n} rows")
+    low, total = float(weights.min(initial=0.0)), float(weights.sum(dtype=np.float64))
+    if not np.isfinite(total):
+        raise DataError("sample_weight contains NaN or infinity")
+    if low < 0:
+        raise DataError(f"sample_weight holds a negative weight, {low:g}, at row {int(weights.argmin())}")
+    if total <= 0:
+        raise DataError("sample_weight is zero for every row; at least one must be positive")
+    return xp.ascontiguousarray(weights)
+
+
+def _stored_labels(y: Any, dtype: np.dtype[Any]) -> Any:
+    """Labels as ``uint8`` where they are 0 and 1, else in ``dtype``; refused outside [0, 1]."""
+    xp = array_namespace(y)
+    if y.dtype == np.bool_ or y.dtype == np.uint8:
+        y = y.view(np.uint8)
+        if y.size and int(y.max()) > 1:
+            raise DataError(f"y holds {int(y.max())}; labels lie in [0, 1]")
+        return xp.ascontiguousarray(y)
+    if y.dtype.kind not in "fiu":
+        raise DataError(f"y has dtype {y.dtype}; labels are numbers in [0, 1]")
+    if y.size and not (float(y.min()) >= 0 and float(y.max()) <= 1):
+        raise DataError("y holds values outside [0, 1], or NaN; labels lie in [0, 1]")
+    whole = y.astype(np.uint8)
+    return whole if bool((whole == y).all()) else xp.ascontiguousarray(y.astype(dtype, copy=False))

@@ -1,0 +1,422 @@
+"""Logistic regression as a scikit-learn estimator. It chooses device, pass and solver; it computes nothing itself."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gpu_logreg.backend import Device, array_namespace, as_array, like, resolve_device, to_device, to_numpy, using
+from gpu_logreg.callbacks import (
+    CallbackSupportMixin,
+    FitTask,
+    logger,
+    observe_all,
+    progress_lines,
+    with_callbacks,
+)
+from gpu_logreg.dataset.labels import class_weighted, encode_labels
+from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight, first_not_finite
+from gpu_logreg.errors import DataError
+from gpu_logreg.logistic import log_proba, sigmoid
+from gpu_logreg.objective import Objective
+from gpu_logreg.passes import compute_dtype
+from gpu_logreg.passes.table import Implementation, choose
+from gpu_logreg.penalty import ridge_strength
+from gpu_logreg.solvers import Observer, SolverResult, Vector
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
+from gpu_logreg.solvers.gradient_descent import gradient_descent
+from gpu_logreg.solvers.lbfgs import lbfgs
+
+__all__ = ["LogisticRegression"]
+
+_BLOCK_BYTES = 2**25
+
+
+class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Binary logistic regression with a ridge penalty, on a CPU or an NVIDIA GPU.
+
+    Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + |w|**2 / 2``, where ``s`` are row weights times
+    class weights and the intercept is not penalised. Reported values are that divided by ``C sum(s)``.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse strength of the penalty; ``inf`` for none.
+    l1_ratio : {0}, default=0
+        Only the ridge penalty is available.
+    fit_intercept : bool, default=True
+    class_weight : dict, "balanced" or None, default=None
+    tol : float, default=1e-6
+        Largest ``max |grad|`` of the mean objective at which the fit stops. ``lbfgs`` also asks that what is left to
+        gain is at most ``1e-3 tol`` of the value by its own estimate, or below the rounding of the value.
+    max_iter : int, default=1000
+    solver : {"auto", "lbfgs", "gradient-descent"}, default="auto"
+        ``"auto"`` is ``"lbfgs"``.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
+    impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
+        The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
+    random_state : int, RandomState or None, default=None
+        Kept for solvers that sample rows; the present ones do not.
+    warm_start : bool, default=False
+        Start from ``coef_`` and ``intercept_`` of the last fit.
+    verbose : int or callable, default=0
+        Positive: a line after every iteration. A callable receives a `gpu_logreg.solvers.Iteration` instead, and
+        stops the fit by a true answer.
+    step : {"armijo", "fixed", "momentum"}, default="armijo"
+        Step rule of ``"gradient-descent"``.
+    learning_rate : float or None, default=None
+        Its step; None for one over a bound of the curvature.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, d), float64
+    intercept_ : ndarray of shape (1,), float64
+    classes_ : ndarray of shape (2,)
+    n_features_in_ : int
+    n_iter_ : ndarray of shape (1,)
+    n_reads_ : int
+        Walks over all rows that the fit took.
+    converged_ : bool
+    stop_reason_ : str
+        The criterion that was met, or not, with its figures.
+    objective_ : float
+        Value at the end, in nats: mean loss plus penalty.
+    loss_curve_ : list of float
+        That value at the start and after every iteration.
+    device_, device_reason_, impl_, impl_reason_, solver_ : str
+        What was chosen, and why.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from gpu_logreg import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> round(LogisticRegression().fit(X, y).score(X, y), 2)
+    0.96
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
+        "C": [Interval(numbers.Real, 0, None, closed="neither")],
+        "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both")],
+        "fit_intercept": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "solver": [StrOptions({"auto", "lbfgs", "gradient-descent"})],
+        "device": [str],
+        "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose", Hidden(callable)],
+        "step": [StrOptions({"armijo", "fixed", "momentum"})],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        l1_ratio: float = 0.0,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        solver: str = "auto",
+        device: str = "auto",
+        impl: str = "auto",
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: Any = 0,
+        step: str = "armijo",
+        learning_rate: float | None = None,
+    ) -> None:
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.tol = tol
+        self.max_iter = max_iter
+        self.solver = solver
+        self.device = device
+        self.impl = impl
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.step = step
+        self.learning_rate = learning_rate
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LogisticRegression:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+            NumPy, CuPy or DLPack array, or data frame of numbers. Float32 and float64 rows are read where they lie;
+            other real dtypes are converted a few rows at a time.
+        y : array of shape (n,)
+            Two classes, of any type.
+        sample_weight : array of shape (n,), optional
+            Weight of each row; 2 equals a row written twice, 0 a row removed.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Data or parameters that cannot be used; a `ValueError`.
+        DeviceError, ImplementationError
+            An explicit ``device`` or ``impl`` that cannot be had.
+        """
+        self._validate_params()
+        if self.l1_ratio != 0:
+            raise DataError(
+                f"l1_ratio={self.l1_ratio:g} asks for an L1 penalty, which is not available yet; use l1_ratio=0"
+            )
+        start = np.append(self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        try:
+            X, y = self._validated(X, y)
+            device = resolve_device(self.device, X)
+            with using(device):
+                return self._fit(X, y, sample_weight, device, start)
+        except BaseException:
+            self._forget()  # a fit that failed half way must not look fitted
+            raise
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Vector | None) -> LogisticRegression:
+        classes, is_second = encode_labels(y)
+        weights = check_sample_weight(as_array(sample_weight), X.shape[0])
+        weights = to_device(weights, device)
+        is_second = to_device(is_second, device)
+        weights = class_weighted(self.class_weight, classes, is_second, weights)
+        dataset = ResidentDataset.from_arrays(X, is_second, weights, device, getattr(self, "feature_names_in_", None))
+        share = _share_of_second(is_second, weights, dataset.weight_total, classes)
+        implementation = choose(self.impl, dataset.rows, device)
+        logger.info(
+            "device %s (%s), pass %s (%s)", device.name, device.reason, implementation.name, implementation.reason
+        )
+        l2 = ridge_strength(self.C, dataset.weight_total)
+        objective = Objective(dataset, implementation, l2, self.fit_intercept)
+        if start is not None and start.shape != (dataset.n_columns + 1,):
+            raise DataError(f"warm_start: the last fit had {len(start) - 1} columns, and X has {dataset.n_columns}")
+
+        self.classes_ = classes
+        task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
+        told = self.verbose if callable(self.verbose) else None
+        if told is None and self.verbose:
+            told = progress_lines(self._solver_name(), lambda: objective.n_reads)
+        result = self._solve(objective, share, start, task, observe_all(task, told))
+        self._keep(result, objective, device, implementation)
+        task.end(result.params)
+        return self
+
+    def _solver_name(self) -> str:
+        return "lbfgs" if self.solver == "auto" else self.solver
+
+    def _solve(
+        self, objective: Objective, share: float, start: Vector | None, task: FitTask, observer: Observer
+    ) -> SolverResult:
+        mean, variance = objective.column_moments()
+        params = np.zeros(objective.n_params) if start is None else start[: objective.n_params].copy()
+        if self._solver_name() == "gradient-descent":
+            task.begin_iteration(params)
+            # The curvature of the mean loss is at most a quarter of the mean square length of [x, 1].
+            bound = 0.25 * (1.0 + float((variance + mean**2).sum())) + objective.l2
+            rate = 1.0 / bound if self.learning_rate is None else self.learning_rate
+            return gradient_descent(
+                objective,
+                params,
+                step=self.step,  # type: ignore[arg-type]
+                learning_rate=rate,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                observer=observer,
+            )
+        if start is None and self.fit_intercept:
+            params[-1] = math.log(share / (1.0 - share))  # the optimum while all weights are zero
+        task.begin_iteration(params)
+        metric = CentredDiagonalMetric(mean, variance, share * (1.0 - share), objective.l2, self.fit_intercept)
+        return lbfgs(objective, params, tol=self.tol, max_iter=self.max_iter, metric=metric, observer=observer)
+
+    def _attributes(self, params: Vector) -> dict[str, Any]:
+        d = self.n_features_in_
+        intercept = params[d:].copy() if self.fit_intercept else np.zeros(1)
+        return {"coef_": params[:d].copy()[None, :], "intercept_": intercept}
+
+    def _keep(self, result: SolverResult, objective: Objective, device: Device, implementation: Implementation) -> None:
+        for name, value in self._attributes(result.params).items():
+            setattr(self, name, value)
+        self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
+        self.n_reads_ = objective.n_reads
+        self.converged_ = result.converged
+        self.stop_reason_ = result.message
+        self.objective_ = result.value
+        self.loss_curve_ = result.loss_curve
+        self.device_, self.device_reason_ = device.name, device.reason
+        self.impl_, self.impl_reason_ = implementation.name, implementation.reason
+        self.solver_ = self._solver_name()
+        if not result.converged and result.message != "stopped by a callback":
+            warnings.warn(
+                f"{self.solver_} did not converge: {result.message}. Increase max_iter, raise tol, or lower C.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+
+    def _forget(self) -> None:
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
+
+    def _validated(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """Arrays of the right shape, in the library they came in; finiteness is seen by the first read."""
+        X, y = as_array(X), as_array(y)
+        if array_namespace(X) is np:
+            return validate_data(self, X, to_numpy(y) if hasattr(y, "get") else y, ensure_all_finite=False)  # type: ignore[no-any-return]
+        self._check_shape(X)
+        self.n_features_in_ = int(X.shape[1])
+        y = y if hasattr(y, "shape") else np.asarray(y)
+        if y.shape != (X.shape[0],):
+            raise DataError(f"y has shape {y.shape}, and X has {X.shape[0]} rows")
+        return X, y
+
+    @staticmethod
+    def _check_shape(X: Any) -> None:
+        if X.ndim != 2:
+            raise DataError(f"Expected 2D array, got {X.ndim}D array instead; X must have shape (n, d)")
+        if 0 in X.shape:
+            raise DataError(f"X has shape {X.shape}; at least one row and one column are required")
+
+    def _logits(self, X: Any) -> Any:
+        """``z = X @ w + b`` where ``X`` lives, in the dtype its rows are computed in; a few rows at a time."""
+        check_is_fitted(self)
+        X = as_array(X)
+        if array_namespace(X) is np:
+            X = validate_data(self, X, reset=False, ensure_all_finite=False)
+        else:
+            self._check_shape(X)
+            if X.shape[1] != self.n_features_in_:
+                raise DataError(
+                    f"X has {X.shape[1]} features, but LogisticRegression is expecting {self.n_features_in_} features"
+                )
+        xp, dtype = array_namespace(X), compute_dtype(X.dtype)
+        with using(resolve_device("auto", X) if xp is not np else Device("cpu")):
+            w, b = xp.asarray(self.coef_[0], dtype=dtype), dtype.type(self.intercept_[0])
+            z = xp.empty(X.shape[0], dtype=dtype)
+            step = max(1, _BLOCK_BYTES // (X.shape[1] * dtype.itemsize)) if X.dtype != dtype else X.shape[0]
+            for first in range(0, X.shape[0], step):
+                part = slice(first, first + step)
+                z[part] = X[part].astype(dtype, copy=False) @ w + b
+            if not bool(xp.isfinite(z).all()):
+                self._refuse_not_finite(X)
+        return z
+
+    @staticmethod
+    def _refuse_not_finite(X: Any) -> None:
+        found = first_not_finite(X)
+        if found is not None:
+            row, column, value = found
+            kind = "NaN" if np.isnan(value) else "infinity"
+            raise DataError(f"Input X contains {kind} at row {row}, column {column}; remove or impute it")
+
+    def decision_function(self, X: Any) -> Any:
+        """Logits, positive for the second class.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,), of the library of ``X``
+        """
+        return like(self._logits(X), X)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Probabilities of both classes.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, 2), of the library of ``X``
+        """
+        z = self._logits(X)
+        return like(array_namespace(z).stack([sigmoid(-z), sigmoid(z)], axis=1), X)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Logarithms of the probabilities of both classes, finite for every finite logit.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n, 2), of the library of ``X``
+        """
+        return like(log_proba(self._logits(X)), X)
+
+    def predict(self, X: Any) -> Any:
+        """The more probable class of each row.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+
+        Returns
+        -------
+        array of shape (n,)
+            Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array.
+        """
+        is_second = to_numpy(self._logits(X) > 0)
+        return like(self.classes_[is_second.astype(np.intp)], X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Weighted share of the rows whose class is predicted rightly.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+        y : array of shape (n,)
+        sample_weight : array of shape (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        weights = None if sample_weight is None else to_numpy(as_array(sample_weight))
+        return float(accuracy_score(to_numpy(as_array(y)), to_numpy(as_array(self.predict(X))), sample_weight=weights))
+
+
+def _share_of_second(is_second: Any, weights: Any, weight_total: float, classes: Any) -> float:
+    """Weighted share of the second class; refused where all the weight lies on one class."""
+    if weights is None:
+        second = float(is_second.sum(dtype=np.int64))
+    else:
+        second = float(weights[is_second.view(np.bool_)].sum(dtype=np.float64))
+    if second <= 0.0 or second >= weight_total:
+        only = classes[int(second > 0.0)]
+        only = only.item() if hasattr(only, "item") else only
+        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")
+    return second / weight_total

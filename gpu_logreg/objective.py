@@ -1,0 +1,162 @@
+"""The objective: from sums over rows to a value and a gradient on the host, in float64; counts the reads."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpu_logreg.backend import as_array, resolve_device, using
+from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.errors import DataError
+from gpu_logreg.passes import Float64Vector
+from gpu_logreg.passes.table import Implementation, choose
+from gpu_logreg.penalty import l2_penalty
+
+__all__ = ["LossAndGradient", "Objective", "loss_and_gradient"]
+
+
+class Objective:
+    """Mean loss plus penalty, as a function of the packed parameters ``[w, b]``.
+
+    ``value = loss_sum / sum(s) + l2 |w|**2 / 2`` and ``grad = [dw_sum / sum(s) + l2 w, db_sum / sum(s)]``
+
+    Parameters
+    ----------
+    dataset : ResidentDataset
+    implementation : Implementation
+        The pass that walks the rows.
+    l2 : float
+        Strength of the ridge penalty on the mean loss.
+    fit_intercept : bool
+        Without it the parameters are ``w`` alone.
+
+    Attributes
+    ----------
+    n_reads : int
+        Walks over all rows so far.
+    rounding : float
+        Relative size below which differences of the value are rounding: that of one row in the dtype of the pass,
+        averaged over the rows, plus that of the float64 result.
+    """
+
+    def __init__(
+        self, dataset: ResidentDataset, implementation: Implementation, l2: float, fit_intercept: bool
+    ) -> None:
+        self.dataset = dataset
+        self.implementation = implementation
+        self.l2 = l2
+        self.fit_intercept = fit_intercept
+        self.n_reads = 0
+        eps = float(np.finfo(dataset.compute_dtype).eps)
+        self.rounding = 4 * np.finfo(np.float64).eps + eps / math.sqrt(max(1, dataset.n_rows))
+
+    @property
+    def n_params(self) -> int:
+        """Length of the packed parameters."""
+        return self.dataset.n_columns + int(self.fit_intercept)
+
+    def unpack(self, params: Float64Vector) -> tuple[Float64Vector, float]:
+        """Weights and intercept of packed parameters."""
+        d = self.dataset.n_columns
+        return params[:d], float(params[d]) if self.fit_intercept else 0.0
+
+    def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
+        """Value and gradient at ``params``; one read."""
+        w, b = self.unpack(params)
+        sums = self.dataset.sum(self.implementation, w, b)
+        self.n_reads += 1
+        penalty, penalty_grad = l2_penalty(w, self.l2)
+        total = self.dataset.weight_total
+        dw = sums.dw_sum / total + penalty_grad
+        grad = np.append(dw, sums.db_sum / total) if self.fit_intercept else dw
+        return sums.loss_sum / total + penalty, grad
+
+    def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
+        """Weighted mean and variance of every column; one read.
+
+        Raises
+        ------
+        DataError
+            If ``X`` holds NaN or infinity; the message names the first.
+        """
+        moments = self.dataset.moments(self.implementation)
+        self.n_reads += 1
+        if not (np.isfinite(moments.x_sum).all() and np.isfinite(moments.xx_sum).all()):
+            self.dataset.refuse_not_finite()
+        mean = moments.x_sum / self.dataset.weight_total
+        # Rounding may leave a constant column with a variance just below zero.
+        variance = np.maximum(moments.xx_sum / self.dataset.weight_total - mean**2, 0.0)
+        return mean, variance
+
+
+class LossAndGradient(NamedTuple):
+    """What `loss_and_gradient` returns, all on the host in float64."""
+
+    value: float
+    dw: Float64Vector
+    db: float
+
+
+def loss_and_gradient(
+    X: Any,
+    y: Any,
+    w: Any,
+    b: float = 0.0,
+    *,
+    sample_weight: Any = None,
+    l2: float = 0.0,
+    impl: str = "auto",
+    device: str = "auto",
+) -> LossAndGradient:
+    """Mean cross-entropy of a linear model plus ridge penalty, with its gradient, in one walk over the rows.
+
+    ``value = sum(s row_loss) / sum(s) + l2 |w|**2 / 2``; ``dw = X.T @ dz / sum(s) + l2 w``; ``db = sum(dz) / sum(s)``,
+    with ``z = X @ w + b``, ``p = 1 / (1 + exp(-z))`` and ``dz = s (p - y)``.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        NumPy, CuPy or DLPack array of real numbers.
+    y : array of shape (n,)
+        Labels 0 and 1, or soft labels in between.
+    w : array of shape (d,)
+        Weights.
+    b : float, default=0.0
+        Intercept.
+    sample_weight : array of shape (n,), optional
+        Weight of each row; 2 equals a row written twice.
+    l2 : float, default=0.0
+        Ridge strength on the mean loss.
+    impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
+        The pass; a name that cannot take these rows is refused with the reason.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+
+    Returns
+    -------
+    LossAndGradient
+        ``value`` in nats, ``dw`` of shape (d,), ``db``.
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, labels outside [0, 1], weights that are negative or all zero, NaN or infinity.
+    DeviceError, ImplementationError
+        An explicit ``device`` or ``impl`` that cannot be had.
+    """
+    X = as_array(X)
+    if getattr(X, "ndim", 0) != 2:
+        raise DataError("X must be an array of shape (n, d)")
+    w = np.asarray(w, dtype=np.float64)
+    if w.shape != (X.shape[1],):
+        raise DataError(f"w has shape {w.shape}, and X has {X.shape[1]} columns")
+    place = resolve_device(device, X)
+    with using(place):
+        dataset = ResidentDataset.from_arrays(X, as_array(y), as_array(sample_weight), place)
+        implementation = choose(impl, dataset.rows, place)
+        objective = Objective(dataset, implementation, l2, fit_intercept=True)
+        value, grad = objective(np.append(w, b))
+    if not (np.isfinite(value) and np.isfinite(grad).all()):
+        dataset.refuse_not_finite()
+    return LossAndGradient(value, grad[:-1], float(grad[-1]))

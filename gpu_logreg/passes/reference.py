@@ -1,0 +1,59 @@
+"""The reference pass: two reads of ``X``, the obvious formulas, any array namespace.
+
+It is the oracle of every other pass, and what runs on small data, where starting anything faster costs more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.logistic import loss_and_dz
+from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
+
+__all__ = ["reference_moments", "reference_pass", "supports"]
+
+
+def supports(rows: Rows) -> str | None:
+    """Why this pass cannot take ``rows``; None if it can."""
+    if rows.X.dtype.kind != "f" or rows.X.dtype.itemsize < 4:
+        return f"the reference pass computes in float32 or float64, and X is {rows.X.dtype}"
+    return None
+
+
+def reference_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
+    """Loss and gradient sums over ``rows``, in the dtype of ``X``.
+
+    ``z = X @ w + b``; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``; ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``X`` of shape (n, d), float32 or float64.
+    w : ndarray of shape (d,)
+        Weights, float64, on the host.
+    b : float
+        Intercept.
+
+    Returns
+    -------
+    Sums
+    """
+    X, y, sample_weight = rows
+    xp = array_namespace(X)
+    z = X @ xp.asarray(w, dtype=X.dtype) + X.dtype.type(b)
+    row_loss, dz = loss_and_dz(z, y)
+    if sample_weight is not None:
+        row_loss = row_loss * sample_weight
+        dz = (dz * sample_weight).astype(X.dtype, copy=False)
+    dw_sum = to_numpy(X.T @ dz).astype(np.float64)
+    return Sums(float(row_loss.sum(dtype=xp.float64)), dw_sum, float(dz.sum(dtype=xp.float64)))
+
+
+def reference_moments(rows: Rows) -> Moments:
+    """Weighted sums of the columns and of their squares, in float64; copies the block once in that dtype."""
+    X, _, sample_weight = rows
+    xp = array_namespace(X)
+    x = X.astype(xp.float64)
+    s = xp.ones(len(x)) if sample_weight is None else sample_weight.astype(xp.float64)
+    return Moments(to_numpy(s @ x), to_numpy(s @ (x * x)))

@@ -1,0 +1,108 @@
+"""The passes by name, and the choice among them, made once per fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from gpu_logreg.backend import Device
+from gpu_logreg.errors import DataError, ImplementationError
+from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
+
+__all__ = ["CPU_PASS_ELEMENTS", "NAMES", "Implementation", "choose"]
+
+CPU_PASS_ELEMENTS = 4_000_000
+"""Elements of ``X`` from which ``impl="auto"`` prefers the ``cpu`` pass.
+
+Below, a fit ends before the 0.3 s to import Numba and the 0.3 s to load the compiled loops are won back.
+"""
+
+NAMES = ("reference", "cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A pass, chosen by name.
+
+    Attributes
+    ----------
+    name : str
+    reason : str
+        How the choice came about.
+    sums : function (rows, w, b) -> Sums
+    moments : function (rows) -> Moments
+    block_bytes : int or None
+        Rows are handed over in native blocks of about this size; None: all at once, whatever their dtype.
+    """
+
+    name: str
+    reason: str
+    sums: Callable[[Rows, Float64Vector, float], Sums]
+    moments: Callable[[Rows], Moments]
+    block_bytes: int | None
+
+
+def choose(impl: str, rows: Rows, device: Device) -> Implementation:
+    """Pick the pass for ``rows`` on ``device``.
+
+    ``"auto"``: on a GPU the ``cuda`` pass, or ``reference`` with the reason where it cannot take the rows; on the CPU
+    ``reference`` for fewer than `CPU_PASS_ELEMENTS` elements and ``cpu`` from there on.
+
+    Raises
+    ------
+    ImplementationError
+        If a pass asked for by name cannot take the rows.
+    DataError
+        If there is no pass of that name.
+    """
+    if impl == "auto":
+        return _automatic(rows, device)
+    if impl not in NAMES:
+        raise DataError(f"impl={impl!r} is not known; use 'auto', 'reference', 'cpu' or 'cuda'")
+    if impl == "cuda" and device.kind != "cuda":
+        raise ImplementationError(
+            f"impl='cuda' needs rows on a GPU, and the device is {device.name}; use device='cuda'"
+        )
+    if impl == "cpu" and device.kind != "cpu":
+        raise ImplementationError(
+            f"impl='cpu' needs rows in host memory, and the device is {device.name}; use device='cpu'"
+        )
+    problem = _supports(impl, rows)
+    if problem is not None:
+        raise ImplementationError(f"impl={impl!r} cannot be used: {problem}; use impl='auto'")
+    return _load(impl, "asked for")
+
+
+def _automatic(rows: Rows, device: Device) -> Implementation:
+    if device.kind == "cuda":
+        problem = _supports("cuda", rows)
+        if problem is not None:
+            return _load("reference", f"auto: {problem}")
+        return _load("cuda", "auto: the rows are on a GPU")
+    if rows.X.size < CPU_PASS_ELEMENTS:
+        return _load("reference", f"auto: {rows.X.size:,} elements are fewer than {CPU_PASS_ELEMENTS:,}")
+    problem = _supports("cpu", rows)
+    if problem is not None:
+        return _load("reference", f"auto: {problem}")
+    return _load("cpu", "auto: one read per gradient")
+
+
+def _supports(name: str, rows: Rows) -> str | None:
+    if name == "reference":
+        return None  # its blocks are converted before it sees them
+    problem: str | None = import_module(f"gpu_logreg.passes.{name}").supports(rows)
+    return problem
+
+
+def _load(name: str, reason: str) -> Implementation:
+    # Imported here: Numba takes 0.3 s, and CuPy may not be there.
+    module: Any = import_module(f"gpu_logreg.passes.{name}")
+    if name == "cpu":
+        return Implementation(name, reason, module.cpu_pass, module.cpu_moments, None)
+    from gpu_logreg.passes.reference import reference_moments
+
+    if name == "cuda":
+        return Implementation(name, reason, module.cuda_pass, reference_moments, 2**28)
+    return Implementation(name, reason, module.reference_pass, reference_moments, 2**25)

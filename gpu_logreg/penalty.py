@@ -1,0 +1,21 @@
+"""Penalties on the weights; the intercept is never penalised."""
+
+from __future__ import annotations
+
+from gpu_logreg.passes import Float64Vector
+
+__all__ = ["l2_penalty", "ridge_strength"]
+
+
+def ridge_strength(C: float, weight_total: float) -> float:
+    """Strength of the ridge penalty on the mean loss: ``l2 = 1 / (C sum(s))``.
+
+    With it, ``mean loss + l2 |w|**2 / 2`` is scikit-learn's ``C sum(s row_loss) + |w|**2 / 2`` divided by ``C sum(s)``.
+    ``C = inf`` gives 0.
+    """
+    return 1.0 / (C * weight_total)
+
+
+def l2_penalty(w: Float64Vector, l2: float) -> tuple[float, Float64Vector]:
+    """Value ``l2 |w|**2 / 2`` and gradient ``l2 w`` of the ridge penalty."""
+    return 0.5 * l2 * float(w @ w), l2 * w

@@ -1,0 +1,87 @@
+"""Solvers: they step on the host, in float64, on vectors of parameters; they know no data and no device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Iteration", "Metric", "Objective", "Observer", "SolverResult", "Vector"]
+
+Vector = npt.NDArray[np.float64]
+
+
+class Objective(Protocol):
+    """What a solver minimises: value and gradient come back together, for one read of the data."""
+
+    @property
+    def rounding(self) -> float:
+        """Relative size below which differences of the value are rounding."""
+
+    def __call__(self, params: Vector, /) -> tuple[float, Vector]:
+        """Value and gradient at ``params``."""
+
+
+class Metric(Protocol):
+    """A positive definite model ``H`` of the curvature."""
+
+    def solve(self, v: Vector, /) -> Vector:
+        """``H^-1 v``."""
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Where a solver stands after an iteration.
+
+    Attributes
+    ----------
+    n_iter : int
+        Iterations done.
+    params : ndarray
+    value : float
+    grad_max : float
+        ``max |grad|``.
+    step : float
+        Multiple of the search direction that was taken.
+    last : bool
+        Whether the solver stops here of its own accord.
+    """
+
+    n_iter: int
+    params: Vector
+    value: float
+    grad_max: float
+    step: float
+    last: bool
+
+
+Observer = Callable[[Iteration], Any]
+"""Called after every iteration; a true answer asks the solver to stop."""
+
+
+@dataclass
+class SolverResult:
+    """Where a solver ended.
+
+    Attributes
+    ----------
+    params, grad : ndarray
+    value : float
+    n_iter : int
+    converged : bool
+    message : str
+        The criterion that was met, or the one that was not, with the figures.
+    loss_curve : list of float
+        Value at the start and after every iteration.
+    """
+
+    params: Vector
+    value: float
+    grad: Vector
+    n_iter: int
+    converged: bool
+    message: str
+    loss_curve: list[float] = field(default_factory=list)

@@ -1,0 +1,48 @@
+"""A diagonal model of the curvature in centred columns, for solvers that have no better one to start from.
+
+At weights of zero every row has the same probability ``p``, and the Hessian of the mean loss over ``[w, b]`` is
+``p (1 - p)`` times the second moments of ``[x, 1]``. Its diagonal, after the columns are centred, is
+``h_j = p (1 - p) var(x_j) + l2``. Centring is done on the parameters, ``b' = b + mean @ w``, never on the data:
+gradients transform by ``dw' = dw - mean db``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpu_logreg.solvers import Vector
+
+__all__ = ["CentredDiagonalMetric"]
+
+
+class CentredDiagonalMetric:
+    """``H`` with ``H^-1 = T diag(1 / h) T.T``, where ``T`` maps centred parameters to ``[w, b]``.
+
+    Parameters
+    ----------
+    mean, variance : ndarray of shape (d,)
+        Of the columns.
+    curvature : float
+        ``p (1 - p)``.
+    l2 : float
+        Ridge strength on the mean loss.
+    fit_intercept : bool
+        Without an intercept the columns cannot be centred, and ``h_j = p (1 - p) mean(x_j**2) + l2``.
+    """
+
+    def __init__(self, mean: Vector, variance: Vector, curvature: float, l2: float, fit_intercept: bool) -> None:
+        self._mean = mean
+        self._fit_intercept = fit_intercept
+        second = variance if fit_intercept else variance + mean**2
+        diagonal = curvature * second + l2
+        # A constant column without a penalty has no curvature; leave it at the scale of one that has.
+        diagonal[diagonal <= 0.0] = curvature
+        self._inverse = 1.0 / (np.append(diagonal, curvature) if fit_intercept else diagonal)
+
+    def solve(self, v: Vector) -> Vector:
+        """``H^-1 v``."""
+        if not self._fit_intercept:
+            return np.asarray(self._inverse * v)
+        centred: Vector = self._inverse * np.append(v[:-1] - self._mean * v[-1], v[-1])
+        centred[-1] -= self._mean @ centred[:-1]
+        return centred

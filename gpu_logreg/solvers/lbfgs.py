@@ -1,0 +1,158 @@
+"""Limited-memory BFGS with a strong Wolfe line search, started from a given model of the curvature.
+
+Source: J. Nocedal and S. Wright, "Numerical Optimization" (2006), chapter 7; D. Liu and J. Nocedal, "On the limited
+memory BFGS method for large scale optimization" (1989).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from gpu_logreg.solvers import Iteration, Metric, Objective, Observer, SolverResult, Vector
+from gpu_logreg.solvers.line_search import Trial, strong_wolfe
+
+__all__ = ["DECREASE_PER_TOL", "lbfgs"]
+
+DECREASE_PER_TOL = 1e-3
+"""Besides ``max |grad| <= tol``, what is left to gain must be below this times ``tol``, relative to the value."""
+
+
+class _InverseHessian:
+    """The two-loop recursion: ``H^-1 v`` from the last pairs of steps and gradient differences."""
+
+    def __init__(self, metric: Metric | None, memory: int) -> None:
+        self._metric = metric
+        self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=memory)
+        self._scale = 1.0
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def _solve_metric(self, v: Vector) -> Vector:
+        return v if self._metric is None else self._metric.solve(v)
+
+    def clear(self) -> None:
+        self._pairs.clear()
+        self._scale = 1.0
+
+    def update(self, step: Vector, change: Vector) -> None:
+        """Learn that the gradient changed by ``change`` along ``step``; skipped where rounding hides the curvature."""
+        curvature = float(step @ change)
+        if curvature <= np.finfo(np.float64).eps * float(np.linalg.norm(step) * np.linalg.norm(change)):
+            return
+        self._pairs.append((step, change, 1.0 / curvature))
+        self._scale = curvature / float(change @ self._solve_metric(change))
+
+    def solve(self, v: Vector) -> Vector:
+        """``H^-1 v``."""
+        q = v.copy()
+        alphas = []
+        for step, change, rho in reversed(self._pairs):
+            alpha = rho * float(step @ q)
+            alphas.append(alpha)
+            q -= alpha * change
+        q = self._scale * self._solve_metric(q)
+        for (step, change, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
+            q += (alpha - rho * float(change @ q)) * step
+        return q
+
+
+def lbfgs(
+    objective: Objective,
+    start: Vector,
+    *,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    memory: int = 10,
+    metric: Metric | None = None,
+    observer: Observer | None = None,
+) -> SolverResult:
+    """Minimise a smooth convex objective.
+
+    Stops when ``max |grad| <= tol`` and the model's estimate of what is left to gain, ``grad @ H^-1 grad / 2``, is at
+    most ``1e-3 tol`` of the value; or when that estimate is below the rounding of a float64 value.
+
+    Parameters
+    ----------
+    objective : Objective
+        ``params -> (value, grad)``; one evaluation per trial step.
+    start : ndarray of shape (p,)
+    tol : float
+    max_iter : int
+    memory : int
+        Pairs of steps and gradient differences that are kept.
+    metric : Metric, optional
+        First model of the curvature; the identity if None. With it the first step is tried at full length.
+    observer : Observer, optional
+        Called after every iteration; a true answer stops the solver.
+
+    Returns
+    -------
+    SolverResult
+    """
+    model = _InverseHessian(metric, memory)
+    value, grad = objective(start)
+    here = Trial(0.0, start, value, 0.0, grad)
+    curve = [value]
+    for n_iter in range(max_iter + 1):
+        direction = -model.solve(here.grad)
+        slope = float(here.grad @ direction)
+        if slope >= 0.0 and len(model):
+            model.clear()
+            direction = -model.solve(here.grad)
+            slope = float(here.grad @ direction)
+        met = _criterion(here, slope, tol)
+        if n_iter > 0 and _observe(observer, n_iter, here, met is not None or n_iter == max_iter):
+            return _result(here, n_iter, False, "stopped by a callback", curve)
+        if met is not None:
+            return _result(here, n_iter, True, met, curve)
+        if n_iter == max_iter:
+            break
+        first_step = 1.0 if len(model) or metric is not None else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
+        trial = strong_wolfe(objective, here._replace(step=0.0, slope=slope), direction, first_step)
+        if trial is None:
+            if len(model):  # the pairs may be spoilt by rounding: once more from the first model
+                model.clear()
+                curve.append(here.value)
+                continue
+            return _result(here, n_iter, False, _stuck(here, objective, tol), curve)
+        model.update(trial.params - here.params, trial.grad - here.grad)
+        here = trial
+        curve.append(here.value)
+    return _result(here, max_iter, False, _unmet(here, tol, max_iter), curve)
+
+
+def _criterion(here: Trial, slope: float, tol: float) -> str | None:
+    """The stopping criterion that holds at ``here``, in words; None if none does."""
+    grad_max, left = float(np.abs(here.grad).max(initial=0.0)), -0.5 * slope
+    if grad_max <= tol and left <= DECREASE_PER_TOL * tol * abs(here.value):
+        return f"max |grad| = {grad_max:.2g} <= tol = {tol:g}"
+    if left <= 2.0 * np.finfo(np.float64).eps * abs(here.value):
+        return f"what is left to gain, {left:.2g}, is below the rounding of the objective"
+    return None
+
+
+def _observe(observer: Observer | None, n_iter: int, here: Trial, last: bool) -> bool:
+    if observer is None:
+        return False
+    grad_max = float(np.abs(here.grad).max(initial=0.0))
+    return bool(observer(Iteration(n_iter, here.params, here.value, grad_max, here.step, last))) and not last
+
+
+def _unmet(here: Trial, tol: float, max_iter: int) -> str:
+    grad_max = float(np.abs(here.grad).max(initial=0.0))
+    return f"max_iter = {max_iter} reached with max |grad| = {grad_max:.2g}, tol = {tol:g}"
+
+
+def _stuck(here: Trial, objective: Objective, tol: float) -> str:
+    grad_max = float(np.abs(here.grad).max(initial=0.0))
+    return (
+        f"no lower value within rounding ({objective.rounding:.1g} of the value) "
+        f"with max |grad| = {grad_max:.2g}, tol = {tol:g}"
+    )
+
+
+def _result(here: Trial, n_iter: int, converged: bool, message: str, curve: list[float]) -> SolverResult:
+    return SolverResult(here.params, here.value, here.grad, n_iter, converged, message, curve)

@@ -1,0 +1,123 @@
+"""Line search for the strong Wolfe conditions; every trial is one evaluation of value and gradient together.
+
+Bracketing and zooming follow J. Nocedal and S. Wright, "Numerical Optimization" (2006), algorithms 3.5 and 3.6.
+Near the optimum the decrease of the value drowns in rounding while its slope does not; there a trial whose value
+rises by no more than the rounding is accepted on its slope alone, as in W. Hager and H. Zhang, "A new conjugate
+gradient method with guaranteed descent and an efficient line search" (2005).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from gpu_logreg.solvers import Objective, Vector
+
+__all__ = ["Trial", "strong_wolfe"]
+
+SUFFICIENT_DECREASE = 1e-4
+CURVATURE = 0.9
+MAX_TRIALS = 30
+
+
+class Trial(NamedTuple):
+    """A point on the search line.
+
+    Attributes
+    ----------
+    step : float
+        Multiple of the direction.
+    params : ndarray
+    value, slope : float
+        Objective and its derivative along the direction.
+    grad : ndarray
+    """
+
+    step: float
+    params: Vector
+    value: float
+    slope: float
+    grad: Vector
+
+
+def strong_wolfe(
+    objective: Objective, start: Trial, direction: Vector, step: float, *, budget: int = MAX_TRIALS
+) -> Trial | None:
+    """A step along ``direction`` that meets the strong Wolfe conditions.
+
+    ``f(t) <= f(0) + 1e-4 t f'(0)`` (or ``f(t) <= f(0) + rounding``, near the optimum) and ``|f'(t)| <= 0.9 |f'(0)|``.
+
+    Parameters
+    ----------
+    objective : Objective
+    start : Trial
+        The point to leave, at step 0, with its slope along ``direction``, which is negative.
+    direction : ndarray
+    step : float
+        First step to try.
+    budget : int
+        Largest number of evaluations.
+
+    Returns
+    -------
+    Trial or None
+        None where rounding or the budget stopped the search before a point lower than the start was found.
+    """
+    noise = objective.rounding * abs(start.value)
+
+    def evaluate(t: float) -> Trial:
+        params = start.params + t * direction
+        value, grad = objective(params)
+        return Trial(t, params, value, float(grad @ direction), grad)
+
+    def too_high(trial: Trial) -> bool:
+        wanted = start.value + SUFFICIENT_DECREASE * trial.step * start.slope
+        return not (math.isfinite(trial.value) and trial.value <= max(wanted, start.value + noise))
+
+    low, high = start, None
+    for _ in range(budget):
+        trial = evaluate(step)
+        if too_high(trial) or (low.step > 0 and trial.value >= low.value + noise):
+            high = trial
+        elif abs(trial.slope) <= -CURVATURE * start.slope:
+            return trial
+        elif high is None and trial.slope < 0:
+            low = trial
+        else:
+            if trial.slope * ((high.step if high else math.inf) - low.step) >= 0:
+                high = low
+            low = trial
+        if high is None:
+            step = _expand(start, low)
+            continue
+        if abs(high.step - low.step) <= 1e-12 * max(high.step, low.step):
+            break
+        step = _interpolate(low, high)
+    # The conditions were not met in full; a point that is lower all the same is still progress.
+    return low if low.step > 0 and low.value <= start.value + noise else None
+
+
+def _expand(start: Trial, low: Trial) -> float:
+    """Next step beyond ``low``: where its slope would vanish by the secant, between twice and ten times as far."""
+    fall = start.slope - low.slope
+    secant = low.step * start.slope / fall if fall < 0 else math.inf
+    return min(max(secant, 2.0 * low.step), 10.0 * low.step)
+
+
+def _interpolate(low: Trial, high: Trial) -> float:
+    """Minimiser of the cubic through both ends, kept a tenth of the interval away from them; else the middle."""
+    width = high.step - low.step
+    middle = low.step + 0.5 * width
+    if not (math.isfinite(high.value) and math.isfinite(high.slope)):
+        return low.step + 0.1 * width
+    theta = low.slope + high.slope - 3.0 * (high.value - low.value) / width
+    root = theta * theta - low.slope * high.slope
+    if not root >= 0.0:
+        return middle
+    gamma = math.copysign(math.sqrt(root), width)
+    denominator = high.slope - low.slope + 2.0 * gamma
+    if denominator == 0.0:
+        return middle
+    step = high.step - width * (high.slope + gamma - theta) / denominator
+    near, far = sorted((low.step + 0.1 * width, high.step - 0.1 * width))
+    return min(max(step, near), far) if math.isfinite(step) else middle
