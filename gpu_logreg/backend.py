@@ -151,7 +151,7 @@ def resolve_device(device: str, X: Any = None) -> Device:
         index = int(X.device.id)
     problem = cuda_problem(index)
     if problem is not None:
-        raise DeviceError(f"device={device!r} cannot be used: {problem}, or use device='cpu'")
+        raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
     return Device("cuda", index)
 
 

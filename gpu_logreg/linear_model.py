@@ -31,10 +31,12 @@ from gpu_logreg.objective import Objective
 from gpu_logreg.passes import compute_dtype
 from gpu_logreg.passes.table import Implementation, choose
 from gpu_logreg.penalty import ridge_strength
+from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import Observer, SolverResult, Vector
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
 
 __all__ = ["LogisticRegression"]
 
@@ -59,14 +61,16 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         Largest ``max |grad|`` of the mean objective at which the fit stops. ``lbfgs`` also asks that what is left to
         gain is at most ``1e-3 tol`` of the value by its own estimate, or below the rounding of the value.
     max_iter : int, default=1000
-    solver : {"auto", "lbfgs", "gradient-descent"}, default="auto"
-        ``"auto"`` is ``"lbfgs"``.
+    solver : {"auto", "subsampled-newton", "lbfgs", "gradient-descent"}, default="auto"
+        ``"auto"`` is ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
+        and ``"lbfgs"`` beyond.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
     impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
         The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
     random_state : int, RandomState or None, default=None
-        Kept for solvers that sample rows; the present ones do not.
+        Draws the sample of ``"subsampled-newton"``. The result depends on it within ``tol`` only. None is a fixed seed,
+        so that a fit repeated gives the same bits.
     warm_start : bool, default=False
         Start from ``coef_`` and ``intercept_`` of the last fit.
     verbose : int or callable, default=0
@@ -84,8 +88,8 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
     classes_ : ndarray of shape (2,)
     n_features_in_ : int
     n_iter_ : ndarray of shape (1,)
-    n_reads_ : int
-        Walks over all rows that the fit took.
+    n_reads_ : float
+        Walks over all rows that the fit took; those over samples count with their share.
     converged_ : bool
     stop_reason_ : str
         The criterion that was met, or not, with its figures.
@@ -112,7 +116,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "lbfgs", "gradient-descent"})],
+        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "gradient-descent"})],
         "device": [str],
         "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
         "random_state": ["random_state"],
@@ -222,23 +226,33 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
 
         self.classes_ = classes
         task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
+        solver = self._solver_name(dataset.n_rows, objective.n_params)
         told = self.verbose if callable(self.verbose) else None
         if told is None and self.verbose:
-            told = progress_lines(self._solver_name(), lambda: objective.n_reads)
-        result = self._solve(objective, share, start, task, observe_all(task, told))
-        self._keep(result, objective, device, implementation)
+            told = progress_lines(solver, lambda: objective.n_reads)
+        result = self._solve(solver, objective, share, start, task, observe_all(task, told))
+        self._keep(result, solver, objective, device, implementation)
         task.end(result.params)
         return self
 
-    def _solver_name(self) -> str:
-        return "lbfgs" if self.solver == "auto" else self.solver
+    def _solver_name(self, n: int, p: int) -> str:
+        if self.solver != "auto":
+            return self.solver
+        return "subsampled-newton" if pays(n, p) else "lbfgs"
 
     def _solve(
-        self, objective: Objective, share: float, start: Vector | None, task: FitTask, observer: Observer
+        self, solver: str, objective: Objective, share: float, start: Vector | None, task: FitTask, observer: Observer
     ) -> SolverResult:
-        mean, variance = objective.column_moments()
         params = np.zeros(objective.n_params) if start is None else start[: objective.n_params].copy()
-        if self._solver_name() == "gradient-descent":
+        limits: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "observer": observer}
+        if solver == "subsampled-newton":
+            if start is None and self.fit_intercept:
+                params[-1] = math.log(share / (1.0 - share))
+            task.begin_iteration(params)
+            sampler = Sampler(objective, np.random.default_rng(_seed(self.random_state)))
+            return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
+        mean, variance = objective.column_moments()
+        if solver == "gradient-descent":
             task.begin_iteration(params)
             # The curvature of the mean loss is at most a quarter of the mean square length of [x, 1].
             bound = 0.25 * (1.0 + float((variance + mean**2).sum())) + objective.l2
@@ -248,22 +262,23 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
                 params,
                 step=self.step,  # type: ignore[arg-type]
                 learning_rate=rate,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                observer=observer,
+                **limits,
             )
         if start is None and self.fit_intercept:
             params[-1] = math.log(share / (1.0 - share))  # the optimum while all weights are zero
         task.begin_iteration(params)
-        metric = CentredDiagonalMetric(mean, variance, share * (1.0 - share), objective.l2, self.fit_intercept)
-        return lbfgs(objective, params, tol=self.tol, max_iter=self.max_iter, metric=metric, observer=observer)
+        curvature = share * (1.0 - share) if self.fit_intercept else 0.25
+        metric = CentredDiagonalMetric(mean, variance, curvature, objective.l2, self.fit_intercept)
+        return lbfgs(objective, params, metric=metric, **limits)
 
     def _attributes(self, params: Vector) -> dict[str, Any]:
         d = self.n_features_in_
         intercept = params[d:].copy() if self.fit_intercept else np.zeros(1)
         return {"coef_": params[:d].copy()[None, :], "intercept_": intercept}
 
-    def _keep(self, result: SolverResult, objective: Objective, device: Device, implementation: Implementation) -> None:
+    def _keep(
+        self, result: SolverResult, solver: str, objective: Objective, device: Device, implementation: Implementation
+    ) -> None:
         for name, value in self._attributes(result.params).items():
             setattr(self, name, value)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
@@ -274,7 +289,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         self.loss_curve_ = result.loss_curve
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = implementation.name, implementation.reason
-        self.solver_ = self._solver_name()
+        self.solver_ = solver
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(
                 f"{self.solver_} did not converge: {result.message}. Increase max_iter, raise tol, or lower C.",
@@ -407,6 +422,13 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         """
         weights = None if sample_weight is None else to_numpy(as_array(sample_weight))
         return float(accuracy_score(to_numpy(as_array(y)), to_numpy(as_array(self.predict(X))), sample_weight=weights))
+
+
+def _seed(random_state: Any) -> Any:
+    """A seed for NumPy's generators from scikit-learn's ``random_state``."""
+    if isinstance(random_state, np.random.RandomState):
+        return random_state.randint(2**31)
+    return 0 if random_state is None else random_state
 
 
 def _share_of_second(is_second: Any, weights: Any, weight_total: float, classes: Any) -> float:

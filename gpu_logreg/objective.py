@@ -34,8 +34,8 @@ class Objective:
 
     Attributes
     ----------
-    n_reads : int
-        Walks over all rows so far.
+    n_reads : float
+        Walks over all rows so far; samples count with their share.
     rounding : float
         Relative size below which differences of the value are rounding: that of one row in the dtype of the pass,
         averaged over the rows, plus that of the float64 result.
@@ -48,7 +48,8 @@ class Objective:
         self.implementation = implementation
         self.l2 = l2
         self.fit_intercept = fit_intercept
-        self.n_reads = 0
+        self.n_reads = 0.0
+        self._known_finite = False
         eps = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * np.finfo(np.float64).eps + eps / math.sqrt(max(1, dataset.n_rows))
 
@@ -63,12 +64,23 @@ class Objective:
         return params[:d], float(params[d]) if self.fit_intercept else 0.0
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
-        """Value and gradient at ``params``; one read."""
+        """Value and gradient at ``params``; one read.
+
+        Raises
+        ------
+        DataError
+            If ``X`` holds NaN or infinity; the message names the first. Seen without a further read, because they
+            make the sums not finite too.
+        """
         w, b = self.unpack(params)
         sums = self.dataset.sum(self.implementation, w, b)
         self.n_reads += 1
         penalty, penalty_grad = l2_penalty(w, self.l2)
         total = self.dataset.weight_total
+        if not self._known_finite:
+            if not (np.isfinite(sums.loss_sum) and np.isfinite(sums.dw_sum).all()):
+                self.dataset.refuse_not_finite()
+            self._known_finite = True
         dw = sums.dw_sum / total + penalty_grad
         grad = np.append(dw, sums.db_sum / total) if self.fit_intercept else dw
         return sums.loss_sum / total + penalty, grad

@@ -8,14 +8,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from gpu_logreg.backend import Device, array_namespace, to_device
+from gpu_logreg.backend import Device, array_namespace, to_device, to_numpy
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
+from gpu_logreg.passes.scores import row_scores
 from gpu_logreg.passes.table import Implementation
 
 __all__ = ["ResidentDataset", "check_sample_weight", "first_not_finite"]
 
 _SEARCH_BYTES = 2**24
+_SCORE_BYTES = 2**22
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,19 @@ class ResidentDataset:
             total = total + implementation.moments(block)
         return total
 
+    def take(self, indices: Any, dtype: Any = None) -> Rows:
+        """Some rows, in the order of ``indices``: ``X`` as a C-ordered copy in the dtype of the pass."""
+        X, y, sample_weight = self.rows
+        xp = array_namespace(X)
+        at = xp.asarray(indices)
+        s = None if sample_weight is None else sample_weight[at]
+        return Rows(xp.ascontiguousarray(X[at].astype(dtype or self.compute_dtype, copy=False)), y[at], s)
+
+    def row_scores(self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Float64Vector:
+        """Squared length of every row in standardised columns, on the host; one walk."""
+        blocks = self._blocks(_SCORE_BYTES)
+        return np.concatenate([to_numpy(row_scores(rows, mean, inverse_variance, unseen)) for rows in blocks])
+
     def _blocks(self, block_bytes: int | None) -> Iterator[Rows]:
         """Blocks of rows in order; converted to the dtype of the pass one block at a time where they need it."""
         X, y, sample_weight = self.rows
@@ -100,6 +115,8 @@ class ResidentDataset:
             return
         dtype = self.compute_dtype
         step = max(1, block_bytes // max(1, self.n_columns * dtype.itemsize))
+        if array_namespace(X) is not np and X.dtype == dtype and X.flags.f_contiguous:
+            step = max(1, self.n_rows)  # CuPy would copy a block of rows of such an X for every product
         for start in range(0, self.n_rows, step):
             part = slice(start, start + step)
             s = None if sample_weight is None else sample_weight[part]

@@ -57,23 +57,24 @@ def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
 def _losses_and_dz(z: Any, y: Any, s: Any, first: Any, m: Any, dz: Any, state: Any) -> None:
     """``dz[:m]`` of ``m`` rows from row ``first``; ``state`` = [loss sum, sum of dz, product of 1 + e].
 
-    ``e = exp(-|z|)``; ``p = (z >= 0 ? 1 : e) / (1 + e)``; ``row_loss = max(z, 0) - y z + log(1 + e)``.
+    ``e = exp(-|z|)``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``; ``row_loss = max(z, 0) - y z + log(1 + e)``.
     """
     real = z.dtype.type
     loss, db, product = 0.0, 0.0, state[2]
     for k in range(m):
         e = math.exp(-abs(z[k]))
         y_k = real(y[first + k])
-        residual = (real(1) if z[k] >= 0 else e) / (real(1) + e) - y_k
+        q = e / (real(1) + e)
+        dz_k = (real(1) - y_k) - q if z[k] >= 0 else q - y_k
         linear = max(z[k], real(0)) - y_k * z[k]
         if s is None:
             product *= 1.0 + float(e)
             loss += linear
         else:
-            residual *= real(s[first + k])
+            dz_k *= real(s[first + k])
             loss += float(linear + math.log1p(e)) * s[first + k]
-        dz[k] = residual
-        db += residual
+        dz[k] = dz_k
+        db += dz_k
     state[0] += loss
     state[1] += db
     state[2] = product

@@ -9,7 +9,7 @@ from typing import Any
 
 from gpu_logreg.backend import Device
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
+from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 
 __all__ = ["CPU_PASS_ELEMENTS", "NAMES", "Implementation", "choose"]
 
@@ -92,6 +92,9 @@ def _automatic(rows: Rows, device: Device) -> Implementation:
 def _supports(name: str, rows: Rows) -> str | None:
     if name == "reference":
         return None  # its blocks are converted before it sees them
+    if name == "cuda":  # likewise; what is left to ask about is labels and weights
+        X = rows.X[:0].astype(compute_dtype(rows.X.dtype), copy=False)
+        rows = Rows(X, rows.y[:0], None if rows.sample_weight is None else rows.sample_weight[:0])
     problem: str | None = import_module(f"gpu_logreg.passes.{name}").supports(rows)
     return problem
 

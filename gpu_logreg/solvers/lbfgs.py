@@ -7,16 +7,24 @@ memory BFGS method for large scale optimization" (1989).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
 from gpu_logreg.solvers import Iteration, Metric, Objective, Observer, SolverResult, Vector
 from gpu_logreg.solvers.line_search import Trial, strong_wolfe
 
-__all__ = ["DECREASE_PER_TOL", "lbfgs"]
+__all__ = ["DECREASE_PER_TOL", "Criterion", "Refresh", "lbfgs", "optimal"]
 
 DECREASE_PER_TOL = 1e-3
 """Besides ``max |grad| <= tol``, what is left to gain must be below this times ``tol``, relative to the value."""
+
+
+Criterion = Callable[[Trial, float], str | None]
+"""From a point and what is left to gain there to the stopping criterion that holds, in words, or None."""
+
+Refresh = Callable[[Trial, float], Metric | None]
+"""From a point and what is left to gain there to a better model of the curvature, or None to keep the present one."""
 
 
 class _InverseHessian:
@@ -33,9 +41,12 @@ class _InverseHessian:
     def _solve_metric(self, v: Vector) -> Vector:
         return v if self._metric is None else self._metric.solve(v)
 
-    def clear(self) -> None:
+    def restart(self, metric: Metric | None = None) -> None:
+        """Forget the pairs, and take a new first model if one is given."""
         self._pairs.clear()
         self._scale = 1.0
+        if metric is not None:
+            self._metric = metric
 
     def update(self, step: Vector, change: Vector) -> None:
         """Learn that the gradient changed by ``change`` along ``step``; skipped where rounding hides the curvature."""
@@ -68,6 +79,8 @@ def lbfgs(
     memory: int = 10,
     metric: Metric | None = None,
     observer: Observer | None = None,
+    criterion: Criterion | None = None,
+    refresh: Refresh | None = None,
 ) -> SolverResult:
     """Minimise a smooth convex objective.
 
@@ -87,23 +100,28 @@ def lbfgs(
         First model of the curvature; the identity if None. With it the first step is tried at full length.
     observer : Observer, optional
         Called after every iteration; a true answer stops the solver.
+    criterion : Criterion, optional
+        Another stopping criterion than the one above.
+    refresh : Refresh, optional
+        Asked before every step for a better model of the curvature.
 
     Returns
     -------
     SolverResult
     """
+    met_at = optimal(tol) if criterion is None else criterion
     model = _InverseHessian(metric, memory)
     value, grad = objective(start)
     here = Trial(0.0, start, value, 0.0, grad)
     curve = [value]
     for n_iter in range(max_iter + 1):
-        direction = -model.solve(here.grad)
-        slope = float(here.grad @ direction)
-        if slope >= 0.0 and len(model):
-            model.clear()
-            direction = -model.solve(here.grad)
-            slope = float(here.grad @ direction)
-        met = _criterion(here, slope, tol)
+        direction, slope = _descent(model, here)
+        met = met_at(here, -0.5 * slope)
+        better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, -0.5 * slope)
+        if better is not None:
+            model.restart(better)
+            direction, slope = _descent(model, here)
+            met = met_at(here, -0.5 * slope)
         if n_iter > 0 and _observe(observer, n_iter, here, met is not None or n_iter == max_iter):
             return _result(here, n_iter, False, "stopped by a callback", curve)
         if met is not None:
@@ -114,7 +132,7 @@ def lbfgs(
         trial = strong_wolfe(objective, here._replace(step=0.0, slope=slope), direction, first_step)
         if trial is None:
             if len(model):  # the pairs may be spoilt by rounding: once more from the first model
-                model.clear()
+                model.restart()
                 curve.append(here.value)
                 continue
             return _result(here, n_iter, False, _stuck(here, objective, tol), curve)
@@ -124,14 +142,29 @@ def lbfgs(
     return _result(here, max_iter, False, _unmet(here, tol, max_iter), curve)
 
 
-def _criterion(here: Trial, slope: float, tol: float) -> str | None:
-    """The stopping criterion that holds at ``here``, in words; None if none does."""
-    grad_max, left = float(np.abs(here.grad).max(initial=0.0)), -0.5 * slope
-    if grad_max <= tol and left <= DECREASE_PER_TOL * tol * abs(here.value):
-        return f"max |grad| = {grad_max:.2g} <= tol = {tol:g}"
-    if left <= 2.0 * np.finfo(np.float64).eps * abs(here.value):
-        return f"what is left to gain, {left:.2g}, is below the rounding of the objective"
-    return None
+def _descent(model: _InverseHessian, here: Trial) -> tuple[Vector, float]:
+    """Direction ``-H^-1 grad`` and the slope along it, which is negative; without the pairs where they spoil it."""
+    direction = -model.solve(here.grad)
+    slope = float(here.grad @ direction)
+    if slope >= 0.0 and len(model):
+        model.restart()
+        direction = -model.solve(here.grad)
+        slope = float(here.grad @ direction)
+    return direction, slope
+
+
+def optimal(tol: float) -> Criterion:
+    """``max |grad| <= tol`` with little left to gain, or so little that the value cannot show it."""
+
+    def met_at(here: Trial, left: float) -> str | None:
+        grad_max = float(np.abs(here.grad).max(initial=0.0))
+        if grad_max <= tol and left <= DECREASE_PER_TOL * tol * abs(here.value):
+            return f"max |grad| = {grad_max:.2g} <= tol = {tol:g}"
+        if left <= 2.0 * np.finfo(np.float64).eps * abs(here.value):
+            return f"what is left to gain, {left:.2g}, is below the rounding of the objective"
+        return None
+
+    return met_at
 
 
 def _observe(observer: Observer | None, n_iter: int, here: Trial, last: bool) -> bool:

@@ -1,0 +1,110 @@
+"""Samples of rows with inverse-probability weights, never a prefix of the data.
+
+Uniform samples take one row at random from each of m equal stretches of the data, so that data sorted by anything is
+sampled evenly. A rare class is sampled apart, with all its rows where they are few. Where some columns are carried by
+few rows (rare indicators, heavy tails), rows are drawn with probability in proportion to ``1 + |u|**2 / d``, with
+``u`` the row in standardised columns: a cheap stand-in for its leverage. Every row that carries a rare column is then
+in the sample, with its true weight. Rows far from the centre being drawn more often is importance sampling by row
+norms as in P. Drineas, R. Kannan and M. Mahoney, "Fast Monte Carlo algorithms for matrices" (2006).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpu_logreg.passes import Float64Vector
+
+__all__ = ["draw", "evenly", "inclusion"]
+
+RARE_SHARE = 0.05
+"""A class with a smaller share of the rows is sampled apart."""
+
+Indices = npt.NDArray[np.int64]
+
+
+def evenly(n: int, m: int, generator: np.random.Generator) -> Indices:
+    """One row at random from each of ``m`` equal stretches of ``n`` rows, in order."""
+    if m >= n:
+        return np.arange(n)
+    return np.minimum(((np.arange(m) + generator.random(m)) * (n / m)).astype(np.int64), n - 1)
+
+
+def inclusion(size: Float64Vector, m: float) -> Float64Vector:
+    """Probabilities ``min(1, c size)`` of being drawn, with ``c`` such that they add up to ``m``.
+
+    Parameters
+    ----------
+    size : ndarray of shape (n,)
+        Not negative; rows of size 0 are never drawn.
+    m : float
+        Expected number of rows drawn.
+    """
+    positive = int(np.count_nonzero(size))
+    if m >= positive:
+        return (size > 0).astype(np.float64)
+    c = m / float(size.sum())
+    probability = np.minimum(1.0, c * size)
+    for _ in range(50):
+        sure = probability >= 1.0
+        rest = float(probability[~sure].sum())
+        short = m - int(sure.sum()) - rest
+        if short <= 1e-3 * m or rest <= 0.0:
+            break
+        c *= 1.0 + short / rest
+        probability = np.minimum(1.0, c * size)
+    return probability
+
+
+def _systematic(probability: Float64Vector, generator: np.random.Generator) -> Indices:
+    """Rows drawn with the given probabilities by one random start on their running total; in order."""
+    total = np.cumsum(probability)
+    points = np.arange(generator.random(), total[-1], 1.0)
+    return np.unique(np.minimum(np.searchsorted(total, points, side="right"), len(total) - 1))
+
+
+def draw(
+    is_second: Any, m: int, generator: np.random.Generator, size: Float64Vector | None = None
+) -> tuple[Indices, Float64Vector]:
+    """Rows of a sample stratified by class, and one over the probability with which each was drawn.
+
+    Parameters
+    ----------
+    is_second : ndarray of shape (n,), uint8
+        Class of each row.
+    m : int
+        Rows wanted; a rare class may add up to a quarter.
+    generator : numpy Generator
+    size : ndarray of shape (n,), optional
+        Rows are drawn in proportion to it; evenly if None.
+
+    Returns
+    -------
+    rows : ndarray of int64, in order
+    weight : ndarray of float64
+    """
+    n = len(is_second)
+    seconds = int(np.count_nonzero(is_second))
+    if m >= n and size is None:
+        return np.arange(n), np.ones(n)
+    if size is None and min(seconds, n - seconds) >= RARE_SHARE * n:
+        rows = evenly(n, m, generator)
+        return rows, np.full(len(rows), n / len(rows))
+    parts: list[tuple[Indices, Float64Vector]] = []
+    for label, count in ((0, n - seconds), (1, seconds)):
+        if count == 0:
+            continue
+        members = np.flatnonzero(is_second == label)
+        wanted = max(m * count / n, m / 4)
+        if size is None:
+            chosen = members[evenly(count, int(min(wanted, count)), generator)]
+            parts.append((chosen, np.full(len(chosen), count / len(chosen))))
+        else:
+            probability = inclusion(size[members], wanted)
+            taken = _systematic(probability, generator)
+            parts.append((members[taken], 1.0 / probability[taken]))
+    rows = np.concatenate([rows for rows, _ in parts])
+    order = np.argsort(rows, kind="stable")
+    return rows[order], np.concatenate([weight for _, weight in parts])[order]

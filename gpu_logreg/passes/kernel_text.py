@@ -1,0 +1,18 @@
+"""The CUDA text of a kernel, with the headers it needs put before it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+__all__ = ["kernel_source"]
+
+
+def kernel_source(name: str, headers: tuple[str, ...] = ()) -> str:
+    """Text of kernel file ``name``, after that of its ``headers``.
+
+    Headers are put in front, never found through an include path: CuPy's disk cache is keyed on the text it is given
+    and would go on serving a stale binary after an included file has changed. ``#line`` keeps compiler messages right.
+    """
+    folder = files("gpu_logreg.kernels")
+    parts = (*headers, name)
+    return "\n".join(f'#line 1 "{part}"\n{folder.joinpath(part).read_text(encoding="utf-8")}' for part in parts)

@@ -1,0 +1,172 @@
+"""The objective on a sample of the rows, in standardised columns, with its Hessian.
+
+Rows of the sample are copied once, as ``u = [(x - mean) / scale, 1]``; the data themselves are never changed. In these
+coordinates ``z = u @ phi`` with ``phi = [w scale, b + mean @ w]``, and no column is large, tiny or nearly constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.logistic import loss_and_dz
+from gpu_logreg.passes import Float64Vector
+from gpu_logreg.passes.curvature import curvature_sums
+from gpu_logreg.solvers.factor import Factor, poorly_conditioned
+
+__all__ = ["Coordinates", "SampleObjective"]
+
+_HESSIAN_BYTES = 2**25
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Standardised columns: ``phi = [w scale, b + mean @ w]``, or ``phi = w scale`` without an intercept.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (d,)
+        ``mean`` is zero without an intercept.
+    fit_intercept : bool
+    """
+
+    mean: Float64Vector
+    scale: Float64Vector
+    fit_intercept: bool
+
+    def rows(self, X: Any) -> Any:
+        """``u`` of every row of ``X``, in its dtype; an array of shape (m, d + 1), or (m, d) without an intercept."""
+        xp = array_namespace(X)
+        m, d = X.shape
+        U = xp.empty((m, d + int(self.fit_intercept)), dtype=X.dtype)
+        xp.subtract(X, xp.asarray(self.mean, dtype=X.dtype), out=U[:, :d])
+        U[:, :d] *= xp.asarray(1.0 / self.scale, dtype=X.dtype)
+        if self.fit_intercept:
+            U[:, d] = 1
+        return U
+
+    def to_params(self, phi: Float64Vector) -> Float64Vector:
+        """``[w, b]`` of ``phi``."""
+        if not self.fit_intercept:
+            return np.asarray(phi / self.scale)
+        w = phi[:-1] / self.scale
+        return np.append(w, phi[-1] - self.mean @ w)
+
+    def from_params(self, params: Float64Vector) -> Float64Vector:
+        """``phi`` of ``[w, b]``."""
+        if not self.fit_intercept:
+            return np.asarray(params * self.scale)
+        return np.append(params[:-1] * self.scale, params[-1] + self.mean @ params[:-1])
+
+    def grad_to_phi(self, grad: Float64Vector) -> Float64Vector:
+        """Gradient by ``phi`` of a gradient by ``[w, b]``."""
+        if not self.fit_intercept:
+            return np.asarray(grad / self.scale)
+        return np.append((grad[:-1] - self.mean * grad[-1]) / self.scale, grad[-1])
+
+
+@dataclass(frozen=True)
+class ParamsMetric:
+    """A model of the curvature by ``phi``, as one by ``[w, b]``: ``H^-1 = T Hphi^-1 T.T``."""
+
+    coordinates: Coordinates
+    factor: Factor
+
+    def solve(self, v: Float64Vector) -> Float64Vector:
+        """``H^-1 v``."""
+        return self.coordinates.to_params(self.factor.solve(self.coordinates.grad_to_phi(v)))
+
+
+@dataclass(frozen=True)
+class SampleObjective:
+    """Weighted mean loss over the rows of a sample plus the penalty, as a function of ``phi``.
+
+    Attributes
+    ----------
+    U : array of shape (m, p)
+        Rows in standardised coordinates, where the data live.
+    y, sample_weight : arrays of shape (m,)
+        ``sample_weight`` includes one over the probability with which the row was drawn.
+    weight_total : float
+    penalty : ndarray of shape (p,)
+        Diagonal of the penalty by ``phi``.
+    coordinates : Coordinates
+    count : function share -> None
+        Told the share of all rows that was walked.
+    n_total : int
+        Rows of the whole data.
+    """
+
+    U: Any
+    y: Any
+    sample_weight: Any
+    weight_total: float
+    penalty: Float64Vector
+    coordinates: Coordinates
+    count: Callable[[float], None]
+    n_total: int
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the sample."""
+        return int(self.U.shape[0])
+
+    @property
+    def rounding(self) -> float:
+        """Relative size below which differences of the value are rounding."""
+        return float(np.finfo(self.U.dtype).eps)
+
+    def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
+        """Value and gradient at ``phi``."""
+        xp = array_namespace(self.U)
+        self.count(self.n_rows / self.n_total)
+        row_loss, dz = loss_and_dz(self._logits(phi), self.y)
+        loss_sum = float((row_loss * self.sample_weight).sum(dtype=xp.float64))
+        grad = to_numpy(self.U.T @ (dz * self.sample_weight).astype(self.U.dtype, copy=False)).astype(np.float64)
+        penalised = self.penalty * phi
+        return loss_sum / self.weight_total + 0.5 * float(phi @ penalised), grad / self.weight_total + penalised
+
+    def _logits(self, phi: Float64Vector) -> Any:
+        return self.U @ array_namespace(self.U).asarray(phi, dtype=self.U.dtype)
+
+    def thin(self, k: int) -> SampleObjective:
+        """Every k-th row of the sample."""
+        if k == 1:
+            return self
+        s = self.sample_weight[::k]
+        U = array_namespace(self.U).ascontiguousarray(self.U[::k])
+        return replace(self, U=U, y=self.y[::k], sample_weight=s, weight_total=float(s.sum(dtype=np.float64)))
+
+    def hessian(self, phi: Float64Vector, dtype: Any = None) -> Any:
+        """Second derivative of the value by ``phi``, on the host in float64, summed in ``dtype``.
+
+        ``sum_i s_i p_i (1 - p_i) u_i u_i.T / sum(s) + diag(penalty)``
+        """
+        self.count(self.n_rows / self.n_total)
+        dtype = np.dtype(dtype or self.U.dtype)
+        z = self._logits(phi)
+        p = self.U.shape[1]
+        total = np.zeros((p, p))
+        step = max(p, _HESSIAN_BYTES // max(1, p * dtype.itemsize))
+        for first in range(0, self.n_rows, step):
+            part = slice(first, first + step)
+            block = self.U[part].astype(dtype, copy=False)
+            total += to_numpy(curvature_sums(block, z[part], self.sample_weight[part]))
+        total /= self.weight_total
+        total.flat[:: p + 1] += self.penalty
+        return total
+
+    def metric(self, phi: Float64Vector) -> Factor:
+        """The Hessian at ``phi``, factored; summed again in float64 where float32 has left it nearly singular."""
+        factor = Factor(self.hessian(phi))
+        if self.U.dtype != np.float64 and poorly_conditioned(factor, float(np.finfo(self.U.dtype).eps)):
+            return Factor(self.hessian(phi, np.float64))
+        return factor
+
+    def params_metric(self, phi: Float64Vector) -> ParamsMetric:
+        """The Hessian at ``phi`` as a metric by ``[w, b]``."""
+        return ParamsMetric(self.coordinates, self.metric(phi))

@@ -1,0 +1,57 @@
+"""Cholesky factor of a positive definite matrix, scaled to a unit diagonal first, behind ``solve(v)``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from gpu_logreg.solvers import Vector
+
+__all__ = ["Factor", "poorly_conditioned"]
+
+
+class Factor:
+    """``H^-1 v`` for a symmetric ``H`` that is positive definite up to rounding.
+
+    ``H = S R S`` with ``S = diag(sqrt(h_jj))``: what is factored has a unit diagonal, so badly scaled columns cost no
+    accuracy. Where rounding has made ``R`` indefinite, the least power of ten that repairs it is added to its diagonal.
+
+    Parameters
+    ----------
+    H : ndarray of shape (p, p), float64
+
+    Attributes
+    ----------
+    added : float
+        What was added to the unit diagonal; 0 as a rule.
+    smallest_pivot : float
+        Smallest diagonal element of the Cholesky factor of ``R``; its square bounds the conditioning from above.
+    """
+
+    def __init__(self, H: Any) -> None:
+        diagonal = np.diag(H).copy()
+        diagonal[~(diagonal > 0.0)] = 1.0  # neither curvature nor penalty along it: any step length will do
+        self._scale = 1.0 / np.sqrt(diagonal)
+        self.added = 0.0
+        while True:
+            R = H * self._scale
+            R *= self._scale[:, None]
+            R.flat[:: len(R) + 1] = 1.0 + self.added
+            try:
+                self._factor = cho_factor(R, lower=True, overwrite_a=True, check_finite=False)
+            except LinAlgError:
+                self.added = 10.0 * self.added if self.added else 1e-15
+                continue
+            break
+        self.smallest_pivot = float(np.diag(self._factor[0]).min(initial=1.0))
+
+    def solve(self, v: Vector) -> Vector:
+        """``H^-1 v``."""
+        return np.asarray(self._scale * cho_solve(self._factor, self._scale * v, check_finite=False))
+
+
+def poorly_conditioned(factor: Factor, eps: float) -> bool:
+    """Whether a matrix that was summed with relative rounding ``eps`` is too close to singular for its factor to serve."""
+    return factor.added > 0.0 or factor.smallest_pivot**2 < 1e3 * eps
