@@ -98,14 +98,14 @@ class FitTask:
                 )
 
 
-def progress_lines(solver: str, reads: Callable[[], int]) -> Observer:
+def progress_lines(solver: str, reads: Callable[[], float]) -> Observer:
     """Print a line after every iteration, with the reads of the data so far."""
     begin = time.perf_counter()
 
     def tell(iteration: Iteration) -> None:
         print(
             f"{solver} {iteration.n_iter:4d}  objective {iteration.value:.10g}  max |grad| {iteration.grad_max:.2e}  "
-            f"step {iteration.step:.2g}  reads {reads()}  {time.perf_counter() - begin:.2f} s",
+            f"step {iteration.step:.2g}  reads {reads():.1f}  {time.perf_counter() - begin:.2f} s",
             flush=True,
         )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from gpu_logreg.passes import Float64Vector
+import numpy as np
+import numpy.typing as npt
 
 __all__ = ["l2_penalty", "ridge_strength"]
+
+Float64Vector = npt.NDArray[np.float64]
 
 
 def ridge_strength(C: float, weight_total: float) -> float:

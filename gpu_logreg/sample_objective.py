@@ -13,60 +13,15 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.logistic import loss_and_dz
 from gpu_logreg.passes import Float64Vector
 from gpu_logreg.passes.curvature import curvature_sums
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
-__all__ = ["Coordinates", "SampleObjective"]
+__all__ = ["ParamsMetric", "SampleObjective"]
 
 _HESSIAN_BYTES = 2**25
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """Standardised columns: ``phi = [w scale, b + mean @ w]``, or ``phi = w scale`` without an intercept.
-
-    Attributes
-    ----------
-    mean, scale : ndarray of shape (d,)
-        ``mean`` is zero without an intercept.
-    fit_intercept : bool
-    """
-
-    mean: Float64Vector
-    scale: Float64Vector
-    fit_intercept: bool
-
-    def rows(self, X: Any) -> Any:
-        """``u`` of every row of ``X``, in its dtype; an array of shape (m, d + 1), or (m, d) without an intercept."""
-        xp = array_namespace(X)
-        m, d = X.shape
-        U = xp.empty((m, d + int(self.fit_intercept)), dtype=X.dtype)
-        xp.subtract(X, xp.asarray(self.mean, dtype=X.dtype), out=U[:, :d])
-        U[:, :d] *= xp.asarray(1.0 / self.scale, dtype=X.dtype)
-        if self.fit_intercept:
-            U[:, d] = 1
-        return U
-
-    def to_params(self, phi: Float64Vector) -> Float64Vector:
-        """``[w, b]`` of ``phi``."""
-        if not self.fit_intercept:
-            return np.asarray(phi / self.scale)
-        w = phi[:-1] / self.scale
-        return np.append(w, phi[-1] - self.mean @ w)
-
-    def from_params(self, params: Float64Vector) -> Float64Vector:
-        """``phi`` of ``[w, b]``."""
-        if not self.fit_intercept:
-            return np.asarray(params * self.scale)
-        return np.append(params[:-1] * self.scale, params[-1] + self.mean @ params[:-1])
-
-    def grad_to_phi(self, grad: Float64Vector) -> Float64Vector:
-        """Gradient by ``phi`` of a gradient by ``[w, b]``."""
-        if not self.fit_intercept:
-            return np.asarray(grad / self.scale)
-        return np.append((grad[:-1] - self.mean * grad[-1]) / self.scale, grad[-1])
 
 
 @dataclass(frozen=True)

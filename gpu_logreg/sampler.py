@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.dataset.coordinates import Coordinates, StandardisedRows, standardised
 from gpu_logreg.dataset.sampling import draw
 from gpu_logreg.objective import Objective
-from gpu_logreg.passes import Float64Vector, Rows
-from gpu_logreg.sample_objective import Coordinates, ParamsMetric, SampleObjective
+from gpu_logreg.passes import Float64Vector
+from gpu_logreg.sample_objective import ParamsMetric, SampleObjective
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
 __all__ = ["Sampler"]
@@ -71,23 +72,26 @@ class Sampler:
         DataError
             If a row of the sample holds NaN or infinity.
         """
-        rows, weight = self._draw(size)
-        coordinates, effective, variance = self._standardise(rows, weight)
+        indices, weight = self._indices(size)
+        rows, y, s = self._standardised(indices, weight)
         least = EFFECTIVE_SHARE * len(weight)
-        if len(weight) < self.n_rows and bool((effective < least).any()):
+        if len(weight) < self.n_rows and bool((rows.effective < least).any()):
             self.irregular = True
-            # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
-            inverse = np.where(variance > 0.0, 1.0 / np.where(variance > 0.0, variance, 1.0), np.nan)
-            scores = self._dataset.row_scores(coordinates.mean, inverse, float(len(weight)))
-            self._count(1.0)
-            if not np.isfinite(scores).all():
-                self._dataset.refuse_not_finite()
-            base = 1.0 + scores.astype(np.float64) / self._dataset.n_columns
-            self._size = base if self._size is None else self._size * base
-            rows, weight = self._draw(size)
-            coordinates, _, _ = self._standardise(rows, weight)
-        self._coordinates = coordinates
-        return self._problem(rows, weight, coordinates)
+            indices, weight = self._indices_by_score(size, rows)
+            rows, y, s = self._standardised(indices, weight)
+        self._coordinates = rows.coordinates
+        return self._problem(rows.U, y, s, rows.coordinates)
+
+    def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[Any, Float64Vector]:
+        # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
+        inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
+        scores = self._dataset.row_scores(rows.coordinates.mean, inverse, float(len(rows.U)))
+        self._count(1.0)
+        if not np.isfinite(scores).all():
+            self._dataset.refuse_not_finite()
+        base = 1.0 + scores.astype(np.float64) / self._dataset.n_columns
+        self._size = base if self._size is None else self._size * base
+        return self._indices(size)
 
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
         """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
@@ -102,7 +106,10 @@ class Sampler:
             step = max(p, _BLOCK_BYTES // (p * dtype.itemsize))
             for first in range(0, len(indices), step):
                 part = slice(first, first + step)
-                block = self._problem(self._dataset.take(indices[part], dtype), weight[part], coordinates)
+                X = self._dataset.take(indices[part], dtype).X
+                block = self._problem(
+                    coordinates.rows(X), *self._labels_and_weights(indices[part], weight[part]), coordinates
+                )
                 total += (block.hessian(phi) - np.diag(block.penalty)) * block.weight_total
                 weight_total += block.weight_total
             total /= weight_total
@@ -115,57 +122,25 @@ class Sampler:
     def _indices(self, size: int) -> tuple[Any, Float64Vector]:
         return draw(self._is_second, size, self._generator, self._size)
 
-    def _draw(self, size: int) -> tuple[Rows, Float64Vector]:
-        indices, weight = self._indices(size)
+    def _standardised(self, indices: Any, weight: Float64Vector) -> tuple[StandardisedRows, Any, Any]:
+        """A sample in its own standardised columns, its labels and its weights."""
         self._count(len(indices) / self.n_rows)
-        return self._dataset.take(indices), weight
-
-    def _standardise(self, rows: Rows, weight: Float64Vector) -> tuple[Coordinates, Float64Vector, Float64Vector]:
-        """Coordinates of a sample, the number of rows each column hangs on, and the variances."""
-        X = rows.X
-        xp = array_namespace(X)
-        s = self._weights(rows, weight)
-        total = float(s.sum(dtype=np.float64))
-        # About one of the rows rather than about zero, so that columns far from zero lose nothing to cancellation.
-        pivot = X[len(X) // 2].copy()
-        shifted = X - pivot
-        share = (s / total).astype(X.dtype)
-        first = to_numpy(share @ shifted).astype(np.float64)
-        if not np.isfinite(first).all():
+        xp = array_namespace(self._dataset.rows.X)
+        y, s = self._labels_and_weights(indices, weight)
+        rows = standardised(self._dataset, indices, s / s.sum(dtype=xp.float64), self._objective.fit_intercept)
+        if not np.isfinite(rows.coordinates.mean).all():
             self._dataset.refuse_not_finite()
-        if not self._objective.fit_intercept:
-            shifted, first, pivot = X.copy(), np.zeros(len(first)), xp.zeros_like(pivot)
-        shifted -= xp.asarray(first, dtype=X.dtype)
-        xp.multiply(shifted, shifted, out=shifted)
-        second = to_numpy(share @ shifted).astype(np.float64)
-        scaled = shifted / xp.asarray(np.where(second > 0.0, second, 1.0), dtype=X.dtype)
-        fourth = to_numpy((share * share) @ (scaled * scaled)).astype(np.float64)
-        effective = np.where(second > 0.0, 1.0 / np.maximum(fourth, 1e-300), 0.0)
-        mean = to_numpy(pivot).astype(np.float64) + first
-        # A column whose spread is the rounding of its mean is constant.
-        floor = (4.0 * float(np.finfo(X.dtype).eps) * np.abs(mean)) ** 2
-        constant = second <= floor
-        variance = np.where(constant, 0.0, second)
-        scale = np.sqrt(np.where(constant, 1.0, second))
-        mean = mean if self._objective.fit_intercept else np.zeros_like(mean)
-        return Coordinates(mean, scale, self._objective.fit_intercept), effective, variance
+        return rows, y, s
 
-    def _problem(self, rows: Rows, weight: Float64Vector, coordinates: Coordinates) -> SampleObjective:
-        s = self._weights(rows, weight)
-        return SampleObjective(
-            coordinates.rows(rows.X),
-            rows.y,
-            s,
-            float(s.sum(dtype=np.float64)),
-            self._penalty(coordinates),
-            coordinates,
-            self._count,
-            self.n_rows,
-        )
+    def _labels_and_weights(self, indices: Any, weight: Float64Vector) -> tuple[Any, Any]:
+        _, y, sample_weight = self._dataset.rows
+        xp = array_namespace(y)
+        at, s = xp.asarray(indices), xp.asarray(weight)
+        return y[at], s if sample_weight is None else s * sample_weight[at]
 
-    def _weights(self, rows: Rows, weight: Float64Vector) -> Any:
-        s = array_namespace(rows.X).asarray(weight)
-        return s if rows.sample_weight is None else s * rows.sample_weight
+    def _problem(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> SampleObjective:
+        total = float(s.sum(dtype=np.float64))
+        return SampleObjective(U, y, s, total, self._penalty(coordinates), coordinates, self._count, self.n_rows)
 
     def _penalty(self, coordinates: Coordinates) -> Float64Vector:
         by_weight = self._objective.l2 / coordinates.scale**2

@@ -55,7 +55,7 @@ def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
 def _losses_and_dz(z: Any, y: Any, s: Any, first: Any, m: Any, dz: Any, state: Any) -> None:
-    """``dz[:m]`` of ``m`` rows from row ``first``; ``state`` = [loss sum, sum of dz, product of 1 + e].
+    """``dz[:m]`` of ``m`` rows from row ``first``, and their sums; ``state`` = [loss sum, sum of dz, product of 1 + e].
 
     ``e = exp(-|z|)``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``; ``row_loss = max(z, 0) - y z + log(1 + e)``.
     """

@@ -53,5 +53,5 @@ class Factor:
 
 
 def poorly_conditioned(factor: Factor, eps: float) -> bool:
-    """Whether a matrix that was summed with relative rounding ``eps`` is too close to singular for its factor to serve."""
+    """Whether a matrix summed with relative rounding ``eps`` is too close to singular for its factor to serve."""
     return factor.added > 0.0 or factor.smallest_pivot**2 < 1e3 * eps

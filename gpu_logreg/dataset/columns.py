@@ -1,0 +1,126 @@
+"""What is known of one column of the training rows, and how it is learned."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.dataset.column_names import drop_option
+from gpu_logreg.dataset.table import Table
+from gpu_logreg.errors import DataError
+
+__all__ = ["NumericColumn", "TextColumn", "column_from_json", "column_to_json", "fit_column"]
+
+# A text column with more categories than both is an identifier or free text: a category seen once or twice teaches
+# nothing about new rows, and one column for each would make the matrix thousands of times larger than the file.
+_MANY_CATEGORIES = 1000
+_MANY_OF_ROWS = 0.5
+
+# A text column of more different cells than this, most of them like numbers, is likely numeric: with a word for missing
+# cells, or with decimal commas.
+_SUSPECT_CATEGORIES = 20
+_SUSPECT_SHARE = 0.9
+_LIKE_NUMBER = re.compile(r"[-+]?[\d.,]*\d([eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class NumericColumn:
+    """A column of numbers.
+
+    Attributes
+    ----------
+    name : str
+    mean : float or None
+        Mean of the training rows, for missing cells; None where the rows came from an array, which has none.
+    flagged : bool
+        Whether the training rows had missing cells, so that an indicator column follows.
+    """
+
+    name: str
+    mean: float | None = None
+    flagged: bool = False
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of text.
+
+    Attributes
+    ----------
+    name : str
+    categories : tuple of str
+        Sorted by code point.
+    flagged : bool
+        Whether the training rows had missing cells, which are then a category of their own, the last.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    flagged: bool = False
+
+    @property
+    def width(self) -> int:
+        """Number of columns in the matrix."""
+        return len(self.categories) + self.flagged
+
+
+def fit_column(rows: Table, name: str) -> NumericColumn | TextColumn:
+    """Learn a column of the training rows: the mean of the numbers, or the categories of the text."""
+    kind = rows.kind(name)
+    if kind == "text":
+        return _fit_text(rows, name)
+    values = rows.numbers(name) if kind == "numeric" else np.empty(0)
+    present = values[~np.isnan(values)]
+    if present.size == 0:
+        raise DataError(
+            f"{rows.source.name}: column {name!r} has no cell that is not missing; drop it ({drop_option(name)})"
+        )
+    with np.errstate(over="ignore"):
+        mean = float(present.mean())
+    if not math.isfinite(2 * mean):  # the imputer adds two of them
+        raise DataError(f"{rows.source.name}: the numbers in column {name!r} are too large to average; scale them")
+    return NumericColumn(name, mean, present.size < values.size)
+
+
+def _fit_text(rows: Table, name: str) -> TextColumn:
+    categories = rows.texts(name)
+    count = len(categories)
+    odd = rows.not_numbers(name) if count > _SUSPECT_CATEGORIES else None
+    numeric = odd is not None and sum(map(bool, map(_LIKE_NUMBER.fullmatch, categories))) > _SUSPECT_SHARE * count
+    because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if numeric and odd else ""
+    if count > max(_MANY_CATEGORIES, _MANY_OF_ROWS * rows.n_rows):
+        raise DataError(
+            f"{rows.source.name}: column {name!r} is text{because} and has {count} different texts in {rows.n_rows} "
+            f"rows, like an identifier; drop it ({drop_option(name)}){' or leave such cells empty' if because else ''}"
+        )
+    if because:
+        warnings.warn(
+            f"{rows.source.name}: column {name!r} is text{because} and gets one column for each of its {count} "
+            "different texts; to have a column of numbers, leave missing cells empty and write a decimal point",
+            UserWarning,
+            stacklevel=2,
+        )
+    return TextColumn(name, tuple(categories), rows.missing_row(name) is not None)
+
+
+def column_to_json(column: NumericColumn | TextColumn) -> dict[str, Any]:
+    """The column in the types of JSON."""
+    if isinstance(column, NumericColumn):
+        return {"name": column.name, "kind": "numeric", "mean": column.mean, "flagged": column.flagged}
+    return {"name": column.name, "kind": "text", "categories": column.categories, "flagged": column.flagged}
+
+
+def column_from_json(held: dict[str, Any]) -> NumericColumn | TextColumn:
+    """The column that `column_to_json` gave; ValueError, KeyError or TypeError where ``held`` is none."""
+    name, flagged = str(held["name"]), bool(held["flagged"])
+    if held["kind"] == "numeric":
+        mean = held["mean"]
+        return NumericColumn(name, None if mean is None else float(mean), flagged)
+    if held["kind"] != "text":
+        raise ValueError(f"column {name!r} is of kind {held['kind']!r}")
+    return TextColumn(name, tuple(str(category) for category in held["categories"]), flagged)

@@ -1,0 +1,286 @@
+"""From a file of data to rows and labels: the doors that the command line uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_logreg.dataset.array_files import array_names, read_npy, read_npz, whole_labels
+from gpu_logreg.dataset.column_names import Source, missing_columns, pick_columns
+from gpu_logreg.dataset.delimited import Select, read_csv
+from gpu_logreg.dataset.formats import FORMATS, FileOptions, choose_format
+from gpu_logreg.dataset.libsvm import read_libsvm
+from gpu_logreg.dataset.reading import content, import_pyarrow, reading
+from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.dataset.table import Matrix, Table, as_table
+from gpu_logreg.errors import DataError
+
+__all__ = [
+    "FORMATS",
+    "FileOptions",
+    "Matrix",
+    "Table",
+    "as_table",
+    "load_labelled_data",
+    "load_prediction_data",
+    "load_training_data",
+    "read_table",
+]
+
+_DEFAULT = FileOptions()
+
+
+def read_table(
+    path: str | os.PathLike[str],
+    options: FileOptions = _DEFAULT,
+    *,
+    columns: Sequence[str] | None = None,
+    drop: Collection[str] = (),
+    text_columns: Collection[str] = (),
+) -> Table | Matrix:
+    """Read a file of data of any format.
+
+    Parameters
+    ----------
+    path : path
+    options : FileOptions
+    columns : sequence of str or None
+        Columns to read, in this order; None reads all.
+    drop : collection of str
+        Columns to leave out.
+    text_columns : collection of str
+        Columns of CSV kept as text even if all their cells are digits.
+
+    Returns
+    -------
+    Table for CSV and Parquet, Matrix for ``.npy``, ``.npz`` and LIBSVM text
+
+    Raises
+    ------
+    DataError
+        One line that names the file, the line and column where known, and the remedy.
+    """
+
+    def select(names: Sequence[str]) -> list[str]:
+        source = Source(str(path))
+        pick_columns(names, [*(columns or ()), *drop], source)
+        return [name for name in (names if columns is None else columns) if name not in drop]
+
+    return _read(Path(path), options, select, text_columns)
+
+
+def load_training_data(
+    path: str | os.PathLike[str],
+    target: str | None = None,
+    options: FileOptions = _DEFAULT,
+    *,
+    drop: Collection[str] = (),
+    dtype: Any = np.float64,
+) -> tuple[Table | Matrix, NDArray[Any]]:
+    """Read the rows and labels to train on.
+
+    Parameters
+    ----------
+    path : path
+    target : str or None
+        Column of the labels; for ``.npz``, the array of the labels. LIBSVM text has its own labels: None.
+    options : FileOptions
+    drop : collection of str
+        Columns to leave out.
+    dtype : float32 or float64
+        Dtype of LIBSVM text made dense; other files keep what they store.
+
+    Returns
+    -------
+    rows : Table or Matrix, without the column of the labels
+    labels : array of shape (n,) of str, int, float or bool
+
+    Raises
+    ------
+    DataError
+        As for `read_table`; no such target (with the nearest names), or a missing label (with its row).
+    """
+    path = Path(path)
+    if target is not None and target in drop:
+        raise DataError(f"{path}: {target!r} is the target and cannot be dropped as well")
+    kind = choose_format(path, options)
+    if kind == "npz":
+        rows, labels = read_npz(path, target or _need_target(None, path, array_names(path)), options.features)
+        return rows.drop(drop), _checked_labels(labels, path, target)
+    if kind == "libsvm":
+        matrix = read_libsvm(path, dtype=dtype)
+        return _own_labels(matrix, target, path).drop(drop), _checked_labels(matrix.labels, path, target)
+
+    def select(names: Sequence[str]) -> list[str]:
+        pick_columns(names, [_need_target(target, path, names), *drop], Source(str(path)))
+        return [name for name in names if name not in drop]
+
+    table = _read(path, options, select, kind=kind)
+    return _split(table, _need_target(target, path))
+
+
+def load_prediction_data(
+    path: str | os.PathLike[str], schema: Schema, options: FileOptions = _DEFAULT, *, dtype: Any = np.float64
+) -> Table | Matrix:
+    """Read the columns that a model needs, as it saw them in training; other columns are ignored.
+
+    Parameters
+    ----------
+    path : path
+    schema : Schema
+        Of the model.
+    options : FileOptions
+    dtype : float32 or float64
+        Dtype of LIBSVM text made dense.
+
+    Returns
+    -------
+    Table or Matrix with the columns of ``schema``, ready for ``schema.transform``
+
+    Raises
+    ------
+    DataError
+        As for `read_table`; columns that are missing or of another kind than in training.
+    """
+    path = Path(path)
+    if choose_format(path, options) == "libsvm":
+        rows: Table | Matrix = _read_libsvm_for(schema, path, dtype)
+    else:
+        rows = _read(path, options, _select_for(schema, path), [column.name for column in schema.text])
+    schema.check(rows)
+    return rows.take(schema.names)
+
+
+def load_labelled_data(
+    path: str | os.PathLike[str],
+    schema: Schema,
+    target: str | None = None,
+    options: FileOptions = _DEFAULT,
+    *,
+    text_labels: bool = False,
+    dtype: Any = np.float64,
+) -> tuple[Table | Matrix, NDArray[Any]]:
+    """Read rows for a model together with their labels, to score it.
+
+    Parameters
+    ----------
+    path, schema, options, dtype
+        As for `load_prediction_data`.
+    target : str or None
+        As for `load_training_data`.
+    text_labels : bool
+        Keep labels of CSV as text even if all are digits: for a model whose classes are text.
+
+    Returns
+    -------
+    rows : Table or Matrix with the columns of ``schema``
+    labels : array of shape (n,)
+    """
+    path = Path(path)
+    kind = choose_format(path, options)
+    if kind == "npz":
+        rows, labels = read_npz(path, _need_target(target, path), options.features)
+        schema.check(rows)
+        return rows.take(schema.names), _checked_labels(labels, path, target)
+    if kind == "libsvm":
+        matrix = _own_labels(_read_libsvm_for(schema, path, dtype), target, path)
+        schema.check(matrix)
+        return matrix.take(schema.names), _checked_labels(matrix.labels, path, target)
+    text = [column.name for column in schema.text]
+    if text_labels and target is not None:
+        text.append(target)
+    table = _read(path, options, _select_for(schema, path, _need_target(target, path)), text, kind)
+    rows_, labels = _split(table, _need_target(target, path))
+    schema.check(rows_)
+    return rows_.take(schema.names), labels
+
+
+def _read(
+    path: Path, options: FileOptions, select: Select, text_columns: Collection[str] = (), kind: str | None = None
+) -> Table | Matrix:
+    kind = kind or choose_format(path, options)
+    if kind == "csv":
+        return read_csv(path, options, select, text_columns)
+    if kind == "parquet":
+        return _read_parquet(path, select)
+    if kind == "npy":
+        matrix = read_npy(path)
+    elif kind == "npz":
+        matrix, _ = read_npz(path, None, options.features)
+    else:
+        matrix = read_libsvm(path)
+    return matrix.take(select(matrix.names))
+
+
+def _read_parquet(path: Path, select: Select) -> Table:
+    parquet = import_pyarrow("pyarrow.parquet")
+    with reading(path):
+        with open(path, "rb") as file:
+            head = file.read(8)
+        if not head:
+            raise DataError(f"{path}: is empty")
+        if content(head) != "Parquet":
+            raise DataError(f"{path}: is not a Parquet file; give it the ending of what it is, or use --format")
+        try:
+            with parquet.ParquetFile(path) as file:
+                arrow = file.read(columns=list(select(file.schema_arrow.names)))
+        except (import_pyarrow().ArrowException, OSError) as error:
+            first = str(error).splitlines()[0].split(". ")[0]
+            raise DataError(f"{path}: is truncated or damaged ({first}); fetch it again") from error
+        return Table.from_arrow(arrow, Source(str(path)))
+
+
+def _read_libsvm_for(schema: Schema, path: Path, dtype: Any) -> Matrix:
+    return read_libsvm(path, n_features=len(schema.names), first_index=schema.first_index, dtype=dtype)
+
+
+def _select_for(schema: Schema, path: Path, target: str | None = None) -> Select:
+    def select(names: Sequence[str]) -> list[str]:
+        missing = [name for name in schema.names if name not in set(names)]
+        if missing:
+            raise missing_columns(missing, names, Source(str(path)))
+        if target is None:
+            return list(schema.names)
+        pick_columns(names, [target], Source(str(path)))
+        return [*schema.names, target]
+
+    if target in schema.names:
+        raise DataError(f"{path}: {target!r} is a column that the model reads, so it cannot hold the labels")
+    return select
+
+
+def _need_target(target: str | None, path: Path, names: Sequence[str] = ()) -> str:
+    if target is not None:
+        return target
+    shown = f"; it has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else ""
+    raise DataError(f"{path}: name the labels with --target{shown}")
+
+
+def _own_labels(matrix: Matrix, target: str | None, path: Path) -> Matrix:
+    """Refuse a target for LIBSVM text, whose labels are its own."""
+    if target not in (None, "label"):
+        raise DataError(f"{path}: LIBSVM text has its own labels; leave out the target {target!r}")
+    return matrix
+
+
+def _split(table: Table | Matrix, target: str) -> tuple[Table | Matrix, NDArray[Any]]:
+    """Rows without the target column, and that column as labels."""
+    if len(table.names) == 1:
+        raise DataError(f"{table.source.name}: has no column but the target {target!r}")
+    if isinstance(table, Table):
+        return table.drop([target]), table.values(target)
+    labels = np.ascontiguousarray(table.values[:, table.names.index(target)])
+    return table.drop([target]), _checked_labels(whole_labels(labels), Path(table.source.name), target)
+
+
+def _checked_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
+    assert labels is not None
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        row = int(np.argmin(np.isfinite(labels)))
+        raise DataError(f"{path}, row {row + 1}: the label{f' in {target!r}' if target else ''} is not a finite number")
+    return labels

@@ -1,0 +1,215 @@
+"""Rows read from files: a `Table` of named columns of any kind, or a `Matrix` of numbers.
+
+A table is kept as Arrow columns in a canonical form: numeric columns as they were read, with missing cells null; text
+columns dictionary-encoded over their sorted categories; columns without any cell as the null type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_logreg.dataset.arrow_columns import as_float64, canonical, numbers_among, refuse_infinity
+from gpu_logreg.dataset.column_names import Part, Source, pick_columns
+from gpu_logreg.dataset.reading import import_pyarrow
+from gpu_logreg.errors import DataError
+
+__all__ = ["Matrix", "Table", "as_table"]
+
+_BLOCK_ROWS = 16384
+
+Kind = Literal["numeric", "text", "empty"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of numbers from an array file or LIBSVM text, as stored.
+
+    Attributes
+    ----------
+    values : array of shape (n, d)
+        In the dtype of the file; not checked for NaN.
+    names : tuple of str, length d
+        ``c0``, ``c1``, ... by the position in the file.
+    labels : array of shape (n,) or None
+        The labels of LIBSVM text.
+    first_index : 0 or 1
+        Index of the first feature in LIBSVM text; 0 for arrays.
+    """
+
+    values: NDArray[Any]
+    names: tuple[str, ...]
+    labels: NDArray[Any] | None = None
+    first_index: int = 0
+    source: Source = field(default_factory=lambda: Source("the array"))
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.values.shape[0])
+
+    def take(self, names: Sequence[str]) -> Matrix:
+        """The columns ``names``, in that order; a view where they are neighbours, else a copy."""
+        positions = pick_columns(self.names, names, self.source)
+        if not positions:
+            raise DataError(f"{self.source.name}: no column is left")
+        first, last = positions[0], positions[-1]
+        if positions == list(range(first, last + 1)):
+            values = self.values if len(positions) == len(self.names) else self.values[:, first : last + 1]
+        else:
+            values = self.values[:, positions]
+        return replace(self, values=values, names=tuple(names))
+
+    def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
+        """A copy of the rows at ``positions``, counted from 0; labels too."""
+        labels = None if self.labels is None else self.labels[positions]
+        return replace(self, values=self.values[positions], labels=labels, source=Part.of(self.source, positions))
+
+    def to_table(self) -> Table:
+        """A copy as a table, where NaN counts as missing."""
+        columns = {name: self.values[:, at] for at, name in enumerate(self.names)}
+        return Table.from_arrow(import_pyarrow().table(columns), self.source)
+
+    def drop(self, names: Collection[str]) -> Matrix:
+        """All columns but ``names``."""
+        pick_columns(self.names, names, self.source)
+        return self.take([name for name in self.names if name not in names])
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of numbers or text with missing cells; build one with `Table.from_arrow` or `as_table`.
+
+    Attributes
+    ----------
+    arrow : pyarrow.Table
+        Columns in the canonical form of this module.
+    source : Source
+    """
+
+    arrow: Any
+    source: Source = field(default_factory=lambda: Source("the table"))
+
+    @classmethod
+    def from_arrow(cls, arrow: Any, source: Source, *, numbers_in_text: Collection[str] = ()) -> Table:
+        """Bring Arrow columns into the canonical form.
+
+        Parameters
+        ----------
+        arrow : pyarrow.Table
+        source : Source
+        numbers_in_text : collection of str
+            Text columns that become numeric where every cell that is not missing reads as a number.
+
+        Raises
+        ------
+        DataError
+            No row, two columns of one name, a column of dates or nested values, text that is not UTF-8, or an infinity.
+        """
+        if arrow.num_rows == 0:
+            raise DataError(f"{source.name}: holds no rows")
+        if len(set(arrow.column_names)) < arrow.num_columns:
+            raise DataError(f"{source.name}: several of its columns have one name; rename them")
+        columns = []
+        for name, column in zip(arrow.column_names, arrow.columns, strict=True):
+            column = canonical(name, column, source, name in numbers_in_text)
+            refuse_infinity(name, column, source)
+            columns.append(column)
+        return cls(import_pyarrow().table(columns, names=arrow.column_names), source)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(self.arrow.column_names)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.arrow.num_rows)
+
+    def kind(self, name: str) -> Kind:
+        """``"numeric"``, ``"text"``, or ``"empty"`` for a column without any cell."""
+        types = import_pyarrow("pyarrow.types")
+        dtype = self.arrow.schema.field(name).type
+        return "empty" if types.is_null(dtype) else "text" if types.is_dictionary(dtype) else "numeric"
+
+    def take(self, names: Sequence[str]) -> Table:
+        """The columns ``names``, in that order, without a copy."""
+        pick_columns(self.names, names, self.source)
+        return replace(self, arrow=self.arrow.select(list(names)))
+
+    def drop(self, names: Collection[str]) -> Table:
+        """All columns but ``names``, without a copy."""
+        pick_columns(self.names, names, self.source)
+        return self.take([name for name in self.names if name not in names])
+
+    def take_rows(self, positions: NDArray[np.integer[Any]]) -> Table:
+        """A copy of the rows at ``positions``, counted from 0; text that they do not hold is no category of theirs."""
+        return Table.from_arrow(self.arrow.take(np.asarray(positions)), Part.of(self.source, positions))
+
+    def batches(self) -> Iterator[Any]:
+        """``pyarrow.RecordBatch`` after ``RecordBatch``, of a few thousand rows each, without a copy."""
+        yield from self.arrow.to_batches(max_chunksize=_BLOCK_ROWS)
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A numeric column, missing cells as NaN: array of shape (n,)."""
+        return as_float64(self.arrow.column(name))
+
+    def texts(self, name: str) -> list[str]:
+        """Sorted categories of a text column."""
+        texts: list[str] = self.arrow.column(name).combine_chunks().dictionary.to_pylist()
+        return texts
+
+    def values(self, name: str) -> NDArray[Any]:
+        """A column as labels: array of shape (n,) of str, int, float or bool.
+
+        Raises
+        ------
+        DataError
+            If a cell is missing; the message names the first.
+        """
+        column, row = self.arrow.column(name), self.missing_row(name)
+        if row is not None:
+            raise DataError(f"{self.source.at(row)}: the cell of column {name!r} is missing, and labels cannot be")
+        if self.kind(name) != "text":
+            return np.asarray(column.to_numpy())
+        encoded = column.combine_chunks()
+        words: NDArray[Any] = np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
+        return np.asarray(words[encoded.indices.to_numpy()])
+
+    def missing_row(self, name: str) -> int | None:
+        """First row whose cell is missing; None if there is none."""
+        row = self.arrow.column(name).is_null(nan_is_null=True).index(True).as_py()
+        return row if row >= 0 else None
+
+    def not_numbers(self, name: str) -> tuple[int, str] | None:
+        """First row of a text column that does not read as a number, and its text; None if every cell reads as one."""
+        pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
+        encoded = self.arrow.column(name).combine_chunks()
+        odd = pc.invert(numbers_among(encoded.dictionary))
+        row = pc.index(odd.take(encoded.indices), pa.scalar(True)).as_py()
+        return None if row < 0 else (row, encoded[row].as_py())
+
+
+def as_table(frame: Any, name: str = "the table") -> Table:
+    """A pandas, polars or Arrow table (anything with ``__arrow_c_stream__``) as a `Table`.
+
+    Raises
+    ------
+    DataError
+        A column that holds neither numbers nor text.
+    """
+    pa = import_pyarrow()
+    try:
+        if type(frame).__module__.split(".", 1)[0] == "pandas":
+            arrow = pa.Table.from_pandas(frame, preserve_index=False)
+        else:
+            arrow = pa.table(frame)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        reason = "; ".join(str(part) for part in error.args).splitlines()[0]
+        raise DataError(f"{name}: a column holds neither numbers nor text ({reason})") from error
+    return Table.from_arrow(arrow, Source(name))

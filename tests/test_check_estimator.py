@@ -1,0 +1,26 @@
+"""scikit-learn's own checks of an estimator, all of them, none expected to fail."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from gpu_logreg import LogisticRegression
+
+ESTIMATORS = [
+    LogisticRegression(),
+    LogisticRegression(solver="lbfgs"),
+    LogisticRegression(solver="gradient-descent"),
+    LogisticRegression(fit_intercept=False, class_weight="balanced"),
+]
+
+
+@pytest.mark.filterwarnings(
+    # The checks fit toy data with a few iterations, on purpose or by their own defaults.
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    # Checks that do not apply say so by a warning of their own.
+    "ignore::sklearn.exceptions.SkipTestWarning",
+)
+@parametrize_with_checks(ESTIMATORS)
+def test_scikit_learn_estimator_checks(estimator, check):
+    check(estimator)

@@ -1,0 +1,110 @@
+"""The same rows give the same bits: run after run, and on any number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fresh_process import run_fresh
+
+from gpu_logreg.backend import Device
+from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.passes import Rows, cpu
+from gpu_logreg.passes.table import choose
+
+N = 5 * cpu.CHUNK_ROWS + 17
+
+
+def rows(dtype: str, order: str, weighted: bool) -> Rows:
+    rng = np.random.default_rng(0)
+    scale = 60 if dtype == "int8" else 1
+    X = np.asarray(rng.standard_normal((N, 6)).clip(-2, 2) * scale, dtype=dtype, order=order)
+    y = rng.integers(0, 2, N).astype(np.uint8)
+    return Rows(X, y, rng.exponential(size=N) if weighted else None)
+
+
+def bits(sums) -> bytes:
+    return b"".join(np.asarray(part, np.float64).tobytes() for part in sums)
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Set the number of threads of the pass."""
+
+    def use(count: int) -> None:
+        if cpu._pool is not None:
+            cpu._pool.shutdown()
+        monkeypatch.setattr(cpu, "_pool", None)
+        monkeypatch.setattr(cpu, "n_threads", lambda: count)
+
+    monkeypatch.setattr(cpu, "_pool", None)
+    yield use
+    if cpu._pool is not None:
+        cpu._pool.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "order", "weighted"),
+    [("float32", "C", False), ("float64", "C", True), ("float32", "F", False), ("int8", "C", False)],
+)
+def test_one_two_and_three_threads_give_the_same_bits(threads, dtype, order, weighted):
+    block = rows(dtype, order, weighted)
+    w, b = np.linspace(-1, 1, 6), 0.25
+    found = set()
+    for count in (1, 2, 3):
+        threads(count)
+        for _ in range(3):
+            found.add(bits(cpu.cpu_pass(block, w, b)) + bits(cpu.cpu_moments(block)))
+        assert (cpu._pool is None) == (count == 1)  # several threads were used where several were asked for
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+def test_a_second_walk_gives_the_same_bits(impl):
+    block = rows("float32", "C", False)
+    dataset = ResidentDataset.from_arrays(*block, Device("cpu"))
+    implementation = choose(impl, dataset.rows, Device("cpu"))
+    w = np.linspace(-1, 1, 6)
+    assert len({bits(dataset.sum(implementation, w, 0.25)) for _ in range(5)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(None, 4), ("1", 1), ("3", 3), ("64", 4), ("0", 4), ("", 4), ("many", 4)]
+)
+def test_threads_follow_the_machine_and_omp_num_threads(monkeypatch, limit, expected):
+    monkeypatch.setattr(cpu, "cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert cpu.n_threads() == expected
+
+
+def test_a_pass_leaves_its_inputs_as_they_are():
+    block = rows("float64", "F", True)
+    copies = [array.copy() for array in block]
+    w = np.linspace(-1, 1, 6)
+    cpu.cpu_pass(block, w, 0.25)
+    for array, copy in zip(block, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+    np.testing.assert_array_equal(w, np.linspace(-1, 1, 6))
+
+
+@pytest.mark.skipif(not hasattr(cpu.os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_threads_of_its_own():
+    code = """
+        import os, signal, warnings
+        import numpy as np
+        from gpu_logreg.passes import Rows, cpu
+        warnings.simplefilter("ignore")  # Python warns of a fork while there are threads, which is the point here
+        cpu.n_threads = lambda: 2
+        X = np.ones((5 * cpu.CHUNK_ROWS, 2), np.float32)
+        block = Rows(X, np.zeros(len(X), np.uint8), None)
+        before = cpu.cpu_pass(block, np.ones(2), 0.0)
+        assert cpu._pool is not None
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)  # a child that waits for threads it does not have is ended, and found out below
+            after = cpu.cpu_pass(block, np.ones(2), 0.0)
+            os._exit(0 if after.loss_sum == before.loss_sum else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    assert run_fresh(code) == "0"
