@@ -17,9 +17,7 @@ from gpu_logreg.passes.cpu import cpu_pass, n_threads
 from gpu_logreg.passes.reference import reference_pass
 
 PROBLEMS = [
-    (n, d, dtype)
-    for dtype in ("float32", "float64")
-    for n, d in ((1_000_000, 28), (1_000_000, 100), (200_000, 500))
+    (n, d, dtype) for dtype in ("float32", "float64") for n, d in ((1_000_000, 28), (1_000_000, 100), (200_000, 500))
 ]
 TIMES: dict[tuple[int, int, str], dict[str, float]] = {}
 POOL = ThreadPoolExecutor(n_threads())

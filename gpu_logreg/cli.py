@@ -5,103 +5,190 @@ Exit codes: 0 done; 2 bad input, with one line on standard error; 130 interrupte
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 try:
+    import rich  # noqa: F401
     import typer
 except ImportError:
     sys.exit("error: the command line needs more packages; install them with: pip install 'gpu-logreg[cli]'")
 
+from gpu_logreg import __version__
 from gpu_logreg.errors import GpuLogregError
 
 __all__ = ["app", "main"]
 
+_INTERRUPTED = 130
+_OUTPUT_FAULTS = (errno.EIO, errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
+
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help fits into 80 columns, boxes do not
     pretty_exceptions_enable=False,
     help="Train, test and use logistic regression on large data, on a CPU or an NVIDIA GPU.",
 )
 
-Header = Annotated[bool | None, typer.Option("--header/--no-header", help="First line of CSV holds column names.")]
-Sep = Annotated[str | None, typer.Option(help="Separator of CSV; found by itself as a rule.")]
-SkipRows = Annotated[int | None, typer.Option(min=0, help="Lines of CSV to pass over first.")]
-Format = Annotated[str | None, typer.Option("--format", help="csv, parquet, npy, npz or libsvm.")]
-Features = Annotated[str | None, typer.Option(help="Array of an .npz archive that holds the rows.")]
+
+FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
+DtypeName = StrEnum("DtypeName", ["float32", "float64"])
+SolverName = StrEnum("SolverName", ["auto", "subsampled-newton", "lbfgs", "gradient-descent"])
+ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda"])
+ClassWeightName = StrEnum("ClassWeightName", ["balanced"])
+
+Sep = Annotated[str | None, typer.Option(metavar="CHAR", help="Separator of CSV; found by itself as a rule.")]
+SkipRows = Annotated[int, typer.Option(metavar="N", min=0, help="Lines of CSV to pass over first.")]
+Format = Annotated[
+    FormatName | None,
+    typer.Option("--format", metavar="NAME", help="csv, parquet, npy, npz or libsvm; found by itself as a rule."),
+]
+Features = Annotated[str | None, typer.Option(metavar="ARRAY", help="Array of an .npz archive that holds the rows.")]
+
+
+@app.callback(invoke_without_command=True)
+def _without_command(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"gpu-logreg {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(help="File of rows: CSV, Parquet, .npy, .npz or LIBSVM text.")],
-    target: Annotated[str | None, typer.Option(help="Column, or .npz array, of the labels.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Where to save the model.")] = None,
-    valid: Annotated[Path | None, typer.Option(help="File of rows to test on.")] = None,
-    test_size: Annotated[float | None, typer.Option(help="Share of the rows to hold back and test on.")] = None,
-    positive: Annotated[str | None, typer.Option(help="This label against all others.")] = None,
-    header: Header = None,
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, Parquet, .npy, .npz or LIBSVM text.")],
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column, or array of .npz, that holds the labels.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to save the model.")] = None,
+    positive: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="Set this label against all others, which become 'not LABEL'.")
+    ] = None,
+    test_size: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Hold back this share of the rows, 0 to 1, to test on.")
+    ] = None,
+    valid: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of rows to test on. A full stop that all its labels end in, and none in training, is ignored.",
+        ),
+    ] = None,
+    valid_target: Annotated[str | None, typer.Option(metavar="COLUMN", help="As --target, if not the same.")] = None,
+    valid_skip_rows: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="As --skip-rows, if not the same.")
+    ] = None,
+    valid_features: Annotated[str | None, typer.Option(metavar="ARRAY", help="As --features, if not the same.")] = None,
+    header: Annotated[
+        bool, typer.Option("--header/--no-header", help="CSV begins with names of columns; else they are c0, c1, ...")
+    ] = True,
     sep: Sep = None,
-    skip_rows: SkipRows = None,
+    skip_rows: SkipRows = 0,
     format_: Format = None,
     features: Features = None,
-    drop: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
-    dtype: Annotated[str, typer.Option(help="float64 or float32, for tables.")] = "float64",
-    c: Annotated[float, typer.Option("--C", help="Inverse strength of the ridge penalty; inf for none.")] = 1.0,
-    class_weight: Annotated[str | None, typer.Option(help="'balanced', or nothing.")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")
+    ] = None,
+    dtype: Annotated[
+        DtypeName, typer.Option(metavar="NAME", help="float64 or float32, for tables and LIBSVM text.")
+    ] = DtypeName.float64,
+    c: Annotated[
+        float, typer.Option("--C", metavar="NUMBER", help="Inverse strength of the ridge penalty; inf for none.")
+    ] = 1.0,
+    class_weight: Annotated[
+        ClassWeightName | None, typer.Option(metavar="NAME", help="balanced: both classes weigh the same.")
+    ] = None,
     intercept: Annotated[bool, typer.Option("--intercept/--no-intercept", help="Fit an intercept.")] = True,
-    tol: Annotated[float, typer.Option(help="Largest |gradient| of the mean objective to stop at.")] = 1e-6,
-    max_iter: Annotated[int, typer.Option(min=0, help="Most iterations.")] = 1000,
-    solver: Annotated[str, typer.Option(help="auto, subsampled-newton, lbfgs or gradient-descent.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    impl: Annotated[str, typer.Option(help="auto, reference, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(help="For the held-back rows and the solver's sample.")] = 0,
+    tol: Annotated[
+        float, typer.Option(metavar="NUMBER", help="Largest |gradient| of the mean objective to stop at.")
+    ] = 1e-6,
+    max_iter: Annotated[int, typer.Option(metavar="N", min=0, help="Most iterations.")] = 1000,
+    solver: Annotated[
+        SolverName, typer.Option(metavar="NAME", help="auto, subsampled-newton, lbfgs or gradient-descent.")
+    ] = SolverName.auto,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    impl: Annotated[
+        ImplName, typer.Option(metavar="NAME", help="Pass over the rows: auto, reference, cpu or cuda.")
+    ] = ImplName.auto,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
-    """Train a model on a file, test it, and save it."""
+    """Train a model on a file, test it, and save it.
+
+    \b
+    Example:
+    gpu-logreg train people.csv --target income --test-size 0.2 --model income.model
+    """  # noqa: D301 - \b keeps the line whole in the help
     from gpu_logreg.dataset.formats import FileOptions
     from gpu_logreg.training import TrainingRequest, train_on_file
 
-    options = FileOptions(format_, header is not False, sep, skip_rows or 0, features)
     parameters: dict[str, Any] = {
         "C": c,
-        "class_weight": class_weight,
+        "class_weight": class_weight and str(class_weight),
         "fit_intercept": intercept,
         "tol": tol,
         "max_iter": max_iter,
-        "solver": solver,
+        "solver": str(solver),
         "device": device,
-        "impl": impl,
+        "impl": str(impl),
         "random_state": seed,
     }
-    request = TrainingRequest(data, target, model, valid, test_size, positive, options, tuple(drop or ()), dtype, seed)
+    request = TrainingRequest(
+        data,
+        target,
+        model,
+        valid,
+        valid_target,
+        valid_skip_rows,
+        valid_features,
+        test_size,
+        positive,
+        FileOptions(format_ and str(format_), header, sep, skip_rows, features),
+        tuple(drop or ()),
+        str(dtype),
+        seed,
+    )
     train_on_file(request, parameters)
 
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model that train saved.")],
-    data: Annotated[Path, typer.Argument(help="File of raw rows, as in training.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model that train saved.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="File of raw rows, as in training.")],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class as well.")] = False,
-    output: Annotated[str, typer.Option(help="CSV file to write, - for standard output.")] = "-",
-    header: Header = None,
+    output: Annotated[str, typer.Option(metavar="FILE", help="CSV file to write, - for standard output.")] = "-",
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="CSV begins with names of columns; as in training.")
+    ] = None,
     sep: Sep = None,
-    skip_rows: SkipRows = None,
+    skip_rows: SkipRows = 0,
     format_: Format = None,
     features: Features = None,
 ) -> None:
-    """Predict the class of every row of a file."""
-    from gpu_logreg.prediction import predict_file
+    """Predict the class of every row of a file.
 
-    predict_file(model, data, proba, output, header, sep, skip_rows, format_, features)
+    \b
+    Example:
+    gpu-logreg predict income.model others.csv --proba --output predicted.csv
+    """  # noqa: D301
+    from gpu_logreg.prediction import PredictionRequest, predict_file
+
+    kind = format_ and str(format_)
+    predict_file(PredictionRequest(model, data, proba, output, header, sep, skip_rows, kind, features))
 
 
 @app.command()
 def info(
-    model: Annotated[Path | None, typer.Argument(help="Model to describe; the machine if none is given.")] = None,
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="Model to describe.")] = None,
 ) -> None:
-    """Describe this machine as gpu-logreg sees it, or what a model holds."""
+    """Describe this machine, or what a model holds."""
     from gpu_logreg.report import describe_machine, describe_model
 
     if model is None:
@@ -112,7 +199,7 @@ def info(
 
 @app.command()
 def demo() -> None:
-    """From file to saved model and back, then 1,000,000 x 100 against scikit-learn, in under a minute."""
+    """Show a training, then race scikit-learn; under a minute."""
     from gpu_logreg.demonstration import run_demo
 
     run_demo()
@@ -120,41 +207,58 @@ def demo() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    warnings.showwarning = _show_warning
-    sys.exit(_run(arguments))
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.simplefilter("default", UserWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's; what is not finite is refused by name
+        warnings.filterwarnings("ignore", "CUDA path could not be detected", UserWarning)  # `info` tells of the GPU
+        code = _run(arguments)
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=arguments, prog_name="gpu-logreg", standalone_mode=False)
+        if code == _INTERRUPTED:  # typer's answer to Ctrl-C; older versions raise Abort
+            raise KeyboardInterrupt
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; nothing was written", 130)
+        return _fail("interrupted; nothing was saved", _INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
     except GpuLogregError as error:
         return _fail(str(error), 2)
     except MemoryError as error:
         return _fail(f"out of memory ({error}); use fewer columns, or --dtype float32", 2)
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{name}{error.strerror or error}", 2)
-    except ValueError as error:  # scikit-learn's word on parameters and labels
-        return _fail(str(error), 2)
+        _forget_output()
+        name = error.filename or ("standard output" if error.errno in _OUTPUT_FAULTS else None)
+        return _fail(f"{name}: {error.strerror}" if name else str(error), 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong option; typer has moved this class between versions
-            return _fail(f"{error.format_message()} See gpu-logreg --help.", 2)
+            return _fail(_wrong_option(error), 2)
         if os.environ.get("GPU_LOGREG_TRACEBACK"):
             raise
         kind = type(error).__name__
         return _fail(f"unforeseen {kind}: {error}. For a report, set GPU_LOGREG_TRACEBACK=1 and run it again", 1)
 
 
+def _wrong_option(error: Any) -> str:
+    """The word of typer on an option, and where to read on."""
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    command = getattr(getattr(error, "ctx", None), "command_path", "gpu-logreg")
+    return f"{message}{'' if message.endswith('?') else '.'} See {command} --help"
+
+
+def _forget_output() -> None:
+    """Drop what is left to write: it cannot be written, and Python would try again at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
     return code
 
 

@@ -290,9 +290,10 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = implementation.name, implementation.reason
         self.solver_ = solver
+        advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(
-                f"{self.solver_} did not converge: {result.message}. Increase max_iter, raise tol, or lower C.",
+                f"{self.solver_} did not converge: {result.message}. {advice}.",
                 ConvergenceWarning,
                 stacklevel=4,
             )

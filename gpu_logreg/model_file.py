@@ -213,11 +213,13 @@ def check_destination(path: str | os.PathLike[str]) -> None:
     Raises
     ------
     DataError
-        If ``path`` is a directory, or its directory does not exist or cannot be written to.
+        If ``path`` is a directory or a device, or its directory does not exist or cannot be written to.
     """
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: is a directory; give the name of a file")
+    if path.exists() and not path.is_file():  # it would be replaced, /dev/null for one
+        raise DataError(f"{path}: is a device or a pipe; give the name of a file")
     if not path.parent.is_dir():
         raise DataError(f"{path}: its directory {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
@@ -225,7 +227,8 @@ def check_destination(path: str | os.PathLike[str]) -> None:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` by way of a temporary file in the same directory."""
+    """Write ``data`` to ``path`` by way of a temporary file in the same directory; a link stays a link."""
+    name, path = path, path.resolve()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -234,7 +237,7 @@ def _write_whole(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise ModelFileError(f"{path}: cannot be written: {error.strerror or error}; nothing was saved") from error
+        raise ModelFileError(f"{name}: cannot be written: {error.strerror or error}; nothing was saved") from error
     finally:  # also after Ctrl-C; gone already where the file was renamed
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,9 +37,15 @@ class Objective:
     ----------
     n_reads : float
         Walks over all rows so far; samples count with their share.
+    centre : ndarray of shape (d,) or None
+        A typical row. Rounding ``w`` to float32 moves every logit by about ``centre @ (w - float32(w))``, which the
+        intercept given to the pass takes back; without it columns far from zero would cost most digits of ``w``.
+    precision : float
+        Relative rounding of the dtype the pass computes in.
+    spread : ndarray of shape (d,) or None
+        Standard deviation of every column about ``centre``.
     rounding : float
-        Relative size below which differences of the value are rounding: that of one row in the dtype of the pass,
-        averaged over the rows, plus that of the float64 result.
+        Relative size below which differences of the value are rounding, at the last point evaluated: see `_rounding`.
     """
 
     def __init__(
@@ -49,14 +56,28 @@ class Objective:
         self.l2 = l2
         self.fit_intercept = fit_intercept
         self.n_reads = 0.0
+        self.centre: Float64Vector | None = None
+        self.spread: Float64Vector | None = None
         self._known_finite = False
-        eps = float(np.finfo(dataset.compute_dtype).eps)
-        self.rounding = 4 * np.finfo(np.float64).eps + eps / math.sqrt(max(1, dataset.n_rows))
+        self.precision = float(np.finfo(dataset.compute_dtype).eps)
+        self.rounding = 4 * float(np.finfo(np.float64).eps)
 
     @property
     def n_params(self) -> int:
         """Length of the packed parameters."""
         return self.dataset.n_columns + int(self.fit_intercept)
+
+    @cached_property
+    def separable_below(self) -> float:
+        """Value below which the classes are separable and there is no minimum; 0 where there is a penalty.
+
+        A row on the wrong side loses at least log 2, so below ``log(2) min(s) / sum(s)`` no row is.
+        """
+        if self.l2 > 0.0:
+            return 0.0
+        s = self.dataset.rows.sample_weight
+        least = 1.0 if s is None else float(s[s > 0].min())
+        return math.log(2.0) * least / self.dataset.weight_total
 
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, float]:
         """Weights and intercept of packed parameters."""
@@ -73,6 +94,8 @@ class Objective:
             make the sums not finite too.
         """
         w, b = self.unpack(params)
+        if self.centre is not None:
+            b += float(self.centre @ (w - w.astype(self.dataset.compute_dtype)))
         sums = self.dataset.sum(self.implementation, w, b)
         self.n_reads += 1
         penalty, penalty_grad = l2_penalty(w, self.l2)
@@ -83,7 +106,24 @@ class Objective:
             self._known_finite = True
         dw = sums.dw_sum / total + penalty_grad
         grad = np.append(dw, sums.db_sum / total) if self.fit_intercept else dw
-        return sums.loss_sum / total + penalty, grad
+        value = sums.loss_sum / total + penalty
+        self.rounding = self._rounding(w, value)
+        return value, grad
+
+    def _rounding(self, w: Float64Vector, value: float) -> float:
+        """Rounding of the value, relatively.
+
+        A logit is summed from terms ``w_j x_j`` and is off by about the precision times their size ``t``. That moves
+        the value by ``sum dz_i off_i / n``, a random sum whose size is at most ``precision t sqrt(2 value / n)``,
+        since ``dz**2 <= 2 row_loss``. To it comes the rounding of the losses, and that of the float64 result.
+        """
+        terms = 1.0
+        if self.centre is not None and self.spread is not None:
+            off_centre = w * self.centre
+            terms += float(np.sqrt(((w * self.spread) ** 2 + off_centre**2).sum()) + abs(off_centre.sum()))
+        n = max(1, self.dataset.n_rows)
+        by_rows = self.precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(n)
+        return 4.0 * float(np.finfo(np.float64).eps) + by_rows
 
     def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
         """Weighted mean and variance of every column; one read.
@@ -100,6 +140,7 @@ class Objective:
         mean = moments.x_sum / self.dataset.weight_total
         # Rounding may leave a constant column with a variance just below zero.
         variance = np.maximum(moments.xx_sum / self.dataset.weight_total - mean**2, 0.0)
+        self.centre, self.spread = mean, np.sqrt(variance)
         return mean, variance
 
 

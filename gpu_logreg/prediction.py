@@ -3,79 +3,140 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import os
 import secrets
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from gpu_logreg.dataset.files import load_prediction_data
+from gpu_logreg.dataset.files import Matrix, load_prediction_data
 from gpu_logreg.dataset.formats import FileOptions
 from gpu_logreg.dataset.schema import Schema
-from gpu_logreg.errors import DataError, MissingDependencyError, ModelFileError
+from gpu_logreg.errors import DataError, ModelFileError
+from gpu_logreg.logistic import sigmoid
 from gpu_logreg.model_file import check_destination, load_model_file
-from gpu_logreg.report import note
+from gpu_logreg.report import class_names, note, waiting
 
-__all__ = ["predict_file"]
+__all__ = ["PredictionRequest", "predict_file"]
+
+_BLOCK_ROWS = 65536
+# Nine digits give back every float32, and are more than a fit to the default tolerance knows of a probability. They
+# would show 0.5 for both classes where |z| is below 2e-9; there the probabilities are written in full.
+_DIGITS = ".9g"
+_NEAR_ZERO = 1e-8
+_STEP_ABOVE_HALF = 2.0**-53
 
 
-def predict_file(
-    model_path: Path,
-    data: Path,
-    proba: bool,
-    output: str,
-    header: bool | None,
-    sep: str | None,
-    skip_rows: int | None,
-    format_: str | None,
-    features: str | None,
-) -> None:
+@dataclass(frozen=True)
+class PredictionRequest:
+    """What to predict and where to write it; see ``gpu-logreg predict --help``.
+
+    ``header`` of None is as in training; ``output`` of ``"-"`` is standard output.
+    """
+
+    model: Path
+    data: Path
+    proba: bool = False
+    output: str = "-"
+    header: bool | None = None
+    sep: str | None = None
+    skip_rows: int = 0
+    format: str | None = None
+    features: str | None = None
+
+
+def predict_file(request: PredictionRequest) -> None:
     """Predict as ``gpu-logreg predict`` does; a file is written whole or not at all.
 
-    ``header`` of None: as in training.
+    Raises
+    ------
+    DataError, ModelFileError
+        One line; nothing is written then.
     """
-    if output != "-":
-        check_destination(output)
-    stored = load_model_file(model_path)
+    _check_output(request)
+    stored = load_model_file(request.model)
     if stored.schema is None:
-        raise ModelFileError(f"{model_path}: holds no columns of a table, so it cannot read files; use it from Python")
+        raise ModelFileError(
+            f"{request.model}: holds no columns of a table, so it cannot read files; use it from Python"
+        )
     schema = Schema.from_json(stored.schema)
-    with_header = bool(stored.notes.get("header", True)) if header is None else header
-    options = FileOptions(format_, with_header, sep, skip_rows or 0, features)
-    X = schema.transform(load_prediction_data(data, schema, options))
-    log_proba = stored.estimator.predict_log_proba(X)
-    positive = stored.notes.get("positive")
-    classes = np.array([f"not {positive}", positive]) if positive is not None else stored.estimator.classes_
-    columns: dict[str, Any] = {"prediction": classes[(log_proba[:, 1] > log_proba[:, 0]).astype(np.intp)]}
-    if proba:
-        columns |= {f"probability of {label}": np.exp(log_proba[:, k]) for k, label in enumerate(classes)}
-    _write(columns, output)
-    if output != "-":
-        note(f"{len(X):,} predictions written to {output}")
-
-
-def _write(columns: dict[str, Any], output: str) -> None:
+    header = bool(stored.notes.get("header", True)) if request.header is None else request.header
+    options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)
+    with waiting(f"reading {request.data}"):
+        rows = load_prediction_data(request.data, schema, options)
+        X = schema.transform(rows)
     try:
-        import pyarrow as pa
-        from pyarrow import csv
-    except ImportError as error:
-        raise MissingDependencyError("pyarrow is needed; install it with: pip install 'gpu-logreg[cli]'") from error
-    table = pa.table({name: pa.array(values.tolist()) for name, values in columns.items()})
-    style = csv.WriteOptions(quoting_style="needed")
-    if output == "-":
-        sys.stdout.flush()
-        csv.write_csv(table, sys.stdout.buffer, style)
+        z = np.asarray(stored.estimator.decision_function(X), dtype=np.float64)
+    except DataError:
+        if isinstance(rows, Matrix):
+            rows.refuse_not_finite()
+        raise
+    names = class_names(stored.estimator.classes_, stored.notes.get("positive"))
+    with _opened(request.output) as file:
+        _write_csv(file, z, names, request.proba)
+    if request.output != "-":
+        note(f"{len(z):,} predictions written to {request.output}")
+
+
+def _check_output(request: PredictionRequest) -> None:
+    if request.output == "-":
         return
-    path = Path(output)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    for path in (request.data, request.model):
+        if os.path.realpath(path) == os.path.realpath(request.output):
+            raise DataError(f"--output {request.output} is read as well and would be overwritten; choose another")
+    if not _is_special(Path(request.output)):
+        check_destination(request.output)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether ``path`` is a device or a pipe, which is written to and not replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextlib.contextmanager
+def _opened(output: str) -> Iterator[TextIO]:
+    """Standard output, or a file that appears under its name only when it is whole."""
+    if output == "-":
+        yield sys.stdout
+        return
+    path = Path(output).resolve()
+    special = _is_special(path)
+    written = path if special else path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            csv.write_csv(table, file, style)
-        os.replace(temporary, path)
+        with open(written, "w" if special else "x", encoding="utf-8", newline="") as file:
+            yield file
+        if not special:
+            os.replace(written, path)
+    except BrokenPipeError:  # the reader of a named pipe has seen enough
+        raise
     except OSError as error:
         raise DataError(f"{output}: cannot be written: {error.strerror or error}; nothing was saved") from error
     finally:  # also after Ctrl-C; gone already where the file was renamed
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if not special:
+            with contextlib.suppress(OSError):
+                written.unlink()
+
+
+def _write_csv(file: TextIO, z: Any, names: Sequence[str], proba: bool) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"])
+    for first in range(0, len(z), _BLOCK_ROWS):
+        block = z[first : first + _BLOCK_ROWS]
+        predictions = [names[is_second] for is_second in (block > 0).astype(np.intp).tolist()]
+        writer.writerows(zip(predictions, *(_probabilities(block) if proba else ()), strict=True))
+
+
+def _probabilities(z: Any) -> tuple[Iterable[str], Iterable[str]]:
+    """Texts of the probabilities of both classes; the larger of two texts is always that of the class predicted."""
+    first = [format(p, _DIGITS) for p in sigmoid(-z).tolist()]
+    second = [format(p, _DIGITS) for p in sigmoid(z).tolist()]
+    for at in np.flatnonzero((np.abs(z) < _NEAR_ZERO) & (z != 0)).tolist():
+        away = max(abs(float(z[at])) / 4, _STEP_ABOVE_HALF)
+        less, more = repr(0.5 - away), repr(0.5 + away)
+        first[at], second[at] = (less, more) if z[at] > 0 else (more, less)
+    return first, second

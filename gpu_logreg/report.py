@@ -1,30 +1,53 @@
-"""What a person reads: progress of a fit, tables of scores, the machine, a model."""
+"""What a person reads: progress of a fit, tables of scores, the machine, a model.
+
+Results go to standard output, everything else to standard error. Only the progress of a fit looks different on a
+terminal; tables are plain text of at most 80 columns, or as wide as the terminal is.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
 import platform
+import shutil
 import sys
-from collections.abc import Iterator
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from gpu_logreg import __version__
-from gpu_logreg.backend import cuda_problem, resolve_device
+from gpu_logreg.backend import AUTO_CUDA_BYTES, cuda_problem, resolve_device
 from gpu_logreg.dataset.schema import Schema
-from gpu_logreg.model_file import load_model_file
+from gpu_logreg.logistic import row_loss
+from gpu_logreg.model_file import StoredModel, load_model_file
 from gpu_logreg.solvers import Iteration, Observer
 
-__all__ = ["describe_machine", "describe_model", "fit_progress", "note", "print_table", "score_rows"]
+__all__ = [
+    "class_names",
+    "describe_fit",
+    "describe_machine",
+    "describe_model",
+    "duration",
+    "fit_progress",
+    "note",
+    "print_facts",
+    "print_table",
+    "score_rows",
+    "short_reason",
+    "waiting",
+]
 
-_SHOWN = 12
+_SHOWN_COEFFICIENTS = 12
+_LONGEST_NAME = 48
+_SILENT_SECONDS = 5.0
 
 
 def note(text: str) -> None:
@@ -32,78 +55,164 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+# -------------------------------------------------------------------------------------------------------- progress
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on a terminal that something is under way; silent elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with _moving_line(console) as progress:
+        progress.add_task(escape(text))
+        yield
+
+
 @contextlib.contextmanager
 def fit_progress() -> Iterator[Observer]:
-    """An observer of a fit: one moving line on a terminal, a line an iteration elsewhere; both on standard error."""
+    """An observer of a fit, on standard error: one moving line on a terminal, a line now and then elsewhere.
+
+    Elsewhere means the iterations 1, 2, 5, 10, 20, 50 and so on, the last, and one every few seconds.
+    """
 
     def text(iteration: Iteration) -> str:
         return (
-            f"iteration {iteration.n_iter:3d}  objective {iteration.value:.8g}  max |gradient| {iteration.grad_max:.1e}"
+            f"iteration {iteration.n_iter:4d}  objective {iteration.value:#.8g}  "
+            f"max |gradient| {iteration.grad_max:.1e}"
         )
 
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda iteration: note(text(iteration))
+    if console.is_terminal:
+        with _moving_line(console) as progress:
+            task = progress.add_task("fitting")
+            yield lambda iteration: progress.update(task, description=escape(text(iteration)))
         return
+    begin = told = time.perf_counter()
+
+    def tell(iteration: Iteration) -> None:
+        nonlocal told
+        now = time.perf_counter()
+        if iteration.last or _is_round(iteration.n_iter) or now - told >= _SILENT_SECONDS:
+            told = now
+            note(f"{text(iteration)}  {duration(now - begin):>7}")
+
+    yield tell
+
+
+def _moving_line(console: Console) -> Progress:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("fitting")
-        yield lambda iteration: progress.update(task, description=text(iteration))
+    return Progress(*columns, console=console, transient=True)
 
 
-def score_rows(model: Any, X: Any, y: Any) -> dict[str, str]:
+def _is_round(count: int) -> bool:
+    """Whether ``count`` is 1, 2 or 5 times a power of ten."""
+    digits = str(count)
+    return digits[0] in "125" and not digits[1:].strip("0")
+
+
+# ----------------------------------------------------------------------------------------------------------- tables
+
+
+def print_table(columns: Mapping[str, Mapping[str, str]]) -> None:
+    """A table on standard output; ``columns`` maps a heading to its cells by the name of their row."""
+    names = list(dict.fromkeys(name for cells in columns.values() for name in cells))
+    shown = [_cut(name) for name in names]
+    first = max(map(cell_len, shown))
+    widths = {heading: max(map(len, [heading, *cells.values()])) for heading, cells in columns.items()}
+    if any(columns):
+        print(" " * first + "".join(f"  {heading:>{widths[heading]}}" for heading in columns))
+    for name, cell in zip(names, shown, strict=True):
+        values = (f"  {cells.get(name, ''):>{widths[heading]}}" for heading, cells in columns.items())
+        print((set_cell_size(cell, first) + "".join(values)).rstrip())
+
+
+def print_facts(facts: Mapping[str, str]) -> None:
+    """Names and what is to be said of them on standard output; long values are folded beside their name."""
+    first = max(map(len, facts)) + 2
+    width = max(40, shutil.get_terminal_size((80, 24)).columns)
+    for name, value in facts.items():
+        lines = textwrap.wrap(value, width - first, break_on_hyphens=False, break_long_words=False) or [""]
+        print(f"{name:<{first}}{lines[0]}")
+        for line in lines[1:]:
+            print(" " * first + line)
+
+
+def _cut(name: str) -> str:
+    name = " ".join(name.split())
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+
+
+def duration(seconds: float) -> str:
+    """A time for a person: ``12 ms``, ``0.48 s``."""
+    return f"{1e3 * seconds:.0f} ms" if seconds < 0.0995 else f"{seconds:.2f} s"
+
+
+def score_rows(model: Any, X: Any, y: Any, classes: tuple[str, str]) -> dict[str, str]:
     """Accuracy, area under the ROC curve and log loss of a fitted model on some rows, as text."""
-    from sklearn.metrics import accuracy_score, roc_auc_score
+    from sklearn.metrics import roc_auc_score
 
-    log_proba = model.predict_log_proba(X)
-    is_second = y == model.classes_[1]
-    loss = -float(np.where(is_second, log_proba[:, 1], log_proba[:, 0]).mean())
-    both = bool(is_second.any() and not is_second.all())
-    auc = roc_auc_score(is_second, log_proba[:, 1] - log_proba[:, 0]) if both else None
-    accuracy = accuracy_score(is_second, log_proba[:, 1] > log_proba[:, 0])
+    z = np.asarray(model.decision_function(X), dtype=np.float64)
+    is_second = np.asarray(y == model.classes_[1])
+    share = float(is_second.mean())
+    loss = float(row_loss(z, is_second.astype(np.float64)).mean())
     return {
         "rows": f"{len(y):,}",
-        "accuracy": f"{accuracy:.4f}",
-        "AUC": "one class only" if auc is None else f"{auc:.4f}",
+        f"share of {classes[1]}": f"{100 * share:.2f} %",
+        "accuracy": f"{float(((z > 0) == is_second).mean()):.4f}",
+        "AUC": f"{roc_auc_score(is_second, z):.4f}" if 0.0 < share < 1.0 else "one class",
         "log loss": f"{loss:.5f}",
     }
 
 
-def print_table(title: str, columns: dict[str, dict[str, str]]) -> None:
-    """A table on standard output; ``columns`` maps a heading to its cells by row name."""
-    table = Table(title=escape(title), title_justify="left")
-    table.add_column("")
-    names: list[str] = []
-    for heading, cells in columns.items():
-        table.add_column(escape(heading), justify="right")
-        names += [name for name in cells if name not in names]
-    for name in names:
-        table.add_row(escape(name), *(escape(cells.get(name, "")) for cells in columns.values()))
-    _console().print(table)
+def describe_fit(model: Any) -> dict[str, str]:
+    """Facts of a fitted model: whether it converged, iterations, reads, solver, device and pass."""
+    iterations = int(model.n_iter_[0])
+    return {
+        "converged": f"{'yes' if model.converged_ else 'NO'}: {model.stop_reason_}",
+        "iterations": f"{iterations:,} of {model.solver_}, {model.n_reads_:.1f} reads of the data",
+        "device": f"{model.device_} ({short_reason(model.device_reason_)})",
+        "pass": f"{model.impl_} ({short_reason(model.impl_reason_)})",
+    }
 
 
-def _console() -> Console:
-    console = Console()
-    # Rich assumes 80 columns where there is no terminal, and would cut cells off.
-    return console if console.is_terminal else Console(width=160)
+def short_reason(reason: str) -> str:
+    """A reason without what is in brackets and without its remedy; ``gpu-logreg info`` gives both."""
+    return reason.removeprefix("auto: ").split(" (", 1)[0].split(";", 1)[0]
 
 
-def describe_machine() -> None:
+def class_names(classes: Any, positive: str | None) -> tuple[str, str]:
+    """Both classes as a person knows them: ``not X`` and ``X`` where X was set against the rest."""
+    return (f"not {positive}", positive) if positive is not None else (str(classes[0]), str(classes[1]))
+
+
+# --------------------------------------------------------------------------------------------- the machine, a model
+
+
+def describe_machine(in_one_line: bool = False) -> None:
     """Versions, threads, and which device a fit would take and why."""
     from joblib import cpu_count
 
     problem = cuda_problem()
+    if in_one_line:
+        gpu = "no usable GPU (gpu-logreg info tells why)" if problem else _gpu_name()
+        print(f"gpu-logreg {__version__}, scikit-learn {_version('scikit-learn')}, {cpu_count()} CPUs, {gpu}")
+        return
     packages = ("numpy", "scikit-learn", "numba", "safetensors", "pyarrow", "cupy-cuda12x", "cupy-cuda13x")
-    versions = {name: version for name in packages if (version := _version(name)) is not None}
-    rows = {
-        "gpu-logreg": __version__,
-        "Python": platform.python_version(),
-        **versions,
-        "CPUs": str(cpu_count()),
-        "GPU": f"not usable: {problem}" if problem else _gpu_name(),
-        "device=auto": f"{resolve_device('auto').name} for many rows, cpu for few",
-    }
-    _print_facts(rows)
+    device = resolve_device("auto").name
+    print_facts(
+        {
+            "gpu-logreg": __version__,
+            "Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
+            **{name: version for name in packages if (version := _version(name)) is not None},
+            "CPUs": str(cpu_count()),
+            "GPU": f"not usable: {problem}" if problem else _gpu_name(),
+            "device": f"auto takes {device} for rows of {AUTO_CUDA_BYTES >> 20} MiB and more, cpu for fewer"
+            if device != "cpu"
+            else "auto takes cpu",
+        }
+    )
 
 
 def _version(package: str) -> str | None:
@@ -124,35 +233,33 @@ def describe_model(path: Path) -> None:
     """Classes, columns, fit and parameters of a model, and its largest coefficients."""
     stored = load_model_file(path)
     model = stored.estimator
-    positive = stored.notes.get("positive")
-    classes = [f"not {positive}", str(positive)] if positive is not None else [str(c) for c in model.classes_]
     schema = Schema.from_json(stored.schema) if stored.schema else None
-    facts = {
-        "model": f"{stored.kind}, written by gpu-logreg {stored.version}",
-        "classes": " | ".join(classes),
-        "target": str(stored.notes.get("target") or "-"),
-        "columns": f"{model.n_features_in_} after encoding",
-        "fit": f"{model.solver_}, {int(model.n_iter_[0])} iterations, {model.n_reads_:.1f} reads",
-        "stopped": ("" if model.converged_ else "not converged: ") + model.stop_reason_,
-        "device": f"{model.device_}, pass {model.impl_}",
-        "intercept": f"{model.intercept_[0]:.6g}",
-    }
+    columns = f"{model.n_features_in_:,} after encoding"
     if schema is not None:
-        facts["columns"] = f"{len(schema.numeric)} of numbers, {len(schema.text)} of text; {facts['columns']}"
+        columns = f"{len(schema.numeric):,} of numbers, {len(schema.text):,} of text; {columns}"
     defaults = type(model)().get_params()
-    changed = {k: v for k, v in model.get_params().items() if v != defaults[k]}
-    facts["parameters"] = ", ".join(f"{k}={v!r}" for k, v in changed.items()) or "defaults"
-    _print_facts(facts)
+    changed = {name: value for name, value in model.get_params().items() if value != defaults[name]}
+    first, second = class_names(model.classes_, stored.notes.get("positive"))
+    print_facts(
+        {
+            "model": f"{stored.kind}, written by gpu-logreg {stored.version}",
+            "classes": f"{first} | {second}",
+            **_target(stored),
+            "columns": columns,
+            **describe_fit(model),
+            "objective": f"{model.objective_:.10g}",
+            "parameters": ", ".join(f"{name}={value!r}" for name, value in changed.items()) or "defaults",
+        }
+    )
     names = schema.feature_names if schema is not None else [f"c{j}" for j in range(model.n_features_in_)]
     coef = model.coef_[0]
-    largest = np.argsort(-np.abs(coef), kind="stable")[:_SHOWN]
-    print_table("Largest coefficients", {"coefficient": {str(names[j]): f"{coef[j]:+.6g}" for j in largest}})
+    largest = np.argsort(-np.abs(coef), kind="stable")[:_SHOWN_COEFFICIENTS]
+    cells = {"(intercept)": f"{model.intercept_[0]:+.6g}"} | {str(names[j]): f"{coef[j]:+.6g}" for j in largest}
+    of_all = f"the {len(largest)} largest of {len(coef):,}" if len(coef) > len(largest) else "all"
+    print(f"\nCoefficients, {of_all}; those above zero speak for {second}")
+    print_table({"": cells})
 
 
-def _print_facts(facts: dict[str, str]) -> None:
-    table = Table(show_header=False, box=None)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(escape(name), escape(value))
-    _console().print(table)
+def _target(stored: StoredModel) -> dict[str, str]:
+    target = stored.notes.get("target")
+    return {"target": str(target)} if target is not None else {}

@@ -21,7 +21,7 @@ from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
 __all__ = ["ParamsMetric", "SampleObjective"]
 
-_HESSIAN_BYTES = 2**25
+_HESSIAN_BYTES = 2**21  # what a block weighs fits into the second-level cache of a core
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,16 @@ class SampleObjective:
         """Relative size below which differences of the value are rounding."""
         return float(np.finfo(self.U.dtype).eps)
 
+    @property
+    def precision(self) -> float:
+        """Relative rounding of the arithmetic behind one row."""
+        return self.rounding
+
+    @property
+    def separable_below(self) -> float:
+        """Samples are solved roughly; whether the classes are separable is for the whole data to tell."""
+        return 0.0
+
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
         xp = array_namespace(self.U)
@@ -106,7 +116,7 @@ class SampleObjective:
         z = self._logits(phi)
         p = self.U.shape[1]
         total = np.zeros((p, p))
-        step = max(p, _HESSIAN_BYTES // max(1, p * dtype.itemsize))
+        step = max(4 * p, _HESSIAN_BYTES // max(1, p * dtype.itemsize))
         for first in range(0, self.n_rows, step):
             part = slice(first, first + step)
             block = self.U[part].astype(dtype, copy=False)

@@ -80,6 +80,8 @@ class Sampler:
             indices, weight = self._indices_by_score(size, rows)
             rows, y, s = self._standardised(indices, weight)
         self._coordinates = rows.coordinates
+        self._objective.spread = rows.coordinates.scale
+        self._objective.centre = rows.coordinates.mean
         return self._problem(rows.U, y, s, rows.coordinates)
 
     def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[Any, Float64Vector]:
@@ -125,9 +127,8 @@ class Sampler:
     def _standardised(self, indices: Any, weight: Float64Vector) -> tuple[StandardisedRows, Any, Any]:
         """A sample in its own standardised columns, its labels and its weights."""
         self._count(len(indices) / self.n_rows)
-        xp = array_namespace(self._dataset.rows.X)
         y, s = self._labels_and_weights(indices, weight)
-        rows = standardised(self._dataset, indices, s / s.sum(dtype=xp.float64), self._objective.fit_intercept)
+        rows = standardised(self._dataset, indices, s, self._objective.fit_intercept)
         if not np.isfinite(rows.coordinates.mean).all():
             self._dataset.refuse_not_finite()
         return rows, y, s

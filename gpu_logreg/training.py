@@ -2,153 +2,237 @@
 
 from __future__ import annotations
 
+import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import InvalidParameterError
 
-from gpu_logreg.dataset.files import load_labelled_data, load_training_data
+from gpu_logreg.backend import resolve_device
+from gpu_logreg.dataset.files import Matrix, Table, load_labelled_data, load_training_data
 from gpu_logreg.dataset.formats import FileOptions
+from gpu_logreg.dataset.labels import encode_labels
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.model_file import check_destination, save_model
-from gpu_logreg.report import fit_progress, note, print_table, score_rows
+from gpu_logreg.report import (
+    class_names,
+    describe_fit,
+    duration,
+    fit_progress,
+    note,
+    print_facts,
+    print_table,
+    score_rows,
+    waiting,
+)
 
 __all__ = ["TrainingRequest", "train_on_file"]
 
 _SHOWN_CLASSES = 8
+_DEFAULT = FileOptions()
 
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What to train on and where to put the model; see ``gpu-logreg train --help``."""
+    """What to train on and where to put the model; see ``gpu-logreg train --help``.
+
+    ``valid_target``, ``valid_skip_rows`` and ``valid_features`` of None are as for the rows to train on.
+    """
 
     data: Path
-    target: str | None
-    model: Path | None
-    valid: Path | None
-    test_size: float | None
-    positive: str | None
-    options: FileOptions
-    drop: tuple[str, ...]
-    dtype: str
-    seed: int
+    target: str | None = None
+    model: Path | None = None
+    valid: Path | None = None
+    valid_target: str | None = None
+    valid_skip_rows: int | None = None
+    valid_features: str | None = None
+    test_size: float | None = None
+    positive: str | None = None
+    options: FileOptions = _DEFAULT
+    drop: tuple[str, ...] = ()
+    dtype: str = "float64"
+    seed: int = 0
 
 
 def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> LogisticRegression:
-    """Train as ``gpu-logreg train`` does: load, encode, fit, test, save, and print a table.
+    """Train as ``gpu-logreg train`` does: load, encode, fit, test, print tables, and save.
 
     Raises
     ------
     DataError, ModelFileError, DeviceError, ImplementationError
-        One line, before anything is written.
+        One line; nothing is written then.
     """
-    _check(request)
+    estimator = LogisticRegression(**parameters)
+    _check(request, estimator)
     dtype = np.dtype(request.dtype)
     begin = time.perf_counter()
-    rows, labels = load_training_data(request.data, request.target, request.options, drop=request.drop, dtype=dtype)
-    y = _binary(labels, request, request.data)
-    held_back = None
-    if request.test_size is not None:
-        train_at, test_at = _split(y, request)
-        held_back = (rows.take_rows(test_at), y[test_at])
-        rows, y = rows.take_rows(train_at), y[train_at]
-    schema = Schema.fit(rows)
-    X = schema.transform(rows, dtype)
-    del rows
-    if request.valid is not None:
-        text_labels = labels.dtype.kind in "OU"
-        tested, test_labels = load_labelled_data(
-            request.valid, schema, request.target, request.options, text_labels=text_labels, dtype=dtype
-        )
-        held_back = (tested, _binary(test_labels, request, request.valid, known=np.unique(labels)))
+    with waiting(f"reading {request.data}"):
+        rows, labels = load_training_data(request.data, request.target, request.options, drop=request.drop, dtype=dtype)
+        y, positive = _two_classes(labels, request)
+        tested = None
+        if request.test_size is not None:
+            train_at, test_at = _split(y, request)
+            tested = rows.take_rows(test_at), y[test_at]
+            rows, y = rows.take_rows(train_at), y[train_at]
+        schema = Schema.fit(rows)
+        X = schema.transform(rows, dtype)
+        if request.valid is not None:
+            tested = _load_valid(request, schema, labels, positive, dtype)
+        X_test, y_test = (None, None) if tested is None else (_finite(tested[0], schema, dtype), tested[1])
+    stored = rows if isinstance(rows, Matrix) else None
+    del rows, labels, tested
     loaded = time.perf_counter()
-    note(f"{request.data}: {len(X):,} rows, {X.shape[1]:,} columns after encoding, {loaded - begin:.1f} s to load")
+    encoded = f", {X.shape[1]:,} after encoding" if X.shape[1] != len(schema.names) else ""
+    note(f"{request.data}: {len(X):,} rows, {len(schema.names):,} columns{encoded}; {duration(loaded - begin)} to load")
 
-    estimator = LogisticRegression(**parameters)
-    with fit_progress() as observer:
-        estimator.verbose = observer
-        estimator.fit(X, y)
-        estimator.verbose = 0
+    try:
+        with fit_progress() as observer:
+            estimator.set_params(verbose=observer).fit(X, y).set_params(verbose=0)
+    except DataError:
+        if stored is not None:
+            stored.refuse_not_finite()
+        raise
     fitted = time.perf_counter()
-    note(f"device {estimator.device_} ({estimator.device_reason_}); pass {estimator.impl_} ({estimator.impl_reason_})")
 
-    columns = {"training": score_rows(estimator, X, y)}
-    if held_back is not None:
-        tested, y_test = held_back
-        columns["test"] = score_rows(estimator, schema.transform(tested, dtype), y_test)
-    columns["training"] |= {
-        "time to load": f"{loaded - begin:.2f} s",
-        "time to fit": f"{fitted - loaded:.2f} s",
-        "reads of the data": f"{estimator.n_reads_:.1f}",
-        "converged": "yes" if estimator.converged_ else "no",
-    }
+    classes = class_names(estimator.classes_, positive)
+    columns = {"training": score_rows(estimator, X, y, classes)}
+    if X_test is not None:
+        columns["test"] = score_rows(estimator, X_test, y_test, classes)
     if request.model is not None:
-        notes = {"target": request.target, "positive": request.positive, "header": request.options.header}
+        notes = {"target": request.target, "positive": positive, "header": request.options.header}
         save_model(estimator, request.model, schema=schema.to_json(), notes=notes)
-    print_table(f"Logistic regression on {request.data.name}", columns)
-    print(f"model saved to {request.model}" if request.model else "model not saved; give --model FILE to keep it")
+    print_table(columns)
+    print()
+    print_facts(
+        {
+            "time": f"{duration(loaded - begin)} to load, {duration(fitted - loaded)} to fit",
+            **describe_fit(estimator),
+            "model": f"saved to {request.model}" if request.model else "not saved; give --model FILE to keep it",
+        }
+    )
     return estimator
 
 
-def _check(request: TrainingRequest) -> None:
+def _check(request: TrainingRequest, estimator: LogisticRegression) -> None:
     """Refuse what can be refused before the data are read."""
-    if request.model is not None:
-        check_destination(request.model)
-    if request.dtype not in ("float32", "float64"):
-        raise DataError(f"--dtype {request.dtype} is not known; use float64 or float32")
     if request.valid is not None and request.test_size is not None:
         raise DataError("--valid and --test-size exclude each other; give one")
     if request.test_size is not None and not 0.0 < request.test_size < 1.0:
         raise DataError(f"--test-size {request.test_size:g} is not a share between 0 and 1")
+    other_arrays = request.valid_target or request.valid_features
+    if request.valid is not None and _same(request.valid, request.data) and not other_arrays:
+        raise DataError(f"--valid {request.valid} is the file trained on; hold rows back with --test-size 0.2")
+    if request.model is not None:
+        for data in (request.data, request.valid):
+            if data is not None and _same(request.model, data):
+                raise DataError(f"--model {request.model} is a file of data and would be overwritten; choose another")
+        check_destination(request.model)
+    try:
+        estimator._validate_params()
+    except InvalidParameterError as error:
+        raise DataError(str(error)) from error
+    resolve_device(estimator.device)
 
 
-def _binary(labels: Any, request: TrainingRequest, path: Path, known: Any = None) -> Any:
-    """Labels as they are where there are two; ``labels == positive`` where one is set against the rest."""
-    name = f"{path}: {request.target!r}" if request.target else f"{path}: the labels"
-    if request.positive is not None:
-        is_positive = _equal(labels, request.positive)
-        if not is_positive.any():
-            raise DataError(f"{name} never holds the positive label {request.positive!r}; it holds {_some(labels)}")
-        if known is None and is_positive.all():
-            raise DataError(f"{name} holds only one class: {request.positive!r}; at least 2 classes are needed")
-        return is_positive
-    classes = np.unique(labels)
-    if known is not None:
-        strange = [c for c in classes if c not in set(known.tolist())]
-        if strange:
-            raise DataError(
-                f"{name} holds the label {_text(strange[0])}, which training did not see; it saw {_some(known)}"
-            )
+def _same(path: Path, other: Path) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _finite(rows: Table | Matrix, schema: Schema, dtype: np.dtype[Any]) -> Any:
+    """The matrix of rows to test on, checked now, so that a long fit is not lost to it."""
+    if isinstance(rows, Matrix):
+        rows.refuse_not_finite()
+    return schema.transform(rows, dtype)
+
+
+def _load_valid(
+    request: TrainingRequest, schema: Schema, known: Any, positive: str | None, dtype: np.dtype[Any]
+) -> tuple[Table | Matrix, Any]:
+    """Rows and labels of the file to test on, in the classes of the training rows."""
+    assert request.valid is not None
+    options, target = request.options, request.valid_target or request.target
+    if request.valid_skip_rows is not None:
+        options = replace(options, skip_rows=request.valid_skip_rows)
+    if request.valid_features is not None:
+        options = replace(options, features=request.valid_features)
+    text_labels = known.dtype.kind in "OU"
+    try:
+        rows, labels = load_labelled_data(request.valid, schema, target, options, text_labels=text_labels, dtype=dtype)
+    except DataError as error:  # these options have another name for this file
+        message = str(error)
+        for option in ("skip-rows", "features", "target"):
+            message = message.replace(f"--{option}", f"--valid-{option}")
+        raise DataError(message) from error
+    name = f"{request.valid}: {target!r}" if target else f"{request.valid}: the labels"
+    known = np.unique(known)
+    labels = _without_full_stop(labels, known, request.valid)
+    if positive is not None:
+        return rows, _is_positive(labels, positive, name)
+    strange = np.setdiff1d(labels, known)
+    if len(strange):
+        raise DataError(f"{name} holds {_some(strange)}, which training did not see; it saw {_some(known)}")
+    return rows, labels
+
+
+def _without_full_stop(labels: Any, known: Any, path: Path) -> Any:
+    """Labels without a final full stop where training has them all without: UCI Adult writes ``>50K.`` to test on."""
+    if labels.dtype.kind != "U" or known.dtype.kind != "U":
         return labels
-    if len(classes) < 2:
-        raise DataError(f"{name} holds only one class: {_text(classes[0])}; at least 2 classes are needed")
-    if len(classes) > 2:
+    found = np.unique(labels)
+    bare = np.array([label.removesuffix(".") for label in found.tolist()])
+    if np.isin(found, known).any() or not np.isin(bare, known).all():
+        return labels
+    note(f"{path}: the labels {_some(found)} are taken as {_some(bare)}")
+    return bare[np.searchsorted(found, labels)]
+
+
+def _two_classes(labels: Any, request: TrainingRequest) -> tuple[Any, str | None]:
+    """Labels as they are where there are two, with None; ``labels == positive`` with the text of the positive label."""
+    name = f"{request.data}: {request.target!r}" if request.target else f"{request.data}: the labels"
+    if request.positive is not None:
+        is_positive = _is_positive(labels, request.positive, name)
+        if is_positive.all():
+            raise DataError(f"{name} holds only one class: {request.positive!r}; at least 2 classes are needed")
+        return is_positive, str(labels[int(is_positive.argmax())])
+    try:
+        encode_labels(labels)
+        return labels, None
+    except ValueError as error:
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            raise DataError(f"{name} holds only one class: {_some(classes)}; at least 2 classes are needed") from error
+        if len(classes) == 2:
+            raise DataError(f"{name} holds {_some(classes)}, which are numbers but not whole ones") from error
         raise DataError(
-            f"{name} holds {len(classes):,} classes: {_some(labels)}; set one against the rest with --positive LABEL"
-        )
-    return labels
+            f"{name} holds {len(classes):,} classes: {_some(classes)}; set one against the rest with --positive LABEL"
+        ) from error
 
 
-def _equal(labels: Any, positive: str) -> Any:
-    if labels.dtype.kind in "iufb":
+def _is_positive(labels: Any, positive: str, name: str) -> Any:
+    """Whether each label is the positive one, which must be among them."""
+    is_positive = np.asarray(labels == positive)
+    if labels.dtype.kind in "iuf":
         try:
-            return labels == float(positive)
+            is_positive = np.asarray(labels == float(positive))
         except ValueError:
-            return np.array([str(label) for label in labels.tolist()]) == positive
-    return np.asarray(labels == positive)
+            is_positive = np.zeros(len(labels), dtype=bool)
+    elif labels.dtype.kind == "b":
+        is_positive = (
+            labels == (positive.lower() == "true") if positive.lower() in ("true", "false") else labels & False
+        )
+    if not is_positive.any():
+        raise DataError(f"{name} never holds the positive label {positive!r}; it holds {_some(np.unique(labels))}")
+    return is_positive
 
 
-def _some(labels: Any) -> str:
-    classes = np.unique(labels)
-    return ", ".join(_text(c) for c in classes[:_SHOWN_CLASSES]) + (", ..." if len(classes) > _SHOWN_CLASSES else "")
-
-
-def _text(label: Any) -> str:
-    return repr(label.item() if hasattr(label, "item") else label)
+def _some(classes: Any) -> str:
+    texts = [repr(label.item() if hasattr(label, "item") else label) for label in classes[:_SHOWN_CLASSES]]
+    return ", ".join(texts) + (", ..." if len(classes) > _SHOWN_CLASSES else "")
 
 
 def _split(y: Any, request: TrainingRequest) -> tuple[Any, Any]:

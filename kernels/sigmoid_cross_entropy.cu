@@ -4,7 +4,8 @@
 //     loss_partial[k] = sum of s row_loss,   db_partial[k] = sum of dz,      over the rows of block k
 //
 // Shapes     xw, y, s, dz: (n,). partial: (2, gridDim.x), loss_partial above db_partial. dz may be xw itself.
-// Types      REAL: float32 or float64 (xw, b, dz). LABEL: uint8 or REAL (y, in [0, 1]).
+// Types      REAL: float32 or float64 (xw, dz). b: float64, added as such, because xw and b may be large and nearly cancel.
+//            LABEL: uint8 or REAL (y, in [0, 1]).
 //            HAS_WEIGHT 1: WEIGHT is float32 or float64. HAS_WEIGHT 0: WEIGHT is REAL, weights are 1, s is not read.
 // Launch     1-D grid of any size, BLOCK threads (a multiple of 32, at most 1024), no dynamic shared memory.
 //            Thread t of block k takes the rows k BLOCK + t, then every gridDim.x BLOCK-th row after it.
@@ -20,14 +21,14 @@
 typedef decltype(WEIGHT() * REAL()) WIDER;  // the wider of the two types
 
 extern "C" __global__ void __launch_bounds__(BLOCK)
-sigmoid_cross_entropy(const REAL* xw, REAL b, const LABEL* y, const WEIGHT* s, REAL* dz, double* partial, long long n) {
+sigmoid_cross_entropy(const REAL* xw, double b, const LABEL* y, const WEIGHT* s, REAL* dz, double* partial, long long n) {
     __shared__ double loss_slots[BLOCK / WARP];
     __shared__ double db_slots[BLOCK / WARP];
     const long long step = (long long)gridDim.x * BLOCK;
     double loss = 0;
     double db = 0;
     for (long long row = (long long)blockIdx.x * BLOCK + threadIdx.x; row < n; row += step) {
-        const LossAndDz of_row = loss_and_dz(xw[row] + b, (REAL)y[row]);
+        const LossAndDz of_row = loss_and_dz((REAL)((double)xw[row] + b), (REAL)y[row]);
         const WEIGHT weight = HAS_WEIGHT ? s[row] : (WEIGHT)1;
         const REAL weighted_dz = (REAL)((WIDER)weight * (WIDER)of_row.dz);  // one rounding, as in the reference pass
         dz[row] = weighted_dz;

@@ -31,7 +31,7 @@ class Inputs(NamedTuple):
     """Arguments of the kernel; ``s`` is None where every weight is 1."""
 
     xw: np.ndarray
-    b: np.generic
+    b: np.float64
     y: np.ndarray
     s: np.ndarray | None
 
@@ -46,7 +46,7 @@ def make_inputs(real: str, label: str, weight: str | None, xw: np.ndarray) -> In
     rng = np.random.default_rng(7)
     y = rng.integers(0, 2, xw.size) if label == "uint8" else rng.choice([0.0, 1.0, 0.5, 0.125], xw.size)
     s = None if weight is None else (rng.exponential(size=xw.size) * (rng.random(xw.size) < 0.9)).astype(weight)
-    return Inputs(xw.astype(real), np.dtype(real).type(0.375), y.astype(label), s)
+    return Inputs(xw.astype(real), np.float64(0.1), y.astype(label), s)
 
 
 def normal_inputs(real: str, label: str, weight: str | None, n: int) -> Inputs:
@@ -69,7 +69,8 @@ def launch(inputs: Inputs, blocks: int, seed: int = 0, *, in_place: bool = False
 def in_numpy(inputs: Inputs, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """Weighted loss and ``dz`` of every row, by the plain formulas in ``dtype``."""
     xw, b, y, s = inputs
-    row_loss, dz = loss_and_dz(xw.astype(dtype) + np.dtype(dtype).type(b), y)
+    wide = np.promote_types(dtype, np.float64)
+    row_loss, dz = loss_and_dz((xw.astype(wide) + b).astype(dtype), y)
     weight = np.ones(xw.size, dtype) if s is None else s
     return weight * row_loss, (weight * dz).astype(dtype)
 
@@ -89,6 +90,13 @@ def check(inputs: Inputs, outputs: Outputs) -> None:
     ):
         plain_error = abs(plain.sum(dtype=np.float64) - true.sum())
         assert abs(partial.sum() - true.sum()) <= plain_error + 2 * eps * np.abs(true).sum()
+
+
+def test_intercept_is_added_in_float64():
+    z = np.linspace(-3.0, 3.0, 257)
+    inputs = make_inputs("float32", "uint8", None, np.float32(1500.0) + z.astype(np.float32))
+    inputs = inputs._replace(b=np.float64(-1500.1))  # not a float32, and nearly the negative of xw
+    check(inputs, launch(inputs, 3))
 
 
 @pytest.mark.parametrize("n", RAGGED)

@@ -15,6 +15,7 @@ __all__ = ["Coordinates", "StandardisedRows", "standardised"]
 
 _HOST_BLOCK_BYTES = 2**18  # the second-level cache holds a block and what is computed from it
 _DEVICE_BLOCK_BYTES = 2**26
+_MOMENT_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -84,56 +85,67 @@ class StandardisedRows(NamedTuple):
 
 
 def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_intercept: bool) -> StandardisedRows:
-    """Copy the rows ``indices`` and standardise the copy, in three walks over it, a cacheful at a time.
+    """Copy the rows ``indices`` and standardise the copy, a cacheful at a time.
 
-    Columns are first taken about a row of the sample, not about zero, so that those far from zero lose nothing to
-    cancellation.
+    Means, variances and effective numbers come from at most about `_MOMENT_ROWS` of the rows: coordinates need not be
+    exact, only the same wherever they are used.
 
     Parameters
     ----------
     dataset : ResidentDataset
     indices : ndarray of shape (m,)
     share : array of shape (m,)
-        Weights of the rows, adding up to 1, where the data live.
+        Weights of the rows, where the data live.
     fit_intercept : bool
         Without it columns are scaled by their root mean square and not centred.
     """
-    X = dataset.rows.X
-    xp, d, m = array_namespace(X), dataset.n_columns, len(indices)
-    dtype = dataset.compute_dtype
+    X, dtype, d = dataset.rows.X, dataset.compute_dtype, dataset.n_columns
+    xp, m = array_namespace(X), len(indices)
     at = xp.asarray(indices)
+    thinning = max(1, m // max(_MOMENT_ROWS, 4 * d))
+    mean, second, effective = _moments(X[at[::thinning]].astype(dtype, copy=False), share[::thinning], fit_intercept)
+    # A column whose spread is the rounding of its mean is constant.
+    constant = second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2
+    shift = xp.asarray(mean, dtype=dtype)
+    inverse = xp.asarray(1.0 / np.sqrt(np.where(constant, 1.0, second)), dtype=dtype)
+
     U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
     block_bytes = _HOST_BLOCK_BYTES if xp is np else _DEVICE_BLOCK_BYTES
     step = max(16, block_bytes // (max(1, d) * dtype.itemsize))
-    parts = [slice(first, first + step) for first in range(0, m, step)]
-    share = share.astype(dtype)
-
-    pivot = X[int(indices[m // 2])].astype(dtype) if fit_intercept else xp.zeros(d, dtype=dtype)
-    first = np.zeros(d)
-    for part in parts:
-        block = X[at[part]].astype(dtype, copy=False) - pivot
-        U[part, :d] = block
+    for first in range(0, m, step):
+        block = X[at[first : first + step]].astype(dtype, copy=False)
         if fit_intercept:
-            first += to_numpy(share[part] @ block)
-    second = np.zeros(d)
-    shift = xp.asarray(first, dtype=dtype)
-    for part in parts:
-        block = U[part, :d]
-        block -= shift
-        second += to_numpy(share[part] @ (block * block))
-    mean = to_numpy(pivot).astype(np.float64) + first
-    # A column whose spread is the rounding of its mean is constant.
-    constant = second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2
-    scale = np.sqrt(np.where(constant, 1.0, second))
-    inverse = xp.asarray(1.0 / scale, dtype=dtype)
-    fourth = np.zeros(d)
-    for part in parts:
-        block = U[part, :d]
-        block *= inverse
-        squares = block * block
-        squares *= share[part, None]
-        fourth += to_numpy((squares * squares).sum(axis=0))
+            block -= shift
+        xp.multiply(block, inverse, out=U[first : first + step, :d])
     if fit_intercept:
         U[:, d] = 1
-    effective = np.where(constant | ~(fourth > 0.0), 0.0, 1.0 / np.where(fourth > 0.0, fourth, 1.0))
-    return StandardisedRows(U, Coordinates(mean, scale, fit_intercept), np.where(constant, 0.0, second), effective)
+    # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.
+    used = Coordinates(to_numpy(shift).astype(np.float64), 1.0 / to_numpy(inverse).astype(np.float64), fit_intercept)
+    return StandardisedRows(U, used, np.where(constant, 0.0, second), np.where(constant, 0.0, effective * thinning))
+
+
+def _moments(X: Any, share: Any, fit_intercept: bool) -> tuple[Float64Vector, Float64Vector, Float64Vector]:
+    """Mean, second moment about it, and effective number of rows of every column; ``X`` is overwritten.
+
+    Columns are first taken about one of the rows, not about zero, so that those far from zero lose nothing to
+    cancellation. Without an intercept the mean is zero.
+    """
+    xp = array_namespace(X)
+    s = (share / share.sum()).astype(X.dtype)
+    mean = np.zeros(X.shape[1])
+    if fit_intercept:
+        pivot = X[len(X) // 2].copy()
+        X -= pivot
+        first = s @ X
+        X -= first
+        mean = to_numpy(pivot).astype(np.float64) + to_numpy(first)
+    X *= X
+    second = s @ X
+    X *= s[:, None]
+    X /= xp.where(second > 0, second, 1)  # the squares of small numbers would underflow below
+    X *= X
+    fourth = to_numpy(X.sum(axis=0, dtype=np.float64))
+    second = to_numpy(second).astype(np.float64)
+    known = (second > 0.0) & (fourth > 0.0)
+    effective = np.where(known, 1.0 / np.where(known, fourth, 1.0), 0.0)
+    return mean, second, effective

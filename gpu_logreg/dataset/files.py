@@ -275,12 +275,13 @@ def _split(table: Table | Matrix, target: str) -> tuple[Table | Matrix, NDArray[
     if isinstance(table, Table):
         return table.drop([target]), table.values(target)
     labels = np.ascontiguousarray(table.values[:, table.names.index(target)])
-    return table.drop([target]), _checked_labels(whole_labels(labels), Path(table.source.name), target)
+    return table.drop([target]), _checked_labels(labels, Path(table.source.name), target)
 
 
 def _checked_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
+    """Labels of an array or LIBSVM text, whole numbers as integers; refused where one is not finite."""
     assert labels is not None
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         row = int(np.argmin(np.isfinite(labels)))
         raise DataError(f"{path}, row {row + 1}: the label{f' in {target!r}' if target else ''} is not a finite number")
-    return labels
+    return whole_labels(labels)

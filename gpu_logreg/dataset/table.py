@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gpu_logreg.dataset.arrow_columns import as_float64, canonical, numbers_among, refuse_infinity
 from gpu_logreg.dataset.column_names import Part, Source, pick_columns
 from gpu_logreg.dataset.reading import import_pyarrow
+from gpu_logreg.dataset.resident import first_not_finite
 from gpu_logreg.errors import DataError
 
 __all__ = ["Matrix", "Table", "as_table"]
@@ -68,6 +69,14 @@ class Matrix:
         """A copy of the rows at ``positions``, counted from 0; labels too."""
         labels = None if self.labels is None else self.labels[positions]
         return replace(self, values=self.values[positions], labels=labels, source=Part.of(self.source, positions))
+
+    def refuse_not_finite(self) -> None:
+        """Refuse NaN and infinity with a `DataError` that names the first by its row and column."""
+        found = first_not_finite(self.values)
+        if found is not None:
+            row, column, value = found
+            kind = "NaN" if np.isnan(value) else "infinity"
+            raise DataError(f"{self.source.at(row)}: column {self.names[column]!r} holds {kind}; remove or replace it")
 
     def to_table(self) -> Table:
         """A copy as a table, where NaN counts as missing."""

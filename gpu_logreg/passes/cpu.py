@@ -68,13 +68,13 @@ def cpu_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
     """
     X, y, sample_weight = rows
     dtype = compute_dtype(X.dtype)
-    w_row, b_row = np.ascontiguousarray(w, dtype=dtype), dtype.type(b)
+    w_row = np.ascontiguousarray(w, dtype=dtype)
     d = X.shape[1]
 
     def sum_rows(X: Any, first: int, last: int, chunk: int, offset: int, out: Any) -> None:
         s = None if sample_weight is None else sample_weight[offset:]
         kernel = kernels.sum_column_major if X.flags.f_contiguous and not X.flags.c_contiguous else kernels.sum_rows
-        kernel(X, y[offset:], s, w_row, b_row, first, last, chunk, out)
+        kernel(X, y[offset:], s, w_row, float(b), first, last, chunk, out)
 
     total = _sum_chunks(X, dtype, d + 2, sum_rows)
     return Sums(float(total[d + 1]), total[:d], float(total[d]))

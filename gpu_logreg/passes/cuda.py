@@ -99,7 +99,7 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
         dz = X @ cupy.asarray(w, dtype=X.dtype)  # the kernel turns X @ w into dz in place
         packed = cupy.empty(2 * blocks + d, dtype=np.float64)
         s = _NULL if sample_weight is None else sample_weight
-        kernel((blocks,), (BLOCK,), (dz, X.dtype.type(b), y, s, dz, packed, np.int64(n)))
+        kernel((blocks,), (BLOCK,), (dz, np.float64(b), y, s, dz, packed, np.int64(n)))
         packed[2 * blocks :] = X.T @ dz
         host: Float64Vector = packed.get()  # the only wait for the device
     loss_sum, db_sum = host[: 2 * blocks].reshape(2, blocks).sum(axis=1)

@@ -57,7 +57,8 @@ def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
 def _losses_and_dz(z: Any, y: Any, s: Any, first: Any, m: Any, dz: Any, state: Any) -> None:
     """``dz[:m]`` of ``m`` rows from row ``first``, and their sums; ``state`` = [loss sum, sum of dz, product of 1 + e].
 
-    ``e = exp(-|z|)``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``; ``row_loss = max(z, 0) - y z + log(1 + e)``.
+    ``e = exp(-|z|)``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``;
+    ``row_loss = max(z, 0) - y z + log(1 + e)``.
     """
     real = z.dtype.type
     loss, db, product = 0.0, 0.0, state[2]
@@ -84,7 +85,8 @@ def _losses_and_dz(z: Any, y: Any, s: Any, first: Any, m: Any, dz: Any, state: A
 def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
     """Loss and gradient sums of the rows ``first`` to ``last`` of a C-ordered ``X``.
 
-    Row q of ``out`` receives, for the q-th chunk of ``chunk`` rows: ``dw_sum`` (d), ``db_sum``, ``loss_sum``.
+    Row q of ``out`` receives, for the q-th chunk of ``chunk`` rows: ``dw_sum`` (d), ``db_sum``, ``loss_sum``. ``b`` is
+    float64 and is added as such: where columns are far from zero, ``x @ w`` and ``b`` are large and nearly cancel.
     """
     d = X.shape[1]
     real = X.dtype.type
@@ -113,13 +115,14 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
                     z1 += x1[j] * w[j]
                     z2 += x2[j] * w[j]
                     z3 += x3[j] * w[j]
-                z[k], z[k + 1], z[k + 2], z[k + 3] = z0 + b, z1 + b, z2 + b, z3 + b
+                z[k], z[k + 1] = real(z0 + b), real(z1 + b)
+                z[k + 2], z[k + 3] = real(z2 + b), real(z3 + b)
                 k += 4
             while k < m:
                 x0, z0 = X[i + k], real(0)
                 for j in range(d):
                     z0 += x0[j] * w[j]
-                z[k] = z0 + b
+                z[k] = real(z0 + b)
                 k += 1
             _losses_and_dz(z, y, s, i, m, dz, state)
             k = 0
@@ -164,12 +167,14 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
         for i in range(begin, end, block):
             m = min(block, end - i)
             for k in range(m):
-                z[k] = b
+                z[k] = 0
             for j in range(d):
                 w_j = w[j]
                 column = X[i : i + m, j]
                 for k in range(m):
                     z[k] += column[k] * w_j
+            for k in range(m):
+                z[k] = real(z[k] + b)
             for a in range(0, m, LOG_ROWS):
                 length = min(LOG_ROWS, m - a)
                 state[2] = 1.0

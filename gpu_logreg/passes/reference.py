@@ -24,7 +24,7 @@ def supports(rows: Rows) -> str | None:
 def reference_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
     """Loss and gradient sums over ``rows``, in the dtype of ``X``.
 
-    ``z = X @ w + b``; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``; ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
+    ``z = X @ w + b``, with ``b`` added in float64; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``; ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def reference_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
     """
     X, y, sample_weight = rows
     xp = array_namespace(X)
-    z = X @ xp.asarray(w, dtype=X.dtype) + X.dtype.type(b)
+    z = ((X @ xp.asarray(w, dtype=X.dtype)).astype(xp.float64) + b).astype(X.dtype, copy=False)
     row_loss, dz = loss_and_dz(z, y)
     if sample_weight is not None:
         row_loss = row_loss * sample_weight

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Iteration", "Metric", "Objective", "Observer", "SolverResult", "Vector"]
+__all__ = ["Iteration", "Metric", "Objective", "Observer", "SolverResult", "Stop", "Vector", "stop_at"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -20,6 +20,14 @@ class Objective(Protocol):
     @property
     def rounding(self) -> float:
         """Relative size below which differences of the value are rounding."""
+
+    @property
+    def precision(self) -> float:
+        """Relative rounding of the arithmetic behind one row."""
+
+    @property
+    def separable_below(self) -> float:
+        """Value below which the classes are separable and, for want of a penalty, there is no minimum; 0 for none."""
 
     def __call__(self, params: Vector, /) -> tuple[float, Vector]:
         """Value and gradient at ``params``."""
@@ -60,6 +68,32 @@ class Iteration:
 
 Observer = Callable[[Iteration], Any]
 """Called after every iteration; a true answer asks the solver to stop."""
+
+
+class Stop(NamedTuple):
+    """A reason to stop.
+
+    Attributes
+    ----------
+    message : str
+    converged : bool
+    """
+
+    message: str
+    converged: bool
+
+
+def stop_at(objective: Objective, value: float, grad_max: float, tol: float) -> Stop | None:
+    """The stop where ``max |grad| <= tol``, if it is; not converged where the value can fall for ever."""
+    if grad_max > tol:
+        return None
+    if value < objective.separable_below:
+        return Stop(
+            f"the classes look separable: every row is on its right side, with a mean loss of {value:.2g}, "
+            "and without a penalty the weights grow for ever",
+            False,
+        )
+    return Stop(f"max |grad| = {grad_max:.2g} <= tol = {tol:g}", True)
 
 
 @dataclass

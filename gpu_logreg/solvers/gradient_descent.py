@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector, stop_at
 
 __all__ = ["StepRule", "gradient_descent"]
 
@@ -64,8 +64,8 @@ def gradient_descent(
     n_iter = 0
     while True:
         grad_max = float(np.abs(grad).max(initial=0.0))
-        met = grad_max <= tol
-        last = met or n_iter == max_iter
+        met = stop_at(objective, value, grad_max, tol)
+        last = met is not None or n_iter == max_iter
         if (
             n_iter > 0
             and observer is not None
@@ -73,10 +73,8 @@ def gradient_descent(
             and not last
         ):
             return SolverResult(params, value, grad, n_iter, False, "stopped by a callback", curve)
-        if met:
-            return SolverResult(
-                params, value, grad, n_iter, True, f"max |grad| = {grad_max:.2g} <= tol = {tol:g}", curve
-            )
+        if met is not None:
+            return SolverResult(params, value, grad, n_iter, met.converged, met.message, curve)
         if last:
             message = f"max_iter = {max_iter} reached with max |grad| = {grad_max:.2g}, tol = {tol:g}"
             return SolverResult(params, value, grad, n_iter, False, message, curve)

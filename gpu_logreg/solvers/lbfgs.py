@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gpu_logreg.solvers import Iteration, Metric, Objective, Observer, SolverResult, Vector
+from gpu_logreg.solvers import Iteration, Metric, Objective, Observer, SolverResult, Stop, Vector, stop_at
 from gpu_logreg.solvers.line_search import Trial, strong_wolfe
 
 __all__ = ["DECREASE_PER_TOL", "Criterion", "Refresh", "lbfgs", "optimal"]
@@ -20,8 +20,11 @@ DECREASE_PER_TOL = 1e-3
 """Besides ``max |grad| <= tol``, what is left to gain must be below this times ``tol``, relative to the value."""
 
 
-Criterion = Callable[[Trial, float], str | None]
-"""From a point and what is left to gain there to the stopping criterion that holds, in words, or None."""
+STAGNANT = 3
+"""Iterations without progress, at the rounding of the arithmetic, after which a fit is done."""
+
+Criterion = Callable[[Trial, float], Stop | None]
+"""From a point and what is left to gain there to a reason to stop, or None."""
 
 Refresh = Callable[[Trial, float], Metric | None]
 """From a point and what is left to gain there to a better model of the curvature, or None to keep the present one."""
@@ -53,8 +56,11 @@ class _InverseHessian:
         curvature = float(step @ change)
         if curvature <= np.finfo(np.float64).eps * float(np.linalg.norm(step) * np.linalg.norm(change)):
             return
+        length = float(change @ self._solve_metric(change))
+        if not length > 0.0:
+            return
         self._pairs.append((step, change, 1.0 / curvature))
-        self._scale = curvature / float(change @ self._solve_metric(change))
+        self._scale = curvature / length
 
     def solve(self, v: Vector) -> Vector:
         """``H^-1 v``."""
@@ -68,6 +74,26 @@ class _InverseHessian:
         for (step, change, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
             q += (alpha - rho * float(change @ q)) * step
         return q
+
+
+class _Stagnation:
+    """Notices that what is left to gain no longer falls because it has reached the rounding of the arithmetic."""
+
+    def __init__(self, objective: Objective, tol: float) -> None:
+        self._precision = max(objective.precision, DECREASE_PER_TOL * tol)
+        self._least = np.inf
+        self._count = 0
+
+    def __call__(self, here: Trial, left: float) -> Stop | None:
+        self._count = self._count + 1 if left > 0.5 * self._least else 0
+        self._least = min(left, self._least)
+        if self._count < STAGNANT or self._least > self._precision * abs(here.value):
+            return None
+        return Stop(
+            f"what is left to gain, {left:.2g}, no longer falls: it is the rounding of the passes "
+            f"(max |grad| = {float(np.abs(here.grad).max(initial=0.0)):.2g})",
+            True,
+        )
 
 
 def lbfgs(
@@ -85,7 +111,8 @@ def lbfgs(
     """Minimise a smooth convex objective.
 
     Stops when ``max |grad| <= tol`` and the model's estimate of what is left to gain, ``grad @ H^-1 grad / 2``, is at
-    most ``1e-3 tol`` of the value; or when that estimate is below the rounding of a float64 value.
+    most ``1e-3 tol`` of the value; when that estimate is below the rounding of a float64 value; or when it no longer
+    falls and is below the rounding of one row.
 
     Parameters
     ----------
@@ -109,7 +136,8 @@ def lbfgs(
     -------
     SolverResult
     """
-    met_at = optimal(tol) if criterion is None else criterion
+    met_at = optimal(objective, tol) if criterion is None else criterion
+    stagnation = _Stagnation(objective, tol)
     model = _InverseHessian(metric, memory)
     value, grad = objective(start)
     here = Trial(0.0, start, value, 0.0, grad)
@@ -122,10 +150,11 @@ def lbfgs(
             model.restart(better)
             direction, slope = _descent(model, here)
             met = met_at(here, -0.5 * slope)
+        met = met or stagnation(here, -0.5 * slope)
         if n_iter > 0 and _observe(observer, n_iter, here, met is not None or n_iter == max_iter):
             return _result(here, n_iter, False, "stopped by a callback", curve)
         if met is not None:
-            return _result(here, n_iter, True, met, curve)
+            return _result(here, n_iter, met.converged, met.message, curve)
         if n_iter == max_iter:
             break
         first_step = 1.0 if len(model) or metric is not None else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
@@ -153,15 +182,15 @@ def _descent(model: _InverseHessian, here: Trial) -> tuple[Vector, float]:
     return direction, slope
 
 
-def optimal(tol: float) -> Criterion:
+def optimal(objective: Objective, tol: float) -> Criterion:
     """``max |grad| <= tol`` with little left to gain, or so little that the value cannot show it."""
 
-    def met_at(here: Trial, left: float) -> str | None:
-        grad_max = float(np.abs(here.grad).max(initial=0.0))
-        if grad_max <= tol and left <= DECREASE_PER_TOL * tol * abs(here.value):
-            return f"max |grad| = {grad_max:.2g} <= tol = {tol:g}"
+    def met_at(here: Trial, left: float) -> Stop | None:
+        stop = stop_at(objective, here.value, float(np.abs(here.grad).max(initial=0.0)), tol)
+        if stop is not None and (not stop.converged or left <= DECREASE_PER_TOL * tol * abs(here.value)):
+            return stop
         if left <= 2.0 * np.finfo(np.float64).eps * abs(here.value):
-            return f"what is left to gain, {left:.2g}, is below the rounding of the objective"
+            return Stop(f"what is left to gain, {left:.2g}, is below the rounding of the objective", True)
         return None
 
     return met_at

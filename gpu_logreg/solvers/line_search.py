@@ -17,7 +17,7 @@ __all__ = ["Trial", "strong_wolfe"]
 
 SUFFICIENT_DECREASE = 1e-4
 CURVATURE = 0.9
-MAX_TRIALS = 30
+MAX_TRIALS = 20
 
 
 class Trial(NamedTuple):

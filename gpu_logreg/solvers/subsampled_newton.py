@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Vector
+from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs
 from gpu_logreg.solvers.line_search import Trial
 
@@ -154,7 +154,7 @@ def _solve_on_sample(sample: Any, phi: Vector) -> Vector:
             phi,
             max_iter=20,
             metric=metric,
-            criterion=lambda here, left, told=told: "enough" if left <= told else None,  # type: ignore[misc]
+            criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
             refresh=_renewed(level),
         )
         phi = result.params
