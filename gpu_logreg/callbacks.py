@@ -24,7 +24,10 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-__all__ = ["CallbackSupportMixin", "FitTask", "observe_all", "progress_lines", "with_callbacks"]
+WRAPPER_FRAMES = int(hasattr(CallbackSupportMixin, "set_callbacks"))
+"""Frames that `with_callbacks` puts between a method and its caller, for warnings that point at the caller."""
+
+__all__ = ["WRAPPER_FRAMES", "CallbackSupportMixin", "FitTask", "observe_all", "progress_lines", "with_callbacks"]
 
 logger = logging.getLogger("gpu_logreg")
 
@@ -52,6 +55,7 @@ class FitTask:
         attributes: Callable[[Any], dict[str, Any]],
     ) -> None:
         self._estimator = estimator
+        self._max_iter = max_iter
         self._data = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
         self._attributes = attributes
         self._root: Any = None
@@ -62,7 +66,7 @@ class FitTask:
 
     def begin_iteration(self, params: Any) -> None:
         """Open the subtask of an iteration that starts at ``params``."""
-        if self._root is None:
+        if self._root is None or self._max_iter == 0:
             return
         self._iteration = self._root.subcontext(task_name="iteration")
         self._iteration.call_on_fit_task_begin(

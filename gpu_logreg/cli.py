@@ -5,6 +5,7 @@ Exit codes: 0 done; 2 bad input, with one line on standard error; 130 interrupte
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -225,7 +226,7 @@ def _run(arguments: list[str] | None) -> int:
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted; nothing was saved", _INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone, as in `| head`
+    except (BrokenPipeError, SystemExit):  # the reader of our output has gone, as in `| head`; typer exits there
         _forget_output()
         return 0
     except GpuLogregError as error:
@@ -233,8 +234,10 @@ def _run(arguments: list[str] | None) -> int:
     except MemoryError as error:
         return _fail(f"out of memory ({error}); use fewer columns, or --dtype float32", 2)
     except OSError as error:
-        _forget_output()
-        name = error.filename or ("standard output" if error.errno in _OUTPUT_FAULTS else None)
+        name = error.filename
+        if name is None and error.errno in _OUTPUT_FAULTS:
+            name = "standard output"
+            _forget_output()
         return _fail(f"{name}: {error.strerror}" if name else str(error), 2)
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong option; typer has moved this class between versions
@@ -254,7 +257,8 @@ def _wrong_option(error: Any) -> str:
 
 def _forget_output() -> None:
     """Drop what is left to write: it cannot be written, and Python would try again at its exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpu_logreg.backend import Device, array_namespace, as_array, like, resolve_device, to_device, to_numpy, using
 from gpu_logreg.callbacks import (
+    WRAPPER_FRAMES,
     CallbackSupportMixin,
     FitTask,
     logger,
@@ -30,6 +31,7 @@ from gpu_logreg.logistic import log_proba, sigmoid
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes import compute_dtype
 from gpu_logreg.passes.table import Implementation, choose
+from gpu_logreg.passes.threads import blas_on_one_thread
 from gpu_logreg.penalty import ridge_strength
 from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import Observer, SolverResult, Vector
@@ -201,7 +203,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         try:
             X, y = self._validated(X, y)
             device = resolve_device(self.device, X)
-            with using(device):
+            with using(device), blas_on_one_thread():
                 return self._fit(X, y, sample_weight, device, start)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
@@ -295,7 +297,7 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
             warnings.warn(
                 f"{self.solver_} did not converge: {result.message}. {advice}.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=4 + WRAPPER_FRAMES,
             )
 
     def _forget(self) -> None:

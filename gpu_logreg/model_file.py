@@ -115,7 +115,7 @@ def save_model(
         "notes": _to_json(dict(notes or {}), "note"),
     }
     metadata["sha256"] = _checksum(tensors, metadata)
-    _write_whole(path, tensor_bytes(tensors, metadata))
+    _write_whole(path, _in_order(tensor_bytes(tensors, metadata)))
 
 
 def load_model(path: str | os.PathLike[str]) -> Any:
@@ -224,6 +224,14 @@ def check_destination(path: str | os.PathLike[str]) -> None:
         raise DataError(f"{path}: its directory {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK):
         raise DataError(f"{path}: its directory {path.parent} cannot be written to; choose another")
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its header sorted: safetensors shuffles it, and equal models have equal files."""
+    end = _HEADER_LENGTH + int.from_bytes(data[:_HEADER_LENGTH], "little")
+    header = json.dumps(json.loads(data[_HEADER_LENGTH:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(_HEADER_LENGTH, "little") + header + data[end:]
 
 
 def _write_whole(path: Path, data: bytes) -> None:

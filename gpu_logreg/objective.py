@@ -144,6 +144,12 @@ class Objective:
         return mean, variance
 
 
+def _array(values: Any) -> Any:
+    """An array of any library as it is, anything else as a NumPy array."""
+    values = as_array(values)
+    return values if hasattr(values, "dtype") and hasattr(values, "ndim") else np.asarray(values)
+
+
 class LossAndGradient(NamedTuple):
     """What `loss_and_gradient` returns, all on the host in float64."""
 
@@ -198,15 +204,19 @@ def loss_and_gradient(
     DeviceError, ImplementationError
         An explicit ``device`` or ``impl`` that cannot be had.
     """
-    X = as_array(X)
-    if getattr(X, "ndim", 0) != 2:
-        raise DataError("X must be an array of shape (n, d)")
+    X, y = _array(X), _array(y)
+    if X.ndim != 2 or X.shape[0] == 0:
+        raise DataError(f"X must be an array of shape (n, d) with at least one row, and has shape {X.shape}")
     w = np.asarray(w, dtype=np.float64)
     if w.shape != (X.shape[1],):
         raise DataError(f"w has shape {w.shape}, and X has {X.shape[1]} columns")
+    if not (np.isfinite(w).all() and np.isfinite(b)):
+        raise DataError(f"{'b' if np.isfinite(w).all() else 'w'} contains NaN or infinity")
+    if not l2 >= 0:
+        raise DataError(f"l2={l2:g} is negative")
     place = resolve_device(device, X)
     with using(place):
-        dataset = ResidentDataset.from_arrays(X, as_array(y), as_array(sample_weight), place)
+        dataset = ResidentDataset.from_arrays(X, y, as_array(sample_weight), place)
         implementation = choose(impl, dataset.rows, place)
         objective = Objective(dataset, implementation, l2, fit_intercept=True)
         value, grad = objective(np.append(w, b))

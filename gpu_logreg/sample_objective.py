@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,11 +17,16 @@ from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.logistic import loss_and_dz
 from gpu_logreg.passes import Float64Vector
 from gpu_logreg.passes.curvature import curvature_sums
+from gpu_logreg.passes.threads import map_in_order, row_blocks
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
 __all__ = ["ParamsMetric", "SampleObjective"]
 
-_HESSIAN_BYTES = 2**21  # what a block weighs fits into the second-level cache of a core
+# Blocks fit into the second-level cache of a core, between the reads that a gradient or a product makes of them.
+_GRADIENT_BYTES = 2**20
+_HESSIAN_BYTES = 2**21
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,16 +92,30 @@ class SampleObjective:
 
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
-        xp = array_namespace(self.U)
         self.count(self.n_rows / self.n_total)
-        row_loss, dz = loss_and_dz(self._logits(phi), self.y)
-        loss_sum = float((row_loss * self.sample_weight).sum(dtype=xp.float64))
-        grad = to_numpy(self.U.T @ (dz * self.sample_weight).astype(self.U.dtype, copy=False)).astype(np.float64)
+        loss_sum, grad = 0.0, np.zeros(self.U.shape[1])
+
+        def of_block(part: slice) -> tuple[float, Float64Vector]:
+            s = self.sample_weight[part]
+            row_loss, dz = loss_and_dz(self._logits(phi, part), self.y[part])
+            weighted = (dz * s).astype(self.U.dtype, copy=False)
+            return float(row_loss @ s), to_numpy(self.U[part].T @ weighted).astype(np.float64)
+
+        for block_loss, block_grad in self._map(of_block, _GRADIENT_BYTES):
+            loss_sum += block_loss
+            grad += block_grad
         penalised = self.penalty * phi
         return loss_sum / self.weight_total + 0.5 * float(phi @ penalised), grad / self.weight_total + penalised
 
-    def _logits(self, phi: Float64Vector) -> Any:
-        return self.U @ array_namespace(self.U).asarray(phi, dtype=self.U.dtype)
+    def _logits(self, phi: Float64Vector, part: slice) -> Any:
+        return self.U[part] @ array_namespace(self.U).asarray(phi, dtype=self.U.dtype)
+
+    def _map(self, function: Callable[[slice], T], block_bytes: int, least_rows: int = 1) -> list[T]:
+        """``function`` of every block of rows, in order; on the host, of several at once."""
+        if array_namespace(self.U) is not np:
+            return [function(slice(0, self.n_rows))]
+        row_bytes = self.U.shape[1] * self.U.dtype.itemsize
+        return map_in_order(function, row_blocks(self.n_rows, row_bytes, block_bytes, least_rows))
 
     def thin(self, k: int) -> SampleObjective:
         """Every k-th row of the sample."""
@@ -113,14 +132,15 @@ class SampleObjective:
         """
         self.count(self.n_rows / self.n_total)
         dtype = np.dtype(dtype or self.U.dtype)
-        z = self._logits(phi)
         p = self.U.shape[1]
-        total = np.zeros((p, p))
-        step = max(4 * p, _HESSIAN_BYTES // max(1, p * dtype.itemsize))
-        for first in range(0, self.n_rows, step):
-            part = slice(first, first + step)
+
+        def of_block(part: slice) -> Any:
             block = self.U[part].astype(dtype, copy=False)
-            total += to_numpy(curvature_sums(block, z[part], self.sample_weight[part]))
+            return to_numpy(curvature_sums(block, self._logits(phi, part), self.sample_weight[part]))
+
+        total = np.zeros((p, p))
+        for block in self._map(of_block, _HESSIAN_BYTES, 2 * p):
+            total += block
         total /= self.weight_total
         total.flat[:: p + 1] += self.penalty
         return total

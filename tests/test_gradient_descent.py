@@ -47,7 +47,9 @@ def test_momentum_is_the_heavy_ball():
 def test_armijo_steps_lower_the_value_enough_and_count_every_trial():
     f = logsumexp()
     told = []
-    result = gradient_descent(f, np.ones(5), step="armijo", learning_rate=1e3, max_iter=30, tol=0.0, observer=told.append)
+    result = gradient_descent(
+        f, np.ones(5), step="armijo", learning_rate=1e3, max_iter=30, tol=0.0, observer=told.append
+    )
     reads = f.n_reads
     here, value = np.ones(5), f(np.ones(5))[0]
     for step in told:

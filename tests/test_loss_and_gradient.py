@@ -62,7 +62,9 @@ def test_every_real_dtype(dtype):
     assert found.db == pytest.approx(db, rel=1e-6)
 
 
-@pytest.mark.parametrize("y", [Y.astype(np.uint8), Y.astype(bool), Y.astype(np.int64), Y.astype(np.float32), Y[::-1][::-1]])
+@pytest.mark.parametrize(
+    "y", [Y.astype(np.uint8), Y.astype(bool), Y.astype(np.int64), Y.astype(np.float32), Y[::-1][::-1]]
+)
 def test_labels_of_any_numeric_type(y):
     assert loss_and_gradient(X, y, W, B).value == loss_and_gradient(X, Y, W, B).value
 
@@ -142,7 +144,9 @@ def test_the_first_bad_value_is_named_in_the_order_of_the_rows(order):
     assert "row 1999, column 2" in refusal(x, np.zeros(3000), np.zeros(3))
 
 
-@pytest.mark.parametrize(("w", "b", "culprit"), [(np.array([np.nan, 0.0]), 0.0, "w"), (W, np.inf, "b"), (W, np.nan, "b")])
+@pytest.mark.parametrize(
+    ("w", "b", "culprit"), [(np.array([np.nan, 0.0]), 0.0, "w"), (W, np.inf, "b"), (W, np.nan, "b")]
+)
 def test_parameters_that_are_not_finite_are_named(w, b, culprit):
     assert re.search(rf"\b{culprit}\b.*(finite|NaN|infinity)", refusal(X, Y, w, b))
 
@@ -158,5 +162,5 @@ def test_explicit_devices_and_passes_that_cannot_be_had():
         loss_and_gradient(X, Y, W, impl="fast")
     with pytest.raises(ImplementationError, match="impl='cuda' needs rows on a GPU"):
         loss_and_gradient(X, Y, W, impl="cuda", device="cpu")
-    with pytest.raises(DeviceError, match="there is no device cuda:99|no usable CUDA driver|CuPy is"):
+    with pytest.raises(DeviceError, match=r"there is no device cuda:99|no usable CUDA driver|CuPy is"):
         loss_and_gradient(X, Y, W, device="cuda:99")

@@ -143,9 +143,34 @@ def test_column_moments_name_the_first_bad_value(impl, bad):
         objective_of(X, y, s, impl, 0.0, True).column_moments()
 
 
-def test_rounding_grows_with_the_epsilon_and_shrinks_with_the_rows():
+@pytest.mark.parametrize("far", [0.0, 1e3])
+def test_rounding_is_about_what_float32_rows_do_to_the_value(far):
+    X, y, _, w, b = problem()
+    X = (X + far).astype(np.float32)
+    b -= far * w.sum()
+    narrow, wide = (objective_of(rows, y, None, "reference", 0.0, True) for rows in (X, X.astype(np.float64)))
+    for objective in (narrow, wide):
+        objective.column_moments()
+    rng, errors = np.random.default_rng(0), []
+    for _ in range(20):
+        params = np.append(w + 1e-3 * rng.standard_normal(D), b)
+        params[-1] -= far * (params[:-1] - w).sum()
+        value = wide(params)[0]
+        errors.append(abs(narrow(params)[0] - value) / value)
+    assert wide.rounding < 1e-11
+    assert max(errors) <= 10 * narrow.rounding
+    assert narrow.rounding <= 1e3 * max(errors)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_separable_classes_are_told_by_the_value(weighted):
     X, y, s, _, _ = problem()
-    wide = objective_of(X, y, s, "reference", 0.0, True).rounding
-    narrow = objective_of(X.astype(np.float32), y, s, "reference", 0.0, True).rounding
-    assert np.finfo(np.float64).eps < wide < 1e-13
-    assert 1e-9 < narrow < np.finfo(np.float32).eps
+    s = s if weighted else None
+    bound = objective_of(X, y, s, "reference", 0.0, True).separable_below
+    lightest, total = (1.0, N) if s is None else (s[s > 0].min(), s.sum())
+    assert bound == pytest.approx(np.log(2.0) * lightest / total)
+    assert objective_of(X, y, s, "reference", 1e-9, True).separable_below == 0.0
+    # One row on the line between the classes, the lightest one, and all others far on their side: exactly the bound.
+    side = np.where(np.arange(N) == (0 if s is None else np.argmin(np.where(s > 0, s, np.inf))), 0.0, 1e3)
+    value, _ = objective_of(side[:, None], np.ones(N), s, "reference", 0.0, False)(np.ones(1))
+    assert value == pytest.approx(bound, rel=1e-12)

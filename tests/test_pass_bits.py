@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from fresh_process import run_fresh
@@ -9,6 +11,7 @@ from fresh_process import run_fresh
 from gpu_logreg.backend import Device
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.passes import Rows, cpu
+from gpu_logreg.passes import threads as threads_module
 from gpu_logreg.passes.table import choose
 
 N = 5 * cpu.CHUNK_ROWS + 17
@@ -31,15 +34,16 @@ def threads(monkeypatch):
     """Set the number of threads of the pass."""
 
     def use(count: int) -> None:
-        if cpu._pool is not None:
-            cpu._pool.shutdown()
-        monkeypatch.setattr(cpu, "_pool", None)
+        if threads_module._pool is not None:
+            threads_module._pool.shutdown()
+        monkeypatch.setattr(threads_module, "_pool", None)
+        monkeypatch.setattr(threads_module, "n_threads", lambda: count)
         monkeypatch.setattr(cpu, "n_threads", lambda: count)
 
-    monkeypatch.setattr(cpu, "_pool", None)
+    monkeypatch.setattr(threads_module, "_pool", None)
     yield use
-    if cpu._pool is not None:
-        cpu._pool.shutdown()
+    if threads_module._pool is not None:
+        threads_module._pool.shutdown()
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,7 @@ def test_one_two_and_three_threads_give_the_same_bits(threads, dtype, order, wei
         threads(count)
         for _ in range(3):
             found.add(bits(cpu.cpu_pass(block, w, b)) + bits(cpu.cpu_moments(block)))
-        assert (cpu._pool is None) == (count == 1)  # several threads were used where several were asked for
+        assert (threads_module._pool is None) == (count == 1)  # several threads were used where several were asked for
     assert len(found) == 1
 
 
@@ -71,11 +75,11 @@ def test_a_second_walk_gives_the_same_bits(impl):
     ("limit", "expected"), [(None, 4), ("1", 1), ("3", 3), ("64", 4), ("0", 4), ("", 4), ("many", 4)]
 )
 def test_threads_follow_the_machine_and_omp_num_threads(monkeypatch, limit, expected):
-    monkeypatch.setattr(cpu, "cpu_count", lambda: 4)
+    monkeypatch.setattr(threads_module, "_cpus", lambda: 4)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if limit is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
-    assert cpu.n_threads() == expected
+    assert threads_module.n_threads() == expected
 
 
 def test_a_pass_leaves_its_inputs_as_they_are():
@@ -88,18 +92,18 @@ def test_a_pass_leaves_its_inputs_as_they_are():
     np.testing.assert_array_equal(w, np.linspace(-1, 1, 6))
 
 
-@pytest.mark.skipif(not hasattr(cpu.os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_has_threads_of_its_own():
     code = """
         import os, signal, warnings
         import numpy as np
-        from gpu_logreg.passes import Rows, cpu
+        from gpu_logreg.passes import Rows, cpu, threads
         warnings.simplefilter("ignore")  # Python warns of a fork while there are threads, which is the point here
-        cpu.n_threads = lambda: 2
+        cpu.n_threads = threads.n_threads = lambda: 2
         X = np.ones((5 * cpu.CHUNK_ROWS, 2), np.float32)
         block = Rows(X, np.zeros(len(X), np.uint8), None)
         before = cpu.cpu_pass(block, np.ones(2), 0.0)
-        assert cpu._pool is not None
+        assert threads._pool is not None
         child = os.fork()
         if child == 0:
             signal.alarm(30)  # a child that waits for threads it does not have is ended, and found out below

@@ -10,10 +10,11 @@ import numpy as np
 from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.passes import Float64Vector
+from gpu_logreg.passes.threads import map_in_order, row_blocks
 
 __all__ = ["Coordinates", "StandardisedRows", "standardised"]
 
-_HOST_BLOCK_BYTES = 2**18  # the second-level cache holds a block and what is computed from it
+_HOST_BLOCK_BYTES = 2**19  # the second-level cache holds a block and what is computed from it
 _DEVICE_BLOCK_BYTES = 2**26
 _MOMENT_ROWS = 4096
 
@@ -103,20 +104,28 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     xp, m = array_namespace(X), len(indices)
     at = xp.asarray(indices)
     thinning = max(1, m // max(_MOMENT_ROWS, 4 * d))
-    mean, second, effective = _moments(X[at[::thinning]].astype(dtype, copy=False), share[::thinning], fit_intercept)
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller looks whether the mean is finite
+        thinned = X[at[::thinning]].astype(dtype, copy=False)
+        mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
     # A column whose spread is the rounding of its mean is constant.
     constant = second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2
     shift = xp.asarray(mean, dtype=dtype)
     inverse = xp.asarray(1.0 / np.sqrt(np.where(constant, 1.0, second)), dtype=dtype)
 
     U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
-    block_bytes = _HOST_BLOCK_BYTES if xp is np else _DEVICE_BLOCK_BYTES
-    step = max(16, block_bytes // (max(1, d) * dtype.itemsize))
-    for first in range(0, m, step):
-        block = X[at[first : first + step]].astype(dtype, copy=False)
+
+    def gather(part: slice) -> None:
+        block = X[at[part]].astype(dtype, copy=False)
         if fit_intercept:
             block -= shift
-        xp.multiply(block, inverse, out=U[first : first + step, :d])
+        xp.multiply(block, inverse, out=U[part, :d])
+
+    row_bytes = max(1, d) * dtype.itemsize
+    if xp is np:
+        map_in_order(gather, row_blocks(m, row_bytes, _HOST_BLOCK_BYTES))
+    else:
+        for part in row_blocks(m, row_bytes, _DEVICE_BLOCK_BYTES):
+            gather(part)
     if fit_intercept:
         U[:, d] = 1
     # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.

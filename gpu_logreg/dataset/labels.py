@@ -34,6 +34,7 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
     ValueError
         From scikit-learn, if ``y`` is no set of labels (a continuous target, for one).
     """
+    y = _one_type(y)
     found = _two_values(y)
     if found is not None:
         return found
@@ -55,6 +56,18 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
         )
     is_second = np.asarray(host == classes[1]).astype(np.uint8)
     return classes, array_namespace(y).asarray(is_second)
+
+
+def _one_type(y: Any) -> Any:
+    """Labels in an array of objects, as an array of the type they share; refused where one is missing."""
+    if y.dtype.kind != "O":
+        return y
+    values = y.tolist()
+    for row, value in enumerate(values):
+        if value is None or value != value:
+            raise DataError(f"y holds a missing label, {value}, at row {row}; remove such rows")
+    kinds = {type(value) for value in values}
+    return np.array(values) if kinds <= {bool} or kinds <= {int} or kinds <= {float} else y
 
 
 def _two_values(y: Any) -> tuple[Any, Any] | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 from gpu_logreg.passes.scores import row_scores
 from gpu_logreg.passes.table import Implementation
+from gpu_logreg.passes.threads import map_in_order, row_blocks
 
 __all__ = ["ResidentDataset", "check_sample_weight", "first_not_finite"]
 
+T = TypeVar("T")
+
 _SEARCH_BYTES = 2**24
-_SCORE_BYTES = 2**22
+_SCORE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,15 @@ class ResidentDataset:
     def sum(self, implementation: Implementation, w: Float64Vector, b: float) -> Sums:
         """Loss and gradient sums over all rows; one walk."""
         total = Sums(0.0, np.zeros(self.n_columns), 0.0)
-        for block in self._blocks(implementation.block_bytes):
-            total = total + implementation.sums(block, w, b)
+        for part in self._map(lambda block: implementation.sums(block, w, b), implementation.block_bytes):
+            total = total + part
         return total
 
     def moments(self, implementation: Implementation) -> Moments:
         """Sums of the columns and of their squares over all rows; one walk."""
         total = Moments(np.zeros(self.n_columns), np.zeros(self.n_columns))
-        for block in self._blocks(implementation.block_bytes):
-            total = total + implementation.moments(block)
+        for part in self._map(implementation.moments, implementation.block_bytes):
+            total = total + part
         return total
 
     def take(self, indices: Any, dtype: Any = None) -> Rows:
@@ -104,23 +107,28 @@ class ResidentDataset:
 
     def row_scores(self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Float64Vector:
         """Squared length of every row in standardised columns, on the host; one walk."""
-        blocks = self._blocks(_SCORE_BYTES)
-        return np.concatenate([to_numpy(row_scores(rows, mean, inverse_variance, unseen)) for rows in blocks])
+        parts = self._map(lambda rows: row_scores(rows, mean, inverse_variance, unseen), _SCORE_BYTES)
+        return np.concatenate([to_numpy(part) for part in parts])
 
-    def _blocks(self, block_bytes: int | None) -> Iterator[Rows]:
-        """Blocks of rows in order; converted to the dtype of the pass one block at a time where they need it."""
+    def _map(self, function: Callable[[Rows], T], block_bytes: int | None) -> list[T]:
+        """``function`` of every block of rows, in order; on the host, of several blocks at once.
+
+        Blocks are converted to the dtype of the pass one at a time where they need it.
+        """
         X, y, sample_weight = self.rows
         if block_bytes is None:
-            yield self.rows
-            return
+            return [function(self.rows)]
         dtype = self.compute_dtype
-        step = max(1, block_bytes // max(1, self.n_columns * dtype.itemsize))
-        if array_namespace(X) is not np and X.dtype == dtype and X.flags.f_contiguous:
-            step = max(1, self.n_rows)  # CuPy would copy a block of rows of such an X for every product
-        for start in range(0, self.n_rows, step):
-            part = slice(start, start + step)
+        on_host = array_namespace(X) is np
+        if not on_host and X.dtype == dtype and X.flags.f_contiguous:
+            return [function(self.rows)]  # CuPy would copy a block of rows of such an X for every product
+        blocks = row_blocks(self.n_rows, max(1, self.n_columns) * dtype.itemsize, block_bytes)
+
+        def of_block(part: slice) -> T:
             s = None if sample_weight is None else sample_weight[part]
-            yield Rows(X[part].astype(dtype, copy=False), y[part], s)
+            return function(Rows(X[part].astype(dtype, copy=False), y[part], s))
+
+        return map_in_order(of_block, blocks) if on_host else [of_block(part) for part in blocks]
 
     def refuse_not_finite(self) -> NoReturn:
         """Raise a `DataError` that names the first NaN or infinity in ``X``."""
@@ -162,6 +170,8 @@ def check_sample_weight(sample_weight: Any, n: int) -> Any:
         return None
     xp = array_namespace(sample_weight)
     weights = xp.asarray(sample_weight)
+    if weights.dtype.kind not in "fiub":
+        raise DataError(f"sample_weight has dtype {weights.dtype}; weights are numbers")
     if weights.dtype not in (np.float32, np.float64):
         weights = weights.astype(np.float64)
     if weights.ndim == 0:

@@ -11,16 +11,14 @@ does not depend on the number of threads. Within a chunk float32 rows are accumu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from joblib import cpu_count
 
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 from gpu_logreg.passes import kernels_numba as kernels
+from gpu_logreg.passes.threads import map_in_order, n_threads
 
 __all__ = ["cpu_moments", "cpu_pass", "n_threads", "supports"]
 
@@ -29,15 +27,6 @@ CHUNK_ROWS = 8192
 
 STAGE_BYTES = 2 * 2**20
 """Rows that are not contiguous float32 or float64 are converted this many bytes at a time."""
-
-_pool: ThreadPoolExecutor | None = None
-
-
-def n_threads() -> int:
-    """Threads a pass runs on: the CPUs this process may use, or ``OMP_NUM_THREADS`` where that is smaller."""
-    available = int(cpu_count())
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(available, int(limit)) if limit.isdigit() and int(limit) > 0 else available
 
 
 def supports(rows: Rows) -> str | None:
@@ -117,26 +106,7 @@ def _sum_chunks(X: Any, dtype: np.dtype[Any], width: int, sum_rows: Callable[...
                 out += part
 
     # A few tasks per thread, so that a thread that is held up by other programs does not hold up the rest.
-    n_tasks = min(n_chunks, 4 * n_threads()) if n_threads() > 1 else 1
-    if n_tasks <= 1:
-        work(0, n_chunks)
-    else:
-        edges = [n_chunks * k // n_tasks for k in range(n_tasks + 1)]
-        list(_threads().map(work, edges[:-1], edges[1:]))
+    n_tasks = max(1, min(n_chunks, 4 * n_threads()))
+    edges = [n_chunks * k // n_tasks for k in range(n_tasks + 1)]
+    map_in_order(work, edges[:-1], edges[1:])
     return np.asarray(partials.sum(axis=0))
-
-
-def _threads() -> ThreadPoolExecutor:
-    global _pool
-    if _pool is None:
-        _pool = ThreadPoolExecutor(n_threads(), thread_name_prefix="gpu-logreg")
-    return _pool
-
-
-def _forget_threads() -> None:
-    global _pool
-    _pool = None  # a forked child has none of the parent's threads
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)

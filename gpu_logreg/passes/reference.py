@@ -24,7 +24,8 @@ def supports(rows: Rows) -> str | None:
 def reference_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
     """Loss and gradient sums over ``rows``, in the dtype of ``X``.
 
-    ``z = X @ w + b``, with ``b`` added in float64; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``; ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
+    ``z = X @ w + b``, with ``b`` added in float64; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``;
+    ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
 
     Parameters
     ----------

@@ -19,6 +19,9 @@ CPU_PASS_ELEMENTS = 4_000_000
 Below, a fit ends before the 0.3 s to import Numba and the 0.3 s to load the compiled loops are won back.
 """
 
+_HOST_BLOCK_BYTES = 2**20  # a thread's second-level cache holds a block between its two reads
+_CUDA_BLOCK_BYTES = 2**28
+
 NAMES = ("reference", "cpu", "cuda")
 
 
@@ -72,21 +75,21 @@ def choose(impl: str, rows: Rows, device: Device) -> Implementation:
     problem = _supports(impl, rows)
     if problem is not None:
         raise ImplementationError(f"impl={impl!r} cannot be used: {problem}; use impl='auto'")
-    return _load(impl, "asked for")
+    return _load(impl, "asked for", device)
 
 
 def _automatic(rows: Rows, device: Device) -> Implementation:
     if device.kind == "cuda":
         problem = _supports("cuda", rows)
         if problem is not None:
-            return _load("reference", f"auto: {problem}")
-        return _load("cuda", "auto: the rows are on a GPU")
+            return _load("reference", f"auto: {problem}", device)
+        return _load("cuda", "auto: the rows are on a GPU", device)
     if rows.X.size < CPU_PASS_ELEMENTS:
-        return _load("reference", f"auto: {rows.X.size:,} elements are fewer than {CPU_PASS_ELEMENTS:,}")
+        return _load("reference", f"auto: {rows.X.size:,} elements are fewer than {CPU_PASS_ELEMENTS:,}", device)
     problem = _supports("cpu", rows)
     if problem is not None:
-        return _load("reference", f"auto: {problem}")
-    return _load("cpu", "auto: one read per gradient")
+        return _load("reference", f"auto: {problem}", device)
+    return _load("cpu", "auto: one read per gradient", device)
 
 
 def _supports(name: str, rows: Rows) -> str | None:
@@ -99,7 +102,7 @@ def _supports(name: str, rows: Rows) -> str | None:
     return problem
 
 
-def _load(name: str, reason: str) -> Implementation:
+def _load(name: str, reason: str, device: Device) -> Implementation:
     # Imported here: Numba takes 0.3 s, and CuPy may not be there.
     module: Any = import_module(f"gpu_logreg.passes.{name}")
     if name == "cpu":
@@ -107,5 +110,6 @@ def _load(name: str, reason: str) -> Implementation:
     from gpu_logreg.passes.reference import reference_moments
 
     if name == "cuda":
-        return Implementation(name, reason, module.cuda_pass, reference_moments, 2**28)
-    return Implementation(name, reason, module.reference_pass, reference_moments, 2**25)
+        return Implementation(name, reason, module.cuda_pass, reference_moments, _CUDA_BLOCK_BYTES)
+    block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES
+    return Implementation(name, reason, module.reference_pass, reference_moments, block_bytes)

@@ -20,7 +20,7 @@ DECREASE_PER_TOL = 1e-3
 """Besides ``max |grad| <= tol``, what is left to gain must be below this times ``tol``, relative to the value."""
 
 
-STAGNANT = 3
+PATIENCE = 20
 """Iterations without progress, at the rounding of the arithmetic, after which a fit is done."""
 
 Criterion = Callable[[Trial, float], Stop | None]
@@ -77,17 +77,26 @@ class _InverseHessian:
 
 
 class _Stagnation:
-    """Notices that what is left to gain no longer falls because it has reached the rounding of the arithmetic."""
+    """Notices that what is left to gain no longer falls because it has reached the rounding of the arithmetic.
 
-    def __init__(self, objective: Objective, tol: float) -> None:
-        self._precision = max(objective.precision, DECREASE_PER_TOL * tol)
+    That rounding is `Objective.rounding`, of a value, and at most `Objective.precision`, of one row.
+    """
+
+    def __init__(self, objective: Objective, patience: int) -> None:
+        self._objective = objective
+        self._patience = patience
         self._least = np.inf
         self._count = 0
 
     def __call__(self, here: Trial, left: float) -> Stop | None:
         self._count = self._count + 1 if left > 0.5 * self._least else 0
         self._least = min(left, self._least)
-        if self._count < STAGNANT or self._least > self._precision * abs(here.value):
+        return self.reached(here, left) if self._count >= self._patience else None
+
+    def reached(self, here: Trial, left: float) -> Stop | None:
+        """The stop if what is left to gain is rounding, whether or not it has stopped to fall."""
+        rounding = min(self._objective.rounding, self._objective.precision)
+        if min(left, self._least) > rounding * abs(here.value):
             return None
         return Stop(
             f"what is left to gain, {left:.2g}, no longer falls: it is the rounding of the passes "
@@ -107,6 +116,7 @@ def lbfgs(
     observer: Observer | None = None,
     criterion: Criterion | None = None,
     refresh: Refresh | None = None,
+    patience: int = PATIENCE,
 ) -> SolverResult:
     """Minimise a smooth convex objective.
 
@@ -131,13 +141,15 @@ def lbfgs(
         Another stopping criterion than the one above.
     refresh : Refresh, optional
         Asked before every step for a better model of the curvature.
+    patience : int
+        Iterations for which what is left to gain may fail to halve, once it is rounding, before the fit is done.
 
     Returns
     -------
     SolverResult
     """
     met_at = optimal(objective, tol) if criterion is None else criterion
-    stagnation = _Stagnation(objective, tol)
+    stagnation = _Stagnation(objective, patience)
     model = _InverseHessian(metric, memory)
     value, grad = objective(start)
     here = Trial(0.0, start, value, 0.0, grad)
@@ -164,6 +176,9 @@ def lbfgs(
                 model.restart()
                 curve.append(here.value)
                 continue
+            rounded = stagnation.reached(here, -0.5 * slope)
+            if rounded is not None:
+                return _result(here, n_iter, True, rounded.message, curve)
             return _result(here, n_iter, False, _stuck(here, objective, tol), curve)
         model.update(trial.params - here.params, trial.grad - here.grad)
         here = trial
@@ -182,14 +197,18 @@ def _descent(model: _InverseHessian, here: Trial) -> tuple[Vector, float]:
     return direction, slope
 
 
-def optimal(objective: Objective, tol: float) -> Criterion:
-    """``max |grad| <= tol`` with little left to gain, or so little that the value cannot show it."""
+def optimal(objective: Objective, tol: float, decrease: float = DECREASE_PER_TOL) -> Criterion:
+    """``max |grad| <= tol`` with at most ``decrease tol`` left to gain, or so little that the value cannot show it.
+
+    The last is not enough for those who ask for a small ``tol``: the error of the parameters is about the square root
+    of what is left to gain, so at most ``tol**2`` must be left.
+    """
 
     def met_at(here: Trial, left: float) -> Stop | None:
         stop = stop_at(objective, here.value, float(np.abs(here.grad).max(initial=0.0)), tol)
-        if stop is not None and (not stop.converged or left <= DECREASE_PER_TOL * tol * abs(here.value)):
+        if stop is not None and (not stop.converged or left <= decrease * tol * abs(here.value)):
             return stop
-        if left <= 2.0 * np.finfo(np.float64).eps * abs(here.value):
+        if left <= min(2.0 * np.finfo(np.float64).eps, tol * tol) * abs(here.value):
             return Stop(f"what is left to gain, {left:.2g}, is below the rounding of the objective", True)
         return None
 

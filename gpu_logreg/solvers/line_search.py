@@ -94,7 +94,7 @@ def strong_wolfe(
             break
         step = _interpolate(low, high)
     # The conditions were not met in full; a point that is lower all the same is still progress.
-    return low if low.step > 0 and low.value <= start.value + noise else None
+    return low if low.step > 0 and low.value < start.value else None
 
 
 def _expand(start: Trial, low: Trial) -> float:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
 
 __all__ = ["Sampler", "cost_in_reads", "pays", "sample_size", "subsampled_newton"]
@@ -31,6 +31,7 @@ a rate timed during the fit would make the result depend on what else the machin
 """
 
 RELATIVE_GOAL = 1e-9
+PATIENCE = 3
 LEVEL_ROWS = 8
 FIRST_METRIC_ROWS = 4
 LARGEST_GROWTH = 64
@@ -132,10 +133,21 @@ def subsampled_newton(
         phi = _solve_on_sample(sample, phi)
     metric = sample.params_metric(phi)
     params = sample.coordinates.to_params(phi) if not warm else start
-    goal = DECREASE_PER_TOL * tol
-    watch = _Watch(sampler, sample.n_rows, goal)
+    # Where the sample is all there is, reads are cheap and every further one takes off several digits.
+    decrease = DECREASE_PER_TOL * (1.0 if sample.n_rows < sampler.n_rows else 1e-6)
+    watch = _Watch(sampler, sample.n_rows, decrease * tol)
     del sample
-    return lbfgs(objective, params, tol=tol, max_iter=max_iter, metric=metric, observer=observer, refresh=watch)
+    return lbfgs(
+        objective,
+        params,
+        tol=tol,
+        max_iter=max_iter,
+        metric=metric,
+        observer=observer,
+        criterion=optimal(objective, tol, decrease),
+        refresh=watch,
+        patience=PATIENCE,
+    )
 
 
 def _solve_on_sample(sample: Any, phi: Vector) -> Vector:
