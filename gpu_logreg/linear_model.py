@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from gpu_logreg.backend import Device, array_namespace, as_array, like, resolve_device, to_device, to_numpy, using
 from gpu_logreg.callbacks import (
@@ -24,7 +23,7 @@ from gpu_logreg.callbacks import (
     progress_lines,
     with_callbacks,
 )
-from gpu_logreg.dataset.labels import class_weighted, encode_labels
+from gpu_logreg.dataset.labels import class_weighted, encode_labels, refuse_missing_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight, first_not_finite
 from gpu_logreg.errors import DataError
 from gpu_logreg.logistic import log_proba, sigmoid
@@ -308,7 +307,9 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         """Arrays of the right shape, in the library they came in; finiteness is seen by the first read."""
         X, y = as_array(X), as_array(y)
         if array_namespace(X) is np:
-            return validate_data(self, X, to_numpy(y) if hasattr(y, "get") else y, ensure_all_finite=False)  # type: ignore[no-any-return]
+            y = to_numpy(y) if y is not None else y
+            refuse_missing_labels(y)
+            return validate_data(self, X, y, ensure_all_finite=False)  # type: ignore[no-any-return]
         self._check_shape(X)
         self.n_features_in_ = int(X.shape[1])
         y = y if hasattr(y, "shape") else np.asarray(y)
@@ -423,8 +424,8 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
         -------
         float
         """
-        weights = None if sample_weight is None else to_numpy(as_array(sample_weight))
-        return float(accuracy_score(to_numpy(as_array(y)), to_numpy(as_array(self.predict(X))), sample_weight=weights))
+        right = to_numpy(as_array(self.predict(X))) == column_or_1d(to_numpy(as_array(y)))
+        return float(np.average(right, weights=check_sample_weight(as_array(sample_weight), len(right))))
 
 
 def _seed(random_state: Any) -> Any:

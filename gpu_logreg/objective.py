@@ -120,7 +120,8 @@ class Objective:
         terms = 1.0
         if self.centre is not None and self.spread is not None:
             off_centre = w * self.centre
-            terms += float(np.sqrt(((w * self.spread) ** 2 + off_centre**2).sum()) + abs(off_centre.sum()))
+            with np.errstate(over="ignore"):  # an infinite guess of the rounding is a fair one for such data
+                terms += float(np.sqrt(((w * self.spread) ** 2 + off_centre**2).sum()) + abs(off_centre.sum()))
         n = max(1, self.dataset.n_rows)
         by_rows = self.precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(n)
         return 4.0 * float(np.finfo(np.float64).eps) + by_rows

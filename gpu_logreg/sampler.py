@@ -35,6 +35,8 @@ class Sampler:
     ----------
     irregular : bool
         Whether rows are drawn by their scores, because some columns are carried by few rows.
+    complete : bool
+        Whether the last sample held every row that has a weight.
     """
 
     def __init__(self, objective: Objective, generator: np.random.Generator) -> None:
@@ -48,6 +50,7 @@ class Sampler:
         if weights is not None:
             self._size = to_numpy(weights).astype(np.float64)
         self.irregular = False
+        self.complete = False
 
     @property
     def n_rows(self) -> int:
@@ -75,11 +78,12 @@ class Sampler:
         indices, weight = self._indices(size)
         rows, y, s = self._standardised(indices, weight)
         least = EFFECTIVE_SHARE * len(weight)
-        if len(weight) < self.n_rows and bool((rows.effective < least).any()):
+        if len(weight) < self._present() and bool((rows.effective < least).any()):
             self.irregular = True
             indices, weight = self._indices_by_score(size, rows)
             rows, y, s = self._standardised(indices, weight)
         self._coordinates = rows.coordinates
+        self.complete = len(indices) >= self._present()
         self._objective.spread = rows.coordinates.scale
         self._objective.centre = rows.coordinates.mean
         return self._problem(rows.U, y, s, rows.coordinates)
@@ -120,6 +124,10 @@ class Sampler:
             if dtype == np.float64 or not poorly_conditioned(factor, float(np.finfo(dtype).eps)):
                 return ParamsMetric(coordinates, factor)
             dtype = np.dtype(np.float64)
+
+    def _present(self) -> int:
+        """Rows that have a weight."""
+        return self.n_rows if self._size is None else int(np.count_nonzero(self._size))
 
     def _indices(self, size: int) -> tuple[Any, Float64Vector]:
         return draw(self._is_second, size, self._generator, self._size)

@@ -230,6 +230,21 @@ def test_a_row_of_overwhelming_size_is_always_there_with_its_true_weight():
         np.testing.assert_array_equal(weight[np.isin(rows, [17, 2500, 4999])], 1.0)
 
 
+class AlwaysZero:
+    """The generator that draws the smallest number it may."""
+
+    def random(self, size=None):
+        return 0.0 if size is None else np.zeros(size)
+
+
+def test_rows_of_size_zero_are_not_drawn_even_by_the_smallest_start():
+    size = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+    rows, weight = draw(np.zeros(8, dtype=np.uint8), 2, AlwaysZero(), size)
+    np.testing.assert_array_equal(rows, [2, 5])
+    np.testing.assert_array_equal(weight, [2.0, 2.0])
+    np.testing.assert_array_equal(evenly(8, 4, AlwaysZero()), [0, 2, 4, 6])
+
+
 def test_a_class_without_weight_and_a_single_class_are_drawn_all_the_same():
     is_second = np.arange(100) % 2
     rows, weight = draw(is_second, 20, seeded(0), np.where(is_second, 1.0, 0.0))

@@ -107,8 +107,8 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     with np.errstate(over="ignore", invalid="ignore"):  # the caller looks whether the mean is finite
         thinned = X[at[::thinning]].astype(dtype, copy=False)
         mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
-    # A column whose spread is the rounding of its mean is constant.
-    constant = second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2
+        # A column whose spread is the rounding of its mean is constant.
+        constant = second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2
     shift = xp.asarray(mean, dtype=dtype)
     inverse = xp.asarray(1.0 / np.sqrt(np.where(constant, 1.0, second)), dtype=dtype)
 

@@ -9,7 +9,7 @@ import numpy as np
 from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.errors import DataError
 
-__all__ = ["class_weighted", "encode_labels"]
+__all__ = ["class_weighted", "encode_labels", "refuse_missing_labels"]
 
 
 def encode_labels(y: Any) -> tuple[Any, Any]:
@@ -34,10 +34,10 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
     ValueError
         From scikit-learn, if ``y`` is no set of labels (a continuous target, for one).
     """
-    y = _one_type(y)
-    found = _two_values(y)
+    typed = _one_type(y)
+    found = _two_values(typed)
     if found is not None:
-        return found
+        return found[0].astype(y.dtype), found[1]
     from sklearn.utils.multiclass import check_classification_targets
 
     host = to_numpy(y)
@@ -62,12 +62,20 @@ def _one_type(y: Any) -> Any:
     """Labels in an array of objects, as an array of the type they share; refused where one is missing."""
     if y.dtype.kind != "O":
         return y
+    refuse_missing_labels(y)
     values = y.tolist()
-    for row, value in enumerate(values):
-        if value is None or value != value:
-            raise DataError(f"y holds a missing label, {value}, at row {row}; remove such rows")
     kinds = {type(value) for value in values}
     return np.array(values) if kinds <= {bool} or kinds <= {int} or kinds <= {float} else y
+
+
+def refuse_missing_labels(y: Any) -> None:
+    """Raise a `DataError` that names the row if an array of objects holds None, NaN or another missing value."""
+    if getattr(y, "dtype", np.dtype(float)).kind != "O" or y.ndim != 1:
+        return
+    for row, value in enumerate(y.tolist()):
+        missing = value is None or type(value).__name__ in ("NAType", "NaTType")
+        if missing or (isinstance(value, float) and value != value):
+            raise DataError(f"y holds a missing label, {value}, at row {row}; remove such rows")
 
 
 def _two_values(y: Any) -> tuple[Any, Any] | None:

@@ -48,6 +48,10 @@ class Sampler(Protocol):
     def n_params(self) -> int:
         """Parameters of the objective."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether the last sample held every row that has a weight."""
+
     def sample(self, size: int, /) -> Any:
         """An objective on about ``size`` rows, with ``thin``, ``metric`` and ``coordinates``."""
 
@@ -134,7 +138,7 @@ def subsampled_newton(
     metric = sample.params_metric(phi)
     params = sample.coordinates.to_params(phi) if not warm else start
     # Where the sample is all there is, reads are cheap and every further one takes off several digits.
-    decrease = DECREASE_PER_TOL * (1.0 if sample.n_rows < sampler.n_rows else 1e-6)
+    decrease = DECREASE_PER_TOL * (1e-6 if sampler.complete else 1.0)
     watch = _Watch(sampler, sample.n_rows, decrease * tol)
     del sample
     return lbfgs(
