@@ -13,8 +13,9 @@ import pytest
 from record import append
 
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.cpu import cpu_pass, n_threads
+from gpu_logreg.passes.cpu import cpu_pass
 from gpu_logreg.passes.reference import reference_pass
+from gpu_logreg.passes.threads import n_threads
 
 PROBLEMS = [
     (n, d, dtype) for dtype in ("float32", "float64") for n, d in ((1_000_000, 28), (1_000_000, 100), (200_000, 500))

@@ -137,7 +137,7 @@ class Sampler:
         self._count(len(indices) / self.n_rows)
         y, s = self._labels_and_weights(indices, weight)
         rows = standardised(self._dataset, indices, s, self._objective.fit_intercept)
-        if not np.isfinite(rows.coordinates.mean).all():
+        if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
             self._dataset.refuse_not_finite()
         return rows, y, s
 

@@ -108,7 +108,7 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
         thinned = X[at[::thinning]].astype(dtype, copy=False)
         mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
         # A column whose spread is the rounding of its mean is constant.
-        constant = second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2
+        constant = np.isfinite(second) & (second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2)
     shift = xp.asarray(mean, dtype=dtype)
     inverse = xp.asarray(1.0 / np.sqrt(np.where(constant, 1.0, second)), dtype=dtype)
 

@@ -1,9 +1,17 @@
 """Compiled loops of the CPU pass; every function releases the GIL and writes float64 sums into ``out``.
 
-What made them fast on two AVX-512 cores (ratios to a threaded ``numpy.sum`` over ``X``, 1,000,000 x 100 float32):
-1.5 with blocks of 32 rows and no prefetch; 1.3 with the next rows prefetched while the present ones are read from
-cache; 1.15 with blocks of 8 rows and the prefetches spread over both loops. A loop that takes the logits of four rows
-and the gradient of the previous four together was slower (1.4).
+What made them fast on two AVX-512 cores (ratios to a threaded ``numpy.sum`` over ``X``, float32):
+
+====================================================  ===============  =============
+loop                                                  1,000,000 x 100  200,000 x 500
+====================================================  ===============  =============
+blocks of 32 rows, logits of four rows at a time                  1.5            1.4
+the next rows prefetched while the block is in cache              1.3            1.5
+blocks of 8 rows, prefetched in both loops                        1.15           1.4
+logits of one row at a time, gradient of eight                    1.1            1.1
+====================================================  ===============  =============
+
+A loop that took the logits of four rows and the gradient of the previous four together was slower (1.4).
 """
 
 from __future__ import annotations
@@ -25,7 +33,8 @@ FLUSH_ROWS = 2048
 LOG_ROWS = 256
 """Rows whose factors 1 + e, each in (1, 2], are multiplied before one logarithm; a float64 holds 1,023."""
 
-PREFETCH_BYTES = 12800
+PREFETCH_BYTES = 8000
+SHORT_ROW_BYTES = 256
 
 # No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
@@ -91,10 +100,9 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
     d = X.shape[1]
     real = X.dtype.type
     flat = X.reshape(-1)
-    per_line = 64 // X.itemsize
-    lines = (4 * d * X.itemsize + 63) // 64
-    block = 16 if d * X.itemsize < 256 else 8
-    ahead = max(8, min(32, PREFETCH_BYTES // max(1, d * X.itemsize)))
+    per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
+    short = d * X.itemsize < SHORT_ROW_BYTES
+    block = 16 if short else 8
     z, dz, acc, state = np.empty(block, X.dtype), np.empty(block, X.dtype), np.zeros(d, X.dtype), np.empty(3)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
@@ -104,39 +112,45 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
         held, logged = 0, 0
         for i in range(begin, end, block):
             m = min(block, end - i)
+            # The logits. Short rows go four at a time, so that the ends of the loops weigh less.
             k = 0
-            while k + 4 <= m:
-                for line in range(lines // 2):
-                    _prefetch(flat, (i + ahead + k) * d + line * per_line)
+            while short and k + 4 <= m:
+                for offset in range(0, 4 * d, per_line):
+                    _prefetch(flat, (i + k) * d + ahead + offset)
                 x0, x1, x2, x3 = X[i + k], X[i + k + 1], X[i + k + 2], X[i + k + 3]
                 z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
                 for j in range(d):
-                    z0 += x0[j] * w[j]
-                    z1 += x1[j] * w[j]
-                    z2 += x2[j] * w[j]
-                    z3 += x3[j] * w[j]
-                z[k], z[k + 1] = real(z0 + b), real(z1 + b)
-                z[k + 2], z[k + 3] = real(z2 + b), real(z3 + b)
+                    w_j = w[j]
+                    z0 += x0[j] * w_j
+                    z1 += x1[j] * w_j
+                    z2 += x2[j] * w_j
+                    z3 += x3[j] * w_j
+                z[k], z[k + 1], z[k + 2], z[k + 3] = real(z0 + b), real(z1 + b), real(z2 + b), real(z3 + b)
                 k += 4
             while k < m:
+                for offset in range(0, d, per_line):
+                    _prefetch(flat, (i + k) * d + ahead + offset)
                 x0, z0 = X[i + k], real(0)
                 for j in range(d):
                     z0 += x0[j] * w[j]
                 z[k] = real(z0 + b)
                 k += 1
             _losses_and_dz(z, y, s, i, m, dz, state)
+            # Their share of the gradient, from the first-level cache.
             k = 0
-            while k + 4 <= m:
-                for line in range(lines // 2, lines):
-                    _prefetch(flat, (i + ahead + k) * d + line * per_line)
+            while k + 8 <= m:
                 x0, x1, x2, x3 = X[i + k], X[i + k + 1], X[i + k + 2], X[i + k + 3]
+                x4, x5, x6, x7 = X[i + k + 4], X[i + k + 5], X[i + k + 6], X[i + k + 7]
+                a0, a1, a2, a3 = dz[k], dz[k + 1], dz[k + 2], dz[k + 3]
+                a4, a5, a6, a7 = dz[k + 4], dz[k + 5], dz[k + 6], dz[k + 7]
                 for j in range(d):
-                    acc[j] += dz[k] * x0[j] + dz[k + 1] * x1[j] + dz[k + 2] * x2[j] + dz[k + 3] * x3[j]
-                k += 4
+                    low = a0 * x0[j] + a1 * x1[j] + a2 * x2[j] + a3 * x3[j]
+                    acc[j] += low + (a4 * x4[j] + a5 * x5[j] + a6 * x6[j] + a7 * x7[j])
+                k += 8
             while k < m:
-                x0 = X[i + k]
+                x0, a0 = X[i + k], dz[k]
                 for j in range(d):
-                    acc[j] += dz[k] * x0[j]
+                    acc[j] += a0 * x0[j]
                 k += 1
             held += m
             logged += m
