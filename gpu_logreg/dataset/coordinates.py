@@ -16,7 +16,7 @@ __all__ = ["Coordinates", "StandardisedRows", "standardised"]
 
 _HOST_BLOCK_BYTES = 2**19  # the second-level cache holds a block and what is computed from it
 _DEVICE_BLOCK_BYTES = 2**26
-_MOMENT_ROWS = 4096
+_MOMENT_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     X, dtype, d = dataset.rows.X, dataset.compute_dtype, dataset.n_columns
     xp, m = array_namespace(X), len(indices)
     at = xp.asarray(indices)
-    thinning = max(1, m // max(_MOMENT_ROWS, 4 * d))
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller looks whether the mean is finite
+    thinning = max(1, m // _MOMENT_ROWS)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the caller looks whether the mean is finite
         thinned = X[at[::thinning]].astype(dtype, copy=False)
         mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
         # A column whose spread is the rounding of its mean is constant.
@@ -129,7 +129,9 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     if fit_intercept:
         U[:, d] = 1
     # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.
-    used = Coordinates(to_numpy(shift).astype(np.float64), 1.0 / to_numpy(inverse).astype(np.float64), fit_intercept)
+    with np.errstate(divide="ignore"):
+        scale = 1.0 / to_numpy(inverse).astype(np.float64)
+    used = Coordinates(to_numpy(shift).astype(np.float64), scale, fit_intercept)
     return StandardisedRows(U, used, np.where(constant, 0.0, second), np.where(constant, 0.0, effective * thinning))
 
 

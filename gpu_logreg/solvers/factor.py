@@ -22,6 +22,11 @@ class Factor:
     ----------
     H : ndarray of shape (p, p), float64
 
+    Raises
+    ------
+    LinAlgError
+        If ``H`` holds NaN or infinity, or is far from positive definite.
+
     Attributes
     ----------
     added : float
@@ -42,6 +47,8 @@ class Factor:
             try:
                 self._factor = cho_factor(R, lower=True, overwrite_a=True, check_finite=False)
             except LinAlgError:
+                if self.added >= 1.0 or not np.isfinite(H).all():
+                    raise
                 self.added = 10.0 * self.added if self.added else 1e-15
                 continue
             break
