@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.linalg import LinAlgError
 
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
@@ -143,3 +144,9 @@ def test_what_had_to_be_repaired_is_poorly_conditioned_in_any_precision():
     factor = Factor(np.array([[1.0, 1.5], [1.5, 1.0]]))
     assert factor.added == pytest.approx(1.0)
     assert poorly_conditioned(factor, 0.0)
+
+
+@pytest.mark.parametrize("bad", [np.inf, 5.0])
+def test_what_is_infinite_or_far_from_positive_definite_is_refused(bad):
+    with pytest.raises(LinAlgError):
+        Factor(np.array([[1.0, bad, 0.0], [bad, 1.0, 0.0], [0.0, 0.0, 1.0]]))

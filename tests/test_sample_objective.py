@@ -143,6 +143,16 @@ def test_a_column_carried_by_few_rows_has_few_effective_rows():
     assert (effective[[0, 2]] > n / 4).all()  # a third for normal columns
 
 
+def test_moments_of_a_large_sample_come_from_some_of_its_rows():
+    n = 20_000  # more than twice the rows that moments are taken from
+    X, y = np.random.default_rng(0).standard_normal((n, 2)) + 5.0, np.arange(n) % 2
+    dataset = ResidentDataset.from_arrays(X, y.astype(np.uint8), None, CPU)
+    rows = standardised(dataset, np.arange(n), np.ones(n), True)
+    np.testing.assert_allclose(rows.coordinates.mean, 5.0, atol=0.1)
+    np.testing.assert_allclose(rows.effective, n / 3, rtol=0.1)  # of the sample, not of those
+    np.testing.assert_allclose(rows.U[:, :2], (X - rows.coordinates.mean) / rows.coordinates.scale, rtol=1e-10)
+
+
 # ---- value, gradient, Hessian
 
 
@@ -364,7 +374,9 @@ def test_rows_are_scored_where_columns_are_carried_by_few_and_the_sample_holds_t
     X[:, 4:] = 0.0
     carriers = rng.choice(n, (2, hits), replace=False)
     X[carriers[0], 4] = X[carriers[1], 5] = 1.0
-    s = 0.5 + rng.random(n) if has_weights else None
+    s = (0.5 + rng.random(n)) * (rng.random(n) < 0.7) if has_weights else None
+    if has_weights:
+        s[carriers.ravel()] = 1.5
     for seed in range(5):
         sampler = sampler_of(X, y, s, True, seed=seed)
         sample = sampler.sample(1000)
@@ -376,16 +388,22 @@ def test_rows_are_scored_where_columns_are_carried_by_few_and_the_sample_holds_t
             assert carried.sum() == hits
             wanted = np.ones(hits) if s is None else s[X[:, column] == 1.0]
             np.testing.assert_allclose(sample.sample_weight[carried].sum(), wanted.sum())
+        assert (sample.sample_weight > 0.0).all()
         assert abs(sample.weight_total / (n if s is None else s.sum()) - 1) < 0.05
 
 
-def test_a_sample_of_all_rows_is_not_drawn_again():
-    X, y, _ = rows_of("float64")
+@weighted
+def test_a_sample_of_all_rows_that_have_a_weight_is_not_drawn_again(has_weights):
+    X, y, s = rows_of("float64")
     X[:, 1] = 0.0
-    X[3, 1] = 1.0
-    sampler = sampler_of(X, y, None, True)
-    assert sampler.sample(N).n_rows == N
-    assert sampler._objective.n_reads == 1.0
+    X[np.argmax(s), 1] = 1.0
+    sampler = sampler_of(X, y, s if has_weights else None, True)
+    present = np.count_nonzero(s) if has_weights else N
+    assert sampler.sample(N).n_rows == present
+    assert sampler._objective.n_reads == pytest.approx(present / N)
+    assert sampler.complete
+    sampler.sample(N // 2)
+    assert not sampler.complete
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

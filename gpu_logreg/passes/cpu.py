@@ -22,7 +22,7 @@ from gpu_logreg.passes.threads import map_in_order, n_threads
 
 __all__ = ["cpu_moments", "cpu_pass", "n_threads", "supports"]
 
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 2048
 """Rows whose sums are taken together; a constant, because it decides the order of additions."""
 
 STAGE_BYTES = 2 * 2**20
@@ -105,8 +105,8 @@ def _sum_chunks(X: Any, dtype: np.dtype[Any], width: int, sum_rows: Callable[...
                 sum_rows(staged, 0, stop - a, CHUNK_ROWS, a, part)
                 out += part
 
-    # A few tasks per thread, so that a thread that is held up by other programs does not hold up the rest.
-    n_tasks = max(1, min(n_chunks, 4 * n_threads()))
+    # Two tasks per thread, so that a thread that is held up by other programs does not hold up the rest.
+    n_tasks = max(1, min(n_chunks, 2 * n_threads()))
     edges = [n_chunks * k // n_tasks for k in range(n_tasks + 1)]
     map_in_order(work, edges[:-1], edges[1:])
     return np.asarray(partials.sum(axis=0))

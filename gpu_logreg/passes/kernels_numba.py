@@ -33,7 +33,7 @@ FLUSH_ROWS = 2048
 LOG_ROWS = 256
 """Rows whose factors 1 + e, each in (1, 2], are multiplied before one logarithm; a float64 holds 1,023."""
 
-PREFETCH_BYTES = 8000
+PREFETCH_BYTES = 4000
 SHORT_ROW_BYTES = 256
 
 # No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
@@ -63,31 +63,15 @@ def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
 
 
 @njit(inline="always")  # type: ignore[untyped-decorator]
-def _losses_and_dz(z: Any, y: Any, s: Any, first: Any, m: Any, dz: Any, state: Any) -> None:
-    """``dz[:m]`` of ``m`` rows from row ``first``, and their sums; ``state`` = [loss sum, sum of dz, product of 1 + e].
+def _row_terms(z: Any, y: Any) -> Any:
+    """``(e, dz, linear)`` of one row, with ``row_loss = linear + log(1 + e)``.
 
-    ``e = exp(-|z|)``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``;
-    ``row_loss = max(z, 0) - y z + log(1 + e)``.
+    ``e = exp(-|z|)``; ``linear = max(z, 0) - y z``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``.
     """
-    real = z.dtype.type
-    loss, db, product = 0.0, 0.0, state[2]
-    for k in range(m):
-        e = math.exp(-abs(z[k]))
-        y_k = real(y[first + k])
-        q = e / (real(1) + e)
-        dz_k = (real(1) - y_k) - q if z[k] >= 0 else q - y_k
-        linear = max(z[k], real(0)) - y_k * z[k]
-        if s is None:
-            product *= 1.0 + float(e)
-            loss += linear
-        else:
-            dz_k *= real(s[first + k])
-            loss += float(linear + math.log1p(e)) * s[first + k]
-        dz[k] = dz_k
-        db += dz_k
-    state[0] += loss
-    state[1] += db
-    state[2] = product
+    one, zero = type(z)(1), type(z)(0)
+    e = math.exp(-abs(z))
+    q = e / (one + e)
+    return e, ((one - y) - q if z >= zero else q - y), max(z, zero) - y * z
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -103,12 +87,12 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
     per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
     short = d * X.itemsize < SHORT_ROW_BYTES
     block = 16 if short else 8
-    z, dz, acc, state = np.empty(block, X.dtype), np.empty(block, X.dtype), np.zeros(d, X.dtype), np.empty(3)
+    z, dz, acc = np.empty(block, X.dtype), np.empty(block, X.dtype), np.zeros(d, X.dtype)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = min(last, begin + chunk)
         out[q, :] = 0.0
-        state[0], state[1], state[2] = 0.0, 0.0, 1.0
+        loss, db, product = 0.0, 0.0, 1.0
         held, logged = 0, 0
         for i in range(begin, end, block):
             m = min(block, end - i)
@@ -135,7 +119,16 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
                     z0 += x0[j] * w[j]
                 z[k] = real(z0 + b)
                 k += 1
-            _losses_and_dz(z, y, s, i, m, dz, state)
+            for k in range(m):
+                e, dz_k, linear = _row_terms(z[k], real(y[i + k]))
+                if s is None:
+                    product *= 1.0 + float(e)
+                    loss += linear
+                else:
+                    dz_k *= real(s[i + k])
+                    loss += float(linear + math.log1p(e)) * s[i + k]
+                dz[k] = dz_k
+                db += dz_k
             # Their share of the gradient, from the first-level cache.
             k = 0
             while k + 8 <= m:
@@ -155,15 +148,15 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
             held += m
             logged += m
             if logged >= LOG_ROWS:
-                state[0] += math.log(state[2])
-                state[2], logged = 1.0, 0
+                loss += math.log(product)
+                product, logged = 1.0, 0
             if held >= FLUSH_ROWS or i + block >= end:
                 for j in range(d):
                     out[q, j] += acc[j]
                     acc[j] = 0
                 held = 0
-        out[q, d] = state[1]
-        out[q, d + 1] = state[0] + math.log(state[2])
+        out[q, d] = db
+        out[q, d + 1] = loss + math.log(product)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -172,12 +165,12 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
     d = X.shape[1]
     real = X.dtype.type
     block = max(64, min(1024, 2**18 // max(1, d * X.itemsize)))
-    z, dz, state = np.empty(block, X.dtype), np.empty(block, X.dtype), np.empty(3)
+    z, dz = np.empty(block, X.dtype), np.empty(block, X.dtype)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = min(last, begin + chunk)
         out[q, :] = 0.0
-        state[0], state[1] = 0.0, 0.0
+        loss, db = 0.0, 0.0
         for i in range(begin, end, block):
             m = min(block, end - i)
             for k in range(m):
@@ -187,20 +180,28 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
                 column = X[i : i + m, j]
                 for k in range(m):
                     z[k] += column[k] * w_j
+            product = 1.0
             for k in range(m):
-                z[k] = real(z[k] + b)
-            for a in range(0, m, LOG_ROWS):
-                length = min(LOG_ROWS, m - a)
-                state[2] = 1.0
-                _losses_and_dz(z[a:], y, s, i + a, length, dz[a:], state)
-                state[0] += math.log(state[2])
+                e, dz_k, linear = _row_terms(real(z[k] + b), real(y[i + k]))
+                if s is None:
+                    product *= 1.0 + float(e)
+                    loss += linear
+                else:
+                    dz_k *= real(s[i + k])
+                    loss += float(linear + math.log1p(e)) * s[i + k]
+                dz[k] = dz_k
+                db += dz_k
+                if k % LOG_ROWS == LOG_ROWS - 1:
+                    loss += math.log(product)
+                    product = 1.0
+            loss += math.log(product)
             for j in range(d):
                 column = X[i : i + m, j]
                 dot = real(0)
                 for k in range(m):
                     dot += column[k] * dz[k]
                 out[q, j] += dot
-        out[q, d], out[q, d + 1] = state[1], state[0]
+        out[q, d], out[q, d + 1] = db, loss
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
