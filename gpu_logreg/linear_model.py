@@ -8,12 +8,11 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from gpu_logreg.backend import Device, array_namespace, as_array, like, resolve_device, to_device, to_numpy, using
+from gpu_logreg.backend import Device, as_array, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
@@ -23,12 +22,11 @@ from gpu_logreg.callbacks import (
     progress_lines,
     with_callbacks,
 )
-from gpu_logreg.dataset.labels import class_weighted, encode_labels, refuse_missing_labels
-from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight, first_not_finite
+from gpu_logreg.dataset.labels import class_weighted, encode_labels
+from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
 from gpu_logreg.errors import DataError
-from gpu_logreg.logistic import log_proba, sigmoid
+from gpu_logreg.linear_predictor import LinearPredictor
 from gpu_logreg.objective import Objective
-from gpu_logreg.passes import compute_dtype
 from gpu_logreg.passes.table import Implementation, choose
 from gpu_logreg.passes.threads import blas_on_one_thread
 from gpu_logreg.penalty import ridge_strength
@@ -41,10 +39,8 @@ from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
 
 __all__ = ["LogisticRegression"]
 
-_BLOCK_BYTES = 2**25
 
-
-class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator):  # type: ignore[misc]
     """Binary logistic regression with a ridge penalty, on a CPU or an NVIDIA GPU.
 
     Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + |w|**2 / 2``, where ``s`` are row weights times
@@ -302,130 +298,6 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator): 
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
-
-    def _validated(self, X: Any, y: Any) -> tuple[Any, Any]:
-        """Arrays of the right shape, in the library they came in; finiteness is seen by the first read."""
-        X, y = as_array(X), as_array(y)
-        if array_namespace(X) is np:
-            y = to_numpy(y) if y is not None else y
-            refuse_missing_labels(y)
-            return validate_data(self, X, y, ensure_all_finite=False)  # type: ignore[no-any-return]
-        self._check_shape(X)
-        self.n_features_in_ = int(X.shape[1])
-        y = y if hasattr(y, "shape") else np.asarray(y)
-        if y.shape != (X.shape[0],):
-            raise DataError(f"y has shape {y.shape}, and X has {X.shape[0]} rows")
-        return X, y
-
-    @staticmethod
-    def _check_shape(X: Any) -> None:
-        if X.ndim != 2:
-            raise DataError(f"Expected 2D array, got {X.ndim}D array instead; X must have shape (n, d)")
-        if 0 in X.shape:
-            raise DataError(f"X has shape {X.shape}; at least one row and one column are required")
-
-    def _logits(self, X: Any) -> Any:
-        """``z = X @ w + b`` where ``X`` lives, in the dtype its rows are computed in; a few rows at a time."""
-        check_is_fitted(self)
-        X = as_array(X)
-        if array_namespace(X) is np:
-            X = validate_data(self, X, reset=False, ensure_all_finite=False)
-        else:
-            self._check_shape(X)
-            if X.shape[1] != self.n_features_in_:
-                raise DataError(
-                    f"X has {X.shape[1]} features, but LogisticRegression is expecting {self.n_features_in_} features"
-                )
-        xp, dtype = array_namespace(X), compute_dtype(X.dtype)
-        with using(resolve_device("auto", X) if xp is not np else Device("cpu")):
-            w, b = xp.asarray(self.coef_[0], dtype=dtype), dtype.type(self.intercept_[0])
-            z = xp.empty(X.shape[0], dtype=dtype)
-            step = max(1, _BLOCK_BYTES // (X.shape[1] * dtype.itemsize)) if X.dtype != dtype else X.shape[0]
-            for first in range(0, X.shape[0], step):
-                part = slice(first, first + step)
-                z[part] = X[part].astype(dtype, copy=False) @ w + b
-            if not bool(xp.isfinite(z).all()):
-                self._refuse_not_finite(X)
-        return z
-
-    @staticmethod
-    def _refuse_not_finite(X: Any) -> None:
-        found = first_not_finite(X)
-        if found is not None:
-            row, column, value = found
-            kind = "NaN" if np.isnan(value) else "infinity"
-            raise DataError(f"Input X contains {kind} at row {row}, column {column}; remove or impute it")
-
-    def decision_function(self, X: Any) -> Any:
-        """Logits, positive for the second class.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,), of the library of ``X``
-        """
-        return like(self._logits(X), X)
-
-    def predict_proba(self, X: Any) -> Any:
-        """Probabilities of both classes.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, 2), of the library of ``X``
-        """
-        z = self._logits(X)
-        return like(array_namespace(z).stack([sigmoid(-z), sigmoid(z)], axis=1), X)
-
-    def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities of both classes, finite for every finite logit.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, 2), of the library of ``X``
-        """
-        return like(log_proba(self._logits(X)), X)
-
-    def predict(self, X: Any) -> Any:
-        """The more probable class of each row.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,)
-            Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array.
-        """
-        is_second = to_numpy(self._logits(X) > 0)
-        return like(self.classes_[is_second.astype(np.intp)], X)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Weighted share of the rows whose class is predicted rightly.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-        y : array of shape (n,)
-        sample_weight : array of shape (n,), optional
-
-        Returns
-        -------
-        float
-        """
-        right = to_numpy(as_array(self.predict(X))) == column_or_1d(to_numpy(as_array(y)))
-        return float(np.average(right, weights=check_sample_weight(as_array(sample_weight), len(right))))
 
 
 def _seed(random_state: Any) -> Any:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("docs/gradients.md", "README.md", "CONTRIBUTING.md")
+DOCUMENTS = ("docs/gradients.md", "docs/solver.md", "README.md", "CONTRIBUTING.md")
 
 # A block after the line <!-- not run: reason --> is shown, not run.
 FENCE = re.compile(r"(?P<skip><!-- not run: .+ -->\n+)?^```(?:python|pycon)\n(?P<code>.*?)^```$", re.M | re.S)
@@ -117,8 +117,9 @@ def test_python_prints_what_the_document_says(document, tmp_path, monkeypatch):
         )
 
 
-def test_every_print_of_the_derivation_is_checked():
-    printed = [one for one in statements(read("docs/gradients.md")) if one.code.startswith("print(")]
+@pytest.mark.parametrize("document", ["docs/gradients.md", "docs/solver.md"])
+def test_every_print_is_checked(document):
+    printed = [one for one in statements(read(document)) if one.code.startswith("print(")]
     assert printed
     assert [one for one in printed if one.want is None] == []
 
@@ -150,7 +151,7 @@ def test_files_and_links_exist(document):
     assert missing == []
 
 
-@pytest.mark.parametrize("document", ["docs/gradients.md"])
+@pytest.mark.parametrize("document", ["docs/gradients.md", "docs/solver.md"])
 def test_sections_that_are_linked_to_exist(document):
     text = read(document)
     titles = re.findall(r"^#+ (.+)$", text, re.M)

@@ -21,8 +21,12 @@ from sklearn.exceptions import ConvergenceWarning
 import gpu_logreg.linear_model
 import gpu_logreg.sampler
 from gpu_logreg import LogisticRegression
+from gpu_logreg.backend import Device
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.dataset.sampling import evenly
+from gpu_logreg.objective import Objective
+from gpu_logreg.passes.table import choose
+from gpu_logreg.penalty import ridge_strength
 from gpu_logreg.sample_objective import SampleObjective
 from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import subsampled_newton
@@ -262,7 +266,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     n = len(X)
     walked = {"passes": 0, "samples": 0, "scores": 0}
 
-    choose, standardised = gpu_logreg.linear_model.choose, gpu_logreg.sampler.standardised
+    standardised = gpu_logreg.sampler.standardised
     value, hessian, row_scores = SampleObjective.__call__, SampleObjective.hessian, ResidentDataset.row_scores
 
     def counting_choose(*args):
@@ -404,12 +408,39 @@ def test_any_penalty(C, fit_intercept, dtype):
     check(X, y, C, fit_intercept=fit_intercept, reads=9 if dtype == "float64" else np.inf)
 
 
-@pytest.mark.xfail(strict=True, reason="a step lost to the rounding of the value is searched for up to twenty reads")
-def test_float32_rows_cost_no_reads():
-    X, y = plain(dtype="float32")
-    for C in (1e-4, 1e-3):
-        for seed in range(24):
-            assert LogisticRegression(C=C, random_state=seed).fit(X, y).n_reads_ <= 12
+LOST_BY_THE_PENALTY = pytest.mark.xfail(
+    strict=True, reason="the passes round w to float32, the penalty does not: the value moves by eps l2 |w|**2 besides"
+)
+
+
+@pytest.mark.parametrize(
+    ("C", "mean"),
+    [
+        pytest.param(1e-4, 0.0, marks=LOST_BY_THE_PENALTY),
+        pytest.param(1e-3, 0.0, marks=LOST_BY_THE_PENALTY),
+        (1.0, 0.0),
+        (1.0, 1000.0),
+    ],
+)
+def test_float32_values_err_by_no_more_than_is_called_rounding(C, mean):
+    # Else a step near the optimum is taken for one too far, and up to twenty reads are spent on a better one.
+    X, y = plain(dtype="float32", mean=mean)
+    best = LogisticRegression(C=C, tol=1e-9).fit(X.astype(np.float64), y)
+    objectives = []
+    for rows in (X, X.astype(np.float64)):
+        dataset = ResidentDataset.from_arrays(rows, y.astype(np.uint8), None, Device("cpu"))
+        implementation = choose("reference", dataset.rows, Device("cpu"))
+        objectives.append(Objective(dataset, implementation, ridge_strength(C, N), True))
+    narrow, wide = objectives
+    coordinates = Sampler(narrow, np.random.default_rng(0)).sample(2000).coordinates
+    phi = coordinates.from_params(np.append(best.coef_[0], best.intercept_))
+    rng = np.random.default_rng(1)
+    errors = []
+    for _ in range(100):
+        params = coordinates.to_params(phi + 1e-4 * rng.standard_normal(len(phi)))
+        errors.append(narrow(params)[0] / wide(params)[0] - 1.0)
+    assert np.ptp(errors) <= narrow.rounding
+    assert narrow.rounding <= 300 * np.ptp(errors)  # and it is no excuse for steps that rise
 
 
 @both
@@ -595,9 +626,18 @@ def test_more_columns_want_a_larger_sample_while_the_hessian_is_cheap():
 
 
 def test_when_factoring_pays():
-    for n, d in [(10**6, 100), (4 * 10**6, 28), (200_000, 500), (100_000, 1000), (5000, 20), (569, 30), (10, 400)]:
+    for n, d in [
+        (10**6, 100),
+        (4 * 10**6, 28),
+        (200_000, 500),
+        (100_000, 1000),
+        (5000, 20),
+        (569, 30),
+        (10, 400),
+        (10**9, LARGEST_P - 1),
+    ]:
         assert pays(n, d + 1)
-    for n, d in [(2000, 5000), (10_000, LARGEST_P), (10**7, 50_000), (10, 2000)]:
+    for n, d in [(2000, 5000), (10_000, LARGEST_P), (10**7, 50_000), (10, 2000), (10**9, LARGEST_P)]:
         assert not pays(n, d + 1)
 
 
