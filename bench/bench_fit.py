@@ -1,7 +1,9 @@
 """Whole fits against scikit-learn and glum, each taken to the same objective value: ratios of one run.
 
 Run with ``python bench/bench_fit.py [--record] [--only N]``. gpu-logreg runs with its default settings. Every peer runs
-with ever tighter tolerances until it is within 1e-8 of the minimum, relatively, and the time of that run alone counts.
+with its usual tolerance, then with a tighter one unless it is within 1e-8 of the minimum, relatively; the time of the
+last run alone counts. Where its suboptimality is still above 1e-8, the peer has not reached what its time is compared
+with.
 "reads, wall" is the time of a fit over the time of one plain threaded sum over ``X``.
 """
 
@@ -24,16 +26,14 @@ from gpu_logreg.passes.threads import n_threads
 
 GOAL = 1e-8
 PROBLEMS = [
-    (problems.gaussian, 1_000_000, 100),
-    (problems.table_like, 1_000_000, 100),
-    (problems.gaussian, 4_000_000, 28),
-    (problems.table_like, 4_000_000, 28),
-    (problems.gaussian, 200_000, 500),
-    (problems.table_like, 200_000, 500),
-    (problems.gaussian, 100_000, 1000),
-    (problems.table_like, 100_000, 1000),
-    (problems.table_like, 5_000, 20),
     (problems.table_like, 569, 30),
+    (problems.table_like, 5_000, 20),
+    (problems.gaussian, 1_000_000, 100),
+    (problems.gaussian, 4_000_000, 28),
+    (problems.gaussian, 200_000, 500),
+    (problems.gaussian, 100_000, 1000),
+    (problems.table_like, 1_000_000, 100),
+    (problems.table_like, 200_000, 500),
 ]
 POOL = ThreadPoolExecutor(n_threads())
 
@@ -57,9 +57,9 @@ def best_time(call: Callable[[], Any], rounds: int) -> float:
     return min(times)
 
 
-def sklearn_fit(solver: str, tol: float) -> Callable[[Any, Any], tuple[np.ndarray, float]]:
+def sklearn_fit(solver: str, tol: float, max_iter: int) -> Callable[[Any, Any], tuple[np.ndarray, float]]:
     def fit(X: Any, y: Any) -> tuple[np.ndarray, float]:
-        model = SklearnLogisticRegression(solver=solver, tol=tol, max_iter=5000).fit(X, y)
+        model = SklearnLogisticRegression(solver=solver, tol=tol, max_iter=max_iter).fit(X, y)
         return model.coef_[0].astype(np.float64), float(model.intercept_[0])
 
     return fit
@@ -80,9 +80,9 @@ def glum_fit(tol: float) -> Callable[[Any, Any], tuple[np.ndarray, float]]:
 def peers() -> dict[str, list[Callable[[Any, Any], tuple[np.ndarray, float]]]]:
     """Every peer, with its tolerances from loose to tight."""
     return {
-        "sklearn lbfgs": [sklearn_fit("lbfgs", tol) for tol in (1e-4, 1e-6, 1e-8)],
-        "sklearn newton-cholesky": [sklearn_fit("newton-cholesky", tol) for tol in (1e-4, 1e-6, 1e-8)],
-        "glum irls-ls": [glum_fit(tol) for tol in (1e-4, 1e-6, 1e-8)],
+        "sklearn lbfgs": [sklearn_fit("lbfgs", 1e-4, 100), sklearn_fit("lbfgs", 1e-7, 500)],
+        "sklearn newton-cholesky": [sklearn_fit("newton-cholesky", tol, 100) for tol in (1e-4, 1e-6)],
+        "glum irls-ls": [glum_fit(tol) for tol in (1e-4, 1e-6)],
     }
 
 
@@ -137,14 +137,13 @@ def measure(problem: problems.Problem) -> list[dict[str, Any]]:
 
 def main() -> None:
     only = int(sys.argv[sys.argv.index("--only") + 1]) if "--only" in sys.argv else None
-    rows = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peers that do not converge say so; the table shows it
         for k, (make, n, d) in enumerate(PROBLEMS):
             if only is None or k == only:
-                rows += measure(make(n, d))
-    if "--record" in sys.argv:
-        print("kept in", append("fit", rows).name)
+                rows = measure(make(n, d))
+                if "--record" in sys.argv:
+                    append("fit", rows)
 
 
 if __name__ == "__main__":
