@@ -14,10 +14,12 @@ from gpu_logreg.dataset.resident import check_sample_weight, first_not_finite
 from gpu_logreg.errors import DataError
 from gpu_logreg.logistic import log_proba, sigmoid
 from gpu_logreg.passes import compute_dtype
+from gpu_logreg.passes.threads import map_in_order, row_blocks
 
 __all__ = ["LinearPredictor"]
 
-_BLOCK_BYTES = 2**25
+_HOST_BLOCK_BYTES = 2**20
+_CUDA_BLOCK_BYTES = 2**28
 
 
 class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
@@ -63,12 +65,19 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
                 )
         xp, dtype = array_namespace(X), compute_dtype(X.dtype)
         with using(resolve_device("auto", X) if xp is not np else Device("cpu")):
-            w, b = xp.asarray(self.coef_[0], dtype=dtype), dtype.type(self.intercept_[0])
+            # In float64, block by block: in float32 columns far from zero would cost digits of the logits.
+            w, b = xp.asarray(self.coef_[0]), float(self.intercept_[0])
             z = xp.empty(X.shape[0], dtype=dtype)
-            step = max(1, _BLOCK_BYTES // (X.shape[1] * dtype.itemsize)) if X.dtype != dtype else X.shape[0]
-            for first in range(0, X.shape[0], step):
-                part = slice(first, first + step)
-                z[part] = X[part].astype(dtype, copy=False) @ w + b
+
+            def of_block(part: slice) -> None:
+                z[part] = X[part].astype(xp.float64, copy=False) @ w + b
+
+            blocks = row_blocks(X.shape[0], 8 * X.shape[1], _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
+            if xp is np:
+                map_in_order(of_block, blocks)
+            else:
+                for part in blocks:
+                    of_block(part)
             if not bool(xp.isfinite(z).all()):
                 self._refuse_not_finite(X)
         return z

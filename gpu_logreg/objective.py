@@ -107,15 +107,16 @@ class Objective:
         dw = sums.dw_sum / total + penalty_grad
         grad = np.append(dw, sums.db_sum / total) if self.fit_intercept else dw
         value = sums.loss_sum / total + penalty
-        self.rounding = self._rounding(w, value)
+        self.rounding = self._rounding(w, value, penalty)
         return value, grad
 
-    def _rounding(self, w: Float64Vector, value: float) -> float:
+    def _rounding(self, w: Float64Vector, value: float, penalty: float) -> float:
         """Rounding of the value, relatively.
 
         A logit is summed from terms ``w_j x_j`` and is off by about the precision times their size ``t``. That moves
         the value by ``sum dz_i off_i / n``, a random sum whose size is at most ``precision t sqrt(2 value / n)``,
-        since ``dz**2 <= 2 row_loss``. To it comes the rounding of the losses, and that of the float64 result.
+        since ``dz**2 <= 2 row_loss``. To it comes the rounding of the losses; the penalty, which is of ``w`` while the
+        pass sees ``w`` rounded; and the rounding of the float64 result.
         """
         terms = 1.0
         if self.centre is not None and self.spread is not None:
@@ -124,7 +125,8 @@ class Objective:
                 terms += float(np.sqrt(((w * self.spread) ** 2 + off_centre**2).sum()) + abs(off_centre.sum()))
         n = max(1, self.dataset.n_rows)
         by_rows = self.precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(n)
-        return 4.0 * float(np.finfo(np.float64).eps) + by_rows
+        by_penalty = 2.0 * self.precision * penalty / max(abs(value), 1e-300)
+        return 4.0 * float(np.finfo(np.float64).eps) + by_rows + by_penalty
 
     def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
         """Weighted mean and variance of every column; one read.

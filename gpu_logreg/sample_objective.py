@@ -14,16 +14,16 @@ import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.dataset.coordinates import Coordinates
-from gpu_logreg.logistic import loss_and_dz
-from gpu_logreg.passes import Float64Vector
+from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.curvature import curvature_sums
+from gpu_logreg.passes.table import Implementation
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
 __all__ = ["ParamsMetric", "SampleObjective"]
 
-# Blocks fit into the second-level cache of a core, between the reads that a gradient or a product makes of them.
-_GRADIENT_BYTES = 2**20
+# Blocks fit into the second-level cache of a core.
 _HESSIAN_BYTES = 2**21
 
 T = TypeVar("T")
@@ -55,6 +55,8 @@ class SampleObjective:
     penalty : ndarray of shape (p,)
         Diagonal of the penalty by ``phi``.
     coordinates : Coordinates
+    implementation : Implementation
+        The pass that walks the rows, as for the whole data.
     count : function share -> None
         Told the share of all rows that was walked.
     n_total : int
@@ -67,6 +69,7 @@ class SampleObjective:
     weight_total: float
     penalty: Float64Vector
     coordinates: Coordinates
+    implementation: Implementation
     count: Callable[[float], None]
     n_total: int
 
@@ -93,19 +96,11 @@ class SampleObjective:
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
         self.count(self.n_rows / self.n_total)
-        loss_sum, grad = 0.0, np.zeros(self.U.shape[1])
-
-        def of_block(part: slice) -> tuple[float, Float64Vector]:
-            s = self.sample_weight[part]
-            row_loss, dz = loss_and_dz(self._logits(phi, part), self.y[part])
-            weighted = (dz * s).astype(self.U.dtype, copy=False)
-            return float(row_loss @ s), to_numpy(self.U[part].T @ weighted).astype(np.float64)
-
-        for block_loss, block_grad in self._map(of_block, _GRADIENT_BYTES):
-            loss_sum += block_loss
-            grad += block_grad
+        dataset = ResidentDataset(Rows(self.U, self.y, self.sample_weight), self.weight_total)
+        sums = dataset.sum(self.implementation, phi, 0.0)  # the ones in U are the intercept
         penalised = self.penalty * phi
-        return loss_sum / self.weight_total + 0.5 * float(phi @ penalised), grad / self.weight_total + penalised
+        value = sums.loss_sum / self.weight_total + 0.5 * float(phi @ penalised)
+        return value, sums.dw_sum / self.weight_total + penalised
 
     def _logits(self, phi: Float64Vector, part: slice) -> Any:
         return self.U[part] @ array_namespace(self.U).asarray(phi, dtype=self.U.dtype)
@@ -149,7 +144,7 @@ class SampleObjective:
         """The Hessian at ``phi``, factored; summed again in float64 where float32 has left it nearly singular."""
         factor = Factor(self.hessian(phi))
         if self.U.dtype != np.float64 and poorly_conditioned(factor, float(np.finfo(self.U.dtype).eps)):
-            return Factor(self.hessian(phi, np.float64))
+            return Factor(self.hessian(phi, np.float64), noise=float(np.finfo(self.U.dtype).eps))
         return factor
 
     def params_metric(self, phi: Float64Vector) -> ParamsMetric:

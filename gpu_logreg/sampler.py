@@ -106,7 +106,7 @@ class Sampler:
         phi = coordinates.from_params(params)
         indices, weight = self._indices(size)
         p = self.n_params
-        dtype = self._dataset.compute_dtype
+        dtype, noise = self._dataset.compute_dtype, 0.0
         while True:
             total, weight_total = np.zeros((p, p)), 0.0
             step = max(p, _BLOCK_BYTES // (p * dtype.itemsize))
@@ -120,9 +120,10 @@ class Sampler:
                 weight_total += block.weight_total
             total /= weight_total
             total.flat[:: p + 1] += self._penalty(coordinates)
-            factor = Factor(total)
+            factor = Factor(total, noise)
             if dtype == np.float64 or not poorly_conditioned(factor, float(np.finfo(dtype).eps)):
                 return ParamsMetric(coordinates, factor)
+            noise = float(np.finfo(dtype).eps)
             dtype = np.dtype(np.float64)
 
     def _present(self) -> int:
@@ -149,7 +150,17 @@ class Sampler:
 
     def _problem(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> SampleObjective:
         total = float(s.sum(dtype=np.float64))
-        return SampleObjective(U, y, s, total, self._penalty(coordinates), coordinates, self._count, self.n_rows)
+        return SampleObjective(
+            U,
+            y,
+            s,
+            total,
+            self._penalty(coordinates),
+            coordinates,
+            self._objective.implementation,
+            self._count,
+            self.n_rows,
+        )
 
     def _penalty(self, coordinates: Coordinates) -> Float64Vector:
         by_weight = self._objective.l2 / coordinates.scale**2

@@ -3,9 +3,9 @@
 Uniform samples take one row at random from each of m equal stretches of the data, so that data sorted by anything is
 sampled evenly. A rare class is sampled apart, with all its rows where they are few. Where some columns are carried by
 few rows (rare indicators, heavy tails), rows are drawn with probability in proportion to ``1 + |u|**2 / d``, with
-``u`` the row in standardised columns: a cheap stand-in for its leverage. Every row that carries a rare column is then
-in the sample, with its true weight. Rows far from the centre being drawn more often is importance sampling by row
-norms as in P. Drineas, R. Kannan and M. Mahoney, "Fast Monte Carlo algorithms for matrices" (2006).
+``u`` the row in standardised columns: a cheap stand-in for its leverage. As a rule the rows that carry a rare column
+are then all in the sample, with their true weight. To draw rows far from the centre more often is importance sampling
+by row norms as in P. Drineas, R. Kannan and M. Mahoney, "Fast Monte Carlo algorithms for matrices" (2006).
 """
 
 from __future__ import annotations
@@ -29,7 +29,21 @@ def evenly(n: int, m: int, generator: np.random.Generator) -> Indices:
     """One row at random from each of ``m`` equal stretches of ``n`` rows, in order."""
     if m >= n:
         return np.arange(n)
-    return np.minimum(((np.arange(m) + generator.random(m)) * (n / m)).astype(np.int64), n - 1)
+    edges = _edges(n, m)
+    lengths = np.diff(edges)
+    return np.asarray(edges[:-1] + np.minimum((generator.random(m) * lengths).astype(np.int64), lengths - 1))
+
+
+def _edges(n: int, m: int) -> Indices:
+    """Ends of ``m`` stretches of ``n`` rows whose lengths differ by one at most."""
+    return np.asarray(np.arange(m + 1, dtype=np.int64) * n // m)
+
+
+def _even_sample(members: Indices | None, n: int, m: int, generator: np.random.Generator) -> Any:
+    """Rows drawn evenly, of ``n`` or of ``members``, and the number of rows that each stands for."""
+    m = max(1, min(m, n))
+    rows = evenly(n, m, generator)
+    return (rows if members is None else members[rows]), np.diff(_edges(n, m)).astype(np.float64)
 
 
 def inclusion(size: Float64Vector, m: float) -> Float64Vector:
@@ -47,7 +61,7 @@ def inclusion(size: Float64Vector, m: float) -> Float64Vector:
         return (size > 0).astype(np.float64)
     c = m / float(size.sum())
     probability = np.minimum(1.0, c * size)
-    for _ in range(50):
+    for _ in range(500):
         sure = probability >= 1.0
         rest = float(probability[~sure].sum())
         short = m - int(sure.sum()) - rest
@@ -90,8 +104,8 @@ def draw(
     if m >= n and size is None:
         return np.arange(n), np.ones(n)
     if size is None and min(seconds, n - seconds) >= RARE_SHARE * n:
-        rows = evenly(n, m, generator)
-        return rows, np.full(len(rows), n / len(rows))
+        rows, weight = _even_sample(None, n, m, generator)
+        return rows, weight
     parts: list[tuple[Indices, Float64Vector]] = []
     for label, count in ((0, n - seconds), (1, seconds)):
         if count == 0:
@@ -99,8 +113,7 @@ def draw(
         members = np.flatnonzero(is_second == label)
         wanted = max(m * count / n, m / 4)
         if size is None:
-            chosen = members[evenly(count, int(min(wanted, count)), generator)]
-            parts.append((chosen, np.full(len(chosen), count / len(chosen))))
+            parts.append(_even_sample(members, count, int(wanted), generator))
         else:
             probability = inclusion(size[members], wanted)
             taken = _systematic(probability, generator)

@@ -21,6 +21,9 @@ class Factor:
     Parameters
     ----------
     H : ndarray of shape (p, p), float64
+    noise : float
+        Added to the unit diagonal in any case: along directions flatter than the noise of the gradients that ``H^-1``
+        will meet, steps would be that noise magnified.
 
     Raises
     ------
@@ -35,11 +38,13 @@ class Factor:
         Smallest diagonal element of the Cholesky factor of ``R``; its square bounds the conditioning from above.
     """
 
-    def __init__(self, H: Any) -> None:
+    def __init__(self, H: Any, noise: float = 0.0) -> None:
+        if not np.isfinite(H).all():
+            raise LinAlgError("the matrix holds NaN or infinity")
         diagonal = np.diag(H).copy()
         diagonal[~(diagonal > 0.0)] = 1.0  # neither curvature nor penalty along it: any step length will do
         self._scale = 1.0 / np.sqrt(diagonal)
-        self.added = 0.0
+        self.added = noise
         while True:
             R = H * self._scale
             R *= self._scale[:, None]
@@ -47,7 +52,7 @@ class Factor:
             try:
                 self._factor = cho_factor(R, lower=True, overwrite_a=True, check_finite=False)
             except LinAlgError:
-                if self.added >= 1.0 or not np.isfinite(H).all():
+                if self.added >= 1.0:
                     raise
                 self.added = 10.0 * self.added if self.added else 1e-15
                 continue

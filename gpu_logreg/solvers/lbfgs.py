@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gpu_logreg.solvers import Iteration, Metric, Objective, Observer, SolverResult, Stop, Vector, stop_at
-from gpu_logreg.solvers.line_search import Trial, strong_wolfe
+from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
 
 __all__ = ["DECREASE_PER_TOL", "Criterion", "Refresh", "lbfgs", "optimal"]
 
@@ -117,6 +117,7 @@ def lbfgs(
     criterion: Criterion | None = None,
     refresh: Refresh | None = None,
     patience: int = PATIENCE,
+    last_step: bool = False,
 ) -> SolverResult:
     """Minimise a smooth convex objective.
 
@@ -143,6 +144,9 @@ def lbfgs(
         Asked before every step for a better model of the curvature.
     patience : int
         Iterations for which what is left to gain may fail to halve, once it is rounding, before the fit is done.
+    last_step : bool
+        Whether to take, where ``tol`` is met, the step that the last gradient asks for, without evaluating its end:
+        for a good metric, which makes its error a small part of the step. Value and gradient are those before it.
 
     Returns
     -------
@@ -166,11 +170,15 @@ def lbfgs(
         if n_iter > 0 and _observe(observer, n_iter, here, met is not None or n_iter == max_iter):
             return _result(here, n_iter, False, "stopped by a callback", curve)
         if met is not None:
+            if last_step and met.converged and float(np.abs(here.grad).max(initial=0.0)) <= tol:
+                here = here._replace(params=here.params + direction)
             return _result(here, n_iter, met.converged, met.message, curve)
         if n_iter == max_iter:
             break
         first_step = 1.0 if len(model) or metric is not None else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
-        trial = strong_wolfe(objective, here._replace(step=0.0, slope=slope), direction, first_step)
+        # Where the gain to expect is below the rounding of the value, more trials would only roll dice.
+        budget = MAX_TRIALS if -0.5 * slope > objective.rounding * abs(here.value) else 2
+        trial = strong_wolfe(objective, here._replace(step=0.0, slope=slope), direction, first_step, budget=budget)
         if trial is None:
             if len(model):  # the pairs may be spoilt by rounding: once more from the first model
                 model.restart()
