@@ -302,6 +302,11 @@ def test_the_metric_is_the_inverse_of_the_hessian_in_raw_coordinates(dtype, fit_
     # Without an intercept nothing is centred, and H is nearly singular where the means are large.
     tolerance = {"float32": 1e-6, "float64": 1e-15 * (10 + mean)}[dtype] * (1 if fit_intercept else 500)
     for metric in (sample.params_metric(phi), sampler.metric(100, params)):
+        if metric.factor.added:  # nearly singular for float32: the noise of its gradients is added on purpose
+            assert dtype == "float32"
+            assert not fit_intercept
+            assert mean >= 1e3
+            continue
         found = sample.coordinates.from_params(metric.solve(v))
         np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
 
@@ -331,8 +336,13 @@ def test_nearly_collinear_float32_columns_are_summed_again_in_float64():
     assert sampler._objective.n_reads - before == pytest.approx(4.0)  # both walked the rows twice
     H = raw_hessian(X, None, np.zeros(5), 0.0, True)
     assert np.linalg.cond(H) > 1e8  # more than float32 sums can tell
+    # Flatter directions than float32 gradients can tell get the curvature of their noise; all else is exact.
+    in_phi = sample.hessian(phi, np.float64)
+    eps = float(np.finfo(np.float32).eps)
     for metric in metrics:
-        ratios = np.linalg.eigvals(np.array([metric.solve(e) for e in np.eye(5)]) @ H)
+        assert metric.factor.added == eps
+        inverse = np.array([metric.factor.solve(e) for e in np.eye(5)])
+        ratios = np.linalg.eigvals(inverse @ (in_phi + eps * np.diag(np.diag(in_phi))))
         np.testing.assert_allclose(ratios, 1.0, atol=0.01)
 
 

@@ -29,21 +29,13 @@ def evenly(n: int, m: int, generator: np.random.Generator) -> Indices:
     """One row at random from each of ``m`` equal stretches of ``n`` rows, in order."""
     if m >= n:
         return np.arange(n)
-    edges = _edges(n, m)
-    lengths = np.diff(edges)
-    return np.asarray(edges[:-1] + np.minimum((generator.random(m) * lengths).astype(np.int64), lengths - 1))
-
-
-def _edges(n: int, m: int) -> Indices:
-    """Ends of ``m`` stretches of ``n`` rows whose lengths differ by one at most."""
-    return np.asarray(np.arange(m + 1, dtype=np.int64) * n // m)
+    return np.minimum(((np.arange(m) + generator.random(m)) * (n / m)).astype(np.int64), n - 1)
 
 
 def _even_sample(members: Indices | None, n: int, m: int, generator: np.random.Generator) -> Any:
     """Rows drawn evenly, of ``n`` or of ``members``, and the number of rows that each stands for."""
-    m = max(1, min(m, n))
-    rows = evenly(n, m, generator)
-    return (rows if members is None else members[rows]), np.diff(_edges(n, m)).astype(np.float64)
+    rows = evenly(n, max(1, m), generator)
+    return (rows if members is None else members[rows]), np.full(len(rows), n / len(rows))
 
 
 def inclusion(size: Float64Vector, m: float) -> Float64Vector:

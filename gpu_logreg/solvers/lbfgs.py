@@ -146,7 +146,8 @@ def lbfgs(
         Iterations for which what is left to gain may fail to halve, once it is rounding, before the fit is done.
     last_step : bool
         Whether to take, where ``tol`` is met, the step that the last gradient asks for, without evaluating its end:
-        for a good metric, which makes its error a small part of the step. Value and gradient are those before it.
+        for a good metric, which makes its error a small part of the step. The gradient is that before it, the value is
+        what the metric makes of it.
 
     Returns
     -------
@@ -167,11 +168,12 @@ def lbfgs(
             direction, slope = _descent(model, here)
             met = met_at(here, -0.5 * slope)
         met = met or stagnation(here, -0.5 * slope)
+        if last_step and met is not None and met.converged and float(np.abs(here.grad).max(initial=0.0)) <= tol:
+            here = here._replace(params=here.params + direction, value=here.value + 0.5 * slope)
+            curve[-1] = here.value
         if n_iter > 0 and _observe(observer, n_iter, here, met is not None or n_iter == max_iter):
             return _result(here, n_iter, False, "stopped by a callback", curve)
         if met is not None:
-            if last_step and met.converged and float(np.abs(here.grad).max(initial=0.0)) <= tol:
-                here = here._replace(params=here.params + direction)
             return _result(here, n_iter, met.converged, met.message, curve)
         if n_iter == max_iter:
             break
