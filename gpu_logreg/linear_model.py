@@ -55,8 +55,9 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
     tol : float, default=1e-6
-        Largest ``max |grad|`` of the mean objective at which the fit stops. ``lbfgs`` also asks that what is left to
-        gain is at most ``1e-3 tol`` of the value by its own estimate, or below the rounding of the value.
+        Largest ``max |grad|`` of the mean objective at which the fit stops. All but ``gradient-descent`` also ask that
+        what is left to gain is at most ``1e-3 tol`` of the value by their own estimate, and stop where that is below
+        the rounding of the value or of the passes.
     max_iter : int, default=1000
     solver : {"auto", "subsampled-newton", "lbfgs", "gradient-descent"}, default="auto"
         ``"auto"`` is ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
