@@ -26,6 +26,7 @@ from gpu_logreg.passes.threads import n_threads
 
 GOAL = 1e-8
 PROBLEMS = [
+    (problems.breast_cancer, 569, 30),
     (problems.table_like, 569, 30),
     (problems.table_like, 5_000, 20),
     (problems.gaussian, 1_000_000, 100),

@@ -49,6 +49,15 @@ def table_like(n: int, d: int, dtype: str = "float32", seed: int = 0) -> Problem
     return Problem("table-like", X, y)
 
 
+def breast_cancer(n: int = 569, d: int = 30) -> Problem:
+    """scikit-learn's breast-cancer data, raw units, float64."""
+    from sklearn.datasets import load_breast_cancer
+
+    X, y = load_breast_cancer(return_X_y=True)
+    assert X.shape == (n, d)
+    return Problem("breast cancer", X, y)
+
+
 def torture(n: int = 200_000, d: int = 60) -> Iterator[Problem]:
     """The hard cases, in float64."""
     rng = np.random.default_rng(1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from gpu_logreg.solvers import Vector
 
@@ -49,19 +50,20 @@ class Factor:
             R = H * self._scale
             R *= self._scale[:, None]
             R.flat[:: len(R) + 1] = 1.0 + self.added
-            try:
-                self._factor = cho_factor(R, lower=True, overwrite_a=True, check_finite=False)
-            except LinAlgError:
-                if self.added >= 1.0:
-                    raise
-                self.added = 10.0 * self.added if self.added else 1e-15
-                continue
-            break
-        self.smallest_pivot = float(np.diag(self._factor[0]).min(initial=1.0))
+            # LAPACK itself: scipy's own functions around it take longer than the work on a small matrix.
+            self._factor, fault = dpotrf(R.T, lower=1, overwrite_a=1)  # R is symmetric, and R.T in LAPACK's order
+            if not fault:
+                break
+            if self.added >= 1.0:
+                raise LinAlgError("the matrix is far from positive definite")
+            self.added = 10.0 * self.added if self.added else 1e-15
+        self.smallest_pivot = float(np.diag(self._factor).min(initial=1.0))
 
     def solve(self, v: Vector) -> Vector:
         """``H^-1 v``."""
-        return np.asarray(self._scale * cho_solve(self._factor, self._scale * v, check_finite=False))
+        if not len(v):
+            return v.copy()  # LAPACK wants at least one
+        return np.asarray(self._scale * dpotrs(self._factor, self._scale * v, lower=1)[0])
 
 
 def poorly_conditioned(factor: Factor, eps: float) -> bool:
