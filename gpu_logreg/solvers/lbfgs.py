@@ -23,6 +23,10 @@ DECREASE_PER_TOL = 1e-3
 PATIENCE = 20
 """Iterations without progress, at the rounding of the arithmetic, after which a fit is done."""
 
+NO_LOWER = 1e-12
+"""Where no lower value is found along the steepest descent of the metric, and no more than this is left to gain,
+relatively, it is rounding that hides it."""
+
 Criterion = Callable[[Trial, float], Stop | None]
 """From a point and what is left to gain there to a reason to stop, or None."""
 
@@ -93,9 +97,9 @@ class _Stagnation:
         self._least = min(left, self._least)
         return self.reached(here, left) if self._count >= self._patience else None
 
-    def reached(self, here: Trial, left: float) -> Stop | None:
-        """The stop if what is left to gain is rounding, whether or not it has stopped to fall."""
-        rounding = min(self._objective.rounding, self._objective.precision)
+    def reached(self, here: Trial, left: float, least: float = 0.0) -> Stop | None:
+        """The stop if what is left to gain is rounding, or at most ``least``, whether or not it has stopped to fall."""
+        rounding = max(least, min(self._objective.rounding, self._objective.precision))
         if min(left, self._least) > rounding * abs(here.value):
             return None
         return Stop(
@@ -186,7 +190,7 @@ def lbfgs(
                 model.restart()
                 curve.append(here.value)
                 continue
-            rounded = stagnation.reached(here, -0.5 * slope)
+            rounded = stagnation.reached(here, -0.5 * slope, NO_LOWER)
             if rounded is not None:
                 return _result(here, n_iter, True, rounded.message, curve)
             return _result(here, n_iter, False, _stuck(here, objective, tol), curve)
