@@ -182,8 +182,8 @@ def lbfgs(
         if n_iter == max_iter:
             break
         first_step = 1.0 if len(model) or metric is not None else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
-        # Where the gain to expect is below the rounding of the value, more trials would only roll dice.
-        budget = MAX_TRIALS if -0.5 * slope > objective.rounding * abs(here.value) else 2
+        # Where the gain to expect is about the rounding of the value, more trials would only roll dice.
+        budget = MAX_TRIALS if -0.5 * slope > 10.0 * objective.rounding * abs(here.value) else 2
         trial = strong_wolfe(objective, here._replace(step=0.0, slope=slope), direction, first_step, budget=budget)
         if trial is None:
             if len(model):  # the pairs may be spoilt by rounding: once more from the first model
