@@ -36,7 +36,8 @@ class Objective:
     Attributes
     ----------
     n_reads : float
-        Walks over all rows so far; samples count with their share.
+        Passes over all rows so far, of which ``reference`` and ``cuda`` walk ``X`` twice in each; samples count with
+        their share.
     centre : ndarray of shape (d,) or None
         A typical row. Rounding ``w`` to float32 moves every logit by about ``centre @ (w - float32(w))``, which the
         intercept given to the pass takes back; without it columns far from zero would cost most digits of ``w``.
@@ -172,7 +173,7 @@ def loss_and_gradient(
     impl: str = "auto",
     device: str = "auto",
 ) -> LossAndGradient:
-    """Mean cross-entropy of a linear model plus ridge penalty, with its gradient, in one walk over the rows.
+    """Mean cross-entropy of a linear model plus ridge penalty, with its gradient, from one pass over the rows.
 
     ``value = sum(s row_loss) / sum(s) + l2 |w|**2 / 2``; ``dw = X.T @ dz / sum(s) + l2 w``; ``db = sum(dz) / sum(s)``,
     with ``z = X @ w + b``, ``p = 1 / (1 + exp(-z))`` and ``dz = s (p - y)``.

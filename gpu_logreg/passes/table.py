@@ -16,7 +16,7 @@ __all__ = ["CPU_PASS_ELEMENTS", "NAMES", "Implementation", "choose"]
 CPU_PASS_ELEMENTS = 4_000_000
 """Elements of ``X`` from which ``impl="auto"`` prefers the ``cpu`` pass.
 
-Below, a fit ends before the 0.3 s to import Numba and the 0.3 s to load the compiled loops are won back.
+Below, a fit ends before the time to import Numba and to load the compiled loops is won back.
 """
 
 _HOST_BLOCK_BYTES = 2**20  # a thread's second-level cache holds a block between its two reads

@@ -1,7 +1,7 @@
 """Threads of the host: blocks of rows on a pool, BLAS on one thread meanwhile.
 
 NumPy's BLAS keeps its own threads, which go on spinning for a while after every product and take the processors from
-ours: a compiled pass right after a threaded product took 1.5 times as long. So products are cut into blocks of rows,
+ours: a compiled pass right after a threaded product took clearly longer. So products are cut into blocks of rows,
 one thread each, and the sums of the blocks are added in order: the result does not depend on the number of threads.
 """
 

@@ -27,14 +27,14 @@ __all__ = ["Sampler", "cost_in_reads", "pays", "sample_size", "subsampled_newton
 FLOPS_PER_ELEMENT = 32.0
 """Floating-point operations of a symmetric product in the time in which one element of ``X`` is read.
 
-Measured between 25 and 40 on two cores; the choice of the sample size is flat around its optimum. A constant, because
-a rate timed during the fit would make the result depend on what else the machine was doing.
+Right within a factor of two on two cores; the cost is flat around its minimum. A constant, because a rate timed during
+the fit would make the result depend on what else the machine was doing.
 """
 
 SAMPLE_READS = 12.0
 """Times the sample is walked, in the time of as many rows of the data: its gathering and about ten gradients on it.
 
-Measured between 20 and 50 on two cores; less is assumed, because it is the larger sample that makes reads few.
+Less than it takes on two cores, on purpose: it is the larger sample that makes reads few.
 """
 
 RELATIVE_GOAL = 1e-9
@@ -61,7 +61,7 @@ class Sampler(Protocol):
         """Whether the last sample held every row that has a weight."""
 
     def sample(self, size: int, /) -> Any:
-        """An objective on about ``size`` rows, with ``thin``, ``metric`` and ``coordinates``."""
+        """An objective on about ``size`` rows, with ``thin``, ``metric``, ``params_metric`` and ``coordinates``."""
 
     def metric(self, size: int, params: Vector, /) -> Metric:
         """The curvature at ``params`` from a fresh sample of about ``size`` rows."""
@@ -191,7 +191,7 @@ def _solve_on_sample(sample: Any, phi: Vector) -> Vector:
     while sample.n_rows // (4 * thinnings[-1]) >= max(LEVEL_ROWS * p, 500):
         thinnings.append(4 * thinnings[-1])
     first = max(1, sample.n_rows // max(FIRST_METRIC_ROWS * p, 250))
-    metric = sample.thin(max(first, thinnings[-1]) if first > thinnings[-1] else thinnings[-1]).metric(phi)
+    metric = sample.thin(max(first, thinnings[-1])).metric(phi)
     for k in reversed(thinnings):
         level = sample.thin(k)
         told = 0.02 * p / (2.0 * level.n_rows)
