@@ -28,6 +28,7 @@ __all__ = [
     "is_cuda_array",
     "like",
     "resolve_device",
+    "solve_triangular",
     "to_device",
     "to_numpy",
     "using",
@@ -233,6 +234,20 @@ def like(result: Any, template: Any) -> Any:
     if is_cuda_array(template):
         result = to_device(result, Device("cuda", int(template.__dlpack_device__()[1])))
     return namespace.from_dlpack(result)
+
+
+def solve_triangular(L: Any, v: Any, *, transposed: bool) -> Any:
+    """``L^-1 v``, or ``L^-T v``, for a lower triangular ``L`` on a GPU, where the result stays.
+
+    Parameters
+    ----------
+    L : CuPy array of shape (p, p)
+    v : CuPy array of shape (p,)
+    transposed : bool
+    """
+    from cupyx.scipy.linalg import solve_triangular as solve
+
+    return solve(L, v, lower=True, trans=int(transposed))
 
 
 def _one_line(error: BaseException) -> str:

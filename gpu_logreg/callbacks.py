@@ -103,13 +103,25 @@ class FitTask:
 
 
 def progress_lines(solver: str, reads: Callable[[], float]) -> Observer:
-    """Print a line after every iteration, with the reads of the data so far."""
+    """Print a line after every iteration.
+
+    ``left`` is what the model of the curvature says is left to gain, half the squared Newton decrement, and ``rate``
+    what a read of the data has left of it, on average since the last line.
+    """
     begin = time.perf_counter()
+    before: tuple[float, float] | None = None
 
     def tell(iteration: Iteration) -> None:
+        nonlocal before
+        now, left = reads(), ""
+        if iteration.left > 0.0:
+            left = f"left {iteration.left:.2e}  "
+            if before is not None and now > before[1]:
+                left += f"rate {(iteration.left / before[0]) ** (1.0 / (now - before[1])):.1e} per read  "
+            before = iteration.left, now
         print(
             f"{solver} {iteration.n_iter:4d}  objective {iteration.value:.10g}  max |grad| {iteration.grad_max:.2e}  "
-            f"step {iteration.step:.2g}  reads {reads():.1f}  {time.perf_counter() - begin:.2f} s",
+            f"{left}step {iteration.step:.2g}  reads {now:.1f}  {time.perf_counter() - begin:.2f} s",
             flush=True,
         )
 

@@ -231,6 +231,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             told = progress_lines(solver, lambda: objective.n_reads)
         result = self._solve(solver, objective, share, start, task, observe_all(task, told))
         self._keep(result, solver, objective, device, implementation)
+        if told is not None and not callable(self.verbose):
+            print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
         task.end(result.params)
         return self
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from gpu_logreg.backend import array_namespace
 
-__all__ = ["curvature", "log_proba", "loss_and_dz", "row_loss", "sigmoid"]
+__all__ = ["curvature", "log_proba", "loss_and_dz", "loss_dz_and_curvature", "row_loss", "sigmoid"]
 
 
 def sigmoid(z: Any) -> Any:
@@ -81,7 +81,32 @@ def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     xp = array_namespace(z)
     y = y.astype(z.dtype, copy=False)
     e = xp.exp(-xp.abs(z))
+    return _loss_and_dz(xp, z, y, e, e / (1 + e))
+
+
+def loss_dz_and_curvature(z: Any, y: Any) -> tuple[Any, Any, Any]:
+    """`loss_and_dz` and `curvature` of each row, from one exponential.
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+    y : array of shape (n,)
+        Labels in [0, 1].
+
+    Returns
+    -------
+    row_loss, dz, d2z : arrays of shape (n,), dtype of ``z``
+        ``d2z = q (1 - q)`` with the smaller probability ``q = e / (1 + e)``.
+    """
+    xp = array_namespace(z)
+    y = y.astype(z.dtype, copy=False)
+    e = xp.exp(-xp.abs(z))
     q = e / (1 + e)
+    return *_loss_and_dz(xp, z, y, e, q), q * (1 - q)
+
+
+def _loss_and_dz(xp: Any, z: Any, y: Any, e: Any, q: Any) -> tuple[Any, Any]:
     return xp.maximum(z, 0) - y * z + xp.log1p(e), xp.where(z >= 0, (1 - y) - q, q - y)
 
 

@@ -80,6 +80,17 @@ class Objective:
         least = 1.0 if s is None else float(s[s > 0].min())
         return math.log(2.0) * least / self.dataset.weight_total
 
+    def widen(self) -> bool:
+        """Have the passes compute in float64 from here on; false where they do already.
+
+        For rows stored in float32 whose arithmetic cannot show the optimum. A read then takes about twice as long.
+        """
+        if self.dataset.compute_dtype == np.float64:
+            return False
+        self.dataset = self.dataset.in_float64()
+        self.precision = float(np.finfo(np.float64).eps)
+        return True
+
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, float]:
         """Weights and intercept of packed parameters."""
         d = self.dataset.n_columns

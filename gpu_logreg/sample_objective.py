@@ -15,18 +15,30 @@ import numpy as np
 from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.logistic import loss_dz_and_curvature
 from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.curvature import curvature_sums
 from gpu_logreg.passes.table import Implementation
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
-__all__ = ["ParamsMetric", "SampleObjective"]
+__all__ = ["ParamsMetric", "SampleObjective", "hessian_namespace"]
 
 # Blocks fit into the second-level cache of a core.
 _HESSIAN_BYTES = 2**21
 
+DEVICE_FACTOR_P = 512
+"""Parameters from which the Hessian of rows on a GPU stays there and is factored there. Not measured on a GPU.
+
+Below, a factorisation takes the host a few milliseconds; every ``solve(v)`` on a GPU costs copies and launches.
+"""
+
 T = TypeVar("T")
+
+
+def hessian_namespace(U: Any, p: int) -> Any:
+    """Where the ``p`` by ``p`` Hessian of the rows ``U`` is kept and factored: with the rows, or on the host."""
+    return np if p < DEVICE_FACTOR_P else array_namespace(U)
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,10 @@ class SampleObjective:
         """Samples are solved roughly; whether the classes are separable is for the whole data to tell."""
         return 0.0
 
+    def widen(self) -> bool:
+        """Not for a sample, which is solved roughly."""
+        return False
+
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
         self.count(self.n_rows / self.n_total)
@@ -101,6 +117,17 @@ class SampleObjective:
         penalised = self.penalty * phi
         value = sums.loss_sum / self.weight_total + 0.5 * float(phi @ penalised)
         return value, sums.dw_sum / self.weight_total + penalised
+
+    def second_order(self, phi: Float64Vector) -> tuple[float, Float64Vector, Any]:
+        """Value, gradient and Hessian at ``phi``, all rows at once: for small data on the host."""
+        self.count(2.0 * self.n_rows / self.n_total)  # a gradient and a Hessian
+        row_loss, dz, d2z = loss_dz_and_curvature(self.U @ phi, self.y)
+        s, penalised = self.sample_weight, self.penalty * phi
+        value = float(s @ row_loss) / self.weight_total + 0.5 * float(phi @ penalised)
+        A = self.U * np.sqrt(s * d2z / self.weight_total)[:, None]
+        H = A.T @ A
+        H.flat[:: len(phi) + 1] += self.penalty
+        return value, (s * dz) @ self.U / self.weight_total + penalised, H
 
     def _logits(self, phi: Float64Vector, part: slice) -> Any:
         return self.U[part] @ array_namespace(self.U).asarray(phi, dtype=self.U.dtype)
@@ -116,28 +143,30 @@ class SampleObjective:
         """Every k-th row of the sample."""
         if k == 1:
             return self
-        s = self.sample_weight[::k]
-        U = array_namespace(self.U).ascontiguousarray(self.U[::k])
-        return replace(self, U=U, y=self.y[::k], sample_weight=s, weight_total=float(s.sum(dtype=np.float64)))
+        contiguous = array_namespace(self.U).ascontiguousarray  # the cuda pass takes no strides
+        U, y, s = (contiguous(array[::k]) for array in (self.U, self.y, self.sample_weight))
+        return replace(self, U=U, y=y, sample_weight=s, weight_total=float(s.sum(dtype=np.float64)))
 
     def hessian(self, phi: Float64Vector, dtype: Any = None) -> Any:
-        """Second derivative of the value by ``phi``, on the host in float64, summed in ``dtype``.
+        """Second derivative of the value by ``phi``, in float64, summed in ``dtype``; see `hessian_namespace`.
 
         ``sum_i s_i p_i (1 - p_i) u_i u_i.T / sum(s) + diag(penalty)``
         """
         self.count(self.n_rows / self.n_total)
         dtype = np.dtype(dtype or self.U.dtype)
         p = self.U.shape[1]
+        xp = hessian_namespace(self.U, p)
 
         def of_block(part: slice) -> Any:
             block = self.U[part].astype(dtype, copy=False)
-            return to_numpy(curvature_sums(block, self._logits(phi, part), self.sample_weight[part]))
+            sums = curvature_sums(block, self._logits(phi, part), self.sample_weight[part])
+            return to_numpy(sums) if xp is np else sums
 
-        total = np.zeros((p, p))
+        total = xp.zeros((p, p))
         for block in self._map(of_block, _HESSIAN_BYTES, 2 * p):
             total += block
         total /= self.weight_total
-        total.flat[:: p + 1] += self.penalty
+        total += xp.diag(xp.asarray(self.penalty))
         return total
 
     def metric(self, phi: Float64Vector) -> Factor:

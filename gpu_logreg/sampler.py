@@ -8,18 +8,24 @@ import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.dataset.coordinates import Coordinates, StandardisedRows, standardised
+from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.dataset.sampling import draw
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes import Float64Vector
-from gpu_logreg.sample_objective import ParamsMetric, SampleObjective
+from gpu_logreg.sample_objective import ParamsMetric, SampleObjective, hessian_namespace
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
 __all__ = ["Sampler"]
+
+FAR_FROM_ZERO = 2000.0
+"""Columns whose mean is more than this times their spread are walked in float64: in float32 the logits would be off by
+about 1e-4, and what is left to gain could not be told below 1e-10 of the value."""
 
 EFFECTIVE_SHARE = 0.05
 """A column whose variance hangs on fewer rows than this share of the sample is carried by few rows."""
 
 _BLOCK_BYTES = 2**24
+_DEVICE_BLOCK_BYTES = 2**28
 
 
 class Sampler:
@@ -41,12 +47,11 @@ class Sampler:
 
     def __init__(self, objective: Objective, generator: np.random.Generator) -> None:
         self._objective = objective
-        self._dataset = objective.dataset
         self._generator = generator
-        self._is_second = to_numpy(self._dataset.rows.y)
+        self._is_second = to_numpy(objective.dataset.rows.y)
         self._coordinates: Coordinates | None = None
         self._size: Float64Vector | None = None
-        weights = self._dataset.rows.sample_weight
+        weights = objective.dataset.rows.sample_weight
         if weights is not None:
             self._size = to_numpy(weights).astype(np.float64)
         self.irregular = False
@@ -61,6 +66,10 @@ class Sampler:
     def n_params(self) -> int:
         """Parameters of the objective."""
         return self._objective.n_params
+
+    @property
+    def _dataset(self) -> ResidentDataset:
+        return self._objective.dataset  # it changes when the objective is widened
 
     def _count(self, share: float) -> None:
         self._objective.n_reads += share
@@ -77,6 +86,9 @@ class Sampler:
         """
         indices, weight = self._indices(size)
         rows, y, s = self._standardised(indices, weight)
+        far = (np.abs(rows.coordinates.mean) > FAR_FROM_ZERO * rows.coordinates.scale) & (rows.variance > 0.0)
+        if bool(far.any()) and self._objective.widen():
+            rows, y, s = self._standardised(indices, weight)
         least = EFFECTIVE_SHARE * len(weight)
         if len(weight) < self._present() and bool((rows.effective < least).any()):
             self.irregular = True
@@ -87,6 +99,22 @@ class Sampler:
         self._objective.spread = rows.coordinates.scale
         self._objective.centre = rows.coordinates.mean
         return self._problem(rows.U, y, s, rows.coordinates)
+
+    def whole(self) -> SampleObjective | None:
+        """All rows that have a weight, in float64: for data so small that this costs nothing; None off the host.
+
+        Raises
+        ------
+        DataError
+            If a row, of whatever weight, holds NaN or infinity.
+        """
+        X = self._dataset.rows.X
+        if array_namespace(X) is not np:
+            return None
+        if X.dtype.kind == "f" and not np.isfinite(X).all():
+            self._dataset.refuse_not_finite()
+        self._objective.widen()
+        return self.sample(self.n_rows)
 
     def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[Any, Float64Vector]:
         # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
@@ -107,19 +135,21 @@ class Sampler:
         indices, weight = self._indices(size)
         p = self.n_params
         dtype, noise = self._dataset.compute_dtype, 0.0
+        X = self._dataset.rows.X
+        xp, block_bytes = hessian_namespace(X, p), _BLOCK_BYTES if array_namespace(X) is np else _DEVICE_BLOCK_BYTES
         while True:
-            total, weight_total = np.zeros((p, p)), 0.0
-            step = max(p, _BLOCK_BYTES // (p * dtype.itemsize))
+            total, weight_total = xp.zeros((p, p)), 0.0
+            step = max(p, block_bytes // (p * dtype.itemsize))
             for first in range(0, len(indices), step):
                 part = slice(first, first + step)
-                X = self._dataset.take(indices[part], dtype).X
+                taken = self._dataset.take(indices[part], dtype).X
                 block = self._problem(
-                    coordinates.rows(X), *self._labels_and_weights(indices[part], weight[part]), coordinates
+                    coordinates.rows(taken), *self._labels_and_weights(indices[part], weight[part]), coordinates
                 )
-                total += (block.hessian(phi) - np.diag(block.penalty)) * block.weight_total
+                total += (block.hessian(phi) - xp.diag(xp.asarray(block.penalty))) * block.weight_total
                 weight_total += block.weight_total
             total /= weight_total
-            total.flat[:: p + 1] += self._penalty(coordinates)
+            total += xp.diag(xp.asarray(self._penalty(coordinates)))
             factor = Factor(total, noise)
             if dtype == np.float64 or not poorly_conditioned(factor, float(np.finfo(dtype).eps)):
                 return ParamsMetric(coordinates, factor)

@@ -124,11 +124,12 @@ def test_gradient_descent_with_every_step_rule_finds_it(step):
 @pytest.mark.parametrize("name", ["breast cancer", "breast cancer, raw", "generated"])
 def test_float32_rows_reach_the_same_objective_in_about_as_many_reads(name, solver, C):
     X, y = data(name)
-    wide = LogisticRegression(C=C, solver=solver).fit(X, y)
-    narrow = LogisticRegression(C=C, solver=solver).fit(X.astype(np.float32), y)
+    options = {"C": C, "solver": solver, "max_iter": 5000}  # raw columns take L-BFGS about a thousand
+    wide = LogisticRegression(**options).fit(X, y)
+    narrow = LogisticRegression(**options).fit(X.astype(np.float32), y)
     found = naive_objective(X.astype(np.float32), y, params_of(narrow, True), C=C)
     exact = LogisticRegression(C=C).fit(X.astype(np.float32).astype(np.float64), y).objective_
-    assert (found - exact) / exact < (1e-4 if "raw" in name else 1e-5)
+    assert (found - exact) / exact < (1e-9 if solver == "auto" else 1e-4 if "raw" in name else 1e-5)
     assert narrow.n_reads_ <= 3 * wide.n_reads_ + 30, narrow.stop_reason_
 
 

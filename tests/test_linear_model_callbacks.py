@@ -21,9 +21,13 @@ SOLVERS = ("auto", "lbfgs", "gradient-descent")
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_verbose_prints_a_line_after_every_iteration(capsys, solver):
     model = LogisticRegression(solver=solver, verbose=1).fit(X, Y)
-    lines = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert last == f"{model.solver_} converged: {model.stop_reason_}"
     assert len(lines) == model.n_iter_[0]
-    pattern = re.compile(r"(\S+) +(\d+)  objective (\S+)  max \|grad\| (\S+)  step \S+  reads (\S+)  \d+\.\d\d s")
+    pattern = re.compile(
+        r"(\S+) +(\d+)  objective (\S+)  max \|grad\| (\S+)  "
+        r"(?:left \S+  )?(?:rate \S+ per read  )?step \S+  reads (\S+)  \d+\.\d\d s"
+    )
     found = [pattern.fullmatch(line) for line in lines]
     assert all(found), lines
     assert {match[1] for match in found} == {model.solver_}
@@ -58,6 +62,18 @@ def test_a_callable_stops_the_fit_without_a_warning(solver):
     assert model.converged_ is False
     assert model.stop_reason_ == "stopped by a callback"
     assert np.isfinite(model.predict_proba(X)).all()
+
+
+def test_lines_say_what_is_left_and_how_fast_it_falls(capsys):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((30_000, 40))
+    LogisticRegression(verbose=1, tol=1e-10).fit(rows, rng.logistic(size=30_000) < rows[:, 0])
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert all(re.search(r"left \d\.\d\de-\d\d  ", line) for line in lines)
+    rates = [float(found[1]) for line in lines if (found := re.search(r"rate (\S+) per read", line))]
+    assert len(rates) == len(lines) - 1 >= 2
+    assert all(rate < 0.2 for rate in rates)
+    assert last.startswith("subsampled-newton converged: ")
 
 
 def test_an_error_of_a_callable_is_passed_on():

@@ -174,3 +174,23 @@ def test_separable_classes_are_told_by_the_value(weighted):
     side = np.where(np.arange(N) == (0 if s is None else np.argmin(np.where(s > 0, s, np.inf))), 0.0, 1e3)
     value, _ = objective_of(side[:, None], np.ones(N), s, "reference", 0.0, False)(np.ones(1))
     assert value == pytest.approx(bound, rel=1e-12)
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_widened_rows_are_walked_in_float64(impl, order):
+    rng = np.random.default_rng(6)
+    X = np.asarray(1e5 + rng.standard_normal((70_000, 6)), dtype=np.float32, order=order)  # several blocks
+    y = rng.integers(0, 2, len(X)).astype(np.uint8)
+    s = rng.random(len(X))
+    params = np.append(rng.standard_normal(6), -3.0)
+    narrow = objective_of(X, y, s, impl, 0.1, True)
+    wide = objective_of(X.astype(np.float64), y, s, impl, 0.1, True)
+    value, grad = wide(params)
+    assert abs(narrow(params)[0] / value - 1.0) > 1e-9  # float32 shows in the value
+    assert narrow.widen()
+    assert narrow.precision == np.finfo(np.float64).eps
+    assert narrow(params)[0] == pytest.approx(value, rel=1e-14)
+    np.testing.assert_allclose(narrow(params)[1], grad, rtol=1e-12)
+    assert not narrow.widen()  # once is all
+    assert not wide.widen()

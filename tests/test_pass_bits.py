@@ -112,3 +112,13 @@ def test_a_forked_child_has_threads_of_its_own():
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     assert run_fresh(code) == "0"
+
+
+def test_blocks_within_blocks_are_walked_one_after_the_other(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    def outer(k):
+        return sum(threads_module.map_in_order(lambda j: 10 * k + j, range(4)))
+
+    # With as many outer calls as threads, all waiting for the pool, this would never end.
+    assert threads_module.map_in_order(outer, range(8)) == [40 * k + 6 for k in range(8)]

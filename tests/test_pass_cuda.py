@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 
 import fake_cupy
 import kernel_host
@@ -27,10 +26,9 @@ RAGGED = (1, 31, 32, 33, 255, 256, 257, 1000)
 def fake(monkeypatch):
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
-    monkeypatch.setitem(sys.modules, "cupy", fake_cupy)
     cuda._kernel.cache_clear()
-    fake_cupy.counts.clear()
-    yield fake_cupy
+    with fake_cupy.installed(monkeypatch) as cupy:
+        yield cupy
     cuda._kernel.cache_clear()
 
 

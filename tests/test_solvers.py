@@ -26,6 +26,9 @@ class Counted:
         self.points: list[np.ndarray] = []
         self.values: list[float] = []
 
+    def widen(self) -> bool:
+        return False
+
     def __call__(self, params):
         self.points.append(params.copy())
         value, grad = self._value_and_grad(params)

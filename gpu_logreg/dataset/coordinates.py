@@ -58,6 +58,12 @@ class Coordinates:
             return np.asarray(params * self.scale)
         return np.append(params[:-1] * self.scale, params[-1] + self.mean @ params[:-1])
 
+    def grad_to_params(self, grad: Float64Vector) -> Float64Vector:
+        """Gradient by ``[w, b]`` of a gradient by ``phi``."""
+        if not self.fit_intercept:
+            return np.asarray(grad * self.scale)
+        return np.append(grad[:-1] * self.scale + self.mean * grad[-1], grad[-1])
+
     def grad_to_phi(self, grad: Float64Vector) -> Float64Vector:
         """Gradient by ``phi`` of a gradient by ``[w, b]``."""
         if not self.fit_intercept:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 _SEARCH_BYTES = 2**24
 _SCORE_BYTES = 2**20
+_WIDENED_BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class ResidentDataset:
         ``sum(s)``, or the number of rows without weights.
     column_names : sequence of str or None
         For messages.
+    widened : bool
+        Whether the passes compute in float64 whatever the rows are stored in.
     """
 
     rows: Rows
     weight_total: float
     column_names: Any = None
+    widened: bool = False
 
     @classmethod
     def from_arrays(
@@ -81,7 +85,11 @@ class ResidentDataset:
     @property
     def compute_dtype(self) -> np.dtype[Any]:
         """Dtype in which the passes compute."""
-        return compute_dtype(self.rows.X.dtype)
+        return np.dtype(np.float64) if self.widened else compute_dtype(self.rows.X.dtype)
+
+    def in_float64(self) -> ResidentDataset:
+        """The same rows, where they lie, for passes that compute in float64: a block is widened as it is walked."""
+        return replace(self, widened=True)
 
     def sum(self, implementation: Implementation, w: Float64Vector, b: float) -> Sums:
         """Loss and gradient sums over all rows; one walk."""
@@ -116,9 +124,11 @@ class ResidentDataset:
         Blocks are converted to the dtype of the pass one at a time where they need it.
         """
         X, y, sample_weight = self.rows
-        if block_bytes is None:
-            return [function(self.rows)]
         dtype = self.compute_dtype
+        if block_bytes is None:
+            if dtype == compute_dtype(X.dtype):
+                return [function(self.rows)]
+            block_bytes = _WIDENED_BLOCK_BYTES
         on_host = array_namespace(X) is np
         if not on_host and X.dtype == dtype and X.flags.f_contiguous:
             return [function(self.rows)]  # CuPy would copy a block of rows of such an X for every product

@@ -28,6 +28,7 @@ _pool: ThreadPoolExecutor | None = None
 _lock = threading.Lock()
 _inside = 0
 _limiter: Any = None
+_here = threading.local()
 
 
 def n_threads() -> int:
@@ -45,14 +46,16 @@ def _cpus() -> int:
 def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
     """``function`` of the arguments, on the pool; results in the order of the arguments.
 
-    NumPy's floating-point warnings are off within: what is not finite shows in the sums, and is dealt with there.
+    From within such a function the calls are made one after the other: a thread of the pool that waited for others
+    could wait for ever. NumPy's floating-point warnings are off: what is not finite shows in the sums, and is dealt
+    with there.
     """
 
     def quiet(*values: Any) -> T:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every thread has its own
             return function(*values)
 
-    if len(arguments[0]) <= 1 or n_threads() == 1:
+    if len(arguments[0]) <= 1 or n_threads() == 1 or getattr(_here, "is_ours", False):
         return [quiet(*values) for values in zip(*arguments, strict=True)]
     return list(_threads().map(quiet, *arguments))
 
@@ -92,8 +95,12 @@ def _threads() -> ThreadPoolExecutor:
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(n_threads(), thread_name_prefix="gpu-logreg")
+            _pool = ThreadPoolExecutor(n_threads(), "gpu-logreg", initializer=_mark_as_ours)
         return _pool
+
+
+def _mark_as_ours() -> None:
+    _here.is_ours = True
 
 
 def _forget_threads() -> None:

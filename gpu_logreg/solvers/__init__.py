@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Iteration", "Metric", "Objective", "Observer", "SolverResult", "Stop", "Vector", "stop_at"]
+__all__ = ["Iteration", "Metric", "Objective", "Observer", "SolverResult", "Stop", "Vector", "separable", "stop_at"]
 
 Vector = npt.NDArray[np.float64]
 
@@ -31,6 +32,9 @@ class Objective(Protocol):
 
     def __call__(self, params: Vector, /) -> tuple[float, Vector]:
         """Value and gradient at ``params``."""
+
+    def widen(self) -> bool:
+        """Compute more precisely from here on, at a higher cost of a read; false where that is not to be had."""
 
 
 class Metric(Protocol):
@@ -56,6 +60,8 @@ class Iteration:
         Multiple of the search direction that was taken.
     last : bool
         Whether the solver stops here of its own accord.
+    left : float
+        What is left to gain by the model of the curvature: half the squared Newton decrement. NaN without a model.
     """
 
     n_iter: int
@@ -64,6 +70,7 @@ class Iteration:
     grad_max: float
     step: float
     last: bool
+    left: float = math.nan
 
 
 Observer = Callable[[Iteration], Any]
@@ -88,12 +95,17 @@ def stop_at(objective: Objective, value: float, grad_max: float, tol: float) -> 
     if grad_max > tol:
         return None
     if value < objective.separable_below:
-        return Stop(
-            f"the classes look separable: every row is on its right side, with a mean loss of {value:.2g}, "
-            "and without a penalty the weights grow for ever",
-            False,
-        )
+        return separable(value)
     return Stop(f"max |grad| = {grad_max:.2g} <= tol = {tol:g}", True)
+
+
+def separable(value: float) -> Stop:
+    """The stop on classes that a plane separates, where nothing penalises the weights."""
+    return Stop(
+        f"the classes look separable: every row is on its right side, with a mean loss of {value:.2g}, "
+        "and without a penalty the weights grow for ever",
+        False,
+    )
 
 
 @dataclass

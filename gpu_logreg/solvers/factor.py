@@ -1,4 +1,8 @@
-"""Cholesky factor of a positive definite matrix, scaled to a unit diagonal first, behind ``solve(v)``."""
+"""Cholesky factor of a positive definite matrix, scaled to a unit diagonal first, behind ``solve(v)``.
+
+The matrix stays where it was summed: on the host LAPACK factors it, on a GPU cuSOLVER does, by way of CuPy; vectors
+come from the host and go back to it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from gpu_logreg.backend import array_namespace, solve_triangular, to_numpy
 from gpu_logreg.solvers import Vector
 
 __all__ = ["Factor", "poorly_conditioned"]
@@ -21,7 +26,8 @@ class Factor:
 
     Parameters
     ----------
-    H : ndarray of shape (p, p), float64
+    H : array of shape (p, p), float64
+        On the host or on a GPU.
     noise : float
         Added to the unit diagonal in any case: along directions flatter than the noise of the gradients that ``H^-1``
         will meet, steps would be that noise magnified.
@@ -40,30 +46,55 @@ class Factor:
     """
 
     def __init__(self, H: Any, noise: float = 0.0) -> None:
-        if not np.isfinite(H).all():
+        xp = array_namespace(H)
+        if not bool(xp.isfinite(H).all()):
             raise LinAlgError("the matrix holds NaN or infinity")
-        diagonal = np.diag(H).copy()
+        diagonal = to_numpy(H.diagonal()).copy()
         diagonal[~(diagonal > 0.0)] = 1.0  # neither curvature nor penalty along it: any step length will do
         self._scale = 1.0 / np.sqrt(diagonal)
+        scale = xp.asarray(self._scale)
+        cholesky = _on_host if xp is np else _on_device
         self.added = noise
         while True:
-            R = H * self._scale
-            R *= self._scale[:, None]
-            R.flat[:: len(R) + 1] = 1.0 + self.added
-            # LAPACK itself: scipy's own functions around it take longer than the work on a small matrix.
-            self._factor, fault = dpotrf(R.T, lower=1, overwrite_a=1)  # R is symmetric, and R.T in LAPACK's order
-            if not fault:
+            R = H * scale
+            R *= scale[:, None]
+            xp.fill_diagonal(R, 1.0 + self.added)
+            self._factor, smallest = cholesky(R)
+            if smallest is not None:
                 break
             if self.added >= 1.0:
                 raise LinAlgError("the matrix is far from positive definite")
             self.added = 10.0 * self.added if self.added else 1e-15
-        self.smallest_pivot = float(np.diag(self._factor).min(initial=1.0))
+        self.smallest_pivot = smallest
 
     def solve(self, v: Vector) -> Vector:
-        """``H^-1 v``."""
+        """``H^-1 v``, on the host."""
         if not len(v):
             return v.copy()  # LAPACK wants at least one
-        return np.asarray(self._scale * dpotrs(self._factor, self._scale * v, lower=1)[0])
+        scaled = self._scale * v
+        if isinstance(self._factor, np.ndarray):
+            return np.asarray(self._scale * dpotrs(self._factor, scaled, lower=1)[0])
+        half = solve_triangular(self._factor, array_namespace(self._factor).asarray(scaled), transposed=False)
+        return np.asarray(self._scale * to_numpy(solve_triangular(self._factor, half, transposed=True)))
+
+
+def _on_host(R: Any) -> tuple[Any, float | None]:
+    """Lower Cholesky factor and its smallest pivot, None if there is no factor; ``R`` is overwritten.
+
+    By LAPACK itself: scipy's own functions around it take longer than the work on a small matrix.
+    """
+    L, fault = dpotrf(R.T, lower=1, overwrite_a=1)  # R is symmetric, and R.T in LAPACK's order
+    return L, None if fault else float(L.diagonal().min(initial=1.0))
+
+
+def _on_device(R: Any) -> tuple[Any, float | None]:
+    """As `_on_host`, by CuPy, which leaves NaN where there is no factor, or raises, as its settings say."""
+    try:
+        L = array_namespace(R).linalg.cholesky(R)
+    except np.linalg.LinAlgError:
+        return None, None
+    pivots = to_numpy(L.diagonal())
+    return L, float(pivots.min(initial=1.0)) if np.isfinite(pivots).all() and (pivots > 0.0).all() else None
 
 
 def poorly_conditioned(factor: Factor, eps: float) -> bool:

@@ -27,6 +27,9 @@ NO_LOWER = 1e-12
 """Where no lower value is found along the steepest descent of the metric, and no more than this is left to gain,
 relatively, it is rounding that hides it."""
 
+WIDEN_ABOVE = 1e-10
+"""Where more than this is left to gain, relatively, when rounding ends the progress, the passes are made preciser."""
+
 Criterion = Callable[[Trial, float], Stop | None]
 """From a point and what is left to gain there to a reason to stop, or None."""
 
@@ -171,11 +174,19 @@ def lbfgs(
             model.restart(better)
             direction, slope = _descent(model, here)
             met = met_at(here, -0.5 * slope)
-        met = met or stagnation(here, -0.5 * slope)
+        if met is None:
+            met = stagnation(here, -0.5 * slope)
+            wider = _widened(objective, here, -0.5 * slope) if met is not None and n_iter < max_iter else None
+            if wider is not None:
+                here, stagnation = wider, _Stagnation(objective, patience)
+                model.restart()
+                curve.append(here.value)
+                continue
         if last_step and met is not None and met.converged and float(np.abs(here.grad).max(initial=0.0)) <= tol:
             here = here._replace(params=here.params + direction, value=here.value + 0.5 * slope)
             curve[-1] = here.value
-        if n_iter > 0 and _observe(observer, n_iter, here, met is not None or n_iter == max_iter):
+        last = met is not None or n_iter == max_iter
+        if n_iter > 0 and _observe(observer, n_iter, here, -0.5 * slope, last):
             return _result(here, n_iter, False, "stopped by a callback", curve)
         if met is not None:
             return _result(here, n_iter, met.converged, met.message, curve)
@@ -190,6 +201,11 @@ def lbfgs(
                 model.restart()
                 curve.append(here.value)
                 continue
+            wider = _widened(objective, here, -0.5 * slope)
+            if wider is not None:
+                here, stagnation = wider, _Stagnation(objective, patience)
+                curve.append(here.value)
+                continue
             rounded = stagnation.reached(here, -0.5 * slope, NO_LOWER)
             if rounded is not None:
                 return _result(here, n_iter, True, rounded.message, curve)
@@ -198,6 +214,14 @@ def lbfgs(
         here = trial
         curve.append(here.value)
     return _result(here, max_iter, False, _unmet(here, tol, max_iter), curve)
+
+
+def _widened(objective: Objective, here: Trial, left: float) -> Trial | None:
+    """The same point by preciser passes, where rounding hides more than `WIDEN_ABOVE` and they are to be had."""
+    if left <= WIDEN_ABOVE * abs(here.value) or not objective.widen():
+        return None
+    value, grad = objective(here.params)
+    return Trial(0.0, here.params, value, 0.0, grad)
 
 
 def _descent(model: _InverseHessian, here: Trial) -> tuple[Vector, float]:
@@ -229,11 +253,11 @@ def optimal(objective: Objective, tol: float, decrease: float = DECREASE_PER_TOL
     return met_at
 
 
-def _observe(observer: Observer | None, n_iter: int, here: Trial, last: bool) -> bool:
+def _observe(observer: Observer | None, n_iter: int, here: Trial, left: float, last: bool) -> bool:
     if observer is None:
         return False
     grad_max = float(np.abs(here.grad).max(initial=0.0))
-    return bool(observer(Iteration(n_iter, here.params, here.value, grad_max, here.step, last))) and not last
+    return bool(observer(Iteration(n_iter, here.params, here.value, grad_max, here.step, last, left))) and not last
 
 
 def _unmet(here: Trial, tol: float, max_iter: int) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.newton import newton
 
 __all__ = ["Sampler", "cost_in_reads", "pays", "sample_size", "subsampled_newton"]
 
@@ -63,6 +64,9 @@ class Sampler(Protocol):
     def sample(self, size: int, /) -> Any:
         """An objective on about ``size`` rows, with ``thin``, ``metric``, ``params_metric`` and ``coordinates``."""
 
+    def whole(self) -> Any:
+        """An objective on all rows, with ``second_order`` besides; None where that is not to be had."""
+
     def metric(self, size: int, params: Vector, /) -> Metric:
         """The curvature at ``params`` from a fresh sample of about ``size`` rows."""
 
@@ -91,6 +95,15 @@ def sample_size(n: int, p: int) -> int:
     """The sample size of least expected cost, between ``5 p`` and ``n``."""
     sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
     return int(min(sizes, key=lambda m: cost_in_reads(float(m), n, p)))
+
+
+TINY_ROWS, TINY = 2000, 2e6
+"""Rows, and multiplications of a Hessian of them all, up to which Newton's method is over before sampling would pay."""
+
+
+def tiny(n: int, p: int) -> bool:
+    """Whether Newton's method with all rows is the fastest."""
+    return n <= TINY_ROWS and n * p * p <= TINY
 
 
 LBFGS_READS = 60.0
@@ -138,6 +151,18 @@ def subsampled_newton(
     -------
     SolverResult
     """
+    whole = sampler.whole() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
+    if whole is not None:
+        found = newton(
+            whole,
+            whole.coordinates.from_params(start),
+            tol=tol,
+            max_iter=max_iter,
+            separable_below=objective.separable_below,
+            observer=observer,
+        )
+        if found is not None:
+            return found
     size = sample_size(sampler.n_rows, sampler.n_params)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)

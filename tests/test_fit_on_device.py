@@ -1,0 +1,120 @@
+"""Whole fits on device arrays: on the stand-in for CuPy everywhere, and on a GPU where there is one."""
+
+from __future__ import annotations
+
+import fake_cupy
+import kernel_host
+import numpy as np
+import pytest
+
+import gpu_logreg.sample_objective
+from gpu_logreg import LogisticRegression
+from gpu_logreg.backend import cuda_problem, import_cupy
+from gpu_logreg.passes import cuda
+from gpu_logreg.solvers.factor import Factor
+
+N, D = 6000, 12
+
+
+@pytest.fixture(params=["fake", pytest.param("cupy", marks=pytest.mark.gpu)])
+def cupy(request, monkeypatch):
+    if request.param == "cupy":
+        if cuda_problem():
+            pytest.skip(cuda_problem())
+        yield import_cupy()
+        return
+    if kernel_host.missing():
+        pytest.skip(kernel_host.missing())
+    cuda._kernel.cache_clear()
+    with fake_cupy.installed(monkeypatch) as module:
+        yield module
+    cuda._kernel.cache_clear()
+
+
+@pytest.fixture(params=[True, False], ids=["factored on the device", "factored on the host"])
+def factored(request, monkeypatch):
+    monkeypatch.setattr(gpu_logreg.sample_objective, "DEVICE_FACTOR_P", 2 if request.param else 10**6)
+
+
+def problem(kind: str, dtype: str):
+    """Rows, labels and weights."""
+    rng = np.random.default_rng(8)
+    X = rng.standard_normal((N, D))
+    w = rng.standard_normal(D)
+    s = None
+    y = rng.logistic(size=N) < X @ w - 6.0 if kind == "rare class" else rng.logistic(size=N) < X @ w
+    if kind == "rare columns":
+        X[:, 6:] = 0.0
+        for j in range(6, D):
+            X[rng.choice(N, 6, replace=False), j] = 1.0
+    if kind == "far from zero":
+        X += 1e5
+    if kind == "weights":
+        s = rng.exponential(size=N) * (rng.random(N) < 0.8)
+    if kind == "collinear":
+        X[:, 6:] = X[:, :6] + 1e-4 * X[:, 6:]
+    return X.astype(dtype), y.astype(np.int64), s
+
+
+@pytest.mark.usefixtures("factored")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["plain", "weights", "rare class", "rare columns", "far from zero", "collinear"])
+def test_a_fit_on_the_device_finds_what_one_on_the_host_finds(cupy, kind, dtype):
+    X, y, s = problem(kind, dtype)
+    host = LogisticRegression(device="cpu", tol=1e-8).fit(X.astype(np.float64), y, s)
+    model = LogisticRegression(device="cuda").fit(X, y, s)
+    assert model.device_ == "cuda:0"
+    assert model.impl_ == "cuda"
+    assert model.converged_, model.stop_reason_
+    assert value_of(model, X, y, s) <= value_of(host, X, y, s) * (1 + 1e-9)
+    assert model.n_reads_ <= 45
+
+
+def value_of(model, X, y, s) -> float:
+    """scikit-learn's objective in float64."""
+    z = X.astype(np.float64) @ model.coef_[0] + model.intercept_[0]
+    s = np.ones(len(y)) if s is None else s
+    return float(s @ (np.logaddexp(0.0, z) - y * z) + 0.5 * model.coef_[0] @ model.coef_[0])
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "gradient-descent"])
+def test_other_solvers(cupy, solver):
+    X, y, _ = problem("plain", "float64")
+    model = LogisticRegression(device="cuda", solver=solver, C=0.01, max_iter=5000).fit(X, y)
+    host = LogisticRegression(device="cpu", C=0.01).fit(X, y)
+    np.testing.assert_allclose(model.coef_, host.coef_, atol=1e-4)
+
+
+def test_rows_that_are_on_the_device_stay_there_and_predict_there(cupy):
+    X, y, _ = problem("plain", "float32")
+    there = cupy.asarray(X)
+    model = LogisticRegression().fit(there, y)
+    host = LogisticRegression(device="cpu").fit(X, y)
+    assert model.device_reason_ == "auto: the rows are on this device"
+    proba = model.predict_proba(there)
+    assert isinstance(proba, cupy.ndarray)
+    np.testing.assert_allclose(proba.get(), host.predict_proba(X), atol=1e-5)
+    np.testing.assert_array_equal(model.predict(there), host.predict(X))
+
+
+def test_a_second_fit_gives_the_same_bits(cupy):
+    X, y, _ = problem("plain", "float32")
+    first, second = (LogisticRegression(device="cuda").fit(X, y) for _ in range(2))
+    assert first.coef_.tobytes() == second.coef_.tobytes()
+
+
+def test_the_factor_on_the_device_is_that_on_the_host(cupy):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((40, 20)) * np.geomspace(1e-3, 1e3, 20)
+    H, v = A.T @ A, rng.standard_normal(20)
+    host, device = Factor(H), Factor(cupy.asarray(H))
+    np.testing.assert_allclose(device.solve(v), host.solve(v), rtol=1e-9)
+    assert isinstance(device.solve(v), np.ndarray)
+    assert device.smallest_pivot == pytest.approx(host.smallest_pivot)
+    singular = np.ones((3, 3))  # mended by the same power of ten
+    host, device = Factor(singular - 1e-14 * np.eye(3)), Factor(cupy.asarray(singular - 1e-14 * np.eye(3)))
+    assert 0.0 < device.added == host.added
+    with pytest.raises(np.linalg.LinAlgError, match="far from positive definite"):
+        Factor(cupy.asarray(np.array([[1.0, 9.0], [9.0, 1.0]])))
+    with pytest.raises(np.linalg.LinAlgError, match="NaN or infinity"):
+        Factor(cupy.asarray(np.array([[1.0, np.nan], [np.nan, 1.0]])))
