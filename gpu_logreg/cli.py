@@ -39,7 +39,7 @@ app = typer.Typer(
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
 DtypeName = StrEnum("DtypeName", ["float32", "float64"])
 SolverName = StrEnum("SolverName", ["auto", "subsampled-newton", "lbfgs", "gradient-descent"])
-ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda"])
+ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
 ClassWeightName = StrEnum("ClassWeightName", ["balanced"])
 
 Sep = Annotated[str | None, typer.Option(metavar="CHAR", help="Separator of CSV; found by itself as a rule.")]

@@ -64,7 +64,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         and ``"lbfgs"`` beyond.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
-    impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
+    impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
     random_state : int, RandomState or None, default=None
         Draws the sample of ``"subsampled-newton"``. The result depends on it within ``tol`` only. None is a fixed seed,
@@ -117,7 +117,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
         "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "gradient-descent"})],
         "device": [str],
-        "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
+        "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose", Hidden(callable)],

@@ -203,7 +203,7 @@ def loss_and_gradient(
         Weight of each row; 2 equals a row written twice.
     l2 : float, default=0.0
         Ridge strength on the mean loss.
-    impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
+    impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass; a name that cannot take these rows is refused with the reason.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
 

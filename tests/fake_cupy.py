@@ -74,6 +74,10 @@ class ndarray(np.ndarray):  # noqa: N801
     def device(self) -> Device:
         return Device(self.device_id)
 
+    @property
+    def data(self) -> Any:
+        return types.SimpleNamespace(ptr=self.ctypes.data)
+
     def get(self) -> np.ndarray:
         counts["copies to the host"] += 1
         return np.array(self)

@@ -25,10 +25,10 @@ def cupy(request, monkeypatch):
         return
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
-    cuda._kernel.cache_clear()
+    cuda._kernels.cache_clear()
     with fake_cupy.installed(monkeypatch) as module:
         yield module
-    cuda._kernel.cache_clear()
+    cuda._kernels.cache_clear()
 
 
 @pytest.fixture(params=[True, False], ids=["factored on the device", "factored on the host"])

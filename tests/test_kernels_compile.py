@@ -7,7 +7,7 @@ import itertools
 import nvrtc
 import pytest
 
-from gpu_logreg.passes import cuda
+from gpu_logreg.passes import cublas
 from gpu_logreg.passes.kernel_text import kernel_source
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
@@ -25,19 +25,19 @@ REGISTERS = {"float32": 40, "float64": 48}
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize(("real", "label", "weight"), SPECIALISATIONS)
 def test_sigmoid_cross_entropy_fits_its_budget(real, label, weight, arch):
-    options = cuda.kernel_options(real, label, weight) + nvrtc.CUPY_OPTIONS
-    code = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
+    options = cublas.kernel_options(real, label, weight) + nvrtc.CUPY_OPTIONS
+    code = kernel_source(f"{cublas.KERNEL}.cu", cublas.HEADERS)
     cubin, log = nvrtc.compile_cubin(code, (*options, f"-arch=sm_{arch}", "--ptxas-options=-v"))
     assert cubin.startswith(b"\x7fELF")
     assert "warning" not in log
     taken = nvrtc.resources(log)
-    assert set(taken) == {cuda.KERNEL}
-    assert taken[cuda.KERNEL].spill_bytes == 0
-    assert taken[cuda.KERNEL].stack_bytes == 0
-    assert taken[cuda.KERNEL].registers <= REGISTERS[real]
+    assert set(taken) == {cublas.KERNEL}
+    assert taken[cublas.KERNEL].spill_bytes == 0
+    assert taken[cublas.KERNEL].stack_bytes == 0
+    assert taken[cublas.KERNEL].registers <= REGISTERS[real]
 
 
 def test_a_fault_is_reported_in_its_own_file():
-    code = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
+    code = kernel_source(f"{cublas.KERNEL}.cu", cublas.HEADERS)
     with pytest.raises(nvrtc.CompileError, match=r"sigmoid_cross_entropy\.cu\(\d+\)"):
-        nvrtc.compile_cubin(code, cuda.kernel_options("float32", "no_such_type", None))
+        nvrtc.compile_cubin(code, cublas.kernel_options("float32", "no_such_type", None))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gpu_logreg.logistic import loss_and_dz
-from gpu_logreg.passes import cuda
+from gpu_logreg.passes import cublas
 from gpu_logreg.passes.kernel_text import kernel_source
 
 pytestmark = pytest.mark.skipif(kernel_host.missing() is not None, reason=str(kernel_host.missing()))
@@ -55,14 +55,14 @@ def normal_inputs(real: str, label: str, weight: str | None, n: int) -> Inputs:
 
 def launch(inputs: Inputs, blocks: int, seed: int = 0, *, in_place: bool = False) -> Outputs:
     xw, b, y, s = inputs
-    options = cuda.kernel_options(xw.dtype.name, y.dtype.name, None if s is None else s.dtype.name)
-    module = kernel_host.HostModule(kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS), options)
-    kernel = module.get_function(cuda.KERNEL)
+    options = cublas.kernel_options(xw.dtype.name, y.dtype.name, None if s is None else s.dtype.name)
+    module = kernel_host.HostModule(kernel_source(f"{cublas.KERNEL}.cu", cublas.HEADERS), options)
+    kernel = module.get_function(cublas.KERNEL)
     xw = xw.copy()
     dz = xw if in_place else np.full_like(xw, np.nan)
     partial = np.full((2, blocks), np.nan)
     weights = np.uintp(0) if s is None else s
-    kernel((blocks,), (cuda.BLOCK,), (xw, b, y, weights, dz, partial, np.int64(xw.size)), seed=seed)
+    kernel((blocks,), (cublas.BLOCK,), (xw, b, y, weights, dz, partial, np.int64(xw.size)), seed=seed)
     return Outputs(dz, *partial)
 
 
@@ -134,7 +134,7 @@ def test_partial_sums_are_those_of_the_rows_of_their_block():
     inputs = normal_inputs("float64", "uint8", "float64", 1000)
     outputs = launch(inputs, 3)
     loss, dz = in_numpy(inputs, "float64")
-    block = np.arange(1000) // cuda.BLOCK % 3
+    block = np.arange(1000) // cublas.BLOCK % 3
     np.testing.assert_allclose(outputs.loss_partial, np.bincount(block, loss), rtol=1e-13)
     np.testing.assert_allclose(outputs.db_partial, np.bincount(block, dz), rtol=1e-12)
 

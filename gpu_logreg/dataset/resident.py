@@ -21,7 +21,6 @@ T = TypeVar("T")
 
 _SEARCH_BYTES = 2**24
 _SCORE_BYTES = 2**20
-_WIDENED_BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -94,14 +93,16 @@ class ResidentDataset:
     def sum(self, implementation: Implementation, w: Float64Vector, b: float) -> Sums:
         """Loss and gradient sums over all rows; one walk."""
         total = Sums(0.0, np.zeros(self.n_columns), 0.0)
-        for part in self._map(lambda block: implementation.sums(block, w, b), implementation.block_bytes):
+        for part in self._map(
+            lambda block: implementation.sums(block, w, b, self.compute_dtype), implementation.block_bytes
+        ):
             total = total + part
         return total
 
     def moments(self, implementation: Implementation) -> Moments:
         """Sums of the columns and of their squares over all rows; one walk."""
         total = Moments(np.zeros(self.n_columns), np.zeros(self.n_columns))
-        for part in self._map(implementation.moments, implementation.block_bytes):
+        for part in self._map(implementation.moments, implementation.moments_block_bytes):
             total = total + part
         return total
 
@@ -126,9 +127,7 @@ class ResidentDataset:
         X, y, sample_weight = self.rows
         dtype = self.compute_dtype
         if block_bytes is None:
-            if dtype == compute_dtype(X.dtype):
-                return [function(self.rows)]
-            block_bytes = _WIDENED_BLOCK_BYTES
+            return [function(self.rows)]
         on_host = array_namespace(X) is np
         if not on_host and X.dtype == dtype and X.flags.f_contiguous:
             return [function(self.rows)]  # CuPy would copy a block of rows of such an X for every product

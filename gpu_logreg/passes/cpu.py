@@ -38,7 +38,7 @@ def supports(rows: Rows) -> str | None:
     return None
 
 
-def cpu_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
+def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
     """Loss and gradient sums over ``rows`` in one read.
 
     Parameters
@@ -50,13 +50,15 @@ def cpu_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
         Weights, float64.
     b : float
         Intercept.
+    dtype : float32 or float64, optional
+        To compute in; what `gpu_logreg.passes.compute_dtype` says if None. Rows stored otherwise are converted.
 
     Returns
     -------
     Sums
     """
     X, y, sample_weight = rows
-    dtype = compute_dtype(X.dtype)
+    dtype = np.dtype(dtype or compute_dtype(X.dtype))
     w_row = np.ascontiguousarray(w, dtype=dtype)
     d = X.shape[1]
 

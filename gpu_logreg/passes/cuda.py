@@ -1,48 +1,58 @@
-"""The CUDA pass: two cuBLAS products around one fused kernel, one copy to the host.
+"""The CUDA pass: one read of ``X`` for loss and gradient, by the kernel family ``loss_and_gradient.cu``.
 
-``X`` is read twice, once by each product; everything between them is one launch of ``sigmoid_cross_entropy.cu``.
+A block of threads returns its partial sums, ``sum_partials.cu`` adds them in a fixed order, and ``d + 2`` numbers come
+back to the host: two launches, one copy each way and one wait for every read.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, import_cupy
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Float64Vector, Rows, Sums
+from gpu_logreg.passes import Float64Vector, Rows, Sums, compute_dtype
+from gpu_logreg.passes.family import STORAGES, Family, choose_family
 from gpu_logreg.passes.kernel_text import kernel_source
 
-__all__ = ["BLOCK", "HEADERS", "KERNEL", "MAX_BLOCKS", "cuda_pass", "kernel_options", "supports"]
+__all__ = ["HEADERS", "KERNEL", "SUM_BLOCK", "SUM_KERNEL", "cuda_pass", "family_of", "kernel_options", "supports"]
 
-KERNEL = "sigmoid_cross_entropy"
-HEADERS = ("logistic.cuh", "reduce.cuh")
-BLOCK = 256
-"""Threads of a block."""
-MAX_BLOCKS = 1024
-"""Blocks of the largest grid. A constant, so that the order of the sums does not hang on the device."""
+KERNEL = "loss_and_gradient"
+HEADERS = ("logistic.cuh", "reduce.cuh", "rows.cuh")
+SUM_KERNEL = "sum_partials"
+SUM_BLOCK = 256
+"""Threads of a block of the second stage; eight warps share its columns."""
 
-_CUBLAS_ROWS = 2**31  # CuPy hands sizes to cuBLAS as 32-bit integers, without a check
+_WARP = 32
 _NULL = np.uintp(0)
 
 
-def supports(rows: Rows) -> str | None:
-    """Why this pass cannot take ``rows``; None if it can."""
+class _Kernels(NamedTuple):
+    first: Any
+    second: Any
+    multiprocessors: int
+
+
+def supports(rows: Rows, dtype: Any = None) -> str | None:
+    """Why this pass cannot take ``rows``, computing in ``dtype``; None if it can."""
     X, y, sample_weight = rows
     named = {"X": X, "y": y} | ({} if sample_weight is None else {"sample_weight": sample_weight})
     for name, array in named.items():
         if array_namespace(array) is np:
             kind = f"{type(array).__module__}.{type(array).__qualname__}"
             return f"the cuda pass takes CuPy arrays, and {name} is a {kind}"
-    if X.ndim != 2 or X.dtype not in (np.float32, np.float64):
-        return f"the cuda pass takes X of two dimensions in float32 or float64, and X is {X.ndim}-D {X.dtype}"
-    n = X.shape[0]
-    if n >= _CUBLAS_ROWS:
-        return f"the cuda pass takes fewer than 2**31 rows at once, and X has {n}; split them into blocks"
-    if y.dtype not in (np.uint8, X.dtype):
-        return f"the cuda pass takes y in uint8 or in the dtype of X ({X.dtype}), and y is {y.dtype}"
+    if X.ndim != 2 or X.dtype.name not in STORAGES:
+        return f"the cuda pass takes X of two dimensions in {', '.join(STORAGES)}, and X is {X.ndim}-D {X.dtype}"
+    real = np.dtype(dtype or compute_dtype(X.dtype))
+    n, d = X.shape
+    if d == 0:
+        return "the cuda pass takes at least one column, and X has none"
+    if n > 1 and d > 1 and X.strides[1] != X.dtype.itemsize:
+        return "the cuda pass takes rows that are contiguous (C order), and X is not; see cupy.ascontiguousarray"
+    if y.dtype not in (np.uint8, real):
+        return f"the cuda pass takes y in uint8 or in the dtype it computes in ({real}), and y is {y.dtype}"
     if sample_weight is not None and sample_weight.dtype not in (np.float32, np.float64):
         return f"the cuda pass takes sample_weight in float32 or float64, and sample_weight is {sample_weight.dtype}"
     for name, array in named.items():
@@ -54,24 +64,40 @@ def supports(rows: Rows) -> str | None:
             return f"the cuda pass takes {name} of shape ({n},) for the {n} rows of X, and {name} has {array.shape}"
         if not array.flags.c_contiguous:
             return f"the cuda pass takes a contiguous {name}; copy it once with cupy.ascontiguousarray"
-    return None
+    family = family_of(X, real)
+    return f"the cuda pass: {family}" if isinstance(family, str) else None
 
 
-def cuda_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
-    """Loss and gradient sums over ``rows``, computed on their GPU in the dtype of ``X``.
+def family_of(X: Any, real: np.dtype[Any]) -> Family | str:
+    """The member of the kernel family for ``X``, by its width, storage and alignment, or why there is none."""
+    stride = _row_stride(X) * X.dtype.itemsize
+    address = int(X.data.ptr)
+    alignment = next(size for size in (16, 8, 4, 2, 1) if address % size == 0 and stride % size == 0)
+    return choose_family(X.shape[1], X.dtype.name, real.name, alignment)
+
+
+def _row_stride(X: Any) -> int:
+    """Columns from one row to the next; what the strides of a single row say means nothing."""
+    return int(X.strides[0] // X.dtype.itemsize) if X.shape[0] > 1 else int(X.shape[1])
+
+
+def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
+    """Loss and gradient sums over ``rows``, computed on their GPU in one read of ``X``.
 
     ``z = X @ w + b``; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``; ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
-    The device holds one array of length n besides the rows: ``X @ w``, overwritten by ``dz``.
+    Besides the rows the device holds ``d + 2`` numbers for every block of threads.
 
     Parameters
     ----------
     rows : Rows
-        CuPy arrays that `supports` accepts. ``X`` of shape (n, d) in C or Fortran order; cuBLAS cannot read other
-        strides through CuPy, so such an ``X`` (rows of a Fortran-ordered one, too) is copied on the device each time.
+        CuPy arrays that `supports` accepts. ``X`` of shape (n, d) in float32, float64, float16, bfloat16 or uint8; rows
+        are contiguous, and may lie any distance apart.
     w : ndarray of shape (d,)
         Weights, float64, on the host.
     b : float
         Intercept.
+    dtype : float32 or float64, optional
+        To compute in; what `gpu_logreg.passes.compute_dtype` says if None.
 
     Returns
     -------
@@ -82,44 +108,50 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
     ImplementationError
         If `supports` refuses the rows; checked here too because a kernel given wrong arrays damages memory.
     """
-    reason = supports(rows)
+    reason = supports(rows, dtype)
     if reason is not None:
         raise ImplementationError(reason)
     X, y, sample_weight = rows
     n, d = X.shape
     if n == 0:
         return Sums(0.0, np.zeros(d), 0.0)
+    real = np.dtype(dtype or compute_dtype(X.dtype))
+    family = family_of(X, real)
+    assert isinstance(family, Family)
     cupy: Any = import_cupy()
-    blocks = min(MAX_BLOCKS, -(-n // BLOCK))
     weight = None if sample_weight is None else sample_weight.dtype.name
     with X.device:
-        kernel = _kernel(kernel_options(X.dtype.name, y.dtype.name, weight), X.device.id)
-        if not (X.flags.c_contiguous or X.flags.f_contiguous):
-            X = cupy.ascontiguousarray(X)  # CuPy would copy it for each of the two products
-        dz = X @ cupy.asarray(w, dtype=X.dtype)  # the kernel turns X @ w into dz in place
-        packed = cupy.empty(2 * blocks + d, dtype=np.float64)
+        kernels = _kernels(kernel_options(family, X.dtype.name, real.name, y.dtype.name, weight), X.device.id)
+        blocks = min(-(-n // family.batch), family.resident * kernels.multiprocessors)
+        partial = cupy.empty((blocks, d + 2), dtype=np.float64)
+        sums = cupy.empty(d + 2, dtype=np.float64)
         s = _NULL if sample_weight is None else sample_weight
-        kernel((blocks,), (BLOCK,), (dz, np.float64(b), y, s, dz, packed, np.int64(n)))
-        packed[2 * blocks :] = X.T @ dz
-        host: Float64Vector = packed.get()  # the only wait for the device
-    loss_sum, db_sum = host[: 2 * blocks].reshape(2, blocks).sum(axis=1)
-    return Sums(float(loss_sum), host[2 * blocks :], float(db_sum))
+        sizes = np.int64(n), np.int32(d)
+        arguments = X, np.int64(_row_stride(X)), y, s, cupy.asarray(w, dtype=real), np.float64(b), partial, *sizes
+        kernels.first((blocks,), (family.block,), arguments)
+        kernels.second((-(-(d + 2) // _WARP),), (SUM_BLOCK,), (partial, sums, np.int32(blocks), np.int32(d + 2)))
+        host: Float64Vector = sums.get()  # the only wait for the device
+    return Sums(float(host[d + 1]), host[:d], float(host[d]))
 
 
-def kernel_options(real: str, label: str, weight: str | None) -> tuple[str, ...]:
-    """Compiler options of one specialisation, from the dtype names of ``X``, ``y`` and the weights (None: all 1)."""
+def kernel_options(family: Family, storage: str, real: str, label: str, weight: str | None) -> tuple[str, ...]:
+    """Compiler options of one specialisation, from its family and dtype names (``weight`` None: all 1)."""
     return (
+        f"-DSTORAGE={storage}",
         f"-DREAL={real}",
         f"-DLABEL={label}",
         f"-DWEIGHT={weight or real}",
         f"-DHAS_WEIGHT={int(weight is not None)}",
-        f"-DBLOCK={BLOCK}",
+        *(f"-D{name.upper()}={value}" for name, value in family._asdict().items()),
     )
 
 
 @functools.cache
-def _kernel(options: tuple[str, ...], device: int) -> Any:
-    """The kernel of one specialisation, compiled once per process and device (CuPy keeps binaries on disk)."""
+def _kernels(options: tuple[str, ...], device: int) -> _Kernels:
+    """Both stages of one specialisation, compiled once per process and device (CuPy keeps binaries on disk)."""
     cupy: Any = import_cupy()
-    module = cupy.RawModule(code=kernel_source(f"{KERNEL}.cu", HEADERS), options=options)
-    return module.get_function(KERNEL)
+    first = cupy.RawModule(code=kernel_source(f"{KERNEL}.cu", HEADERS), options=options)
+    code = kernel_source(f"{SUM_KERNEL}.cu", ("reduce.cuh",))
+    second = cupy.RawModule(code=code, options=(f"-DBLOCK={SUM_BLOCK}",))
+    count = int(cupy.cuda.Device(device).attributes["MultiProcessorCount"])
+    return _Kernels(first.get_function(KERNEL), second.get_function(SUM_KERNEL), count)

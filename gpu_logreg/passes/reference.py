@@ -5,6 +5,8 @@ It is the oracle of every other pass, and what runs on small data, where startin
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
@@ -21,7 +23,7 @@ def supports(rows: Rows) -> str | None:
     return None
 
 
-def reference_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
+def reference_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
     """Loss and gradient sums over ``rows``, in the dtype of ``X``.
 
     ``z = X @ w + b``, with ``b`` added in float64; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``;
@@ -35,12 +37,15 @@ def reference_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
         Weights, float64, on the host.
     b : float
         Intercept.
+    dtype : float32 or float64, optional
+        To compute in, if it is not that of ``X``; the rows are then converted.
 
     Returns
     -------
     Sums
     """
     X, y, sample_weight = rows
+    X = X.astype(dtype or X.dtype, copy=False)
     xp = array_namespace(X)
     z = ((X @ xp.asarray(w, dtype=X.dtype)).astype(xp.float64) + b).astype(X.dtype, copy=False)
     row_loss, dz = loss_and_dz(z, y)

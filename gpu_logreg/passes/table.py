@@ -22,7 +22,7 @@ Below, a fit ends before the time to import Numba and to load the compiled loops
 _HOST_BLOCK_BYTES = 2**20  # a thread's second-level cache holds a block between its two reads
 _CUDA_BLOCK_BYTES = 2**28
 
-NAMES = ("reference", "cpu", "cuda")
+NAMES = ("reference", "cpu", "cuda", "cublas")
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,27 @@ class Implementation:
     name : str
     reason : str
         How the choice came about.
-    sums : function (rows, w, b) -> Sums
+    sums : function (rows, w, b, dtype) -> Sums
+        ``dtype`` is what to compute in.
     moments : function (rows) -> Moments
     block_bytes : int or None
         Rows are handed over in native blocks of about this size; None: all at once, whatever their dtype.
+    moments_block_bytes : int or None
+        Likewise for ``moments``.
     """
 
     name: str
     reason: str
-    sums: Callable[[Rows, Float64Vector, float], Sums]
+    sums: Callable[[Rows, Float64Vector, float, Any], Sums]
     moments: Callable[[Rows], Moments]
     block_bytes: int | None
+    moments_block_bytes: int | None
 
 
 def choose(impl: str, rows: Rows, device: Device) -> Implementation:
     """Pick the pass for ``rows`` on ``device``.
 
-    ``"auto"``: on a GPU the ``cuda`` pass, or ``reference`` with the reason where it cannot take the rows; on the CPU
+    ``"auto"``: on a GPU the ``cuda`` pass, else ``cublas``, else ``reference``, with the reasons; on the CPU
     ``reference`` for fewer than `CPU_PASS_ELEMENTS` elements and ``cpu`` from there on.
 
     Raises
@@ -63,10 +67,10 @@ def choose(impl: str, rows: Rows, device: Device) -> Implementation:
     if impl == "auto":
         return _automatic(rows, device)
     if impl not in NAMES:
-        raise DataError(f"impl={impl!r} is not known; use 'auto', 'reference', 'cpu' or 'cuda'")
-    if impl == "cuda" and device.kind != "cuda":
+        raise DataError(f"impl={impl!r} is not known; use 'auto', 'reference', 'cpu', 'cuda' or 'cublas'")
+    if impl in ("cuda", "cublas") and device.kind != "cuda":
         raise ImplementationError(
-            f"impl='cuda' needs rows on a GPU, and the device is {device.name}; use device='cuda'"
+            f"impl={impl!r} needs rows on a GPU, and the device is {device.name}; use device='cuda'"
         )
     if impl == "cpu" and device.kind != "cpu":
         raise ImplementationError(
@@ -81,9 +85,11 @@ def choose(impl: str, rows: Rows, device: Device) -> Implementation:
 def _automatic(rows: Rows, device: Device) -> Implementation:
     if device.kind == "cuda":
         problem = _supports("cuda", rows)
-        if problem is not None:
-            return _load("reference", f"auto: {problem}", device)
-        return _load("cuda", "auto: the rows are on a GPU", device)
+        if problem is None:
+            return _load("cuda", "auto: the rows are on a GPU", device)
+        if _supports("cublas", rows) is None:
+            return _load("cublas", f"auto: {problem}", device)
+        return _load("reference", f"auto: {problem}", device)
     if rows.X.size < CPU_PASS_ELEMENTS:
         return _load("reference", f"auto: {rows.X.size:,} elements are fewer than {CPU_PASS_ELEMENTS:,}", device)
     problem = _supports("cpu", rows)
@@ -95,7 +101,7 @@ def _automatic(rows: Rows, device: Device) -> Implementation:
 def _supports(name: str, rows: Rows) -> str | None:
     if name == "reference":
         return None  # its blocks are converted before it sees them
-    if name == "cuda":  # likewise; what is left to ask about is labels and weights
+    if name == "cublas":  # likewise; what is left to ask about is labels and weights
         X = rows.X[:0].astype(compute_dtype(rows.X.dtype), copy=False)
         rows = Rows(X, rows.y[:0], None if rows.sample_weight is None else rows.sample_weight[:0])
     problem: str | None = import_module(f"gpu_logreg.passes.{name}").supports(rows)
@@ -106,10 +112,11 @@ def _load(name: str, reason: str, device: Device) -> Implementation:
     # Imported here: Numba takes 0.3 s, and CuPy may not be there.
     module: Any = import_module(f"gpu_logreg.passes.{name}")
     if name == "cpu":
-        return Implementation(name, reason, module.cpu_pass, module.cpu_moments, None)
+        return Implementation(name, reason, module.cpu_pass, module.cpu_moments, None, None)
     from gpu_logreg.passes.reference import reference_moments
 
     if name == "cuda":
-        return Implementation(name, reason, module.cuda_pass, reference_moments, _CUDA_BLOCK_BYTES)
+        return Implementation(name, reason, module.cuda_pass, reference_moments, None, _CUDA_BLOCK_BYTES)
     block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES
-    return Implementation(name, reason, module.reference_pass, reference_moments, block_bytes)
+    sums = getattr(module, f"{name}_pass")
+    return Implementation(name, reason, sums, reference_moments, block_bytes, block_bytes)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes  # noqa: F401 - NumPy knows "bfloat16" from it
 import numpy as np
 
 HERE = Path(__file__).parent
@@ -23,6 +24,7 @@ FLAGS = (
     *("-Werror=conversion", "-Werror=double-promotion"),
 )
 GUARD_BYTES = 1024
+ALIGNMENT = 64
 POISON = 0xFF  # NaN in every floating type
 
 
@@ -98,15 +100,16 @@ class HostKernel:
     def __call__(self, grid: tuple[int], block: tuple[int], arguments: Sequence[Any], *, seed: int = 0) -> None:
         if len(arguments) != len(self.signature):
             raise KernelHostError(f"{self.name} takes {len(self.signature)} arguments, not {len(arguments)}")
-        guarded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        guarded: dict[int, tuple[np.ndarray, _Guarded]] = {}
         values: list[Any] = []
         for number, (argument, letters) in enumerate(zip(arguments, self.signature, strict=True)):
             self._check(number, argument, letters)
             if isinstance(argument, np.ndarray):
                 address = argument.ctypes.data
                 if address not in guarded:
-                    guarded[address] = argument, _between_guards(argument)
-                values.append(ctypes.c_void_p(guarded[address][1].ctypes.data + GUARD_BYTES))
+                    flat = _flat(argument)
+                    guarded[address] = flat, _Guarded(flat)
+                values.append(ctypes.c_void_p(guarded[address][1].inside.ctypes.data))
             else:
                 values.append(ctypes.create_string_buffer(argument.tobytes(), argument.nbytes))
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
@@ -117,25 +120,47 @@ class HostKernel:
         )
         if failed:
             raise KernelHostError(f"{self.name}: {report.value.decode()}")
-        for number, (argument, copy) in enumerate(guarded.values()):
-            if (copy[:GUARD_BYTES] != POISON).any() or (copy[GUARD_BYTES + argument.nbytes :] != POISON).any():
+        for number, (flat, copy) in enumerate(guarded.values()):
+            if not copy.intact():
                 raise KernelHostError(f"{self.name} wrote outside its array {number}")
-            flat = argument.view(np.ndarray).reshape(-1)
-            flat[...] = copy[GUARD_BYTES : GUARD_BYTES + argument.nbytes].view(argument.dtype)
+            if flat.flags.writeable:
+                flat[...] = copy.inside
 
     def _check(self, number: int, argument: Any, letters: str) -> None:
-        pointer, dtype = letters[0] == "P", np.dtype(letters[-1])
+        pointer, dtype = letters[0] == "P", np.dtype("B" if letters[-1] == "b" else letters[-1])
+        if letters[-1] == "b":  # bfloat16, which NumPy itself does not know
+            dtype = np.dtype("bfloat16")
         if pointer and isinstance(argument, np.uintp) and argument == 0:
             return
         if pointer != isinstance(argument, np.ndarray) or not isinstance(argument, np.ndarray | np.generic):
             raise KernelHostError(f"{self.name}: argument {number} is {type(argument).__name__}, not {letters}")
         if argument.dtype != dtype:
             raise KernelHostError(f"{self.name}: argument {number} is {argument.dtype}, not {dtype}")
-        if pointer and not argument.flags.c_contiguous:
+        rows_contiguous = argument.ndim == 2 and (argument.size == 0 or argument.strides[1] == argument.itemsize)
+        if pointer and not argument.flags.c_contiguous and not rows_contiguous:
             raise KernelHostError(f"{self.name}: argument {number} is not contiguous")
 
 
-def _between_guards(array: np.ndarray) -> np.ndarray:
-    copy = np.full(array.nbytes + 2 * GUARD_BYTES, POISON, dtype=np.uint8)
-    copy[GUARD_BYTES : GUARD_BYTES + array.nbytes] = np.frombuffer(array.tobytes(), dtype=np.uint8)
-    return copy
+def _flat(array: np.ndarray) -> np.ndarray:
+    """All memory from the first to the last element, what lies between rows included."""
+    array = array.view(np.ndarray)
+    if array.flags.c_contiguous:
+        return array.reshape(-1)
+    span = (
+        1 + sum((size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)) // array.itemsize
+    )
+    return np.lib.stride_tricks.as_strided(array, (span,), (array.itemsize,), writeable=False)
+
+
+class _Guarded:
+    """A copy of an array between guards, at an address as odd as its own."""
+
+    def __init__(self, flat: np.ndarray) -> None:
+        self._buffer = np.full(flat.nbytes + 2 * GUARD_BYTES + 2 * ALIGNMENT, POISON, dtype=np.uint8)
+        self._first = GUARD_BYTES + (flat.ctypes.data - self._buffer.ctypes.data) % ALIGNMENT
+        self._last = self._first + flat.nbytes
+        self.inside = self._buffer[self._first : self._last].view(flat.dtype)
+        self.inside[...] = flat
+
+    def intact(self) -> bool:
+        return not ((self._buffer[: self._first] != POISON).any() or (self._buffer[self._last :] != POISON).any())

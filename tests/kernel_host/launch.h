@@ -196,9 +196,19 @@ inline int run_grid(unsigned grid, unsigned block, Word seed, void (*call)(void*
     return run.report.failed;
 }
 
-// Letters of NumPy for the types of parameters; P before the letter for a pointer to it.
+#ifndef ROWS_CUH
+struct float16;
+struct bfloat16;
+#else
+using ::bfloat16;
+using ::float16;
+#endif
+
+// Letters of NumPy for the types of parameters, b for bfloat16; P before the letter for a pointer to it.
 template <class T>
-constexpr char LETTER = std::is_same<T, float>::value            ? 'f'
+constexpr char LETTER = std::is_same<T, float16>::value         ? 'e'
+                        : std::is_same<T, bfloat16>::value       ? 'b'
+                        : std::is_same<T, float>::value          ? 'f'
                         : std::is_same<T, double>::value         ? 'd'
                         : std::is_same<T, unsigned char>::value  ? 'B'
                         : std::is_same<T, unsigned short>::value ? 'H'

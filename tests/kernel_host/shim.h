@@ -45,6 +45,24 @@ struct Index3 {
 };
 static Index3 threadIdx, blockIdx, blockDim, gridDim;
 
+inline float __uint_as_float(unsigned bits) {
+    float x;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+inline double __hiloint2double(int high, int low) {
+    const unsigned long long bits = (unsigned long long)(unsigned)high << 32 | (unsigned)low;
+    double x;
+    memcpy(&x, &bits, 8);
+    return x;
+}
+inline unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
+    const unsigned long long bytes = (unsigned long long)high << 32 | low;
+    unsigned result = 0;
+    for (unsigned k = 0; k < 4; ++k) result |= unsigned(bytes >> 8 * (selector >> 4 * k & 7u) & 255u) << 8 * k;
+    return result;
+}
+
 namespace kernel_host {
 
 constexpr unsigned WARP_LANES = 32;
@@ -110,6 +128,24 @@ struct Launch {
 static Launch* launch;
 
 // ---------------------------------------------------------------------------------------------- inside a fiber
+
+// A load of a vector of the given number of bytes, as a device would do it or refuse it.
+inline void load(void* to, const void* from, size_t bytes) {
+    if (reinterpret_cast<size_t>(from) % bytes != 0)
+        return launch->report.add("thread %u loads %zu bytes from an address that they do not divide", launch->current,
+                                  bytes);
+    memset(to, 0, bytes < 4 ? 4 : bytes);
+    memcpy(to, from, bytes);
+}
+
+// IEEE 754 binary16 to binary32, exactly.
+inline float from_float16(unsigned bits) {
+    const unsigned exponent = bits >> 10 & 31u, fraction = bits & 1023u;
+    const float sign = bits & 0x8000u ? -1.0f : 1.0f;
+    if (exponent == 31) return fraction ? NAN : sign * INFINITY;
+    if (exponent == 0) return sign * ldexpf(float(fraction), -24);
+    return sign * ldexpf(float(fraction + 1024u), int(exponent) - 25);
+}
 
 inline Fiber& self() { return launch->fibers[launch->current]; }
 

@@ -11,7 +11,7 @@ import pytest
 
 from gpu_logreg.backend import cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Rows, Sums, cuda
+from gpu_logreg.passes import Rows, Sums, cublas
 from gpu_logreg.passes.reference import reference_pass
 
 SPECIALISATIONS = [
@@ -26,10 +26,10 @@ RAGGED = (1, 31, 32, 33, 255, 256, 257, 1000)
 def fake(monkeypatch):
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
-    cuda._kernel.cache_clear()
+    cublas._kernel.cache_clear()
     with fake_cupy.installed(monkeypatch) as cupy:
         yield cupy
-    cuda._kernel.cache_clear()
+    cublas._kernel.cache_clear()
 
 
 @pytest.fixture(params=["fake", pytest.param("cupy", marks=pytest.mark.gpu)])
@@ -81,15 +81,15 @@ def check(sums: Sums, rows: Rows, w: np.ndarray, b: float) -> None:
 def test_sums_follow_the_reference(cupy, real, label, weight, n):
     rows, (w, b) = make_rows(n, 5, real, label, weight), parameters(5)
     on_device = to_device(cupy, rows)
-    assert cuda.supports(on_device) is None
-    check(cuda.cuda_pass(on_device, w, b), rows, w, b)
+    assert cublas.supports(on_device) is None
+    check(cublas.cublas_pass(on_device, w, b), rows, w, b)
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_more_rows_than_the_largest_grid_has_threads(cupy, monkeypatch, blocks):
-    monkeypatch.setattr(cuda, "MAX_BLOCKS", blocks)
+    monkeypatch.setattr(cublas, "MAX_BLOCKS", blocks)
     rows, (w, b) = make_rows(1000, 5, "float32", "uint8", "float32"), parameters(5)
-    check(cuda.cuda_pass(to_device(cupy, rows), w, b), rows, w, b)
+    check(cublas.cublas_pass(to_device(cupy, rows), w, b), rows, w, b)
 
 
 @pytest.mark.parametrize("layout", ["Fortran", "rows", "columns", "rows of Fortran"])
@@ -103,14 +103,14 @@ def test_layouts_of_x(cupy, layout):
     }[layout]()
     assert not X.flags.c_contiguous
     on_device = Rows(X, cupy.asarray(rows.y), None)
-    assert cuda.supports(on_device) is None
-    check(cuda.cuda_pass(on_device, w, b), rows, w, b)
+    assert cublas.supports(on_device) is None
+    check(cublas.cublas_pass(on_device, w, b), rows, w, b)
     assert not fake_cupy.counts["copies of X that CuPy makes for cuBLAS"]
 
 
 @pytest.mark.parametrize("weight", [None, "float64"])
 def test_no_rows_give_zeros(cupy, weight):
-    sums = cuda.cuda_pass(to_device(cupy, make_rows(0, 4, "float32", "uint8", weight)), np.ones(4), 1.0)
+    sums = cublas.cublas_pass(to_device(cupy, make_rows(0, 4, "float32", "uint8", weight)), np.ones(4), 1.0)
     assert sums.loss_sum == sums.db_sum == 0
     np.testing.assert_array_equal(sums.dw_sum, np.zeros(4))
 
@@ -119,7 +119,10 @@ def test_sums_of_parts_add_up(cupy):
     rows, (w, b) = make_rows(1000, 5, "float64", "float64", "float64"), parameters(5)
     whole = to_device(cupy, rows)
     parts = [Rows(*(array[part] for array in whole)) for part in (slice(0, 333), slice(333, 1000))]
-    together, added = cuda.cuda_pass(whole, w, b), cuda.cuda_pass(parts[0], w, b) + cuda.cuda_pass(parts[1], w, b)
+    together, added = (
+        cublas.cublas_pass(whole, w, b),
+        cublas.cublas_pass(parts[0], w, b) + cublas.cublas_pass(parts[1], w, b),
+    )
     np.testing.assert_allclose(together.loss_sum, added.loss_sum, rtol=1e-13)
     np.testing.assert_allclose(together.db_sum, added.db_sum, rtol=1e-13, atol=1e-12)
     np.testing.assert_allclose(together.dw_sum, added.dw_sum, rtol=1e-13, atol=1e-11)
@@ -130,7 +133,7 @@ def test_a_second_run_gives_the_same_bits(cupy):
     runs = []
     for seed in range(4):
         fake_cupy.schedule_seed = seed  # means nothing to a GPU, which has schedules of its own
-        loss_sum, dw_sum, db_sum = cuda.cuda_pass(on_device, w, b)
+        loss_sum, dw_sum, db_sum = cublas.cublas_pass(on_device, w, b)
         runs.append((loss_sum, dw_sum.tobytes(), db_sum))
     fake_cupy.schedule_seed = 0
     assert len(set(runs)) == 1
@@ -140,22 +143,22 @@ def test_one_launch_and_one_copy_each_way(fake):
     on_device, (w, b) = to_device(fake, make_rows(1000, 5, "float32", "uint8", "float32")), parameters(5)
     for _ in range(2):
         fake.counts.clear()
-        cuda.cuda_pass(on_device, w, b)
+        cublas.cublas_pass(on_device, w, b)
         assert fake.counts == {"launches": 1, "copies to the host": 1, "copies to the device": 1}
 
 
 def test_no_rows_launch_nothing(fake):
     on_device = to_device(fake, make_rows(0, 5, "float32", "uint8", None))
     fake.counts.clear()
-    cuda.cuda_pass(on_device, *parameters(5))
+    cublas.cublas_pass(on_device, *parameters(5))
     assert not fake.counts
 
 
 def test_a_kernel_is_compiled_once(fake):
     on_device = to_device(fake, make_rows(10, 5, "float32", "uint8", None))
     for _ in range(3):
-        cuda.cuda_pass(on_device, *parameters(5))
-    assert cuda._kernel.cache_info().misses == 1
+        cublas.cublas_pass(on_device, *parameters(5))
+    assert cublas._kernel.cache_info().misses == 1
 
 
 @pytest.mark.parametrize(
@@ -182,20 +185,20 @@ def test_a_kernel_is_compiled_once(fake):
 def test_rows_that_are_refused(cupy, change, reason):
     rows = change(to_device(cupy, make_rows(8, 2, "float32", "uint8", None)))
     with pytest.raises(ImplementationError, match=reason) as error:
-        cuda.cuda_pass(rows, np.zeros(2), 0.0)
-    assert str(error.value) == cuda.supports(rows)
+        cublas.cublas_pass(rows, np.zeros(2), 0.0)
+    assert str(error.value) == cublas.supports(rows)
     assert "\n" not in str(error.value)
 
 
 def test_rows_beyond_the_reach_of_cublas(fake):
     one = fake.asarray(np.zeros(1, np.float32))
     many = np.lib.stride_tricks.as_strided(one.view(np.ndarray), (2**31, 1), (0, 0)).view(fake.ndarray)
-    assert cuda.supports(Rows(many, one, None)) == (
-        "the cuda pass takes fewer than 2**31 rows at once, and X has 2147483648; split them into blocks"
+    assert cublas.supports(Rows(many, one, None)) == (
+        "the cublas pass takes fewer than 2**31 rows at once, and X has 2147483648; split them into blocks"
     )
 
 
 def test_arrays_of_two_devices(fake):
     rows = to_device(fake, make_rows(8, 2, "float32", "uint8", None))
     rows.y.device_id = 1
-    assert cuda.supports(rows) == "the cuda pass takes arrays of one device; X is on 0 and y on 1"
+    assert cublas.supports(rows) == "the cublas pass takes arrays of one device; X is on 0 and y on 1"

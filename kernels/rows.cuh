@@ -1,0 +1,76 @@
+// Rows in any storage type, a vector of VEC bytes at a time.
+//
+// STORAGE  float32, float64, float16, bfloat16 or uint8: how the columns lie in memory. They are computed in REAL.
+// VEC      1, 2, 4, 8 or 16: bytes of one load; divides the address and the length of every row.
+//
+// Each PTX instruction has its twin for a host compiler beside it.
+#define ROWS_CUH
+#define COLUMNS (VEC / (int)sizeof(STORAGE))  // columns of a vector
+#define WORDS (VEC < 4 ? 1 : VEC / 4)         // registers of a vector
+
+struct float16 {
+    unsigned short bits;
+};
+struct bfloat16 {
+    unsigned short bits;
+};
+
+struct Vector {
+    unsigned word[WORDS];
+};
+
+// VEC bytes that no other thread reads: kept out of the first-level cache, where nothing would find them again.
+__device__ __forceinline__ Vector load_vector(const void* from) {
+    Vector v;
+#ifdef __CUDACC__
+#if VEC == 16
+    asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+        : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3]) : "l"(from));
+#elif VEC == 8
+    asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(v.word[0]), "=r"(v.word[1]) : "l"(from));
+#elif VEC == 4
+    asm("ld.global.nc.u32 %0, [%1];" : "=r"(v.word[0]) : "l"(from));
+#elif VEC == 2
+    v.word[0] = *(const unsigned short*)from;
+#else
+    v.word[0] = *(const unsigned char*)from;
+#endif
+#else
+    kernel_host::load(&v, from, VEC);
+#endif
+    return v;
+}
+
+__device__ __forceinline__ Vector no_vector() {
+    Vector v;
+#pragma unroll
+    for (int k = 0; k < WORDS; ++k) v.word[k] = 0;
+    return v;
+}
+
+// Column k of a vector, exactly; k is known when the loop around is unrolled. The last argument picks the storage type.
+__device__ __forceinline__ REAL column(const Vector& v, int k, float32) { return (REAL)__uint_as_float(v.word[k]); }
+
+__device__ __forceinline__ REAL column(const Vector& v, int k, float64) {
+    return (REAL)__hiloint2double((int)v.word[(2 * k + 1) % WORDS], (int)v.word[2 * k % WORDS]);
+}
+
+__device__ __forceinline__ REAL column(const Vector& v, int k, float16) {
+    const unsigned bits = v.word[k / 2] >> (16 * (k % 2)) & 0xffffu;
+#ifdef __CUDACC__
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((unsigned short)bits));
+    return (REAL)x;
+#else
+    return (REAL)kernel_host::from_float16(bits);
+#endif
+}
+
+__device__ __forceinline__ REAL column(const Vector& v, int k, bfloat16) {
+    return (REAL)__uint_as_float(k % 2 ? v.word[k / 2] & 0xffff0000u : v.word[k / 2] << 16);
+}
+
+// The byte becomes the low end of a float between 2^23 and 2^23 + 255; converting integers takes four times as long.
+__device__ __forceinline__ REAL column(const Vector& v, int k, uint8) {
+    return (REAL)(__uint_as_float(__byte_perm(v.word[k / 4], 0x4b000000u, 0x7440u + (unsigned)(k % 4))) - 8388608.0f);
+}
