@@ -20,13 +20,16 @@ from gpu_logreg.errors import DataError, DeviceError
 
 __all__ = [
     "AUTO_CUDA_BYTES",
+    "ROOM",
     "Device",
     "array_namespace",
     "as_array",
     "cuda_problem",
+    "free_bytes",
     "import_cupy",
     "is_cuda_array",
     "like",
+    "one_line_errors",
     "resolve_device",
     "solve_triangular",
     "to_device",
@@ -36,6 +39,9 @@ __all__ = [
 
 AUTO_CUDA_BYTES = 64 * 2**20
 """Smallest host array, in bytes, that ``device="auto"`` sends to a GPU. A guess: not measured on a GPU."""
+
+ROOM = 1.05
+"""Memory of a GPU that rows are counted to take, over their own: partial sums, and what CuPy's pool rounds up."""
 
 _DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
 _DLPACK_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
@@ -167,6 +173,11 @@ def _automatic(X: Any) -> Device:
     problem = cuda_problem()
     if problem is not None:
         return Device("cpu", reason=f"auto: {problem}")
+    free = free_bytes(Device("cuda"))
+    if ROOM * nbytes > free:
+        return Device(
+            "cpu", reason=f"auto: the rows take {nbytes / 2**30:.1f} GiB, and cuda:0 has {free / 2**30:.1f} GiB free"
+        )
     return Device("cuda", 0, "auto: a CUDA device is usable and the rows are many")
 
 
@@ -206,6 +217,39 @@ def to_device(array: Any, device: Device) -> Any:
     cupy = import_cupy()
     with using(device):
         return cupy.asarray(array)
+
+
+def free_bytes(device: Device) -> int:
+    """Bytes of a GPU that can be allocated, what CuPy keeps for reuse included."""
+    cupy = import_cupy()
+    with using(device):
+        free, _ = cupy.cuda.runtime.memGetInfo()
+        return int(free) + int(cupy.get_default_memory_pool().free_bytes())
+
+
+@contextlib.contextmanager
+def one_line_errors(device: Device) -> Iterator[None]:
+    """Raise errors of CuPy and of the GPU within the block as a `DeviceError` of one line, with a remedy."""
+    try:
+        yield
+    except Exception as error:
+        problem = _problem_of(error, device)
+        if problem is None:
+            raise
+        raise DeviceError(problem) from error
+
+
+def _problem_of(error: Exception, device: Device) -> str | None:
+    if device.kind == "cpu" or not any(kind.__module__.startswith("cupy") for kind in type(error).__mro__):
+        return None
+    kind, said = type(error).__name__, _one_line(error)
+    if kind == "OutOfMemoryError":
+        with contextlib.suppress(Exception):
+            import_cupy().get_default_memory_pool().free_all_blocks()
+        return f"{device.name} ran out of memory ({said}); use storage='float16', fewer rows, or device='cpu'"
+    if kind in ("CompileException", "DynamicLibNotFoundError"):
+        return f"the kernels cannot be compiled ({said}); {_INSTALL}"
+    return f"{device.name} failed ({said}); if it is lost, start a new process, or use device='cpu'"
 
 
 def to_numpy(array: Any) -> Any:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gpu_logreg.backend import Device
 from gpu_logreg.solvers import Iteration, Observer
 
 try:
@@ -27,7 +28,15 @@ except ImportError:  # scikit-learn before 1.9
 WRAPPER_FRAMES = int(hasattr(CallbackSupportMixin, "set_callbacks"))
 """Frames that `with_callbacks` puts between a method and its caller, for warnings that point at the caller."""
 
-__all__ = ["WRAPPER_FRAMES", "CallbackSupportMixin", "FitTask", "observe_all", "progress_lines", "with_callbacks"]
+__all__ = [
+    "WRAPPER_FRAMES",
+    "CallbackSupportMixin",
+    "FitTask",
+    "observe_all",
+    "progress_lines",
+    "upload_lines",
+    "with_callbacks",
+]
 
 logger = logging.getLogger("gpu_logreg")
 
@@ -124,6 +133,22 @@ def progress_lines(solver: str, reads: Callable[[], float]) -> Observer:
             f"{left}step {iteration.step:.2g}  reads {now:.1f}  {time.perf_counter() - begin:.2f} s",
             flush=True,
         )
+
+    return tell
+
+
+def upload_lines(device: Device) -> Callable[[int, int], None]:
+    """Print, about once in two seconds and at the end, how many of the rows have reached ``device``."""
+    begin = last = time.perf_counter()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if done < total and now - last < 2.0:
+            return
+        last = now
+        rate = done / max(now - begin, 1e-9) / 1e9
+        print(f"rows to {device.name}: {done / 2**20:,.0f} of {total / 2**20:,.0f} MiB, {rate:.1f} GB/s", flush=True)
 
     return tell
 

@@ -40,6 +40,7 @@ FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
 DtypeName = StrEnum("DtypeName", ["float32", "float64"])
 SolverName = StrEnum("SolverName", ["auto", "subsampled-newton", "lbfgs", "gradient-descent"])
 ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
+StorageName = StrEnum("StorageName", ["auto", "float64", "float32", "float16", "bfloat16", "uint8"])
 ClassWeightName = StrEnum("ClassWeightName", ["balanced"])
 
 Sep = Annotated[str | None, typer.Option(metavar="CHAR", help="Separator of CSV; found by itself as a rule.")]
@@ -117,8 +118,12 @@ def train(
     ] = SolverName.auto,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Annotated[
-        ImplName, typer.Option(metavar="NAME", help="Pass over the rows: auto, reference, cpu or cuda.")
+        ImplName, typer.Option(metavar="NAME", help="Pass over the rows: auto, reference, cpu, cuda or cublas.")
     ] = ImplName.auto,
+    storage: Annotated[
+        StorageName,
+        typer.Option(metavar="DTYPE", help="How rows are stored: auto, float64, float32, float16, bfloat16 or uint8."),
+    ] = StorageName.auto,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
     """Train a model on a file, test it, and save it.
@@ -139,6 +144,7 @@ def train(
         "solver": str(solver),
         "device": device,
         "impl": str(impl),
+        "storage": str(storage),
         "random_state": seed,
     }
     request = TrainingRequest(

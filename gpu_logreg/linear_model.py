@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
-from gpu_logreg.backend import Device, as_array, resolve_device, to_device, using
+from gpu_logreg.backend import Device, as_array, one_line_errors, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
@@ -20,10 +20,12 @@ from gpu_logreg.callbacks import (
     logger,
     observe_all,
     progress_lines,
+    upload_lines,
     with_callbacks,
 )
 from gpu_logreg.dataset.labels import class_weighted, encode_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
+from gpu_logreg.dataset.storage import STORAGES
 from gpu_logreg.errors import DataError
 from gpu_logreg.linear_predictor import LinearPredictor
 from gpu_logreg.objective import Objective
@@ -66,6 +68,10 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
+    storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
+        How rows are stored where they are walked. ``"auto"``: as they are on the host; on their way to a GPU, the
+        narrowest dtype that holds every value. A dtype asked for rounds, and is computed in float32 unless it is
+        float64.
     random_state : int, RandomState or None, default=None
         Draws the sample of ``"subsampled-newton"``. The result depends on it within ``tol`` only. None is a fixed seed,
         so that a fit repeated gives the same bits.
@@ -96,7 +102,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         Value at the end, in nats: mean loss plus penalty.
     loss_curve_ : list of float
         That value at the start and after every iteration.
-    device_, device_reason_, impl_, impl_reason_, solver_ : str
+    device_, device_reason_, impl_, impl_reason_, solver_, storage_ : str
         What was chosen, and why.
 
     Examples
@@ -118,6 +124,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "gradient-descent"})],
         "device": [str],
         "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
+        "storage": [StrOptions({"auto", *STORAGES})],
         "random_state": ["random_state"],
         "warm_start": ["boolean"],
         "verbose": ["verbose", Hidden(callable)],
@@ -137,6 +144,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         solver: str = "auto",
         device: str = "auto",
         impl: str = "auto",
+        storage: str = "auto",
         random_state: Any = None,
         warm_start: bool = False,
         verbose: Any = 0,
@@ -152,6 +160,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.solver = solver
         self.device = device
         self.impl = impl
+        self.storage = storage
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -200,7 +209,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         try:
             X, y = self._validated(X, y)
             device = resolve_device(self.device, X)
-            with using(device), blas_on_one_thread():
+            with using(device), blas_on_one_thread(), one_line_errors(device):
                 return self._fit(X, y, sample_weight, device, start)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
@@ -212,7 +221,9 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         weights = to_device(weights, device)
         is_second = to_device(is_second, device)
         weights = class_weighted(self.class_weight, classes, is_second, weights)
-        dataset = ResidentDataset.from_arrays(X, is_second, weights, device, getattr(self, "feature_names_in_", None))
+        told = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+        names = getattr(self, "feature_names_in_", None)
+        dataset = ResidentDataset.from_arrays(X, is_second, weights, device, names, self.storage, told)
         share = _share_of_second(is_second, weights, dataset.weight_total, classes)
         implementation = choose(self.impl, dataset.rows, device)
         logger.info(
@@ -226,12 +237,12 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.classes_ = classes
         task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
         solver = self._solver_name(dataset.n_rows, objective.n_params)
-        told = self.verbose if callable(self.verbose) else None
-        if told is None and self.verbose:
-            told = progress_lines(solver, lambda: objective.n_reads)
-        result = self._solve(solver, objective, share, start, task, observe_all(task, told))
+        lines = self.verbose if callable(self.verbose) else None
+        if lines is None and self.verbose:
+            lines = progress_lines(solver, lambda: objective.n_reads)
+        result = self._solve(solver, objective, share, start, task, observe_all(task, lines))
         self._keep(result, solver, objective, device, implementation)
-        if told is not None and not callable(self.verbose):
+        if self.verbose and not callable(self.verbose):
             print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
         task.end(result.params)
         return self
@@ -291,6 +302,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = implementation.name, implementation.reason
         self.solver_ = solver
+        self.storage_ = objective.dataset.rows.X.dtype.name
         advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(

@@ -39,6 +39,14 @@ class OutOfMemoryError(MemoryError):
     """As `cupy.cuda.memory.OutOfMemoryError`."""
 
 
+class CUDARuntimeError(RuntimeError):
+    """As `cupy.cuda.runtime.CUDARuntimeError`."""
+
+
+for _error in (OutOfMemoryError, CUDARuntimeError):
+    _error.__module__ = "cupy.cuda"
+
+
 class Device:
     def __init__(self, index: int = 0) -> None:
         self.id = index
@@ -53,16 +61,12 @@ class Device:
     def attributes(self) -> dict[str, int]:
         return {"MultiProcessorCount": 4}
 
-    @property
-    def mem_info(self) -> tuple[int, int]:
-        return memory_free, 2**33
-
     def synchronize(self) -> None:
         counts["waits"] += 1
 
 
 memory_free = 2**33
-"""Bytes that `Device.mem_info` says are free."""
+"""Bytes that ``cuda.runtime.memGetInfo`` says are free."""
 
 
 class ndarray(np.ndarray):  # noqa: N801
@@ -87,7 +91,11 @@ class ndarray(np.ndarray):  # noqa: N801
         assert array.dtype == self.dtype
         assert array.shape == self.shape
         counts["copies to the device"] += 1
-        self.view(np.ndarray)[...] = array
+        there = self.view(np.ndarray)
+        if stream is None:
+            there[...] = array
+        else:
+            stream.pending.append(lambda: np.copyto(there, array))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         _refuse_host_arrays(inputs)
@@ -210,32 +218,68 @@ def _cholesky(a: ndarray) -> ndarray:
 linalg = types.SimpleNamespace(cholesky=_cholesky, LinAlgError=np.linalg.LinAlgError)
 
 
-class _Stream:
+class Stream:
+    """Copies given to a stream are made as late as CUDA allows: when somebody waits for them."""
+
     def __init__(self, non_blocking: bool = False) -> None:
-        pass
+        self.pending: list[Any] = []
+
+    def record(self) -> Event:
+        return Event(self, len(self.pending))
 
     def synchronize(self) -> None:
         counts["waits"] += 1
+        self.run(len(self.pending))
 
-    def __enter__(self) -> _Stream:
+    def run(self, count: int) -> None:
+        for k in range(count):
+            if self.pending[k] is not None:
+                self.pending[k]()
+                self.pending[k] = None
+
+    def __enter__(self) -> Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
 
+class Event:
+    """What a stream had to do when it was recorded."""
+
+    def __init__(self, stream: Stream, count: int) -> None:
+        self._stream, self._count = stream, count
+
+    def synchronize(self) -> None:
+        counts["waits"] += 1
+        self._stream.run(self._count)
+
+
 def _alloc_pinned(size: int) -> Any:
     return np.full(size, 0xFF, np.uint8)
 
 
+class _Pool:
+    def free_bytes(self) -> int:
+        return 0
+
+    def free_all_blocks(self) -> None:
+        counts["frees"] += 1
+
+
+def get_default_memory_pool() -> _Pool:
+    return _Pool()
+
+
 cuda = types.SimpleNamespace(
     Device=Device,
-    Stream=_Stream,
+    Stream=Stream,
     alloc_pinned_memory=_alloc_pinned,
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     runtime=types.SimpleNamespace(
         getDeviceCount=lambda: 1,
-        CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
+        memGetInfo=lambda: (memory_free, 2**33),
+        CUDARuntimeError=CUDARuntimeError,
         getDeviceProperties=lambda _: {"name": b"stand-in"},
     ),
 )

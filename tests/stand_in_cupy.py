@@ -48,7 +48,9 @@ def stand_in(count) -> types.ModuleType:
         cupy.entered.append(index)
         yield
 
-    cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=get_device_count), Device=enter)
+    runtime = types.SimpleNamespace(getDeviceCount=get_device_count, memGetInfo=lambda: (2**33, 2**34))
+    cupy.cuda = types.SimpleNamespace(runtime=runtime, Device=enter)
+    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
     cupy.asarray = lambda array: StandInArray(array, cupy.entered[-1])
     cupy.from_dlpack = lambda array: StandInArray(array.held, array.index)
     return cupy

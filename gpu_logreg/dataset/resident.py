@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from gpu_logreg.backend import Device, array_namespace, to_device, to_numpy
+from gpu_logreg.dataset.storage import stored
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 from gpu_logreg.passes.scores import row_scores
@@ -34,18 +35,25 @@ class ResidentDataset:
         ``sum(s)``, or the number of rows without weights.
     column_names : sequence of str or None
         For messages.
-    widened : bool
-        Whether the passes compute in float64 whatever the rows are stored in.
+    computed_in : dtype or None
+        What the passes compute in; None for what `gpu_logreg.passes.compute_dtype` says of the dtype of ``X``.
     """
 
     rows: Rows
     weight_total: float
     column_names: Any = None
-    widened: bool = False
+    computed_in: Any = None
 
     @classmethod
     def from_arrays(
-        cls, X: Any, y: Any, sample_weight: Any, device: Device, column_names: Any = None
+        cls,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        device: Device,
+        column_names: Any = None,
+        storage: str = "auto",
+        told: Any = None,
     ) -> ResidentDataset:
         """Bring arrays to ``device`` and check what the passes take for granted.
 
@@ -55,21 +63,26 @@ class ResidentDataset:
         y : array of shape (n,), in [0, 1]
             Whole labels are stored as ``uint8``, soft ones in the dtype the pass computes in.
         sample_weight : array of shape (n,) or None
+        storage, told
+            As for `gpu_logreg.dataset.storage.stored`.
 
         Raises
         ------
         DataError
+        DeviceError
+            If the rows do not fit the memory of the device.
         """
         n = X.shape[0]
-        if X.dtype.kind not in "fiub":
+        if X.dtype.kind not in "fiub" and X.dtype.name != "bfloat16":
             raise DataError(f"X has dtype {X.dtype}; the passes read real numbers")
         if y.shape != (n,):
             raise DataError(f"y has shape {y.shape}, and X has {n} rows")
         sample_weight = check_sample_weight(sample_weight, n)
         weight_total = float(n) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
-        y = _stored_labels(y, compute_dtype(X.dtype))
-        rows = Rows(to_device(X, device), to_device(y, device), to_device(sample_weight, device))
-        return cls(rows, weight_total, column_names)
+        X, dtype = stored(X, device, storage, told)
+        y = _stored_labels(y, dtype)
+        rows = Rows(X, to_device(y, device), to_device(sample_weight, device))
+        return cls(rows, weight_total, column_names, dtype)
 
     @property
     def n_rows(self) -> int:
@@ -84,11 +97,11 @@ class ResidentDataset:
     @property
     def compute_dtype(self) -> np.dtype[Any]:
         """Dtype in which the passes compute."""
-        return np.dtype(np.float64) if self.widened else compute_dtype(self.rows.X.dtype)
+        return np.dtype(self.computed_in or compute_dtype(self.rows.X.dtype))
 
     def in_float64(self) -> ResidentDataset:
         """The same rows, where they lie, for passes that compute in float64: a block is widened as it is walked."""
-        return replace(self, widened=True)
+        return replace(self, computed_in=np.dtype(np.float64))
 
     def sum(self, implementation: Implementation, w: Float64Vector, b: float) -> Sums:
         """Loss and gradient sums over all rows; one walk."""
@@ -155,7 +168,7 @@ def first_not_finite(X: Any) -> tuple[int, int, float] | None:
 
     Looks at a few rows at a time, so nothing of the size of ``X`` is allocated.
     """
-    if X.dtype.kind != "f":
+    if X.dtype.kind != "f" and X.dtype.name != "bfloat16":
         return None
     xp = array_namespace(X)
     step = max(1, _SEARCH_BYTES // max(1, X.shape[1] * X.dtype.itemsize))

@@ -33,7 +33,7 @@ def supports(rows: Rows) -> str | None:
     """Why this pass cannot take ``rows``; None if it can."""
     if not isinstance(rows.X, np.ndarray):
         return f"the cpu pass reads rows in host memory, and X is a {type(rows.X).__module__} array"
-    if rows.X.dtype.kind not in "fiub" or rows.X.dtype.itemsize > 8:
+    if (rows.X.dtype.kind not in "fiub" and rows.X.dtype.name != "bfloat16") or rows.X.dtype.itemsize > 8:
         return f"the cpu pass reads real numbers of at most 8 bytes, and X is {rows.X.dtype}"
     return None
 

@@ -49,7 +49,7 @@ def supports(rows: Rows, dtype: Any = None) -> str | None:
     n, d = X.shape
     if d == 0:
         return "the cuda pass takes at least one column, and X has none"
-    if n > 1 and d > 1 and X.strides[1] != X.dtype.itemsize:
+    if n > 0 and d > 1 and X.strides[1] != X.dtype.itemsize:
         return "the cuda pass takes rows that are contiguous (C order), and X is not; see cupy.ascontiguousarray"
     if y.dtype not in (np.uint8, real):
         return f"the cuda pass takes y in uint8 or in the dtype it computes in ({real}), and y is {y.dtype}"
@@ -58,6 +58,11 @@ def supports(rows: Rows, dtype: Any = None) -> str | None:
     for name, array in named.items():
         if array.device.id != X.device.id:
             return f"the cuda pass takes arrays of one device; X is on {X.device.id} and {name} on {array.device.id}"
+        size = array.dtype.itemsize
+        if any(place % size for place in (array.data.ptr, *array.strides)):
+            return (
+                f"the cuda pass takes {name} at addresses that the {size} bytes of {array.dtype} divide; copy it once"
+            )
         if name == "X":
             continue
         if array.shape != (n,):

@@ -100,6 +100,8 @@ def choose_family(d: int, storage: str, real: str, alignment: int = 16) -> Famil
         if held <= HELD_WORDS[32 if lanes >= WARP else 1] and coalesced:
             break
     else:
+        if columns > 1:  # loads of fewer columns waste fewer registers
+            return choose_family(d, storage, real, vec // 2)
         widest = BLOCKS[-1] * HELD_WORDS[32] // real_words
         return f"a row of {d:,} columns does not fit the registers of a block, which hold {widest:,} in {real}"
     row_words = chunks * max(vec // 4, 1)

@@ -1,0 +1,90 @@
+"""Rows on their way from the host to a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.backend import ROOM, Device, free_bytes, import_cupy, using
+from gpu_logreg.errors import DeviceError
+from gpu_logreg.passes.threads import map_in_order, row_blocks
+
+__all__ = ["upload"]
+
+_CHUNK_BYTES = 2**25
+_BLOCK_BYTES = 2**20
+
+
+def upload(X: Any, device: Device, dtype: Any, told: Callable[[int, int], None] | None = None) -> Any:
+    """Copy rows from the host to a GPU, converted to ``dtype`` on the way, a chunk at a time.
+
+    Two chunks of page-locked memory: one is filled while the other is on its way. Nothing else of the size of ``X`` is
+    allocated on either side.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    device : Device
+    dtype : dtype
+        To store the rows in, in C order.
+    told : function (bytes done, bytes in all) -> None, optional
+        Called after every chunk.
+
+    Returns
+    -------
+    CuPy array of shape (n, d)
+
+    Raises
+    ------
+    DeviceError
+        If the rows do not fit; the message says what does.
+    """
+    cupy = import_cupy()
+    dtype = np.dtype(dtype)
+    n, d = X.shape
+    with using(device):
+        _refuse_what_does_not_fit(cupy, n, d, dtype, device)
+        there = cupy.empty((n, d), dtype=dtype)
+        step = max(1, _CHUNK_BYTES // max(1, d * dtype.itemsize))
+        stream = cupy.cuda.Stream(non_blocking=True)
+        chunks = [_page_locked(cupy, min(step, n), d, dtype) for _ in range(2 if n > step else 1)]
+        sent: list[Any] = [None] * len(chunks)
+        for k, first in enumerate(range(0, n, step)):
+            turn, part = k % len(chunks), X[first : first + step]
+            if sent[turn] is not None:
+                sent[turn].synchronize()  # the chunk is still being read
+            chunk = chunks[turn][: len(part)]
+            _convert(part, chunk)
+            there[first : first + len(part)].set(chunk, stream=stream)
+            sent[turn] = stream.record()
+            if told is not None:
+                told((first + len(part)) * d * dtype.itemsize, there.nbytes)
+        stream.synchronize()
+    return there
+
+
+def _page_locked(cupy: Any, n: int, d: int, dtype: np.dtype[Any]) -> Any:
+    memory = cupy.cuda.alloc_pinned_memory(max(1, n * d * dtype.itemsize))
+    return np.frombuffer(memory, np.uint8, n * d * dtype.itemsize).view(dtype).reshape(n, d)
+
+
+def _convert(part: Any, chunk: Any) -> None:
+    blocks = row_blocks(len(part), max(1, part[:1].nbytes), _BLOCK_BYTES)
+    map_in_order(lambda rows: np.copyto(chunk[rows], part[rows], casting="unsafe"), blocks)
+
+
+def _refuse_what_does_not_fit(cupy: Any, n: int, d: int, dtype: np.dtype[Any], device: Device) -> None:
+    row = max(1, d) * dtype.itemsize
+    free = free_bytes(device)
+    if ROOM * n * row <= free:
+        return
+    fit = f"{int(free / (ROOM * row)):,} rows fit"
+    narrow = [name for name, size in (("float32", 4), ("float16", 2)) if size < dtype.itemsize]
+    narrow = [name for name in narrow if ROOM * n * d * np.dtype(name).itemsize <= free]
+    remedy = f"storage={narrow[0]!r}, which fits, " if narrow else ""
+    raise DeviceError(
+        f"X takes {n * row / 2**30:.1f} GiB as {dtype.name} ({n:,} x {d:,}), and {device.name} has "
+        f"{free / 2**30:.1f} GiB free: {fit}; use {remedy}fewer rows or device='cpu'"
+    )
