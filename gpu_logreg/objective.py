@@ -36,7 +36,7 @@ class Objective:
     Attributes
     ----------
     n_reads : float
-        Passes over all rows so far, of which ``reference`` and ``cuda`` walk ``X`` twice in each; samples count with
+        Passes over all rows so far, of which ``reference`` and ``cublas`` walk ``X`` twice in each; samples count with
         their share.
     centre : ndarray of shape (d,) or None
         A typical row. Rounding ``w`` to float32 moves every logit by about ``centre @ (w - float32(w))``, which the

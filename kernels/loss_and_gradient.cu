@@ -7,7 +7,7 @@
 // Types      STORAGE: float32, float64, float16, bfloat16, uint8 (X). REAL: float32 or float64 (w, the arithmetic).
 //            LABEL: uint8 or REAL (y, in [0, 1]). HAS_WEIGHT 1: WEIGHT is float32 or float64; 0: WEIGHT is REAL, s is
 //            not read. b and partial: float64.
-// Family     LANES threads share a row: 1 to 32, or BLOCK, each holding CHUNKS vectors of VEC bytes of it, with their
+// Family     LANES threads share a row: 1 to 32, or the whole block, each holding CHUNKS vectors of VEC bytes of it, with their
 //            columns of w and of the gradient, in registers. ROWS rows are under way at once, at most min(LANES, 32).
 //            LANES CHUNKS VEC >= d sizeof(STORAGE), and VEC divides d sizeof(STORAGE), the stride and the address of X.
 // Launch     1-D grid of any size, BLOCK threads (a multiple of 32), no dynamic shared memory. Each warp (each block,
@@ -134,6 +134,7 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
             const REAL dz = __shfl_sync(ALL_LANES, own_dz, r, ROW_LANES);
 #pragma unroll
             for (int c = 0; c < CHUNKS; ++c) {
+                if (sizeof(STORAGE) < sizeof(REAL)) keep_stored(x[r][c]);
 #pragma unroll
                 for (int k = 0; k < COLUMNS; ++k) dw_held[c * COLUMNS + k] += dz * column(x[r][c], k, STORAGE());
             }

@@ -48,6 +48,16 @@ __device__ __forceinline__ Vector no_vector() {
     return v;
 }
 
+// Makes the compiler forget what it has computed from v, so that converted columns do not fill registers in between.
+__device__ __forceinline__ void keep_stored(Vector& v) {
+#ifdef __CUDACC__
+#pragma unroll
+    for (int k = 0; k < WORDS; ++k) asm volatile("" : "+r"(v.word[k]));
+#else
+    (void)v;
+#endif
+}
+
 // Column k of a vector, exactly; k is known when the loop around is unrolled. The last argument picks the storage type.
 __device__ __forceinline__ REAL column(const Vector& v, int k, float32) { return (REAL)__uint_as_float(v.word[k]); }
 
