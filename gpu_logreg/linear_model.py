@@ -93,8 +93,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     n_features_in_ : int
     n_iter_ : ndarray of shape (1,)
     n_reads_ : float
-        Passes over all rows that the fit took, of which ``reference`` and ``cublas`` walk ``X`` twice in each; those over
-        samples count with their share.
+        Passes over all rows that the fit took, of which ``reference`` and ``cublas`` walk ``X`` twice in each; those
+        over samples count with their share.
     converged_ : bool
     stop_reason_ : str
         The criterion that was met, or not, with its figures.
