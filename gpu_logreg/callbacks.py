@@ -27,7 +27,15 @@ except ImportError:  # scikit-learn before 1.9
 WRAPPER_FRAMES = int(hasattr(CallbackSupportMixin, "set_callbacks"))
 """Frames that `with_callbacks` puts between a method and its caller, for warnings that point at the caller."""
 
-__all__ = ["WRAPPER_FRAMES", "CallbackSupportMixin", "FitTask", "observe_all", "progress_lines", "with_callbacks"]
+__all__ = [
+    "WRAPPER_FRAMES",
+    "CallbackSupportMixin",
+    "FitTask",
+    "epoch_lines",
+    "observe_all",
+    "progress_lines",
+    "with_callbacks",
+]
 
 logger = logging.getLogger("gpu_logreg")
 
@@ -110,6 +118,20 @@ def progress_lines(solver: str, reads: Callable[[], float]) -> Observer:
         print(
             f"{solver} {iteration.n_iter:4d}  objective {iteration.value:.10g}  max |grad| {iteration.grad_max:.2e}  "
             f"step {iteration.step:.2g}  reads {reads():.1f}  {time.perf_counter() - begin:.2f} s",
+            flush=True,
+        )
+
+    return tell
+
+
+def epoch_lines(solver: str) -> Observer:
+    """Print a line after every epoch or iteration of a network."""
+    begin = time.perf_counter()
+
+    def tell(iteration: Iteration) -> None:
+        print(
+            f"{solver} {iteration.n_iter:4d}  loss {iteration.value:.8g}  step {iteration.step:.2g}  "
+            f"{time.perf_counter() - begin:.2f} s",
             flush=True,
         )
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gpu_logreg import LogisticRegression
+from gpu_logreg import LogisticRegression, MLPClassifier
 
 ESTIMATORS = [
     LogisticRegression(),
     LogisticRegression(solver="lbfgs"),
     LogisticRegression(solver="gradient-descent"),
     LogisticRegression(impl="cpu", class_weight="balanced"),
+    MLPClassifier(max_iter=100),
+    MLPClassifier((8, 4), "tanh", solver="lbfgs"),
+    MLPClassifier(solver="sgd", learning_rate_init=0.05),
+    MLPClassifier((), solver="gradient-descent"),
 ]
 
 
