@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -27,6 +28,8 @@ STOCHASTIC = ("sgd", "adam", "adamw")
 """Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
 
 AUTO_BATCH = 200
+FALL_PER_TOL = 2.2e-5
+"""Fall of the value in an iteration, relatively and for each ``tol``, at which L-BFGS ends; SciPy's at 1e-4."""
 MIN_HELD_BACK = 2
 
 
@@ -72,14 +75,21 @@ def fit_by_reads(
         stop = observer is not None and bool(observer(iteration))
         return stop or objective.n_reads >= model.max_fun
 
-    def small_enough(here: Trial, left: float) -> Stop | None:
+    before = math.inf
+
+    def flat(here: Trial, left: float) -> Stop | None:
+        """As in SciPy: the gradient is small, or the value has stopped to fall, which at a kink of relu it may."""
+        nonlocal before
+        fall, before = before - here.value, here.value
+        if 0.0 <= fall <= FALL_PER_TOL * model.tol * max(1.0, abs(here.value)):
+            return Stop(f"the value fell by {fall:.1g} in an iteration", True)
         return stop_at(objective, here.value, float(np.abs(here.grad).max(initial=0.0)), model.tol)
 
     start = to_numpy(training.params).astype(np.float64)
     limits: dict[str, Any] = {"tol": model.tol, "max_iter": model.max_iter, "observer": told}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a trial step may go too far
         if model.solver == "lbfgs":
-            result = lbfgs(objective, start, criterion=small_enough, **limits)
+            result = lbfgs(objective, start, criterion=flat, **limits)
         else:
             result = gradient_descent(objective, start, **limits)
     if result.message == "stopped by a callback" and objective.n_reads >= model.max_fun:

@@ -117,7 +117,7 @@ class NetworkState:
                 f"{self.solver} did not converge: {self.stop_reason_}. Increase max_iter, raise tol, or scale the "
                 "columns of X."
             )
-        warnings.warn(message, ConvergenceWarning, stacklevel=4 + WRAPPER_FRAMES)
+        warnings.warn(message, ConvergenceWarning, stacklevel=4 + (0 if by_parts else WRAPPER_FRAMES))
 
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:

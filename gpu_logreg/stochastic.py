@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
-from gpu_logreg.network import forward
+from gpu_logreg.network import forward, loss_and_dz
 from gpu_logreg.optimizers import Adam, Optimizer, Sgd
 from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.steps import Training, take_batch
@@ -45,6 +45,15 @@ class NetworkBatches:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is dealt with here
             value = self.steps.epoch(self.training, self.rows, order, batch_size, rate)
             return float(to_numpy(xp.where(xp.isfinite(params).all(), value, np.nan)))
+
+    def has_finite_loss(self, rows: Any) -> bool:
+        """Whether the loss of some rows is finite at the present parameters."""
+        network, params = self.training.network, self.training.params
+        at = array_namespace(params).asarray(rows)
+        X, y, s = take_batch(self.rows, at, params.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, z = forward(network.unpack(params), X, network.activation)
+            return bool(np.isfinite(float(to_numpy(loss_and_dz(z, y, s)[0]))))
 
     def score(self) -> float:
         """Weighted share of the rows held back whose class is predicted rightly."""

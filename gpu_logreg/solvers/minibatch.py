@@ -25,6 +25,9 @@ class Batches(Protocol):
     def score(self) -> float:
         """How well the rows held back are predicted; larger is better."""
 
+    def has_finite_loss(self, rows: Any) -> bool:
+        """Whether the loss of some rows is finite at the present parameters."""
+
     def keep(self, name: str) -> None:
         """Remember the parameters under a name."""
 
@@ -116,21 +119,19 @@ def minibatch(
     Returns
     -------
     Progress
-        With ``diverged`` and the parameters before the epoch that diverged, where a value or a parameter is no longer
-        finite.
+        With ``diverged`` and the last parameters at the start of an epoch whose loss is finite, where that of an epoch
+        or of the end is not.
     """
     progress.n_iter, progress.diverged = 0, False
     idle = 0
     progress.stop = Stop(f"max_iter = {max_iter} reached", False)
     while progress.n_iter < max_iter:
-        batches.keep("last")
+        batches.keep(_slot(progress.n_iter))
         rate = schedule.rate
         order = rows if rng is None else rng.permutation(rows)
         value = batches.epoch(order, batch_size, rate)
         if not math.isfinite(value):
-            batches.recall("last")
-            progress.diverged = True
-            progress.stop = Stop(f"the loss is no longer finite in epoch {progress.n_iter + 1}", False)
+            _go_back(progress, batches, order[:batch_size])
             break
         progress.n_iter += 1
         progress.rows_seen += len(rows)
@@ -153,10 +154,28 @@ def minibatch(
             progress.stop = Stop("stopped by a callback", False)
             break
         if last:
+            if not batches.has_finite_loss(order[-batch_size:]):  # the value of an epoch is that before its last update
+                progress.n_iter -= 1
+                progress.loss_curve.pop()
+                _go_back(progress, batches, order[:batch_size])
             break
     if by_score and progress.best_validation_score > -math.inf:
         batches.recall("best")
     return progress
+
+
+def _slot(n_iter: int) -> str:
+    """Where the parameters after ``n_iter`` epochs are kept: the last two are."""
+    return f"start {n_iter % 2}"
+
+
+def _go_back(progress: Progress, batches: Batches, rows: Any) -> None:
+    """From an epoch that diverged to its start, or one epoch further if the loss of ``rows`` is not finite there."""
+    progress.diverged = True
+    progress.stop = Stop(f"the loss is no longer finite in epoch {progress.n_iter + 1}", False)
+    batches.recall(_slot(progress.n_iter))
+    if progress.n_iter > 0 and not batches.has_finite_loss(rows):
+        batches.recall(_slot(progress.n_iter - 1))
 
 
 def _by_loss(progress: Progress, tol: float) -> bool:
