@@ -51,11 +51,15 @@ class Sgd:
         if self.momentum == 0.0:
             params -= step
             return
-        if self.velocity is None:
-            self.velocity = array_namespace(params).zeros_like(params)
+        self.remember(params)
         self.velocity *= self.momentum
         self.velocity -= step
         params += self.momentum * self.velocity - step if self.nesterov else self.velocity
+
+    def remember(self, params: Any) -> None:
+        """Make the velocity, zero, where there is none yet."""
+        if self.velocity is None:
+            self.velocity = array_namespace(params).zeros_like(params)
 
     def move(self, place: Callable[[Any], Any]) -> None:
         """Put the velocity elsewhere."""

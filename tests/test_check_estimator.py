@@ -16,6 +16,7 @@ ESTIMATORS = [
     MLPClassifier((8, 4), "tanh", solver="lbfgs"),
     MLPClassifier(solver="sgd", learning_rate_init=0.05),
     MLPClassifier((), solver="gradient-descent"),
+    MLPClassifier(impl="cpu", max_iter=100),
 ]
 
 

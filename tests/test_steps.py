@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from gpu_logreg.backend import Device
+from gpu_logreg.errors import ImplementationError
 from gpu_logreg.network import ACTIVATIONS, Network, initialise
 from gpu_logreg.optimizers import Adam, Sgd
-from gpu_logreg.passes import Rows
+from gpu_logreg.passes import Rows, steps_cpu, steps_table
 from gpu_logreg.passes.steps import Training, reference_epoch
+from gpu_logreg.passes.steps_cpu import cpu_epoch
 from gpu_logreg.passes.steps_table import choose_steps
 
 OPTIMIZERS = {
@@ -85,7 +87,7 @@ def run_torch(torch, training: Training, rows: Rows, batch_size: int, optimizer:
     return np.array(curve), params.detach().numpy()
 
 
-@pytest.fixture(params=["reference"])
+@pytest.fixture(params=["reference", "cpu"])
 def impl(request):
     return request.param
 
@@ -143,7 +145,115 @@ def test_the_value_is_the_mean_over_rows_before_their_update(impl):
     other = make_training(network)
     np.testing.assert_array_equal(other.params, before)
     assert float(steps.epoch(other, rows, np.arange(100), 100, 0.0)) == value
+    assert value == pytest.approx(float(reference_epoch(make_training(network), rows, np.arange(100), 100, 0.1)), 1e-12)
     np.testing.assert_array_equal(other.params, before)
+
+
+def compare(training: Training, other: Training, rows: Rows, batch_size: int, *, epochs: int = 2) -> None:
+    """The compiled steps go where the reference goes, but for the rounding of their dtype."""
+    eps = np.finfo(training.params.dtype).eps
+    ours = run(cpu_epoch, training, rows, batch_size, epochs)
+    theirs = run(reference_epoch, other, rows, batch_size, epochs)
+    np.testing.assert_allclose(ours, theirs, rtol=50 * eps)
+    np.testing.assert_allclose(training.params, other.params, rtol=0, atol=2000 * eps)
+    for name, array in vars(training.optimizer).items():
+        if isinstance(array, np.ndarray):
+            np.testing.assert_allclose(array, getattr(other.optimizer, name), rtol=0, atol=2000 * eps)
+        else:
+            assert array == getattr(other.optimizer, name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("hidden", [(), (12,), (12, 1, 5)])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_compiled_steps_follow_the_reference(activation, hidden, K, dtype):
+    network, rows = Network((9, *hidden, K), activation), make_rows(200, 9, K, dtype=dtype, weighted=True)
+    # sgd, because Adam divides by the gradient: at its first steps rounding of a small one is as large as any other.
+    first, second = (make_training(network, "nesterov", dtype=dtype, alpha=0.3) for _ in range(2))
+    compare(first, second, rows, 64)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_compiled_updates_follow_the_reference(optimizer, weighted):
+    network, rows = Network((9, 12, 1)), make_rows(200, 9, weighted=weighted)
+    compare(*(make_training(network, optimizer, alpha=0.3, fixed_l2=0.01) for _ in range(2)), rows, 70)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 63, 64, 65, 128, 129, 511, 512, 1100, 2048])
+@pytest.mark.parametrize("n", [1, 64, 1100])
+def test_ragged_batches_and_lanes(n, batch_size):
+    network, rows = Network((5, 4, 1)), make_rows(n, 5)
+    compare(*(make_training(network, "momentum") for _ in range(2)), rows, min(batch_size, n), epochs=1)
+
+
+@pytest.mark.parametrize("storage", ["uint8", "int16", "float32", "float64", "int64"])
+def test_rows_are_converted_as_they_are_gathered(storage):
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 100, (150, 6)), rng.integers(0, 2, 150).astype(np.uint8)
+    network = Network((6, 4, 1))
+    ours, theirs = (make_training(network, "sgd", dtype="float32") for _ in range(2))
+    ours_curve = run(cpu_epoch, ours, Rows(X.astype(storage), y, None), 64, rate=1e-4)
+    np.testing.assert_array_equal(
+        ours_curve, run(cpu_epoch, theirs, Rows(X.astype(np.float32), y, None), 64, rate=1e-4)
+    )
+
+
+@pytest.mark.parametrize("batch_size", [32, 200, 1024])
+def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
+    network, rows = Network((9, 12, 1)), make_rows(2500, 9, weighted=True)
+    found = []
+    for count in (1, 2, 3, 2):
+        monkeypatch.setattr(steps_cpu, "n_threads", lambda count=count: count)
+        training = make_training(network, alpha=0.1)
+        found.append((run(cpu_epoch, training, rows, batch_size).tobytes(), training.params.tobytes()))
+    assert len(set(found)) == 1
+
+
+def test_an_epoch_of_several_calls_is_one_epoch(monkeypatch):
+    network, rows = Network((9, 12, 1)), make_rows(500, 9)
+    whole, cut = make_training(network), make_training(network)
+    wanted = run(cpu_epoch, whole, rows, 32)
+    monkeypatch.setattr(steps_cpu, "CALL_FLOPS", 6.0 * network.n_params * 32 * 3)
+    np.testing.assert_array_equal(run(cpu_epoch, cut, rows, 32), wanted)
+    np.testing.assert_array_equal(cut.params, whole.params)
+    assert cut.optimizer.n_updates == whole.optimizer.n_updates == 3 * 16
+
+
+def test_not_a_number_stays_visible():
+    for activation in ACTIVATIONS:
+        network, rows = Network((9, 12, 1), activation), make_rows(200, 9, dtype="float32")
+        training = make_training(network, dtype="float32")
+        rows.X[17, 3] = np.nan
+        assert np.isnan(run(cpu_epoch, training, rows, 64, epochs=1)[0])
+        assert np.isnan(training.params).any()
+
+
+def test_what_the_compiled_steps_refuse():
+    network, rows = Network((9, 12, 1)), make_rows(20, 9)
+    training = make_training(network)
+    refused = {
+        "X is float16": rows._replace(X=rows.X.astype(np.float16)),
+        "C-ordered X; copy it once": rows._replace(X=np.asfortranarray(rows.X)),
+        "X is bool": rows._replace(X=rows.X > 0),
+    }
+    for reason, bad in refused.items():
+        with pytest.raises(ImplementationError, match=reason) as error:
+            choose_steps("cpu", bad, Device("cpu"), training)
+        assert "\n" not in str(error.value)
+        assert choose_steps("auto", bad, Device("cpu"), training).name == "reference"
+    with pytest.raises(ImplementationError, match="impl='cuda' needs rows on a GPU, and the device is cpu"):
+        choose_steps("cuda", rows, Device("cpu"), training)
+
+
+def test_a_large_fit_takes_the_compiled_steps(monkeypatch):
+    network, rows = Network((9, 12, 1)), make_rows(100, 9)
+    monkeypatch.setattr(steps_table, "CPU_STEPS_WORK", 100 * network.n_params)
+    steps = choose_steps("auto", rows, Device("cpu"), make_training(network))
+    assert (steps.name, steps.reason) == ("cpu", "auto: fused steps")
+    bad = rows._replace(X=np.asfortranarray(rows.X))
+    assert "C-ordered" in choose_steps("auto", bad, Device("cpu"), make_training(network)).reason
 
 
 def test_the_reference_is_what_a_small_fit_takes():

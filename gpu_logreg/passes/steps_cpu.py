@@ -1,0 +1,104 @@
+"""Steps on the CPU, compiled by Numba: an epoch in a few calls, each made by several threads together."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.optimizers import Adam, Sgd
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes import kernels_numba_steps as kernels
+from gpu_logreg.passes.steps import Training
+from gpu_logreg.passes.threads import n_threads
+
+__all__ = ["cpu_epoch", "n_lanes", "supports"]
+
+CALL_FLOPS = 2e10
+"""Arithmetic of one call, so that an interruption (Ctrl-C) is heard within a fraction of a second."""
+
+_LANE_ROWS = 64
+_LONG_LANE_ROWS = 256
+_MOST_LANES = 8
+
+
+def supports(rows: Rows, training: Training) -> str | None:
+    """Why these steps cannot be made; None if they can."""
+    X = rows.X
+    if not isinstance(X, np.ndarray):
+        return f"the cpu steps read rows in host memory, and X is a {type(X).__module__} array"
+    if X.dtype.kind not in "fiu" or X.dtype == np.float16 or X.dtype.itemsize > 8 or not X.dtype.isnative:
+        return f"the cpu steps read numbers of 1 to 8 bytes, floating ones of 4 and 8, and X is {X.dtype}"
+    if not X.flags.c_contiguous:
+        return "the cpu steps gather rows of a C-ordered X; copy it once with numpy.ascontiguousarray"
+    if not isinstance(training.optimizer, Adam | Sgd):
+        return f"the cpu steps know no {type(training.optimizer).__name__}"
+    return None
+
+
+def n_lanes(batch_size: int) -> int:
+    """Parts a batch is cut into, by its size alone: two from 64 rows each, more from 256 rows each."""
+    return max(1, min(2, batch_size // _LANE_ROWS), min(_MOST_LANES, batch_size // _LONG_LANE_ROWS))
+
+
+def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate: float) -> Any:
+    """One epoch of steps; see `gpu_logreg.passes.steps.reference_epoch`.
+
+    ``X`` is read where it lies, a row at a time in the order of the batches, and converted as it is gathered.
+    """
+    network, params, optimizer = training.network, training.params, training.optimizer
+    sizes = np.array(network.sizes, dtype=np.int64)
+    lanes = n_lanes(batch_size)
+    lane_rows = -(-batch_size // lanes)
+    grads = np.empty((lanes, network.n_params), params.dtype)
+    work = np.empty((lanes, lane_rows * (sum(network.sizes) + sum(network.sizes[1:-1]))), params.dtype)
+    sums, out = np.zeros((lanes + kernels.PIECES, 2)), np.zeros(2)
+    m, v, rule, numbers, n_updates, decay = _rule(optimizer, params, rate)
+    order = np.ascontiguousarray(order, dtype=np.int64)
+    step = batch_size * max(1, int(CALL_FLOPS / (6.0 * network.n_params * batch_size)))
+    for first in range(0, len(order), step):
+        part = order[first : first + step]
+        _together(
+            min(n_threads(), lanes),
+            (
+                *(rows.X, rows.y, rows.sample_weight, part, batch_size, sizes),
+                *(kernels.ACTIVATION_CODES[network.activation], params, training.n_trained, m, v, rule, numbers),
+                *(n_updates, float(training.fixed_l2), float(training.alpha), decay, grads, work, sums, out),
+            ),
+        )
+        n_updates += -(-len(part) // batch_size)
+    if isinstance(optimizer, Adam):
+        optimizer.n_updates = n_updates
+    return np.float64(out[0] / out[1])
+
+
+def _rule(optimizer: Any, params: Any, rate: float) -> tuple[Any, Any, int, Any, int, float]:
+    """What the compiled update needs of an optimiser, and the arrays that it changes."""
+    if isinstance(optimizer, Adam):
+        optimizer.remember(params)
+        numbers = np.array([rate, 0.0, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon])
+        rule = kernels.RULE_CODES["adam"]
+        return optimizer.m, optimizer.v, rule, numbers, optimizer.n_updates, float(optimizer.decay)
+    name = "sgd" if optimizer.momentum == 0.0 else "nesterov" if optimizer.nesterov else "momentum"
+    if name != "sgd":
+        optimizer.remember(params)
+    velocity = np.empty(0, params.dtype) if name == "sgd" else optimizer.velocity
+    numbers = np.array([rate, optimizer.momentum, 0.0, 0.0, 0.0])
+    return velocity, velocity, kernels.RULE_CODES[name], numbers, 0, 0.0
+
+
+def _together(count: int, arguments: tuple[Any, ...]) -> None:
+    """Run the steps on ``count`` threads, of which the caller is one: they wait for each other, so all must run."""
+    arrived = np.zeros(1, np.int64)
+    X, y, s, order, *rest = arguments
+    kernels.run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compiled before the first thread waits for another
+    others = [
+        threading.Thread(target=kernels.run_steps, args=(k, count, arrived, *arguments), daemon=True)
+        for k in range(1, count)
+    ]
+    for other in others:
+        other.start()
+    kernels.run_steps(0, count, arrived, *arguments)
+    for other in others:
+        other.join()
