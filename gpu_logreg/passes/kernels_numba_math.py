@@ -98,15 +98,15 @@ def tanh(x: Any) -> Any:
 
 
 # Numba compares the names and annotations of these with those of the functions they return, so they have none.
-@overload(exp_of_negative)  # type: ignore[untyped-decorator]
-def _exp_of_negative(x):
+@overload(exp_of_negative)
+def _exp_of_negative(x):  # type: ignore[no-untyped-def]
     if x == types.float32:
         return lambda x: _exp_float32(x)
     return lambda x: math.exp(x)
 
 
-@overload(tanh)  # type: ignore[untyped-decorator]
-def _tanh(x):
+@overload(tanh)
+def _tanh(x):  # type: ignore[no-untyped-def]
     if x == types.float32:
         return lambda x: _tanh_float32(x)
     return lambda x: math.tanh(x)

@@ -10,13 +10,16 @@ import numpy as np
 from gpu_logreg.optimizers import Adam, Sgd
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes import kernels_numba_steps as kernels
-from gpu_logreg.passes.steps import Training
+from gpu_logreg.passes.steps import Training, take_batch
 from gpu_logreg.passes.threads import n_threads
 
 __all__ = ["cpu_epoch", "n_lanes", "supports"]
 
 CALL_FLOPS = 2e10
 """Arithmetic of one call, so that an interruption (Ctrl-C) is heard within a fraction of a second."""
+
+STAGE_BYTES = 2**22
+"""Rows that are copied first are copied this many bytes at a time."""
 
 _LANE_ROWS = 64
 _LONG_LANE_ROWS = 256
@@ -28,10 +31,6 @@ def supports(rows: Rows, training: Training) -> str | None:
     X = rows.X
     if not isinstance(X, np.ndarray):
         return f"the cpu steps read rows in host memory, and X is a {type(X).__module__} array"
-    if X.dtype.kind not in "fiu" or X.dtype == np.float16 or X.dtype.itemsize > 8 or not X.dtype.isnative:
-        return f"the cpu steps read numbers of 1 to 8 bytes, floating ones of 4 and 8, and X is {X.dtype}"
-    if not X.flags.c_contiguous:
-        return "the cpu steps gather rows of a C-ordered X; copy it once with numpy.ascontiguousarray"
     if not isinstance(training.optimizer, Adam | Sgd):
         return f"the cpu steps know no {type(training.optimizer).__name__}"
     return None
@@ -45,7 +44,8 @@ def n_lanes(batch_size: int) -> int:
 def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate: float) -> Any:
     """One epoch of steps; see `gpu_logreg.passes.steps.reference_epoch`.
 
-    ``X`` is read where it lies, a row at a time in the order of the batches, and converted as it is gathered.
+    A C-ordered ``X`` of float32, float64 or uint8 is read where it lies, a row at a time in the order of the batches,
+    and converted as it is gathered. Of another one the rows of some batches at a time are copied first.
     """
     network, params, optimizer = training.network, training.params, training.optimizer
     sizes = np.array(network.sizes, dtype=np.int64)
@@ -56,13 +56,18 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
     sums, out = np.zeros((lanes + kernels.PIECES, 2)), np.zeros(2)
     m, v, rule, numbers, n_updates, decay = _rule(optimizer, params, rate)
     order = np.ascontiguousarray(order, dtype=np.int64)
+    in_place = _is_read_in_place(rows.X)
     step = batch_size * max(1, int(CALL_FLOPS / (6.0 * network.n_params * batch_size)))
+    if not in_place:
+        step = min(step, batch_size * max(1, STAGE_BYTES // (batch_size * network.sizes[0] * params.itemsize)))
     for first in range(0, len(order), step):
         part = order[first : first + step]
+        batches = rows if in_place else take_batch(rows, part, params.dtype)
+        s = None if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
         _together(
             min(n_threads(), lanes),
             (
-                *(rows.X, rows.y, rows.sample_weight, part, batch_size, sizes),
+                *(batches.X, batches.y, s, part if in_place else np.arange(len(part)), batch_size, sizes),
                 *(kernels.ACTIVATION_CODES[network.activation], params, training.n_trained, m, v, rule, numbers),
                 *(n_updates, float(training.fixed_l2), float(training.alpha), decay, grads, work, sums, out),
             ),
@@ -71,6 +76,12 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
     if isinstance(optimizer, Adam):
         optimizer.n_updates = n_updates
     return np.float64(out[0] / out[1])
+
+
+def _is_read_in_place(X: Any) -> bool:
+    """Whether the compiled steps are specialised for such an array: each kind costs seconds to compile."""
+    kinds = (np.float32, np.float64, np.uint8)
+    return X.dtype in kinds and X.dtype.isnative and X.flags.c_contiguous and X.flags.writeable
 
 
 def _rule(optimizer: Any, params: Any, rate: float) -> tuple[Any, Any, int, Any, int, float]:
