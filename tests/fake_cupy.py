@@ -49,15 +49,19 @@ class ndarray(np.ndarray):  # noqa: N801
         _refuse_host_arrays(inputs)
         if ufunc is np.matmul and not any(inputs[0].flags[order] for order in ("C_CONTIGUOUS", "F_CONTIGUOUS")):
             counts["copies of X that CuPy makes for cuBLAS"] += 1
+        out = options.pop("out", (None,))
+        _refuse_host_arrays(out)
+        if out[0] is not None:
+            options["out"] = tuple(map(_plain, out))
         result = getattr(ufunc, method)(*(_plain(value) for value in inputs), **options)
-        return np.asarray(result).view(ndarray)
+        return np.asarray(result).view(ndarray) if out[0] is None else out[0]
 
     def __array_function__(self, function: Any, *_: Any) -> Any:
         raise TypeError(f"numpy.{function.__name__} on a CuPy array")
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _refuse_host_arrays((value,))
-        super().__setitem__(key, value)
+        _plain(self)[_plain(key)] = _plain(value)
 
     def _read_by_the_host(self, *_: Any) -> Any:
         raise AssertionError("a device array was read one element at a time, which waits for the device")
@@ -84,8 +88,24 @@ def asarray(array: Any, dtype: Any = None) -> ndarray:
     return np.array(array, dtype=dtype, copy=True).view(ndarray)
 
 
+def __getattr__(name: str) -> Any:
+    """A function of NumPy, on device arrays alone: the results are device arrays too."""
+    function = getattr(np, name)
+    if not callable(function) or isinstance(function, type):
+        return function
+
+    def on_device(*arguments: Any, **options: Any) -> Any:
+        sequences = [item for value in arguments if isinstance(value, list | tuple) for item in value]
+        _refuse_host_arrays((*arguments, *sequences, *options.values()))
+        values = [[_plain(v) for v in value] if isinstance(value, list) else _plain(value) for value in arguments]
+        result = function(*values, **{key: _plain(value) for key, value in options.items()})
+        return np.asarray(result).view(ndarray) if isinstance(result, np.ndarray | np.generic) else result
+
+    return on_device
+
+
 def ascontiguousarray(array: ndarray) -> ndarray:
-    return array.copy()
+    return array if array.flags.c_contiguous else array.copy()
 
 
 def empty(shape: Any, dtype: Any = float) -> ndarray:

@@ -54,7 +54,7 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
     grads = np.empty((lanes, network.n_params), params.dtype)
     work = np.empty((lanes, lane_rows * (sum(network.sizes) + sum(network.sizes[1:-1]))), params.dtype)
     sums, out = np.zeros((lanes + kernels.PIECES, 2)), np.zeros(2)
-    m, v, rule, numbers, n_updates, decay = _rule(optimizer, params, rate)
+    m, v, rule, numbers, n_updates, decay = _rule(optimizer, params[: training.n_trained], rate)
     order = np.ascontiguousarray(order, dtype=np.int64)
     in_place = _is_read_in_place(rows.X)
     step = batch_size * max(1, int(CALL_FLOPS / (6.0 * network.n_params * batch_size)))
