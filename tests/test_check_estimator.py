@@ -12,6 +12,8 @@ ESTIMATORS = [
     LogisticRegression(solver="lbfgs"),
     LogisticRegression(solver="gradient-descent"),
     LogisticRegression(impl="cpu", class_weight="balanced"),
+    LogisticRegression(solver="sgd"),
+    LogisticRegression(solver="adam", max_iter=300, learning_rate=0.02),
     MLPClassifier(max_iter=100),
     MLPClassifier((8, 4), "tanh", solver="lbfgs"),
     MLPClassifier(solver="sgd", learning_rate_init=0.05),

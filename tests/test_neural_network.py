@@ -291,3 +291,35 @@ def test_torch_tensors_in_torch_tensors_out():
     assert isinstance(p, torch.Tensor)
     assert p.dtype == torch.float32
     np.testing.assert_array_equal(p.numpy(), model.predict_proba(X.astype(np.float32)))
+
+
+@no_convergence_warning
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(("K", "sizes"), [(2, (6, 4)), (10, (5,)), (2, ())])
+def test_a_model_file_gives_the_model_back(tmp_path, K, sizes, solver):
+    rows, labels = load_digits(n_class=K, return_X_y=True)
+    names = np.array([f"digit {k}" for k in range(K)])[labels]
+    model = MLPClassifier(sizes, solver=solver, max_iter=4).fit(rows.astype(np.float32), names)
+    gpu_logreg.save_model(model, tmp_path / "a.model")
+    back = gpu_logreg.load_model(tmp_path / "a.model")
+    np.testing.assert_array_equal(back.predict_proba(rows), model.predict_proba(rows))
+    np.testing.assert_array_equal(back.predict(rows), model.predict(rows))
+    fitted = {name for name in vars(model) if name.endswith("_") and not name.startswith("_")}
+    assert fitted == {name for name in vars(back) if name.endswith("_") and not name.startswith("_")}
+    assert [W.dtype for W in back.coefs_] == [W.dtype for W in model.coefs_]
+    assert back.loss_curve_ == model.loss_curve_
+    gpu_logreg.save_model(back, tmp_path / "b.model")
+    assert (tmp_path / "b.model").read_bytes() == (tmp_path / "a.model").read_bytes()
+    if solver == "adam":
+        back.partial_fit(rows.astype(np.float32), names)
+        assert back.t_ == model.t_ + len(rows)
+
+
+def test_a_network_of_eleven_layers_keeps_their_order(tmp_path):
+    model = MLPClassifier((3,) * 11, solver="lbfgs", max_fun=1)
+    with pytest.warns(ConvergenceWarning, match="max_fun = 1 reached"):
+        model.fit(X, Y)
+    gpu_logreg.save_model(model, tmp_path / "a.model")
+    back = gpu_logreg.load_model(tmp_path / "a.model")
+    for mine, other in zip(back.coefs_, model.coefs_, strict=True):
+        np.testing.assert_array_equal(mine, other)
