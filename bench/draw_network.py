@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gpu_logreg import LogisticRegression, MLPClassifier
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 - after the choice of a backend without a screen
+from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parent.parent / "docs"
 ACROSS = np.linspace(-1.9, 2.9, 400)

@@ -267,3 +267,47 @@ def test_the_reference_is_what_a_small_fit_takes():
     steps = choose_steps("auto", rows, Device("cpu"), make_training(network))
     assert steps.name == "reference"
     assert steps.epoch is reference_epoch
+
+
+def zeros_rows(n: int, d: int, share: float, *, dtype="float64", K: int = 1) -> Rows:
+    """Rows of which a share of the elements is zero, some whole rows and columns among them."""
+    rows = make_rows(n, d, K, dtype=dtype, weighted=True)
+    rng = np.random.default_rng(3)
+    rows.X[rng.random((n, d)) < share] = 0
+    rows.X[:, 2] = 0
+    rows.X[5 % n] = 0
+    rows.X[:, 4] += rows.X[:, 4] == 0  # and one column that is full
+    return rows
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("share", [0.0, 0.7, 0.95, 1.0])
+@pytest.mark.parametrize(("hidden", "K"), [((9,), 1), ((9, 5), 3), ((), 3)])
+def test_skipping_zeros_changes_nothing_but_the_rounding(monkeypatch, hidden, K, share, dtype):
+    monkeypatch.setattr(steps_cpu, "ZEROS_UNITS", 2)
+    monkeypatch.setattr(steps_cpu, "ZEROS_SHARE", -1.0)  # whatever the share
+    network, rows = Network((30, *hidden, K)), zeros_rows(300, 30, share, dtype=dtype, K=K)
+    assert steps_cpu._skips_zeros(rows.X, network)
+    for batch_size in (1, 7, 130):
+        part = Rows(*(array[: 40 if batch_size == 1 else 300] for array in rows))
+        first, second = (make_training(network, "momentum", dtype=dtype, alpha=0.3) for _ in range(2))
+        compare(first, second, part, batch_size, epochs=1)
+
+
+def test_zeros_are_skipped_where_they_are_many_and_the_layer_is_wide(monkeypatch):
+    wide, narrow, linear = Network((30, 64, 1)), Network((30, 63, 1)), Network((30, 1))
+    assert steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.8).X, wide)
+    assert not steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.5).X, wide)
+    assert not steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.8).X, narrow)
+    assert not steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.8).X, linear)
+    training, other = make_training(wide, "momentum"), make_training(wide, "momentum")
+    compare(training, other, zeros_rows(400, 30, 0.9), 200)
+
+
+def test_not_a_number_is_no_zero(monkeypatch):
+    network, rows = Network((30, 64, 1)), zeros_rows(200, 30, 0.9)
+    rows.X[17, 3] = np.nan
+    assert steps_cpu._skips_zeros(rows.X, network)
+    training = make_training(network)
+    assert np.isnan(run(cpu_epoch, training, rows, 64, epochs=1)[0])
+    assert np.isnan(training.params).any()

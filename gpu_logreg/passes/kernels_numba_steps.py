@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, tanh, wait_for_all
+from gpu_logreg.passes.kernels_numba_zeros import columns_times_dz, list_nonzeros, rows_times_weights
 
 __all__ = ["ACTIVATION_CODES", "PIECES", "RULE_CODES", "run_steps"]
 
@@ -145,10 +146,13 @@ def _softmax_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _lane(X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any) -> Any:
+def _lane(
+    X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any, lists: Any, values: Any
+) -> Any:
     """Forward and backward of the rows ``at``; their gradient sums into ``grad``, which is laid out as ``params``.
 
-    ``work`` holds the rows, the activation of every layer, and ``dz`` of every hidden layer.
+    ``work`` holds the rows, the activation of every layer, and ``dz`` of every hidden layer. With ``lists`` and
+    ``values`` of some length the products with the rows skip their zeros; see `kernels_numba_zeros`.
     """
     m, n_layers = len(at), len(sizes) - 1
     a_at, dz_at = np.empty(n_layers + 1, np.int64), np.empty(n_layers + 1, np.int64)
@@ -161,7 +165,11 @@ def _lane(X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, g
         end += m * sizes[l]
     dz_at[n_layers] = a_at[n_layers]  # the logits become their derivative
 
-    _gather(X, at, work[: m * sizes[0]].reshape(m, sizes[0]))
+    skip = len(values) > 0
+    if skip:
+        list_nonzeros(X, at, lists, values)
+    else:
+        _gather(X, at, work[: m * sizes[0]].reshape(m, sizes[0]))
     for l in range(n_layers):  # noqa: E741
         d, k = sizes[l], sizes[l + 1]
         w_at, b_at = _layer(params, sizes, l)
@@ -175,7 +183,10 @@ def _lane(X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, g
                     z += row[j] * W[j]
                 above[i, 0] = z
         else:
-            np.dot(below, W.reshape(d, k), above)
+            if skip and l == 0:
+                rows_times_weights(m, d, lists, values, W.reshape(d, k), above)
+            else:
+                np.dot(below, W.reshape(d, k), above)
         _activate(above, b, code if l < n_layers - 1 else 0)
 
     K = sizes[n_layers]
@@ -197,7 +208,10 @@ def _lane(X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, g
                 for j in range(d):
                     dW[j] += dz_i * row[j]
         else:
-            np.dot(below.T, dz, dW.reshape(d, k))
+            if skip and l == 0:
+                columns_times_dz(m, d, lists, values, dz, dW.reshape(d, k))
+            else:
+                np.dot(below.T, dz, dW.reshape(d, k))
         if l > 0:
             dz_below = work[dz_at[l] : dz_at[l] + m * d].reshape(m, d)
             if k == 1:
@@ -274,13 +288,13 @@ def _update(params: Any, g: Any, m: Any, v: Any, rule: Any, numbers: Any, k: Any
 def run_steps(
     thread: Any, n_threads: Any, arrived: Any, X: Any, y: Any, s: Any, order: Any, batch_size: Any, sizes: Any,
     code: Any, params: Any, n_trained: Any, m: Any, v: Any, rule: Any, numbers: Any, n_updates: Any, l2: Any,
-    alpha: Any, decay: Any, grads: Any, work: Any, sums: Any, out: Any,
+    alpha: Any, decay: Any, grads: Any, work: Any, lists: Any, values: Any, sums: Any, out: Any,
 ) -> None:  # fmt: skip
     """One thread's share of the steps on the batches of ``order``; every thread makes this call.
 
-    ``grads`` (lanes, n_params) and ``work`` (lanes, ...) are room to work in. ``sums`` (lanes + PIECES, 2) holds loss
-    and weight of every lane, then ``|W|**2`` of every piece. ``out`` receives the sum of ``weight value`` of the
-    batches, and of their weights.
+    ``grads`` (lanes, n_params), ``work``, ``lists`` and ``values`` (lanes, ...) are room to work in. ``sums``
+    (lanes + PIECES, 2) holds loss and weight of every lane, then ``|W|**2`` of every piece. ``out`` receives the sum
+    of ``weight value`` of the batches, and of their weights.
     """
     n_weights = 0
     for k in range(len(sizes) - 1):
@@ -292,7 +306,7 @@ def run_steps(
         n = len(at)
         for lane in range(thread, n_lanes, n_threads):
             part = at[n * lane // n_lanes : n * (lane + 1) // n_lanes]
-            loss, weight = _lane(X, y, s, part, sizes, code, params, grads[lane], work[lane])
+            loss, weight = _lane(X, y, s, part, sizes, code, params, grads[lane], work[lane], lists[lane], values[lane])
             sums[lane, 0], sums[lane, 1] = loss, weight
         wait_for_all(arrived, n_threads)
         loss, weight = 0.0, 0.0

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.network import Network
 from gpu_logreg.optimizers import Adam, Sgd
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes import kernels_numba_steps as kernels
+from gpu_logreg.passes.kernels_numba_zeros import list_length
 from gpu_logreg.passes.steps import Training, take_batch
 from gpu_logreg.passes.threads import n_threads
 
@@ -21,6 +23,13 @@ CALL_FLOPS = 2e10
 STAGE_BYTES = 2**22
 """Rows that are copied first are copied this many bytes at a time."""
 
+ZEROS_SHARE = 0.65
+"""Share of zeros in ``X`` from which the products skip them."""
+
+ZEROS_UNITS = 64
+"""Units of the first hidden layer from which they do: with fewer, listing the elements takes longer than is saved."""
+
+_LOOKED_AT = 256
 _LANE_ROWS = 64
 _LONG_LANE_ROWS = 256
 _MOST_LANES = 8
@@ -53,6 +62,9 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
     lane_rows = -(-batch_size // lanes)
     grads = np.empty((lanes, network.n_params), params.dtype)
     work = np.empty((lanes, lane_rows * (sum(network.sizes) + sum(network.sizes[1:-1]))), params.dtype)
+    skips = _skips_zeros(rows.X, network)
+    lists = np.empty((lanes, list_length(lane_rows, sizes[0]) if skips else 0), np.int32)
+    values = np.empty((lanes, 2 * lane_rows * sizes[0] if skips else 0), params.dtype)
     sums, out = np.zeros((lanes + kernels.PIECES, 2)), np.zeros(2)
     m, v, rule, numbers, n_updates, decay = _rule(optimizer, params[: training.n_trained], rate)
     order = np.ascontiguousarray(order, dtype=np.int64)
@@ -69,7 +81,18 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
             (
                 *(batches.X, batches.y, s, part if in_place else np.arange(len(part)), batch_size, sizes),
                 *(kernels.ACTIVATION_CODES[network.activation], params, training.n_trained, m, v, rule, numbers),
-                *(n_updates, float(training.fixed_l2), float(training.alpha), decay, grads, work, sums, out),
+                *(
+                    n_updates,
+                    float(training.fixed_l2),
+                    float(training.alpha),
+                    decay,
+                    grads,
+                    work,
+                    lists,
+                    values,
+                    sums,
+                    out,
+                ),
             ),
         )
         n_updates += -(-len(part) // batch_size)
@@ -82,6 +105,14 @@ def _is_read_in_place(X: Any) -> bool:
     """Whether the compiled steps are specialised for such an array: each kind costs seconds to compile."""
     kinds = (np.float32, np.float64, np.uint8)
     return X.dtype in kinds and X.dtype.isnative and X.flags.c_contiguous and X.flags.writeable
+
+
+def _skips_zeros(X: Any, network: Network) -> bool:
+    """Whether the products with the rows skip their zeros, by a look at some rows."""
+    if network.sizes[1] < ZEROS_UNITS:
+        return False
+    some = X[:: max(1, X.shape[0] // _LOOKED_AT)]
+    return bool(np.count_nonzero(some) <= (1.0 - ZEROS_SHARE) * some.size)
 
 
 def _rule(optimizer: Any, params: Any, rate: float) -> tuple[Any, Any, int, Any, int, float]:
