@@ -19,7 +19,7 @@ from numba import njit
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, tanh, wait_for_all
 from gpu_logreg.passes.kernels_numba_zeros import columns_times_dz, list_nonzeros, rows_times_weights
 
-__all__ = ["ACTIVATION_CODES", "PIECES", "RULE_CODES", "run_steps"]
+__all__ = ["ACTIVATION_CODES", "PIECES", "RULE_CODES", "rounded", "run_steps"]
 
 ACTIVATION_CODES = {"identity": 0, "logistic": 1, "tanh": 2, "relu": 3}
 RULE_CODES = {"sgd": 0, "momentum": 1, "nesterov": 2, "adam": 3}
@@ -34,6 +34,14 @@ _OPTIONS: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
+
+
+def rounded(length: int) -> int:
+    """``length`` up to the next multiple of 16, a cache line of float32 or two of float64."""
+    return (length + 15) // 16 * 16
+
+
+_rounded = njit(**_OPTIONS)(rounded)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -159,10 +167,10 @@ def _lane(
     end = 0
     for l in range(n_layers + 1):  # noqa: E741
         a_at[l] = end
-        end += m * sizes[l]
+        end += _rounded(m * sizes[l])
     for l in range(1, n_layers):  # noqa: E741
         dz_at[l] = end
-        end += m * sizes[l]
+        end += _rounded(m * sizes[l])
     dz_at[n_layers] = a_at[n_layers]  # the logits become their derivative
 
     skip = len(values) > 0

@@ -31,6 +31,13 @@ def list_length(m: int, d: int) -> int:
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _some_of_eight(x: Any, j: Any) -> Any:
+    """Whether one of eight elements from ``j`` on is not zero: zeros come in runs, and most eights hold nothing."""
+    low = abs(x[j]) + abs(x[j + 1]) + abs(x[j + 2]) + abs(x[j + 3])
+    return low + (abs(x[j + 4]) + abs(x[j + 5]) + abs(x[j + 6]) + abs(x[j + 7])) != 0
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def list_nonzeros(X: Any, at: Any, lists: Any, values: Any) -> None:
     """Fill ``lists`` and ``values`` with the elements of the rows ``at`` that are not zero (NaN is not)."""
     m, d = len(at), X.shape[1]
@@ -41,10 +48,18 @@ def list_nonzeros(X: Any, at: Any, lists: Any, values: Any) -> None:
     for i in range(m):
         row_at[i] = count
         x = X[at[i]]
-        for j in range(d):  # no branch: what is zero is overwritten by the next
-            columns[count] = j
-            by_row[count] = x[j]
-            count += x[j] != 0
+        j = 0
+        while j + 8 <= d:
+            if _some_of_eight(x, j):
+                for k in range(j, j + 8):  # no branch: what is zero is overwritten by the next
+                    columns[count] = k
+                    by_row[count] = x[k]
+                    count += x[k] != 0
+            j += 8
+        for k in range(j, d):
+            columns[count] = k
+            by_row[count] = x[k]
+            count += x[k] != 0
     row_at[m] = count
     for j in range(d + 1):
         column_at[j] = 0

@@ -29,6 +29,7 @@ ZEROS_SHARE = 0.65
 ZEROS_UNITS = 64
 """Units of the first hidden layer from which they do: with fewer, listing the elements takes longer than is saved."""
 
+CACHE_LINE = 64
 _LOOKED_AT = 256
 _LANE_ROWS = 64
 _LONG_LANE_ROWS = 256
@@ -57,16 +58,8 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
     and converted as it is gathered. Of another one the rows of some batches at a time are copied first.
     """
     network, params, optimizer = training.network, training.params, training.optimizer
-    sizes = np.array(network.sizes, dtype=np.int64)
-    lanes = n_lanes(batch_size)
-    lane_rows = -(-batch_size // lanes)
-    grads = np.empty((lanes, network.n_params), params.dtype)
-    work = np.empty((lanes, lane_rows * (sum(network.sizes) + sum(network.sizes[1:-1]))), params.dtype)
-    skips = _skips_zeros(rows.X, network)
-    lists = np.empty((lanes, list_length(lane_rows, sizes[0]) if skips else 0), np.int32)
-    values = np.empty((lanes, 2 * lane_rows * sizes[0] if skips else 0), params.dtype)
-    sums, out = np.zeros((lanes + kernels.PIECES, 2)), np.zeros(2)
-    m, v, rule, numbers, n_updates, decay = _rule(optimizer, params[: training.n_trained], rate)
+    room = _Room(training, batch_size, _skips_zeros(rows.X, network))
+    rule, numbers, n_updates, decay = _rule(optimizer, rate)
     order = np.ascontiguousarray(order, dtype=np.int64)
     in_place = _is_read_in_place(rows.X)
     step = batch_size * max(1, int(CALL_FLOPS / (6.0 * network.n_params * batch_size)))
@@ -77,28 +70,72 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
         batches = rows if in_place else take_batch(rows, part, params.dtype)
         s = None if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
         _together(
-            min(n_threads(), lanes),
+            min(n_threads(), room.lanes),
             (
-                *(batches.X, batches.y, s, part if in_place else np.arange(len(part)), batch_size, sizes),
-                *(kernels.ACTIVATION_CODES[network.activation], params, training.n_trained, m, v, rule, numbers),
-                *(
-                    n_updates,
-                    float(training.fixed_l2),
-                    float(training.alpha),
-                    decay,
-                    grads,
-                    work,
-                    lists,
-                    values,
-                    sums,
-                    out,
-                ),
+                *(batches.X, batches.y, s, part if in_place else np.arange(len(part)), batch_size, room.sizes),
+                *(kernels.ACTIVATION_CODES[network.activation], room.params, training.n_trained, room.m, room.v),
+                *(rule, numbers, n_updates, float(training.fixed_l2), float(training.alpha), decay),
+                *(room.grads, room.work, room.lists, room.values, room.sums, room.out),
             ),
         )
         n_updates += -(-len(part) // batch_size)
+    room.give_back(training)
     if isinstance(optimizer, Adam):
         optimizer.n_updates = n_updates
-    return np.float64(out[0] / out[1])
+    return np.float64(room.out[0] / room.out[1])
+
+
+class _Room:
+    """Arrays of an epoch, each at the beginning of a cache line, where vector instructions read and write fastest.
+
+    ``params``, and ``m`` and ``v`` of the optimiser, are copies, which `give_back` returns.
+    """
+
+    def __init__(self, training: Training, batch_size: int, skips_zeros: bool) -> None:
+        network, dtype, optimizer = training.network, training.params.dtype, training.optimizer
+        self.sizes = np.array(network.sizes, dtype=np.int64)
+        self.lanes = n_lanes(batch_size)
+        lane_rows = -(-batch_size // self.lanes)
+        self.params = _aligned(network.n_params, dtype)
+        self.params[...] = training.params
+        self.m, self.v = (self._copy(array, dtype) for array in _memory(optimizer, training))
+        self.grads = _aligned((self.lanes, kernels.rounded(network.n_params)), dtype)
+        wanted = sum(kernels.rounded(lane_rows * m) for m in (*network.sizes, *network.sizes[1:-1]))
+        self.work = _aligned((self.lanes, wanted), dtype)
+        d = network.sizes[0] if skips_zeros else 0
+        self.lists = np.empty((self.lanes, list_length(lane_rows, d) if skips_zeros else 0), np.int32)
+        self.values = np.empty((self.lanes, 2 * lane_rows * d), dtype)
+        self.sums, self.out = np.zeros((self.lanes + kernels.PIECES, 2)), np.zeros(2)
+
+    @staticmethod
+    def _copy(array: Any, dtype: Any) -> Any:
+        copy = _aligned(0 if array is None else array.shape, dtype)
+        if array is not None:
+            copy[...] = array
+        return copy
+
+    def give_back(self, training: Training) -> None:
+        """Parameters, and what the optimiser remembers, to where they came from."""
+        training.params[...] = self.params
+        for array, copy in zip(_memory(training.optimizer, training), (self.m, self.v), strict=True):
+            if array is not None:
+                array[...] = copy
+
+
+def _aligned(shape: Any, dtype: Any) -> Any:
+    """A C-ordered array, not filled, that begins at a multiple of 64 bytes."""
+    nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(nbytes + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    return room[start : start + nbytes].view(dtype).reshape(shape)
+
+
+def _memory(optimizer: Any, training: Training) -> tuple[Any, Any]:
+    """The two arrays that the update rule remembers, made where there are none yet; None where it needs fewer."""
+    if isinstance(optimizer, Sgd) and optimizer.momentum == 0.0:
+        return None, None
+    optimizer.remember(training.params[: training.n_trained])
+    return (optimizer.m, optimizer.v) if isinstance(optimizer, Adam) else (optimizer.velocity, None)
 
 
 def _is_read_in_place(X: Any) -> bool:
@@ -115,19 +152,13 @@ def _skips_zeros(X: Any, network: Network) -> bool:
     return bool(np.count_nonzero(some) <= (1.0 - ZEROS_SHARE) * some.size)
 
 
-def _rule(optimizer: Any, params: Any, rate: float) -> tuple[Any, Any, int, Any, int, float]:
-    """What the compiled update needs of an optimiser, and the arrays that it changes."""
+def _rule(optimizer: Any, rate: float) -> tuple[int, Any, int, float]:
+    """Code, numbers, count of updates and decay of an optimiser, as the compiled update takes them."""
     if isinstance(optimizer, Adam):
-        optimizer.remember(params)
         numbers = np.array([rate, 0.0, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon])
-        rule = kernels.RULE_CODES["adam"]
-        return optimizer.m, optimizer.v, rule, numbers, optimizer.n_updates, float(optimizer.decay)
+        return kernels.RULE_CODES["adam"], numbers, optimizer.n_updates, float(optimizer.decay)
     name = "sgd" if optimizer.momentum == 0.0 else "nesterov" if optimizer.nesterov else "momentum"
-    if name != "sgd":
-        optimizer.remember(params)
-    velocity = np.empty(0, params.dtype) if name == "sgd" else optimizer.velocity
-    numbers = np.array([rate, optimizer.momentum, 0.0, 0.0, 0.0])
-    return velocity, velocity, kernels.RULE_CODES[name], numbers, 0, 0.0
+    return kernels.RULE_CODES[name], np.array([rate, optimizer.momentum, 0.0, 0.0, 0.0]), 0, 0.0
 
 
 def _together(count: int, arguments: tuple[Any, ...]) -> None:
