@@ -32,7 +32,7 @@ from gpu_logreg import MLPClassifier
 from gpu_logreg.passes.threads import n_threads
 
 UNITS = 128
-TURNS = 5
+TURNS = 10
 ENDS: list[float] = []
 """When the epochs of the training under way ended."""
 

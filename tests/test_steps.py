@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from gpu_logreg import MLPClassifier
 from gpu_logreg.backend import Device
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.network import ACTIVATIONS, Network, initialise
@@ -311,3 +315,43 @@ def test_not_a_number_is_no_zero(monkeypatch):
     training = make_training(network)
     assert np.isnan(run(cpu_epoch, training, rows, 64, epochs=1)[0])
     assert np.isnan(training.params).any()
+
+
+def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch):
+    start, started = threading.Thread.start, []
+
+    def start_one(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    network, rows = Network((9, 12, 1)), make_rows(1200, 9)
+    training = make_training(network)
+    before = training.params.copy()
+    monkeypatch.setattr(steps_cpu, "n_threads", lambda: 4)
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    with pytest.raises(RuntimeError, match="can't start"):
+        cpu_epoch(training, rows, np.arange(1200), 1200, 0.01)
+    started[0].join(timeout=10)
+    assert not started[0].is_alive()
+    np.testing.assert_array_equal(training.params, before)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_the_rows_are_not_copied(impl, dtype):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 9, (400_000, 24)).astype(dtype)
+    y = rng.integers(0, 2, len(X))
+    model = MLPClassifier((4,), impl=impl, batch_size=2000, max_iter=2, tol=10.0, n_iter_no_change=1)
+    model.fit(X[:4000], y[:4000])
+    tracemalloc.start()
+    try:
+        model.fit(X, y)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # Numbers of rows and labels take some bytes a row each; a copy of the rows in float32 would take 96.
+    assert peak < 60 * len(X)

@@ -166,12 +166,21 @@ def _together(count: int, arguments: tuple[Any, ...]) -> None:
     arrived = np.zeros(1, np.int64)
     X, y, s, order, *rest = arguments
     kernels.run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compiled before the first thread waits for another
-    others = [
-        threading.Thread(target=kernels.run_steps, args=(k, count, arrived, *arguments), daemon=True)
-        for k in range(1, count)
-    ]
-    for other in others:
-        other.start()
+    all_started = False
+    go = threading.Event()
+
+    def help_along(thread: int) -> None:
+        go.wait()
+        if all_started:
+            kernels.run_steps(thread, count, arrived, *arguments)
+
+    others = [threading.Thread(target=help_along, args=(k,), daemon=True) for k in range(1, count)]
+    try:
+        for other in others:
+            other.start()
+        all_started = True
+    finally:
+        go.set()  # where one could not be started, the others must not wait for it
     kernels.run_steps(0, count, arrived, *arguments)
     for other in others:
         other.join()
