@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import array_namespace, to_numpy
-from gpu_logreg.errors import DataError
+from gpu_logreg.backend import Device, array_namespace, to_numpy
+from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.network_objective import NetworkObjective
 from gpu_logreg.optimizers import Schedule
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.steps import Training
-from gpu_logreg.passes.steps_table import Steps
+from gpu_logreg.passes.steps_table import Steps, choose_steps
 from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, stop_at
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
@@ -22,7 +23,7 @@ from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 from gpu_logreg.stochastic import NetworkBatches
 
-__all__ = ["STOCHASTIC", "fit_by_batches", "fit_by_reads", "hidden_sizes"]
+__all__ = ["STOCHASTIC", "choose_way", "fit_by_batches", "fit_by_reads", "hidden_sizes"]
 
 STOCHASTIC = ("sgd", "adam", "adamw")
 """Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
@@ -49,6 +50,24 @@ def hidden_sizes(value: Any) -> tuple[int, ...]:
                 "give one positive integer for every hidden layer, such as (128,)"
             )
     return tuple(int(size) for size in sizes)
+
+
+def choose_way(model: Any, rows: Rows, device: Device, training: Training) -> Steps:
+    """The steps of a stochastic solver; the others walk over all rows by the reference alone.
+
+    Raises
+    ------
+    ImplementationError
+        If ``model.impl`` cannot be had.
+    """
+    if model.solver in STOCHASTIC:
+        return choose_steps(model.impl, rows, device, training)
+    if model.impl not in ("auto", "reference"):
+        raise ImplementationError(
+            f"impl={model.impl!r} makes steps on batches of rows, and solver={model.solver!r} walks over all rows for "
+            "every step; use impl='auto' or solver='adam'"
+        )
+    return replace(choose_steps("reference", rows, device, training), reason="the only way to walk over all rows")
 
 
 def fit_by_reads(

@@ -24,8 +24,8 @@ __all__ = ["NetworkState"]
 class NetworkState:
     """Between an estimator's attributes and a `Training`.
 
-    Attributes of the estimator that end with an underscore are what scikit-learn's estimator has; `_optimizer`,
-    `_progress` and `_rng` are what `partial_fit` goes on from, and are not stored in model files.
+    Attributes of the estimator that end with an underscore are what scikit-learn's estimator has; `_optimizer`
+    (made by `_rule`), `_progress` and `_rng` are what `partial_fit` goes on from, and are not stored in model files.
     """
 
     def _training(self: Any, network: Network, rows: Rows, device: Device, going_on: bool, by_parts: bool) -> Training:
@@ -39,15 +39,16 @@ class NetworkState:
             params = initialise(network, self._rng, self.init)
         if not (going_on and hasattr(self, "_progress")):
             self._progress = self._progress_so_far() if going_on else Progress()
-        if not (by_parts and hasattr(self, "_optimizer")):
-            self._optimizer = make_optimizer(
-                self.solver,
-                momentum=self.momentum,
-                nesterov=self.nesterovs_momentum,
-                betas=(self.beta_1, self.beta_2),
-                epsilon=self.epsilon,
-                decay=self.alpha,
-            )
+        rule = {
+            "momentum": self.momentum,
+            "nesterov": self.nesterovs_momentum,
+            "betas": (self.beta_1, self.beta_2),
+            "epsilon": self.epsilon,
+            "decay": self.alpha,
+        }
+        if not (by_parts and getattr(self, "_rule", None) == (self.solver, rule)):  # set_params may have changed it
+            self._rule = (self.solver, rule)
+            self._optimizer = make_optimizer(self.solver, **rule)
         dtype = compute_dtype(rows.X.dtype)
         params = to_device(np.ascontiguousarray(params, dtype=dtype), device)
         self._optimizer.move(lambda array: to_device(array, device).astype(dtype, copy=False))
@@ -122,6 +123,6 @@ class NetworkState:
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
-        for name in ("_optimizer", "_progress", "_rng"):
+        for name in ("_optimizer", "_rule", "_progress", "_rng"):
             if hasattr(self, name):
                 delattr(self, name)

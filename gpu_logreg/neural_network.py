@@ -23,12 +23,11 @@ from gpu_logreg.dataset.classes import encode_classes, sorted_classes
 from gpu_logreg.dataset.resident import check_sample_weight
 from gpu_logreg.errors import DataError
 from gpu_logreg.network import INITIALISATIONS, Network
-from gpu_logreg.network_fit import STOCHASTIC, fit_by_batches, fit_by_reads, hidden_sizes
+from gpu_logreg.network_fit import STOCHASTIC, choose_way, fit_by_batches, fit_by_reads, hidden_sizes
 from gpu_logreg.network_predictor import NetworkPredictor
 from gpu_logreg.network_state import NetworkState
 from gpu_logreg.optimizers import SCHEDULES
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.steps_table import choose_steps
 from gpu_logreg.passes.threads import blas_on_one_thread
 
 __all__ = ["MLPClassifier"]
@@ -98,7 +97,8 @@ class MLPClassifier(CallbackSupportMixin, NetworkState, NetworkPredictor, BaseEs
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
     impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
-        How the steps are made; the choice is in ``impl_`` and ``impl_reason_``.
+        How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
+        ``reference`` alone.
     init : {"glorot", "he", "normal"}, default="glorot"
         First weights; see `gpu_logreg.network.INITIALISATIONS`. Intercepts start at zero.
 
@@ -334,7 +334,7 @@ class MLPClassifier(CallbackSupportMixin, NetworkState, NetworkPredictor, BaseEs
         with using(device), blas_on_one_thread():
             rows = Rows(to_device(X, device), to_device(codes, device), to_device(weights, device))
             training = self._training(network, rows, device, going_on, only_one_epoch)
-            steps = choose_steps(self.impl, rows, device, training)
+            steps = choose_way(self, rows, device, training)
             logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
             self.classes_ = classes
             task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(network, params))

@@ -226,6 +226,17 @@ def test_partial_fit_goes_on_after_a_pickle():
     np.testing.assert_array_equal(one.partial_fit(X, Y).coefs_[0], other.partial_fit(X, Y).coefs_[0])
 
 
+def test_partial_fit_takes_up_a_solver_set_in_between():
+    one = MLPClassifier((6,)).partial_fit(X, Y)
+    other = pickle.loads(pickle.dumps(one))
+    changed = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.5, "shuffle": False, "batch_size": len(X)}
+    before = [W.copy() for W in one.coefs_]
+    one.set_params(**changed).partial_fit(X, Y)
+    other.set_params(**changed | {"learning_rate_init": 1.0}).partial_fit(X, Y)
+    for start, half, whole in zip(before, one.coefs_, other.coefs_, strict=True):
+        np.testing.assert_allclose(2 * (half - start), whole - start, rtol=1e-9, atol=1e-12)  # plain steps
+
+
 def test_partial_fit_is_there_for_stochastic_solvers_only():
     assert hasattr(MLPClassifier(solver="sgd"), "partial_fit")
     assert not hasattr(MLPClassifier(solver="lbfgs"), "partial_fit")

@@ -11,7 +11,7 @@ from sklearn.datasets import make_moons
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from gpu_logreg import MLPClassifier
-from gpu_logreg.errors import DataError, DeviceError, GpuLogregError
+from gpu_logreg.errors import DataError, DeviceError, GpuLogregError, ImplementationError
 
 X, Y = make_moons(120, noise=0.15, random_state=0)
 
@@ -112,6 +112,16 @@ def test_rows_of_another_kind():
 def test_a_device_that_cannot_be_had():
     assert "device='cuda:99' cannot be used" in one_line(kind=DeviceError, device="cuda:99")
     assert "device='gpu' is not known" in one_line(device="gpu")
+
+
+def test_a_way_that_cannot_be_had():
+    message = one_line(kind=ImplementationError, solver="lbfgs", impl="cpu")
+    assert message.startswith("impl='cpu' makes steps on batches of rows, and solver='lbfgs' walks over all rows")
+    message = one_line(kind=ImplementationError, impl="cuda", device="cpu")
+    assert message == "impl='cuda' needs rows on a GPU, and the device is cpu; use device='cuda'"
+    with pytest.warns(ConvergenceWarning):
+        model = MLPClassifier((4,), "tanh", solver="lbfgs", max_iter=1).fit(X, Y)
+    assert (model.impl_, model.impl_reason_) == ("reference", "the only way to walk over all rows")
 
 
 def test_a_batch_larger_than_the_data_is_clipped_with_a_note():

@@ -14,10 +14,10 @@ from gpu_logreg.passes.steps import Training, reference_epoch
 
 __all__ = ["CPU_STEPS_WORK", "Steps", "choose_steps"]
 
-CPU_STEPS_WORK = 10_000_000
+CPU_STEPS_WORK = 50_000_000
 """Rows times parameters from which ``impl="auto"`` takes the compiled steps.
 
-Below, a fit ends before the time to import Numba and to load the compiled loops is won back.
+Below, 200 epochs end before the time to import Numba and to load the compiled loops is won back.
 """
 
 
