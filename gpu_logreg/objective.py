@@ -91,7 +91,7 @@ class Objective:
         self.precision = float(np.finfo(np.float64).eps)
         return True
 
-    def unpack(self, params: Float64Vector) -> tuple[Float64Vector, float]:
+    def unpack(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
         """Weights and intercept of packed parameters."""
         d = self.dataset.n_columns
         return params[:d], float(params[d]) if self.fit_intercept else 0.0
@@ -107,7 +107,7 @@ class Objective:
         """
         w, b = self.unpack(params)
         if self.centre is not None:
-            b += float(self.centre @ (w - w.astype(self.dataset.compute_dtype)))
+            b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
         sums = self.dataset.sum(self.implementation, w, b)
         self.n_reads += 1
         penalty, penalty_grad = l2_penalty(w, self.l2)
@@ -116,11 +116,13 @@ class Objective:
             if not (np.isfinite(sums.loss_sum) and np.isfinite(sums.dw_sum).all()):
                 self.dataset.refuse_not_finite()
             self._known_finite = True
-        dw = sums.dw_sum / total + penalty_grad
-        grad = np.append(dw, sums.db_sum / total) if self.fit_intercept else dw
+        grad = self._gradient(sums.dw_sum / total + penalty_grad, sums.db_sum / total)
         value = sums.loss_sum / total + penalty
         self.rounding = self._rounding(w, value, penalty)
         return value, grad
+
+    def _gradient(self, dw: Float64Vector, db: Any) -> Float64Vector:
+        return np.append(dw, db) if self.fit_intercept else dw
 
     def _rounding(self, w: Float64Vector, value: float, penalty: float) -> float:
         """Rounding of the value, relatively.
@@ -134,7 +136,8 @@ class Objective:
         if self.centre is not None and self.spread is not None:
             off_centre = w * self.centre
             with np.errstate(over="ignore"):  # an infinite guess of the rounding is a fair one for such data
-                terms += float(np.sqrt(((w * self.spread) ** 2 + off_centre**2).sum()) + abs(off_centre.sum()))
+                squares = ((w * self.spread) ** 2 + off_centre**2).sum(axis=-1)
+                terms += float(np.max(np.sqrt(squares) + np.abs(off_centre.sum(axis=-1))))
         n = max(1, self.dataset.n_rows)
         by_rows = self.precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(n)
         by_penalty = 2.0 * self.precision * penalty / max(abs(value), 1e-300)

@@ -21,4 +21,4 @@ def ridge_strength(C: float, weight_total: float) -> float:
 
 def l2_penalty(w: Float64Vector, l2: float) -> tuple[float, Float64Vector]:
     """Value ``l2 |w|**2 / 2`` and gradient ``l2 w`` of the ridge penalty."""
-    return 0.5 * l2 * float(w @ w), l2 * w
+    return 0.5 * l2 * float(np.vdot(w, w)), l2 * w

@@ -48,7 +48,7 @@ class Sampler:
     def __init__(self, objective: Objective, generator: np.random.Generator) -> None:
         self._objective = objective
         self._generator = generator
-        self._is_second = to_numpy(objective.dataset.rows.y)
+        self._labels = to_numpy(objective.dataset.rows.y)
         self._coordinates: Coordinates | None = None
         self._size: Float64Vector | None = None
         weights = objective.dataset.rows.sample_weight
@@ -70,6 +70,11 @@ class Sampler:
     @property
     def _dataset(self) -> ResidentDataset:
         return self._objective.dataset  # it changes when the objective is widened
+
+    @property
+    def n_logits(self) -> int:
+        """1: two classes."""
+        return 1
 
     def _count(self, share: float) -> None:
         self._objective.n_reads += share
@@ -161,7 +166,7 @@ class Sampler:
         return self.n_rows if self._size is None else int(np.count_nonzero(self._size))
 
     def _indices(self, size: int) -> tuple[Any, Float64Vector]:
-        return draw(self._is_second, size, self._generator, self._size)
+        return draw(self._labels, size, self._generator, self._size)
 
     def _standardised(self, indices: Any, weight: Float64Vector) -> tuple[StandardisedRows, Any, Any]:
         """A sample in its own standardised columns, its labels and its weights."""

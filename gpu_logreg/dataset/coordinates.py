@@ -46,29 +46,32 @@ class Coordinates:
         return U
 
     def to_params(self, phi: Float64Vector) -> Float64Vector:
-        """``[w, b]`` of ``phi``."""
+        """``[w, b]`` of ``phi``, a vector or one in every row."""
         if not self.fit_intercept:
             return np.asarray(phi / self.scale)
-        w = phi[:-1] / self.scale
-        return np.append(w, phi[-1] - self.mean @ w)
+        w = phi[..., :-1] / self.scale
+        return np.concatenate([w, phi[..., -1:] - (w @ self.mean)[..., None]], axis=-1)
 
     def from_params(self, params: Float64Vector) -> Float64Vector:
         """``phi`` of ``[w, b]``."""
         if not self.fit_intercept:
             return np.asarray(params * self.scale)
-        return np.append(params[:-1] * self.scale, params[-1] + self.mean @ params[:-1])
+        b = params[..., -1:] + (params[..., :-1] @ self.mean)[..., None]
+        return np.concatenate([params[..., :-1] * self.scale, b], axis=-1)
 
     def grad_to_params(self, grad: Float64Vector) -> Float64Vector:
         """Gradient by ``[w, b]`` of a gradient by ``phi``."""
         if not self.fit_intercept:
             return np.asarray(grad * self.scale)
-        return np.append(grad[:-1] * self.scale + self.mean * grad[-1], grad[-1])
+        db = grad[..., -1:]
+        return np.concatenate([grad[..., :-1] * self.scale + self.mean * db, db], axis=-1)
 
     def grad_to_phi(self, grad: Float64Vector) -> Float64Vector:
         """Gradient by ``phi`` of a gradient by ``[w, b]``."""
         if not self.fit_intercept:
             return np.asarray(grad / self.scale)
-        return np.append((grad[:-1] - self.mean * grad[-1]) / self.scale, grad[-1])
+        db = grad[..., -1:]
+        return np.concatenate([(grad[..., :-1] - self.mean * db) / self.scale, db], axis=-1)
 
 
 class StandardisedRows(NamedTuple):

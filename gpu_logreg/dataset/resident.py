@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeVar
@@ -103,14 +105,11 @@ class ResidentDataset:
         """The same rows, where they lie, for passes that compute in float64: a block is widened as it is walked."""
         return replace(self, computed_in=np.dtype(np.float64))
 
-    def sum(self, implementation: Implementation, w: Float64Vector, b: float) -> Sums:
+    def sum(self, implementation: Implementation, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums over all rows; one walk."""
-        total = Sums(0.0, np.zeros(self.n_columns), 0.0)
-        for part in self._map(
-            lambda block: implementation.sums(block, w, b, self.compute_dtype), implementation.block_bytes
-        ):
-            total = total + part
-        return total
+        dtype = self.compute_dtype
+        parts = self._map(lambda block: implementation.sums(block, w, b, dtype), implementation.block_bytes)
+        return functools.reduce(operator.add, parts)
 
     def moments(self, implementation: Implementation) -> Moments:
         """Sums of the columns and of their squares over all rows; one walk."""

@@ -20,7 +20,7 @@ from gpu_logreg.passes import Float64Vector
 __all__ = ["draw", "evenly", "inclusion"]
 
 RARE_SHARE = 0.05
-"""A class with a smaller share of the rows is sampled apart."""
+"""Of two classes one with a smaller share of the rows is sampled apart; of K classes one with 2 / K of that."""
 
 Indices = npt.NDArray[np.int64]
 
@@ -71,17 +71,25 @@ def _systematic(probability: Float64Vector, generator: np.random.Generator) -> I
     return np.unique(np.minimum(np.searchsorted(total, points, side="right"), len(total) - 1))
 
 
+def _counts(labels: Any) -> list[int]:
+    """Rows of every class."""
+    if labels.dtype != np.uint8:
+        return [int(count) for count in np.bincount(labels)]
+    seconds = int(np.count_nonzero(labels))
+    return [len(labels) - seconds, seconds]
+
+
 def draw(
-    is_second: Any, m: int, generator: np.random.Generator, size: Float64Vector | None = None
+    labels: Any, m: int, generator: np.random.Generator, size: Float64Vector | None = None
 ) -> tuple[Indices, Float64Vector]:
     """Rows of a sample stratified by class, and one over the probability with which each was drawn.
 
     Parameters
     ----------
-    is_second : ndarray of shape (n,), uint8
-        Class of each row.
+    labels : integer ndarray of shape (n,)
+        Number of each row's class; ``uint8`` for two classes.
     m : int
-        Rows wanted; a rare class may add up to a quarter.
+        Rows wanted; a rare class may add up to a quarter, of K classes 1 / (2 K).
     generator : numpy Generator
     size : ndarray of shape (n,), optional
         Rows are drawn in proportion to it; evenly if None.
@@ -91,19 +99,19 @@ def draw(
     rows : ndarray of int64, in order
     weight : ndarray of float64
     """
-    n = len(is_second)
-    seconds = int(np.count_nonzero(is_second))
+    n = len(labels)
     if m >= n and size is None:
         return np.arange(n), np.ones(n)
-    if size is None and min(seconds, n - seconds) >= RARE_SHARE * n:
+    counts = _counts(labels)
+    if size is None and min(counts) >= 2.0 * RARE_SHARE / len(counts) * n:
         rows, weight = _even_sample(None, n, m, generator)
         return rows, weight
     parts: list[tuple[Indices, Float64Vector]] = []
-    for label, count in ((0, n - seconds), (1, seconds)):
+    for label, count in enumerate(counts):
         if count == 0:
             continue
-        members = np.flatnonzero(is_second == label)
-        wanted = max(m * count / n, m / 4)
+        members = np.flatnonzero(labels == label)
+        wanted = max(m * count / n, m / (2 * len(counts)))
         if size is None:
             parts.append(_even_sample(members, count, int(wanted), generator))
         else:

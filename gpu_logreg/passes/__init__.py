@@ -41,14 +41,14 @@ class Sums(NamedTuple):
     loss_sum : float
         ``sum_i s_i row_loss(z_i, y_i)``, in nats.
     dw_sum : ndarray of shape (d,)
-        ``X.T @ dz`` with ``dz = s (p - y)``.
+        ``X.T @ dz`` with ``dz = s (p - y)``; for K logits ``dZ.T @ X``, of shape (K, d).
     db_sum : float
-        ``sum_i dz_i``.
+        ``sum_i dz_i``; for K logits an ndarray of shape (K,).
     """
 
     loss_sum: float
     dw_sum: Float64Vector
-    db_sum: float
+    db_sum: Any
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
         """Sums of two blocks of rows taken together."""

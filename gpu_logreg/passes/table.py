@@ -11,7 +11,7 @@ from gpu_logreg.backend import Device
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 
-__all__ = ["CPU_PASS_ELEMENTS", "NAMES", "Implementation", "choose"]
+__all__ = ["CPU_PASS_ELEMENTS", "NAMES", "Implementation", "choose", "choose_multinomial"]
 
 CPU_PASS_ELEMENTS = 4_000_000
 """Elements of ``X`` from which ``impl="auto"`` prefers the ``cpu`` pass.
@@ -49,6 +49,33 @@ class Implementation:
     moments: Callable[[Rows], Moments]
     block_bytes: int | None
     moments_block_bytes: int | None
+
+
+def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> Implementation:
+    """Pick the pass for K logits: ``cpu``, with a compiled softmax, or ``reference``, on either device.
+
+    Raises
+    ------
+    ImplementationError
+        If a pass asked for by name has no variant for K logits, or cannot take the rows.
+    """
+    from gpu_logreg.passes import multinomial
+    from gpu_logreg.passes.reference import reference_moments
+
+    if impl in ("cuda", "cublas"):
+        raise ImplementationError(
+            f"impl={impl!r} takes two classes, and y has {n_logits}; use impl='auto', which runs on a GPU too"
+        )
+    if impl == "auto":
+        many = rows.X.size * n_logits >= CPU_PASS_ELEMENTS
+        name, reason = ("cpu", "auto: compiled softmax") if device.kind == "cpu" and many else ("reference", "auto: ")
+        if name == "reference":
+            reason += "the rows are on a GPU" if device.kind == "cuda" else "the rows are few"
+    else:
+        name, reason = choose(impl, rows, device).name, "asked for"
+    sums = multinomial.cpu_multinomial_pass if name == "cpu" else multinomial.reference_multinomial_pass
+    block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES
+    return Implementation(name, reason, sums, reference_moments, block_bytes, block_bytes)
 
 
 def choose(impl: str, rows: Rows, device: Device) -> Implementation:

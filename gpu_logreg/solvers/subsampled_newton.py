@@ -58,6 +58,10 @@ class Sampler(Protocol):
         """Parameters of the objective."""
 
     @property
+    def n_logits(self) -> int:
+        """1 for two classes, K for more."""
+
+    @property
     def complete(self) -> bool:
         """Whether the last sample held every row that has a weight."""
 
@@ -71,9 +75,26 @@ class Sampler(Protocol):
         """The curvature at ``params`` from a fresh sample of about ``size`` rows."""
 
 
-def curvature_reads(m: float, n: int, p: int) -> float:
+WHOLE_P = 2000
+"""Parameters of several classes up to which their Hessian is kept whole."""
+
+FLOPS_PER_LOGIT = 6.0
+"""As `FLOPS_PER_ELEMENT`, of several logits: two products and the softmax take longer than the memory."""
+
+
+def keeps_whole_hessian(p: int, n_logits: int) -> bool:
+    """Whether the Hessian of ``p`` parameters is kept whole, not as a Kronecker product."""
+    return n_logits == 1 or p <= WHOLE_P
+
+
+def curvature_reads(m: float, n: int, p: int, n_logits: int = 1) -> float:
     """Reads of the whole data that a Hessian of ``m`` rows, with its factorisation, takes the time of."""
-    return (m * p * p + p**3 / 3.0) / (FLOPS_PER_ELEMENT * n * p)
+    if n_logits == 1:
+        return (m * p * p + p**3 / 3.0) / (FLOPS_PER_ELEMENT * n * p)
+    columns = p / n_logits
+    if not keeps_whole_hessian(p, n_logits):
+        return (2.0 * m * columns**2 + n_logits * columns**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
+    return (m * (n_logits + 1) * p * columns + p**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
 
 
 def expected_reads(m: float, p: int) -> float:
@@ -86,15 +107,17 @@ def expected_reads(m: float, p: int) -> float:
     return 2.0 + max(0.0, math.log(start / RELATIVE_GOAL)) / -math.log(rate)
 
 
-def cost_in_reads(m: float, n: int, p: int) -> float:
+def cost_in_reads(m: float, n: int, p: int, n_logits: int = 1) -> float:
     """Expected cost of a fit with a sample of ``m`` rows: its gathering, two Hessians' worth of work, the gradients."""
-    return SAMPLE_READS * m / n + 1.5 * curvature_reads(m, n, p) + expected_reads(m, p)
+    return SAMPLE_READS * m / n + 1.5 * curvature_reads(m, n, p, n_logits) + expected_reads(m, p)
 
 
-def sample_size(n: int, p: int) -> int:
-    """The sample size of least expected cost, between ``5 p`` and ``n``."""
+def sample_size(n: int, p: int, n_logits: int = 1) -> int:
+    """The sample size of least expected cost, between ``5 p`` and ``n``; a tenth of the rows for a Kronecker product."""
+    if not keeps_whole_hessian(p, n_logits):
+        return min(n, max(n // 10, 20 * p // n_logits, 1000))
     sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
-    return int(min(sizes, key=lambda m: cost_in_reads(float(m), n, p)))
+    return int(min(sizes, key=lambda m: cost_in_reads(float(m), n, p, n_logits)))
 
 
 TINY_ROWS, TINY = 2000, 2e6
@@ -113,13 +136,15 @@ LARGEST_P = 8000
 """Beyond it the p x p matrices take more than 0.5 GB each."""
 
 
-def pays(n: int, p: int) -> bool:
+def pays(n: int, p: int, n_logits: int = 1) -> bool:
     """Whether the p x p factorisations are expected to cost less than the reads they save over L-BFGS.
 
     Below a few million multiplications everything costs less than the interpreter's steps around it.
     """
-    if p > LARGEST_P:
+    if p // n_logits > LARGEST_P:
         return False
+    if n_logits > 1:
+        return True
     small = n * p * p + p**3 < 1e8
     return small or cost_in_reads(float(sample_size(n, p)), n, p) < LBFGS_READS
 
@@ -163,7 +188,7 @@ def subsampled_newton(
         )
         if found is not None:
             return found
-    size = sample_size(sampler.n_rows, sampler.n_params)
+    size = sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
     if not warm:
@@ -277,7 +302,7 @@ class _Watch:
         while growth <= LARGEST_GROWTH:
             m = min(n, growth * self._size)
             then = max(1.0, decades / -math.log(rate * self._size / m if m < n else 0.1 * rate))
-            saved = now - then - curvature_reads(m, n, p) - 2.0 * m / n
+            saved = now - then - curvature_reads(m, n, p, self._sampler.n_logits) - 2.0 * m / n
             if saved > best:
                 best, size = saved, m
             growth *= 2

@@ -1,0 +1,74 @@
+"""Samples of a data set of K classes as objectives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.backend import array_namespace
+from gpu_logreg.dataset.coordinates import Coordinates
+from gpu_logreg.multinomial import ClasswiseCoordinates, MultinomialObjective, MultinomialSample
+from gpu_logreg.passes import Float64Vector
+from gpu_logreg.sample_objective import ParamsMetric
+from gpu_logreg.sampler import Sampler
+from gpu_logreg.solvers.subsampled_newton import keeps_whole_hessian
+
+__all__ = ["MultinomialSampler"]
+
+_BLOCK_BYTES = 2**24
+_DEVICE_BLOCK_BYTES = 2**28
+
+
+class MultinomialSampler(Sampler):
+    """Draws samples of the rows behind a `MultinomialObjective`, stratified by its classes."""
+
+    _objective: MultinomialObjective
+
+    @property
+    def n_logits(self) -> int:
+        """K."""
+        return self._objective.n_logits
+
+    def whole(self) -> Any:
+        """Newton's method for small data is for two classes."""
+        return None
+
+    def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
+        """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
+        assert self._coordinates is not None
+        coordinates = self._coordinates
+        K, dtype = self.n_logits, self._dataset.compute_dtype
+        phi = ClasswiseCoordinates(coordinates, K).from_params(params)
+        p = len(phi) // K
+        if not keeps_whole_hessian(len(phi), K):
+            size = min(size, 40 * p)  # the mean factors of more rows are no better
+        indices, weight = self._indices(size)
+        on_host = array_namespace(self._dataset.rows.X) is np
+        step = max(4 * p, (_BLOCK_BYTES if on_host else _DEVICE_BLOCK_BYTES) // (p * dtype.itemsize))
+        total: Any = 0.0
+        weight_total = 0.0
+        for first in range(0, len(indices), step):
+            part = slice(first, first + step)
+            taken = self._dataset.take(indices[part], dtype).X
+            labels_and_weights = self._labels_and_weights(indices[part], weight[part])
+            block = self._problem(coordinates.rows(taken), *labels_and_weights, coordinates)
+            if not keeps_whole_hessian(len(phi), K):
+                return block.params_metric(phi)
+            total = total + block.curvature_sum(phi)
+            weight_total += block.weight_total
+        return ParamsMetric(block.coordinates, block.factored(total, weight_total))
+
+    def _problem(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> MultinomialSample:
+        return MultinomialSample(
+            U,
+            y,
+            s,
+            float(s.sum(dtype=np.float64)),
+            self._penalty(coordinates),
+            ClasswiseCoordinates(coordinates, self.n_logits),  # type: ignore[arg-type]
+            self._objective.implementation,
+            self._count,
+            self.n_rows,
+            self.n_logits,
+        )
