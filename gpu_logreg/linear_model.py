@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import warnings
 from typing import Any
@@ -27,27 +26,24 @@ from gpu_logreg.dataset.labels import class_weighted, encode_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
 from gpu_logreg.dataset.storage import STORAGES
 from gpu_logreg.errors import DataError
+from gpu_logreg.linear_fit import class_shares, minimise, solver_name, start_without_weights
 from gpu_logreg.linear_predictor import LinearPredictor
+from gpu_logreg.multinomial import MultinomialObjective
 from gpu_logreg.objective import Objective
-from gpu_logreg.passes.table import Implementation, choose
+from gpu_logreg.passes.table import choose, choose_multinomial
 from gpu_logreg.passes.threads import blas_on_one_thread
 from gpu_logreg.penalty import ridge_strength
-from gpu_logreg.sampler import Sampler
-from gpu_logreg.solvers import Observer, SolverResult, Vector
-from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
-from gpu_logreg.solvers.gradient_descent import gradient_descent
-from gpu_logreg.solvers.lbfgs import lbfgs
-from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
-from gpu_logreg.stochastic_linear import linear_batches
+from gpu_logreg.solvers import SolverResult, Vector
 
 __all__ = ["LogisticRegression"]
 
 
 class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator):  # type: ignore[misc]
-    """Binary logistic regression with a ridge penalty, on a CPU or an NVIDIA GPU.
+    """Logistic regression of two or more classes with a ridge penalty, on a CPU or an NVIDIA GPU.
 
     Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + |w|**2 / 2``, where ``s`` are row weights times
-    class weights and the intercept is not penalised. Reported values are that divided by ``C sum(s)``.
+    class weights and the intercept is not penalised. Reported values are that divided by ``C sum(s)``. K >= 3 classes
+    have a logit each, as in scikit-learn's multinomial model.
 
     Parameters
     ----------
@@ -90,9 +86,9 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
 
     Attributes
     ----------
-    coef_ : ndarray of shape (1, d), float64
-    intercept_ : ndarray of shape (1,), float64
-    classes_ : ndarray of shape (2,)
+    coef_ : ndarray of shape (1, d), or (K, d) for K >= 3 classes, float64
+    intercept_ : ndarray of shape (1,) or (K,), float64
+    classes_ : ndarray of shape (K,)
     n_features_in_ : int
     n_iter_ : ndarray of shape (1,)
     n_reads_ : float
@@ -170,11 +166,6 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.step = step
         self.learning_rate = learning_rate
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
 
@@ -188,7 +179,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             NumPy, CuPy or DLPack array, or data frame of numbers. Float32 and float64 rows are read where they lie;
             other real dtypes are converted a few rows at a time.
         y : array of shape (n,)
-            Two classes, of any type.
+            Two or more classes, of any type.
         sample_weight : array of shape (n,), optional
             Weight of each row; 2 equals a row written twice, 0 a row removed.
 
@@ -208,7 +199,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             raise DataError(
                 f"l1_ratio={self.l1_ratio:g} asks for an L1 penalty, which is not available yet; use l1_ratio=0"
             )
-        start = np.append(self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        start = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
             X, y = self._validated(X, y)
             device = resolve_device(self.device, X)
@@ -218,87 +209,68 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             self._forget()  # a fit that failed half way must not look fitted
             raise
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Vector | None) -> LogisticRegression:
-        classes, is_second = encode_labels(y)
-        weights = check_sample_weight(as_array(sample_weight), X.shape[0])
-        weights = to_device(weights, device)
-        is_second = to_device(is_second, device)
-        weights = class_weighted(self.class_weight, classes, is_second, weights)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any) -> LogisticRegression:
+        classes, labels = encode_labels(y)
+        weights = to_device(check_sample_weight(as_array(sample_weight), X.shape[0]), device)
+        labels = to_device(labels, device)
+        weights = class_weighted(self.class_weight, classes, labels, weights)
         told = upload_lines(device) if self.verbose and not callable(self.verbose) else None
         names = getattr(self, "feature_names_in_", None)
-        dataset = ResidentDataset.from_arrays(X, is_second, weights, device, names, self.storage, told)
-        share = _share_of_second(is_second, weights, dataset.weight_total, classes)
-        implementation = choose(self.impl, dataset.rows, device)
-        logger.info(
-            "device %s (%s), pass %s (%s)", device.name, device.reason, implementation.name, implementation.reason
-        )
-        l2 = ridge_strength(self.C, dataset.weight_total)
-        objective = Objective(dataset, implementation, l2, self.fit_intercept)
-        if start is not None and start.shape != (dataset.n_columns + 1,):
-            raise DataError(f"warm_start: the last fit had {len(start) - 1} columns, and X has {dataset.n_columns}")
-
+        dataset = ResidentDataset.from_arrays(X, labels, weights, device, names, self.storage, told)
+        shares = class_shares(labels, weights, dataset.weight_total, classes)
+        objective = self._objective(dataset, device, len(classes))
         self.classes_ = classes
+        last = None if start is None else self._packed(start, objective)
+
         task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
-        solver = self._solver_name(dataset.n_rows, objective.n_params)
+        solver = solver_name(self.solver, objective)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.n_reads)
-        result = self._solve(solver, objective, share, start, task, observe_all(task, lines))
-        self._keep(result, solver, objective, device, implementation)
+        limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
+        task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
+        result = minimise(self, solver, objective, shares, last, limits)
+        self._keep(result, solver, objective, device)
         if self.verbose and not callable(self.verbose):
             print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
         task.end(result.params)
         return self
 
-    def _solver_name(self, n: int, p: int) -> str:
-        if self.solver != "auto":
-            return self.solver
-        return "subsampled-newton" if pays(n, p) else "lbfgs"
+    def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int) -> Objective:
+        l2 = ridge_strength(self.C, dataset.weight_total)
+        if n_classes == 2:
+            implementation = choose(self.impl, dataset.rows, device)
+        else:
+            implementation = choose_multinomial(self.impl, dataset.rows, device, n_classes)
+        logger.info(
+            "device %s (%s), pass %s (%s)", device.name, device.reason, implementation.name, implementation.reason
+        )
+        if n_classes == 2:
+            return Objective(dataset, implementation, l2, self.fit_intercept)
+        return MultinomialObjective(dataset, implementation, l2, self.fit_intercept, n_classes)
 
-    def _solve(
-        self, solver: str, objective: Objective, share: float, start: Vector | None, task: FitTask, observer: Observer
-    ) -> SolverResult:
-        params = np.zeros(objective.n_params) if start is None else start[: objective.n_params].copy()
-        limits: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "observer": observer}
-        if solver == "subsampled-newton":
-            if start is None and self.fit_intercept:
-                params[-1] = math.log(share / (1.0 - share))
-            task.begin_iteration(params)
-            sampler = Sampler(objective, np.random.default_rng(_seed(self.random_state)))
-            return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
-        mean, variance = objective.column_moments()
-        # The curvature of the mean loss is at most a quarter of the mean square length of [x, 1].
-        bound = 0.25 * (1.0 + float((variance + mean**2).sum())) + objective.l2
-        rate = 1.0 / bound if self.learning_rate is None else self.learning_rate
-        if solver in ("sgd", "adam"):
-            task.begin_iteration(params)
-            rate = 1e-3 if solver == "adam" and self.learning_rate is None else rate
-            rng = np.random.default_rng(_seed(self.random_state))
-            return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
-        if solver == "gradient-descent":
-            task.begin_iteration(params)
-            return gradient_descent(
-                objective,
-                params,
-                step=self.step,  # type: ignore[arg-type]
-                learning_rate=rate,
-                **limits,
+    def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
+        """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
+        coef, intercept = start
+        if coef.shape[1] != objective.dataset.n_columns:
+            raise DataError(
+                f"warm_start: the last fit had {coef.shape[1]} columns, and X has {objective.dataset.n_columns}"
             )
-        if start is None and self.fit_intercept:
-            params[-1] = math.log(share / (1.0 - share))  # the optimum while all weights are zero
-        task.begin_iteration(params)
-        curvature = share * (1.0 - share) if self.fit_intercept else 0.25
-        metric = CentredDiagonalMetric(mean, variance, curvature, objective.l2, self.fit_intercept)
-        return lbfgs(objective, params, metric=metric, **limits)
+        if len(coef) != objective.n_logits:
+            n_old = max(2, len(coef))
+            raise DataError(f"warm_start: the last fit had {n_old} classes, and y has {len(self.classes_)}")
+        packed = np.column_stack([coef, intercept]) if self.fit_intercept else coef
+        return np.array(packed, dtype=np.float64).ravel()
 
     def _attributes(self, params: Vector) -> dict[str, Any]:
         d = self.n_features_in_
-        intercept = params[d:].copy() if self.fit_intercept else np.zeros(1)
-        return {"coef_": params[:d].copy()[None, :], "intercept_": intercept}
+        by_class = params.reshape(1 if len(self.classes_) == 2 else len(self.classes_), -1)
+        if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
+            by_class = by_class - by_class.mean(axis=0)
+        intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))
+        return {"coef_": by_class[:, :d].copy(), "intercept_": intercept}
 
-    def _keep(
-        self, result: SolverResult, solver: str, objective: Objective, device: Device, implementation: Implementation
-    ) -> None:
+    def _keep(self, result: SolverResult, solver: str, objective: Objective, device: Device) -> None:
         for name, value in self._attributes(result.params).items():
             setattr(self, name, value)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
@@ -308,7 +280,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.objective_ = result.value
         self.loss_curve_ = result.loss_curve
         self.device_, self.device_reason_ = device.name, device.reason
-        self.impl_, self.impl_reason_ = implementation.name, implementation.reason
+        self.impl_, self.impl_reason_ = objective.implementation.name, objective.implementation.reason
         self.solver_ = solver
         self.storage_ = objective.dataset.rows.X.dtype.name
         advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
@@ -322,23 +294,3 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     def _forget(self) -> None:
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
-
-
-def _seed(random_state: Any) -> Any:
-    """A seed for NumPy's generators from scikit-learn's ``random_state``."""
-    if isinstance(random_state, np.random.RandomState):
-        return random_state.randint(2**31)
-    return 0 if random_state is None else random_state
-
-
-def _share_of_second(is_second: Any, weights: Any, weight_total: float, classes: Any) -> float:
-    """Weighted share of the second class; refused where all the weight lies on one class."""
-    if weights is None:
-        second = float(is_second.sum(dtype=np.int64))
-    else:
-        second = float(weights[is_second.view(np.bool_)].sum(dtype=np.float64))
-    if second <= 0.0 or second >= weight_total:
-        only = classes[int(second > 0.0)]
-        only = only.item() if hasattr(only, "item") else only
-        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")
-    return second / weight_total

@@ -1,4 +1,4 @@
-"""A linear model of two classes as scikit-learn sees it: it validates arrays and predicts where they live."""
+"""A linear model as scikit-learn sees it: it validates arrays and predicts where they live."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from gpu_logreg import softmax
 from gpu_logreg.backend import Device, array_namespace, as_array, like, resolve_device, to_numpy, using
 from gpu_logreg.dataset.labels import refuse_missing_labels
 from gpu_logreg.dataset.resident import check_sample_weight, first_not_finite
@@ -23,7 +24,7 @@ _CUDA_BLOCK_BYTES = 2**28
 
 
 class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
-    """Prediction from ``coef_`` of shape (1, d), ``intercept_`` of shape (1,) and ``classes_`` of shape (2,)."""
+    """Prediction from ``coef_`` of shape (1, d) or (K, d), ``intercept_`` and ``classes_`` of shape (K,)."""
 
     coef_: Any
     intercept_: Any
@@ -66,11 +67,13 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
         xp, dtype = array_namespace(X), compute_dtype(X.dtype)
         with using(resolve_device("auto", X) if xp is not np else Device("cpu")):
             # In float64, block by block: in float32 columns far from zero would cost digits of the logits.
-            w, b = xp.asarray(self.coef_[0]), float(self.intercept_[0])
-            z = xp.empty(X.shape[0], dtype=dtype)
+            W, b = xp.asarray(np.ascontiguousarray(self.coef_.T)), xp.asarray(self.intercept_)
+            if W.shape[1] == 1:
+                W, b = W[:, 0], float(self.intercept_[0])
+            z = xp.empty((X.shape[0], *W.shape[1:]), dtype=dtype)
 
             def of_block(part: slice) -> None:
-                z[part] = X[part].astype(xp.float64, copy=False) @ w + b
+                z[part] = X[part].astype(xp.float64, copy=False) @ W + b
 
             blocks = row_blocks(X.shape[0], 8 * X.shape[1], _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
             if xp is np:
@@ -91,7 +94,7 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
             raise DataError(f"Input X contains {kind} at row {row}, column {column}; remove or impute it")
 
     def decision_function(self, X: Any) -> Any:
-        """Logits, positive for the second class.
+        """Logits: of two classes one, positive for the second.
 
         Parameters
         ----------
@@ -99,12 +102,12 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n,), of the library of ``X``
+        array of shape (n,), or (n, K) for K >= 3 classes, of the library of ``X``
         """
         return like(self._logits(X), X)
 
     def predict_proba(self, X: Any) -> Any:
-        """Probabilities of both classes.
+        """Probabilities of the classes.
 
         Parameters
         ----------
@@ -112,13 +115,15 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n, 2), of the library of ``X``
+        array of shape (n, K), of the library of ``X``
         """
         z = self._logits(X)
+        if z.ndim == 2:
+            return like(softmax.softmax(z), X)
         return like(array_namespace(z).stack([sigmoid(-z), sigmoid(z)], axis=1), X)
 
     def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities of both classes, finite for every finite logit.
+        """Logarithms of the probabilities of the classes, finite for every finite logit.
 
         Parameters
         ----------
@@ -126,12 +131,13 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n, 2), of the library of ``X``
+        array of shape (n, K), of the library of ``X``
         """
-        return like(log_proba(self._logits(X)), X)
+        z = self._logits(X)
+        return like(softmax.log_proba(z) if z.ndim == 2 else log_proba(z), X)
 
     def predict(self, X: Any) -> Any:
-        """The more probable class of each row.
+        """The most probable class of each row.
 
         Parameters
         ----------
@@ -142,8 +148,9 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
         array of shape (n,)
             Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array.
         """
-        is_second = to_numpy(self._logits(X) > 0)
-        return like(self.classes_[is_second.astype(np.intp)], X)
+        z = self._logits(X)
+        number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)
+        return like(self.classes_[number.astype(np.intp)], X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Weighted share of the rows whose class is predicted rightly.

@@ -5,9 +5,9 @@ scikit-learn: a constant added to all ``b_k`` (without a penalty to all ``w_kj``
 these directions the gradient is zero, and the models of the curvature are given some, so that they have an inverse.
 
 With ``p_i`` the probabilities of row i and ``u_i`` the row in standardised columns, the Hessian is
-``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T / sum(s)`` plus the penalty. It is kept whole while ``K (d + 1)`` is a
-few thousand; beyond, as the Kronecker product of its mean factors (J. Martens and R. Grosse, "Optimizing neural
-networks with Kronecker-factored approximate curvature", 2015).
+``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T / sum(s)`` plus the penalty. It is kept whole while ``K (d + 1)`` is
+at most `gpu_logreg.solvers.subsampled_newton.WHOLE_P`; beyond, as the Kronecker product of its mean factors (J. Martens
+and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015).
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ class ClasswiseCoordinates:
 class KroneckerFactor:
     """``H^-1 v`` for ``H = B kron A + I kron diag(penalty)``.
 
-    With ``B = Q diag(t) Q.T`` the system falls apart into K of size p: ``(t_k A + diag(penalty))^-1`` on the k-th row of
-    ``Q.T V``. The constant vector, along which ``B`` is zero, gets the mean of the other ``t``.
+    With ``B = Q diag(t) Q.T`` the system falls apart into K of size p: ``(t_k A + diag(penalty))^-1`` on the k-th row
+    of ``Q.T V``. The constant vector, along which ``B`` is zero, gets the mean of the other ``t``.
 
     Parameters
     ----------
@@ -178,8 +178,8 @@ class MultinomialSample(SampleObjective):
     def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
         """The Hessian at ``phi`` as the product of its mean factors.
 
-        ``B`` is the mean of ``diag(p_i) - p_i p_i.T``, ``A`` that of ``u_i u_i.T`` with the trace of the former as weight,
-        scaled so that the traces agree.
+        ``B`` is the mean of ``diag(p_i) - p_i p_i.T``, ``A`` that of ``u_i u_i.T`` with the trace of the former as
+        weight, scaled so that the traces agree.
         """
         self.count(self.n_rows / self.n_total)
         K = self.n_logits
@@ -190,7 +190,11 @@ class MultinomialSample(SampleObjective):
             weight = s * (1 - (P * P).sum(axis=1))
             B = (s[:, None] * P).T @ P
             A = (U * weight[:, None]).T @ U
-            return to_numpy(A).astype(np.float64), (to_numpy((s[:, None] * P).sum(axis=0)), to_numpy(B)), float(weight.sum())
+            return (
+                to_numpy(A).astype(np.float64),
+                (to_numpy((s[:, None] * P).sum(axis=0)), to_numpy(B)),
+                float(weight.sum()),
+            )
 
         A, mean, square, trace = 0.0, np.zeros(K), np.zeros((K, K)), 0.0
         for A_block, (mean_block, square_block), trace_block in self._map(of_block, _HESSIAN_BYTES, 4 * K):

@@ -63,6 +63,8 @@ class Objective:
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
 
+    n_logits = 1
+
     @property
     def n_params(self) -> int:
         """Length of the packed parameters."""

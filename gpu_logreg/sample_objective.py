@@ -20,6 +20,7 @@ from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.curvature import curvature_sums
 from gpu_logreg.passes.table import Implementation
 from gpu_logreg.passes.threads import map_in_order, row_blocks
+from gpu_logreg.solvers import Metric
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
 __all__ = ["ParamsMetric", "SampleObjective", "hessian_namespace"]
@@ -46,7 +47,7 @@ class ParamsMetric:
     """A model of the curvature by ``phi``, as one by ``[w, b]``: ``H^-1 = T Hphi^-1 T.T``."""
 
     coordinates: Coordinates
-    factor: Factor
+    factor: Metric
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""

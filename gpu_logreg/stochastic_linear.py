@@ -52,11 +52,14 @@ def linear_batches(
     SolverResult
         With value and gradient at the end, from one more read.
     """
-    rows = objective.dataset.rows
+    rows, K, d = objective.dataset.rows, objective.n_logits, objective.dataset.n_columns
     xp, dtype = array_namespace(rows.X), objective.dataset.compute_dtype
-    network = Network((objective.dataset.n_columns, 1))
+    network = Network((d, K))
+    by_class = start.reshape(K, -1)
     params = np.zeros(network.n_params)
-    params[: len(start)] = start
+    params[: K * d] = by_class[:, :d].T.ravel()  # a network has its weights first, input by input
+    if objective.fit_intercept:
+        params[K * d :] = by_class[:, d]
     optimizer = make_optimizer(solver, momentum=0.9, nesterov=True, betas=(0.9, 0.999), epsilon=1e-8, decay=0.0)
     training = Training(
         network,
@@ -66,7 +69,8 @@ def linear_batches(
         fit_intercept=objective.fit_intercept,
     )
     device = Device("cpu") if xp is np else Device("cuda", int(rows.X.device.id))
-    steps = choose_steps(objective.implementation.name, rows, device, training)
+    name = objective.implementation.name
+    steps = choose_steps("cuda" if name == "cublas" else name, rows, device, training)
     s = rows.sample_weight
     at = np.arange(objective.dataset.n_rows) if s is None else np.flatnonzero(to_numpy(s) > 0)
     progress = minibatch(
@@ -82,7 +86,11 @@ def linear_batches(
         observer=observer,
     )
     objective.n_reads += progress.n_iter
-    end = to_numpy(training.params).astype(np.float64)[: objective.n_params]
+    trained = to_numpy(training.params).astype(np.float64)
+    end = trained[: K * d].reshape(d, K).T
+    if objective.fit_intercept:
+        end = np.column_stack([end, trained[K * d :]])
+    end = np.ascontiguousarray(end).ravel()
     value, grad = objective(end)
     message = progress.stop.message
     if progress.diverged:

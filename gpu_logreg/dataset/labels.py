@@ -13,7 +13,7 @@ __all__ = ["class_weighted", "encode_labels", "refuse_missing_labels"]
 
 
 def encode_labels(y: Any) -> tuple[Any, Any]:
-    """Two classes in sorted order, and for each row whether it holds the second.
+    """The classes in sorted order, and for each row the number of its class.
 
     Parameters
     ----------
@@ -22,15 +22,15 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
 
     Returns
     -------
-    classes : ndarray of shape (2,)
+    classes : ndarray of shape (K,)
         On the host, dtype of ``y``.
-    is_second : array of shape (n,), uint8
-        Where ``y`` lives.
+    labels : array of shape (n,)
+        Where ``y`` lives: ``uint8`` zeros and ones for two classes, ``int32`` for more.
 
     Raises
     ------
     DataError
-        If there is one class only, or more than two.
+        If there is one class only.
     ValueError
         From scikit-learn, if ``y`` is no set of labels (a continuous target, for one).
     """
@@ -48,14 +48,8 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
             "This solver needs samples of at least 2 classes in the data, "
             f"but the data contains only one class: {_shown(classes[0])}"
         )
-    if len(classes) > 2:
-        some = ", ".join(_shown(c) for c in classes[:4]) + (", ..." if len(classes) > 4 else "")
-        raise DataError(
-            "Only binary classification is supported. The type of the target is multiclass. "
-            f"It holds {len(classes)} classes: {some}; set one against the rest"
-        )
-    is_second = np.asarray(host == classes[1]).astype(np.uint8)
-    return classes, array_namespace(y).asarray(is_second)
+    labels = np.searchsorted(classes, host).astype(np.uint8 if len(classes) == 2 else np.int32)
+    return classes, array_namespace(y).asarray(labels)
 
 
 def _one_type(y: Any) -> Any:
@@ -97,17 +91,18 @@ def _two_values(y: Any) -> tuple[Any, Any] | None:
     return values[order], is_second.view(np.uint8)
 
 
-def class_weighted(class_weight: Any, classes: Any, is_second: Any, sample_weight: Any) -> Any:
+def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: Any) -> Any:
     """Row weights times the weights of their classes.
 
-    ``"balanced"`` gives class k the weight ``sum(s) / (2 sum(s of class k))``, so that row weights still count as
+    ``"balanced"`` gives class k of K the weight ``sum(s) / (K sum(s of class k))``, so that row weights still count as
     repetitions.
 
     Parameters
     ----------
     class_weight : dict, "balanced" or None
-    classes : ndarray of shape (2,)
-    is_second : array of shape (n,), uint8
+    classes : ndarray of shape (K,)
+    labels : integer array of shape (n,)
+        From `encode_labels`.
     sample_weight : array of shape (n,) or None
 
     Returns
@@ -117,21 +112,19 @@ def class_weighted(class_weight: Any, classes: Any, is_second: Any, sample_weigh
     """
     if class_weight is None:
         return sample_weight
-    xp = array_namespace(is_second)
-    mask = is_second.view(xp.bool_)
-    if class_weight == "balanced":
-        second = float(mask.sum() if sample_weight is None else sample_weight[mask].sum(dtype=np.float64))
-        total = float(len(mask) if sample_weight is None else sample_weight.sum(dtype=np.float64))
-        if second <= 0.0 or second >= total:
+    xp = array_namespace(labels)
+    if isinstance(class_weight, str):  # "balanced"
+        sums = to_numpy(xp.bincount(labels, sample_weight, minlength=len(classes))).astype(np.float64)
+        if np.count_nonzero(sums) < 2:
             return sample_weight  # one class only, which is refused elsewhere
-        weights = np.array([total / (2.0 * (total - second)), total / (2.0 * second)])
+        weights = sums.sum() / (len(classes) * np.where(sums > 0.0, sums, np.inf))
     else:
         from sklearn.utils.class_weight import compute_class_weight
 
         weights = compute_class_weight(class_weight, classes=classes, y=classes)
         if not (np.isfinite(weights).all() and (weights >= 0).all()):
             raise DataError(f"class_weight={class_weight!r} holds a weight that is negative or not finite")
-    by_row = xp.where(mask, float(weights[1]), float(weights[0]))
+    by_row = xp.asarray(np.asarray(weights, dtype=np.float64))[labels]
     return by_row if sample_weight is None else by_row * sample_weight
 
 

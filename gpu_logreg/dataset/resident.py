@@ -62,7 +62,7 @@ class ResidentDataset:
         Parameters
         ----------
         X : array of shape (n, d), real
-        y : array of shape (n,), in [0, 1]
+        y : array of shape (n,), in [0, 1], or ``int32`` numbers of classes
             Whole labels are stored as ``uint8``, soft ones in the dtype the pass computes in.
         sample_weight : array of shape (n,) or None
         storage, told
@@ -82,7 +82,7 @@ class ResidentDataset:
         sample_weight = check_sample_weight(sample_weight, n)
         weight_total = float(n) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
         X, dtype = stored(X, device, storage, told)
-        y = _stored_labels(y, dtype)
+        y = y if y.dtype == np.int32 else _stored_labels(y, dtype)
         rows = Rows(X, to_device(y, device), to_device(sample_weight, device))
         return cls(rows, weight_total, column_names, dtype)
 

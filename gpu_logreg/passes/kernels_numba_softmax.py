@@ -23,8 +23,9 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"
 def softmax_in_place(Z: Any, b: Any, y: Any, s: Any, db_sum: Any) -> Any:
     """Turn ``X @ W.T`` into ``dZ = s (P - Y)`` and return the sum of ``s row_loss``.
 
-    With ``z_k = Z[k] + b_k``, the largest logit ``m``, ``e_k = exp(z_k - m)`` and ``rest`` the sum of ``e_k`` without the
-    largest: ``row_loss = log1p(rest) - (z_y - m)``, ``p_k = e_k / (1 + rest)``. ``b`` is added in float64: ``X @ W.T`` and ``b`` may be large and nearly cancel.
+    With ``z_k = Z[k] + b_k``, the largest logit ``m``, ``e_k = exp(z_k - m)`` and ``rest`` the sum of ``e_k`` without
+    the largest: ``row_loss = log1p(rest) - (z_y - m)``, ``p_k = e_k / (1 + rest)``. ``b`` is added in float64:
+    ``X @ W.T`` and ``b`` may be large and nearly cancel.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ class Implementation:
 
     name: str
     reason: str
-    sums: Callable[[Rows, Float64Vector, float, Any], Sums]
+    sums: Callable[[Rows, Float64Vector, Any, Any], Sums]
     moments: Callable[[Rows], Moments]
     block_bytes: int | None
     moments_block_bytes: int | None
@@ -73,7 +73,7 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
             reason += "the rows are on a GPU" if device.kind == "cuda" else "the rows are few"
     else:
         name, reason = choose(impl, rows, device).name, "asked for"
-    sums = multinomial.cpu_multinomial_pass if name == "cpu" else multinomial.reference_multinomial_pass
+    sums: Any = multinomial.cpu_multinomial_pass if name == "cpu" else multinomial.reference_multinomial_pass
     block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES
     return Implementation(name, reason, sums, reference_moments, block_bytes, block_bytes)
 

@@ -113,7 +113,10 @@ def cost_in_reads(m: float, n: int, p: int, n_logits: int = 1) -> float:
 
 
 def sample_size(n: int, p: int, n_logits: int = 1) -> int:
-    """The sample size of least expected cost, between ``5 p`` and ``n``; a tenth of the rows for a Kronecker product."""
+    """The sample size of least expected cost, between ``5 p`` and ``n``.
+
+    A tenth of the rows for a Kronecker product: its mean factors need few, the solution on the sample needs some.
+    """
     if not keeps_whole_hessian(p, n_logits):
         return min(n, max(n // 10, 20 * p // n_logits, 1000))
     sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))

@@ -1,0 +1,135 @@
+"""From an objective of a linear model to its solution: where to start, and which solver with what."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.errors import DataError
+from gpu_logreg.multinomial_sampler import MultinomialSampler
+from gpu_logreg.objective import Objective
+from gpu_logreg.sampler import Sampler
+from gpu_logreg.solvers import Metric, SolverResult, Vector
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
+from gpu_logreg.solvers.gradient_descent import gradient_descent
+from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
+from gpu_logreg.stochastic_linear import linear_batches
+
+__all__ = ["ClasswiseMetric", "class_shares", "minimise", "solver_name", "start_without_weights"]
+
+
+def solver_name(solver: str, objective: Objective) -> str:
+    """What ``solver="auto"`` is for this objective; any other name is itself."""
+    if solver != "auto":
+        return solver
+    worth = pays(objective.dataset.n_rows, objective.n_params, objective.n_logits)
+    return "subsampled-newton" if worth else "lbfgs"
+
+
+def class_shares(labels: Any, weights: Any, weight_total: float, classes: Any) -> Vector:
+    """Weighted share of every class, on the host; refused where all the weight lies on one class.
+
+    Parameters
+    ----------
+    labels : integer array of shape (n,)
+        Number of each row's class; ``uint8`` for two classes.
+    weights : array of shape (n,) or None
+    weight_total : float
+    classes : ndarray of shape (K,)
+    """
+    if len(classes) == 2:
+        second = labels.sum(dtype=np.int64) if weights is None else weights[labels.view(np.bool_)].sum(dtype=np.float64)
+        sums = np.array([weight_total - float(second), float(second)])
+    else:
+        xp = array_namespace(labels)
+        sums = to_numpy(xp.bincount(labels, weights, minlength=len(classes))).astype(np.float64)
+    present = np.flatnonzero(sums > 0.0)
+    if len(present) < 2:
+        only: Any = classes[present[0]]
+        only = only.item() if hasattr(only, "item") else only
+        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")
+    return np.asarray(sums / weight_total)
+
+
+def start_without_weights(objective: Objective, shares: Vector) -> Vector:
+    """The optimum while all weights are zero: intercepts that give every class its share."""
+    params = np.zeros(objective.n_params)
+    if not objective.fit_intercept:
+        return params
+    if objective.n_logits == 1:
+        params[-1] = math.log(shares[1] / shares[0])
+        return params
+    logs = np.log(np.maximum(shares, 1e-3 / objective.dataset.weight_total))  # a class whose rows all weigh nothing
+    params.reshape(objective.n_logits, -1)[:, -1] = logs - logs.mean()
+    return params
+
+
+class ClasswiseMetric:
+    """One metric for each class, on packed vectors."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def solve(self, v: Vector) -> Vector:
+        """``H^-1 v``."""
+        rows = v.reshape(len(self._metrics), -1)
+        return np.concatenate([metric.solve(row) for metric, row in zip(self._metrics, rows, strict=True)])
+
+
+def minimise(
+    model: Any, solver: str, objective: Objective, shares: Vector, start: Vector | None, limits: dict[str, Any]
+) -> SolverResult:
+    """Run a solver.
+
+    Parameters
+    ----------
+    model : LogisticRegression
+        Its ``random_state``, ``step`` and ``learning_rate``.
+    solver : str
+    objective : Objective
+    shares : ndarray of shape (K,)
+        Of the classes.
+    start : ndarray of shape (p,) or None
+        The solution of the last fit.
+    limits : dict
+        ``tol``, ``max_iter`` and ``observer``.
+    """
+    rng = np.random.default_rng(_seed(model.random_state))
+    if solver == "subsampled-newton":
+        sampler = Sampler(objective, rng) if objective.n_logits == 1 else MultinomialSampler(objective, rng)
+        params = start_without_weights(objective, shares) if start is None else start
+        return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
+    mean, variance = objective.column_moments()
+    if solver == "lbfgs":
+        params = start_without_weights(objective, shares) if start is None else start
+        return lbfgs(objective, params, metric=_diagonal(objective, shares, mean, variance), **limits)
+    params = np.zeros(objective.n_params) if start is None else start
+    # The curvature of the mean loss is at most this times the mean square length of [x, 1].
+    largest = 0.25 if objective.n_logits == 1 else 0.5
+    bound = largest * (1.0 + float((variance + mean**2).sum())) + objective.l2
+    rate = 1.0 / bound if model.learning_rate is None else model.learning_rate
+    if solver == "gradient-descent":
+        return gradient_descent(objective, params, step=model.step, learning_rate=rate, **limits)
+    rate = 1e-3 if solver == "adam" and model.learning_rate is None else rate
+    return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
+
+
+def _diagonal(objective: Objective, shares: Vector, mean: Vector, variance: Vector) -> Metric:
+    fit_intercept, l2 = objective.fit_intercept, objective.l2
+    if objective.n_logits == 1:
+        curvature = float(shares[0] * shares[1]) if fit_intercept else 0.25
+        return CentredDiagonalMetric(mean, variance, curvature, l2, fit_intercept)
+    K = objective.n_logits
+    of_class = np.maximum(shares * (1.0 - shares), 1e-6) if fit_intercept else np.full(K, (K - 1) / K**2)
+    return ClasswiseMetric([CentredDiagonalMetric(mean, variance, float(c), l2, fit_intercept) for c in of_class])
+
+
+def _seed(random_state: Any) -> Any:
+    """A seed for NumPy's generators from scikit-learn's ``random_state``."""
+    if isinstance(random_state, np.random.RandomState):
+        return random_state.randint(2**31)
+    return 0 if random_state is None else random_state
