@@ -22,7 +22,7 @@ bench: $(VENV)/.installed-bench
 
 # A machine with a GPU often brings its own Python with CuPy; that one is used from the checkout, without installing.
 gpu-check:
-	if $(PYTHON) -c 'import cupy, numba, pytest, sklearn' 2>/dev/null; then PYTHONPATH=. $(PYTHON) bench/gpu_check.py $(ARGS); \
+	@if $(PYTHON) -c 'import cupy, numba, pytest, sklearn' 2>/dev/null; then PYTHONPATH=. $(PYTHON) bench/gpu_check.py $(ARGS); \
 	else $(MAKE) --no-print-directory $(VENV)/.installed-test && $(BIN)/python bench/gpu_check.py $(ARGS); fi
 
 $(BIN)/python:
