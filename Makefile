@@ -23,7 +23,7 @@ bench: $(VENV)/.installed-bench
 # A machine with a GPU often brings its own Python with CuPy; that one is used from the checkout, without installing.
 gpu-check:
 	@if $(PYTHON) -c 'import cupy, numba, pytest, sklearn' 2>/dev/null; then PYTHONPATH=. $(PYTHON) bench/gpu_check.py $(ARGS); \
-	else $(MAKE) --no-print-directory $(VENV)/.installed-test && $(BIN)/python bench/gpu_check.py $(ARGS); fi
+	else $(MAKE) -s --no-print-directory $(VENV)/.installed-test && $(BIN)/python bench/gpu_check.py $(ARGS); fi
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gpu-logreg needs Python 3.11 or later: make PYTHON=python3.12 ...")'
