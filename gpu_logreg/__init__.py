@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpu_logreg.linear_model import LogisticRegression
     from gpu_logreg.model_file import load_model, save_model
+    from gpu_logreg.neural_network import MLPClassifier
     from gpu_logreg.objective import loss_and_gradient
 
 __version__ = "0.1.0"
 
-__all__ = ["LogisticRegression", "__version__", "load_model", "loss_and_gradient", "save_model"]
+__all__ = ["LogisticRegression", "MLPClassifier", "__version__", "load_model", "loss_and_gradient", "save_model"]
 
 _HOMES = {
     "LogisticRegression": "gpu_logreg.linear_model",
+    "MLPClassifier": "gpu_logreg.neural_network",
     "load_model": "gpu_logreg.model_file",
     "loss_and_gradient": "gpu_logreg.objective",
     "save_model": "gpu_logreg.model_file",

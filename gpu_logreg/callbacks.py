@@ -32,6 +32,7 @@ __all__ = [
     "WRAPPER_FRAMES",
     "CallbackSupportMixin",
     "FitTask",
+    "epoch_lines",
     "observe_all",
     "progress_lines",
     "upload_lines",
@@ -149,6 +150,20 @@ def upload_lines(device: Device) -> Callable[[int, int], None]:
         last = now
         rate = done / max(now - begin, 1e-9) / 1e9
         print(f"rows to {device.name}: {done / 2**20:,.0f} of {total / 2**20:,.0f} MiB, {rate:.1f} GB/s", flush=True)
+
+    return tell
+
+
+def epoch_lines(solver: str) -> Observer:
+    """Print a line after every epoch or iteration of a network."""
+    begin = time.perf_counter()
+
+    def tell(iteration: Iteration) -> None:
+        print(
+            f"{solver} {iteration.n_iter:4d}  loss {iteration.value:.8g}  step {iteration.step:.2g}  "
+            f"{time.perf_counter() - begin:.2f} s",
+            flush=True,
+        )
 
     return tell
 

@@ -38,7 +38,8 @@ app = typer.Typer(
 
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
 DtypeName = StrEnum("DtypeName", ["float32", "float64"])
-SolverName = StrEnum("SolverName", ["auto", "subsampled-newton", "lbfgs", "gradient-descent"])
+SolverName = StrEnum("SolverName", ["auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam", "adamw"])
+ActivationName = StrEnum("ActivationName", ["tanh", "relu", "logistic", "identity"])
 ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
 StorageName = StrEnum("StorageName", ["auto", "float64", "float32", "float16", "bfloat16", "uint8"])
 ClassWeightName = StrEnum("ClassWeightName", ["balanced"])
@@ -109,12 +110,36 @@ def train(
         ClassWeightName | None, typer.Option(metavar="NAME", help="balanced: both classes weigh the same.")
     ] = None,
     intercept: Annotated[bool, typer.Option("--intercept/--no-intercept", help="Fit an intercept.")] = True,
+    hidden: Annotated[
+        list[int] | None,
+        typer.Option(metavar="UNITS", min=1, help="Train a network with a hidden layer; may be repeated."),
+    ] = None,
+    activation: Annotated[
+        ActivationName | None, typer.Option(metavar="NAME", help="Of hidden layers: tanh (default), relu, logistic.")
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Ridge penalty of a network, instead of --C; default 0.0001.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Rows of a step of a network; default 200.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Of gradient-descent, sgd, adam and adamw.")
+    ] = None,
     tol: Annotated[
-        float, typer.Option(metavar="NUMBER", help="Largest |gradient| of the mean objective to stop at.")
-    ] = 1e-6,
-    max_iter: Annotated[int, typer.Option(metavar="N", min=0, help="Most iterations.")] = 1000,
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Largest |gradient| of the mean objective to stop at, default 1e-6; of sgd, adam and networks, "
+            "gain of an epoch, default 1e-4.",
+        ),
+    ] = None,
+    max_iter: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Most iterations, default 1000; of a network 200.")
+    ] = None,
     solver: Annotated[
-        SolverName, typer.Option(metavar="NAME", help="auto, subsampled-newton, lbfgs or gradient-descent.")
+        SolverName,
+        typer.Option(metavar="NAME", help="auto, subsampled-newton, lbfgs, gradient-descent, sgd, adam, adamw."),
     ] = SolverName.auto,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Annotated[
@@ -131,14 +156,20 @@ def train(
     \b
     Example:
     gpu-logreg train people.csv --target income --test-size 0.2 --model income.model
+    gpu-logreg train people.csv --target income --hidden 128 --model income.model
     """  # noqa: D301 - \b keeps the line whole in the help
     from gpu_logreg.dataset.formats import FileOptions
     from gpu_logreg.training import TrainingRequest, train_on_file
 
-    parameters: dict[str, Any] = {
+    given: dict[str, Any] = {
         "C": c,
         "class_weight": class_weight and str(class_weight),
         "fit_intercept": intercept,
+        "hidden": tuple(hidden or ()),
+        "activation": activation and str(activation),
+        "alpha": alpha,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
         "tol": tol,
         "max_iter": max_iter,
         "solver": str(solver),
@@ -162,7 +193,7 @@ def train(
         str(dtype),
         seed,
     )
-    train_on_file(request, parameters)
+    train_on_file(request, given)
 
 
 @app.command()

@@ -38,6 +38,7 @@ from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
+from gpu_logreg.stochastic_linear import linear_batches
 
 __all__ = ["LogisticRegression"]
 
@@ -61,9 +62,10 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         what is left to gain is at most ``1e-3 tol`` of the value by their own estimate, and stop where that is below
         the rounding of the value or of the passes.
     max_iter : int, default=1000
-    solver : {"auto", "subsampled-newton", "lbfgs", "gradient-descent"}, default="auto"
+    solver : {"auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam"}, default="auto"
         ``"auto"`` is ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
-        and ``"lbfgs"`` beyond.
+        and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
+        optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
@@ -83,7 +85,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     step : {"armijo", "fixed", "momentum"}, default="armijo"
         Step rule of ``"gradient-descent"``.
     learning_rate : float or None, default=None
-        Its step; None for one over a bound of the curvature.
+        Its step, and that of ``"sgd"`` and ``"adam"``; None for one over a bound of the curvature, and 1e-3 for
+        ``"adam"``.
 
     Attributes
     ----------
@@ -121,7 +124,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "gradient-descent"})],
+        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam"})],
         "device": [str],
         "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
         "storage": [StrOptions({"auto", *STORAGES})],
@@ -264,11 +267,16 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             sampler = Sampler(objective, np.random.default_rng(_seed(self.random_state)))
             return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
         mean, variance = objective.column_moments()
+        # The curvature of the mean loss is at most a quarter of the mean square length of [x, 1].
+        bound = 0.25 * (1.0 + float((variance + mean**2).sum())) + objective.l2
+        rate = 1.0 / bound if self.learning_rate is None else self.learning_rate
+        if solver in ("sgd", "adam"):
+            task.begin_iteration(params)
+            rate = 1e-3 if solver == "adam" and self.learning_rate is None else rate
+            rng = np.random.default_rng(_seed(self.random_state))
+            return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
         if solver == "gradient-descent":
             task.begin_iteration(params)
-            # The curvature of the mean loss is at most a quarter of the mean square length of [x, 1].
-            bound = 0.25 * (1.0 + float((variance + mean**2).sum())) + objective.l2
-            rate = 1.0 / bound if self.learning_rate is None else self.learning_rate
             return gradient_descent(
                 objective,
                 params,

@@ -1,10 +1,11 @@
 """Models in a file: safetensors with a description in JSON and a checksum. Nothing is pickled.
 
-A file is a safetensors file whose tensors are the fitted arrays and whose metadata, all strings, are::
+A file is a safetensors file whose tensors are the fitted arrays (those of a list are ``name/0``, ``name/1``, ...) and
+whose metadata, all strings, are::
 
     format           "gpu-logreg model"
     format_version   "1"; a reader refuses larger ones
-    kind             which estimator: "logistic-regression"
+    kind             which estimator: "logistic-regression" or "neural-network"
     gpu_logreg       version of the package that wrote the file
     params           JSON of ``get_params()``
     fitted           JSON of the fitted attributes that are not tensors (``classes_``, ``n_iter_``, ...)
@@ -40,8 +41,14 @@ FORMAT_VERSION = 1
 
 _FORMAT = "gpu-logreg model"
 # By name, so that this module stays below the estimators: it needs their class only to build one.
-_ESTIMATORS = {"logistic-regression": ("gpu_logreg.linear_model", "LogisticRegression")}
-_NEEDED = {"coef_", "intercept_", "classes_", "n_features_in_"}
+_ESTIMATORS = {
+    "logistic-regression": ("gpu_logreg.linear_model", "LogisticRegression"),
+    "neural-network": ("gpu_logreg.neural_network", "MLPClassifier"),
+}
+_NEEDED = {
+    "logistic-regression": {"coef_", "intercept_", "classes_", "n_features_in_"},
+    "neural-network": {"coefs_", "intercepts_", "classes_", "n_features_in_"},
+}
 # Parameters that a fitted model no longer depends on: stored where JSON can hold them, else left at their default.
 _PASSING = ("random_state", "verbose")
 _HEADER_LENGTH = 8
@@ -60,7 +67,7 @@ class StoredModel:
     notes : dict
         What else `save_model` was given, such as ``target`` and ``positive``.
     kind : str
-        ``"logistic-regression"``.
+        ``"logistic-regression"`` or ``"neural-network"``.
     version : str
         Version of gpu-logreg that wrote the file.
     """
@@ -82,7 +89,7 @@ def save_model(
 
     Parameters
     ----------
-    model : fitted LogisticRegression
+    model : fitted LogisticRegression or MLPClassifier
     path : path
     schema : str or None
         ``Schema.to_json()``, to predict from raw files.
@@ -100,9 +107,9 @@ def save_model(
     path = Path(path)
     check_destination(path)
     kind = _kind(model)
-    if not hasattr(model, "coef_"):
+    if not _NEEDED[kind].issubset(vars(model)):
         raise DataError(f"this {type(model).__name__} is not fitted; call fit before saving it")
-    fitted = {name: value for name, value in vars(model).items() if _is_fitted_name(name)}
+    fitted = _without_lists({name: value for name, value in vars(model).items() if _is_fitted_name(name)})
     tensors = {name: np.ascontiguousarray(value) for name, value in fitted.items() if _is_tensor(value)}
     metadata = {
         "format": _FORMAT,
@@ -148,9 +155,9 @@ def load_model_file(path: str | os.PathLike[str]) -> StoredModel:
         raise ModelFileError(f"{path}: holds a {kind!r} model, unknown to this gpu-logreg; upgrade it")
     try:
         estimator = _class(kind)(**_from_json(metadata["params"]))
-        fitted = {**tensors, **_from_json(metadata["fitted"])}
+        fitted = _with_lists({**tensors, **_from_json(metadata["fitted"])})
         notes = _from_json(metadata["notes"])
-        if not _NEEDED.issubset(fitted) or not all(map(_is_fitted_name, fitted)):
+        if not _NEEDED[kind].issubset(fitted) or not all(map(_is_fitted_name, fitted)):
             raise ValueError(f"the attributes {', '.join(sorted(fitted))}")
         schema, version = metadata["schema"] or None, metadata["gpu_logreg"]
     except (KeyError, TypeError, ValueError) as error:  # whole, yet written by other rules than these
@@ -180,6 +187,29 @@ def _is_fitted_name(name: str) -> bool:
 
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _without_lists(fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """Every array of a list of arrays under a name of its own, ``name/0``, ``name/1``, ..."""
+    apart: dict[str, Any] = {}
+    for name, value in fitted.items():
+        if isinstance(value, list) and value and all(map(_is_tensor, value)):
+            apart |= {f"{name}/{k}": item for k, item in enumerate(value)}
+        else:
+            apart[name] = value
+    return apart
+
+
+def _with_lists(apart: Mapping[str, Any]) -> dict[str, Any]:
+    """Inverse of `_without_lists`."""
+    fitted: dict[str, Any] = {}
+    for name, value in apart.items():
+        if "/" not in name:
+            fitted[name] = value
+    for name in {name.split("/", 1)[0] for name in apart if "/" in name}:
+        count = sum(other.startswith(f"{name}/") for other in apart)
+        fitted[name] = [apart[f"{name}/{k}"] for k in range(count)]
+    return fitted
 
 
 def _storable_params(model: Any) -> dict[str, Any]:

@@ -76,6 +76,8 @@ def predict_file(request: PredictionRequest) -> None:
         if isinstance(rows, Matrix):
             rows.refuse_not_finite()
         raise
+    if z.ndim > 1:
+        raise ModelFileError(f"{request.model}: tells {z.shape[1]} classes apart; use it from Python")
     names = class_names(stored.estimator.classes_, stored.notes.get("positive"))
     with _opened(request.output) as file:
         _write_csv(file, z, names, request.proba)

@@ -78,6 +78,8 @@ def fit_progress() -> Iterator[Observer]:
     """
 
     def text(iteration: Iteration) -> str:
+        if iteration.grad_max != iteration.grad_max:  # NaN: an epoch of steps, which knows no gradient of all rows
+            return f"epoch {iteration.n_iter:4d}  objective {iteration.value:#.8g}  learning rate {iteration.step:.1e}"
         return (
             f"iteration {iteration.n_iter:4d}  objective {iteration.value:#.8g}  "
             f"max |gradient| {iteration.grad_max:.1e}"
@@ -168,7 +170,7 @@ def score_rows(model: Any, X: Any, y: Any, classes: tuple[str, str]) -> dict[str
 
 def describe_fit(model: Any) -> dict[str, str]:
     """Facts of a fitted model: whether it converged, iterations, reads, solver, device and pass."""
-    iterations = int(model.n_iter_[0])
+    iterations = int(np.ravel(model.n_iter_)[0])
     return {
         "converged": f"{'yes' if model.converged_ else 'NO'}: {model.stop_reason_}",
         "iterations": f"{iterations:,} of {model.solver_}, {model.n_reads_:.1f} reads of the data",
@@ -247,10 +249,13 @@ def describe_model(path: Path) -> None:
             **_target(stored),
             "columns": columns,
             **describe_fit(model),
-            "objective": f"{model.objective_:.10g}",
+            "objective": f"{model.loss_ if hasattr(model, 'coefs_') else model.objective_:.10g}",
             "parameters": ", ".join(f"{name}={value!r}" for name, value in changed.items()) or "defaults",
         }
     )
+    if hasattr(model, "coefs_"):
+        _describe_layers(model)
+        return
     names = schema.feature_names if schema is not None else [f"c{j}" for j in range(model.n_features_in_)]
     coef = model.coef_[0]
     largest = np.argsort(-np.abs(coef), kind="stable")[:_SHOWN_COEFFICIENTS]
@@ -258,6 +263,21 @@ def describe_model(path: Path) -> None:
     of_all = f"the {len(largest)} largest of {len(coef):,}" if len(coef) > len(largest) else "all"
     print(f"\nCoefficients, {of_all}; those above zero speak for {second}")
     print_table({"": cells})
+
+
+def _describe_layers(model: Any) -> None:
+    """Units, parameters and size of the weights of every layer of a network."""
+    units = [W.shape[1] for W in model.coefs_]
+    activations = [model.activation] * (len(units) - 1) + [model.out_activation_]
+    cells = {
+        "units": [f"{m:,}" for m in units],
+        "activation": activations,
+        "parameters": [f"{W.size + b.size:,}" for W, b in zip(model.coefs_, model.intercepts_, strict=True)],
+        "largest weight": [f"{np.abs(W).max():.4g}" for W in model.coefs_],
+    }
+    rows = [f"layer {k}" for k in range(1, len(units) + 1)]
+    print()
+    print_table({heading: dict(zip(rows, column, strict=True)) for heading, column in cells.items()})
 
 
 def _target(stored: StoredModel) -> dict[str, str]:

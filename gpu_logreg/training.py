@@ -17,8 +17,10 @@ from gpu_logreg.dataset.formats import FileOptions
 from gpu_logreg.dataset.labels import encode_labels
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimator_choice import make_estimator
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.model_file import check_destination, save_model
+from gpu_logreg.neural_network import MLPClassifier
 from gpu_logreg.report import (
     class_names,
     describe_fit,
@@ -59,15 +61,17 @@ class TrainingRequest:
     seed: int = 0
 
 
-def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> LogisticRegression:
+def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRegression | MLPClassifier:
     """Train as ``gpu-logreg train`` does: load, encode, fit, test, print tables, and save.
+
+    ``given`` are the parameters by the names of the options; see `gpu_logreg.estimator_choice.make_estimator`.
 
     Raises
     ------
     DataError, ModelFileError, DeviceError, ImplementationError
         One line; nothing is written then.
     """
-    estimator = LogisticRegression(**parameters)
+    estimator = make_estimator(given)
     _check(request, estimator)
     dtype = np.dtype(request.dtype)
     begin = time.perf_counter()
@@ -118,7 +122,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     return estimator
 
 
-def _check(request: TrainingRequest, estimator: LogisticRegression) -> None:
+def _check(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
     """Refuse what can be refused before the data are read."""
     if request.valid is not None and request.test_size is not None:
         raise DataError("--valid and --test-size exclude each other; give one")

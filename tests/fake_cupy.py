@@ -101,11 +101,14 @@ class ndarray(np.ndarray):  # noqa: N801
         _refuse_host_arrays(inputs)
         if ufunc is np.matmul and not any(inputs[0].flags[order] for order in ("C_CONTIGUOUS", "F_CONTIGUOUS")):
             counts["copies of X that CuPy makes for cuBLAS"] += 1
+        out = options.pop("out", (None,))
+        out = out if isinstance(out, tuple) else (out,)
+        _refuse_host_arrays(out)
         options = {name: _plain(value) for name, value in options.items()}
-        if isinstance(options.get("out"), tuple):
-            options["out"] = tuple(_plain(value) for value in options["out"])
+        if out[0] is not None:
+            options["out"] = tuple(map(_plain, out))
         result = getattr(ufunc, method)(*(_plain(value) for value in inputs), **options)
-        return np.asarray(result).view(ndarray)
+        return np.asarray(result).view(ndarray) if out[0] is None else out[0]
 
     def __array_function__(self, function: Any, *_: Any) -> Any:
         raise TypeError(f"numpy.{function.__name__} on a CuPy array")

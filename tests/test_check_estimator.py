@@ -5,13 +5,20 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gpu_logreg import LogisticRegression
+from gpu_logreg import LogisticRegression, MLPClassifier
 
 ESTIMATORS = [
     LogisticRegression(),
     LogisticRegression(solver="lbfgs"),
     LogisticRegression(solver="gradient-descent"),
     LogisticRegression(impl="cpu", class_weight="balanced"),
+    LogisticRegression(solver="sgd"),
+    LogisticRegression(solver="adam", max_iter=300, learning_rate=0.02),
+    MLPClassifier(max_iter=100),
+    MLPClassifier((8, 4), "tanh", solver="lbfgs"),
+    MLPClassifier(solver="sgd", learning_rate_init=0.05),
+    MLPClassifier((), solver="gradient-descent"),
+    MLPClassifier(impl="cpu", max_iter=100),
 ]
 
 

@@ -331,7 +331,7 @@ def rewrite(path: Path, change: Any, *, sign: bool = False) -> None:
     [
         ({"format_version": "2", "gpu_logreg": "9.9"}, r"newer gpu-logreg \(9.9, format 2; .*upgrade"),
         ({"format": "pt"}, "not a model of gpu-logreg"),
-        ({"kind": "neural-network"}, "'neural-network' model, unknown to this gpu-logreg"),
+        ({"kind": "random-forest"}, "'random-forest' model, unknown to this gpu-logreg"),
         ({"params": '{"momentum": 1}'}, "momentum.*upgrade"),
         ({"params": "[1]"}, "upgrade"),
         ({"fitted": "{}"}, "upgrade"),

@@ -1,0 +1,73 @@
+"""From the options of ``gpu-logreg train`` to an estimator: linear, or a network where hidden layers are asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpu_logreg.errors import DataError
+from gpu_logreg.linear_model import LogisticRegression
+from gpu_logreg.neural_network import MLPClassifier
+
+__all__ = ["make_estimator"]
+
+# What one of the two has and the other has not: the option, its value where it is not given, what to do.
+_LINEAR_ONLY = {
+    "C": ("--C", 1.0, "use --alpha"),
+    "class_weight": ("--class-weight", None, "leave it out"),
+    "fit_intercept": ("--no-intercept", True, "leave it out"),
+    "storage": ("--storage", "auto", "leave it out"),
+}
+_NETWORK_ONLY = {"activation": "--activation", "alpha": "--alpha", "batch_size": "--batch-size"}
+_ABSENT = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, **dict.fromkeys(_NETWORK_ONLY)}
+_LINEAR_SOLVERS = ("auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam")
+_NETWORK_SOLVERS = ("auto", "adam", "adamw", "sgd", "lbfgs", "gradient-descent")
+
+
+def make_estimator(given: dict[str, Any]) -> LogisticRegression | MLPClassifier:
+    """The estimator that the options ask for.
+
+    Parameters
+    ----------
+    given : dict
+        ``hidden``, the sizes of the hidden layers, empty for none; and parameters of either estimator, of which None is
+        not given. ``learning_rate`` is a number for both.
+
+    Raises
+    ------
+    DataError
+        If an option does not go with, or without, hidden layers.
+    """
+    given = {name: default for name, (_, default, _) in _LINEAR_ONLY.items()} | _ABSENT | given
+    hidden = given.pop("hidden")
+    known = _NETWORK_SOLVERS if hidden else _LINEAR_SOLVERS
+    if given["solver"] not in known:
+        which = "with" if hidden else "without"
+        raise DataError(
+            f"--solver {given['solver']} is not for training {which} --hidden; use one of {', '.join(known)}"
+        )
+    return _network(hidden, given) if hidden else _linear(given)
+
+
+def _linear(given: dict[str, Any]) -> LogisticRegression:
+    for name, option in _NETWORK_ONLY.items():
+        if given.pop(name) is not None:
+            raise DataError(f"{option} is for networks; give --hidden UNITS too, or leave it out")
+    if given["tol"] is None and given["solver"] in ("sgd", "adam"):
+        given["tol"] = 1e-4
+    return LogisticRegression(**_given(given))
+
+
+def _network(hidden: tuple[int, ...], given: dict[str, Any]) -> MLPClassifier:
+    for name, (option, default, advice) in _LINEAR_ONLY.items():
+        if given.pop(name) != default:
+            raise DataError(f"{option} is not for networks, which --hidden asks for; {advice}")
+    if given["activation"] is None:
+        given["activation"] = "tanh"
+    if given["solver"] == "auto":
+        given["solver"] = "adam"
+    given["learning_rate_init"] = given.pop("learning_rate")
+    return MLPClassifier(hidden, **_given(given))
+
+
+def _given(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}

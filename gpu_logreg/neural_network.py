@@ -1,0 +1,364 @@
+"""A network as a scikit-learn estimator. It chooses device, steps and solver; it computes nothing itself."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+
+from gpu_logreg.backend import Device, as_array, resolve_device, to_device, using
+from gpu_logreg.callbacks import (
+    CallbackSupportMixin,
+    FitTask,
+    epoch_lines,
+    logger,
+    observe_all,
+    with_callbacks,
+)
+from gpu_logreg.dataset.classes import encode_classes, sorted_classes
+from gpu_logreg.dataset.resident import check_sample_weight
+from gpu_logreg.errors import DataError
+from gpu_logreg.network import INITIALISATIONS, Network
+from gpu_logreg.network_fit import STOCHASTIC, choose_way, fit_by_batches, fit_by_reads, hidden_sizes
+from gpu_logreg.network_predictor import NetworkPredictor
+from gpu_logreg.network_state import NetworkState
+from gpu_logreg.optimizers import SCHEDULES
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.threads import blas_on_one_thread
+
+__all__ = ["MLPClassifier"]
+
+
+def _is_stochastic(model: Any) -> bool:
+    if model.solver not in STOCHASTIC:
+        raise AttributeError(
+            f"partial_fit takes a step for every batch of rows, and solver={model.solver!r} does not; use solver='adam'"
+        )
+    return True
+
+
+class MLPClassifier(CallbackSupportMixin, NetworkState, NetworkPredictor, BaseEstimator):  # type: ignore[misc]
+    """A network of dense layers for two or more classes, on a CPU or an NVIDIA GPU.
+
+    Minimises ``sum(s row_loss) / sum(s) + alpha |W|**2 / (2 sum(s))`` over a batch of rows at a time, or over all rows,
+    as scikit-learn's estimator of this name does. Parameters and attributes are scikit-learn's where it has them.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Units of every hidden layer; ``()`` for none, which is logistic regression.
+    activation : {"relu", "tanh", "logistic", "identity"}, default="relu"
+        Of the hidden layers.
+    solver : {"adam", "sgd", "adamw", "lbfgs", "gradient-descent"}, default="adam"
+        The first three take a step for every batch of rows. ``"lbfgs"`` and ``"gradient-descent"`` (with Armijo's
+        steps) walk over all rows for every step.
+    alpha : float, default=1e-4
+        Strength of the ridge penalty on the weights, divided by the weight of the batch. For ``"adamw"`` its weight
+        decay: every step shrinks the weights by the learning rate times ``alpha``, and the loss has no penalty.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; ``"auto"`` is 200, or all where there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+        Schedule; see `gpu_logreg.optimizers.Schedule`. The first three are for ``"sgd"``, as in scikit-learn.
+    learning_rate_init : float, default=1e-3
+    power_t : float, default=0.5
+        Exponent of ``"invscaling"``.
+    max_iter : int, default=200
+        Most epochs, or iterations of ``"lbfgs"`` and ``"gradient-descent"``.
+    shuffle : bool, default=True
+        Shuffle the order of the rows before every epoch; the rows stay where they are.
+    random_state : int, RandomState or None, default=None
+        Draws the first weights, the rows held back, and the order of the rows. None is a fixed seed, so that a fit
+        repeated gives the same bits.
+    tol : float, default=1e-4
+        Gain in loss (or score, with ``early_stopping``) below which an epoch does not count; largest ``max |grad|``
+        for the full-batch solvers.
+    verbose : bool, int or callable, default=False
+        A line after every epoch. A callable receives a `gpu_logreg.solvers.Iteration` instead, and stops the fit by a
+        true answer.
+    warm_start : bool, default=False
+        Start from the weights of the last fit.
+    momentum : float, default=0.9
+    nesterovs_momentum : bool, default=True
+        Both for ``"sgd"``.
+    early_stopping : bool, default=False
+        Hold rows back, stop by their score, and end with the weights of the best score.
+    validation_fraction : float, default=0.1
+        Share of the rows held back.
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
+        For ``"adam"`` and ``"adamw"``.
+    n_iter_no_change : int, default=10
+        Stop after more epochs in a row than this that gained less than ``tol``.
+    max_fun : int, default=15000
+        Most evaluations of the full-batch solvers.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
+    impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
+        How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
+        ``reference`` alone.
+    init : {"glorot", "he", "normal"}, default="glorot"
+        First weights; see `gpu_logreg.network.INITIALISATIONS`. Intercepts start at zero.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (m_in, m_out)
+        Weights of every layer; float32 for rows of at most 16 bits or float32, else float64.
+    intercepts_ : list of ndarray of shape (m_out,)
+    classes_ : ndarray of shape (K,)
+    n_features_in_, n_layers_, n_outputs_, t_ : int
+        Columns; layers, those of the input and the output counted; logits, 1 for two classes; rows seen in training.
+    out_activation_ : {"logistic", "softmax"}
+    loss_ : float
+        Mean loss plus penalty at the end: of the last epoch, or over all rows.
+    best_loss_ : float or None
+        Least of the epochs; None with ``early_stopping``.
+    loss_curve_ : list of float
+    validation_scores_, best_validation_score_ : list of float, float; or None
+        Accuracy on the rows held back after every epoch, with ``early_stopping``.
+    n_iter_ : int
+    n_reads_ : float
+        Walks over all rows.
+    converged_ : bool
+    stop_reason_ : str
+    device_, device_reason_, impl_, impl_reason_, solver_ : str
+        What was chosen, and why.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from gpu_logreg import MLPClassifier
+    >>> X, y = make_moons(200, noise=0.1, random_state=0)
+    >>> model = MLPClassifier((16,), activation="tanh", solver="lbfgs").fit(X, y)
+    >>> round(model.score(X, y), 2)
+    1.0
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
+        "hidden_layer_sizes": ["array-like", Interval(numbers.Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({*STOCHASTIC, "lbfgs", "gradient-descent"})],
+        "alpha": [Interval(numbers.Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
+        "power_t": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "verbose": ["verbose", Hidden(callable)],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(numbers.Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
+        "beta_1": [Interval(numbers.Real, 0, 1, closed="left")],
+        "beta_2": [Interval(numbers.Real, 0, 1, closed="left")],
+        "epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left"), Hidden(float)],
+        "max_fun": [Interval(numbers.Integral, 1, None, closed="left")],
+        "device": [str],
+        "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
+        "init": [StrOptions(set(INITIALISATIONS))],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 1e-4,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 1e-3,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        device: str = "auto",
+        impl: str = "auto",
+        init: str = "glorot",
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.device = device
+        self.impl = impl
+        self.init = init
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coefs_")
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+            NumPy, CuPy or DLPack array, or data frame of numbers. Rows of any real dtype are converted a batch at a
+            time.
+        y : array of shape (n,)
+            Two or more classes, of any type.
+        sample_weight : array of shape (n,), optional
+            Weight of each row in the loss of its batch; 0 is a row removed.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Data or parameters that cannot be used; a `ValueError`.
+        DeviceError, ImplementationError
+            An explicit ``device`` or ``impl`` that cannot be had.
+        """
+        self._validate_params()
+        hidden_sizes(self.hidden_layer_sizes)
+        start = self if self.warm_start and hasattr(self, "coefs_") else None
+        before = None if start is None else (self.n_features_in_, self.classes_)
+        try:
+            X, y = self._validated_pair(X, y, reset=True)
+            classes = sorted_classes(y)
+            if before is not None:
+                self._check_same(before, classes)
+            return self._fit(X, y, classes, sample_weight, start is not None, only_one_epoch=False)
+        except BaseException:
+            self._forget()  # a fit that failed half way must not look fitted
+            raise
+
+    @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> MLPClassifier:
+        """Go on by one epoch over these rows.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+        y : array of shape (n,)
+        classes : array of shape (K,), optional
+            All classes that calls to come may hold; for the first call. Those of ``y`` if not given.
+        sample_weight : array of shape (n,), optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            As of `fit`, and labels that are not among the classes of the first call.
+        """
+        self._validate_params()
+        hidden_sizes(self.hidden_layer_sizes)
+        if self.early_stopping:
+            raise DataError("partial_fit sees some of the rows only and cannot hold any back; use early_stopping=False")
+        fitted = hasattr(self, "coefs_")
+        try:
+            X, y = self._validated_pair(X, y, reset=not fitted)
+            if classes is not None:
+                classes = sorted_classes(np.asarray(classes), "classes")
+                if fitted and not np.array_equal(classes, self.classes_):
+                    raise DataError(
+                        f"classes={classes.tolist()} are not those of the first call, {self.classes_.tolist()}"
+                    )
+            known = self.classes_ if fitted else sorted_classes(y) if classes is None else classes
+            return self._fit(X, y, known, sample_weight, fitted, only_one_epoch=True)
+        except BaseException:
+            if not fitted:
+                self._forget()
+            raise
+
+    def _check_same(self, before: tuple[int, Any], classes: Any) -> None:
+        n_features, old = before
+        if not np.array_equal(old, classes):
+            raise DataError(
+                f"warm_start: the last fit had the classes {old.tolist()}, and y has {classes.tolist()}; "
+                "use warm_start=False"
+            )
+        if n_features != self.n_features_in_:
+            raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
+
+    def _fit(
+        self, X: Any, y: Any, classes: Any, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
+    ) -> MLPClassifier:
+        codes = encode_classes(y, classes)
+        weights = check_sample_weight(as_array(sample_weight), X.shape[0])
+        self._refuse_not_finite(X)
+        n_logits = 1 if len(classes) == 2 else len(classes)
+        network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), n_logits), self.activation)
+        if going_on and network.shapes != [W.shape for W in self.coefs_]:
+            raise DataError(
+                f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
+            )
+        if not only_one_epoch and weights is not None:
+            _refuse_one_class(to_device(weights, Device("cpu")), codes, classes)
+        device = resolve_device(self.device, X)
+        with using(device), blas_on_one_thread():
+            rows = Rows(to_device(X, device), to_device(codes, device), to_device(weights, device))
+            training = self._training(network, rows, device, going_on, only_one_epoch)
+            steps = choose_way(self, rows, device, training)
+            logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
+            self.classes_ = classes
+            task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(network, params))
+            told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
+            task.begin_iteration(training.params)
+            observer = observe_all(task, told)
+            if self.solver in STOCHASTIC:
+                fit_by_batches(
+                    self, training, rows, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
+                )
+                self._keep_progress(X.shape[0])
+            else:
+                self._keep_result(*fit_by_reads(self, training, rows, observer))
+            self.impl_, self.impl_reason_ = steps.name, steps.reason
+            self._keep(network, training.params, device)
+            task.end(training.params)
+        self._warn(only_one_epoch)
+        return self
+
+
+def _refuse_one_class(weights: Any, codes: Any, classes: Any) -> None:
+    """Refuse rows all of whose weight lies on one class."""
+    present = np.unique(codes[weights > 0])
+    if len(present) < 2:
+        only = classes[present[0]]
+        only = only.item() if hasattr(only, "item") else only
+        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")

@@ -1,0 +1,152 @@
+"""Exponential and hyperbolic tangent that compile to vector instructions, and a barrier for threads without the GIL.
+
+The mathematical library's float32 functions are called one element at a time; these are straight-line arithmetic, which
+the compiler turns into eight or sixteen elements at once. In float64 the library is called.
+
+Numba's cache on disk knows a compiled function by the file it is in, not by those it calls: whoever changes this file
+while developing touches `kernels_numba_steps.py` too.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic, overload
+
+__all__ = ["exp_of_negative", "tanh", "wait_for_all"]
+
+# Without "reassoc": the rounding of a number by adding and taking off a large one must stay.
+_EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+_SPINS_BEFORE_YIELD = 4000
+_yield_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _bits_to_float32(typing_context: Any, bits: Any) -> Any:
+    """The float32 with these 32 bits."""
+    del typing_context
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.int32), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _float32_to_bits(typing_context: Any, value: Any) -> Any:
+    """The 32 bits of a float32."""
+    del typing_context
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
+@njit(**_EXACT)  # type: ignore[untyped-decorator]
+def _exp_float32(x: Any) -> Any:
+    """``exp(x)`` for ``x <= 0`` in float32: ``2**n exp(r)`` with ``x = n log 2 + r``, ``|r| <= log(2) / 2``.
+
+    ``exp(r)`` by Taylor's polynomial of degree 7, whose error is 6e-9. NaN stays NaN. Below -87 it is exp(-87).
+    """
+    x = np.float32(-87.0) if x < np.float32(-87.0) else x
+    shifted = x * np.float32(1.44269504) + np.float32(12582912.0)  # 1.5 * 2**23: the last bits are the whole number
+    n = shifted - np.float32(12582912.0)
+    r = x - n * np.float32(0.693145752)  # log 2 in two parts, of which the first times n is exact
+    r = r - n * np.float32(1.42860677e-06)
+    p = np.float32(1.0 / 5040.0)
+    p = p * r + np.float32(1.0 / 720.0)
+    p = p * r + np.float32(1.0 / 120.0)
+    p = p * r + np.float32(1.0 / 24.0)
+    p = p * r + np.float32(1.0 / 6.0)
+    p = p * r + np.float32(0.5)
+    p = p * r + np.float32(1.0)
+    p = p * r + np.float32(1.0)
+    return p * _bits_to_float32((_float32_to_bits(shifted) + np.int32(127 - 0x4B400000)) << np.int32(23))
+
+
+@njit(**_EXACT)  # type: ignore[untyped-decorator]
+def _tanh_float32(x: Any) -> Any:
+    """``tanh(x)`` in float32, one division.
+
+    Up to 0.6 Lambert's continued fraction ``x / (1 + x**2 / (3 + x**2 / (5 + ...)))`` cut after 9, whose error is below
+    1e-9; beyond, ``(1 - e) / (1 + e)`` with ``e = exp(-2 |x|)``.
+    """
+    t = abs(x)
+    q = x * x
+    e = _exp_float32(np.float32(-2.0) * t)
+    small = t < np.float32(0.6)
+    top = t * (np.float32(945.0) + q * (np.float32(105.0) + q)) if small else np.float32(1.0) - e
+    bottom = np.float32(945.0) + q * (np.float32(420.0) + q * np.float32(15.0)) if small else np.float32(1.0) + e
+    return math.copysign(top / bottom, x)
+
+
+def exp_of_negative(x: Any) -> Any:
+    """``exp(x)`` for ``x <= 0``."""
+    return math.exp(x)
+
+
+def tanh(x: Any) -> Any:
+    """``tanh(x)``."""
+    return math.tanh(x)
+
+
+# Numba compares the names and annotations of these with those of the functions they return, so they have none.
+@overload(exp_of_negative)
+def _exp_of_negative(x):  # type: ignore[no-untyped-def]
+    if x == types.float32:
+        return lambda x: _exp_float32(x)
+    return lambda x: math.exp(x)
+
+
+@overload(tanh)
+def _tanh(x):  # type: ignore[no-untyped-def]
+    if x == types.float32:
+        return lambda x: _tanh_float32(x)
+    return lambda x: math.tanh(x)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_atomically(typing_context: Any, array: Any, value: Any) -> Any:
+    """Add to the first element of an int64 array, as one action; the element before."""
+    del typing_context
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.atomic_rmw("add", data, args[1], "seq_cst")
+
+    return types.int64(array, types.int64), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _read_atomically(typing_context: Any, array: Any) -> Any:
+    """The first element of an int64 array as it is now, and all that was written before it."""
+    del typing_context
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.load_atomic(data, "seq_cst", 8)
+
+    return types.int64(array), codegen
+
+
+@njit(nogil=True)  # type: ignore[untyped-decorator]
+def wait_for_all(arrived: Any, n_threads: Any) -> None:
+    """A barrier: return once each of ``n_threads`` threads has made this call as often as the caller.
+
+    ``arrived``: int64 array of one element, zero at first, which counts all calls.
+    """
+    if n_threads > 1:
+        # The round is full when the count reaches the next multiple of the number of threads.
+        goal = (_add_atomically(arrived, 1) // n_threads + 1) * n_threads
+        spins = 0
+        while _read_atomically(arrived) < goal:
+            spins += 1
+            if spins > _SPINS_BEFORE_YIELD:  # another program has the processor that the others need
+                _yield_processor()

@@ -1,0 +1,197 @@
+"""Steps on shuffled batches of rows: epochs, learning rates and the reasons to stop; it sees numbers of rows only.
+
+What is stopped on, and the order of things within an epoch, follow scikit-learn's ``MLPClassifier``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpu_logreg.solvers import Iteration, Observer, Stop, Vector
+
+__all__ = ["Batches", "Progress", "RateSchedule", "minibatch"]
+
+
+class Batches(Protocol):
+    """Rows and parameters, wherever they live."""
+
+    def epoch(self, order: Any, batch_size: int, rate: float) -> float:
+        """One update for every batch of ``order``; the mean value before the updates, not finite if they diverged."""
+
+    def score(self) -> float:
+        """How well the rows held back are predicted; larger is better."""
+
+    def has_finite_loss(self, rows: Any) -> bool:
+        """Whether the loss of some rows is finite at the present parameters."""
+
+    def keep(self, name: str) -> None:
+        """Remember the parameters under a name."""
+
+    def recall(self, name: str) -> None:
+        """Go back to those remembered."""
+
+    def vector(self) -> Vector:
+        """The parameters, on the host."""
+
+
+class RateSchedule(Protocol):
+    """The learning rate of every epoch; see `gpu_logreg.optimizers.Schedule`."""
+
+    rate: float
+
+    def after_epoch(self, n_epochs: int, rows_seen: int) -> None:
+        """Set the rate of the next epoch."""
+
+    def falls_on_plateau(self) -> bool:
+        """Lower the rate if the schedule does so on a plateau."""
+
+
+@dataclass
+class Progress:
+    """What has happened so far, over one fit or over several that go on from each other.
+
+    Attributes
+    ----------
+    n_iter : int
+        Epochs of the present fit.
+    rows_seen : int
+        Rows of all epochs together.
+    loss_curve : list of float
+        Mean value of every epoch.
+    best_loss : float
+    validation_scores : list of float
+        Score of the rows held back after every epoch, if any are.
+    best_validation_score : float
+    stop : Stop
+        Why it ended.
+    """
+
+    n_iter: int = 0
+    rows_seen: int = 0
+    loss_curve: list[float] = field(default_factory=list)
+    best_loss: float = math.inf
+    validation_scores: list[float] = field(default_factory=list)
+    best_validation_score: float = -math.inf
+    stop: Stop = field(default_factory=lambda: Stop("not begun", False))
+    diverged: bool = False
+
+
+def minibatch(
+    batches: Batches,
+    rows: Any,
+    *,
+    batch_size: int,
+    schedule: RateSchedule,
+    rng: np.random.Generator | None,
+    progress: Progress,
+    tol: float = 1e-4,
+    max_iter: int = 200,
+    n_iter_no_change: float = 10,
+    by_score: bool = False,
+    observer: Observer | None = None,
+) -> Progress:
+    """Epochs of steps until ``n_iter_no_change`` and one more in a row have gained less than ``tol``, or ``max_iter``.
+
+    Parameters
+    ----------
+    batches : Batches
+    rows : integer ndarray
+        Numbers of the rows to train on. Batches are cut from a shuffled copy of it, of the rows there is none.
+    batch_size : int
+    schedule : RateSchedule
+    rng : Generator or None
+        Shuffles before every epoch; None keeps the order of ``rows``.
+    progress : Progress
+        Goes on from there, and is changed.
+    tol : float
+    max_iter : int
+        Most epochs.
+    n_iter_no_change : float
+    by_score : bool
+        Judge by the score of the rows held back instead of the mean value, and end at the parameters of the best.
+    observer : Observer, optional
+        Called after every epoch; a true answer stops the solver.
+
+    Returns
+    -------
+    Progress
+        With ``diverged`` and the last parameters at the start of an epoch whose loss is finite, where that of an epoch
+        or of the end is not.
+    """
+    progress.n_iter, progress.diverged = 0, False
+    idle = 0
+    progress.stop = Stop(f"max_iter = {max_iter} reached", False)
+    while progress.n_iter < max_iter:
+        batches.keep(_slot(progress.n_iter))
+        rate = schedule.rate
+        order = rows if rng is None else rng.permutation(rows)
+        value = batches.epoch(order, batch_size, rate)
+        if not math.isfinite(value):
+            _go_back(progress, batches, order[:batch_size])
+            break
+        progress.n_iter += 1
+        progress.rows_seen += len(rows)
+        progress.loss_curve.append(value)
+        gained = _by_score(progress, batches, tol) if by_score else _by_loss(progress, tol)
+        idle = 0 if gained else idle + 1
+        schedule.after_epoch(progress.n_iter, progress.rows_seen)
+        if idle > n_iter_no_change:
+            idle = 0
+            if not schedule.falls_on_plateau():
+                what = "validation score" if by_score else "training loss"
+                progress.stop = Stop(
+                    f"the {what} did not improve by more than tol = {tol:g} for {n_iter_no_change:g} epochs", True
+                )
+        last = progress.stop.converged or progress.n_iter == max_iter
+        told = observer is not None and observer(
+            Iteration(progress.n_iter, batches.vector(), value, math.nan, rate, last)
+        )
+        if told and not last:
+            progress.stop = Stop("stopped by a callback", False)
+            break
+        if last:
+            if not batches.has_finite_loss(order[-batch_size:]):  # the value of an epoch is that before its last update
+                progress.n_iter -= 1
+                progress.loss_curve.pop()
+                _go_back(progress, batches, order[:batch_size])
+            break
+    if by_score and progress.best_validation_score > -math.inf:
+        batches.recall("best")
+    return progress
+
+
+def _slot(n_iter: int) -> str:
+    """Where the parameters after ``n_iter`` epochs are kept: the last two are."""
+    return f"start {n_iter % 2}"
+
+
+def _go_back(progress: Progress, batches: Batches, rows: Any) -> None:
+    """From an epoch that diverged to its start, or one epoch further if the loss of ``rows`` is not finite there."""
+    progress.diverged = True
+    progress.stop = Stop(f"the loss is no longer finite in epoch {progress.n_iter + 1}", False)
+    batches.recall(_slot(progress.n_iter))
+    if progress.n_iter > 0 and not batches.has_finite_loss(rows):
+        batches.recall(_slot(progress.n_iter - 1))
+
+
+def _by_loss(progress: Progress, tol: float) -> bool:
+    """Whether the last epoch lowered the mean value by more than ``tol``."""
+    value = progress.loss_curve[-1]
+    gained = value <= progress.best_loss - tol
+    progress.best_loss = min(progress.best_loss, value)
+    return gained
+
+
+def _by_score(progress: Progress, batches: Batches, tol: float) -> bool:
+    """Whether the last epoch raised the score by ``tol``; keeps the parameters of the best."""
+    score = batches.score()
+    progress.validation_scores.append(score)
+    gained = score >= progress.best_validation_score + tol
+    if score > progress.best_validation_score:
+        progress.best_validation_score = score
+        batches.keep("best")
+    return gained

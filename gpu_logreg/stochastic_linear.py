@@ -1,0 +1,90 @@
+"""Stochastic training of a linear model: a network without a hidden layer, on the rows of an objective."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpu_logreg.backend import Device, array_namespace, to_numpy
+from gpu_logreg.network import Network
+from gpu_logreg.objective import Objective
+from gpu_logreg.optimizers import Schedule
+from gpu_logreg.passes.steps import Training
+from gpu_logreg.passes.steps_table import choose_steps
+from gpu_logreg.solvers import Observer, SolverResult, Vector
+from gpu_logreg.solvers.minibatch import Progress, minibatch
+from gpu_logreg.stochastic import NetworkBatches, make_optimizer
+
+__all__ = ["linear_batches"]
+
+BATCH_ROWS = 200
+EPOCHS_WITHOUT_GAIN = 10
+
+
+def linear_batches(
+    objective: Objective,
+    start: Vector,
+    solver: str,
+    *,
+    rate: float,
+    rng: np.random.Generator,
+    tol: float,
+    max_iter: int,
+    observer: Observer | None,
+) -> SolverResult:
+    """Lower the objective by steps on batches of rows; the penalty of a batch is that of the objective.
+
+    Parameters
+    ----------
+    objective : Objective
+        Its rows, penalty, intercept and pass, by whose name the steps are chosen; counts an epoch as a read.
+    start : ndarray of shape (p,)
+    solver : {"sgd", "adam"}
+        ``"sgd"`` has Nesterov's momentum of 0.9.
+    rate : float
+        Learning rate.
+    rng : Generator
+        Shuffles the rows.
+    tol, max_iter, observer
+        As of `gpu_logreg.solvers.minibatch.minibatch`.
+
+    Returns
+    -------
+    SolverResult
+        With value and gradient at the end, from one more read.
+    """
+    rows = objective.dataset.rows
+    xp, dtype = array_namespace(rows.X), objective.dataset.compute_dtype
+    network = Network((objective.dataset.n_columns, 1))
+    params = np.zeros(network.n_params)
+    params[: len(start)] = start
+    optimizer = make_optimizer(solver, momentum=0.9, nesterov=True, betas=(0.9, 0.999), epsilon=1e-8, decay=0.0)
+    training = Training(
+        network,
+        xp.asarray(params.astype(dtype)),
+        optimizer,
+        fixed_l2=objective.l2,
+        fit_intercept=objective.fit_intercept,
+    )
+    device = Device("cpu") if xp is np else Device("cuda", int(rows.X.device.id))
+    steps = choose_steps(objective.implementation.name, rows, device, training)
+    s = rows.sample_weight
+    at = np.arange(objective.dataset.n_rows) if s is None else np.flatnonzero(to_numpy(s) > 0)
+    progress = minibatch(
+        NetworkBatches(training, rows, steps),
+        at,
+        batch_size=min(BATCH_ROWS, len(at)),
+        schedule=Schedule("constant", rate),
+        rng=rng,
+        progress=Progress(),
+        tol=tol,
+        max_iter=max_iter,
+        n_iter_no_change=EPOCHS_WITHOUT_GAIN,
+        observer=observer,
+    )
+    objective.n_reads += progress.n_iter
+    end = to_numpy(training.params).astype(np.float64)[: objective.n_params]
+    value, grad = objective(end)
+    message = progress.stop.message
+    if progress.diverged:
+        message += f" with learning_rate={rate:g}; try learning_rate={rate / 10:g}, or scale the columns of X"
+    return SolverResult(end, value, grad, progress.n_iter, progress.stop.converged, message, progress.loss_curve)

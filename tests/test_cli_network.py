@@ -1,0 +1,131 @@
+"""Networks on the command line: the same files, the same model file, the same predict and info."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import numbers, people, run, succeed
+
+from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
+from gpu_logreg.dataset.files import load_training_data
+from gpu_logreg.dataset.formats import FileOptions
+from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimator_choice import make_estimator
+from gpu_logreg.model_file import load_model_file
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return people(tmp_path / "people.csv")
+
+
+def test_train_predict_and_info(capsys, table, tmp_path):
+    model = tmp_path / "income.model"
+    ended = succeed(
+        capsys,
+        *("train", table, "--target", "income", "--hidden", 8, "--hidden", 4, "--max-iter", 400, "--test-size", 0.2),
+        *("--learning-rate", 0.01, "--batch-size", 32, "--alpha", 0.01, "--activation", "relu", "--model", model),
+    )
+    assert "of adam" in ended.out
+    assert "epoch    1  objective " in ended.err
+    stored = load_model_file(model)
+    network = stored.estimator
+    assert stored.kind == "neural-network"
+    assert isinstance(network, MLPClassifier)
+    assert [W.shape[1] for W in network.coefs_] == [8, 4, 1]
+    assert (network.activation, network.alpha, network.batch_size) == ("relu", 0.01, 32)
+    assert (network.learning_rate, network.learning_rate_init) == ("constant", 0.01)
+
+    header, *rows = csv.reader(io.StringIO(succeed(capsys, "predict", model, table, "--proba").out))
+    assert header == ["prediction", "probability of high", "probability of low"]
+    p = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-8)
+    assert [row[0] for row in rows] == [("high", "low")[k] for k in p.argmax(axis=1)]
+    truth = [line.rsplit(",", 1)[1] for line in table.read_text().splitlines()[1:]]
+    right = np.mean([row[0] == label for row, label in zip(rows, truth, strict=True)])
+    assert right > 0.6  # a guess is right for 0.525 of the rows
+
+    out = succeed(capsys, "info", model).out
+    assert out.startswith("model       neural-network, written by gpu-logreg")
+    layers = [line.split() for line in out.splitlines() if line.startswith("layer ")]
+    assert [(cells[1], cells[2], cells[3]) for cells in layers] == [
+        ("1", "8", "relu"),
+        ("2", "4", "relu"),
+        ("3", "1", "logistic"),
+    ]
+    assert "largest weight" in out
+
+
+def test_a_label_against_the_rest_and_float32(capsys, table, tmp_path):
+    model = tmp_path / "rome.model"
+    succeed(
+        capsys,
+        *("train", table, "--target", "city", "--positive", "Rome", "--hidden", 4, "--dtype", "float32"),
+        *("--solver", "lbfgs", "--max-iter", 20, "--model", model),
+    )
+    assert load_model(model).coefs_[0].dtype == np.float32
+    assert succeed(capsys, "predict", model, table).out.splitlines()[1] in ("Rome", "not Rome")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--hidden", 4, "--C", 3), "--C is not for networks, which --hidden asks for; use --alpha"),
+        (("--hidden", 4, "--class-weight", "balanced"), "--class-weight is not for networks"),
+        (("--hidden", 4, "--no-intercept"), "--no-intercept is not for networks"),
+        (
+            ("--hidden", 4, "--solver", "subsampled-newton"),
+            "--solver subsampled-newton is not for training with --hidden",
+        ),
+        (("--solver", "adamw"), "--solver adamw is not for training without --hidden"),
+        (("--alpha", 1), "--alpha is for networks; give --hidden UNITS too"),
+        (("--activation", "relu"), "--activation is for networks"),
+        (("--batch-size", 8), "--batch-size is for networks"),
+        (("--hidden", 0), "Invalid value for '--hidden'"),
+        (("--hidden", "many"), "Invalid value for '--hidden'"),
+        (("--hidden", 4, "--alpha", -1), "alpha"),
+        (("--hidden", 4, "--learning-rate", 0), "learning_rate_init"),
+    ],
+)
+def test_options_that_do_not_go_together(capsys, table, options, said):
+    ended = run(capsys, "train", table, "--target", "income", *options)
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert said in line
+
+
+def test_defaults_are_those_of_the_estimators():
+    network = make_estimator({"hidden": (5,)}).get_params()
+    defaults = MLPClassifier().get_params()
+    assert {name for name in network if network[name] != defaults[name]} == {"hidden_layer_sizes", "activation"}
+    assert make_estimator({}).get_params() == LogisticRegression().get_params()
+    assert make_estimator({"solver": "sgd"}).get_params() == LogisticRegression(solver="sgd", tol=1e-4).get_params()
+    with pytest.raises(DataError, match="--alpha is for networks"):
+        make_estimator({"alpha": 1.0})
+
+
+def test_a_model_of_many_classes_is_for_python(capsys, tmp_path):
+    X, _ = numbers(60)
+    np.save(tmp_path / "rows.npy", X)
+    model = MLPClassifier((3,), solver="lbfgs").fit(X, np.arange(60) % 3)
+    schema = Schema.fit(table_of(tmp_path / "rows.npy"))
+    save_model(model, tmp_path / "three.model", schema=schema.to_json())
+    ended = run(capsys, "predict", tmp_path / "three.model", tmp_path / "rows.npy")
+    assert ended.code == 2
+    assert "tells 3 classes apart; use it from Python" in ended.err
+
+
+def table_of(path: Path):
+    X = np.load(path)
+    np.savez(path.with_suffix(".npz"), X=X, y=np.arange(len(X)) % 2)
+    return load_training_data(path.with_suffix(".npz"), "y", FileOptions())[0]
