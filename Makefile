@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench gpu-check clean
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
@@ -19,6 +19,11 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/pytest -q -s bench/bench_pass.py
+
+# A machine with a GPU often brings its own Python with CuPy; that one is used from the checkout, without installing.
+gpu-check:
+	@if $(PYTHON) -c 'import cupy, numba, pytest, sklearn' 2>/dev/null; then PYTHONPATH=. $(PYTHON) bench/gpu_check.py $(ARGS); \
+	else $(MAKE) -s --no-print-directory $(VENV)/.installed-test && $(BIN)/python bench/gpu_check.py $(ARGS); fi
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gpu-logreg needs Python 3.11 or later: make PYTHON=python3.12 ...")'

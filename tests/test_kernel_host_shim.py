@@ -122,3 +122,154 @@ def test_narrowed_indices_and_accidental_float64_do_not_compile():
     for line in ("long long row = 1; int k = row;", "int k = 0; out[k] = out[k] * 2.0;", "no_such_type k;"):
         with pytest.raises(KernelHostError, match="error"):
             HostModule(FUNCTION.format(line))
+
+
+STORAGE_KERNELS = r"""
+#define ROWS_CUH
+struct float16 { unsigned short bits; };
+struct bfloat16 { unsigned short bits; };
+
+extern "C" __global__ void vectors(const unsigned char* from, unsigned* out, int bytes, int first) {
+    kernel_host::load(out, from + first, size_t(bytes));
+}
+
+extern "C" __global__ void widen(const float16* in, float* out, int n) {
+    for (int k = 0; k < n; ++k) out[k] = kernel_host::from_float16(in[k].bits);
+}
+
+extern "C" __global__ void copies(const bfloat16* in, unsigned short* out, int n) {
+    for (int k = 0; k < n; ++k) out[k] = in[k].bits;
+}
+
+extern "C" __global__ void permute(const unsigned* low, const unsigned* high, const unsigned* by, unsigned* out) {
+    out[threadIdx.x] = __byte_perm(low[threadIdx.x], high[threadIdx.x], by[threadIdx.x]);
+}
+
+extern "C" __global__ void join(const int* high, const int* low, double* out, float* narrow) {
+    out[threadIdx.x] = __hiloint2double(high[threadIdx.x], low[threadIdx.x]);
+    narrow[threadIdx.x] = __uint_as_float(unsigned(high[threadIdx.x]));
+}
+
+extern "C" __global__ void address(const unsigned char* in, unsigned long long* out) {
+    out[0] = (unsigned long long)in;
+    out[1] = in[-1];
+}
+
+extern "C" __global__ void rows(const float* X, long long stride, float* out, int columns) {
+    for (int j = 0; j < columns; ++j) out[int(threadIdx.x) * columns + j] = X[threadIdx.x * stride + j];
+}
+
+extern "C" __global__ void overwrite(float* X, int at) { X[at] = 1; }
+"""
+
+
+@pytest.fixture(scope="module")
+def storage():
+    return HostModule(STORAGE_KERNELS)
+
+
+def aligned(size: int) -> np.ndarray:
+    """Bytes 1, 2, 3, ... at an address that 64 divides."""
+    whole = np.zeros(size + 64, np.uint8)
+    first = -whole.ctypes.data % 64
+    whole[first : first + size] = np.arange(1, size + 1)
+    return whole[first : first + size]
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
+def test_a_vector_is_loaded_whole_from_where_its_size_divides_the_address(storage, size):
+    load, numbers = storage.get_function("vectors"), aligned(64)
+    for first in range(0, 33):
+        out = np.full(4, 0xAAAAAAAA, np.uint32)
+        arguments = (numbers, out, np.int32(size), np.int32(first))
+        if first % size:
+            with pytest.raises(KernelHostError, match=f"thread 0 loads {size} bytes from an address that they do not"):
+                load((1,), (1,), arguments)
+            continue
+        load((1,), (1,), arguments)
+        taken = max(size, 4)
+        assert out.tobytes()[:size] == numbers[first : first + size].tobytes()
+        assert out.tobytes()[size:taken] == bytes(taken - size)  # a register is 4 bytes
+        assert out.tobytes()[taken:] == b"\xaa" * (16 - taken)
+
+
+def test_an_array_keeps_its_misalignment(storage):
+    load, where = storage.get_function("vectors"), storage.get_function("address")
+    for shift in range(64):
+        numbers = aligned(128)[shift:]
+        out, found = np.zeros(4, np.uint32), np.zeros(2, np.uint64)
+        where((1,), (1,), (numbers, found))
+        assert found[0] % 64 == shift
+        assert found[1] == 0xFF  # a guard, not the byte before it in its own array
+        if shift % 8:
+            with pytest.raises(KernelHostError, match="do not divide"):
+                load((1,), (1,), (numbers, out, np.int32(8), np.int32(0)))
+        else:
+            load((1,), (1,), (numbers, out, np.int32(8), np.int32(0)))
+            assert out.tobytes()[:8] == numbers[:8].tobytes()
+
+
+def test_every_float16_is_widened_as_by_numpy(storage):
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    out = np.zeros(halves.size, np.float32)
+    storage.get_function("widen")((1,), (1,), (halves, out, np.int32(halves.size)))
+    np.testing.assert_array_equal(out, halves.astype(np.float32))
+    real = ~np.isnan(halves)
+    np.testing.assert_array_equal(np.signbit(out[real]), np.signbit(halves[real]))
+
+
+def test_bfloat16_is_a_type_of_its_own(storage):
+    copies, out = storage.get_function("copies"), np.zeros(3, np.uint16)
+    numbers = np.array([1.0, -2.5, np.inf], "bfloat16")
+    copies((1,), (1,), (numbers, out, np.int32(3)))
+    np.testing.assert_array_equal(out, [0x3F80, 0xC020, 0x7F80])
+    for other in (np.float16, np.uint16, np.float32):
+        with pytest.raises(KernelHostError, match=f"argument 0 is {np.dtype(other)}, not bfloat16"):
+            copies((1,), (1,), (np.zeros(3, other), out, np.int32(3)))
+
+
+def test_byte_perm(storage):
+    rng = np.random.default_rng(0)
+    low, high, by = rng.integers(0, 2**32, (3, 1000), np.uint32)
+    by &= np.uint32(0x7777)  # the high bit of a selector is for the sign, which nothing here uses
+    out = np.zeros(1000, np.uint32)
+    storage.get_function("permute")((1,), (1000,), (low, high, by, out))
+    pool = np.stack([low, high], axis=1).view(np.uint8)  # bytes 0 to 3 of the one, 4 to 7 of the other
+    picks = np.stack([by >> np.uint32(4 * k) & np.uint32(7) for k in range(4)], axis=1)
+    expected = np.take_along_axis(pool, picks.astype(np.intp), axis=1).copy().view(np.uint32)[:, 0]
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_registers_as_numbers(storage):
+    numbers = np.array([1.0, -0.0, np.pi, 5e-324, -1e300, np.inf, np.nan])
+    low, high = numbers.view(np.int32).reshape(-1, 2).T.copy()
+    out, narrow = np.zeros(7), np.zeros(7, np.float32)
+    storage.get_function("join")((1,), (7,), (high, low, out, narrow))
+    assert out.tobytes() == numbers.tobytes()
+    np.testing.assert_array_equal(narrow, high.view(np.float32))
+
+
+def test_rows_that_lie_apart(storage):
+    read, whole = storage.get_function("rows"), np.arange(60, dtype=np.float32).reshape(6, 10)
+    for X in (whole[:, :4], whole[:, 3:7], whole[::2, :4], whole[1::2, 2:6]):
+        out = np.zeros((len(X), 4), np.float32)
+        read((1,), (len(X),), (X, np.int64(X.strides[0] // 4), out, np.int32(4)))
+        np.testing.assert_array_equal(out, X)
+    before, out = whole.copy(), np.zeros((6, 5), np.float32)
+    read((1,), (6,), (whole[:, 6:], np.int64(10), out, np.int32(5)))  # reads a column too many
+    assert np.isnan(out[5, 4])  # nothing lies behind the last row
+    np.testing.assert_array_equal(out[:5, 4], whole[1:, 0])
+    np.testing.assert_array_equal(whole, before)
+
+
+def test_rows_that_lie_apart_are_guarded_and_not_written_to(storage):
+    whole = np.zeros((6, 10), np.float32)
+    write = storage.get_function("overwrite")
+    for at in (-1, 5 * 10 + 4):
+        with pytest.raises(KernelHostError, match="wrote outside its array 0"):
+            write((1,), (1,), (whole[:, :4], np.int32(at)))
+    write((1,), (1,), (whole[:, :4], np.int32(0)))
+    assert not whole.any()
+    for columns in (whole.T, whole[:, ::2]):
+        with pytest.raises(KernelHostError, match="argument 0 is not contiguous"):
+            write((1,), (1,), (columns, np.int32(0)))

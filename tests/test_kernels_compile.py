@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import nvrtc
 import pytest
 
-from gpu_logreg.passes import cublas, steps_cuda
+from gpu_logreg.passes import cublas, cuda, steps_cuda
+from gpu_logreg.passes.family import STORAGES, Family, choose_family
 from gpu_logreg.passes.kernel_text import kernel_source
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
@@ -43,6 +49,112 @@ def test_a_fault_is_reported_in_its_own_file():
     code = kernel_source(f"{cublas.KERNEL}.cu", cublas.HEADERS)
     with pytest.raises(nvrtc.CompileError, match=r"sigmoid_cross_entropy\.cu\(\d+\)"):
         nvrtc.compile_cubin(code, cublas.kernel_options("float32", "no_such_type", None))
+
+
+# The family loss_and_gradient: rows of a byte, of part of a warp, of a warp, of a block, and of the widest block; every
+# storage in both precisions; labels and weights in turn. 784 columns are MNIST, 28 are HIGGS.
+WIDTHS = (1, 3, 5, 13, 28, 64, 100, 256, 784, 1024, 2000, 5000)
+FAMILY_ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+STORED = tuple(itertools.product(STORAGES, ("float32", "float64")))
+
+
+def family_cases(arch: int) -> list[tuple[int, str, str, str, str | None]]:
+    """Width, storage, precision, label and weight: every width in two storages, others on every architecture."""
+    cases = []
+    for place, d in enumerate(WIDTHS):
+        for k in range(2):
+            turn = place + 5 * k + FAMILY_ARCHITECTURES.index(arch)
+            storage, real = STORED[turn % len(STORED)]
+            label = ("uint8", real)[turn % 2]
+            cases.append((d, storage, real, label, (None, "float32", "float64")[turn % 3]))
+    return cases
+
+
+def in_pool(function: Callable[..., Any], cases: Iterable[Any]) -> list[Any]:
+    with ThreadPoolExecutor(2) as pool:  # NVRTC runs outside the interpreter's lock
+        return list(pool.map(function, cases))
+
+
+def test_every_architecture_meets_every_storage_label_and_weight():
+    for arch in FAMILY_ARCHITECTURES:
+        cases = family_cases(arch)
+        assert {case[0] for case in cases} == set(WIDTHS)
+        assert {case[1:3] for case in cases} == set(STORED)
+        assert {(label == "uint8", weight) for *_, label, weight in cases} == {
+            (hard, weight) for hard in (True, False) for weight in (None, "float32", "float64")
+        }
+
+
+@pytest.mark.parametrize("arch", FAMILY_ARCHITECTURES)
+def test_loss_and_gradient_fits_the_registers_that_its_family_counts_on(arch):
+    code = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
+
+    def fault(case: tuple[int, str, str, str, str | None]) -> str | None:
+        family = choose_family(*case[:3])
+        assert isinstance(family, Family)
+        options = (*cuda.kernel_options(family, *case[1:]), *nvrtc.CUPY_OPTIONS, f"-arch=sm_{arch}")
+        cubin, log = nvrtc.compile_cubin(code, (*options, "--ptxas-options=-v"))
+        assert cubin.startswith(b"\x7fELF")
+        taken = nvrtc.resources(log)
+        assert set(taken) == {cuda.KERNEL}
+        registers, spilled, stack = taken[cuda.KERNEL]
+        most = min(65_536 // (family.block * family.resident) // 8 * 8, 255)
+        fits = registers <= most and spilled == stack == 0 and "warning" not in log
+        return None if fits else f"{case} {family}: {taken[cuda.KERNEL]}, of {most} registers; {log}"
+
+    assert [found for found in in_pool(fault, family_cases(arch)) if found] == []
+
+
+@pytest.mark.parametrize("arch", FAMILY_ARCHITECTURES)
+def test_sum_partials_fits_its_budget(arch):
+    code = kernel_source(f"{cuda.SUM_KERNEL}.cu", ("reduce.cuh",))
+    options = (f"-DBLOCK={cuda.SUM_BLOCK}", *nvrtc.CUPY_OPTIONS, f"-arch=sm_{arch}", "--ptxas-options=-v")
+    _, log = nvrtc.compile_cubin(code, options)
+    registers, spilled, stack = nvrtc.resources(log)[cuda.SUM_KERNEL]
+    assert spilled == stack == 0
+    threads = 1536 if arch in (86, 89, 120) else 2048  # all that a multiprocessor can hold
+    assert registers <= 65_536 // threads // 8 * 8
+    assert "warning" not in log
+
+
+def ptx(code: str, options: Iterable[str]) -> str:
+    """The text that ptxas gets."""
+    library, program = nvrtc.library(), ctypes.c_void_p()
+    assert library is not None
+    library.nvrtcCreateProgram(ctypes.byref(program), code.encode(), b"kernel.cu", 0, None, None)
+    try:
+        flags = [option.encode() for option in options]
+        assert library.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags)) == 0
+        size = ctypes.c_size_t()
+        assert library.nvrtcGetPTXSize(program, ctypes.byref(size)) == 0
+        buffer = ctypes.create_string_buffer(size.value)
+        assert library.nvrtcGetPTX(program, buffer) == 0
+        return buffer.value.decode()
+    finally:
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+LOADS = {
+    16: r"ld\.global\.nc\.L1::no_allocate\.v4\.[bu]32",
+    8: r"ld\.global\.nc\.L1::no_allocate\.v2\.[bu]32",
+    4: r"ld\.global\.nc\.u32",
+    2: r"ld\.global(\.nc)?\.[bu]16",
+    1: r"ld\.global(\.nc)?\.[bu]8",
+}
+
+
+@pytest.mark.parametrize("vec", LOADS)
+def test_a_vector_is_one_instruction(vec):
+    """Rows are loaded by ``ROWS * CHUNKS`` instructions of ``VEC`` bytes, and by nothing else."""
+    storage, label = ("uint8", "float32") if vec < 4 else ("float16", "uint8")
+    size = STORAGES[storage]
+    family = Family(vec=vec, lanes=16, chunks=2, rows=2, block=256, resident=2)
+    options = cuda.kernel_options(family, storage, "float32", label, "float64")
+    text = ptx(kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS), (*options, *nvrtc.CUPY_OPTIONS, "-arch=compute_90"))
+    found = {bytes_: len(re.findall(load, text)) for bytes_, load in LOADS.items()}
+    assert found[vec] == family.rows * family.chunks
+    narrower = {bytes_: count for bytes_, count in found.items() if size <= bytes_ < vec and bytes_ > 1}
+    assert set(narrower.values()) <= {0}
 
 
 def compiled(name: str, options: tuple[str, ...], arch: int) -> dict[str, nvrtc.Resources]:

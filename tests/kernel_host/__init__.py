@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -14,8 +15,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes  # noqa: F401 - NumPy knows "bfloat16" from it
 import numpy as np
+
+with contextlib.suppress(ImportError):  # a machine with a GPU may do without: it runs no kernel here
+    import ml_dtypes  # noqa: F401 - NumPy knows "bfloat16" from it
 
 HERE = Path(__file__).parent
 FLAGS = (

@@ -1,0 +1,182 @@
+"""Whole fits on resident rows, ours and others', each timed until the same value of the objective."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gpu_data import labelled, minimum, value
+from gpu_peers import TORCH_DEVICE
+from gpu_timing import Budget, one_line, say
+
+from gpu_logreg import LogisticRegression
+from gpu_logreg.backend import Device, free_bytes
+
+GOAL = 1e-8
+"""Relative distance from the best value found."""
+
+GOAL_READS = 20
+GOAL_N, GOAL_D = 50_000_000, 100
+TOLERANCES = (1e-4, 1e-6, 1e-8)
+
+
+def rows_that_fit(n: int, d: int) -> int:
+    """``n``, or as many float32 rows as take a third of the free memory."""
+    return min(n, free_bytes(Device("cuda")) // 3 // (4 * d))
+
+
+def fits(
+    cupy: Any, read_gb_per_s: float | None, budget: Budget, n: int = GOAL_N, d: int = GOAL_D, rounds: int = 3
+) -> dict[str, Any]:
+    """Fits of n x d float32 rows, scaled down to what memory allows; the figures say how many rows it was."""
+    wanted, n = n, rows_that_fit(n, d)
+    X, y = labelled(cupy, n, d)
+    cupy.cuda.Device().synchronize()
+    say(f"fits: {n:,} x {d} float32" + ("" if n == wanted else f", because {wanted:,} do not fit"))
+    read_s = None if not read_gb_per_s else X.nbytes / read_gb_per_s / 1e9
+    found = {"n": n, "d": d, "wanted_n": wanted, "nbytes": int(X.nbytes), "read_s": read_s}
+    rows: list[dict[str, Any]] = []
+    least = [np.inf]
+    for name, run in (
+        ("gpu-logreg", lambda: _ours(cupy, X, y, rounds)),
+        ("torch L-BFGS", lambda: _torch_lbfgs(X, y)),
+        ("scikit-learn, CuPy arrays", lambda: _sklearn(X, y, budget)),
+        ("scikit-learn, torch arrays", lambda: _sklearn(*_as_torch(X, y), budget)),
+    ):
+        row: dict[str, Any] = {"solver": name}
+        try:
+            if budget.left() < 20:
+                raise RuntimeError("not measured: no time left")
+            row["trials"] = run()
+            for trial in row["trials"]:
+                trial["value"] = value(X, y, trial.pop("w"), trial.pop("b"))
+                least[0] = min(least[0], trial["value"])
+        except Exception as error:
+            row["problem"] = one_line(error)
+        say(f"  {name}: {row.get('problem', 'measured')}")
+        rows.append(row)
+    try:
+        least[0] = min(least[0], _newton_minimum(cupy, X, y))
+    except Exception as error:
+        found["minimum_problem"] = one_line(error)
+    return found | {"best_value": least[0], "rows": [_judged(row, least[0], read_s) for row in rows]}
+
+
+def _newton_minimum(cupy: Any, X: Any, y: Any) -> float:
+    """The least value by Newton's method in float64 from a fit of ours."""
+    model = LogisticRegression().fit(X, y)
+    return minimum(cupy, X, y, model.coef_[0], float(model.intercept_[0]))
+
+
+def _judged(row: dict[str, Any], least: float, read_s: float | None) -> dict[str, Any]:
+    """The first trial of a solver that is near enough to the best value, or its last one, which then is not."""
+    trials = row.pop("trials", [])
+    for trial in trials:
+        trial["suboptimality"] = trial["value"] / least - 1.0
+    if trials:
+        reached = [trial for trial in trials if trial["suboptimality"] <= GOAL]
+        best = reached[0] if reached else min(trials, key=lambda trial: trial["suboptimality"])
+        row |= best | {"reached": bool(reached), "n_trials": len(trials)}
+        if read_s:
+            row["reads_wall"] = row["seconds"] / read_s
+    return row
+
+
+def _ours(cupy: Any, X: Any, y: Any, rounds: int) -> list[dict[str, Any]]:
+    """Default settings; the median of a few fits after one that compiles."""
+    LogisticRegression().fit(X, y)
+    times = []
+    for _ in range(rounds):
+        cupy.cuda.Device().synchronize()
+        begin = time.perf_counter()
+        model = LogisticRegression().fit(X, y)
+        times.append(time.perf_counter() - begin)
+    w, b = model.coef_[0], float(model.intercept_[0])
+    known = {"n_reads": float(model.n_reads_), "solver_": model.solver_, "impl": model.impl_, "device": model.device_}
+    known["n_iter"] = int(model.n_iter_[0])
+    return [{"seconds": statistics.median(times), "w": w, "b": b, "seconds_all": times} | known]
+
+
+def _as_torch(X: Any, y: Any) -> tuple[Any, Any]:
+    import torch
+
+    return torch.from_dlpack(X), torch.from_dlpack(y)
+
+
+def _torch_lbfgs(X: Any, y: Any) -> list[dict[str, Any]]:
+    """Full batch, strong Wolfe, float32: a trial for every evaluation, with the time at which it was made.
+
+    The first trial that is near enough counts, as if the solver had known when to stop.
+    """
+    import torch
+
+    X, labels = _as_torch(X, y)
+    labels = labels.to(X.dtype)
+    n, d = X.shape
+    loss_of = torch.nn.functional.binary_cross_entropy_with_logits
+
+    def run(steps: int) -> list[tuple[float, Any]]:
+        params = torch.zeros(d + 1, device=TORCH_DEVICE, dtype=X.dtype, requires_grad=True)
+        options = {"lr": 1.0, "max_iter": steps, "max_eval": 2 * steps, "history_size": 10}
+        options |= {"tolerance_grad": 1e-9, "tolerance_change": 0.0, "line_search_fn": "strong_wolfe"}
+        optimizer = torch.optim.LBFGS([params], **options)
+        seen: list[tuple[float, Any]] = []
+        begin = time.perf_counter()
+
+        def closure() -> Any:
+            optimizer.zero_grad()
+            w = params[:d]
+            value = loss_of(torch.mv(X, w) + params[d], labels) + 0.5 / n * (w @ w)
+            value.backward()
+            float(value.detach())  # as the line search does anyway: the time is that of finished work
+            seen.append((time.perf_counter() - begin, params.detach().clone()))
+            return value
+
+        optimizer.step(closure)
+        return seen
+
+    run(2)
+    found = []
+    for evaluations, (seconds, params) in enumerate(run(60), 1):
+        host = params.cpu().numpy().astype(np.float64)
+        found.append({"seconds": seconds, "w": host[:d], "b": float(host[d]), "n_reads": 2.0 * evaluations})
+    return found
+
+
+def _sklearn(X: Any, y: Any, budget: Budget) -> list[dict[str, Any]]:
+    """scikit-learn's ``lbfgs`` under array-API dispatch, from loose to tight tolerances; a trial for each."""
+    import sklearn
+    from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+
+    if os.environ.get("SCIPY_ARRAY_API") != "1":
+        raise RuntimeError("array-API dispatch needs SCIPY_ARRAY_API=1 before SciPy is imported")
+    found: list[dict[str, Any]] = []
+
+    def fit(rows: Any, labels: Any, tol: float) -> Any:
+        with sklearn.config_context(array_api_dispatch=True), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what does not converge shows in the value
+            return SklearnLogisticRegression(tol=tol, max_iter=300).fit(rows, labels)
+
+    fit(X[:10_000], y[:10_000], 1e-2)
+    for tol in TOLERANCES:
+        if found and budget.left() < 30 + 2 * found[-1]["seconds"]:
+            break
+        begin = time.perf_counter()
+        model = fit(X, y, tol)
+        w = _host(model.coef_).reshape(-1)  # waits for the device
+        seconds = time.perf_counter() - begin
+        b = float(_host(model.intercept_).reshape(-1)[0])
+        found.append({"seconds": seconds, "w": w, "b": b, "tol": tol, "n_iter": int(_host(model.n_iter_).max())})
+    return found
+
+
+def _host(array: Any) -> Any:
+    for name in ("get", "cpu"):
+        move: Callable[[], Any] | None = getattr(array, name, None)
+        array = array if move is None else move()
+    return np.asarray(array, dtype=np.float64)

@@ -1,0 +1,68 @@
+"""Both passes over small ragged sizes on a device, against float64: what ``compute-sanitizer`` is run on.
+
+Run with ``PYTHONPATH=. compute-sanitizer --tool memcheck python3 bench/gpu_sanitize.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np
+from gpu_data import cut, filled, true_sums
+from gpu_launch import LARGEST_ERROR, Launches, chosen, error_of
+
+from gpu_logreg.backend import cuda_problem, import_cupy
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.cublas import cublas_pass
+from gpu_logreg.passes.cuda import cuda_pass
+from gpu_logreg.passes.family import STORAGES, Family
+
+WIDTHS = (3, 28, 100, 1000)
+ONLY_FLOAT32 = (1, 2001)
+"""Widths that only float32 is run with: every width is compiled, and the check is to be short."""
+
+ROW_COUNTS = (1, 33, 1000)
+
+
+def run(widths: tuple[int, ...] = WIDTHS, row_counts: tuple[int, ...] = ROW_COUNTS) -> tuple[int, list[str]]:
+    """How many cases ran, and what was wrong with any."""
+    cupy = import_cupy()
+    cases, wrong = 0, []
+    for storage in STORAGES:
+        for d in (*widths, *(ONLY_FLOAT32 if storage == "float32" else ())):
+            for n in row_counts:
+                data = cut(cupy, filled(cupy, storage, n * d, seed=n), storage, d)
+                family, true = chosen(data), true_sums(data)
+                if not isinstance(family, Family):
+                    continue
+                found = {"cuda": Launches(cupy, data, family).sums()}
+                if storage == "float32":
+                    weights = cupy.asarray(np.ones(n, dtype=np.float32))
+                    found["cuda with weights"] = cuda_pass(Rows(data.X, data.y, weights), data.w, data.b)
+                if storage in ("float32", "float64"):
+                    found["cublas"] = cublas_pass(Rows(data.X, data.y, None), data.w, data.b)
+                for name, sums in found.items():
+                    cases += 1
+                    error = error_of(sums, true)
+                    if not error <= 10 * LARGEST_ERROR[data.real]:  # few rows: sums that cancel
+                        wrong.append(f"{name}, {n} x {d} {storage}: relative error {error:.1e}")
+    cupy.cuda.Device().synchronize()
+    return cases, wrong
+
+
+def main() -> int:
+    problem = cuda_problem()
+    if problem is not None:
+        print(f"not run: {problem}")
+        return 1
+    import_cupy().cuda.set_allocator(None)  # no pool: every array has bounds of its own
+    cases, wrong = run()
+    print("\n".join([*wrong, f"{cases} cases, {len(wrong)} wrong"]))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

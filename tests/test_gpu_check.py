@@ -1,0 +1,412 @@
+"""The measurements for a GPU: run at tiny sizes on the stand-in for CuPy, so that no slip waits for a device."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import types
+from pathlib import Path
+
+import fake_cupy
+import kernel_host
+import numpy as np
+import nvrtc
+import pytest
+from fresh_process import run_fresh
+
+from gpu_logreg.passes import cublas, cuda, kernel_text
+from gpu_logreg.passes.family import STORAGES, Family, admissible, choose_family
+
+ROOT = Path(__file__).resolve().parents[1]
+KIB = 2**10
+
+
+class Event:
+    """An event on a clock that moves by a millisecond whenever one is recorded."""
+
+    clock = itertools.count()
+
+    def record(self, stream=None) -> None:
+        self.at = next(self.clock)
+
+
+@pytest.fixture(autouse=True)
+def bench_on_the_path(monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "0")  # bench_gpu.py sets it where it is unset
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    monkeypatch.syspath_prepend(str(ROOT / "bench" / "ladder"))
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    if kernel_host.missing():
+        pytest.skip(kernel_host.missing())
+    pytest.importorskip("ml_dtypes", reason="the stand-in knows bfloat16 from ml_dtypes")
+    caches = cuda._kernels, cublas._kernel
+    for cache in caches:
+        cache.cache_clear()
+    with fake_cupy.installed(monkeypatch) as module:
+        monkeypatch.setattr(module.cuda, "Event", Event, raising=False)
+        monkeypatch.setattr(module.cuda, "get_elapsed_time", lambda a, b: float(b.at - a.at), raising=False)
+        yield module
+    for cache in caches:
+        cache.cache_clear()
+
+
+class Quick:
+    """The budget of a run that has all the time there is."""
+
+    def left(self) -> float:
+        return 1e6
+
+    def spent(self) -> float:
+        return 0.0
+
+
+def test_the_timer_counts_one_call_between_two_events(cupy):
+    import gpu_timing
+
+    calls = []
+    assert gpu_timing.device_ms(cupy, [lambda: calls.append(1), lambda: calls.append(2)], rounds=4) == 1.0
+    assert calls == [1, 2, 1, 1, 2, 1, 2]
+    assert gpu_timing.call_ms(lambda: None, 3) >= 0
+    assert gpu_timing.queued_ms(lambda: 1, lambda result: result, 3) >= 0
+    assert gpu_timing.one_line(ValueError("a\nb")) == "ValueError: a"
+
+
+def test_random_numbers_are_normal_and_do_not_depend_on_the_piece(cupy):
+    import gpu_data
+
+    whole = gpu_data.normal(cupy, 20_000, 3).get()
+    assert abs(whole.mean()) < 0.03
+    assert abs(whole.std() - 1.0) < 0.03
+    assert len(np.unique(whole)) > 19_900
+    np.testing.assert_array_equal(gpu_data.normal(cupy, 100, 3, first=5000).get(), whole[5000:5100])
+    assert not np.array_equal(gpu_data.normal(cupy, 100, 4).get(), whole[:100])
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_rows_are_filled_in_pieces_in_every_storage(cupy, monkeypatch, storage):
+    import gpu_data
+
+    monkeypatch.setattr(gpu_data, "CHUNK", 1000)
+    flat = gpu_data.filled(cupy, storage, 2500)
+    assert flat.dtype.name == storage
+    data = gpu_data.cut(cupy, flat, storage, 7)
+    assert data.X.shape == (357, 7)
+    assert set(np.unique(data.y.get())) == {0, 1}
+    X = gpu_data.widened(storage, data.X).get()
+    z = X @ data.w + data.b
+    assert 0.2 < z.std() < 5
+    assert abs(z.mean()) < 1
+    np.testing.assert_array_equal(X, data.X.view(np.ndarray).astype(np.float64))
+
+
+def test_the_ceiling_counts_only_reads_that_saw_every_word(cupy, monkeypatch):
+    import gpu_ceiling
+
+    monkeypatch.setattr(gpu_ceiling, "BLOCKS_PER_MULTIPROCESSOR", (1,))
+    monkeypatch.setattr(gpu_ceiling, "CHECKED_VECTORS", 2501)
+    found = gpu_ceiling.ceiling(cupy, 64 * KIB)
+    assert len(found["variants"]) == 6
+    assert all(row["gb_per_s"] == found["nbytes"] / 1e6 for row in found["variants"])
+    assert found["copy_gb_per_s"] == 2 * found["nbytes"] / 1e6
+    kernel = gpu_ceiling.read_kernel(cupy, 4, True)
+    host = np.random.default_rng(0).integers(0, 256, 16 * 2501, dtype=np.uint8)
+    piece, folded = cupy.asarray(host), cupy.empty(256, dtype=np.uint32)
+    true = np.bitwise_xor.reduce(host.view(np.uint32))
+    assert gpu_ceiling._folds_rightly(kernel, piece, true, folded, 1)
+    assert not gpu_ceiling._folds_rightly(kernel, piece[:-16], true, folded, 1)
+    assert not gpu_ceiling._folds_rightly(lambda *_: None, piece, true, folded, 1)
+
+
+@pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
+@pytest.mark.parametrize("arch", [80, 90, 120])
+def test_the_kernels_of_the_benchmark_compile_without_spills(arch):
+    import gpu_ceiling
+    import gpu_data
+
+    programs = [gpu_ceiling.read_program(flight, tiled) for flight in gpu_ceiling.FLIGHTS for tiled in (True, False)]
+    for code, options in [*programs, gpu_data.fill_program()]:
+        _, log = nvrtc.compile_cubin(code, (*options, *nvrtc.CUPY_OPTIONS, f"-arch=sm_{arch}", "--ptxas-options=-v"))
+        assert "warning" not in log
+        (taken,) = nvrtc.resources(log).values()
+        assert taken.spill_bytes == 0
+        assert taken.registers <= 128  # two blocks of 256 threads on a multiprocessor
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_the_pass_is_measured_once_it_is_right(cupy, storage):
+    import gpu_passes
+
+    (row,) = gpu_passes.passes(cupy, storage, (28,), 32 * KIB, 1.0, rounds=3)
+    assert row["error"] < 1e-5
+    assert row["ms"] == 1.0
+    assert row["gb_per_s"] == row["share"] == row["nbytes"] / 1e6
+    assert row["call_ms"] > 0
+    assert row.get("goal") == gpu_passes.goal(28, storage)
+
+
+def test_a_pass_that_is_wrong_has_no_time(cupy, monkeypatch):
+    import gpu_launch
+    import gpu_passes
+
+    true = gpu_launch.true_sums
+    for factor in (1.01, float("nan")):
+        monkeypatch.setattr(
+            gpu_launch,
+            "true_sums",
+            lambda data, factor=factor: true(data)._replace(loss_sum=factor * true(data).loss_sum),
+        )
+        (row,) = gpu_passes.passes(cupy, "float32", (5,), 4 * KIB, None, rounds=1)
+        assert "wrong on the first" in row["problem"]
+        assert "ms" not in row
+
+
+def test_small_rows_are_measured_in_several_sets_and_what_does_not_fit_says_so(cupy, monkeypatch):
+    import gpu_passes
+
+    attributes = {"MultiProcessorCount": 4, "L2CacheSize": 4 * KIB}
+    monkeypatch.setattr(fake_cupy.Device, "attributes", attributes)
+    row, wide = gpu_passes.passes(cupy, "float32", (4, 10**6), 8 * KIB, None, rounds=2)
+    assert row["sets"] == 2
+    assert "share" not in row
+    assert "problem" in wide
+
+
+def test_peers_give_the_same_sums_and_the_others_say_why_not(cupy):
+    import gpu_passes
+    import gpu_peers
+
+    peers, absent = gpu_peers.load_peers(cupy)
+    assert {peer.name for peer in peers} | set(absent) == {"cupy", "torch", "jax"}
+    assert all("\n" not in reason for reason in absent.values())
+    for storage in ("float32", "float64"):
+        (row,) = gpu_passes.passes(cupy, storage, (6,), 8 * KIB, None, peers[:1], Quick(), rounds=2)
+        assert row["peers"]["cupy"]["error"] < 1e-5
+        assert row["ratio"] == 1.0
+        assert row["fastest_peer"] == "cupy"
+        assert row["cublas_ratio"] > 0
+    wrong = peers[0]._replace(to_host=lambda array: 2 * array.get())
+    (row,) = gpu_passes.passes(cupy, "float32", (6,), 8 * KIB, None, [wrong], Quick(), rounds=2)
+    assert row["peers"]["cupy"]["problem"].startswith("wrong: relative error")
+    assert "ratio" not in row
+
+
+def test_fits_are_judged_by_the_best_value(cupy, monkeypatch):
+    import gpu_fits
+
+    found = gpu_fits.fits(cupy, 1.0, Quick(), n=3000, d=4, rounds=1)
+    ours = found["rows"][0]
+    assert ours["solver"] == "gpu-logreg"
+    assert ours["reached"]
+    assert -1e-12 <= ours["suboptimality"] <= gpu_fits.GOAL
+    assert ours["reads_wall"] == ours["seconds"] / found["read_s"]
+    assert all("problem" in row or "seconds" in row for row in found["rows"])
+    monkeypatch.setattr(fake_cupy, "memory_free", 3 * 4 * 4 * 500)
+    assert gpu_fits.rows_that_fit(3000, 4) == 500
+    trials = [{"value": 1.1, "seconds": 1.0}, {"value": 1.0 + 1e-9, "seconds": 2.0}, {"value": 1.0, "seconds": 3.0}]
+    judged = gpu_fits._judged({"trials": trials}, 1.0, None)
+    assert judged["seconds"] == 2.0
+    assert judged["reached"]
+    assert not gpu_fits._judged({"trials": [{"value": 1.1, "seconds": 1.0}]}, 1.0, 2.0)["reached"]
+
+
+def test_first_fits_and_the_crossover(monkeypatch):
+    import gpu_start
+
+    found = gpu_start.first_fits(500, 4, device="cpu")
+    for state in ("cold", "cached"):
+        assert found[state]["first_fit_s"] > 0
+        assert found[state]["device"] == "cpu"
+    with pytest.raises(RuntimeError, match=r"the fresh process failed: .*DataError"):
+        gpu_start.first_fits(500, 4, device="nowhere")
+    found = gpu_start.crossover(Quick(), (200, 400), 3, device="cpu", rounds=1)
+    assert [row["n"] for row in found["rows"]] == [200, 400]
+    times = iter([2.0, 1.0, 1.0, 2.0, 2.0, 1.0, 2.0, 1.0])  # CPU and GPU in turn: the GPU wins, loses, wins, wins
+    monkeypatch.setattr(gpu_start, "_fit_s", lambda *_: next(times))
+    found = gpu_start.crossover(Quick(), (100, 200, 400, 800), 3, device="cpu", rounds=1)
+    assert found["crossover_nbytes"] == 400 * 3 * 4
+
+
+def tiny_results(cupy) -> dict:
+    import bench_gpu
+
+    class Tiny(bench_gpu.Sizes):
+        def __init__(self) -> None:
+            self.read_bytes, self.pass_bytes, self.rounds = 4 * KIB, 4 * KIB, 1
+            self.widths, self.float64_widths = (3,), (3,)
+            self.fit_n, self.fit_d, self.start_n, self.crossover = 500, 3, 100, (100,)
+
+    kept = []
+    results = bench_gpu.measure(cupy, Tiny(), Quick(), kept.append)
+    assert len(kept) == 9
+    return results
+
+
+def test_all_sections_make_tables_and_json(cupy, monkeypatch, tmp_path):
+    import bench_gpu
+    import gpu_check
+
+    monkeypatch.setattr(bench_gpu, "first_fits", lambda n, timeout: {"n": n, "d": 1, "cold": {"first_fit_s": 1.5}})
+    results = tiny_results(cupy)
+    assert not results["problems"]
+    assert bench_gpu.faults(results) == []
+    row = {"d": 3, "storage": "uint8", "problem": "a second run gave other bits"}
+    broken = {"sections": {"uint8": {"rows": [row]}}, "problems": {"fits": "broken"}}
+    assert bench_gpu.faults(broken) == ["fits: broken", "uint8 d = 3: a second run gave other bits"]
+    json.dumps(results)
+    text = bench_gpu.tables(results)
+    for head in ("Ceiling", "over float32", "over uint8", "Whole fits", "First fit", "From the CPU to the GPU"):
+        assert head in text
+    facts = gpu_check.device_facts()
+    assert facts["name"] == "stand-in"
+    monkeypatch.setenv("COMMIT", "abc")
+    monkeypatch.setattr(gpu_check, "environment", lambda: 1 / 0)
+    assert gpu_check.device_facts()["commit"] == "abc"
+    outcome = {"ok": True, "returncode": 0, "seconds": 1.0, "counts": {"passed": 3}}
+    absent = {"ok": None, "absent": "compute-sanitizer is not installed"}
+    everything = {"device": facts, "tests": outcome, "memcheck": absent, "racecheck": absent, "bench": outcome}
+    everything["results"] = results
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    for stem in (f"gpu-stand-in-{facts['date']}", f"gpu-stand-in-{facts['date']}-2"):
+        files = gpu_check.written(everything, tmp_path)
+        assert [file.name for file in files] == 2 * [f"{stem}.json", f"{stem}.md"]
+    assert json.loads(files[2].read_text())["results"]["sections"].keys() == results["sections"].keys()
+    assert "- tests: passed (exit code 0, 1.0 s; 3 passed)" in files[3].read_text()
+
+
+def test_a_section_that_fails_or_finds_no_time_loses_only_itself():
+    import bench_gpu
+    from gpu_timing import Budget
+
+    def fail() -> None:
+        raise ValueError("broken")
+
+    sections = {"a": (0, fail), "b": (1e9, fail), "c": (0, lambda: {"x": 1})}
+    results = bench_gpu.run_sections(sections, Budget(100), lambda _: None)
+    assert results["sections"] == {"c": {"x": 1}}
+    assert results["problems"]["a"] == "ValueError: broken"
+    assert results["problems"]["b"].startswith("not measured: ")
+    assert "- a: ValueError: broken" in bench_gpu.tables(results)
+
+
+def test_steps_have_a_limit_of_time_and_report_failures(monkeypatch):
+    import gpu_check
+
+    monkeypatch.setattr(gpu_check, "LEAST_S", 0.0)
+    good = gpu_check.step("good", [sys.executable, "-c", "print('here')"], 30)
+    assert good["ok"]
+    assert good["tail"] == "here\n"
+    assert gpu_check.step("bad", [sys.executable, "-c", "raise SystemExit(3)"], 30)["returncode"] == 3
+    slow = gpu_check.step("slow", [sys.executable, "-c", "import time; time.sleep(60)"], 0.5)
+    assert not slow["ok"]
+    assert slow["returncode"] is None
+    assert not gpu_check.step("none", ["/does/not/exist"], 30)["ok"]
+    monkeypatch.setattr(gpu_check, "LEAST_S", 10.0)
+    assert gpu_check.step("late", ["true"], 5.0)["tail"] == "not run: no time left"
+    monkeypatch.setattr(gpu_check, "step", lambda *_: {"ok": False, "returncode": 1, "tail": "Device not supported."})
+    monkeypatch.setattr(gpu_check.shutil, "which", lambda _: "compute-sanitizer")
+    assert gpu_check.sanitized("memcheck", 50.0)["ok"] is None
+    monkeypatch.setattr(gpu_check, "step", lambda *_: {"ok": True, "returncode": 0, "tail": "5 deselected"})
+    assert not gpu_check.gpu_tests(50.0)["ok"]
+
+
+def test_what_the_sanitizer_runs_is_right(cupy):
+    import gpu_sanitize
+
+    cases, wrong = gpu_sanitize.run((3, 28), (1, 33))
+    assert cases == 2 * 2 * (len(STORAGES) + 3) + 2 * 2 * 3
+    assert wrong == []
+
+
+@pytest.mark.parametrize("program", ["gpu_check.py", "bench_gpu.py", "gpu_sanitize.py", "ladder/families.py"])
+def test_without_a_device_one_line_says_so(tmp_path, program):
+    before = sorted((ROOT / "bench" / "results").iterdir())
+    code = f"""
+        import runpy, sys
+        import gpu_logreg.backend as backend
+        backend.cuda_problem = lambda *_: "there is none"
+        sys.argv = ["program", *{["--d", "5"] if program.endswith("families.py") else []}]
+        try:
+            runpy.run_path({str(ROOT / "bench" / program)!r}, run_name="__main__")
+        except SystemExit as end:
+            print("exit code", end.code)
+    """
+    said = run_fresh(code, OUT=str(tmp_path / "out"))
+    assert said.splitlines()[0].endswith(": there is none")
+    assert said.splitlines()[1:] == ["exit code 1"]
+    assert not (tmp_path / "out").exists()
+    assert sorted((ROOT / "bench" / "results").iterdir()) == before
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("d", [1, 3, 28, 100, 1000, 2000])
+def test_the_ladder_tries_admissible_members_and_the_chosen_one(storage, d):
+    import families
+
+    real = "float64" if storage == "float64" else "float32"
+    found, size = list(families.members(d, storage, real)), STORAGES[storage]
+    assert len(found) == len(set(found))
+    assert set(admissible(d, storage, real)) <= set(found)
+    chosen = choose_family(d, storage, real)
+    assert not isinstance(chosen, Family) or chosen in found
+    for family in found:
+        assert d * size % family.vec == 0
+        assert family.vec % size == 0
+        assert family.lanes * family.chunks * family.vec >= d * size
+        assert family.lanes in (1, 2, 4, 8, 16, 32, family.block)
+        assert family.rows in (1, 2, 4, 8)
+        assert family.rows <= family.lanes
+        assert family.block % 32 == 0
+        assert family.block * family.resident <= families.MOST_THREADS
+
+
+def test_the_ladder_is_timed_and_sorted(cupy, monkeypatch):
+    import families
+
+    kept = list(families.members(28, "float32"))[::40]
+    monkeypatch.setattr(families, "members", lambda *_: iter(kept))
+    chosen = choose_family(28, "float32", "float32")
+    rows = families.measure(cupy, 28, "float32", 16 * KIB, Quick(), rounds=1)
+    assert {row["family"] for row in rows} == {chosen, *kept}
+    assert [row["family"] for row in rows if row["chosen"]] == [chosen]
+    assert all(row["gb_per_s"] > 0 for row in rows)
+
+
+def test_the_text_of_kernels_is_found_in_a_plain_checkout(monkeypatch):
+    installed = kernel_text.kernel_source("sum_partials.cu", ("reduce.cuh",))
+
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(kernel_text, "files", missing)
+    assert kernel_text.kernel_source("sum_partials.cu", ("reduce.cuh",)) == installed
+
+
+def test_a_plain_checkout_on_the_path_is_enough(tmp_path):
+    code = """
+        import sys
+        sys.meta_path = [finder for finder in sys.meta_path if "__editable__" not in str(finder)]
+        sys.path = [entry for entry in sys.path if "__editable__" not in entry]
+        sys.modules.update(safetensors=None, ml_dtypes=None, pyarrow=None, typer=None, rich=None, hypothesis=None)
+        import numpy as np
+        import gpu_logreg
+        from gpu_logreg import LogisticRegression
+        from gpu_logreg.passes.cuda import KERNEL, kernel_source
+        X = np.random.default_rng(0).standard_normal((300, 3))
+        model = LogisticRegression().fit(X, X[:, 0] > 0.3 * X[:, 1] + 0.1 * X[:, 2])
+        print(model.converged_, len(kernel_source(KERNEL + ".cu")) > 1000, gpu_logreg.__file__)
+    """
+    said = run_fresh(code, PYTHONPATH=str(ROOT)).split()
+    assert said == ["True", "True", str(ROOT / "gpu_logreg" / "__init__.py")]
+
+
+def test_sections_of_the_results_name_every_storage():
+    import gpu_tables
+
+    empty = types.SimpleNamespace(sections={}, problems={"fits": "not measured: 3 s left"})
+    assert gpu_tables.tables(vars(empty)) == "## Not measured\n\n- fits: not measured: 3 s left"
+    assert gpu_tables.shown(None) == gpu_tables.shown("") == "-"
+    assert gpu_tables.shown(1.25, ".1f") == "1.2"
