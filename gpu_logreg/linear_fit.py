@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.dataset.labels import sums_by_class
 from gpu_logreg.errors import DataError
 from gpu_logreg.multinomial_sampler import MultinomialSampler
 from gpu_logreg.objective import Objective
@@ -45,8 +45,7 @@ def class_shares(labels: Any, weights: Any, weight_total: float, classes: Any) -
         second = labels.sum(dtype=np.int64) if weights is None else weights[labels.view(np.bool_)].sum(dtype=np.float64)
         sums = np.array([weight_total - float(second), float(second)])
     else:
-        xp = array_namespace(labels)
-        sums = to_numpy(xp.bincount(labels, weights, minlength=len(classes))).astype(np.float64)
+        sums = sums_by_class(labels, weights, len(classes))
     present = np.flatnonzero(sums > 0.0)
     if len(present) < 2:
         only: Any = classes[present[0]]

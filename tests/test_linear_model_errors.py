@@ -110,13 +110,6 @@ def test_one_class_only(only):
     assert f"only one class: {only!r}" in message
 
 
-def test_three_classes():
-    message = one_line(X, np.arange(60) % 3)
-    assert "3 classes: 0, 1, 2" in message
-    assert "set one against the rest" in message
-    assert "12 classes: 'k0', 'k1', 'k10', 'k11', ..." in one_line(X, np.array([f"k{i % 12}" for i in range(60)]))
-
-
 def test_all_the_weight_on_one_class():
     assert "hold only one class: 1" in one_line(X, Y, Y.astype(float))
     assert "hold only one class: 'b'" in one_line(X, np.array(["a", "b"])[Y], None, class_weight={"a": 0.0})

@@ -9,7 +9,7 @@ import numpy as np
 from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.errors import DataError
 
-__all__ = ["class_weighted", "encode_labels", "refuse_missing_labels"]
+__all__ = ["class_weighted", "encode_labels", "refuse_missing_labels", "sums_by_class"]
 
 
 def encode_labels(y: Any) -> tuple[Any, Any]:
@@ -114,7 +114,7 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
         return sample_weight
     xp = array_namespace(labels)
     if isinstance(class_weight, str):  # "balanced"
-        sums = to_numpy(xp.bincount(labels, sample_weight, minlength=len(classes))).astype(np.float64)
+        sums = sums_by_class(labels, sample_weight, len(classes))
         if np.count_nonzero(sums) < 2:
             return sample_weight  # one class only, which is refused elsewhere
         weights = sums.sum() / (len(classes) * np.where(sums > 0.0, sums, np.inf))
@@ -126,6 +126,12 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
             raise DataError(f"class_weight={class_weight!r} holds a weight that is negative or not finite")
     by_row = xp.asarray(np.asarray(weights, dtype=np.float64))[labels]
     return by_row if sample_weight is None else by_row * sample_weight
+
+
+def sums_by_class(labels: Any, weights: Any, n_classes: int) -> Any:
+    """Sum of the weights of every class, on the host: CuPy's own count is by atomics, in an order of its own."""
+    weights = None if weights is None else to_numpy(weights)
+    return np.bincount(to_numpy(labels), weights, minlength=n_classes).astype(np.float64)
 
 
 def _shown(label: Any) -> str:
