@@ -41,6 +41,7 @@ Less than it takes on two cores, on purpose: it is the larger sample that makes 
 RELATIVE_GOAL = 1e-9
 SURE = 0.01
 PATIENCE = 3
+MEMORY, LONG_MEMORY = 10, 30
 LEVEL_ROWS = 8
 FIRST_METRIC_ROWS = 4
 LARGEST_GROWTH = 64
@@ -207,6 +208,7 @@ def subsampled_newton(
         params,
         tol=tol,
         max_iter=max_iter,
+        memory=MEMORY if keeps_whole_hessian(len(params), sampler.n_logits) else LONG_MEMORY,
         metric=metric,
         observer=observer,
         criterion=_sure(objective, tol, decrease, 5.0 * len(start) / size),
@@ -291,10 +293,12 @@ class _Watch:
         self._size = size
         self._goal = goal
         self._left: list[float] = []
+        # The mean factors of a larger sample are no better; pairs of steps make up for what they miss.
+        self._grows = keeps_whole_hessian(sampler.n_params, sampler.n_logits)
 
     def __call__(self, here: Trial, left: float) -> Metric | None:
         self._left.append(left)
-        if len(self._left) < 3 or left <= 0.0:
+        if len(self._left) < 3 or left <= 0.0 or not self._grows:
             return None
         rate = min(0.99, math.sqrt(left / self._left[-3]))
         n, p = self._sampler.n_rows, self._sampler.n_params
