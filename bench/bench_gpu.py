@@ -1,4 +1,4 @@
-"""The GPU measured: the ceiling, the pass and its peers, whole fits, the first fit and the crossover from the CPU.
+"""The GPU measured: the ceiling, the pass and its peers, fits, networks, the first fit, the crossover from the CPU.
 
 Run with ``PYTHONPATH=. python3 bench/bench_gpu.py [--quick] [--budget SECONDS] [--json PATH]``. A section that fails
 or finds no time says so in the results; the others go on. Progress goes to the standard error, the tables to the
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from gpu_ceiling import ceiling
 from gpu_fits import fits
+from gpu_network import networks
 from gpu_passes import WIDTHS, passes
 from gpu_peers import load_peers
 from gpu_start import crossover, first_fits
@@ -45,6 +46,7 @@ class Sizes:
         self.fit_n = 5_000_000 if quick else 50_000_000
         self.fit_d = 100
         self.start_n = 200_000
+        self.network: dict[str, Any] = {"rounds": 5 if quick else 15}
         self.crossover = tuple(1000 * 2**k for k in range(10 if quick else 12))
 
 
@@ -100,6 +102,7 @@ def measure(cupy: Any, sizes: Sizes, budget: Budget, keep: Callable[[dict[str, A
         "uint8": (10, over("uint8", sizes.widths)),
         "first fit": (30, lambda: first_fits(sizes.start_n, timeout=max(30.0, budget.left() - 10))),
         "fits": (40, lambda: _freed(cupy, lambda: fits(cupy, known["read"], budget, sizes.fit_n, sizes.fit_d))),
+        "network": (20, lambda: _freed(cupy, lambda: networks(cupy, budget, **sizes.network))),
         "crossover": (20, lambda: crossover(budget, sizes.crossover)),
         "float64": (10, over("float64", sizes.float64_widths, with_peers=True)),
     }
@@ -121,8 +124,9 @@ def faults(results: dict[str, Any]) -> list[str]:
     """What failed, was wrong, or found no time."""
     found = [f"{name}: {why}" for name, why in results["problems"].items()]
     for name, section in results["sections"].items():
-        rows = section["rows"] if name in STORAGES else []
-        found += [f"{name} d = {row['d']}: {row['problem']}" for row in rows if "problem" in row]
+        of = "d" if name in STORAGES else "batch"
+        rows = section["rows"] if name in (*STORAGES, "network") else []
+        found += [f"{name} {of} = {row[of]}: {row['problem']}" for row in rows if "problem" in row]
     return found
 
 

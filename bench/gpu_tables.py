@@ -37,6 +37,8 @@ def tables(results: dict[str, Any]) -> str:
             parts += [f"## The pass over {name} rows", _passes(sections[name])]
     if "fits" in sections:
         parts += ["## Whole fits", _fits(sections["fits"])]
+    if "network" in sections:
+        parts += ["## A network in training", _network(sections["network"])]
     if "first fit" in sections:
         parts += ["## First fit of a process", _first(sections["first fit"])]
     if "crossover" in sections:
@@ -101,6 +103,28 @@ def _fits(found: dict[str, Any]) -> str:
     head = f"{found['n']:,} x {found['d']} float32, resident{scaled}; one read at the ceiling "
     head += "-" if found["read_s"] is None else f"{1e3 * found['read_s']:.2f} ms"
     return head + ".\n\n" + table(["solver", "s", "reads, wall", "reads", "suboptimality", "1e-8 reached"], lines)
+
+
+def _network(found: dict[str, Any]) -> str:
+    lines, notes = [], [f"{name}: {note}" for name, note in found["notes"].items()]
+    for row in found["rows"]:
+        if "problem" in row:
+            notes.append(f"batch {row['batch']}: {row['problem']}")
+        for name, one in row.get("trainers", {}).items():
+            met = "" if "met" not in one else " met" if one["met"] else " NOT MET"
+            line = [str(row["batch"]), name, shown(one.get("epoch_ms")), shown(one.get("rows_per_s"), ",.0f")]
+            line += [
+                shown(one.get("ratio"), ".2f"),
+                shown(one.get("goal"), ".1f") + met,
+                shown(one.get("error"), ".0e"),
+            ]
+            lines.append([*line, one.get("problem", "")])
+        if "steps_ms" in row:
+            parts = ", ".join(f"{what} {row[f'{what}_ms']:.3f} ms" for what in ("shuffle", "queue", "steps"))
+            notes.append(f"batch {row['batch']}, an epoch of ours: {parts} (queue near steps: the device waits)")
+    heads = ["batch", "trainer", "epoch ms", "rows/s", "ours / it", "goal", "error", "problem"]
+    text = f"{found['source']}, {found['n']:,} x {found['d']}-{found['units']}-1, tanh, Adam, float32, resident.\n\n"
+    return "\n".join([text + table(heads, lines), "", *(f"- {note}" for note in notes)])
 
 
 def _first(found: dict[str, Any]) -> str:

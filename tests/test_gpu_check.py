@@ -15,7 +15,7 @@ import nvrtc
 import pytest
 from fresh_process import run_fresh
 
-from gpu_logreg.passes import cublas, cuda, kernel_text
+from gpu_logreg.passes import cublas, cuda, kernel_text, steps_cuda
 from gpu_logreg.passes.family import STORAGES, Family, admissible, choose_family
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ def cupy(monkeypatch):
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
     pytest.importorskip("ml_dtypes", reason="the stand-in knows bfloat16 from ml_dtypes")
-    caches = cuda._kernels, cublas._kernel
+    caches = cuda._kernels, cublas._kernel, steps_cuda._kernel
     for cache in caches:
         cache.cache_clear()
     with fake_cupy.installed(monkeypatch) as module:
@@ -213,6 +213,93 @@ def test_fits_are_judged_by_the_best_value(cupy, monkeypatch):
     assert not gpu_fits._judged({"trials": [{"value": 1.1, "seconds": 1.0}]}, 1.0, 2.0)["reached"]
 
 
+def test_networks_are_trained_in_turns_once_their_losses_are_right(cupy, monkeypatch):
+    import gpu_network
+    import gpu_tables
+
+    monkeypatch.setattr(gpu_network, "TORCH_DEVICE", "cpu")
+    monkeypatch.setattr(gpu_network, "COMPILED", {"torch.compile": "no such mode"})
+    found = gpu_network.networks(cupy, Quick(), 70, 5, (32, 64), rounds=2)
+    assert [row["batch"] for row in found["rows"]] == [32, 64]
+    for row in found["rows"]:
+        assert "problem" not in row
+        ours, plain, eager = (row["trainers"][name] for name in (gpu_network.OURS, gpu_network.PLAIN, "torch eager"))
+        assert ours["error"] < 1e-6
+        assert ours["rows_per_s"] == pytest.approx(1e3 * 70 / ours["epoch_ms"])
+        assert plain["ratio"] == plain["epoch_ms"] / ours["epoch_ms"]
+        assert "ratio" not in ours
+        assert 0 < row["queue_ms"] <= row["steps_ms"]
+        assert row["shuffle_ms"] > 0
+        assert row["ratio_compile"] is None
+        assert row["trainers"]["torch.compile"]["problem"]
+        if "problem" in eager:
+            assert "torch" in eager["problem"]
+            assert row["ratio_eager"] is None
+            continue
+        assert eager["error"] < 1e-5
+        assert row["ratio_eager"] == eager["ratio"]
+        assert eager["met"] == (eager["ratio"] >= 2.0)
+    text = gpu_tables._network(found)
+    assert text.count("gpu-logreg, reference on CuPy |") == 2
+    assert "- batch 64, an epoch of ours: shuffle " in text
+
+
+def test_a_network_that_is_wrong_has_no_time(cupy, monkeypatch):
+    import gpu_network
+    import gpu_tables
+
+    true = gpu_network.batches_of
+
+    def wrong(rows, layers, impl):
+        batches = true(rows, layers, impl)
+        if impl == "cuda":
+            batches.training.params *= np.float32(1.01)
+        return batches
+
+    monkeypatch.setattr(gpu_network, "batches_of", wrong)
+    monkeypatch.setattr(gpu_network, "COMPILED", {})
+    found = gpu_network.networks(cupy, Quick(), 70, 5, (32,), rounds=1)
+    (row,) = found["rows"]
+    assert "gpu-logreg: ValueError: wrong: relative error of the loss" in row["problem"]
+    assert not any("epoch_ms" in one for one in row["trainers"].values())
+    assert f"- batch 32: {row['problem']}" in gpu_tables._network(found)
+    monkeypatch.setattr(gpu_network, "batches_of", lambda *_: 1 / 0)
+    (row,) = gpu_network.networks(cupy, Quick(), 70, 5, (32,))["rows"]
+    assert row == {"batch": 32, "problem": "ZeroDivisionError: division by zero"}
+
+
+def test_a_loop_that_breaks_while_it_is_timed_loses_only_itself(cupy):
+    import gpu_network
+
+    found = {gpu_network.OURS: {}, "torch eager": {}, "torch.compile": {}}
+    good = gpu_network.Trainer(lambda _: 1.0, lambda: None)
+    bad = gpu_network.Trainer(lambda _: 1.0, lambda: 1 / 0)
+    gpu_network._time(cupy, found, {gpu_network.OURS: good, "torch eager": bad, "torch.compile": good}, 10, 2)
+    assert found["torch eager"] == {"problem": "ZeroDivisionError: division by zero"}
+    found[gpu_network.OURS]["epoch_ms"], found["torch.compile"]["epoch_ms"] = 2.0, 3.0
+    row = {"trainers": found}
+    gpu_network._compare(row)
+    assert row["ratio_eager"] is None
+    assert row["ratio_compile"] == 1.5
+    assert found["torch.compile"]["met"]
+
+
+def test_the_rows_of_a_network_are_those_of_mnist_where_they_are_asked_for(cupy, monkeypatch, tmp_path):
+    import gpu_network
+
+    monkeypatch.setattr(gpu_network, "N", 20)
+    monkeypatch.setattr(gpu_network, "D", 4)
+    images = np.arange(80, dtype=np.uint8).reshape(20, 2, 2)
+    np.savez(tmp_path / "mnist.npz", X_train=images, y_train=np.arange(20) % 10)
+    monkeypatch.setenv("GPU_LOGREG_MNIST", str(tmp_path / "mnist.npz"))
+    rows, source = gpu_network.resident_rows(cupy, 20, 4)
+    assert source == "MNIST"
+    assert rows.X.dtype == np.float32
+    np.testing.assert_array_equal(rows.X.get(), images.reshape(20, 4) / np.float32(255))
+    np.testing.assert_array_equal(rows.y.get(), 2 * [0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    assert gpu_network.resident_rows(cupy, 21, 4)[1] == "random rows"
+
+
 def test_first_fits_and_the_crossover(monkeypatch):
     import gpu_start
 
@@ -238,10 +325,11 @@ def tiny_results(cupy) -> dict:
             self.read_bytes, self.pass_bytes, self.rounds = 4 * KIB, 4 * KIB, 1
             self.widths, self.float64_widths = (3,), (3,)
             self.fit_n, self.fit_d, self.start_n, self.crossover = 500, 3, 100, (100,)
+            self.network = {"n": 60, "d": 3, "batches": (32,), "rounds": 1}
 
     kept = []
     results = bench_gpu.measure(cupy, Tiny(), Quick(), kept.append)
-    assert len(kept) == 9
+    assert len(kept) == 10
     return results
 
 
@@ -254,12 +342,15 @@ def test_all_sections_make_tables_and_json(cupy, monkeypatch, tmp_path):
     assert not results["problems"]
     assert bench_gpu.faults(results) == []
     row = {"d": 3, "storage": "uint8", "problem": "a second run gave other bits"}
-    broken = {"sections": {"uint8": {"rows": [row]}}, "problems": {"fits": "broken"}}
-    assert bench_gpu.faults(broken) == ["fits: broken", "uint8 d = 3: a second run gave other bits"]
+    batch = {"batch": 32, "problem": "wrong"}
+    broken = {"sections": {"uint8": {"rows": [row]}, "network": {"rows": [batch]}}, "problems": {"fits": "broken"}}
+    said = ["fits: broken", "uint8 d = 3: a second run gave other bits", "network batch = 32: wrong"]
+    assert bench_gpu.faults(broken) == said
     json.dumps(results)
     text = bench_gpu.tables(results)
     for head in ("Ceiling", "over float32", "over uint8", "Whole fits", "First fit", "From the CPU to the GPU"):
         assert head in text
+    assert "## A network in training\n\nrandom rows, 60 x 3-128-1" in text
     facts = gpu_check.device_facts()
     assert facts["name"] == "stand-in"
     monkeypatch.setenv("COMMIT", "abc")

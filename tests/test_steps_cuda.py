@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
 
+from gpu_logreg import MLPClassifier
 from gpu_logreg.backend import Device, cuda_problem, import_cupy
 from gpu_logreg.network import ACTIVATIONS, Network
 from gpu_logreg.passes import Rows, cublas, cuda, steps_cuda
@@ -101,6 +102,23 @@ def test_reference_steps_run_on_device_arrays(cupy):
     wanted = run(reference_epoch, make_training(network, alpha=0.1), rows, 32, 2)
     there, ours = on_device(cupy, rows, make_training(network, alpha=0.1))
     np.testing.assert_allclose(curve(reference_epoch, ours, there, 32), wanted, rtol=1e-11)
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_whole_fits_on_device_arrays(cupy, solver, K):
+    rows = make_rows(120, 6, max(K, 2), dtype="float64", weighted=True)
+    options = {"activation": "tanh", "solver": solver, "batch_size": 32, "max_iter": 4, "early_stopping": K == 3}
+    theirs = MLPClassifier((7,), impl="reference", device="cpu", **options).fit(*rows)
+    ours = MLPClassifier((7,), **options).fit(*(cupy.asarray(array) for array in rows))
+    assert ours.device_.startswith("cuda")
+    assert ours.impl_ == ("reference" if solver == "lbfgs" else "cuda")
+    assert ours.n_iter_ == theirs.n_iter_
+    np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=1e-9)
+    for here, there in zip(theirs.coefs_, ours.coefs_, strict=True):
+        np.testing.assert_allclose(there, here, atol=1e-7)
+    np.testing.assert_allclose(ours.predict_proba(rows.X), theirs.predict_proba(rows.X), atol=1e-7)
 
 
 @pytest.mark.parametrize("K", [1, 3])

@@ -1,0 +1,321 @@
+"""A network in training on resident rows, ours and PyTorch's, in rows per second.
+
+784-128-1, tanh, Adam at 0.001, float32, no penalty. All start from the same weights, and nothing is timed before its
+loss curve over a few epochs of the same batches is that of the reference steps on the CPU. Then every trainer shuffles
+for itself, as its user does: ours on the host, as `MLPClassifier` does, PyTorch's on the device.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from gpu_data import labelled
+from gpu_peers import LARGEST_ERROR, TORCH_DEVICE
+from gpu_timing import Budget, one_line, say
+
+from gpu_logreg.backend import Device, array_namespace
+from gpu_logreg.network import Network, initialise
+from gpu_logreg.optimizers import Adam
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.steps import Training
+from gpu_logreg.passes.steps_table import choose_steps
+from gpu_logreg.stochastic import NetworkBatches
+
+UNITS, RATE = 128, 1e-3
+BATCHES = (1024, 8192)
+N, D = 60_000, 784
+EPOCHS = 3
+TOLERANCE = 1e-4
+"""Relative error of the loss of an epoch from which our steps are wrong."""
+
+OURS, PLAIN, EAGER = "gpu-logreg", "gpu-logreg, reference on CuPy", "torch eager"
+COMPILED = {"torch.compile": "default", "torch.compile, reduce-overhead": "reduce-overhead"}
+GOALS = {EAGER: 2.0, **dict.fromkeys(COMPILED, 1.0)}
+"""Our rows per second over theirs, as the project wants them."""
+
+COMPILE_S = 45.0
+"""Seconds that must be left before something is compiled."""
+
+
+class Trainer(NamedTuple):
+    """A way to train.
+
+    Attributes
+    ----------
+    losses : function (order of an epoch) -> mean loss
+    epoch : function ()
+        One epoch that shuffles for itself; it may end before the device has.
+    note : str
+        How it runs.
+    """
+
+    losses: Callable[[Any], float]
+    epoch: Callable[[], Any]
+    note: str = ""
+
+
+def resident_rows(cupy: Any, n: int, d: int) -> tuple[Rows, str]:
+    """MNIST, digits 5 to 9 against 0 to 4, where its file is found and that is what n and d ask for; else random rows.
+
+    The file is the one that GPU_LOGREG_MNIST names, else ``mnist.npz`` in ``shared/data`` in or beside the checkout.
+    """
+    root = Path(__file__).resolve().parents[1]
+    places = [root / "shared" / "data" / "mnist.npz", root.parent / "shared" / "data" / "mnist.npz"]
+    if os.environ.get("GPU_LOGREG_MNIST"):
+        places = [Path(os.environ["GPU_LOGREG_MNIST"])]
+    found = next((place for place in places if place.exists()), None)
+    if found is None or (n, d) != (N, D):
+        return Rows(*labelled(cupy, n, d), None), "random rows"
+    with np.load(found) as file:
+        X, y = file["X_train"].reshape(N, D), file["y_train"]
+    X = (X / np.float32(255)).astype(np.float32)
+    return Rows(cupy.asarray(X), cupy.asarray((y >= 5).astype(np.uint8)), None), "MNIST"
+
+
+def orders(n: int) -> list[Any]:
+    """The orders of the rows in the epochs that are compared."""
+    rng = np.random.default_rng(5)
+    return [rng.permutation(n) for _ in range(EPOCHS)]
+
+
+def first_params(network: Network) -> Any:
+    """The weights that all start from, on the host."""
+    return initialise(network, np.random.default_rng(3), "glorot").astype(np.float32)
+
+
+def batches_of(rows: Rows, network: Network, impl: str) -> NetworkBatches:
+    """Our training from its beginning, where the rows live."""
+    xp = array_namespace(rows.X)
+    training = Training(network, xp.asarray(first_params(network)), Adam())
+    device = Device("cpu" if xp is np else "cuda")
+    return NetworkBatches(training, rows, choose_steps(impl, rows, device, training))
+
+
+def ours(rows: Rows, network: Network, impl: str, batch: int) -> Trainer:
+    """Steps of ours; an epoch ends with the one wait for its loss."""
+    batches, rng = batches_of(rows, network, impl), np.random.default_rng(9)
+    at = np.arange(len(rows.y))
+
+    def epoch() -> float:
+        return batches.epoch(rng.permutation(at), batch, RATE)
+
+    return Trainer(lambda order: batches.epoch(order, batch, RATE), epoch, f"impl={impl!r}, shuffled on the host")
+
+
+def torch_trainer(rows: Rows, network: Network, batch: int, mode: str | None) -> Trainer:
+    """The loop a user of PyTorch writes; with a mode, network, loss and backward go through ``torch.compile``.
+
+    A batch is gathered outside of what is compiled, since a graph would first copy all rows that it is given.
+    """
+    import torch
+
+    if TORCH_DEVICE == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("torch finds no CUDA device")
+    X, labels = torch.from_dlpack(rows.X), torch.from_dlpack(rows.y).to(torch.float32)
+    n, d = X.shape
+    net = torch.nn.Sequential(torch.nn.Linear(d, UNITS), torch.nn.Tanh(), torch.nn.Linear(UNITS, 1)).to(X.device)
+    with torch.no_grad():
+        for layer, (W, b) in zip((net[0], net[2]), network.unpack(first_params(network)), strict=True):
+            layer.weight.copy_(torch.from_numpy(W.T.copy()))
+            layer.bias.copy_(torch.from_numpy(b.copy()))
+    adam = "fused Adam"
+    try:
+        stepper = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
+    except (RuntimeError, TypeError):
+        stepper, adam = torch.optim.Adam(net.parameters(), lr=RATE, foreach=True), "foreach Adam"
+
+    def loss_of(x: Any, y: Any) -> Any:
+        return torch.nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y)
+
+    loss_of_batch = loss_of
+    if mode is not None:
+        loss_of_batch = torch.compile(loss_of, dynamic=False, mode=mode)  # two sizes of a batch, a graph for each
+
+    def step(at: Any) -> Any:
+        x, y = X.index_select(0, at), labels.index_select(0, at)
+        if mode is not None:
+            torch.compiler.cudagraph_mark_step_begin()
+        loss = loss_of_batch(x, y)
+        stepper.zero_grad(set_to_none=True)
+        loss.backward()
+        stepper.step()
+        return loss
+
+    def losses(order: Any) -> float:
+        order, total = torch.from_numpy(order).to(X.device), 0.0
+        for first in range(0, n, batch):
+            at = order[first : first + batch]
+            total += len(at) * float(step(at).detach())
+        return total / n
+
+    def epoch() -> None:
+        order = torch.randperm(n, device=X.device)
+        for first in range(0, n, batch):
+            step(order[first : first + batch])
+
+    how = "eager" if mode is None else f"network, loss and backward by torch.compile, mode {mode!r}"
+    return Trainer(losses, epoch, f"torch {torch.__version__}, {how}, {adam}, no TF32, shuffled on the device")
+
+
+def error_of(losses: Sequence[float], true: Sequence[float]) -> float:
+    """Largest relative error of an epoch's loss."""
+    return float(np.max(np.abs(np.asarray(losses) / np.asarray(true) - 1.0)))
+
+
+def networks(
+    cupy: Any,
+    budget: Budget,
+    n: int = N,
+    d: int = D,
+    batches: Sequence[int] = BATCHES,
+    rounds: int = 10,
+    impl: str = "cuda",
+) -> dict[str, Any]:
+    """Every batch size; a row whose steps are wrong has a ``problem`` and no time."""
+    _full_float32()
+    rows, source = resident_rows(cupy, n, d)
+    cupy.cuda.Device().synchronize()
+    say(f"network: {source}, {n:,} x {d}-{UNITS}-1")
+    found: dict[str, Any] = {"n": n, "d": d, "units": UNITS, "source": source, "notes": {}, "rows": []}
+    for batch in batches:
+        try:
+            row = _measured(cupy, rows, batch, budget, rounds, impl, found["notes"])
+        except Exception as error:
+            row = {"problem": one_line(error)}
+        found["rows"].append({"batch": batch} | row)
+        say(f"  batch {batch}: {row.get('problem', 'measured')}")
+    return found
+
+
+def _full_float32() -> None:
+    """Products of PyTorch in float32, as CuPy's are, and not in TF32; its own default, which another may have set."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_float32_matmul_precision("highest")
+
+
+def _forget_compiled() -> None:
+    """Drop what was compiled for another batch size: PyTorch compiles a function for so many sizes only."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and COMPILED:
+        torch.compiler.reset()
+
+
+def _measured(
+    cupy: Any, rows: Rows, batch: int, budget: Budget, rounds: int, impl: str, notes: dict[str, str]
+) -> dict[str, Any]:
+    _forget_compiled()
+    n, d = rows.X.shape
+    layers = Network((d, UNITS, 1), "tanh")
+    host = Rows(rows.X.get(), rows.y.get(), None)
+    reference = batches_of(host, layers, "reference")
+    true = [reference.epoch(order, batch, RATE) for order in orders(n)]
+    row: dict[str, Any] = {"losses": true, "trainers": {}}
+    trainers: dict[str, Trainer] = {}
+    makers: dict[str, Callable[[], Trainer]] = {
+        OURS: lambda: ours(rows, layers, impl, batch),
+        PLAIN: lambda: ours(rows, layers, "reference", batch),
+        EAGER: lambda: torch_trainer(rows, layers, batch, None),
+    }
+    makers |= {name: lambda mode=mode: torch_trainer(rows, layers, batch, mode) for name, mode in COMPILED.items()}
+    for name, make in makers.items():
+        of_it: dict[str, Any] = {}
+        row["trainers"][name] = of_it
+        try:
+            if name in COMPILED and budget.left() < COMPILE_S:
+                raise RuntimeError(f"not measured: {budget.left():.0f} s left")
+            trainer = make()
+            of_it["error"] = error_of([trainer.losses(order) for order in orders(n)], true)
+            if not of_it["error"] <= (TOLERANCE if name in (OURS, PLAIN) else LARGEST_ERROR):
+                raise ValueError(f"wrong: relative error of the loss {of_it['error']:.1e}")
+            for _ in range(2):
+                trainer.epoch()  # warm
+            trainers[name], notes[name] = trainer, trainer.note
+        except Exception as error:
+            of_it["problem"] = one_line(error)
+            say(f"  batch {batch}, {name}: {of_it['problem']}")
+    wrong = [f"{name}: {row['trainers'][name]['problem']}" for name in (OURS, PLAIN) if name not in trainers]
+    if wrong:
+        return row | {"problem": "; ".join(wrong)}
+    _time(cupy, row["trainers"], trainers, n, rounds)
+    if OURS not in trainers:
+        return row | {"problem": row["trainers"][OURS]["problem"]}
+    _compare(row)
+    return row | _parts(cupy, rows, layers, impl, batch, rounds)
+
+
+def _time(cupy: Any, found: dict[str, Any], trainers: dict[str, Trainer], n: int, rounds: int) -> None:
+    """Median time of an epoch of each, taken in turns, by the clock of the host from idle device to idle device."""
+    times: dict[str, list[float]] = {name: [] for name in trainers}
+    for _ in range(rounds):
+        for name, trainer in list(trainers.items()):
+            try:
+                times[name].append(_seconds(cupy, trainer.epoch))
+            except Exception as error:
+                del trainers[name]
+                found[name]["problem"] = one_line(error)
+    for name in trainers:
+        seconds = statistics.median(times[name])
+        found[name] |= {"epoch_ms": 1e3 * seconds, "rows_per_s": n / seconds, "fastest_ms": 1e3 * min(times[name])}
+
+
+def _seconds(cupy: Any, work: Callable[[], Any]) -> float:
+    _synchronize(cupy)
+    begin = time.perf_counter()
+    work()
+    _synchronize(cupy)
+    return time.perf_counter() - begin
+
+
+def _synchronize(cupy: Any) -> None:
+    """Wait for the device, whatever stream the work is on."""
+    cupy.cuda.Device().synchronize()
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _compare(row: dict[str, Any]) -> None:
+    """Our rows per second over each of the others', and over PyTorch eager and the faster compiled loop in ``row``."""
+    found = row["trainers"]
+    best = found[OURS].get("epoch_ms")
+    for name, of_it in found.items():
+        if name != OURS and best and "epoch_ms" in of_it:
+            of_it["ratio"] = of_it["epoch_ms"] / best
+            if name in GOALS:
+                of_it |= {"goal": GOALS[name], "met": of_it["ratio"] >= GOALS[name]}
+    compiled = [found[name]["ratio"] for name in COMPILED if "ratio" in found.get(name, {})]
+    row["ratio_eager"] = found[EAGER].get("ratio")
+    row["ratio_compile"] = min(compiled, default=None)
+
+
+def _parts(cupy: Any, rows: Rows, layers: Network, impl: str, batch: int, rounds: int) -> dict[str, float]:
+    """Where an epoch of ours spends its time, in milliseconds, each a median.
+
+    ``shuffle_ms``: the shuffle on the host. ``queue_ms``: until the host has queued all work of an epoch whose order it
+    was given. ``steps_ms``: until the device is done with it; near ``queue_ms`` where the device waits for the host.
+    """
+    batches = batches_of(rows, layers, impl)
+    order, rng = np.arange(len(rows.y)), np.random.default_rng(1)
+    shuffle, queue, steps = [], [], []
+    for _ in range(rounds + 1):
+        begin = time.perf_counter()
+        shuffled = rng.permutation(order)
+        shuffle.append(time.perf_counter() - begin)
+        _synchronize(cupy)
+        begin = time.perf_counter()
+        batches.steps.epoch(batches.training, rows, shuffled, batch, RATE)
+        queue.append(time.perf_counter() - begin)
+        _synchronize(cupy)
+        steps.append(time.perf_counter() - begin)
+    parts = {"shuffle_ms": shuffle, "queue_ms": queue, "steps_ms": steps}
+    return {name: 1e3 * statistics.median(seconds[1:]) for name, seconds in parts.items()}
