@@ -21,6 +21,7 @@ from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.logistic import sigmoid
 from gpu_logreg.model_file import check_destination, load_model_file
 from gpu_logreg.report import class_names, note, waiting
+from gpu_logreg.softmax import softmax
 
 __all__ = ["PredictionRequest", "predict_file"]
 
@@ -76,8 +77,6 @@ def predict_file(request: PredictionRequest) -> None:
         if isinstance(rows, Matrix):
             rows.refuse_not_finite()
         raise
-    if z.ndim > 1:
-        raise ModelFileError(f"{request.model}: tells {z.shape[1]} classes apart; use it from Python")
     names = class_names(stored.estimator.classes_, stored.notes.get("positive"))
     with _opened(request.output) as file:
         _write_csv(file, z, names, request.proba)
@@ -129,12 +128,15 @@ def _write_csv(file: TextIO, z: Any, names: Sequence[str], proba: bool) -> None:
     writer.writerow(["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"])
     for first in range(0, len(z), _BLOCK_ROWS):
         block = z[first : first + _BLOCK_ROWS]
-        predictions = [names[is_second] for is_second in (block > 0).astype(np.intp).tolist()]
+        number = block.argmax(axis=1) if block.ndim > 1 else (block > 0).astype(np.intp)
+        predictions = [names[k] for k in number.tolist()]
         writer.writerows(zip(predictions, *(_probabilities(block) if proba else ()), strict=True))
 
 
-def _probabilities(z: Any) -> tuple[Iterable[str], Iterable[str]]:
-    """Texts of the probabilities of both classes; the larger of two texts is always that of the class predicted."""
+def _probabilities(z: Any) -> tuple[Iterable[str], ...]:
+    """Texts of the probabilities of the classes; of two the larger is always that of the class predicted."""
+    if z.ndim > 1:
+        return tuple([format(p, _DIGITS) for p in column] for column in softmax(z).T.tolist())
     first = [format(p, _DIGITS) for p in sigmoid(-z).tolist()]
     second = [format(p, _DIGITS) for p in sigmoid(z).tolist()]
     for at in np.flatnonzero((np.abs(z) < _NEAR_ZERO) & (z != 0)).tolist():

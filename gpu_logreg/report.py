@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import math
 import platform
 import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from gpu_logreg.backend import AUTO_CUDA_BYTES, cuda_problem, resolve_device
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.logistic import row_loss
 from gpu_logreg.model_file import StoredModel, load_model_file
+from gpu_logreg.softmax import loss_and_dz as softmax_loss
 from gpu_logreg.solvers import Iteration, Observer
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _SHOWN_COEFFICIENTS = 12
+_SHOWN_CLASSES = 12
 _LONGEST_NAME = 48
 _SILENT_SECONDS = 5.0
 
@@ -151,11 +154,20 @@ def duration(seconds: float) -> str:
     return f"{1e3 * seconds:.0f} ms" if seconds < 0.0995 else f"{seconds:.2f} s"
 
 
-def score_rows(model: Any, X: Any, y: Any, classes: tuple[str, str]) -> dict[str, str]:
-    """Accuracy, area under the ROC curve and log loss of a fitted model on some rows, as text."""
+def score_rows(model: Any, X: Any, y: Any, classes: Sequence[str]) -> dict[str, str]:
+    """Accuracy, area under the ROC curve (of two classes) and log loss of a fitted model on some rows, as text."""
     from sklearn.metrics import roc_auc_score
 
     z = np.asarray(model.decision_function(X), dtype=np.float64)
+    if z.ndim > 1:
+        labels = np.searchsorted(model.classes_, y)
+        known = model.classes_[np.minimum(labels, len(model.classes_) - 1)] == y
+        loss = float(softmax_loss(z[known], labels[known])[0].mean()) if known.any() else math.nan
+        return {
+            "rows": f"{len(y):,}",
+            "accuracy": f"{float((model.classes_[z.argmax(axis=1)] == y).mean()):.4f}",
+            "log loss": f"{loss:.5f}",
+        }
     is_second = np.asarray(y == model.classes_[1])
     share = float(is_second.mean())
     loss = float(row_loss(z, is_second.astype(np.float64)).mean())
@@ -166,6 +178,30 @@ def score_rows(model: Any, X: Any, y: Any, classes: tuple[str, str]) -> dict[str
         "AUC": f"{roc_auc_score(is_second, z):.4f}" if 0.0 < share < 1.0 else "one class",
         "log loss": f"{loss:.5f}",
     }
+
+
+_CONFUSED_CLASSES = 12
+
+
+def print_confusion(model: Any, X: Any, y: Any, classes: Sequence[str]) -> None:
+    """How many rows of each class were taken for which; of more than a dozen classes, the most frequent mistakes."""
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(y, model.predict(X), labels=model.classes_)
+    print()
+    if len(classes) <= _CONFUSED_CLASSES:
+        print("Rows of a class (down), taken for (across)")
+        print_table(
+            {_cut(name): dict(zip(classes, map(str, counts[:, k]), strict=True)) for k, name in enumerate(classes)}
+        )
+        return
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    most = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSED_CLASSES]
+    pairs = [(int(k) // len(classes), int(k) % len(classes)) for k in most]
+    cells = {f"{classes[true]} taken for {classes[found]}": f"{wrong[true, found]:,}" for true, found in pairs}
+    print(f"The {len(cells)} most frequent mistakes")
+    print_table({"rows": cells})
 
 
 def describe_fit(model: Any) -> dict[str, str]:
@@ -184,9 +220,9 @@ def short_reason(reason: str) -> str:
     return reason.removeprefix("auto: ").split(" (", 1)[0].split(";", 1)[0]
 
 
-def class_names(classes: Any, positive: str | None) -> tuple[str, str]:
-    """Both classes as a person knows them: ``not X`` and ``X`` where X was set against the rest."""
-    return (f"not {positive}", positive) if positive is not None else (str(classes[0]), str(classes[1]))
+def class_names(classes: Any, positive: str | None) -> tuple[str, ...]:
+    """The classes as a person knows them: ``not X`` and ``X`` where X was set against the rest."""
+    return (f"not {positive}", positive) if positive is not None else tuple(str(name) for name in classes)
 
 
 # --------------------------------------------------------------------------------------------- the machine, a model
@@ -241,11 +277,11 @@ def describe_model(path: Path) -> None:
         columns = f"{len(schema.numeric):,} of numbers, {len(schema.text):,} of text; {columns}"
     defaults = type(model)().get_params()
     changed = {name: value for name, value in model.get_params().items() if value != defaults[name]}
-    first, second = class_names(model.classes_, stored.notes.get("positive"))
+    classes = class_names(model.classes_, stored.notes.get("positive"))
     print_facts(
         {
             "model": f"{stored.kind}, written by gpu-logreg {stored.version}",
-            "classes": f"{first} | {second}",
+            "classes": " | ".join(classes[:_SHOWN_CLASSES]) + (" | ..." if len(classes) > _SHOWN_CLASSES else ""),
             **_target(stored),
             "columns": columns,
             **describe_fit(model),
@@ -257,12 +293,27 @@ def describe_model(path: Path) -> None:
         _describe_layers(model)
         return
     names = schema.feature_names if schema is not None else [f"c{j}" for j in range(model.n_features_in_)]
-    coef = model.coef_[0]
+    if len(classes) > 2:
+        _describe_classes(model, names, classes)
+        return
+    coef, second = model.coef_[0], classes[1]
     largest = np.argsort(-np.abs(coef), kind="stable")[:_SHOWN_COEFFICIENTS]
     cells = {"(intercept)": f"{model.intercept_[0]:+.6g}"} | {str(names[j]): f"{coef[j]:+.6g}" for j in largest}
     of_all = f"the {len(largest)} largest of {len(coef):,}" if len(coef) > len(largest) else "all"
     print(f"\nCoefficients, {of_all}; those above zero speak for {second}")
     print_table({"": cells})
+
+
+def _describe_classes(model: Any, names: Any, classes: Sequence[str]) -> None:
+    """The column that speaks most for every class, and the one that speaks most against it."""
+    print("\nCoefficients of the columns that speak most for a class, and most against it")
+    shown = classes[:_SHOWN_CLASSES]
+    most, least = model.coef_.argmax(axis=1), model.coef_.argmin(axis=1)
+    table: dict[str, dict[str, str]] = {"for": {}, "against": {}}
+    for k, name in enumerate(shown):
+        table["for"][name] = f"{names[most[k]]} {model.coef_[k, most[k]]:+.4g}"
+        table["against"][name] = f"{names[least[k]]} {model.coef_[k, least[k]]:+.4g}"
+    print_table(table)
 
 
 def _describe_layers(model: Any) -> None:

@@ -27,6 +27,7 @@ from gpu_logreg.report import (
     duration,
     fit_progress,
     note,
+    print_confusion,
     print_facts,
     print_table,
     score_rows,
@@ -77,7 +78,7 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
     begin = time.perf_counter()
     with waiting(f"reading {request.data}"):
         rows, labels = load_training_data(request.data, request.target, request.options, drop=request.drop, dtype=dtype)
-        y, positive = _two_classes(labels, request)
+        y, positive = _classes_of(labels, request)
         tested = None
         if request.test_size is not None:
             train_at, test_at = _split(y, request)
@@ -111,6 +112,8 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
         notes = {"target": request.target, "positive": positive, "header": request.options.header}
         save_model(estimator, request.model, schema=schema.to_json(), notes=notes)
     print_table(columns)
+    if len(classes) > 2:
+        print_confusion(estimator, X if X_test is None else X_test, y if X_test is None else y_test, classes)
     print()
     print_facts(
         {
@@ -195,26 +198,34 @@ def _without_full_stop(labels: Any, known: Any, path: Path) -> Any:
     return bare[np.searchsorted(found, labels)]
 
 
-def _two_classes(labels: Any, request: TrainingRequest) -> tuple[Any, str | None]:
-    """Labels as they are where there are two, with None; ``labels == positive`` with the text of the positive label."""
+_MANY_CLASSES = 100
+"""A column of numbers with more values is taken for a measurement, not for classes."""
+
+
+def _classes_of(labels: Any, request: TrainingRequest) -> tuple[Any, str | None]:
+    """Labels as they are, with None; or ``labels == positive``, with the text of the positive label."""
     name = f"{request.data}: {request.target!r}" if request.target else f"{request.data}: the labels"
     if request.positive is not None:
         is_positive = _is_positive(labels, request.positive, name)
         if is_positive.all():
             raise DataError(f"{name} holds only one class: {request.positive!r}; at least 2 classes are needed")
         return is_positive, str(labels[int(is_positive.argmax())])
+    classes = np.unique(labels)
+    if len(classes) < 2:
+        raise DataError(f"{name} holds only one class: {_some(classes)}; at least 2 classes are needed")
+    if len(classes) > _MANY_CLASSES and labels.dtype.kind in "iuf" and (classes == np.floor(classes)).all():
+        raise DataError(
+            f"{name} holds {len(classes):,} numbers: {_some(classes)}; more than {_MANY_CLASSES} classes are to be "
+            "written as text, or set one against the rest with --positive LABEL"
+        )
     try:
         encode_labels(labels)
-        return labels, None
     except ValueError as error:
-        classes = np.unique(labels)
-        if len(classes) < 2:
-            raise DataError(f"{name} holds only one class: {_some(classes)}; at least 2 classes are needed") from error
-        if len(classes) == 2:
-            raise DataError(f"{name} holds {_some(classes)}, which are numbers but not whole ones") from error
         raise DataError(
-            f"{name} holds {len(classes):,} classes: {_some(classes)}; set one against the rest with --positive LABEL"
+            f"{name} holds {len(classes):,} numbers that are not whole: {_some(classes)}; "
+            "classes are text or whole numbers"
         ) from error
+    return labels, None
 
 
 def _is_positive(labels: Any, positive: str, name: str) -> Any:

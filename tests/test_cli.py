@@ -411,13 +411,44 @@ def test_adult(capsys, tmp_path):
     assert np.abs(np.array([row[1:] for row in rows], dtype=float).sum(axis=1) - 1).max() < 2e-9
 
 
+def test_many_classes_from_training_to_prediction(capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((600, 3))
+    names = np.array(["ash", "birch", "cedar"])[(x @ rng.standard_normal((3, 3)) + rng.gumbel(size=(600, 3))).argmax(1)]
+    data, model = tmp_path / "trees.csv", tmp_path / "trees.model"
+    lines = [f"{a},{b},{c},{name}" for (a, b, c), name in zip(x.tolist(), names, strict=True)]
+    data.write_text("a,b,c,tree\n" + "\n".join(lines) + "\n")
+    out = succeed(capsys, "train", data, "--target", "tree", "--test-size", "0.25", "--model", model).out
+    table = out.split("Rows of a class (down), taken for (across)\n")[1].splitlines()
+    assert table[0].split() == ["ash", "birch", "cedar"]
+    counts = np.array([row.split()[1:] for row in table[1:4]], dtype=int)
+    assert counts.sum() == 150
+    accuracy = float(facts(out)["accuracy"].split()[1])
+    assert np.trace(counts) / 150 == pytest.approx(accuracy, abs=1e-4)
+    header, rows = read_csv(succeed(capsys, "predict", model, data, "--proba").out)
+    assert header == ["prediction", *(f"probability of {name}" for name in ("ash", "birch", "cedar"))]
+    proba = np.array([row[1:] for row in rows], dtype=float)
+    np.testing.assert_allclose(proba.sum(axis=1), 1.0, atol=1e-8)
+    assert [row[0] for row in rows] == [("ash", "birch", "cedar")[k] for k in proba.argmax(axis=1)]
+    told = succeed(capsys, "info", model).out
+    assert facts(told)["classes"] == "ash | birch | cedar"
+    assert "speak most for a class" in told
+
+
+def test_the_most_frequent_mistakes_of_many_classes(capsys, tmp_path):
+    rng = np.random.default_rng(1)
+    names = np.array([f"k{k:02d}" for k in rng.integers(0, 20, 900)])
+    data = tmp_path / "many.csv"
+    data.write_text("a,name\n" + "".join(f"{x},{name}\n" for x, name in zip(rng.random(900), names, strict=True)))
+    out = succeed(capsys, "train", data, "--target", "name").out
+    assert "The 12 most frequent mistakes" in out
+    assert " taken for k" in out
+
+
 @pytest.mark.slow
 def test_kddcup(capsys, tmp_path):
     data, model, output = real_data("kddcup.data_10_percent.gz"), tmp_path / "kdd.model", tmp_path / "predicted.csv"
     args = ["train", data, "--no-header", "--target", "c41"]
-    refused = run(capsys, *args)
-    assert "holds 23 classes: 'back.', " in refused.err
-    assert "set one against the rest with --positive LABEL" in refused.err
     told = facts(succeed(capsys, *args, "--positive", "normal.", "--model", model).out)
     assert told["rows"] == "494,021"
     assert told["converged"].startswith("yes")

@@ -110,21 +110,26 @@ def test_arrays_that_are_not_there(capsys):
     [
         (np.ones(200), [], "rows.npz: 'y' holds only one class: 1; at least 2 classes are needed"),
         (
-            np.arange(200) % 3,
-            [],
-            "rows.npz: 'y' holds 3 classes: 0, 1, 2; set one against the rest with --positive LABEL",
-        ),
-        (
             np.arange(200.0) / 7,
             [],
-            "rows.npz: 'y' holds 200 classes: 0.0, 0.14285714285714285, 0.2857142857142857, 0.42857142857142855, "
-            "0.5714285714285714, 0.7142857142857143, 0.8571428571428571, 1.0, ...; set one against the rest with "
-            "--positive LABEL",
+            "rows.npz: 'y' holds 200 numbers that are not whole: 0.0, 0.14285714285714285, 0.2857142857142857, "
+            "0.42857142857142855, 0.5714285714285714, 0.7142857142857143, 0.8571428571428571, 1.0, ...; classes are "
+            "text or whole numbers",
+        ),
+        (
+            np.arange(200),
+            [],
+            "rows.npz: 'y' holds 200 numbers: 0, 1, 2, 3, 4, 5, 6, 7, ...; more than 100 classes are to be written as "
+            "text, or set one against the rest with --positive LABEL",
         ),
         (np.arange(200) % 3, ["--positive", 3], "rows.npz: 'y' never holds the positive label '3'; it holds 0, 1, 2"),
         (np.arange(200) % 3, ["--positive", "x"], "rows.npz: 'y' never holds the positive label 'x'; it holds 0, 1, 2"),
         (np.ones(200), ["--positive", 1], "rows.npz: 'y' holds only one class: '1'; at least 2 classes are needed"),
-        (np.arange(200) % 2 + 0.5, [], "rows.npz: 'y' holds 0.5, 1.5, which are numbers but not whole ones"),
+        (
+            np.arange(200) % 2 + 0.5,
+            [],
+            "rows.npz: 'y' holds 2 numbers that are not whole: 0.5, 1.5; classes are text or whole numbers",
+        ),
         (
             np.arange(200) < 1,
             ["--test-size", 0.1],
