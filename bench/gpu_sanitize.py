@@ -14,6 +14,7 @@ import numpy as np
 from gpu_data import cut, filled, true_sums
 from gpu_launch import LARGEST_ERROR, Launches, chosen, error_of
 
+from gpu_logreg import MLPClassifier
 from gpu_logreg.backend import cuda_problem, import_cupy
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cublas import cublas_pass
@@ -53,6 +54,25 @@ def run(widths: tuple[int, ...] = WIDTHS, row_counts: tuple[int, ...] = ROW_COUN
     return cases, wrong
 
 
+def run_networks() -> tuple[int, list[str]]:
+    """The kernels of networks in fits of one epoch, against the reference steps on the host."""
+    rng = np.random.default_rng(0)
+    wrong: list[str] = []
+    cases = [(activation, solver) for activation in ("tanh", "relu", "logistic") for solver in ("adam", "adamw")]
+    for activation, solver in cases:
+        X = rng.standard_normal((333, 29)).astype(np.float32)
+        y = rng.integers(0, 2, 333)
+        options = {"solver": solver, "activation": activation, "batch_size": 100, "random_state": 0}
+        coefs = [
+            MLPClassifier((33,), device=device, **options).partial_fit(X, y, classes=[0, 1]).coefs_[0]
+            for device in ("cuda", "cpu")
+        ]
+        distance = float(np.abs(coefs[0] - coefs[1]).max())
+        if not distance <= 1e-4:
+            wrong.append(f"network, {activation}, {solver}: weights differ by {distance:.1e}")
+    return len(cases), wrong
+
+
 def main() -> int:
     problem = cuda_problem()
     if problem is not None:
@@ -60,6 +80,8 @@ def main() -> int:
         return 1
     import_cupy().cuda.set_allocator(None)  # no pool: every array has bounds of its own
     cases, wrong = run()
+    more_cases, more_wrong = run_networks()
+    cases, wrong = cases + more_cases, wrong + more_wrong
     print("\n".join([*wrong, f"{cases} cases, {len(wrong)} wrong"]))
     return 1 if wrong else 0
 

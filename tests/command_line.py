@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+pytest.importorskip("typer", reason="the command line is not installed: pip install 'gpu-logreg[cli]'")
+
 from gpu_logreg.cli import main
 
 COMMAND = [sys.executable, "-m", "gpu_logreg.cli"]
