@@ -109,6 +109,8 @@ class ResidentDataset:
         """Loss and gradient sums over all rows; one walk."""
         dtype = self.compute_dtype
         parts = self._map(lambda block: implementation.sums(block, w, b, dtype), implementation.block_bytes)
+        if not parts:  # no rows
+            return Sums(0.0, np.zeros(np.shape(w)), 0.0 * b)
         return functools.reduce(operator.add, parts)
 
     def moments(self, implementation: Implementation) -> Moments:
