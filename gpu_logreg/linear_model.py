@@ -31,12 +31,14 @@ from gpu_logreg.linear_predictor import LinearPredictor
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes.table import Implementation, choose
 from gpu_logreg.passes.threads import blas_on_one_thread
-from gpu_logreg.penalty import ridge_strength
+from gpu_logreg.penalty import l1_by_parameter
+from gpu_logreg.penalty_choice import PENALTIES, PenaltyChoice, check_parameters, chosen_penalty
 from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import Observer, SolverResult, Vector
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.proximal import proximal
 from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
 from gpu_logreg.stochastic_linear import linear_batches
 
@@ -44,17 +46,20 @@ __all__ = ["LogisticRegression"]
 
 
 class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator):  # type: ignore[misc]
-    """Binary logistic regression with a ridge penalty, on a CPU or an NVIDIA GPU.
+    """Binary logistic regression with a ridge, L1 or elastic-net penalty, on a CPU or an NVIDIA GPU.
 
-    Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + |w|**2 / 2``, where ``s`` are row weights times
-    class weights and the intercept is not penalised. Reported values are that divided by ``C sum(s)``.
+    Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + r |w|_1 + (1 - r) |w|**2 / 2``, where ``r`` is
+    ``l1_ratio``, ``s`` are row weights times class weights and the intercept is not penalised. Reported values are
+    that divided by ``C sum(s)``.
 
     Parameters
     ----------
+    penalty : {"l1", "l2", "elasticnet", None}, deprecated
+        As in scikit-learn 1.9, which warns of it too; leave it out and use ``l1_ratio`` and ``C``.
     C : float, default=1.0
         Inverse strength of the penalty; ``inf`` for none.
-    l1_ratio : {0}, default=0
-        Only the ridge penalty is available.
+    l1_ratio : float from 0 to 1, default=0
+        Share of L1 in the penalty: 0 for ridge, 1 for L1, elastic net in between.
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
     tol : float, default=1e-6
@@ -62,8 +67,9 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         what is left to gain is at most ``1e-3 tol`` of the value by their own estimate, and stop where that is below
         the rounding of the value or of the passes.
     max_iter : int, default=1000
-    solver : {"auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam"}, default="auto"
-        ``"auto"`` is ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
+    solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
+        ``"auto"`` is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
+        ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
         and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
         optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
@@ -75,8 +81,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         narrowest dtype that holds every value. A dtype asked for rounds, and is computed in float32 unless it is
         float64.
     random_state : int, RandomState or None, default=None
-        Draws the sample of ``"subsampled-newton"``. The result depends on it within ``tol`` only. None is a fixed seed,
-        so that a fit repeated gives the same bits.
+        Draws the sample of ``"subsampled-newton"`` and ``"proximal"``. The result depends on it within ``tol`` only.
+        None is a fixed seed, so that a fit repeated gives the same bits.
     warm_start : bool, default=False
         Start from ``coef_`` and ``intercept_`` of the last fit.
     verbose : int or callable, default=0
@@ -105,6 +111,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         Value at the end, in nats: mean loss plus penalty.
     loss_curve_ : list of float
         That value at the start and after every iteration.
+    duality_gap_ : float
+        With an L1 penalty, a bound on what was left to gain in the weights before the last step; else NaN.
     device_, device_reason_, impl_, impl_reason_, solver_, storage_ : str
         What was chosen, and why.
 
@@ -118,13 +126,14 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
+        "penalty": [StrOptions(set(PENALTIES)), None, Hidden(StrOptions({"deprecated"}))],
         "C": [Interval(numbers.Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam"})],
+        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"})],
         "device": [str],
         "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
         "storage": [StrOptions({"auto", *STORAGES})],
@@ -139,7 +148,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self,
         C: float = 1.0,
         *,
-        l1_ratio: float = 0.0,
+        penalty: Any = "deprecated",
+        l1_ratio: float | None = 0.0,
         fit_intercept: bool = True,
         class_weight: Any = None,
         tol: float = 1e-6,
@@ -155,6 +165,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         learning_rate: float | None = None,
     ) -> None:
         self.C = C
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
@@ -204,21 +215,20 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             An explicit ``device`` or ``impl`` that cannot be had.
         """
         self._validate_params()
-        if self.l1_ratio != 0:
-            raise DataError(
-                f"l1_ratio={self.l1_ratio:g} asks for an L1 penalty, which is not available yet; use l1_ratio=0"
-            )
+        penalty = chosen_penalty(self.penalty, self.C, self.l1_ratio, self.solver)
         start = np.append(self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
             X, y = self._validated(X, y)
             device = resolve_device(self.device, X)
             with using(device), blas_on_one_thread(), one_line_errors(device):
-                return self._fit(X, y, sample_weight, device, start)
+                return self._fit(X, y, sample_weight, device, start, penalty)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Vector | None) -> LogisticRegression:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, device: Device, start: Vector | None, penalty: PenaltyChoice
+    ) -> LogisticRegression:
         classes, is_second = encode_labels(y)
         weights = check_sample_weight(as_array(sample_weight), X.shape[0])
         weights = to_device(weights, device)
@@ -232,14 +242,14 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         logger.info(
             "device %s (%s), pass %s (%s)", device.name, device.reason, implementation.name, implementation.reason
         )
-        l2 = ridge_strength(self.C, dataset.weight_total)
-        objective = Objective(dataset, implementation, l2, self.fit_intercept)
+        l1, l2 = penalty.strengths(dataset.weight_total)
+        objective = Objective(dataset, implementation, l2, self.fit_intercept, l1)
         if start is not None and start.shape != (dataset.n_columns + 1,):
             raise DataError(f"warm_start: the last fit had {len(start) - 1} columns, and X has {dataset.n_columns}")
 
         self.classes_ = classes
         task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
-        solver = self._solver_name(dataset.n_rows, objective.n_params)
+        solver = self._solver_name(objective)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.n_reads)
@@ -250,9 +260,13 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         task.end(result.params)
         return self
 
-    def _solver_name(self, n: int, p: int) -> str:
-        if self.solver != "auto":
+    def _solver_name(self, objective: Objective) -> str:
+        n, p = objective.dataset.n_rows, objective.n_params
+        if self.solver != "auto" and self.solver != "proximal":
             return self.solver
+        if self.solver == "proximal" or objective.l1 > 0.0:
+            check_parameters(p)
+            return "proximal"
         return "subsampled-newton" if pays(n, p) else "lbfgs"
 
     def _solve(
@@ -260,11 +274,14 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     ) -> SolverResult:
         params = np.zeros(objective.n_params) if start is None else start[: objective.n_params].copy()
         limits: dict[str, Any] = {"tol": self.tol, "max_iter": self.max_iter, "observer": observer}
-        if solver == "subsampled-newton":
+        if solver in ("subsampled-newton", "proximal"):
             if start is None and self.fit_intercept:
                 params[-1] = math.log(share / (1.0 - share))
             task.begin_iteration(params)
             sampler = Sampler(objective, np.random.default_rng(_seed(self.random_state)))
+            if solver == "proximal":
+                l1 = l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params)
+                return proximal(objective, sampler, params, l1, l2=objective.l2, warm=start is not None, **limits)
             return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
         mean, variance = objective.column_moments()
         # The curvature of the mean loss is at most a quarter of the mean square length of [x, 1].
@@ -307,6 +324,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.stop_reason_ = result.message
         self.objective_ = result.value
         self.loss_curve_ = result.loss_curve
+        self.duality_gap_ = result.duality_gap
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = implementation.name, implementation.reason
         self.solver_ = solver

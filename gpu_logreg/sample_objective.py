@@ -22,7 +22,7 @@ from gpu_logreg.passes.table import Implementation
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
-__all__ = ["ParamsMetric", "SampleObjective", "hessian_namespace"]
+__all__ = ["ParamsMetric", "SampleObjective", "hessian_namespace", "mended"]
 
 # Blocks fit into the second-level cache of a core.
 _HESSIAN_BYTES = 2**21
@@ -39,6 +39,13 @@ T = TypeVar("T")
 def hessian_namespace(U: Any, p: int) -> Any:
     """Where the ``p`` by ``p`` Hessian of the rows ``U`` is kept and factored: with the rows, or on the host."""
     return np if p < DEVICE_FACTOR_P else array_namespace(U)
+
+
+def mended(H: Any, factor: Factor) -> Any:
+    """``H`` on the host, with what its factorisation had to add to the diagonal."""
+    H = to_numpy(H)
+    H.flat[:: len(H) + 1] *= 1.0 + factor.added
+    return H
 
 
 @dataclass(frozen=True)
@@ -171,10 +178,19 @@ class SampleObjective:
 
     def metric(self, phi: Float64Vector) -> Factor:
         """The Hessian at ``phi``, factored; summed again in float64 where float32 has left it nearly singular."""
-        factor = Factor(self.hessian(phi))
+        return self._curvature(phi)[1]
+
+    def mended_hessian(self, phi: Float64Vector) -> Any:
+        """The matrix behind `metric`, on the host and positive definite."""
+        return mended(*self._curvature(phi))
+
+    def _curvature(self, phi: Float64Vector) -> tuple[Any, Factor]:
+        H = self.hessian(phi)
+        factor = Factor(H)
         if self.U.dtype != np.float64 and poorly_conditioned(factor, float(np.finfo(self.U.dtype).eps)):
-            return Factor(self.hessian(phi, np.float64), noise=float(np.finfo(self.U.dtype).eps))
-        return factor
+            H = self.hessian(phi, np.float64)
+            return H, Factor(H, noise=float(np.finfo(self.U.dtype).eps))
+        return H, factor
 
     def params_metric(self, phi: Float64Vector) -> ParamsMetric:
         """The Hessian at ``phi`` as a metric by ``[w, b]``."""
