@@ -42,9 +42,10 @@ def hessian_namespace(U: Any, p: int) -> Any:
 
 
 def mended(H: Any, factor: Factor) -> Any:
-    """``H`` on the host, with what its factorisation had to add to the diagonal."""
+    """``H`` on the host, positive definite: with what its factorisation had to make of the diagonal."""
     H = to_numpy(H)
-    H.flat[:: len(H) + 1] *= 1.0 + factor.added
+    diagonal = H.diagonal()
+    H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, 1.0) * (1.0 + factor.added)
     return H
 
 

@@ -32,6 +32,9 @@ NO_LOWER = 1e-12
 """Where no lower value is found with the matrix as it was given, and no more than this is left to gain, relatively, it
 is rounding that hides it."""
 
+MISLED = 0.125
+"""A step at most so long tells that the matrix is far from the curvature."""
+
 Curvature = Callable[[Trial, float], Any]
 """From a point and what is left to gain there to a better matrix of shape (p, p), or None to keep the present one."""
 
@@ -99,6 +102,7 @@ def proximal_steps(
     criterion: Criterion,
     max_iter: int,
     refresh: Curvature | None = None,
+    rescue: Callable[[Vector], Any] | None = None,
     observer: Observer | None = None,
     patience: int = 20,
     last_step: bool = False,
@@ -114,6 +118,9 @@ def proximal_steps(
     criterion : Criterion
         Told the value and the subgradient, and what is left to gain by the model.
     max_iter : int
+    rescue : function x -> ndarray of shape (p, p), optional
+        A better matrix, from more rows or at the present point, for where the present one has misled: a step had to be
+        cut to an eighth, or no lower value was found.
     refresh, observer, patience, last_step
         As for `gpu_logreg.solvers.lbfgs.lbfgs`. Criteria and refreshments see the subgradient as ``grad``.
 
@@ -125,7 +132,7 @@ def proximal_steps(
     stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
     model = _Model(H)
     here, grad = composite.at(start, 0.0)
-    curve = [here.value]
+    curve, rescued = [here.value], False
     for n_iter in range(max_iter + 1):
         target, left = model_minimum(model.matrix, grad, here.params, composite.l1)
         met = criterion(here, left)
@@ -157,8 +164,10 @@ def proximal_steps(
             break
         found = _lower(composite, here, grad, target)
         if found is None:
-            if model.n_updates:  # they may be spoilt by rounding: once more from the matrix that was given
-                model.restart()
+            # Updates may be spoilt by rounding: once more from the matrix that was given, then from a better one.
+            if model.n_updates or (rescue is not None and not rescued):
+                rescued = not model.n_updates
+                model.restart(rescue(here.params) if rescued and rescue is not None else None)
                 curve.append(here.value)
                 continue
             rounded = stagnation.reached(here, left, NO_LOWER)
@@ -167,7 +176,9 @@ def proximal_steps(
             return _result(here, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
         there, grad_there = found
         model.update(there.params - here.params, grad_there - grad)
-        here, grad = there, grad_there
+        here, grad, rescued = there, grad_there, False
+        if here.step <= MISLED and rescue is not None:
+            model.restart(rescue(here.params))
         curve.append(here.value)
     return _result(here, max_iter, False, f"max_iter = {max_iter} reached with {_figures(here)}", curve)
 

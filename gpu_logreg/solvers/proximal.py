@@ -16,6 +16,7 @@ Source: J. Lee, Y. Sun and M. Saunders, "Proximal Newton-type methods for minimi
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ __all__ = ["proximal"]
 
 SUPPORT = 1e-2
 """The subgradient must also be below this times the strength of the penalty, or zeros would not be told from others."""
+
+
+DAMPING = 0.1
+"""Added, relatively, to the diagonal of the first Hessian, of so few rows that it may be singular: along directions
+that it holds for flat, steps would be far too long, and long to find."""
 
 
 class _ByPhi:
@@ -117,8 +123,9 @@ def proximal(
 
     phi = coordinates.from_params(start)
     refresh: Curvature
+    rescue: Callable[[Vector], Any] | None
     if whole is not None:
-        H, refresh = whole.mended_hessian(phi), _at_every_step(whole)
+        H, refresh, rescue = whole.mended_hessian(phi), _at_every_step(whole), None
     else:
         if not warm:
             phi = _solve_on_sample(sample, phi, strengths)
@@ -126,7 +133,8 @@ def proximal(
     # Where the sample is all there is, reads are cheap and every further one takes off several digits.
     decrease = DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
     if whole is None:
-        refresh = Watch(sampler.hessian, sampler.n_rows, sampler.n_params, sample.n_rows, decrease * tol)
+        watch = Watch(sampler.hessian, sampler.n_rows, sampler.n_params, sample.n_rows, decrease * tol)
+        refresh, rescue = watch, watch.grown
     smooth = _ByPhi(objective, coordinates) if whole is None else whole
     del sample
     seen: list[Trial] = []
@@ -137,6 +145,7 @@ def proximal(
         criterion=_remember(sure(_optimal(objective, l1, tol, decrease), tol, decrease, 5.0 * len(start) / size), seen),
         max_iter=max_iter,
         refresh=refresh,
+        rescue=rescue,
         observer=None if observer is None else _by_params(observer, coordinates),
         patience=PATIENCE,
         last_step=True,
@@ -214,6 +223,7 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
     p = len(phi)
     ks, first = thinnings(sample.n_rows, p)
     H = sample.thin(first).mended_hessian(phi)
+    H.flat[:: p + 1] *= 1.0 + DAMPING
     for k in ks:
         level = sample.thin(k)
         told = TOLD * p / level.n_rows
@@ -224,6 +234,7 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
             criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
             max_iter=20,
             refresh=renewed(level.mended_hessian),
+            rescue=level.mended_hessian,
         )
         phi = result.params
         if k > 1:
