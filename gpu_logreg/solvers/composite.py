@@ -22,7 +22,7 @@ import numpy as np
 
 from gpu_logreg.penalty import l1_penalty
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
-from gpu_logreg.solvers.coordinate_descent import model_minimum
+from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
 from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, Criterion, Stagnation
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
 
@@ -106,6 +106,7 @@ def proximal_steps(
     observer: Observer | None = None,
     patience: int = 20,
     last_step: bool = False,
+    forcing: float = FORCING,
 ) -> SolverResult:
     """Minimise ``F``.
 
@@ -123,6 +124,8 @@ def proximal_steps(
         cut to an eighth, or no lower value was found.
     refresh, observer, patience, last_step
         As for `gpu_logreg.solvers.lbfgs.lbfgs`. Criteria and refreshments see the subgradient as ``grad``.
+    forcing : float
+        How well models are minimised: see `gpu_logreg.solvers.coordinate_descent.model_minimum`.
 
     Returns
     -------
@@ -134,12 +137,12 @@ def proximal_steps(
     here, grad = composite.at(start, 0.0)
     curve, rescued = [here.value], False
     for n_iter in range(max_iter + 1):
-        target, left = model_minimum(model.matrix, grad, here.params, composite.l1)
+        target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
         met = criterion(here, left)
         better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, left)
         if better is not None:
             model.restart(better)
-            target, left = model_minimum(model.matrix, grad, here.params, composite.l1)
+            target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
             met = criterion(here, left)
         if met is None:
             met = stagnation(here, left)

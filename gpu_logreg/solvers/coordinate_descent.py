@@ -26,13 +26,14 @@ from gpu_logreg.penalty import soft_threshold, subgradient
 from gpu_logreg.solvers import Vector
 from gpu_logreg.solvers.factor import Factor
 
-__all__ = ["cycles", "model_minimum", "strong_rule"]
+__all__ = ["FORCING", "cycles", "model_minimum", "strong_rule"]
 
-CYCLES = 8
+CYCLES = 20
 """Cycles between attempts at the linear system: about as much work on a few hundred coordinates."""
-PATIENCE = 5
+PATIENCE = 3
 """Rounds of so many cycles after which the linear system is tried although zeros still come and go."""
 MAX_ROUNDS = 500
+FORCING = 1e-6
 ROUNDING = 1e-15
 """Relative to the terms it is summed from, the size below which a subgradient is rounding."""
 
@@ -98,7 +99,7 @@ def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
 
 
 def model_minimum(
-    H: Any, grad: Vector, start: Vector, l1: Vector, *, forcing: float = 1e-6, compiled: bool = True
+    H: Any, grad: Vector, start: Vector, l1: Vector, forcing: float = FORCING, *, compiled: bool = True
 ) -> tuple[Vector, float]:
     """Minimise ``q`` from ``start``, which is its ``x0``.
 

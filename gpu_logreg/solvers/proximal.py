@@ -43,6 +43,9 @@ SUPPORT = 1e-2
 """The subgradient must also be below this times the strength of the penalty, or zeros would not be told from others."""
 
 
+ROUGHLY = 1e-2
+"""`FORCING` for models on a sample, which is solved roughly."""
+
 DAMPING = 0.1
 """Added, relatively, to the diagonal of the first Hessian, of so few rows that it may be singular: along directions
 that it holds for flat, steps would be far too long, and long to find."""
@@ -235,6 +238,7 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
             max_iter=20,
             refresh=renewed(level.mended_hessian),
             rescue=level.mended_hessian,
+            forcing=ROUGHLY,
         )
         phi = result.params
         if k > 1:
