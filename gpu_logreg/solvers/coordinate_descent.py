@@ -156,38 +156,44 @@ def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: 
         signs = np.sign(x)
         run(H, r, x, l1, goal, CYCLES)
         if n % PATIENCE == 0 or np.array_equal(signs, np.sign(x)):
-            x = _to_the_orthant(H, r, x, l1)
+            x = _settle(H, r, x, l1)
         r = grad + H @ (x - start)  # anew, so that rounding does not add up
         if float(np.abs(subgradient(x, r, l1)).max(initial=0.0)) <= goal:
             break
     return np.asarray(x * unit)
 
 
-def _to_the_orthant(H: Any, r: Vector, x: Vector, l1: Vector) -> Vector:
-    """Towards the minimum over the coordinates that are not zero while none changes its sign.
+def _settle(H: Any, r: Vector, x: Vector, l1: Vector) -> Vector:
+    """The minimum over the coordinates that are not zero, none of which may change its sign but those that become zero.
 
     In their orthant ``q`` is quadratic with its minimum at ``H_AA delta = -(r_A + l1_A sign(x_A))``. Where that is in
     the orthant it is taken. Else ``q`` falls as far as the first coordinate that becomes zero, and may be lower still
-    where all that would change their sign are set to zero at once: the lower of the two is taken.
+    where all that would change their sign are set to zero at once: the lower of the two is taken, and so on with
+    those that are left.
     """
-    at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
-    sign, penalised = np.sign(x[at]), l1[at] > 0.0
-    try:
-        delta = Factor(H[np.ix_(at, at)]).solve(-(r[at] + l1[at] * sign))
-    except LinAlgError:
-        return x
-    crosses = penalised & ((x[at] + delta) * sign <= 0.0)
-    far = x.copy()
-    far[at] = np.where(crosses, 0.0, x[at] + delta)
-    if not crosses.any():
-        return far
-    ratio = np.where(crosses, -x[at] / np.where(crosses, delta, 1.0), np.inf)
-    step = float(ratio.min())
-    near = x.copy()
-    near[at] = np.where(ratio <= step, 0.0, x[at] + step * delta)
+    start, grad = x, r
+    for _ in range(len(x)):
+        at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
+        sign = np.sign(x[at])
+        try:
+            delta = Factor(H[np.ix_(at, at)]).solve(-(r[at] + l1[at] * sign))
+        except LinAlgError:
+            break
+        crosses = (l1[at] > 0.0) & ((x[at] + delta) * sign <= 0.0)
+        far = x.copy()
+        far[at] = np.where(crosses, 0.0, x[at] + delta)
+        if not crosses.any():
+            return far
+        ratio = np.where(crosses, -x[at] / np.where(crosses, delta, 1.0), np.inf)
+        step = float(ratio.min())
+        near = x.copy()
+        near[at] = np.where(ratio <= step, 0.0, x[at] + step * delta)
+        x = far if _change(H, r, x, l1, far) <= _change(H, r, x, l1, near) else near
+        r = grad + H @ (x - start)
+    return x
 
-    def change(there: Vector) -> float:
-        moved = there - x
-        return float(moved @ (r + 0.5 * (H @ moved)) + l1 @ np.abs(there) - l1 @ np.abs(x))
 
-    return far if change(far) <= change(near) else near
+def _change(H: Any, r: Vector, x: Vector, l1: Vector, there: Vector) -> float:
+    """``q(there) - q(x)``, with ``r`` the gradient of the smooth part at ``x``."""
+    moved = there - x
+    return float(moved @ (r + 0.5 * (H @ moved)) + l1 @ (np.abs(there) - np.abs(x)))
