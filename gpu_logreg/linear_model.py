@@ -112,7 +112,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     loss_curve_ : list of float
         That value at the start and after every iteration.
     duality_gap_ : float
-        With an L1 penalty, a bound on what was left to gain in the weights before the last step; else NaN.
+        With an L1 penalty only: a bound on what was left to gain in the weights before the last step.
     device_, device_reason_, impl_, impl_reason_, solver_, storage_ : str
         What was chosen, and why.
 
@@ -324,7 +324,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.stop_reason_ = result.message
         self.objective_ = result.value
         self.loss_curve_ = result.loss_curve
-        self.duality_gap_ = result.duality_gap
+        if not math.isnan(result.duality_gap):
+            self.duality_gap_ = result.duality_gap
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = implementation.name, implementation.reason
         self.solver_ = solver

@@ -16,6 +16,7 @@ Source: J. Lee, Y. Sun and M. Saunders, "Proximal Newton-type methods for minimi
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -154,7 +155,8 @@ def proximal(
         last_step=True,
     )
     gap = _gap(seen[-1], coordinates, l1, l2)
-    message = f"{result.message}; duality gap at most {gap:.2g}" if gap == gap else result.message
+    told = result.converged and not math.isnan(gap)
+    message = f"{result.message}; duality gap at most {gap:.2g}" if told else result.message
     params = coordinates.to_params(result.params)
     return dataclasses.replace(result, params=params, message=message, duality_gap=gap)
 
@@ -181,7 +183,7 @@ def _gap(here: Trial, coordinates: Any, l1: Vector, l2: float) -> float:
     penalised = l1 > 0.0
     strengths = np.unique(l1[penalised])
     if len(strengths) != 1:
-        return float("nan")
+        return math.nan
     w = coordinates.to_params(here.params)[penalised]
     return duality_gap(here.value, w, here.grad[penalised], float(strengths[0]), l2)
 
