@@ -8,6 +8,7 @@ from typing import Any
 from gpu_logreg.errors import DataError
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.neural_network import MLPClassifier
+from gpu_logreg.penalty_choice import chosen_penalty
 
 __all__ = ["make_estimator"]
 
@@ -57,7 +58,9 @@ def _linear(given: dict[str, Any]) -> LogisticRegression:
             raise DataError(f"{option} is for networks; give --hidden UNITS too, or leave it out")
     if given["tol"] is None and given["solver"] in ("sgd", "adam"):
         given["tol"] = 1e-4
-    return LogisticRegression(**_given(given | _penalty(given.pop("penalty"), given)))
+    model = LogisticRegression(**_given(given | _penalty(given.pop("penalty"), given)))
+    chosen_penalty(model.penalty, model.C, model.l1_ratio, model.solver)  # refused before a file is read
+    return model
 
 
 def _penalty(penalty: str | None, given: dict[str, Any]) -> dict[str, Any]:
