@@ -146,8 +146,7 @@ def proximal_steps(
             met = criterion(here, left)
         if met is None:
             met = stagnation(here, left)
-            wanted = left > WIDEN_ABOVE * abs(here.value) and n_iter < max_iter
-            if met is not None and wanted and composite.smooth.widen():
+            if met is not None and n_iter < max_iter and _widened(composite, here, left):
                 here, grad = composite.at(here.params, 0.0)
                 stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
                 model.restart()
@@ -173,6 +172,11 @@ def proximal_steps(
                 model.restart(rescue(here.params) if rescued and rescue is not None else None)
                 curve.append(here.value)
                 continue
+            if _widened(composite, here, left):
+                here, grad = composite.at(here.params, 0.0)
+                stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
+                curve.append(here.value)
+                continue
             rounded = stagnation.reached(here, left, NO_LOWER)
             if rounded is not None:
                 return _result(here, n_iter, True, rounded.message, curve)
@@ -184,6 +188,11 @@ def proximal_steps(
             model.restart(rescue(here.params))
         curve.append(here.value)
     return _result(here, max_iter, False, f"max_iter = {max_iter} reached with {_figures(here)}", curve)
+
+
+def _widened(composite: Composite, here: Trial, left: float) -> bool:
+    """Whether the passes are preciser from here on: where rounding hides much, and preciser ones are to be had."""
+    return left > WIDEN_ABOVE * abs(here.value) and composite.smooth.widen()
 
 
 def _lower(composite: Composite, here: Trial, grad: Vector, target: Vector) -> tuple[Trial, Vector] | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -117,39 +117,23 @@ def proximal(
         parameters, the others held, before the last step.
     """
     whole = sampler.whole() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
-    size = sampler.n_rows if whole is not None else sample_size(sampler.n_rows, sampler.n_params)
-    sample = sampler.sample(size) if whole is None else whole
-    coordinates = sample.coordinates
-    strengths = coordinates.grad_to_phi(l1)
+    begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
+    decrease = _decrease(sampler)
+    coordinates = begin.coordinates
 
     def shown(phi: Vector, grad: Vector) -> Vector:
         return subgradient(coordinates.to_params(phi), coordinates.grad_to_params(grad), l1)
 
-    phi = coordinates.from_params(start)
-    refresh: Curvature
-    rescue: Callable[[Vector], Any] | None
-    if whole is not None:
-        H, refresh, rescue = whole.mended_hessian(phi), _at_every_step(whole), None
-    else:
-        if not warm:
-            phi = _solve_on_sample(sample, phi, strengths)
-        H = sample.mended_hessian(phi)
-    # Where the sample is all there is, reads are cheap and every further one takes off several digits.
-    decrease = DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
-    if whole is None:
-        watch = Watch(sampler.hessian, sampler.n_rows, sampler.n_params, sample.n_rows, decrease * tol)
-        refresh, rescue = watch, watch.grown
-    smooth = _ByPhi(objective, coordinates) if whole is None else whole
-    del sample
     seen: list[Trial] = []
+    met_at = sure(_optimal(objective, l1, tol, decrease), tol, decrease, 5.0 * len(start) / begin.n_rows)
     result = proximal_steps(
-        Composite(smooth, strengths, shown),
-        phi,
-        H,
-        criterion=_remember(sure(_optimal(objective, l1, tol, decrease), tol, decrease, 5.0 * len(start) / size), seen),
+        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown),
+        begin.phi,
+        begin.H,
+        criterion=_remember(met_at, seen),
         max_iter=max_iter,
-        refresh=refresh,
-        rescue=rescue,
+        refresh=begin.refresh,
+        rescue=begin.rescue,
         observer=None if observer is None else _by_params(observer, coordinates),
         patience=PATIENCE,
         last_step=True,
@@ -159,6 +143,42 @@ def proximal(
     message = f"{result.message}; duality gap at most {gap:.2g}" if told else result.message
     params = coordinates.to_params(result.params)
     return dataclasses.replace(result, params=params, message=message, duality_gap=gap)
+
+
+class _Begin(NamedTuple):
+    """Where the steps on all rows begin, and where their matrices come from; see `proximal_steps`."""
+
+    smooth: Objective
+    coordinates: Any
+    phi: Vector
+    H: Any
+    n_rows: int
+    refresh: Curvature
+    rescue: Callable[[Vector], Any] | None
+
+
+def _with_all_rows(whole: Any, start: Vector) -> _Begin:
+    """Few rows: the exact Hessian at every point."""
+    phi = whole.coordinates.from_params(start)
+    H = whole.mended_hessian(phi)
+    return _Begin(whole, whole.coordinates, phi, H, whole.n_rows, _at_every_step(whole), None)
+
+
+def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:
+    """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
+    sample = sampler.sample(sample_size(sampler.n_rows, sampler.n_params))
+    coordinates = sample.coordinates
+    phi = coordinates.from_params(start)
+    if not warm:
+        phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
+    H = sample.mended_hessian(phi)
+    watch = Watch(sampler.hessian, sampler.n_rows, sampler.n_params, sample.n_rows, _decrease(sampler) * tol)
+    return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, sample.n_rows, watch, watch.grown)
+
+
+def _decrease(sampler: Sampler) -> float:
+    """Where the sample is all there is, reads are cheap and every further one takes off several digits."""
+    return DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
 
 
 def _by_params(observer: Observer, coordinates: Any) -> Observer:
