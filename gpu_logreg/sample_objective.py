@@ -41,11 +41,12 @@ def hessian_namespace(U: Any, p: int) -> Any:
     return np if p < DEVICE_FACTOR_P else array_namespace(U)
 
 
-def mended(H: Any, factor: Factor) -> Any:
-    """``H`` on the host, positive definite: with what its factorisation had to make of the diagonal."""
+def mended(H: Any, factor: Factor | None = None) -> Any:
+    """``H`` on the host, with a positive diagonal, and what a factorisation had to add to it."""
     H = to_numpy(H)
     diagonal = H.diagonal()
-    H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, 1.0) * (1.0 + factor.added)
+    added = 0.0 if factor is None else factor.added
+    H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, 1.0) * (1.0 + added)
     return H
 
 
@@ -182,8 +183,8 @@ class SampleObjective:
         return self._curvature(phi)[1]
 
     def mended_hessian(self, phi: Float64Vector) -> Any:
-        """The matrix behind `metric`, on the host and positive definite."""
-        return mended(*self._curvature(phi))
+        """The matrix behind `metric`, on the host; in float64 it is not factored to see whether it can be."""
+        return mended(self.hessian(phi)) if self.U.dtype == np.float64 else mended(*self._curvature(phi))
 
     def _curvature(self, phi: Float64Vector) -> tuple[Any, Factor]:
         H = self.hessian(phi)

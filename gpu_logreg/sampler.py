@@ -130,14 +130,16 @@ class Sampler:
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
         """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
         assert self._coordinates is not None
-        return ParamsMetric(self._coordinates, self._curvature(size, self._coordinates.from_params(params))[1])
+        factor = self._curvature(size, self._coordinates.from_params(params))[1]
+        assert factor is not None
+        return ParamsMetric(self._coordinates, factor)
 
     def hessian(self, size: int, phi: Float64Vector) -> Any:
-        """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host and positive definite."""
-        return mended(*self._curvature(size, phi))
+        """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host; in float64 it is not factored."""
+        return mended(*self._curvature(size, phi, factored=False))
 
-    def _curvature(self, size: int, phi: Float64Vector) -> tuple[Any, Factor]:
-        """Matrix and factor by ``phi``."""
+    def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:
+        """Matrix and factor by ``phi``; the factor at least where the matrix may have to be summed again."""
         assert self._coordinates is not None
         coordinates = self._coordinates
         indices, weight = self._indices(size)
@@ -158,6 +160,8 @@ class Sampler:
                 weight_total += block.weight_total
             total /= weight_total
             total += xp.diag(xp.asarray(self._penalty(coordinates)))
+            if dtype == np.float64 and not factored and noise == 0.0:
+                return total, None
             factor = Factor(total, noise)
             if dtype == np.float64 or not poorly_conditioned(factor, float(np.finfo(dtype).eps)):
                 return total, factor

@@ -32,6 +32,8 @@ CYCLES = 20
 """Cycles between attempts at the linear system: about as much work on a few hundred coordinates."""
 PATIENCE = 3
 """Rounds of so many cycles after which the linear system is tried although zeros still come and go."""
+SETTLE_WORK, LEAST_SYSTEMS = 2e8, 3
+"""Operations, about, and systems at least, before cycles go on: those of large systems find zeros faster."""
 MAX_ROUNDS = 500
 FORCING = 1e-6
 ROUNDING = 1e-15
@@ -156,7 +158,7 @@ def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: 
     for n in range(MAX_ROUNDS):
         signs = np.sign(x)
         run(H, r, x, l1, goal, CYCLES)
-        if n % PATIENCE == 0 or np.array_equal(signs, np.sign(x)):
+        if n % PATIENCE == PATIENCE - 1 or np.array_equal(signs, np.sign(x)):
             x = _settle(H, r, x, l1)
         r = grad + H @ (x - start)  # anew, so that rounding does not add up
         if float(np.abs(subgradient(x, r, l1)).max(initial=0.0)) <= goal:
@@ -170,10 +172,11 @@ def _settle(H: Any, r: Vector, x: Vector, l1: Vector) -> Vector:
     In their orthant ``q`` is quadratic with its minimum at ``H_AA delta = -(r_A + l1_A sign(x_A))``. Where that is in
     the orthant it is taken. Else ``q`` falls as far as the first coordinate that becomes zero, and may be lower still
     where all that would change their sign are set to zero at once: the lower of the two is taken, and so on with
-    those that are left.
+    those that are left, for as long as the systems are small.
     """
     start, grad = x, r
-    for _ in range(len(x)):
+    k = max(1, np.count_nonzero(x))
+    for _ in range(int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))):
         at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
         sign = np.sign(x[at])
         try:
