@@ -38,7 +38,10 @@ app = typer.Typer(
 
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
 DtypeName = StrEnum("DtypeName", ["float32", "float64"])
-SolverName = StrEnum("SolverName", ["auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam", "adamw"])
+SolverName = StrEnum(
+    "SolverName", ["auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", "adamw"]
+)
+PenaltyName = StrEnum("PenaltyName", ["l1", "l2", "elasticnet", "none"])
 ActivationName = StrEnum("ActivationName", ["tanh", "relu", "logistic", "identity"])
 ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
 StorageName = StrEnum("StorageName", ["auto", "float64", "float32", "float16", "bfloat16", "uint8"])
@@ -104,8 +107,14 @@ def train(
         DtypeName, typer.Option(metavar="NAME", help="float64 or float32, for tables and LIBSVM text.")
     ] = DtypeName.float64,
     c: Annotated[
-        float, typer.Option("--C", metavar="NUMBER", help="Inverse strength of the ridge penalty; inf for none.")
+        float, typer.Option("--C", metavar="NUMBER", help="Inverse strength of the penalty; inf for none.")
     ] = 1.0,
+    penalty: Annotated[
+        PenaltyName | None, typer.Option(metavar="NAME", help="l2 (default), l1, elasticnet or none.")
+    ] = None,
+    l1_ratio: Annotated[
+        float | None, typer.Option(metavar="SHARE", min=0, max=1, help="Share of L1 in the penalty, 0 to 1.")
+    ] = None,
     class_weight: Annotated[
         ClassWeightName | None, typer.Option(metavar="NAME", help="balanced: both classes weigh the same.")
     ] = None,
@@ -139,7 +148,9 @@ def train(
     ] = None,
     solver: Annotated[
         SolverName,
-        typer.Option(metavar="NAME", help="auto, subsampled-newton, lbfgs, gradient-descent, sgd, adam, adamw."),
+        typer.Option(
+            metavar="NAME", help="auto, subsampled-newton, lbfgs, proximal, gradient-descent, sgd, adam, adamw."
+        ),
     ] = SolverName.auto,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Annotated[
@@ -163,6 +174,8 @@ def train(
 
     given: dict[str, Any] = {
         "C": c,
+        "penalty": penalty and str(penalty),
+        "l1_ratio": l1_ratio,
         "class_weight": class_weight and str(class_weight),
         "fit_intercept": intercept,
         "hidden": tuple(hidden or ()),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.neural_network import MLPClassifier
+from gpu_logreg.penalty_choice import chosen_penalty
 
 __all__ = ["make_estimator"]
 
 # What one of the two has and the other has not: the option, its value where it is not given, what to do.
 _LINEAR_ONLY = {
     "C": ("--C", 1.0, "use --alpha"),
+    "penalty": ("--penalty", None, "use --alpha"),
+    "l1_ratio": ("--l1-ratio", None, "use --alpha"),
     "class_weight": ("--class-weight", None, "leave it out"),
     "fit_intercept": ("--no-intercept", True, "leave it out"),
     "storage": ("--storage", "auto", "leave it out"),
 }
 _NETWORK_ONLY = {"activation": "--activation", "alpha": "--alpha", "batch_size": "--batch-size"}
 _ABSENT = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, **dict.fromkeys(_NETWORK_ONLY)}
-_LINEAR_SOLVERS = ("auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam")
+_LINEAR_SOLVERS = ("auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam")
 _NETWORK_SOLVERS = ("auto", "adam", "adamw", "sgd", "lbfgs", "gradient-descent")
 
 
@@ -54,7 +58,21 @@ def _linear(given: dict[str, Any]) -> LogisticRegression:
             raise DataError(f"{option} is for networks; give --hidden UNITS too, or leave it out")
     if given["tol"] is None and given["solver"] in ("sgd", "adam"):
         given["tol"] = 1e-4
-    return LogisticRegression(**_given(given))
+    model = LogisticRegression(**_given(given | _penalty(given.pop("penalty"), given)))
+    chosen_penalty(model.penalty, model.C, model.l1_ratio, model.solver)  # refused before a file is read
+    return model
+
+
+def _penalty(penalty: str | None, given: dict[str, Any]) -> dict[str, Any]:
+    """``C`` and ``l1_ratio`` for the name of a penalty, which scikit-learn has deprecated as a parameter."""
+    ratio = given["l1_ratio"]
+    if penalty == "elasticnet" and ratio is None:
+        raise DataError("--penalty elasticnet needs the share of L1 in it; give --l1-ratio too")
+    if penalty in ("l1", "l2") and ratio not in (None, float(penalty == "l1")):
+        raise DataError(f"--penalty {penalty} and --l1-ratio {ratio:g} contradict each other; leave one out")
+    if penalty == "none" and (given["C"], ratio) not in ((1.0, None), (math.inf, None)):
+        raise DataError("--penalty none leaves nothing for --C and --l1-ratio to weigh; leave them out")
+    return {"none": {"C": math.inf}, "l1": {"l1_ratio": 1.0}, "l2": {"l1_ratio": 0.0}}.get(penalty or "", {})
 
 
 def _network(hidden: tuple[int, ...], given: dict[str, Any]) -> MLPClassifier:

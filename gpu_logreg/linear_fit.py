@@ -11,11 +11,13 @@ from gpu_logreg.dataset.labels import sums_by_class
 from gpu_logreg.errors import DataError
 from gpu_logreg.multinomial_sampler import MultinomialSampler
 from gpu_logreg.objective import Objective
+from gpu_logreg.penalty import l1_by_parameter
 from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import Metric, SolverResult, Vector
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.proximal import proximal
 from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
 from gpu_logreg.stochastic_linear import linear_batches
 
@@ -26,6 +28,8 @@ def solver_name(solver: str, objective: Objective) -> str:
     """What ``solver="auto"`` is for this objective; any other name is itself."""
     if solver != "auto":
         return solver
+    if objective.l1 > 0.0:
+        return "proximal"
     worth = pays(objective.dataset.n_rows, objective.n_params, objective.n_logits)
     return "subsampled-newton" if worth else "lbfgs"
 
@@ -98,9 +102,14 @@ def minimise(
         ``tol``, ``max_iter`` and ``observer``.
     """
     rng = np.random.default_rng(_seed(model.random_state))
-    if solver == "subsampled-newton":
+    if solver == "proximal" and objective.n_logits > 1:
+        raise DataError(f"solver='proximal' is for two classes so far, and y has {objective.n_logits}; use 'auto'")
+    if solver in ("subsampled-newton", "proximal"):
         sampler = Sampler(objective, rng) if objective.n_logits == 1 else MultinomialSampler(objective, rng)
         params = start_without_weights(objective, shares) if start is None else start
+        if solver == "proximal":
+            l1 = l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params)
+            return proximal(objective, sampler, params, l1, l2=objective.l2, warm=start is not None, **limits)
         return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
     mean, variance = objective.column_moments()
     if solver == "lbfgs":

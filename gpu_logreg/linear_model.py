@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import warnings
 from typing import Any
@@ -32,25 +33,27 @@ from gpu_logreg.multinomial import MultinomialObjective
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes.table import choose, choose_multinomial
 from gpu_logreg.passes.threads import blas_on_one_thread
-from gpu_logreg.penalty import ridge_strength
+from gpu_logreg.penalty_choice import PENALTIES, PenaltyChoice, check_parameters, chosen_penalty
 from gpu_logreg.solvers import SolverResult, Vector
 
 __all__ = ["LogisticRegression"]
 
 
 class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator):  # type: ignore[misc]
-    """Logistic regression of two or more classes with a ridge penalty, on a CPU or an NVIDIA GPU.
+    """Logistic regression of two or more classes, with a ridge, L1 or elastic-net penalty, on a CPU or an NVIDIA GPU.
 
-    Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + |w|**2 / 2``, where ``s`` are row weights times
-    class weights and the intercept is not penalised. Reported values are that divided by ``C sum(s)``. K >= 3 classes
-    have a logit each, as in scikit-learn's multinomial model.
+    Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + r |w|_1 + (1 - r) |w|**2 / 2``, where ``r`` is
+    ``l1_ratio``, ``s`` are row weights times class weights and the intercept is not penalised. Reported values are
+    that divided by ``C sum(s)``. K >= 3 classes have a logit each, as in scikit-learn's multinomial model.
 
     Parameters
     ----------
+    penalty : {"l1", "l2", "elasticnet", None}, deprecated
+        As in scikit-learn 1.9, which warns of it too; leave it out and use ``l1_ratio`` and ``C``.
     C : float, default=1.0
         Inverse strength of the penalty; ``inf`` for none.
-    l1_ratio : {0}, default=0
-        Only the ridge penalty is available.
+    l1_ratio : float from 0 to 1, default=0
+        Share of L1 in the penalty: 0 for ridge, 1 for L1, elastic net in between.
     fit_intercept : bool, default=True
     class_weight : dict, "balanced" or None, default=None
     tol : float, default=1e-6
@@ -58,8 +61,9 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         what is left to gain is at most ``1e-3 tol`` of the value by their own estimate, and stop where that is below
         the rounding of the value or of the passes.
     max_iter : int, default=1000
-    solver : {"auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam"}, default="auto"
-        ``"auto"`` is ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
+    solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
+        ``"auto"`` is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
+        ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
         and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
         optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
@@ -71,8 +75,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         narrowest dtype that holds every value. A dtype asked for rounds, and is computed in float32 unless it is
         float64.
     random_state : int, RandomState or None, default=None
-        Draws the sample of ``"subsampled-newton"``. The result depends on it within ``tol`` only. None is a fixed seed,
-        so that a fit repeated gives the same bits.
+        Draws the sample of ``"subsampled-newton"`` and ``"proximal"``. The result depends on it within ``tol`` only.
+        None is a fixed seed, so that a fit repeated gives the same bits.
     warm_start : bool, default=False
         Start from ``coef_`` and ``intercept_`` of the last fit.
     verbose : int or callable, default=0
@@ -101,6 +105,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         Value at the end, in nats: mean loss plus penalty.
     loss_curve_ : list of float
         That value at the start and after every iteration.
+    duality_gap_ : float
+        With an L1 penalty only: a bound on what was left to gain in the weights before the last step.
     device_, device_reason_, impl_, impl_reason_, solver_, storage_ : str
         What was chosen, and why.
 
@@ -114,13 +120,14 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
+        "penalty": [StrOptions(set(PENALTIES)), None, Hidden(StrOptions({"deprecated"}))],
         "C": [Interval(numbers.Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both")],
+        "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam"})],
+        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"})],
         "device": [str],
         "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
         "storage": [StrOptions({"auto", *STORAGES})],
@@ -135,7 +142,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self,
         C: float = 1.0,
         *,
-        l1_ratio: float = 0.0,
+        penalty: Any = "deprecated",
+        l1_ratio: float | None = 0.0,
         fit_intercept: bool = True,
         class_weight: Any = None,
         tol: float = 1e-6,
@@ -151,6 +159,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         learning_rate: float | None = None,
     ) -> None:
         self.C = C
+        self.penalty = penalty
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
@@ -195,21 +204,20 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             An explicit ``device`` or ``impl`` that cannot be had.
         """
         self._validate_params()
-        if self.l1_ratio != 0:
-            raise DataError(
-                f"l1_ratio={self.l1_ratio:g} asks for an L1 penalty, which is not available yet; use l1_ratio=0"
-            )
+        penalty = chosen_penalty(self.penalty, self.C, self.l1_ratio, self.solver)
         start = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
             X, y = self._validated(X, y)
             device = resolve_device(self.device, X)
             with using(device), blas_on_one_thread(), one_line_errors(device):
-                return self._fit(X, y, sample_weight, device, start)
+                return self._fit(X, y, sample_weight, device, start, penalty)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any) -> LogisticRegression:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, penalty: PenaltyChoice
+    ) -> LogisticRegression:
         classes, labels = encode_labels(y)
         weights = to_device(check_sample_weight(as_array(sample_weight), X.shape[0]), device)
         labels = to_device(labels, device)
@@ -218,12 +226,14 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         names = getattr(self, "feature_names_in_", None)
         dataset = ResidentDataset.from_arrays(X, labels, weights, device, names, self.storage, told)
         shares = class_shares(labels, weights, dataset.weight_total, classes)
-        objective = self._objective(dataset, device, len(classes))
+        objective = self._objective(dataset, device, len(classes), penalty)
         self.classes_ = classes
         last = None if start is None else self._packed(start, objective)
 
         task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
         solver = solver_name(self.solver, objective)
+        if solver == "proximal":
+            check_parameters(objective.n_params)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.n_reads)
@@ -236,8 +246,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         task.end(result.params)
         return self
 
-    def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int) -> Objective:
-        l2 = ridge_strength(self.C, dataset.weight_total)
+    def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int, penalty: PenaltyChoice) -> Objective:
+        l1, l2 = penalty.strengths(dataset.weight_total)
         if n_classes == 2:
             implementation = choose(self.impl, dataset.rows, device)
         else:
@@ -246,7 +256,9 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             "device %s (%s), pass %s (%s)", device.name, device.reason, implementation.name, implementation.reason
         )
         if n_classes == 2:
-            return Objective(dataset, implementation, l2, self.fit_intercept)
+            return Objective(dataset, implementation, l2, self.fit_intercept, l1)
+        if l1 > 0.0:
+            raise DataError(f"l1_ratio > 0 is for two classes so far, and y has {n_classes}; use l1_ratio=0")
         return MultinomialObjective(dataset, implementation, l2, self.fit_intercept, n_classes)
 
     def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
@@ -279,6 +291,8 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.stop_reason_ = result.message
         self.objective_ = result.value
         self.loss_curve_ = result.loss_curve
+        if not math.isnan(result.duality_gap):
+            self.duality_gap_ = result.duality_gap
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = objective.implementation.name, objective.implementation.reason
         self.solver_ = solver

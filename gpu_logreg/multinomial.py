@@ -6,7 +6,7 @@ these directions the gradient is zero, and the models of the curvature are given
 
 With ``p_i`` the probabilities of row i and ``u_i`` the row in standardised columns, the Hessian is
 ``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T / sum(s)`` plus the penalty. It is kept whole while ``K (d + 1)`` is
-at most `gpu_logreg.solvers.subsampled_newton.WHOLE_P`; beyond, as the Kronecker product of its mean factors (J. Martens
+at most `gpu_logreg.solvers.watch.WHOLE_P`; beyond, as the Kronecker product of its mean factors (J. Martens
 and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015).
 """
 
@@ -25,7 +25,7 @@ from gpu_logreg.objective import Objective
 from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.sample_objective import ParamsMetric, SampleObjective
 from gpu_logreg.solvers.factor import Factor
-from gpu_logreg.solvers.subsampled_newton import keeps_whole_hessian
+from gpu_logreg.solvers.watch import keeps_whole_hessian
 
 __all__ = ["ClasswiseCoordinates", "KroneckerFactor", "MultinomialObjective", "MultinomialSample"]
 

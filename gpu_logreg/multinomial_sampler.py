@@ -12,7 +12,7 @@ from gpu_logreg.multinomial import ClasswiseCoordinates, MultinomialObjective, M
 from gpu_logreg.passes import Float64Vector
 from gpu_logreg.sample_objective import ParamsMetric
 from gpu_logreg.sampler import Sampler
-from gpu_logreg.solvers.subsampled_newton import keeps_whole_hessian
+from gpu_logreg.solvers.watch import keeps_whole_hessian
 
 __all__ = ["MultinomialSampler"]
 

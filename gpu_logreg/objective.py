@@ -32,6 +32,8 @@ class Objective:
         Strength of the ridge penalty on the mean loss.
     fit_intercept : bool
         Without it the parameters are ``w`` alone.
+    l1 : float
+        Strength of an L1 penalty that a solver adds: values and gradients are without it.
 
     Attributes
     ----------
@@ -50,11 +52,17 @@ class Objective:
     """
 
     def __init__(
-        self, dataset: ResidentDataset, implementation: Implementation, l2: float, fit_intercept: bool
+        self,
+        dataset: ResidentDataset,
+        implementation: Implementation,
+        l2: float,
+        fit_intercept: bool,
+        l1: float = 0.0,
     ) -> None:
         self.dataset = dataset
         self.implementation = implementation
         self.l2 = l2
+        self.l1 = l1
         self.fit_intercept = fit_intercept
         self.n_reads = 0.0
         self.centre: Float64Vector | None = None
@@ -76,7 +84,7 @@ class Objective:
 
         A row on the wrong side loses at least log 2, so below ``log(2) min(s) / sum(s)`` no row is.
         """
-        if self.l2 > 0.0:
+        if self.l2 > 0.0 or self.l1 > 0.0:
             return 0.0
         s = self.dataset.rows.sample_weight
         least = 1.0 if s is None else float(s[s > 0].min())

@@ -23,7 +23,7 @@ from gpu_logreg.passes.threads import map_in_order, row_blocks
 from gpu_logreg.solvers import Metric
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
-__all__ = ["ParamsMetric", "SampleObjective", "hessian_namespace"]
+__all__ = ["ParamsMetric", "SampleObjective", "hessian_namespace", "mended"]
 
 # Blocks fit into the second-level cache of a core.
 _HESSIAN_BYTES = 2**21
@@ -40,6 +40,15 @@ T = TypeVar("T")
 def hessian_namespace(U: Any, p: int) -> Any:
     """Where the ``p`` by ``p`` Hessian of the rows ``U`` is kept and factored: with the rows, or on the host."""
     return np if p < DEVICE_FACTOR_P else array_namespace(U)
+
+
+def mended(H: Any, factor: Factor | None = None) -> Any:
+    """``H`` on the host, with a positive diagonal, and what a factorisation had to add to it."""
+    H = to_numpy(H)
+    diagonal = H.diagonal()
+    added = 0.0 if factor is None else factor.added
+    H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, 1.0) * (1.0 + added)
+    return H
 
 
 @dataclass(frozen=True)
@@ -172,10 +181,19 @@ class SampleObjective:
 
     def metric(self, phi: Float64Vector) -> Factor:
         """The Hessian at ``phi``, factored; summed again in float64 where float32 has left it nearly singular."""
-        factor = Factor(self.hessian(phi))
+        return self._curvature(phi)[1]
+
+    def mended_hessian(self, phi: Float64Vector) -> Any:
+        """The matrix behind `metric`, on the host; in float64 it is not factored to see whether it can be."""
+        return mended(self.hessian(phi)) if self.U.dtype == np.float64 else mended(*self._curvature(phi))
+
+    def _curvature(self, phi: Float64Vector) -> tuple[Any, Factor]:
+        H = self.hessian(phi)
+        factor = Factor(H)
         if self.U.dtype != np.float64 and poorly_conditioned(factor, float(np.finfo(self.U.dtype).eps)):
-            return Factor(self.hessian(phi, np.float64), noise=float(np.finfo(self.U.dtype).eps))
-        return factor
+            H = self.hessian(phi, np.float64)
+            return H, Factor(H, noise=float(np.finfo(self.U.dtype).eps))
+        return H, factor
 
     def params_metric(self, phi: Float64Vector) -> ParamsMetric:
         """The Hessian at ``phi`` as a metric by ``[w, b]``."""

@@ -12,7 +12,7 @@ from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.dataset.sampling import draw
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes import Float64Vector
-from gpu_logreg.sample_objective import ParamsMetric, SampleObjective, hessian_namespace
+from gpu_logreg.sample_objective import ParamsMetric, SampleObjective, hessian_namespace, mended
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 
 __all__ = ["Sampler"]
@@ -135,8 +135,18 @@ class Sampler:
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
         """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
         assert self._coordinates is not None
+        factor = self._curvature(size, self._coordinates.from_params(params))[1]
+        assert factor is not None
+        return ParamsMetric(self._coordinates, factor)
+
+    def hessian(self, size: int, phi: Float64Vector) -> Any:
+        """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host; in float64 it is not factored."""
+        return mended(*self._curvature(size, phi, factored=False))
+
+    def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:
+        """Matrix and factor by ``phi``; the factor at least where the matrix may have to be summed again."""
+        assert self._coordinates is not None
         coordinates = self._coordinates
-        phi = coordinates.from_params(params)
         indices, weight = self._indices(size)
         p = self.n_params
         dtype, noise = self._dataset.compute_dtype, 0.0
@@ -155,9 +165,11 @@ class Sampler:
                 weight_total += block.weight_total
             total /= weight_total
             total += xp.diag(xp.asarray(self._penalty(coordinates)))
+            if dtype == np.float64 and not factored and noise == 0.0:
+                return total, None
             factor = Factor(total, noise)
             if dtype == np.float64 or not poorly_conditioned(factor, float(np.finfo(dtype).eps)):
-                return ParamsMetric(coordinates, factor)
+                return total, factor
             noise = float(np.finfo(dtype).eps)
             dtype = np.dtype(np.float64)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import subprocess
 from pathlib import Path
@@ -123,6 +124,26 @@ def test_parameters_reach_the_estimator(capsys, tmp_path, table):
     }  # fmt: skip
     assert {name: parameters[name] for name in wanted} == wanted
     assert stored.n_features_in_ == 3  # age, hours, age is missing
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ((), (1.0, 0.0)),
+        (("--penalty", "l2", "--C", 0.5), (0.5, 0.0)),
+        (("--penalty", "l1"), (1.0, 1.0)),
+        (("--l1-ratio", 0.5), (1.0, 0.5)),
+        (("--penalty", "elasticnet", "--l1-ratio", 0.25), (1.0, 0.25)),
+        (("--penalty", "none"), (math.inf, 0.0)),
+    ],
+)
+def test_penalties_by_name(capsys, tmp_path, table, options, wanted):
+    model = tmp_path / "people.model"
+    ended = succeed(capsys, "train", table, "--target", "income", "--model", model, *options)
+    assert "warning" not in ended.err
+    stored = load_model_file(model).estimator
+    assert (stored.C, stored.l1_ratio) == wanted
+    assert stored.solver_ == ("proximal" if wanted[1] else "subsampled-newton")
 
 
 def test_rows_held_back_teach_nothing(capsys, tmp_path, table):

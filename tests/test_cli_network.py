@@ -80,6 +80,13 @@ def test_a_label_against_the_rest_and_float32(capsys, table, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--hidden", 4, "--penalty", "l1"), "--penalty is not for networks, which --hidden asks for; use --alpha"),
+        (("--hidden", 4, "--l1-ratio", 0.5), "--l1-ratio is not for networks, which --hidden asks for; use --alpha"),
+        (("--penalty", "elasticnet"), "--penalty elasticnet needs the share of L1 in it; give --l1-ratio too"),
+        (("--penalty", "l1", "--l1-ratio", 0.5), "--penalty l1 and --l1-ratio 0.5 contradict each other"),
+        (("--penalty", "none", "--C", 3), "--penalty none leaves nothing for --C and --l1-ratio to weigh"),
+        (("--penalty", "l1", "--solver", "lbfgs"), "Solver lbfgs supports only 'l2' or None penalties, got l1 penalty"),
+        (("--penalty", "ridge"), "--penalty"),
         (("--hidden", 4, "--C", 3), "--C is not for networks, which --hidden asks for; use --alpha"),
         (("--hidden", 4, "--class-weight", "balanced"), "--class-weight is not for networks"),
         (("--hidden", 4, "--no-intercept"), "--no-intercept is not for networks"),

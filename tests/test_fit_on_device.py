@@ -58,6 +58,20 @@ def problem(kind: str, dtype: str):
 
 @pytest.mark.usefixtures("factored")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["plain", "weights", "rare columns"])
+def test_an_l1_penalty_on_the_device_gives_the_zeros_of_the_host(cupy, kind, dtype):
+    X, y, s = problem(kind, dtype)
+    options = {"l1_ratio": 1.0, "C": 0.1}
+    host = LogisticRegression(device="cpu", tol=1e-8, **options).fit(X.astype(np.float64), y, s)
+    model = LogisticRegression(device="cuda", **options).fit(X, y, s)
+    assert (model.device_, model.solver_) == ("cuda:0", "proximal")
+    assert model.converged_, model.stop_reason_
+    assert ((model.coef_ != 0) == (host.coef_ != 0)).all()
+    assert model.objective_ == pytest.approx(host.objective_, rel=1e-8)
+
+
+@pytest.mark.usefixtures("factored")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", ["plain", "weights", "rare class", "rare columns", "far from zero", "collinear"])
 def test_a_fit_on_the_device_finds_what_one_on_the_host_finds(cupy, kind, dtype):
     X, y, s = problem(kind, dtype)

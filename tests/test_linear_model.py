@@ -215,8 +215,8 @@ def test_repr_clone_and_parameters():
     assert not hasattr(copy, "coef_")
     with pytest.raises(NotFittedError):
         copy.predict(X)
-    with pytest.raises(ValueError, match="Invalid parameter 'penalty'"):
-        model.set_params(penalty="l1")
+    with pytest.raises(ValueError, match="Invalid parameter 'kernel'"):
+        model.set_params(kernel="rbf")
     with pytest.raises(TypeError):
         LogisticRegression(1.0, 0.5)
 

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as ScikitLearn
 
-import gpu_logreg.solvers.subsampled_newton as subsampled_newton_module
+import gpu_logreg.solvers.watch as watch_module
 from gpu_logreg import LogisticRegression
 from gpu_logreg.backend import Device
 from gpu_logreg.dataset.labels import encode_labels
@@ -163,7 +163,7 @@ def scikit_learn_value(X, y, s, coef, intercept, C: float) -> float:
 @pytest.mark.parametrize("load", [load_wine, load_iris, load_digits])
 def test_the_objective_of_newton_cholesky(load, whole, monkeypatch):
     if not whole:
-        monkeypatch.setattr(subsampled_newton_module, "WHOLE_P", 0)
+        monkeypatch.setattr(watch_module, "WHOLE_P", 0)
     X, y = load(return_X_y=True)
     if load is load_digits:
         X, y = X[:, :20], y

@@ -184,7 +184,7 @@ def no_weights(monkeypatch):
 
 def no_watch(monkeypatch):
     """The metric is never rebuilt."""
-    monkeypatch.setattr(subsampled_newton._Watch, "__call__", lambda self, here, left: None)
+    monkeypatch.setattr(subsampled_newton.Watch, "__call__", lambda self, here, left: None)
 
 
 def no_metric(monkeypatch):

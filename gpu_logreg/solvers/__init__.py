@@ -122,6 +122,8 @@ class SolverResult:
         The criterion that was met, or the one that was not, with the figures.
     loss_curve : list of float
         Value at the start and after every iteration.
+    duality_gap : float
+        Bound on what is left to gain, where the solver has one; else NaN.
     """
 
     params: Vector
@@ -131,3 +133,4 @@ class SolverResult:
     converged: bool
     message: str
     loss_curve: list[float] = field(default_factory=list)
+    duality_gap: float = math.nan

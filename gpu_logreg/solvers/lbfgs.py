@@ -14,7 +14,7 @@ import numpy as np
 from gpu_logreg.solvers import Iteration, Metric, Objective, Observer, SolverResult, Stop, Vector, stop_at
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
 
-__all__ = ["DECREASE_PER_TOL", "Criterion", "Refresh", "lbfgs", "optimal"]
+__all__ = ["DECREASE_PER_TOL", "WIDEN_ABOVE", "Criterion", "Refresh", "Stagnation", "lbfgs", "optimal"]
 
 DECREASE_PER_TOL = 1e-3
 """Besides ``max |grad| <= tol``, what is left to gain must be below this times ``tol``, relative to the value."""
@@ -83,19 +83,21 @@ class _InverseHessian:
         return q
 
 
-class _Stagnation:
+class Stagnation:
     """Notices that what is left to gain no longer falls because it has reached the rounding of the arithmetic.
 
     That rounding is `Objective.rounding`, of a value, and at most `Objective.precision`, of one row.
     """
 
-    def __init__(self, objective: Objective, patience: int) -> None:
+    def __init__(self, objective: Objective, patience: int, name: str = "max |grad|") -> None:
         self._objective = objective
+        self._name = name
         self._patience = patience
         self._least = np.inf
         self._count = 0
 
     def __call__(self, here: Trial, left: float) -> Stop | None:
+        """The stop, once what is left to gain has not halved for so many iterations and is rounding."""
         self._count = self._count + 1 if left > 0.5 * self._least else 0
         self._least = min(left, self._least)
         return self.reached(here, left) if self._count >= self._patience else None
@@ -107,7 +109,7 @@ class _Stagnation:
             return None
         return Stop(
             f"what is left to gain, {left:.2g}, no longer falls: it is the rounding of the passes "
-            f"(max |grad| = {float(np.abs(here.grad).max(initial=0.0)):.2g})",
+            f"({self._name} = {float(np.abs(here.grad).max(initial=0.0)):.2g})",
             True,
         )
 
@@ -161,7 +163,7 @@ def lbfgs(
     SolverResult
     """
     met_at = optimal(objective, tol) if criterion is None else criterion
-    stagnation = _Stagnation(objective, patience)
+    stagnation = Stagnation(objective, patience)
     model = _InverseHessian(metric, memory)
     value, grad = objective(start)
     here = Trial(0.0, start, value, 0.0, grad)
@@ -178,7 +180,7 @@ def lbfgs(
             met = stagnation(here, -0.5 * slope)
             wider = _widened(objective, here, -0.5 * slope) if met is not None and n_iter < max_iter else None
             if wider is not None:
-                here, stagnation = wider, _Stagnation(objective, patience)
+                here, stagnation = wider, Stagnation(objective, patience)
                 model.restart()
                 curve.append(here.value)
                 continue
@@ -203,7 +205,7 @@ def lbfgs(
                 continue
             wider = _widened(objective, here, -0.5 * slope)
             if wider is not None:
-                here, stagnation = wider, _Stagnation(objective, patience)
+                here, stagnation = wider, Stagnation(objective, patience)
                 curve.append(here.value)
                 continue
             rounded = stagnation.reached(here, -0.5 * slope, NO_LOWER)

@@ -19,18 +19,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, Refresh, lbfgs, optimal
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.newton import newton
+from gpu_logreg.solvers.watch import Watch, curvature_reads, keeps_whole_hessian, renewed
 
-__all__ = ["Sampler", "cost_in_reads", "pays", "sample_size", "subsampled_newton"]
-
-FLOPS_PER_ELEMENT = 32.0
-"""Floating-point operations of a symmetric product in the time in which one element of ``X`` is read.
-
-Right within a factor of two on two cores; the cost is flat around its minimum. A constant, because a rate timed during
-the fit would make the result depend on what else the machine was doing.
-"""
+__all__ = [
+    "Sampler",
+    "cost_in_reads",
+    "pays",
+    "sample_size",
+    "subsampled_newton",
+    "sure",
+    "thinnings",
+    "tiny",
+]
 
 SAMPLE_READS = 12.0
 """Times the sample is walked, in the time of as many rows of the data: its gathering and about ten gradients on it.
@@ -38,13 +41,15 @@ SAMPLE_READS = 12.0
 Less than it takes on two cores, on purpose: it is the larger sample that makes reads few.
 """
 
+TOLD = 0.01
+"""A sample of m rows is solved until what is left to gain is this times p / m: a fiftieth of what it can tell."""
+
 RELATIVE_GOAL = 1e-9
 SURE = 0.01
 PATIENCE = 3
 MEMORY, LONG_MEMORY = 10, 30
 LEVEL_ROWS = 8
 FIRST_METRIC_ROWS = 4
-LARGEST_GROWTH = 64
 
 
 class Sampler(Protocol):
@@ -75,27 +80,8 @@ class Sampler(Protocol):
     def metric(self, size: int, params: Vector, /) -> Metric:
         """The curvature at ``params`` from a fresh sample of about ``size`` rows."""
 
-
-WHOLE_P = 2000
-"""Parameters of several classes up to which their Hessian is kept whole."""
-
-FLOPS_PER_LOGIT = 6.0
-"""As `FLOPS_PER_ELEMENT`, of several logits: two products and the softmax take longer than the memory."""
-
-
-def keeps_whole_hessian(p: int, n_logits: int) -> bool:
-    """Whether the Hessian of ``p`` parameters is kept whole, not as a Kronecker product."""
-    return n_logits == 1 or p <= WHOLE_P
-
-
-def curvature_reads(m: float, n: int, p: int, n_logits: int = 1) -> float:
-    """Reads of the whole data that a Hessian of ``m`` rows, with its factorisation, takes the time of."""
-    if n_logits == 1:
-        return (m * p * p + p**3 / 3.0) / (FLOPS_PER_ELEMENT * n * p)
-    columns = p / n_logits
-    if not keeps_whole_hessian(p, n_logits):
-        return (2.0 * m * columns**2 + n_logits * columns**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
-    return (m * (n_logits + 1) * p * columns + p**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
+    def hessian(self, size: int, phi: Vector, /) -> Any:
+        """The matrix behind ``metric``, by the coordinates of the last sample, on the host."""
 
 
 def expected_reads(m: float, p: int) -> float:
@@ -201,7 +187,7 @@ def subsampled_newton(
     params = sample.coordinates.to_params(phi) if not warm else start
     # Where the sample is all there is, reads are cheap and every further one takes off several digits.
     decrease = DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
-    watch = _Watch(sampler, sample.n_rows, decrease * tol)
+    watch = Watch(sampler.metric, sampler.n_rows, sampler.n_params, sample.n_rows, decrease * tol, sampler.n_logits)
     del sample
     return lbfgs(
         objective,
@@ -211,20 +197,19 @@ def subsampled_newton(
         memory=MEMORY if keeps_whole_hessian(len(params), sampler.n_logits) else LONG_MEMORY,
         metric=metric,
         observer=observer,
-        criterion=_sure(objective, tol, decrease, 5.0 * len(start) / size),
+        criterion=sure(optimal(objective, tol, decrease), tol, decrease, 5.0 * len(start) / size),
         refresh=watch,
         patience=PATIENCE,
         last_step=True,
     )
 
 
-def _sure(objective: Objective, tol: float, decrease: float, least_rate: float) -> Criterion:
-    """Optimal as for L-BFGS, and after the last step, at the present rate, a hundred times nearer than that.
+def sure(optimal_at: Criterion, tol: float, decrease: float, least_rate: float) -> Criterion:
+    """Optimal by a criterion, and after the last step, at the present rate, a hundred times nearer than that.
 
     One step may have been a lucky one, so ``least_rate`` is assumed at least. It is this criterion that makes the
     coefficients of one sample and another agree.
     """
-    optimal_at = optimal(objective, tol, decrease)
     last = math.inf
 
     def met_at(here: Trial, left: float) -> Stop | None:
@@ -242,21 +227,18 @@ def _sure(objective: Objective, tol: float, decrease: float, least_rate: float) 
 def _solve_on_sample(sample: Any, phi: Vector) -> Vector:
     """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
     p = len(phi)
-    thinnings = [1]
-    while sample.n_rows // (4 * thinnings[-1]) >= max(LEVEL_ROWS * p, 500):
-        thinnings.append(4 * thinnings[-1])
-    first = max(1, sample.n_rows // max(FIRST_METRIC_ROWS * p, 250))
-    metric = sample.thin(max(first, thinnings[-1])).metric(phi)
-    for k in reversed(thinnings):
+    ks, first = thinnings(sample.n_rows, p)
+    metric = sample.thin(first).metric(phi)
+    for k in ks:
         level = sample.thin(k)
-        told = 0.02 * p / (2.0 * level.n_rows)
+        told = TOLD * p / level.n_rows
         result = lbfgs(
             level,
             phi,
             max_iter=20,
             metric=metric,
             criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
-            refresh=_renewed(level),
+            refresh=renewed(level.metric),
         )
         phi = result.params
         if k > 1:
@@ -264,57 +246,9 @@ def _solve_on_sample(sample: Any, phi: Vector) -> Vector:
     return phi
 
 
-def _renewed(level: Any) -> Refresh:
-    """Take the curvature of the level anew where two steps running have left more than a fifth each."""
-    last, slow = math.inf, 0
-
-    def refresh(here: Trial, left: float) -> Metric | None:
-        nonlocal last, slow
-        slow = slow + 1 if left > 0.2 * last else 0
-        last = left
-        if slow < 2:
-            return None
-        last, slow = math.inf, 0
-        metric: Metric = level.metric(here.params)
-        return metric
-
-    return refresh
-
-
-class _Watch:
-    """Rebuild the metric from a larger sample where that saves more reads than it costs.
-
-    Over the last two steps what is left to gain fell by a factor ``rate`` a step. With a sample k times larger the rate
-    would be about ``rate / k``; the remaining steps at either rate are weighed against the Hessian.
-    """
-
-    def __init__(self, sampler: Sampler, size: int, goal: float) -> None:
-        self._sampler = sampler
-        self._size = size
-        self._goal = goal
-        self._left: list[float] = []
-        # The mean factors of a larger sample are no better; pairs of steps make up for what they miss.
-        self._grows = keeps_whole_hessian(sampler.n_params, sampler.n_logits)
-
-    def __call__(self, here: Trial, left: float) -> Metric | None:
-        self._left.append(left)
-        if len(self._left) < 3 or left <= 0.0 or not self._grows:
-            return None
-        rate = min(0.99, math.sqrt(left / self._left[-3]))
-        n, p = self._sampler.n_rows, self._sampler.n_params
-        decades = math.log(max(1.0, left / (self._goal * abs(here.value) + 1e-300)))
-        now = decades / -math.log(rate)
-        best, size = 0.0, 0
-        growth = 2
-        while growth <= LARGEST_GROWTH:
-            m = min(n, growth * self._size)
-            then = max(1.0, decades / -math.log(rate * self._size / m if m < n else 0.1 * rate))
-            saved = now - then - curvature_reads(m, n, p, self._sampler.n_logits) - 2.0 * m / n
-            if saved > best:
-                best, size = saved, m
-            growth *= 2
-        if size == 0:
-            return None
-        self._size = size
-        self._left.clear()
-        return self._sampler.metric(size, here.params)
+def thinnings(m: int, p: int) -> tuple[list[int], int]:
+    """Strides through a sample of ``m`` rows: of the levels, the fewest rows first, and of the first metric."""
+    ks = [1]
+    while m // (4 * ks[-1]) >= max(LEVEL_ROWS * p, 500):
+        ks.append(4 * ks[-1])
+    return ks[::-1], max(1, m // max(FIRST_METRIC_ROWS * p, 250), ks[-1])

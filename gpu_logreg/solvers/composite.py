@@ -1,0 +1,230 @@
+"""Proximal Newton steps on a smooth objective plus an L1 penalty, started from a given model of the curvature.
+
+``F(x) = f(x) + sum_j l1_j |x_j|``. Every iteration minimises a model of it by coordinate descent,
+
+``q(u) = F(x) + g @ (u - x) + (u - x) @ B (u - x) / 2 + sum_j l1_j (|u_j| - |x_j|)``,
+
+and goes to its minimum ``u``, or part of the way: the longest of the steps 1, 1/2, 1/4, ... that lowers ``F`` by its
+due. ``B`` begins as the matrix given and is corrected by BFGS from exact gradients, so ``x`` converges to the exact
+minimum, and with exact zeros: a step of full length ends where the model does.
+
+Sources: J. Lee, Y. Sun and M. Saunders, "Proximal Newton-type methods for minimizing composite functions" (2014); for
+the update, J. Nocedal and S. Wright, "Numerical Optimization" (2006), section 6.1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpu_logreg.penalty import l1_penalty
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
+from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
+from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, Criterion, Stagnation
+from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
+
+__all__ = ["Composite", "Curvature", "proximal_steps"]
+
+NO_LOWER = 1e-12
+"""Where no lower value is found with the matrix as it was given, and no more than this is left to gain, relatively, it
+is rounding that hides it."""
+
+MISLED = 0.125
+"""A step at most so long tells that the matrix is far from the curvature."""
+
+Curvature = Callable[[Trial, float], Any]
+"""From a point and what is left to gain there to a better matrix of shape (p, p), or None to keep the present one."""
+
+
+class Composite(NamedTuple):
+    """What is minimised.
+
+    Attributes
+    ----------
+    smooth : Objective
+        ``f``: value and gradient of the smooth part.
+    l1 : ndarray of shape (p,)
+        Strength for each coordinate; 0 for one that is not penalised.
+    shown : function (x, grad) -> ndarray
+        The subgradient of least norm by the parameters that a person sees, from ``x`` and the gradient of ``f``.
+    """
+
+    smooth: Objective
+    l1: Vector
+    shown: Callable[[Vector, Vector], Vector]
+
+    def at(self, x: Vector, step: float) -> tuple[Trial, Vector]:
+        """The value of ``F`` and its subgradient, as a `Trial`, and the gradient of ``f``; one read."""
+        value, grad = self.smooth(x)
+        return Trial(step, x, value + l1_penalty(x, self.l1), math.nan, self.shown(x, grad)), grad
+
+
+class _Model:
+    """The matrix ``B``: what was given, and BFGS updates on top of it."""
+
+    def __init__(self, H: Any) -> None:
+        self.restart(H)
+
+    def restart(self, H: Any = None) -> None:
+        """Forget the updates, and take a new matrix if one is given."""
+        if H is not None:
+            self._given = H
+        self.matrix = self._given
+        self.n_updates = 0
+
+    def update(self, step: Vector, change: Vector) -> None:
+        """Learn that the gradient changed by ``change`` along ``step``; skipped where rounding hides the curvature.
+
+        ``B <- B - (B s)(B s).T / (s @ B s) + y y.T / (s @ y)``
+        """
+        curvature = float(step @ change)
+        expected = self.matrix @ step
+        length = float(step @ expected)
+        if curvature <= np.finfo(np.float64).eps * float(np.linalg.norm(step) * np.linalg.norm(change)):
+            return
+        if not length > 0.0:
+            return
+        if self.n_updates == 0:
+            self.matrix = self._given.copy()
+        self.matrix -= np.outer(expected, expected / length)
+        self.matrix += np.outer(change, change / curvature)
+        self.n_updates += 1
+
+
+def proximal_steps(
+    composite: Composite,
+    start: Vector,
+    H: Any,
+    *,
+    criterion: Criterion,
+    max_iter: int,
+    refresh: Curvature | None = None,
+    rescue: Callable[[Vector], Any] | None = None,
+    observer: Observer | None = None,
+    patience: int = 20,
+    last_step: bool = False,
+    forcing: float = FORCING,
+) -> SolverResult:
+    """Minimise ``F``.
+
+    Parameters
+    ----------
+    composite : Composite
+    start : ndarray of shape (p,)
+    H : ndarray of shape (p, p)
+        Positive definite: the first model of the curvature.
+    criterion : Criterion
+        Told the value and the subgradient, and what is left to gain by the model.
+    max_iter : int
+    rescue : function x -> ndarray of shape (p, p), optional
+        A better matrix, from more rows or at the present point, for where the present one has misled: a step had to be
+        cut to an eighth, or no lower value was found.
+    refresh, observer, patience, last_step
+        As for `gpu_logreg.solvers.lbfgs.lbfgs`. Criteria and refreshments see the subgradient as ``grad``.
+    forcing : float
+        How well models are minimised: see `gpu_logreg.solvers.coordinate_descent.model_minimum`.
+
+    Returns
+    -------
+    SolverResult
+        ``grad`` is the subgradient, by the parameters that are shown.
+    """
+    stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
+    model = _Model(H)
+    here, grad = composite.at(start, 0.0)
+    curve, rescued = [here.value], False
+    for n_iter in range(max_iter + 1):
+        target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
+        met = criterion(here, left)
+        better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, left)
+        if better is not None:
+            model.restart(better)
+            target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
+            met = criterion(here, left)
+        if met is None:
+            met = stagnation(here, left)
+            if met is not None and n_iter < max_iter and _widened(composite, here, left):
+                here, grad = composite.at(here.params, 0.0)
+                stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
+                model.restart()
+                curve.append(here.value)
+                continue
+        if last_step and met is not None and met.converged:
+            here = here._replace(params=target, value=here.value - left)
+            curve[-1] = here.value
+        last = met is not None or n_iter == max_iter
+        if n_iter > 0 and observer is not None:
+            told = Iteration(n_iter, here.params, here.value, _largest(here), here.step, last, left)
+            if observer(told) and not last:
+                return _result(here, n_iter, False, "stopped by a callback", curve)
+        if met is not None:
+            return _result(here, n_iter, met.converged, met.message, curve)
+        if n_iter == max_iter:
+            break
+        found = _lower(composite, here, grad, target)
+        if found is None:
+            # Updates may be spoilt by rounding: once more from the matrix that was given, then from a better one.
+            if model.n_updates or (rescue is not None and not rescued):
+                rescued = not model.n_updates
+                model.restart(rescue(here.params) if rescued and rescue is not None else None)
+                curve.append(here.value)
+                continue
+            if _widened(composite, here, left):
+                here, grad = composite.at(here.params, 0.0)
+                stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
+                curve.append(here.value)
+                continue
+            rounded = stagnation.reached(here, left, NO_LOWER)
+            if rounded is not None:
+                return _result(here, n_iter, True, rounded.message, curve)
+            return _result(here, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
+        there, grad_there = found
+        model.update(there.params - here.params, grad_there - grad)
+        here, grad, rescued = there, grad_there, False
+        if here.step <= MISLED and rescue is not None:
+            model.restart(rescue(here.params))
+        curve.append(here.value)
+    return _result(here, max_iter, False, f"max_iter = {max_iter} reached with {_figures(here)}", curve)
+
+
+def _widened(composite: Composite, here: Trial, left: float) -> bool:
+    """Whether the passes are preciser from here on: where rounding hides much, and preciser ones are to be had."""
+    return left > WIDEN_ABOVE * abs(here.value) and composite.smooth.widen()
+
+
+def _lower(composite: Composite, here: Trial, grad: Vector, target: Vector) -> tuple[Trial, Vector] | None:
+    """The longest of the steps 1, 1/2, 1/4, ... towards ``target`` that lowers ``F`` by its due.
+
+    ``F(x + t d) <= F(x) + 1e-4 t D`` with ``D = g @ d + sum_j l1_j (|x_j + d_j| - |x_j|)``, or no more than rounding
+    above ``F(x)``: near the minimum the decrease drowns in it, and the model knows better than the value.
+    """
+    x, direction = here.params, target - here.params
+    due = float(grad @ direction) + l1_penalty(target, composite.l1) - l1_penalty(x, composite.l1)
+    if not due < 0.0:
+        return None
+    noise = composite.smooth.rounding * abs(here.value)
+    # Where the gain to expect is about the rounding of the value, more trials would only roll dice.
+    budget = MAX_TRIALS if -due > 20.0 * noise else 2
+    step = 1.0
+    for _ in range(budget):
+        there, grad_there = composite.at(target if step == 1.0 else x + step * direction, step)
+        wanted = here.value + max(SUFFICIENT_DECREASE * step * due, noise)
+        if math.isfinite(there.value) and there.value <= wanted:
+            return there, grad_there
+        step *= 0.5
+    return None
+
+
+def _largest(here: Trial) -> float:
+    return float(np.abs(here.grad).max(initial=0.0))
+
+
+def _figures(here: Trial) -> str:
+    return f"max |subgradient| = {_largest(here):.2g}"
+
+
+def _result(here: Trial, n_iter: int, converged: bool, message: str, curve: list[float]) -> SolverResult:
+    return SolverResult(here.params, here.value, here.grad, n_iter, converged, message, curve)

@@ -1,0 +1,203 @@
+"""The minimum of a quadratic model plus an L1 penalty, by coordinate descent on an active set.
+
+``q(x) = g @ (x - x0) + (x - x0) @ H @ (x - x0) / 2 + sum_j l1_j |x_j|``, with a positive definite ``H`` of shape (p, p)
+in memory. It knows nothing of data: ``g`` and ``H`` may come from any smooth objective.
+
+1. Coordinates are screened: by the strong rule, those at zero whose gradient is well below their ``l1_j`` are left out.
+2. On the rest, cycles of coordinate descent find which are zero; once they are found, the others solve a linear system,
+   which no collinearity makes slow. Both lower ``q``.
+3. The gradient of all coordinates is taken; those that were left out wrongly come in, and 2 is repeated.
+
+It stops on the subgradient of ``q`` of least norm. Sources: J. Friedman, T. Hastie and R. Tibshirani, "Regularization
+paths for generalized linear models via coordinate descent" (2010); R. Tibshirani et al., "Strong rules for discarding
+predictors in lasso-type problems" (2012).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.linalg import LinAlgError
+
+from gpu_logreg.penalty import soft_threshold, subgradient
+from gpu_logreg.solvers import Vector
+from gpu_logreg.solvers.factor import Factor
+
+__all__ = ["FORCING", "cycles", "model_minimum", "strong_rule"]
+
+CYCLES = 20
+"""Cycles between attempts at the linear system: about as much work on a few hundred coordinates."""
+PATIENCE = 3
+"""Rounds of so many cycles after which the linear system is tried although zeros still come and go."""
+SETTLE_WORK, LEAST_SYSTEMS = 2e8, 3
+"""Operations, about, and systems at least, before cycles go on: those of large systems find zeros faster."""
+MAX_ROUNDS = 500
+FORCING = 1e-6
+ROUNDING = 1e-15
+"""Relative to the terms it is summed from, the size below which a subgradient is rounding."""
+
+Cycles = Callable[[Any, Vector, Vector, Vector, float, int], int]
+
+
+def cycles(H: Any, r: Vector, x: Vector, l1: Vector, tol: float, most: int) -> int:
+    """Cycles of coordinate descent in order, in plain NumPy: what the compiled ones are held to.
+
+    Coordinate j goes to its minimum, ``x_j <- S(h_jj x_j - r_j, l1_j) / h_jj`` with ``S`` the soft threshold, and the
+    gradient ``r`` of the smooth part follows: ``r += H_j (change of x_j)``.
+
+    Parameters
+    ----------
+    H : ndarray of shape (k, k)
+    r, x : ndarray of shape (k,)
+        Gradient and coordinates; both are updated.
+    l1 : ndarray of shape (k,)
+    tol : float
+        Stops after a cycle in which no ``h_jj |change of x_j|`` exceeds it.
+    most : int
+
+    Returns
+    -------
+    int
+        Cycles done; ``most + 1`` where the last still moved too much.
+    """
+    for n in range(most):
+        violation = 0.0
+        for j in range(len(x)):
+            h = H[j, j]
+            if not h > 0.0:
+                continue  # neither curvature nor penalty would bound the step
+            new = soft_threshold(h * x[j] - r[j], l1[j]) / h
+            change = new - x[j]
+            if change != 0.0:
+                violation = max(violation, h * abs(change))
+                x[j] = new
+                r += change * H[j]
+        if violation <= tol:
+            return n + 1
+    return most + 1
+
+
+@functools.cache
+def _compiled() -> Cycles:
+    from gpu_logreg.solvers.kernels_numba_coordinates import cycles as compiled
+
+    return compiled  # type: ignore[no-any-return]
+
+
+def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
+    """Which coordinates are likely not zero at the minimum: a mask of shape (p,).
+
+    As far as its zeros tell, ``x`` is the minimum for the strengths ``(1 + k) l1``, with ``k = max_j |v_j| / l1_j`` and
+    ``v`` the subgradient of least norm. The sequential strong rule goes from there to
+    ``l1``: a zero is left out where ``|grad_j| < 2 l1_j - (1 + k) l1_j``. Far away, that would keep all, so ``k`` is a
+    half at most: what is left out wrongly comes in later.
+    """
+    penalised = l1 > 0.0
+    violation = np.abs(subgradient(x, grad, l1))
+    k = float((violation[penalised] / l1[penalised]).max(initial=0.0))
+    return ~penalised | (x != 0.0) | (np.abs(grad) >= (1.0 - min(k, 0.5)) * l1)
+
+
+def model_minimum(
+    H: Any, grad: Vector, start: Vector, l1: Vector, forcing: float = FORCING, *, compiled: bool = True
+) -> tuple[Vector, float]:
+    """Minimise ``q`` from ``start``, which is its ``x0``.
+
+    Parameters
+    ----------
+    H : ndarray of shape (p, p)
+        Positive definite, or nearly.
+    grad : ndarray of shape (p,)
+        Gradient of the smooth part at ``start``.
+    start : ndarray of shape (p,)
+    l1 : ndarray of shape (p,)
+        Strength of each coordinate; 0 for one that is not penalised.
+    forcing : float
+        Largest subgradient at the end, relative to that at ``start``; coordinates weigh by the root of their curvature.
+    compiled : bool
+        Whether cycles are compiled, or those of NumPy.
+
+    Returns
+    -------
+    x : ndarray of shape (p,)
+    left : float
+        ``q(start) - q(x)``, which is not negative.
+    """
+    run = _compiled() if compiled else cycles
+    x, r = start.copy(), grad.copy()
+    diagonal = np.diagonal(H)
+    unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
+    goal = forcing * float((unit * np.abs(subgradient(x, r, l1))).max(initial=0.0))
+    kept = strong_rule(x, r, l1)
+    for _ in range(MAX_ROUNDS):
+        if goal <= 0.0:
+            break
+        at = np.flatnonzero(kept)
+        x[at] = _on_active_set(H[np.ix_(at, at)], r[at], x[at], l1[at], goal, unit[at], run)
+        moved = np.flatnonzero(x != start)
+        r = grad + H[:, moved] @ (x - start)[moved]
+        rounding = ROUNDING * (np.abs(grad) + l1)
+        violation = unit * np.maximum(np.abs(subgradient(x, r, l1)) - rounding, 0.0)
+        new = (violation > goal) & ~kept
+        if not new.any():
+            break
+        kept |= new
+    left = -float(grad @ (x - start) + 0.5 * (x - start) @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
+    return x, max(left, 0.0)
+
+
+def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: Vector, run: Cycles) -> Vector:
+    """The minimum over a few coordinates: cycles, and once the zeros stay the same the others by a linear system."""
+    # Scaled to a unit diagonal, so that one tolerance serves all coordinates.
+    H = np.ascontiguousarray(H * unit * unit[:, None])
+    x, l1, grad = x / unit, l1 * unit, r * unit
+    r, start = grad.copy(), x.copy()
+    for n in range(MAX_ROUNDS):
+        signs = np.sign(x)
+        run(H, r, x, l1, goal, CYCLES)
+        if n % PATIENCE == PATIENCE - 1 or np.array_equal(signs, np.sign(x)):
+            x = _settle(H, r, x, l1)
+        r = grad + H @ (x - start)  # anew, so that rounding does not add up
+        if float(np.abs(subgradient(x, r, l1)).max(initial=0.0)) <= goal:
+            break
+    return np.asarray(x * unit)
+
+
+def _settle(H: Any, r: Vector, x: Vector, l1: Vector) -> Vector:
+    """The minimum over the coordinates that are not zero, none of which may change its sign but those that become zero.
+
+    In their orthant ``q`` is quadratic with its minimum at ``H_AA delta = -(r_A + l1_A sign(x_A))``. Where that is in
+    the orthant it is taken. Else ``q`` falls as far as the first coordinate that becomes zero, and may be lower still
+    where all that would change their sign are set to zero at once: the lower of the two is taken, and so on with
+    those that are left, for as long as the systems are small.
+    """
+    start, grad = x, r
+    k = max(1, int(np.count_nonzero(x)))
+    for _ in range(int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))):
+        at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
+        sign = np.sign(x[at])
+        try:
+            delta = Factor(H[np.ix_(at, at)]).solve(-(r[at] + l1[at] * sign))
+        except LinAlgError:
+            break
+        crosses = (l1[at] > 0.0) & ((x[at] + delta) * sign <= 0.0)
+        far = x.copy()
+        far[at] = np.where(crosses, 0.0, x[at] + delta)
+        if not crosses.any():
+            return far
+        ratio = np.where(crosses, -x[at] / np.where(crosses, delta, 1.0), np.inf)
+        step = float(ratio.min())
+        near = x.copy()
+        near[at] = np.where(ratio <= step, 0.0, x[at] + step * delta)
+        x = far if _change(H, r, x, l1, far) <= _change(H, r, x, l1, near) else near
+        r = grad + H @ (x - start)
+    return x
+
+
+def _change(H: Any, r: Vector, x: Vector, l1: Vector, there: Vector) -> float:
+    """``q(there) - q(x)``, with ``r`` the gradient of the smooth part at ``x``."""
+    moved = there - x
+    return float(moved @ (r + 0.5 * (H @ moved)) + l1 @ (np.abs(there) - np.abs(x)))

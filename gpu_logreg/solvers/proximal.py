@@ -1,0 +1,268 @@
+"""Proximal Newton with an L1 penalty: the curvature from a sample of the rows, corrected by exact gradients.
+
+As `gpu_logreg.solvers.subsampled_newton`, with steps that minimise the model of the curvature plus the penalty:
+
+1. The problem, with its penalty, is solved roughly on ever larger parts of a small sample.
+2. The Hessian of the sample there is the model's matrix on all rows, corrected by BFGS from exact gradients. The
+   gradient that shows the minimum to be reached also gives a last step, which is taken without another read.
+3. The matrix is rebuilt from a larger sample, at the present point, where that would pay for itself in saved reads.
+
+Columns are standardised, ``phi = [w scale, b + mean @ w]``; there ``l1 |w_j|`` is ``(l1 / scale_j) |phi_j|``, zeros are
+zeros, and the intercept is not penalised. Few rows are all taken, with a new Hessian for every step.
+
+Source: J. Lee, Y. Sun and M. Saunders, "Proximal Newton-type methods for minimizing composite functions" (2014).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpu_logreg.penalty import duality_gap, subgradient
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Stop, Vector, separable
+from gpu_logreg.solvers.composite import Composite, Curvature, proximal_steps
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion
+from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.subsampled_newton import (
+    PATIENCE,
+    TOLD,
+    Sampler,
+    sample_size,
+    sure,
+    thinnings,
+    tiny,
+)
+from gpu_logreg.solvers.watch import Watch, renewed
+
+__all__ = ["proximal"]
+
+SUPPORT = 1e-2
+"""The subgradient must also be below this times the strength of the penalty, or zeros would not be told from others."""
+
+
+ROUGHLY = 1e-2
+"""`FORCING` for models on a sample, which is solved roughly."""
+
+DAMPING = 0.1
+"""Added, relatively, to the diagonal of the first Hessian, of so few rows that it may be singular: along directions
+that it holds for flat, steps would be far too long, and long to find."""
+
+
+class _ByPhi:
+    """The smooth part as a function of ``phi``."""
+
+    def __init__(self, objective: Objective, coordinates: Any) -> None:
+        self._objective = objective
+        self._coordinates = coordinates
+
+    @property
+    def rounding(self) -> float:
+        return self._objective.rounding
+
+    @property
+    def precision(self) -> float:
+        return self._objective.precision
+
+    @property
+    def separable_below(self) -> float:
+        return self._objective.separable_below
+
+    def widen(self) -> bool:
+        return self._objective.widen()
+
+    def __call__(self, phi: Vector) -> tuple[float, Vector]:
+        value, grad = self._objective(self._coordinates.to_params(phi))
+        return value, self._coordinates.grad_to_phi(grad)
+
+
+def proximal(
+    objective: Objective,
+    sampler: Sampler,
+    start: Vector,
+    l1: Vector,
+    *,
+    l2: float = 0.0,
+    warm: bool = False,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    observer: Observer | None = None,
+) -> SolverResult:
+    """Minimise the objective behind ``sampler`` plus ``sum_j l1_j |params_j|``.
+
+    Stops where no element of the subgradient of least norm exceeds ``tol``, or a hundredth of the least ``l1_j`` that
+    is not 0, and what is left to gain by the model is small as for `gpu_logreg.solvers.subsampled_newton`.
+
+    Parameters
+    ----------
+    objective : Objective
+        The smooth part.
+    sampler : Sampler
+        Of the same data.
+    start : ndarray of shape (p,)
+    l1 : ndarray of shape (p,)
+        Strengths; 0 for a parameter that is not penalised, as the intercept.
+    l2 : float
+        Strength of the ridge that ``objective`` contains, for the duality gap alone.
+    warm, tol, max_iter, observer
+        As for `gpu_logreg.solvers.subsampled_newton.subsampled_newton`.
+
+    Returns
+    -------
+    SolverResult
+        ``grad`` is the subgradient; ``duality_gap`` bounds how far the value was above the minimum over the penalised
+        parameters, the others held, before the last step.
+    """
+    whole = sampler.whole() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
+    begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
+    decrease = _decrease(sampler)
+    coordinates = begin.coordinates
+
+    def shown(phi: Vector, grad: Vector) -> Vector:
+        return subgradient(coordinates.to_params(phi), coordinates.grad_to_params(grad), l1)
+
+    seen: list[Trial] = []
+    met_at = sure(_optimal(objective, l1, tol, decrease), tol, decrease, 5.0 * len(start) / begin.n_rows)
+    result = proximal_steps(
+        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown),
+        begin.phi,
+        begin.H,
+        criterion=_remember(met_at, seen),
+        max_iter=max_iter,
+        refresh=begin.refresh,
+        rescue=begin.rescue,
+        observer=None if observer is None else _by_params(observer, coordinates),
+        patience=PATIENCE,
+        last_step=True,
+    )
+    gap = _gap(seen[-1], coordinates, l1, l2)
+    told = result.converged and not math.isnan(gap)
+    message = f"{result.message}; duality gap at most {gap:.2g}" if told else result.message
+    params = coordinates.to_params(result.params)
+    return dataclasses.replace(result, params=params, message=message, duality_gap=gap)
+
+
+class _Begin(NamedTuple):
+    """Where the steps on all rows begin, and where their matrices come from; see `proximal_steps`."""
+
+    smooth: Objective
+    coordinates: Any
+    phi: Vector
+    H: Any
+    n_rows: int
+    refresh: Curvature
+    rescue: Callable[[Vector], Any] | None
+
+
+def _with_all_rows(whole: Any, start: Vector) -> _Begin:
+    """Few rows: the exact Hessian at every point."""
+    phi = whole.coordinates.from_params(start)
+    H = whole.mended_hessian(phi)
+    return _Begin(whole, whole.coordinates, phi, H, whole.n_rows, _at_every_step(whole), None)
+
+
+def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:
+    """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
+    sample = sampler.sample(sample_size(sampler.n_rows, sampler.n_params))
+    coordinates = sample.coordinates
+    phi = coordinates.from_params(start)
+    if not warm:
+        phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
+    H = sample.mended_hessian(phi)
+    watch = Watch(sampler.hessian, sampler.n_rows, sampler.n_params, sample.n_rows, _decrease(sampler) * tol)
+    return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, sample.n_rows, watch, watch.grown)
+
+
+def _decrease(sampler: Sampler) -> float:
+    """Where the sample is all there is, reads are cheap and every further one takes off several digits."""
+    return DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
+
+
+def _by_params(observer: Observer, coordinates: Any) -> Observer:
+    def told(iteration: Iteration) -> Any:
+        return observer(dataclasses.replace(iteration, params=coordinates.to_params(iteration.params)))
+
+    return told
+
+
+def _remember(criterion: Criterion, seen: list[Trial]) -> Criterion:
+    """The same criterion, which leaves the last point it was asked about in ``seen``."""
+
+    def met_at(here: Trial, left: float) -> Stop | None:
+        seen[:] = [here]
+        return criterion(here, left)
+
+    return met_at
+
+
+def _gap(here: Trial, coordinates: Any, l1: Vector, l2: float) -> float:
+    """The duality gap, if all penalised parameters are so with one strength; else NaN."""
+    penalised = l1 > 0.0
+    strengths = np.unique(l1[penalised])
+    if len(strengths) != 1:
+        return math.nan
+    w = coordinates.to_params(here.params)[penalised]
+    return duality_gap(here.value, w, here.grad[penalised], float(strengths[0]), l2)
+
+
+def _optimal(objective: Objective, l1: Vector, tol: float, decrease: float) -> Criterion:
+    """``max |subgradient|`` small by ``tol`` and by the penalty, with at most ``decrease tol`` left to gain.
+
+    Or so little that a float64 value cannot show it, and ``tol**2``: see `gpu_logreg.solvers.lbfgs.optimal`.
+    """
+    limit = min(tol, SUPPORT * float(l1[l1 > 0.0].min(initial=np.inf)))
+
+    def met_at(here: Trial, left: float) -> Stop | None:
+        largest = float(np.abs(here.grad).max(initial=0.0))
+        if largest <= tol and here.value < objective.separable_below:
+            return separable(here.value)
+        if largest <= limit and left <= decrease * tol * abs(here.value):
+            by = "tol" if limit == tol else "l1 / 100"
+            return Stop(f"max |subgradient| = {largest:.2g} <= {by} = {limit:.2g}", True)
+        if left <= min(2.0 * float(np.finfo(np.float64).eps), tol * tol) * abs(here.value):
+            return Stop(f"what is left to gain, {left:.2g}, is below the rounding of the objective", True)
+        return None
+
+    return met_at
+
+
+def _at_every_step(whole: Any) -> Curvature:
+    """The Hessian of all rows at every point but the first, whose Hessian is at hand."""
+    first = True
+
+    def refresh(here: Trial, left: float) -> Any:
+        nonlocal first
+        if first:
+            first = False
+            return None
+        return whole.mended_hessian(here.params)
+
+    return refresh
+
+
+def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
+    """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
+    p = len(phi)
+    ks, first = thinnings(sample.n_rows, p)
+    H = sample.thin(first).mended_hessian(phi)
+    H.flat[:: p + 1] *= 1.0 + DAMPING
+    for k in ks:
+        level = sample.thin(k)
+        told = TOLD * p / level.n_rows
+        result = proximal_steps(
+            Composite(level, strengths, lambda phi, grad: subgradient(phi, grad, strengths)),
+            phi,
+            H,
+            criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
+            max_iter=20,
+            refresh=renewed(level.mended_hessian),
+            rescue=level.mended_hessian,
+            forcing=ROUGHLY,
+        )
+        phi = result.params
+        if k > 1:
+            H = level.mended_hessian(phi)
+    return phi

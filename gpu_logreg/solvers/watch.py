@@ -1,0 +1,112 @@
+"""When to take the curvature anew: from a larger sample where that pays, or from the same one at the present point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from gpu_logreg.solvers import Vector
+from gpu_logreg.solvers.line_search import Trial
+
+__all__ = ["Watch", "curvature_reads", "keeps_whole_hessian", "renewed"]
+
+T = TypeVar("T")
+
+FLOPS_PER_ELEMENT = 32.0
+"""Floating-point operations of a symmetric product in the time in which one element of ``X`` is read.
+
+Right within a factor of two on two cores; the cost is flat around its minimum. A constant, because a rate timed during
+the fit would make the result depend on what else the machine was doing.
+"""
+
+LARGEST_GROWTH = 64
+RESCUE_GROWTH = 8
+
+
+WHOLE_P = 2000
+"""Parameters of several classes up to which their Hessian is kept whole."""
+
+FLOPS_PER_LOGIT = 6.0
+"""As `FLOPS_PER_ELEMENT`, of several logits: two products and the softmax take longer than the memory."""
+
+
+def keeps_whole_hessian(p: int, n_logits: int) -> bool:
+    """Whether the Hessian of ``p`` parameters is kept whole, not as a Kronecker product."""
+    return n_logits == 1 or p <= WHOLE_P
+
+
+def curvature_reads(m: float, n: int, p: int, n_logits: int = 1) -> float:
+    """Reads of the whole data that a Hessian of ``m`` rows, with its factorisation, takes the time of."""
+    if n_logits == 1:
+        return (m * p * p + p**3 / 3.0) / (FLOPS_PER_ELEMENT * n * p)
+    columns = p / n_logits
+    if not keeps_whole_hessian(p, n_logits):
+        return (2.0 * m * columns**2 + n_logits * columns**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
+    return (m * (n_logits + 1) * p * columns + p**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
+
+
+def renewed(curvature: Callable[[Vector], T]) -> Callable[[Trial, float], T | None]:
+    """Take the curvature of a sample anew where two steps running have left more than a fifth each."""
+    last, slow = math.inf, 0
+
+    def refresh(here: Trial, left: float) -> T | None:
+        nonlocal last, slow
+        slow = slow + 1 if left > 0.2 * last else 0
+        last = left
+        if slow < 2:
+            return None
+        last, slow = math.inf, 0
+        return curvature(here.params)
+
+    return refresh
+
+
+class Watch(Generic[T]):
+    """Rebuild the metric from a larger sample where that saves more reads than it costs.
+
+    Over the last two steps what is left to gain fell by a factor ``rate`` a step. With a sample k times larger the rate
+    would be about ``rate / k``; the remaining steps at either rate are weighed against the Hessian.
+    """
+
+    def __init__(
+        self, rebuild: Callable[[int, Vector], T], n: int, p: int, size: int, goal: float, n_logits: int = 1
+    ) -> None:
+        self._rebuild = rebuild
+        self._shape = n, p
+        self._n_logits = n_logits
+        self._size = size
+        self._goal = goal
+        self._left: list[float] = []
+
+    def __call__(self, here: Trial, left: float) -> T | None:
+        """The new metric, or None to keep the present one."""
+        self._left.append(left)
+        n, p = self._shape
+        # The mean factors of a larger sample are no better; pairs of steps make up for what they miss.
+        if len(self._left) < 3 or left <= 0.0 or not keeps_whole_hessian(p, self._n_logits):
+            return None
+        rate = min(0.99, math.sqrt(left / self._left[-3]))
+        decades = math.log(max(1.0, left / (self._goal * abs(here.value) + 1e-300)))
+        now = decades / -math.log(rate)
+        best, size = 0.0, 0
+        growth = 2
+        while growth <= LARGEST_GROWTH:
+            m = min(n, growth * self._size)
+            then = max(1.0, decades / -math.log(rate * self._size / m if m < n else 0.1 * rate))
+            saved = now - then - curvature_reads(m, n, p, self._n_logits) - 2.0 * m / n
+            if saved > best:
+                best, size = saved, m
+            growth *= 2
+        if size == 0:
+            return None
+        return self._anew(size, here.params)
+
+    def grown(self, params: Vector) -> T:
+        """The metric at ``params`` from a sample eight times larger, or of all rows, whatever it costs."""
+        return self._anew(min(self._shape[0], RESCUE_GROWTH * self._size), params)
+
+    def _anew(self, size: int, params: Vector) -> T:
+        self._size = size
+        self._left.clear()
+        return self._rebuild(size, params)
