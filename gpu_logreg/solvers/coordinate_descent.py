@@ -175,7 +175,7 @@ def _settle(H: Any, r: Vector, x: Vector, l1: Vector) -> Vector:
     those that are left, for as long as the systems are small.
     """
     start, grad = x, r
-    k = max(1, np.count_nonzero(x))
+    k = max(1, int(np.count_nonzero(x)))
     for _ in range(int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))):
         at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
         sign = np.sign(x[at])
