@@ -1,0 +1,8 @@
+from enum import Enum
+
+
+class Kind(Enum):
+    OTHER = "not of ours"
+
+
+LISTED = {}
