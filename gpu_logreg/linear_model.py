@@ -22,6 +22,7 @@ from gpu_logreg.callbacks import (
     upload_lines,
     with_callbacks,
 )
+from gpu_logreg.conversion import LinearConversion
 from gpu_logreg.dataset.labels import class_weighted, encode_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
 from gpu_logreg.dataset.storage import STORAGES
@@ -40,7 +41,9 @@ from gpu_logreg.sparse_coef import SparseCoef, dense_coef
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(CallbackSupportMixin, SparseCoef, LinearPredictor, BaseEstimator):  # type: ignore[misc]
+class LogisticRegression(  # type: ignore[misc]
+    CallbackSupportMixin, LinearConversion, SparseCoef, LinearPredictor, BaseEstimator
+):
     """Logistic regression of two or more classes with a ridge penalty, on a CPU or an NVIDIA GPU.
 
     Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + |w|**2 / 2``, where ``s`` are row weights times
@@ -89,8 +92,9 @@ class LogisticRegression(CallbackSupportMixin, SparseCoef, LinearPredictor, Base
         ``"adam"``.
     penalty : {"l2", None}
         scikit-learn's old spelling of ``l1_ratio=0`` and ``C=inf``, with its warning of the deprecation.
-    dual : {False}
-        The primal problem is solved, which has the same solution.
+    dual : bool, default=False
+        True is taken with ``"liblinear"`` alone, as in scikit-learn; the primal problem has the same solution and is
+        the one that is solved.
     intercept_scaling : float, default=1
         Accepted and without effect: it counters liblinear's penalty on the intercept.
     n_jobs : int or None, default=None
@@ -234,9 +238,7 @@ class LogisticRegression(CallbackSupportMixin, SparseCoef, LinearPredictor, Base
             self._forget()  # a fit that failed half way must not look fitted
             raise
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked
-    ) -> LogisticRegression:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
         classes, labels = encode_labels(y)
         refuse_for_liblinear(self.solver, X, len(classes))
         weights = to_device(check_sample_weight(as_array(sample_weight), X.shape[0]), device)

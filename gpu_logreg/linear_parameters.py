@@ -113,11 +113,8 @@ def _penalty(model: Any) -> str | None:
 def _check_solver(solver: str, penalty: str | None, dual: bool) -> None:
     if solver in ("lbfgs", "newton-cg", "newton-cholesky", "sag") and penalty not in ("l2", None):
         raise DataError(f"Solver {solver} supports only 'l2' or None penalties, got {penalty} penalty.")
-    if dual:
-        raise DataError(
-            f"Solver {solver} supports only dual=False, got dual={dual}"
-            + ("; the dual problem has the same solution" if solver == "liblinear" else "")
-        )
+    if solver != "liblinear" and dual:
+        raise DataError(f"Solver {solver} supports only dual=False, got dual={dual}")
     if solver == "liblinear" and penalty == "elasticnet":
         raise DataError(f"Only 'saga' solver supports elasticnet penalty, got solver={solver}.")
     if solver == "liblinear" and penalty is None:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 
 EARLIEST = (1, 9)
+HERE = Path(__file__).parent
+SHARE = HERE / "test_share.py"
+OUTCOMES = pytest.StashKey[Counter]()
+
+
+def is_theirs(item: pytest.Item) -> bool:
+    """Whether a test is one of scikit-learn's."""
+    return item.path.parent == HERE and item.path != SHARE
 
 
 def dense(X, dtype=None):
