@@ -41,8 +41,12 @@ from gpu_logreg.sparse_coef import SparseCoef, dense_coef
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(  # type: ignore[misc]
-    CallbackSupportMixin, LinearConversion, SparseCoef, LinearPredictor, BaseEstimator
+class LogisticRegression(
+    CallbackSupportMixin,  # type: ignore[misc]
+    LinearConversion,
+    SparseCoef,
+    LinearPredictor,
+    BaseEstimator,  # type: ignore[misc]
 ):
     """Logistic regression of two or more classes with a ridge penalty, on a CPU or an NVIDIA GPU.
 
@@ -65,10 +69,11 @@ class LogisticRegression(  # type: ignore[misc]
     max_iter : int, default=1000
     solver : {"auto", "subsampled-newton", "lbfgs", "gradient-descent", "sgd", "adam"}, default="auto"
         ``"auto"`` is ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
-        and ``"lbfgs"`` beyond. scikit-learn's other names are taken too: ``"newton-cg"`` and ``"newton-cholesky"`` for
-        ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"`` for ``"auto"``, as
-        ``solver_reason_`` tells; unlike liblinear, no solver here penalises the intercept. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
+        and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
         optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
+        scikit-learn's other names are taken too, as ``solver_reason_`` tells: ``"newton-cg"`` and
+        ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
+        for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"

@@ -42,8 +42,12 @@ def _is_stochastic(model: Any) -> bool:
     return True
 
 
-class MLPClassifier(  # type: ignore[misc]
-    CallbackSupportMixin, NetworkConversion, NetworkState, NetworkPredictor, BaseEstimator
+class MLPClassifier(
+    CallbackSupportMixin,  # type: ignore[misc]
+    NetworkConversion,
+    NetworkState,
+    NetworkPredictor,
+    BaseEstimator,  # type: ignore[misc]
 ):
     """A network of dense layers for two or more classes, on a CPU or an NVIDIA GPU.
 

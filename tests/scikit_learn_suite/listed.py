@@ -22,6 +22,9 @@ _CV = "LogisticRegressionCV of scikit-learn, on its own"
 _REGRESSOR = "MLPRegressor of scikit-learn"
 _PATH = "scikit-learn's function _logistic_regression_path"
 _L1 = "fits an L1 or elastic-net penalty"
+_ONE_STEP = "asks that one iteration ends far from the optimum; ours is near"
+_FLOAT64 = "asks for coef_ in float32 from float32 rows; it is float64"
+_START = "asks for p = 0.5 before a step; ours starts at the class shares"
 _ARRAY_API = "scikit-learn's dispatch by the array API, off unless SCIPY_ARRAY_API is set; arrays come by DLPack here"
 _PRIVATE = "reads or sets private attributes: "
 
@@ -65,9 +68,9 @@ LISTED: dict[str, tuple[Kind, str]] = {
     ),
     "test_warm_start[*-False-newton-*]": (
         Kind.INNER,
-        "asks that one iteration ends far from the optimum; ours is near",
+        _ONE_STEP,
     ),
-    "test_warm_start[*-False-sag*]": (Kind.INNER, "asks that one iteration ends far from the optimum; ours is near"),
+    "test_warm_start[*-False-sag*]": (Kind.INNER, _ONE_STEP),
     "test_warm_start_newton_solver": (
         Kind.INNER,
         "asks that two fits of one Newton step are one of two, to the bit; a sampled metric is drawn anew in every fit",
@@ -84,12 +87,12 @@ LISTED: dict[str, tuple[Kind, str]] = {
         Kind.PURPOSE,
         "asks for a warning that callbacks are for lbfgs alone; here every solver calls them",
     ),
-    "test_dtype_match[dense-*-lbfgs]": (Kind.PURPOSE, "asks for coef_ in float32 from float32 rows; it is float64"),
-    "test_dtype_match[dense-*-newton-*]": (Kind.PURPOSE, "asks for coef_ in float32 from float32 rows; it is float64"),
-    "test_dtype_match[dense-*-sag*]": (Kind.PURPOSE, "asks for coef_ in float32 from float32 rows; it is float64"),
-    "test_zero_max_iter[newton-*]": (Kind.PURPOSE, "asks for p = 0.5 before a step; ours starts at the class shares"),
-    "test_zero_max_iter[sag*]": (Kind.PURPOSE, "asks for p = 0.5 before a step; ours starts at the class shares"),
-    "test_zero_max_iter[liblinear]": (Kind.PURPOSE, "asks for p = 0.5 before a step; ours starts at the class shares"),
+    "test_dtype_match[dense-*-lbfgs]": (Kind.PURPOSE, _FLOAT64),
+    "test_dtype_match[dense-*-newton-*]": (Kind.PURPOSE, _FLOAT64),
+    "test_dtype_match[dense-*-sag*]": (Kind.PURPOSE, _FLOAT64),
+    "test_zero_max_iter[newton-*]": (Kind.PURPOSE, _START),
+    "test_zero_max_iter[sag*]": (Kind.PURPOSE, _START),
+    "test_zero_max_iter[liblinear]": (Kind.PURPOSE, _START),
     "test_sample_and_class_weight_equivalence_liblinear": (Kind.L1, _L1),
     "test_logreg_l1": (Kind.L1, _L1),
     "test_logistic_regression_cv_refit[1]": (Kind.L1, _L1),
