@@ -160,7 +160,7 @@ def epoch_lines(solver: str) -> Observer:
 
     def tell(iteration: Iteration) -> None:
         print(
-            f"{solver} {iteration.n_iter:4d}  loss {iteration.value:.8g}  step {iteration.step:.2g}  "
+            f"{solver}  Iteration {iteration.n_iter:4d}  loss {iteration.value:.8g}  step {iteration.step:.2g}  "
             f"{time.perf_counter() - begin:.2f} s",
             flush=True,
         )

@@ -7,8 +7,8 @@ from typing import Any
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.linear_model import LogisticRegression
+from gpu_logreg.linear_parameters import read_parameters
 from gpu_logreg.neural_network import MLPClassifier
-from gpu_logreg.penalty_choice import chosen_penalty
 
 __all__ = ["make_estimator"]
 
@@ -59,7 +59,7 @@ def _linear(given: dict[str, Any]) -> LogisticRegression:
     if given["tol"] is None and given["solver"] in ("sgd", "adam"):
         given["tol"] = 1e-4
     model = LogisticRegression(**_given(given | _penalty(given.pop("penalty"), given)))
-    chosen_penalty(model.penalty, model.C, model.l1_ratio, model.solver)  # refused before a file is read
+    read_parameters(model)  # refused before a file is read
     return model
 
 

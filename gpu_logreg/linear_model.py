@@ -23,23 +23,39 @@ from gpu_logreg.callbacks import (
     upload_lines,
     with_callbacks,
 )
+from gpu_logreg.conversion import LinearConversion
 from gpu_logreg.dataset.labels import class_weighted, encode_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
 from gpu_logreg.dataset.storage import STORAGES
 from gpu_logreg.errors import DataError
 from gpu_logreg.linear_fit import class_shares, minimise, solver_name, start_without_weights
+from gpu_logreg.linear_parameters import (
+    OTHER_NAMES,
+    Asked,
+    check_parameters,
+    not_converged,
+    read_parameters,
+    refuse_for_liblinear,
+)
 from gpu_logreg.linear_predictor import LinearPredictor
 from gpu_logreg.multinomial import MultinomialObjective
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes.table import choose, choose_multinomial
 from gpu_logreg.passes.threads import blas_on_one_thread
-from gpu_logreg.penalty_choice import PENALTIES, PenaltyChoice, check_parameters, chosen_penalty
+from gpu_logreg.penalty import elastic_net_strengths
 from gpu_logreg.solvers import SolverResult, Vector
+from gpu_logreg.sparse_coef import SparseCoef, dense_coef
 
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator):  # type: ignore[misc]
+class LogisticRegression(
+    CallbackSupportMixin,  # type: ignore[misc]
+    LinearConversion,
+    SparseCoef,
+    LinearPredictor,
+    BaseEstimator,  # type: ignore[misc]
+):
     """Logistic regression of two or more classes, with a ridge, L1 or elastic-net penalty, on a CPU or an NVIDIA GPU.
 
     Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + r |w|_1 + (1 - r) |w|**2 / 2``, where ``r`` is
@@ -66,6 +82,9 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
         and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
         optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
+        scikit-learn's other names are taken too, as ``solver_reason_`` tells: ``"newton-cg"`` and
+        ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
+        for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
@@ -87,6 +106,15 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     learning_rate : float or None, default=None
         Its step, and that of ``"sgd"`` and ``"adam"``; None for one over a bound of the curvature, and 1e-3 for
         ``"adam"``.
+    penalty : {"l2", None}
+        scikit-learn's old spelling of ``l1_ratio=0`` and ``C=inf``, with its warning of the deprecation.
+    dual : bool, default=False
+        True is taken with ``"liblinear"`` alone, as in scikit-learn; the primal problem has the same solution and is
+        the one that is solved.
+    intercept_scaling : float, default=1
+        Accepted and without effect: it counters liblinear's penalty on the intercept.
+    n_jobs : int or None, default=None
+        Accepted and without effect, as in scikit-learn 1.9, and with its warning.
 
     Attributes
     ----------
@@ -107,7 +135,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         That value at the start and after every iteration.
     duality_gap_ : float
         With an L1 penalty only: a bound on what was left to gain in the weights before the last step.
-    device_, device_reason_, impl_, impl_reason_, solver_, storage_ : str
+    device_, device_reason_, impl_, impl_reason_, solver_, solver_reason_, storage_ : str
         What was chosen, and why.
 
     Examples
@@ -120,14 +148,17 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
     """
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
-        "penalty": [StrOptions(set(PENALTIES)), None, Hidden(StrOptions({"deprecated"}))],
         "C": [Interval(numbers.Real, 0, None, closed="right")],
         "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
         "fit_intercept": ["boolean"],
         "class_weight": [dict, StrOptions({"balanced"}), None],
         "tol": [Interval(numbers.Real, 0, None, closed="left")],
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"})],
+        "solver": [
+            StrOptions(
+                {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", *OTHER_NAMES}
+            )
+        ],
         "device": [str],
         "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
         "storage": [StrOptions({"auto", *STORAGES})],
@@ -136,13 +167,16 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         "verbose": ["verbose", Hidden(callable)],
         "step": [StrOptions({"armijo", "fixed", "momentum"})],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
+        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
+        "dual": ["boolean"],
+        "intercept_scaling": [Interval(numbers.Real, 0, None, closed="neither")],
+        "n_jobs": [None, numbers.Integral],
     }
 
     def __init__(
         self,
         C: float = 1.0,
         *,
-        penalty: Any = "deprecated",
         l1_ratio: float | None = 0.0,
         fit_intercept: bool = True,
         class_weight: Any = None,
@@ -157,9 +191,12 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         verbose: Any = 0,
         step: str = "armijo",
         learning_rate: float | None = None,
+        penalty: str | None = "deprecated",
+        dual: bool = False,
+        intercept_scaling: float = 1,
+        n_jobs: int | None = None,
     ) -> None:
         self.C = C
-        self.penalty = penalty
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
@@ -174,6 +211,10 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         self.verbose = verbose
         self.step = step
         self.learning_rate = learning_rate
+        self.penalty = penalty
+        self.dual = dual
+        self.intercept_scaling = intercept_scaling
+        self.n_jobs = n_jobs
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
@@ -204,21 +245,20 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             An explicit ``device`` or ``impl`` that cannot be had.
         """
         self._validate_params()
-        penalty = chosen_penalty(self.penalty, self.C, self.l1_ratio, self.solver)
-        start = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        asked = read_parameters(self)
+        start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
             X, y = self._validated(X, y)
             device = resolve_device(self.device, X)
             with using(device), blas_on_one_thread(), one_line_errors(device):
-                return self._fit(X, y, sample_weight, device, start, penalty)
+                return self._fit(X, y, sample_weight, device, start, asked)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, penalty: PenaltyChoice
-    ) -> LogisticRegression:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
         classes, labels = encode_labels(y)
+        refuse_for_liblinear(self.solver, X, len(classes))
         weights = to_device(check_sample_weight(as_array(sample_weight), X.shape[0]), device)
         labels = to_device(labels, device)
         weights = class_weighted(self.class_weight, classes, labels, weights)
@@ -226,12 +266,12 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         names = getattr(self, "feature_names_in_", None)
         dataset = ResidentDataset.from_arrays(X, labels, weights, device, names, self.storage, told)
         shares = class_shares(labels, weights, dataset.weight_total, classes)
-        objective = self._objective(dataset, device, len(classes), penalty)
+        objective = self._objective(dataset, device, len(classes), asked)
         self.classes_ = classes
         last = None if start is None else self._packed(start, objective)
 
         task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
-        solver = solver_name(self.solver, objective)
+        solver = solver_name(asked.solver, objective)
         if solver == "proximal":
             check_parameters(objective.n_params)
         lines = self.verbose if callable(self.verbose) else None
@@ -240,14 +280,14 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         result = minimise(self, solver, objective, shares, last, limits)
-        self._keep(result, solver, objective, device)
+        self._keep(result, solver, asked.solver_reason, objective, device)
         if self.verbose and not callable(self.verbose):
             print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
         task.end(result.params)
         return self
 
-    def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int, penalty: PenaltyChoice) -> Objective:
-        l1, l2 = penalty.strengths(dataset.weight_total)
+    def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int, asked: Asked) -> Objective:
+        l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, dataset.weight_total)
         if n_classes == 2:
             implementation = choose(self.impl, dataset.rows, device)
         else:
@@ -282,7 +322,7 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
         intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))
         return {"coef_": by_class[:, :d].copy(), "intercept_": intercept}
 
-    def _keep(self, result: SolverResult, solver: str, objective: Objective, device: Device) -> None:
+    def _keep(self, result: SolverResult, solver: str, reason: str, objective: Objective, device: Device) -> None:
         for name, value in self._attributes(result.params).items():
             setattr(self, name, value)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
@@ -295,12 +335,12 @@ class LogisticRegression(CallbackSupportMixin, LinearPredictor, BaseEstimator): 
             self.duality_gap_ = result.duality_gap
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = objective.implementation.name, objective.implementation.reason
-        self.solver_ = solver
+        self.solver_, self.solver_reason_ = solver, reason
         self.storage_ = objective.dataset.rows.X.dtype.name
         advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(
-                f"{self.solver_} did not converge: {result.message}. {advice}.",
+                not_converged(self.solver, solver, result.n_iter, result.message, advice),
                 ConvergenceWarning,
                 stacklevel=4 + WRAPPER_FRAMES,
             )

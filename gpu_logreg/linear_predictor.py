@@ -16,6 +16,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.logistic import log_proba, sigmoid
 from gpu_logreg.passes import compute_dtype
 from gpu_logreg.passes.threads import map_in_order, row_blocks
+from gpu_logreg.sparse_coef import dense_coef
 
 __all__ = ["LinearPredictor"]
 
@@ -67,7 +68,7 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
         xp, dtype = array_namespace(X), compute_dtype(X.dtype)
         with using(resolve_device("auto", X) if xp is not np else Device("cpu")):
             # In float64, block by block: in float32 columns far from zero would cost digits of the logits.
-            W, b = xp.asarray(np.ascontiguousarray(self.coef_.T)), xp.asarray(self.intercept_)
+            W, b = xp.asarray(np.ascontiguousarray(dense_coef(self.coef_).T)), xp.asarray(self.intercept_)
             if W.shape[1] == 1:
                 W, b = W[:, 0], float(self.intercept_[0])
             z = xp.empty((X.shape[0], *W.shape[1:]), dtype=dtype)

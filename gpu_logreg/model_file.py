@@ -34,6 +34,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as tensor_bytes
 
 from gpu_logreg.errors import DataError, ModelFileError
+from gpu_logreg.sparse_coef import dense_coef
 
 __all__ = ["FORMAT_VERSION", "StoredModel", "check_destination", "load_model", "load_model_file", "save_model"]
 
@@ -109,7 +110,7 @@ def save_model(
     kind = _kind(model)
     if not _NEEDED[kind].issubset(vars(model)):
         raise DataError(f"this {type(model).__name__} is not fitted; call fit before saving it")
-    fitted = _without_lists({name: value for name, value in vars(model).items() if _is_fitted_name(name)})
+    fitted = _without_lists({name: _dense(value) for name, value in vars(model).items() if _is_fitted_name(name)})
     tensors = {name: np.ascontiguousarray(value) for name, value in fitted.items() if _is_tensor(value)}
     metadata = {
         "format": _FORMAT,
@@ -183,6 +184,10 @@ def _kind(model: Any) -> str:
 def _is_fitted_name(name: str) -> bool:
     """Whether scikit-learn's convention makes ``name`` a fitted attribute."""
     return name.endswith("_") and not name.startswith("_") and name.isidentifier()
+
+
+def _dense(value: Any) -> Any:
+    return dense_coef(value) if hasattr(value, "toarray") else value  # after `sparsify`
 
 
 def _is_tensor(value: Any) -> bool:

@@ -19,6 +19,7 @@ from gpu_logreg.callbacks import (
     observe_all,
     with_callbacks,
 )
+from gpu_logreg.conversion import NetworkConversion
 from gpu_logreg.dataset.classes import encode_classes, sorted_classes
 from gpu_logreg.dataset.resident import check_sample_weight
 from gpu_logreg.errors import DataError
@@ -41,7 +42,13 @@ def _is_stochastic(model: Any) -> bool:
     return True
 
 
-class MLPClassifier(CallbackSupportMixin, NetworkState, NetworkPredictor, BaseEstimator):  # type: ignore[misc]
+class MLPClassifier(
+    CallbackSupportMixin,  # type: ignore[misc]
+    NetworkConversion,
+    NetworkState,
+    NetworkPredictor,
+    BaseEstimator,  # type: ignore[misc]
+):
     """A network of dense layers for two or more classes, on a CPU or an NVIDIA GPU.
 
     Minimises ``sum(s row_loss) / sum(s) + alpha |W|**2 / (2 sum(s))`` over a batch of rows at a time, or over all rows,
@@ -288,7 +295,10 @@ class MLPClassifier(CallbackSupportMixin, NetworkState, NetworkPredictor, BaseEs
         self._validate_params()
         hidden_sizes(self.hidden_layer_sizes)
         if self.early_stopping:
-            raise DataError("partial_fit sees some of the rows only and cannot hold any back; use early_stopping=False")
+            raise DataError(
+                "partial_fit does not support early_stopping=True: it sees some of the rows only and cannot hold any "
+                "back; use early_stopping=False"
+            )
         fitted = hasattr(self, "coefs_")
         try:
             X, y = self._validated_pair(X, y, reset=not fitted)
@@ -309,8 +319,8 @@ class MLPClassifier(CallbackSupportMixin, NetworkState, NetworkPredictor, BaseEs
         n_features, old = before
         if not np.array_equal(old, classes):
             raise DataError(
-                f"warm_start: the last fit had the classes {old.tolist()}, and y has {classes.tolist()}; "
-                "use warm_start=False"
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
+                f"got {_in_a_line(old)}, `y` has {_in_a_line(classes)}; use warm_start=False"
             )
         if n_features != self.n_features_in_:
             raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
@@ -353,6 +363,10 @@ class MLPClassifier(CallbackSupportMixin, NetworkState, NetworkPredictor, BaseEs
             task.end(training.params)
         self._warn(only_one_epoch)
         return self
+
+
+def _in_a_line(classes: Any) -> str:
+    return " ".join(str(classes).split())
 
 
 def _refuse_one_class(weights: Any, codes: Any, classes: Any) -> None:

@@ -103,7 +103,7 @@ def test_a_model_is_saved_only_where_asked_for(capsys, tmp_path, table):
 def test_a_fit_that_did_not_converge_is_seen(capsys, tmp_path, table):
     ended = succeed(capsys, "train", table, "--target", "income", "--max-iter", 1, "--solver", "lbfgs")
     assert facts(ended.out)["converged"].startswith("NO: max_iter = 1 reached")
-    assert "warning: lbfgs did not converge" in ended.err
+    assert "warning: lbfgs failed to converge" in ended.err
     model = tmp_path / "people.model"
     succeed(capsys, "train", table, "--target", "income", "--max-iter", 1, "--solver", "lbfgs", "--model", model)
     assert facts(succeed(capsys, "info", model).out)["converged"].startswith("NO: ")

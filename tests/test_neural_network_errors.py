@@ -194,7 +194,9 @@ def test_partial_fit_with_labels_that_are_not_among_the_classes():
 
 
 def test_partial_fit_holds_no_rows_back():
-    assert "partial_fit sees some of the rows only" in one_line(call="partial_fit", early_stopping=True)
+    assert "partial_fit does not support early_stopping=True: it sees some of" in one_line(
+        call="partial_fit", early_stopping=True
+    )
 
 
 def test_layers_that_change_between_calls():
@@ -204,7 +206,10 @@ def test_layers_that_change_between_calls():
 
 
 def test_warm_start_with_other_classes_or_columns():
-    for rows, y, said in ((X, Y + 1, "warm_start: the last fit had the classes"), (X[:, :1], Y, "had 2 columns")):
+    for rows, y, said in (
+        (X, Y + 1, "the same classes as in the previous call"),
+        (X[:, :1], Y, "had 2 columns"),
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = MLPClassifier((4,), warm_start=True, max_iter=1).fit(X, Y)

@@ -1,0 +1,146 @@
+"""scikit-learn's tests that do not apply to the estimators of this project, by name, each with its reason."""
+
+from __future__ import annotations
+
+from enum import Enum
+from fnmatch import fnmatchcase
+
+
+class Kind(Enum):
+    """Why a test is listed. All but those of OTHER are run, and are to fail."""
+
+    OTHER = "tests something else"
+    """It fits no estimator of ours, or needs what is not here to even begin. Not run."""
+    INNER = "asks for what is scikit-learn's alone"
+    """Private attributes and functions, the course of an iteration, what no documentation promises."""
+    L1 = "not yet: L1"
+    PURPOSE = "differs on purpose"
+    """A choice of this project that its documents state. Counted apart, so that the share can be read with them too."""
+
+
+_CV = "LogisticRegressionCV of scikit-learn, on its own"
+_REGRESSOR = "MLPRegressor of scikit-learn"
+_PATH = "scikit-learn's function _logistic_regression_path"
+_L1 = "fits an L1 or elastic-net penalty"
+_ONE_STEP = "asks that one iteration ends far from the optimum; ours is near"
+_FLOAT64 = "asks for coef_ in float32 from float32 rows; it is float64"
+_START = "asks for p = 0.5 before a step; ours starts at the class shares"
+_ARRAY_API = "scikit-learn's dispatch by the array API, off unless SCIPY_ARRAY_API is set; arrays come by DLPack here"
+_PRIVATE = "reads or sets private attributes: "
+
+LISTED: dict[str, tuple[Kind, str]] = {
+    # ------------------------------------------------------------------------------------------ test_logistic.py
+    "test_check_solver_option[LogisticRegressionCV]": (Kind.OTHER, _CV),
+    "test_elasticnet_l1_ratio_err_helpful[LogisticRegressionCV-l1_ratios]": (Kind.OTHER, _CV),
+    "test_logistic_regression_path_convergence_fail": (Kind.OTHER, _PATH),
+    "test_logistic_cv_refit_false_non_elasticnet": (Kind.OTHER, _CV),
+    "test_logistic_cv_mock_scorer": (Kind.OTHER, _CV),
+    "test_logistic_cv_sparse": (Kind.OTHER, _CV),
+    "test_logistic_regressioncv_class_weights": (Kind.OTHER, _CV),
+    "test_logistic_regression_sample_weights[*-cv]": (Kind.OTHER, _CV),
+    "test_LogisticRegressionCV_no_refit": (Kind.OTHER, _CV),
+    "test_LogisticRegressionCV_elasticnet_attribute_shapes": (Kind.OTHER, _CV),
+    "test_logistic_regression_path_coefs_multinomial": (Kind.OTHER, _PATH),
+    "test_logistic_regression_path_init_coefs": (Kind.OTHER, _PATH),
+    "test_lr_cv_scores_differ_when_sample_weight_is_requested": (Kind.OTHER, _CV),
+    "test_lr_cv_scores_without_enabling_metadata_routing": (Kind.OTHER, _CV),
+    "test_passing_params_without_enabling_metadata_routing": (Kind.OTHER, _CV),
+    "test_liblinear_multiclass_raises[LogisticRegressionCV]": (Kind.OTHER, _CV),
+    "test_penalty_deprecated[LogisticRegressionCV]": (Kind.OTHER, _CV),
+    "test_logisticregressioncv_warns_with_use_legacy_attributes": (Kind.OTHER, _CV),
+    "test_lr_scoring_warns": (Kind.OTHER, _CV),
+    "test_get_default_scorer": (Kind.OTHER, _CV),
+    "test_large_sparse_matrix": (Kind.OTHER, "sparse X with wide indices; sparse X is refused"),
+    "test_logistic_regression_array_api_compliance": (Kind.OTHER, _ARRAY_API),
+    "test_logistic_regression_array_api_warm_start": (Kind.OTHER, _ARRAY_API),
+    "test_logistic_cv_multinomial_score": (
+        Kind.INNER,
+        "gives all of get_params() to a private function of scikit-learn, which does not know device, impl, ...",
+    ),
+    "test_logreg_predict_proba_multinomial": (Kind.INNER, "calls the private method _predict_proba_lr"),
+    "test_logistic_cv": (
+        Kind.INNER,
+        "compares to 6 digits with scikit-learn's liblinear at tol=1e-4, which has 5; ours is at the optimum",
+    ),
+    "test_liblinear_dual_random_state": (
+        Kind.INNER,
+        "asks that the result of liblinear's dual differs between random states; ours depends on it within tol only",
+    ),
+    "test_warm_start[*-False-newton-*]": (
+        Kind.INNER,
+        _ONE_STEP,
+    ),
+    "test_warm_start[*-False-sag*]": (Kind.INNER, _ONE_STEP),
+    "test_warm_start_newton_solver": (
+        Kind.INNER,
+        "asks that two fits of one Newton step are one of two, to the bit; a sampled metric is drawn anew in every fit",
+    ),
+    "test_newton_cholesky_fallback_to_lbfgs": (
+        Kind.INNER,
+        "asks for as many iterations as lbfgs takes, since theirs gives up on a singular Hessian; ours goes on",
+    ),
+    "test_logistic_regression_callback_support": (
+        Kind.INNER,
+        "counts the empty task that SciPy's callback leaves behind; ours has one task for every iteration",
+    ),
+    "test_logistic_regression_callback_support_warning": (
+        Kind.PURPOSE,
+        "asks for a warning that callbacks are for lbfgs alone; here every solver calls them",
+    ),
+    "test_dtype_match[dense-*-lbfgs]": (Kind.PURPOSE, _FLOAT64),
+    "test_dtype_match[dense-*-newton-*]": (Kind.PURPOSE, _FLOAT64),
+    "test_dtype_match[dense-*-sag*]": (Kind.PURPOSE, _FLOAT64),
+    "test_zero_max_iter[newton-*]": (Kind.PURPOSE, _START),
+    "test_zero_max_iter[sag*]": (Kind.PURPOSE, _START),
+    "test_zero_max_iter[liblinear]": (Kind.PURPOSE, _START),
+    "test_sample_and_class_weight_equivalence_liblinear": (Kind.L1, _L1),
+    "test_logreg_l1": (Kind.L1, _L1),
+    "test_logistic_regression_cv_refit[1]": (Kind.L1, _L1),
+    "test_saga_vs_liblinear[dense-1]": (Kind.L1, _L1),
+    "test_elastic_net_coeffs": (Kind.L1, _L1),
+    "test_elastic_net_l1_l2_equivalence[l1-*]": (Kind.L1, _L1),
+    "test_elastic_net_vs_l1_l2": (Kind.L1, _L1),
+    "test_LogisticRegression_elastic_net_objective": (Kind.L1, _L1),
+    "test_LogisticRegressionCV_GridSearchCV_elastic_net[3]": (Kind.L1, _L1),
+    "test_l1_ratio_non_elasticnet": (Kind.L1, _L1),
+    "test_elastic_net_versus_sgd": (Kind.L1, _L1),
+    "test_logisticregression_liblinear_sample_weight[params0]": (Kind.L1, _L1),
+    "test_scores_attribute_layout_elasticnet": (Kind.L1, _L1),
+    "test_liblinear_not_stuck": (Kind.L1, _L1),
+    "test_lr_penalty_l1ratio_incompatible[l1-0.0]": (Kind.L1, _L1),
+    # ----------------------------------------------------------------------------------------------- test_mlp.py
+    "test_lbfgs_regression": (Kind.OTHER, _REGRESSOR),
+    "test_lbfgs_regression_maxfun": (Kind.OTHER, _REGRESSOR),
+    "test_multioutput_regression": (Kind.OTHER, _REGRESSOR),
+    "test_partial_fit_regression": (Kind.OTHER, _REGRESSOR),
+    "test_nonfinite_params": (Kind.OTHER, _REGRESSOR),
+    "test_shuffle": (Kind.OTHER, _REGRESSOR),
+    "test_mlp_regressor_dtypes_casting": (Kind.OTHER, _REGRESSOR),
+    "test_mlp_loading_from_joblib_partial_fit": (Kind.OTHER, _REGRESSOR),
+    "test_mlp_diverging_loss": (Kind.OTHER, _REGRESSOR),
+    "test_mlp_sample_weight_with_early_stopping": (Kind.OTHER, _REGRESSOR),
+    "test_mlp_vs_poisson_glm_equivalent": (Kind.OTHER, _REGRESSOR),
+    "test_minimum_input_sample_size": (Kind.OTHER, _REGRESSOR),
+    "test_*[*MLPRegressor*]": (Kind.OTHER, _REGRESSOR),
+    "test_fit": (Kind.INNER, _PRIVATE + "a model half made by hand, _coef_grads, _no_improvement_count"),
+    "test_gradient": (Kind.INNER, _PRIVATE + "_loss_grad_lbfgs; tests/test_network.py has the gradients"),
+    "test_learning_rate_warmstart": (Kind.INNER, _PRIVATE + "_optimizer.learning_rate"),
+    "test_adaptive_learning_rate": (Kind.INNER, _PRIVATE + "_optimizer.learning_rate"),
+    "test_n_iter_no_change": (Kind.INNER, _PRIVATE + "_no_improvement_count"),
+    "test_n_iter_no_change_inf": (Kind.INNER, _PRIVATE + "_no_improvement_count"),
+    "test_early_stopping_stratified": (
+        Kind.INNER,
+        "asks for the class by the name 'True', which theirs gives it inside; ours is named as in y",
+    ),
+    "test_multilabel_classification": (Kind.PURPOSE, "rows of several labels, which a classifier of classes refuses"),
+    "test_predict_proba_multilabel": (Kind.PURPOSE, "rows of several labels, which a classifier of classes refuses"),
+    "test_preserve_feature_names[MLPClassifier]": (Kind.PURPOSE, "fits y of one class, which is refused"),
+}
+
+
+def entry(name: str) -> tuple[Kind, str] | None:
+    """Kind and reason of a test, from the first line of the list that fits its name with or without parameters."""
+    for pattern, found in LISTED.items():
+        if pattern == name.split("[")[0] or fnmatchcase(name, pattern.replace("[", "[[]")):
+            return found
+    return None
