@@ -106,8 +106,6 @@ class LogisticRegression(
     learning_rate : float or None, default=None
         Its step, and that of ``"sgd"`` and ``"adam"``; None for one over a bound of the curvature, and 1e-3 for
         ``"adam"``.
-    penalty : {"l2", None}
-        scikit-learn's old spelling of ``l1_ratio=0`` and ``C=inf``, with its warning of the deprecation.
     dual : bool, default=False
         True is taken with ``"liblinear"`` alone, as in scikit-learn; the primal problem has the same solution and is
         the one that is solved.

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression as ScikitLearn
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import DataError
-from gpu_logreg.penalty_choice import PenaltyChoice, chosen_penalty
+from gpu_logreg.linear_parameters import read_parameters
+from gpu_logreg.penalty import elastic_net_strengths
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((80, 4))
@@ -70,9 +71,10 @@ def test_warnings_point_at_the_call_of_fit():
 
 
 def test_strengths():
-    assert chosen_penalty("deprecated", 2.0, 0.5, "auto") == PenaltyChoice(2.0, 0.5)
-    assert PenaltyChoice(2.0, 0.5).strengths(10.0) == (0.025, 0.025)
-    assert PenaltyChoice(np.inf, 0.0).strengths(10.0) == (0.0, 0.0)
+    asked = read_parameters(LogisticRegression(C=2.0, l1_ratio=0.5))
+    assert (asked.C, asked.l1_ratio) == (2.0, 0.5)
+    assert elastic_net_strengths(asked.C, asked.l1_ratio, 10.0) == (0.025, 0.025)
+    assert elastic_net_strengths(np.inf, 0.0, 10.0) == (0.0, 0.0)
 
 
 def test_too_many_columns_for_the_matrices():
