@@ -118,13 +118,6 @@ def test_warnings_point_at_the_line_that_called_fit():
     assert {warning.filename for warning in caught} == {__file__}
 
 
-def test_an_l1_penalty_is_not_had_in_either_spelling_without_a_word():
-    with pytest.raises(DataError, match=r"l1_ratio=0\.5 asks for an L1 penalty"):
-        LogisticRegression(l1_ratio=0.5).fit(X, Y)
-    with pytest.warns(FutureWarning), pytest.raises(DataError, match="l1_ratio=1 asks for an L1 penalty"):
-        LogisticRegression(penalty="l1", l1_ratio=1).fit(X, Y)
-
-
 @pytest.mark.parametrize(
     ("solver", "words"),
     [
