@@ -78,12 +78,13 @@ def read_parameters(model: Any) -> Asked:
     if penalty == "elasticnet" and model.l1_ratio is None:
         raise DataError("l1_ratio must be specified when penalty is elasticnet.")
     if model.penalty is None and model.C != 1.0:
-        _warn("Setting penalty=None will ignore the C and l1_ratio parameters", UserWarning)
+        _warn("Setting penalty=None will ignore the C and l1_ratio parameters", UserWarning, deeper=0)
     if model.n_jobs is not None:
         _warn(
             "'n_jobs' has no effect since 1.8 and will be removed in 1.10. "
             f"You provided 'n_jobs={model.n_jobs}', please leave it unspecified.",
             FutureWarning,
+            deeper=0,
         )
     share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
     ours = OTHER_NAMES.get(model.solver, model.solver)
@@ -205,5 +206,6 @@ def check_parameters(p: int) -> None:
         )
 
 
-def _warn(message: str, category: type[Warning]) -> None:
-    warnings.warn(message, category, stacklevel=4 + WRAPPER_FRAMES)
+def _warn(message: str, category: type[Warning], deeper: int = 1) -> None:
+    """Warn at the line that called `fit`; ``deeper`` frames below `read_parameters`."""
+    warnings.warn(message, category, stacklevel=4 + deeper + WRAPPER_FRAMES)

@@ -76,7 +76,7 @@ LISTED: dict[str, tuple[Kind, str]] = {
     "test_warm_start[*-False-sag*]": (Kind.INNER, _ONE_STEP),
     "test_warm_start_newton_solver": (
         Kind.INNER,
-        "asks that two fits of one Newton step are one of two, to the bit; a sampled metric is drawn anew in every fit",
+        "asks that two fits of one Newton step are one fit of two; a warm fit here begins on a sample of its own",
     ),
     "test_newton_cholesky_fallback_to_lbfgs": (
         Kind.INNER,

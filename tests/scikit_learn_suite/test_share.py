@@ -24,6 +24,8 @@ def test_nearly_all_of_the_tests_that_apply_pass(request, capsys):
 
 
 def test_every_line_of_the_list_fits_a_test(request):
+    if request.config.getoption("keyword") or any("::" in argument for argument in request.config.args):
+        pytest.skip("some of scikit-learn's tests were asked for by name")
     modules = {item.path.name for item in request.session.items if is_theirs(item)}
     if len(modules) < 2:
         pytest.skip("not all of scikit-learn's tests were collected")
