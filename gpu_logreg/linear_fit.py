@@ -102,13 +102,12 @@ def minimise(
         ``tol``, ``max_iter`` and ``observer``.
     """
     rng = np.random.default_rng(_seed(model.random_state))
-    if solver == "proximal" and objective.n_logits > 1:
-        raise DataError(f"solver='proximal' is for two classes so far, and y has {objective.n_logits}; use 'auto'")
     if solver in ("subsampled-newton", "proximal"):
         sampler = Sampler(objective, rng) if objective.n_logits == 1 else MultinomialSampler(objective, rng)
         params = start_without_weights(objective, shares) if start is None else start
         if solver == "proximal":
-            l1 = l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params)
+            K = objective.n_logits
+            l1 = np.tile(l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params // K), K)
             return proximal(objective, sampler, params, l1, l2=objective.l2, warm=start is not None, **limits)
         return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
     mean, variance = objective.column_moments()

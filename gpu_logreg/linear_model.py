@@ -268,7 +268,7 @@ class LogisticRegression(
         self.classes_ = classes
         last = None if start is None else self._packed(start, objective)
 
-        task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params))
+        task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params, objective.l1))
         solver = solver_name(asked.solver, objective)
         if solver == "proximal":
             check_parameters(objective.n_params)
@@ -295,9 +295,7 @@ class LogisticRegression(
         )
         if n_classes == 2:
             return Objective(dataset, implementation, l2, self.fit_intercept, l1)
-        if l1 > 0.0:
-            raise DataError(f"l1_ratio > 0 is for two classes so far, and y has {n_classes}; use l1_ratio=0")
-        return MultinomialObjective(dataset, implementation, l2, self.fit_intercept, n_classes)
+        return MultinomialObjective(dataset, implementation, l2, self.fit_intercept, n_classes, l1)
 
     def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
         """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
@@ -312,16 +310,17 @@ class LogisticRegression(
         packed = np.column_stack([coef, intercept]) if self.fit_intercept else coef
         return np.array(packed, dtype=np.float64).ravel()
 
-    def _attributes(self, params: Vector) -> dict[str, Any]:
+    def _attributes(self, params: Vector, l1: float) -> dict[str, Any]:
         d = self.n_features_in_
         by_class = params.reshape(1 if len(self.classes_) == 2 else len(self.classes_), -1)
         if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
-            by_class = by_class - by_class.mean(axis=0)
+            # With an L1 penalty one on the weights does.
+            by_class = by_class - by_class.mean(axis=0) * (np.arange(by_class.shape[1]) >= (d if l1 > 0.0 else 0))
         intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))
         return {"coef_": by_class[:, :d].copy(), "intercept_": intercept}
 
     def _keep(self, result: SolverResult, solver: str, reason: str, objective: Objective, device: Device) -> None:
-        for name, value in self._attributes(result.params).items():
+        for name, value in self._attributes(result.params, objective.l1).items():
             setattr(self, name, value)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.n_reads_ = objective.n_reads

@@ -23,7 +23,7 @@ from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes import Float64Vector, Rows
-from gpu_logreg.sample_objective import ParamsMetric, SampleObjective
+from gpu_logreg.sample_objective import ParamsMetric, SampleObjective, mended
 from gpu_logreg.solvers.factor import Factor
 from gpu_logreg.solvers.watch import keeps_whole_hessian
 
@@ -43,8 +43,16 @@ class MultinomialObjective(Objective):
         K, at least 3.
     """
 
-    def __init__(self, dataset: ResidentDataset, implementation: Any, l2: float, fit_intercept: bool, n_logits: int):
-        super().__init__(dataset, implementation, l2, fit_intercept)
+    def __init__(
+        self,
+        dataset: ResidentDataset,
+        implementation: Any,
+        l2: float,
+        fit_intercept: bool,
+        n_logits: int,
+        l1: float = 0.0,
+    ) -> None:
+        super().__init__(dataset, implementation, l2, fit_intercept, l1)
         self.n_logits = n_logits
 
     @property
@@ -175,12 +183,37 @@ class MultinomialSample(SampleObjective):
         diagonal += self.penalty
         return Factor(H.reshape(K * p, K * p))
 
+    def mended_hessian(self, phi: Float64Vector) -> Any:
+        """The Hessian at ``phi`` with a positive diagonal; the Kronecker product, written out, where that is the model.
+
+        Of the constant directions that of the intercepts is given curvature; the others an L1 penalty takes care of.
+        """
+        K, p = self.n_logits, self.U.shape[1]
+        if keeps_whole_hessian(K * p, K):
+            return self.mended_sum(self.curvature_sum(phi), self.weight_total)
+        A, B = self._factors(phi)
+        return self.mended_sum(np.kron(B, A), 1.0)
+
+    def mended_sum(self, total: Any, weight_total: float) -> Any:
+        """`mended_hessian` from a `curvature_sum`."""
+        K, p = self.n_logits, self.U.shape[1]
+        H = (total / weight_total).reshape(K, p, K, p)
+        if self.penalty[-1] == 0.0:
+            H[:, p - 1, :, p - 1] += np.einsum("kk->k", H[:, p - 1, :, p - 1]).mean() / K
+        diagonal = np.einsum("kjkj->kj", H)
+        diagonal += self.penalty
+        return mended(H.reshape(K * p, K * p))
+
     def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
         """The Hessian at ``phi`` as the product of its mean factors.
 
         ``B`` is the mean of ``diag(p_i) - p_i p_i.T``, ``A`` that of ``u_i u_i.T`` with the trace of the former as
         weight, scaled so that the traces agree.
         """
+        A, B = self._factors(phi)
+        return KroneckerFactor(A, B, self.penalty)
+
+    def _factors(self, phi: Float64Vector) -> tuple[Any, Any]:
         self.count(self.n_rows / self.n_total)
         K = self.n_logits
 
@@ -200,7 +233,7 @@ class MultinomialSample(SampleObjective):
         for A_block, (mean_block, square_block), trace_block in self._map(of_block, _HESSIAN_BYTES, 4 * K):
             A, mean, square, trace = A + A_block, mean + mean_block, square + square_block, trace + trace_block
         B = (np.diag(mean) - square) / self.weight_total
-        return KroneckerFactor(A / max(trace, 1e-300), B, self.penalty)
+        return A / max(trace, 1e-300), B
 
     def metric(self, phi: Float64Vector) -> Any:
         """The Kronecker product: for the sample itself, whose walks cost little."""

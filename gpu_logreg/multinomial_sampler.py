@@ -37,9 +37,22 @@ class MultinomialSampler(Sampler):
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
         """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
         assert self._coordinates is not None
+        phi = ClasswiseCoordinates(self._coordinates, self.n_logits).from_params(params)
+        block, total, weight_total = self._curvature_sum(size, phi)
+        if total is None:
+            return block.params_metric(phi)
+        return ParamsMetric(block.coordinates, block.factored(total, weight_total))
+
+    def hessian(self, size: int, phi: Float64Vector) -> Any:
+        """The matrix behind `metric`, by ``phi`` and at ``phi``; see `MultinomialSample.mended_hessian`."""
+        block, total, weight_total = self._curvature_sum(size, phi)
+        return block.mended_hessian(phi) if total is None else block.mended_sum(total, weight_total)
+
+    def _curvature_sum(self, size: int, phi: Float64Vector) -> tuple[MultinomialSample, Any, float]:
+        """The last block of a fresh sample, and the sums of them all; None where one block is enough."""
+        assert self._coordinates is not None
         coordinates = self._coordinates
         K, dtype = self.n_logits, self._dataset.compute_dtype
-        phi = ClasswiseCoordinates(coordinates, K).from_params(params)
         p = len(phi) // K
         if not keeps_whole_hessian(len(phi), K):
             size = min(size, 40 * p)  # the mean factors of more rows are no better
@@ -54,10 +67,10 @@ class MultinomialSampler(Sampler):
             labels_and_weights = self._labels_and_weights(indices[part], weight[part])
             block = self._problem(coordinates.rows(taken), *labels_and_weights, coordinates)
             if not keeps_whole_hessian(len(phi), K):
-                return block.params_metric(phi)
+                return block, None, 0.0
             total = total + block.curvature_sum(phi)
             weight_total += block.weight_total
-        return ParamsMetric(block.coordinates, block.factored(total, weight_total))
+        return block, total, weight_total
 
     def _problem(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> MultinomialSample:
         return MultinomialSample(

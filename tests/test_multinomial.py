@@ -281,3 +281,43 @@ def test_on_a_device(monkeypatch):
         assert model.device_ == "cuda:0"
         assert model.impl_ == "reference"
     np.testing.assert_allclose(model.coef_, host.coef_, atol=1e-5)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole Hessian", "Kronecker"])
+@pytest.mark.parametrize(("C", "l1_ratio"), [(0.1, 1.0), (1.0, 1.0), (1.0, 0.5)])
+@pytest.mark.parametrize("load", [load_wine, load_iris])
+def test_l1_and_elastic_net_of_many_classes(load, C, l1_ratio, whole, monkeypatch):
+    if not whole:
+        monkeypatch.setattr(watch_module, "WHOLE_P", 0)
+    X, y = load(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    theirs = ScikitLearn(C=C, l1_ratio=l1_ratio, solver="saga", tol=1e-11, max_iter=100_000).fit(X, y)
+    model = LogisticRegression(C=C, l1_ratio=l1_ratio).fit(X, y)
+
+    def value(fitted) -> float:
+        loss = scikit_learn_value(X, y, None, fitted.coef_, fitted.intercept_, np.inf) * len(X)
+        ridge = 0.5 * (1 - l1_ratio) * (fitted.coef_**2).sum()
+        return float(C * loss + l1_ratio * np.abs(fitted.coef_).sum() + ridge)
+
+    assert model.converged_, model.stop_reason_
+    assert model.solver_ == "proximal"
+    assert value(model) <= value(theirs) * (1 + 1e-9)
+    np.testing.assert_array_equal(model.coef_ != 0, theirs.coef_ != 0)
+    np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-5)
+    assert abs(model.intercept_.sum()) < 1e-9
+    assert model.objective_ * C * len(X) == pytest.approx(value(model), rel=1e-10)
+
+
+def test_the_kkt_conditions_of_many_classes_in_float32():
+    X, y, s = problem(6000, 8, 4, dtype="float32")
+    C = 0.02
+    model = LogisticRegression(C=C, l1_ratio=1.0).fit(X, y, s)
+    objective = objective_of(X.astype(np.float64), y, s, l2=0.0)
+    _, grad = objective(np.column_stack([model.coef_, model.intercept_]).ravel())
+    grad, l1 = grad.reshape(4, -1), 1.0 / (C * s.sum())
+    dW = grad[:, :-1]
+    assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
+    assert np.abs(grad[:, -1]).max() < 2e-6
+    zero = model.coef_ == 0.0
+    assert np.abs(dW[zero]).max() <= l1 + 2e-6
+    np.testing.assert_allclose(dW[~zero], -l1 * np.sign(model.coef_[~zero]), atol=2e-6)

@@ -13,7 +13,6 @@ class Kind(Enum):
     """It fits no estimator of ours, or needs what is not here to even begin. Not run."""
     INNER = "asks for what is scikit-learn's alone"
     """Private attributes and functions, the course of an iteration, what no documentation promises."""
-    L1 = "not yet: L1 of several classes"
     PURPOSE = "differs on purpose"
     """A choice of this project that its documents state. Counted apart, so that the share can be read with them too."""
 
@@ -21,7 +20,6 @@ class Kind(Enum):
 _CV = "LogisticRegressionCV of scikit-learn, on its own"
 _REGRESSOR = "MLPRegressor of scikit-learn"
 _PATH = "scikit-learn's function _logistic_regression_path"
-_L1 = "fits an elastic-net penalty of three classes"
 _SAGA = "asks for the coefficients of its LogisticRegressionCV to 1e-7; its saga stops before that"
 _ONE_STEP = "asks that one iteration ends far from the optimum; ours is near"
 _FLOAT64 = "asks for coef_ in float32 from float32 rows; it is float64"
@@ -51,7 +49,6 @@ LISTED: dict[str, tuple[Kind, str]] = {
     "test_logisticregressioncv_warns_with_use_legacy_attributes": (Kind.OTHER, _CV),
     "test_lr_scoring_warns": (Kind.OTHER, _CV),
     "test_logistic_regression_cv_refit[1]": (Kind.INNER, _SAGA),
-    "test_LogisticRegressionCV_GridSearchCV_elastic_net[3]": (Kind.L1, _L1),
     "test_get_default_scorer": (Kind.OTHER, _CV),
     "test_large_sparse_matrix": (Kind.OTHER, "sparse X with wide indices; sparse X is refused"),
     "test_logistic_regression_array_api_compliance": (Kind.OTHER, _ARRAY_API),
