@@ -273,7 +273,7 @@ def test_progress_is_printed(capsys):
     with pytest.warns(ConvergenceWarning):
         MLPClassifier((6,), max_iter=3, verbose=True).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:3] for line in lines] == [["adam", str(k), "loss"] for k in (1, 2, 3)]
+    assert [line.split()[:4] for line in lines] == [["adam", "Iteration", str(k), "loss"] for k in (1, 2, 3)]
 
 
 def test_a_callback_stops_the_fit():
