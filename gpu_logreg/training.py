@@ -20,6 +20,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimator_choice import make_estimator
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.model_file import check_destination, save_model
+from gpu_logreg.network_scaling import fit_on_standardised
 from gpu_logreg.neural_network import MLPClassifier
 from gpu_logreg.report import (
     class_names,
@@ -97,7 +98,9 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
 
     try:
         with fit_progress() as observer:
-            estimator.set_params(verbose=observer).fit(X, y).set_params(verbose=0)
+            estimator.set_params(verbose=observer)
+            fit_on_standardised(estimator, X, y) if isinstance(estimator, MLPClassifier) else estimator.fit(X, y)
+            estimator.set_params(verbose=0)
     except DataError:
         if stored is not None:
             stored.refuse_not_finite()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import numbers, people, run, succeed
+from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
 from gpu_logreg.dataset.files import load_training_data
@@ -17,6 +19,7 @@ from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimator_choice import make_estimator
 from gpu_logreg.model_file import load_model_file
+from gpu_logreg.network_scaling import fit_on_standardised
 
 
 @pytest.fixture(autouse=True)
@@ -119,6 +122,32 @@ def test_defaults_are_those_of_the_estimators():
     assert make_estimator({"solver": "sgd"}).get_params() == LogisticRegression(solver="sgd", tol=1e-4).get_params()
     with pytest.raises(DataError, match="--alpha is for networks"):
         make_estimator({"alpha": 1.0})
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_network_of_the_command_line_does_not_mind_the_units_of_the_columns(dtype):
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((800, 3))
+    X = (Z * [1e-3, 1.0, 1e5] + [0.0, 2000.0, 3e5]).astype(dtype)
+    X = np.column_stack([X, np.full(800, 7.0, dtype)])  # a constant column has no scale
+    y = (Z[:, 0] * Z[:, 2] > 0).astype(int)  # beyond a linear model, and beyond a network on such units
+    options = {"activation": "tanh", "max_iter": 150, "learning_rate_init": 0.01, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        raw = MLPClassifier((16,), **options).fit(X, y)
+        model = fit_on_standardised(MLPClassifier((16,), **options), X, y)
+    assert raw.score(X, y) < 0.7
+    assert model.score(X, y) > 0.95
+    assert model.coefs_[0].dtype == dtype
+    mean, scale = X.mean(axis=0, dtype=float), X.std(axis=0, dtype=float)
+    scale[scale == 0] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        apart = MLPClassifier((16,), **options).fit(((X - mean) / scale).astype(dtype), y)
+    folded = model.predict_proba(X)
+    np.testing.assert_allclose(
+        folded, apart.predict_proba(((X - mean) / scale).astype(dtype)), atol={"float64": 1e-10, "float32": 5e-3}[dtype]
+    )
 
 
 def test_a_network_of_many_classes(capsys, tmp_path):
