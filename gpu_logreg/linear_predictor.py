@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gpu_logreg import softmax
-from gpu_logreg.backend import Device, array_namespace, as_array, like, resolve_device, to_numpy, using
+from gpu_logreg.backend import Device, array_namespace, as_array, resolve_device, to_numpy, using
 from gpu_logreg.dataset.labels import refuse_missing_labels
-from gpu_logreg.dataset.resident import check_sample_weight, first_not_finite
 from gpu_logreg.errors import DataError
-from gpu_logreg.logistic import log_proba, sigmoid
 from gpu_logreg.passes import compute_dtype
 from gpu_logreg.passes.threads import map_in_order, row_blocks
+from gpu_logreg.predictor import Predictor
 from gpu_logreg.sparse_coef import dense_coef
 
 __all__ = ["LinearPredictor"]
@@ -24,7 +21,7 @@ _HOST_BLOCK_BYTES = 2**20
 _CUDA_BLOCK_BYTES = 2**28
 
 
-class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
+class LinearPredictor(Predictor):
     """Prediction from ``coef_`` of shape (1, d) or (K, d), ``intercept_`` and ``classes_`` of shape (K,)."""
 
     coef_: Any
@@ -85,86 +82,3 @@ class LinearPredictor(ClassifierMixin):  # type: ignore[misc]
             if not bool(xp.isfinite(z).all()):
                 self._refuse_not_finite(X)
         return z
-
-    @staticmethod
-    def _refuse_not_finite(X: Any) -> None:
-        found = first_not_finite(X)
-        if found is not None:
-            row, column, value = found
-            kind = "NaN" if np.isnan(value) else "infinity"
-            raise DataError(f"Input X contains {kind} at row {row}, column {column}; remove or impute it")
-
-    def decision_function(self, X: Any) -> Any:
-        """Logits: of two classes one, positive for the second.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,), or (n, K) for K >= 3 classes, of the library of ``X``
-        """
-        return like(self._logits(X), X)
-
-    def predict_proba(self, X: Any) -> Any:
-        """Probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, K), of the library of ``X``
-        """
-        z = self._logits(X)
-        if z.ndim == 2:
-            return like(softmax.softmax(z), X)
-        return like(array_namespace(z).stack([sigmoid(-z), sigmoid(z)], axis=1), X)
-
-    def predict_log_proba(self, X: Any) -> Any:
-        """Logarithms of the probabilities of the classes, finite for every finite logit.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n, K), of the library of ``X``
-        """
-        z = self._logits(X)
-        return like(softmax.log_proba(z) if z.ndim == 2 else log_proba(z), X)
-
-    def predict(self, X: Any) -> Any:
-        """The most probable class of each row.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-
-        Returns
-        -------
-        array of shape (n,)
-            Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array.
-        """
-        z = self._logits(X)
-        number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)
-        return like(self.classes_[number.astype(np.intp)], X)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Weighted share of the rows whose class is predicted rightly.
-
-        Parameters
-        ----------
-        X : array or table of shape (n, d)
-        y : array of shape (n,)
-        sample_weight : array of shape (n,), optional
-
-        Returns
-        -------
-        float
-        """
-        right = to_numpy(as_array(self.predict(X))) == column_or_1d(to_numpy(as_array(y)))
-        return float(np.average(right, weights=check_sample_weight(as_array(sample_weight), len(right))))

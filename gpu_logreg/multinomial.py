@@ -157,15 +157,14 @@ class MultinomialSample(SampleObjective):
         def of_block(part: slice) -> Any:
             U, P = self._probabilities(phi, part, dtype)
             xp, s = array_namespace(U), self.sample_weight[part]
-            blocks = np.empty((K, K, p, p), dtype)
+            blocks = xp.empty((K, K, p, p), dtype=dtype)
             for k in range(K):
                 weighted = U * (s * P[:, k]).astype(dtype)[:, None]
                 for l in range(k, K):  # noqa: E741 - the letter of the formula
                     factor = (1 if k == l else 0) - P[:, l]
-                    blocks[k, l] = to_numpy((U * factor[:, None]).T @ weighted)
+                    blocks[k, l] = (U * factor[:, None]).T @ weighted
                     blocks[l, k] = blocks[k, l].T
-            del xp
-            return blocks
+            return to_numpy(blocks)  # once for the block: every copy waits for the device
 
         total = np.zeros((K, K, p, p))
         for blocks in self._map(of_block, _HESSIAN_BYTES, 4 * p):
