@@ -148,22 +148,29 @@ class MultinomialSample(SampleObjective):
         Phi = array_namespace(U).asarray(phi.reshape(self.n_logits, -1).T, dtype=U.dtype)
         return U, softmax.softmax(U @ Phi)
 
-    def curvature_sum(self, phi: Float64Vector, dtype: Any = None) -> Any:
-        """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64."""
+    def curvature_sum(self, phi: Float64Vector) -> Any:
+        """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64.
+
+        The blocks beside the diagonal are symmetric, and those on it are minus the sum of the others in their row.
+        """
         self.count(self.n_rows / self.n_total)
         K, p = self.n_logits, self.U.shape[1]
-        dtype = np.dtype(dtype or self.U.dtype)
+        if self.implementation.name == "cpu":
+            from gpu_logreg.passes.cpu_curvature import multinomial_curvature_sum
+
+            return multinomial_curvature_sum(self.U, self.sample_weight, phi.reshape(K, p))
 
         def of_block(part: slice) -> Any:
-            U, P = self._probabilities(phi, part, dtype)
+            U, P = self._probabilities(phi, part, self.U.dtype)
             xp, s = array_namespace(U), self.sample_weight[part]
-            blocks = xp.empty((K, K, p, p), dtype=dtype)
+            blocks = xp.zeros((K, K, p, p), dtype=U.dtype)
             for k in range(K):
-                weighted = U * (s * P[:, k]).astype(dtype)[:, None]
-                for l in range(k, K):  # noqa: E741 - the letter of the formula
-                    factor = (1 if k == l else 0) - P[:, l]
-                    blocks[k, l] = (U * factor[:, None]).T @ weighted
-                    blocks[l, k] = blocks[k, l].T
+                weighted = U * (s * P[:, k]).astype(U.dtype)[:, None]
+                for l in range(k + 1, K):  # noqa: E741 - the letter of the formula
+                    block = (U * P[:, l][:, None]).T @ weighted
+                    blocks[k, l] = blocks[l, k] = -block
+                    blocks[k, k] += block
+                    blocks[l, l] += block
             return to_numpy(blocks)  # once for the block: every copy waits for the device
 
         total = np.zeros((K, K, p, p))

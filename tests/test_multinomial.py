@@ -24,7 +24,8 @@ from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.multinomial import KroneckerFactor, MultinomialObjective
 from gpu_logreg.multinomial_sampler import MultinomialSampler
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.multinomial import cpu_multinomial_pass, reference_multinomial_pass
+from gpu_logreg.passes.cpu_multinomial import cpu_multinomial_pass
+from gpu_logreg.passes.multinomial import reference_multinomial_pass
 from gpu_logreg.passes.table import choose_multinomial
 
 CPU = Device("cpu")

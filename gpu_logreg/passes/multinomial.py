@@ -1,4 +1,4 @@
-"""Passes for K logits: two products around the softmax, a block of rows at a time, which is in cache for the second.
+"""The reference pass for K logits: two products around the softmax, a block of rows at a time, which is in cache for the second.
 
 ``Z = X @ W.T + b`` of shape (n, K); ``dZ = s (P - Y)``; sums of ``s row_loss``, ``dZ.T @ X`` and ``dZ``. Logits and
 probabilities exist for one block of rows only. On the host a block comes from memory once; on a GPU, in blocks far
@@ -15,7 +15,7 @@ from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.passes import Float64Vector, Rows, Sums
 from gpu_logreg.softmax import loss_and_dz
 
-__all__ = ["cpu_multinomial_pass", "reference_multinomial_pass"]
+__all__ = ["reference_multinomial_pass"]
 
 
 def reference_multinomial_pass(rows: Rows, W: Any, b: Any, dtype: Any = None) -> Sums:
@@ -47,18 +47,3 @@ def reference_multinomial_pass(rows: Rows, W: Any, b: Any, dtype: Any = None) ->
         dZ = (dZ * sample_weight[:, None]).astype(X.dtype, copy=False)
     dw_sum = to_numpy(dZ.T @ X).astype(np.float64)
     return Sums(float(row_loss.sum(dtype=xp.float64)), dw_sum, to_numpy(dZ.sum(axis=0, dtype=xp.float64)))
-
-
-def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None) -> Sums:
-    """As `reference_multinomial_pass`, with the softmax in one compiled loop over the block; on the host.
-
-    The logits lie class by class, ``Z`` of shape (K, n), so that the loop works on many rows at once.
-    """
-    from gpu_logreg.passes.kernels_numba_softmax import softmax_in_place
-
-    X, y, sample_weight = rows
-    X = X.astype(dtype or X.dtype, copy=False)
-    Z = np.ascontiguousarray(W, dtype=X.dtype) @ X.T
-    db_sum = np.empty(len(b))
-    loss_sum = softmax_in_place(Z, b, np.ascontiguousarray(y), sample_weight, db_sum)
-    return Sums(float(loss_sum), (Z @ X).astype(np.float64), db_sum)

@@ -52,14 +52,14 @@ class Implementation:
 
 
 def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> Implementation:
-    """Pick the pass for K logits: ``cpu``, with a compiled softmax, or ``reference``, on either device.
+    """Pick the pass for K logits: ``cpu``, in one read, or ``reference``, on either device.
 
     Raises
     ------
     ImplementationError
         If a pass asked for by name has no variant for K logits, or cannot take the rows.
     """
-    from gpu_logreg.passes import multinomial
+    from gpu_logreg.passes.multinomial import reference_multinomial_pass
     from gpu_logreg.passes.reference import reference_moments
 
     if impl in ("cuda", "cublas"):
@@ -68,14 +68,17 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
         )
     if impl == "auto":
         many = rows.X.size * n_logits >= CPU_PASS_ELEMENTS
-        name, reason = ("cpu", "auto: compiled softmax") if device.kind == "cpu" and many else ("reference", "auto: ")
+        name, reason = ("cpu", "auto: one read per gradient") if device.kind == "cpu" and many else ("reference", "auto: ")
         if name == "reference":
             reason += "the rows are on a GPU" if device.kind == "cuda" else "the rows are few"
     else:
         name, reason = choose(impl, rows, device).name, "asked for"
-    sums: Any = multinomial.cpu_multinomial_pass if name == "cpu" else multinomial.reference_multinomial_pass
     block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES
-    return Implementation(name, reason, sums, reference_moments, block_bytes, block_bytes)
+    if name == "cpu":
+        from gpu_logreg.passes.cpu_multinomial import cpu_multinomial_pass
+
+        return Implementation(name, reason, cpu_multinomial_pass, reference_moments, None, block_bytes)
+    return Implementation(name, reason, reference_multinomial_pass, reference_moments, block_bytes, block_bytes)
 
 
 def choose(impl: str, rows: Rows, device: Device) -> Implementation:

@@ -38,18 +38,28 @@ Refresh = Callable[[Trial, float], Metric | None]
 
 
 class _InverseHessian:
-    """The two-loop recursion: ``H^-1 v`` from the last pairs of steps and gradient differences."""
+    """The two-loop recursion: ``H^-1 v`` from the last pairs of steps and gradient differences.
+
+    With ``M`` the first model, ``M^-1 (v - sum_i alpha_i change_i)`` is taken as ``M^-1 v - sum_i alpha_i M^-1
+    change_i``, and ``M^-1 change`` as the difference of two ``M^-1 grad``: one solution by ``M`` for every gradient.
+    """
 
     def __init__(self, metric: Metric | None, memory: int) -> None:
         self._metric = metric
-        self._pairs: deque[tuple[Vector, Vector, float]] = deque(maxlen=memory)
+        self._pairs: deque[tuple[Vector, Vector, Vector, float]] = deque(maxlen=memory)
         self._scale = 1.0
+        self._solved: tuple[Vector, Vector] | None = None
 
     def __len__(self) -> int:
         return len(self._pairs)
 
-    def _solve_metric(self, v: Vector) -> Vector:
-        return v if self._metric is None else self._metric.solve(v)
+    def _solve_metric(self, grad: Vector) -> Vector:
+        """``M^-1 grad``; that of the last gradient is remembered."""
+        if self._metric is None:
+            return grad
+        if self._solved is None or self._solved[0] is not grad:
+            self._solved = grad, self._metric.solve(grad)
+        return self._solved[1]
 
     def restart(self, metric: Metric | None = None) -> None:
         """Forget the pairs, and take a new first model if one is given."""
@@ -57,30 +67,35 @@ class _InverseHessian:
         self._scale = 1.0
         if metric is not None:
             self._metric = metric
+            self._solved = None
 
-    def update(self, step: Vector, change: Vector) -> None:
-        """Learn that the gradient changed by ``change`` along ``step``; skipped where rounding hides the curvature."""
+    def update(self, step: Vector, before: Vector, after: Vector) -> None:
+        """Learn the gradients before and after ``step``; skipped where rounding hides the curvature."""
+        change = after - before
         curvature = float(step @ change)
         if curvature <= np.finfo(np.float64).eps * float(np.linalg.norm(step) * np.linalg.norm(change)):
             return
-        length = float(change @ self._solve_metric(change))
+        solved = self._solve_metric(before)
+        solved = self._solve_metric(after) - solved
+        length = float(change @ solved)
         if not length > 0.0:
             return
-        self._pairs.append((step, change, 1.0 / curvature))
+        self._pairs.append((step, change, solved, 1.0 / curvature))
         self._scale = curvature / length
 
-    def solve(self, v: Vector) -> Vector:
-        """``H^-1 v``."""
-        q = v.copy()
+    def solve(self, grad: Vector) -> Vector:
+        """``H^-1 grad``."""
+        q, solved = grad.copy(), self._solve_metric(grad).copy()
         alphas = []
-        for step, change, rho in reversed(self._pairs):
+        for step, change, solved_change, rho in reversed(self._pairs):
             alpha = rho * float(step @ q)
             alphas.append(alpha)
             q -= alpha * change
-        q = self._scale * self._solve_metric(q)
-        for (step, change, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
-            q += (alpha - rho * float(change @ q)) * step
-        return q
+            solved -= alpha * solved_change
+        solved *= self._scale
+        for (step, change, _, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
+            solved += (alpha - rho * float(change @ solved)) * step
+        return solved
 
 
 class Stagnation:
@@ -212,7 +227,7 @@ def lbfgs(
             if rounded is not None:
                 return _result(here, n_iter, True, rounded.message, curve)
             return _result(here, n_iter, False, _stuck(here, objective, tol), curve)
-        model.update(trial.params - here.params, trial.grad - here.grad)
+        model.update(trial.params - here.params, here.grad, trial.grad)
         here = trial
         curve.append(here.value)
     return _result(here, max_iter, False, _unmet(here, tol, max_iter), curve)

@@ -27,8 +27,8 @@ RESCUE_GROWTH = 8
 WHOLE_P = 2000
 """Parameters of several classes up to which their Hessian is kept whole."""
 
-FLOPS_PER_LOGIT = 6.0
-"""As `FLOPS_PER_ELEMENT`, of several logits: two products and the softmax take longer than the memory."""
+FLOPS_PER_LOGIT = 16.0
+"""As `FLOPS_PER_ELEMENT`, of several logits, whose pass takes longer than the memory."""
 
 
 def keeps_whole_hessian(p: int, n_logits: int) -> bool:
