@@ -102,7 +102,7 @@ class StandardisedRows:
     effective: Float64Vector
 
     @functools.cached_property
-    def U(self) -> Any:
+    def U(self) -> Any:  # noqa: N802 - the letter of the formula
         """The rows, copied when first asked for, a cacheful at a time.
 
         Of shape (m, d + 1), or (m, d) without an intercept, where the data live, in the dtype of the pass.

@@ -68,7 +68,9 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
         )
     if impl == "auto":
         many = rows.X.size * n_logits >= CPU_PASS_ELEMENTS
-        name, reason = ("cpu", "auto: one read per gradient") if device.kind == "cpu" and many else ("reference", "auto: ")
+        name, reason = (
+            ("cpu", "auto: one read per gradient") if device.kind == "cpu" and many else ("reference", "auto: ")
+        )
         if name == "reference":
             reason += "the rows are on a GPU" if device.kind == "cuda" else "the rows are few"
     else:
