@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
-from gpu_logreg.backend import Device, as_array, one_line_errors, resolve_device, to_device, using
+from gpu_logreg.backend import Device, one_line_errors, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
@@ -24,6 +24,7 @@ from gpu_logreg.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.conversion import LinearConversion
+from gpu_logreg.dataset.inputs import given_column
 from gpu_logreg.dataset.labels import class_weighted, encode_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
 from gpu_logreg.dataset.storage import STORAGES
@@ -246,7 +247,7 @@ class LogisticRegression(
         asked = read_parameters(self)
         start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
-            X, y = self._validated(X, y)
+            X, y = self._validated(X, y, reset=True)
             device = resolve_device(self.device, X)
             with using(device), blas_on_one_thread(), one_line_errors(device):
                 return self._fit(X, y, sample_weight, device, start, asked)
@@ -257,7 +258,7 @@ class LogisticRegression(
     def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
         classes, labels = encode_labels(y)
         refuse_for_liblinear(self.solver, X, len(classes))
-        weights = to_device(check_sample_weight(as_array(sample_weight), X.shape[0]), device)
+        weights = to_device(check_sample_weight(given_column(sample_weight, "sample_weight"), X.shape[0]), device)
         labels = to_device(labels, device)
         weights = class_weighted(self.class_weight, classes, labels, weights)
         told = upload_lines(device) if self.verbose and not callable(self.verbose) else None
