@@ -64,6 +64,10 @@ def _viewed(array: Any) -> Any:
         raise DataError(f"an array on DLPack device {kind} cannot be read; bring it to the CPU or to a CUDA device")
     if getattr(array, "requires_grad", False):  # a torch tensor in a graph refuses the export
         array = array.detach()
+    if (
+        hasattr(array, "is_neg") and array.is_neg()
+    ):  # torch exports a tensor whose sign is to be turned later as it lies
+        array = array.resolve_neg()
     if is_bfloat16(array):
         return _viewed_bfloat16(array, kind in _DLPACK_HOST)
     return np.from_dlpack(array) if kind in _DLPACK_HOST else import_cupy().from_dlpack(array)

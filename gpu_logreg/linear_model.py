@@ -225,10 +225,11 @@ class LogisticRegression(
         Parameters
         ----------
         X : array or table of shape (n, d)
-            NumPy, CuPy or DLPack array, or data frame of numbers. Float32 and float64 rows are read where they lie;
-            other real dtypes are converted a few rows at a time.
+            NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
+            any that speaks Arrow's protocol. Float32 and float64 rows are read where they lie, other real dtypes are
+            converted a few rows at a time. A table whose columns lie apart is copied once, into Fortran order.
         y : array of shape (n,)
-            Two or more classes, of any type.
+            Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
             Weight of each row; 2 equals a row written twice, 0 a row removed.
 

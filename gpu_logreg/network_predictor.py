@@ -40,7 +40,7 @@ class NetworkPredictor(Predictor):
                 block = X[part]
                 logits = forward(layers, block.astype(dtype, copy=False), self.activation)[1]
                 # Activations hide an infinity; a GPU is not waited for to see it.
-                z[part] = logits if block.dtype.kind in "iub" else xp.where(xp.isfinite(block).all(), logits, xp.nan)
+                z[part] = logits if block.dtype.kind in "iub" else xp.where(xp.isfinite(block).all(), logits, np.nan)
 
             widest = max(X.shape[1], *(len(layer.b) for layer in layers)) * dtype.itemsize
             blocks = row_blocks(X.shape[0], widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)

@@ -240,10 +240,11 @@ class MLPClassifier(
         Parameters
         ----------
         X : array or table of shape (n, d)
-            NumPy, CuPy or DLPack array, or data frame of numbers. Rows of any real dtype are converted a batch at a
-            time.
+            NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
+            any that speaks Arrow's protocol. Rows of any real dtype are converted a batch at a time. A table whose
+            columns lie apart is copied once, into Fortran order.
         y : array of shape (n,)
-            Two or more classes, of any type.
+            Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
             Weight of each row in the loss of its batch; 0 is a row removed.
 

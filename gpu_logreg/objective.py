@@ -206,7 +206,7 @@ def loss_and_gradient(
     Parameters
     ----------
     X : array of shape (n, d)
-        NumPy, CuPy or DLPack array of real numbers.
+        NumPy, CuPy, PyTorch, JAX or other DLPack array of real numbers.
     y : array of shape (n,)
         Labels 0 and 1, or soft labels in between.
     w : array of shape (d,)

@@ -105,7 +105,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n,), or (n, K) for K >= 3 classes, of the library of ``X``
+        array of shape (n,), or (n, K) for K >= 3 classes, of the library of ``X``; for tables as of `predict`
         """
         return like(self._logits(X), X)
 
@@ -118,7 +118,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n, K), of the library of ``X``
+        array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
         z = self._logits(X)
         if z.ndim == 2:
@@ -134,7 +134,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n, K), of the library of ``X``
+        array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
         z = self._logits(X)
         return like(softmax.log_proba(z) if z.ndim == 2 else logistic.log_proba(z), X)
@@ -149,7 +149,8 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         Returns
         -------
         array of shape (n,)
-            Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array.
+            Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array. Lists and
+            tables get NumPy arrays, cuDF's tables CuPy arrays. JAX has 64 bits only where it is told to.
         """
         z = self._logits(X)
         number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)

@@ -1,14 +1,14 @@
-"""Tables and arrays of optional libraries: the fit is that of the same numbers in NumPy, and refusals name the culprit."""
+"""Tables and arrays of optional libraries: fits are those of the same numbers in NumPy, refusals name the culprit."""
 
 from __future__ import annotations
 
 import importlib
-import sys
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from fresh_process import run_fresh
 
 from gpu_logreg import LogisticRegression, MLPClassifier
 from gpu_logreg.errors import DataError, MissingDependencyError
@@ -260,7 +260,7 @@ def test_arrows_protocol_is_read_by_polars_where_pyarrow_is_not_installed(make, 
 
 def test_arrows_protocol_without_a_library_says_what_to_install(make, monkeypatch):
     without(monkeypatch, "pyarrow", "polars")
-    with pytest.raises(MissingDependencyError, match="X, a Stream, .* install one with: pip install pyarrow"):
+    with pytest.raises(MissingDependencyError, match=r"X, a Stream, .* install one with: pip install pyarrow"):
         make().fit(Stream(table()), Y)
     with pytest.raises(MissingDependencyError, match="y, a Stream, "):
         make().fit(X, Stream(table()))
@@ -269,3 +269,15 @@ def test_arrows_protocol_without_a_library_says_what_to_install(make, monkeypatc
 def test_names_of_a_table_are_forgotten_by_a_fit_on_an_array(make):
     model = make().fit(table(), Y).fit(X, Y)
     assert not hasattr(model, "feature_names_in_")
+
+
+def test_no_library_is_imported_before_an_object_of_it_arrives():  # pyarrow comes with pandas, pandas with scikit-learn
+    loaded = run_fresh("""
+        import sys
+        import numpy as np
+        from gpu_logreg import LogisticRegression
+        rows, y = np.eye(4), [0, 1, 0, 1]
+        LogisticRegression().fit(rows, y).score(rows.tolist(), y)
+        print([name for name in "polars cudf torch jax ml_dtypes cupy".split() if name in sys.modules])
+    """)
+    assert loaded == "[]"
