@@ -228,9 +228,9 @@ class MultinomialSample(SampleObjective):
             s = self.sample_weight[part].astype(U.dtype)
             weight = s * (1 - (P * P).sum(axis=1))
             B = (s[:, None] * P).T @ P
-            A = (U * weight[:, None]).T @ U
+            rooted = U * array_namespace(U).sqrt(weight)[:, None]  # of a product with itself BLAS takes one half
             return (
-                to_numpy(A).astype(np.float64),
+                to_numpy(rooted.T @ rooted).astype(np.float64),
                 (to_numpy((s[:, None] * P).sum(axis=0)), to_numpy(B)),
                 float(weight.sum()),
             )
