@@ -226,7 +226,7 @@ class MultinomialSample(SampleObjective):
         def of_block(part: slice) -> tuple[Any, Any, float]:
             U, P = self._probabilities(phi, part, self.U.dtype)
             s = self.sample_weight[part].astype(U.dtype)
-            weight = s * (1 - (P * P).sum(axis=1))
+            weight = s * array_namespace(U).maximum(1 - (P * P).sum(axis=1), 0)  # rounding may leave less
             B = (s[:, None] * P).T @ P
             rooted = U * array_namespace(U).sqrt(weight)[:, None]  # of a product with itself BLAS takes one half
             return (
