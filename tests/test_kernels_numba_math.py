@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 from numba import njit
 
-from gpu_logreg.passes.kernels_numba_math import exp_of_negative, tanh, wait_for_all
+from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one, tanh, wait_for_all
 
 
 @njit
 def each_exp(x, out):
     for i in range(len(x)):
         out[i] = exp_of_negative(x[i])
+
+
+@njit
+def each_log1p(x, out):
+    for i in range(len(x)):
+        out[i] = log1p_up_to_one(x[i])
 
 
 @njit
@@ -32,9 +38,20 @@ def values(function, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_exponential(dtype):
-    x = -np.abs(np.concatenate([np.linspace(0, 87, 4001), np.geomspace(1e-30, 1, 200), [0.0]])).astype(dtype)
+    most = 87 if dtype == "float32" else 708
+    x = -np.abs(np.concatenate([np.linspace(0, most, 8001), np.geomspace(1e-30, 1, 200), [0.0]])).astype(dtype)
     true = np.array([float(mpmath.exp(mpmath.mpf(float(v)))) for v in x])
     assert np.abs(values(each_exp, x) / true - 1).max() <= 1.5 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logarithm(dtype):
+    x = np.concatenate([np.linspace(0, 1, 4001)[1:], np.geomspace(1e-35, 1, 300)]).astype(dtype)
+    true = np.array([float(mpmath.log1p(mpmath.mpf(float(v)))) for v in x])
+    assert np.abs(values(each_log1p, x) / true - 1).max() <= 2.5 * np.finfo(dtype).eps
+    ends = values(each_log1p, np.array([0.0, np.nan], dtype))
+    assert ends[0] == 0.0
+    assert np.isnan(ends[1])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -54,9 +71,14 @@ def test_ends_and_not_a_number():
     np.testing.assert_array_equal(found, np.array([-1, 1, np.nan, -0.0, 0.0], np.float32))
     assert np.signbit(found[3])
     found = values(each_exp, np.array([-np.inf, -1e30, np.nan], np.float32))
-    assert 0 <= found[0] < 2e-38
-    assert 0 <= found[1] < 2e-38
+    assert found[0] == 0.0
+    assert found[1] == 0.0
     assert np.isnan(found[2])
+    found = values(each_exp, np.array([-np.inf, -1e300, np.nan, -0.0]))
+    assert found[0] == 0.0
+    assert found[1] == 0.0
+    assert np.isnan(found[2])
+    assert found[3] == 1.0
 
 
 @njit(nogil=True)

@@ -17,6 +17,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one
+
 __all__ = ["FLUSH_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
 FLUSH_ROWS = 2048
@@ -61,7 +63,7 @@ def _row_terms(z: Any, y: Any) -> Any:
     ``e = exp(-|z|)``; ``linear = max(z, 0) - y z``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``.
     """
     one, zero = type(z)(1), type(z)(0)
-    e = math.exp(-abs(z))
+    e = exp_of_negative(-abs(z))
     q = e / (one + e)
     return e, ((one - y) - q if z >= zero else q - y), max(z, zero) - y * z
 
@@ -118,7 +120,7 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
                     loss += linear
                 else:
                     dz_k *= real(s[i + k])
-                    loss += float(linear + math.log1p(e)) * s[i + k]
+                    loss += float(linear + log1p_up_to_one(e)) * s[i + k]
                 dz[k] = dz_k
                 db += dz_k
             # Their share of the gradient, from the first-level cache.
@@ -180,7 +182,7 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
                     loss += linear
                 else:
                     dz_k *= real(s[i + k])
-                    loss += float(linear + math.log1p(e)) * s[i + k]
+                    loss += float(linear + log1p_up_to_one(e)) * s[i + k]
                 dz[k] = dz_k
                 db += dz_k
                 if k % LOG_ROWS == LOG_ROWS - 1:

@@ -1,10 +1,10 @@
-"""Exponential and hyperbolic tangent that compile to vector instructions, and a barrier for threads without the GIL.
+"""Exponential, logarithm and hyperbolic tangent that compile to vector instructions, and a barrier for threads.
 
-The mathematical library's float32 functions are called one element at a time; these are straight-line arithmetic, which
-the compiler turns into eight or sixteen elements at once. In float64 the library is called.
+The mathematical library's functions are called one element at a time; these are straight-line arithmetic, which the
+compiler turns into four to sixteen elements at once. For the hyperbolic tangent in float64 the library is called.
 
 Numba's cache on disk knows a compiled function by the file it is in, not by those it calls: whoever changes this file
-while developing touches `kernels_numba_steps.py` too.
+while developing touches those that import it too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-__all__ = ["exp_of_negative", "tanh", "wait_for_all"]
+__all__ = ["exp_of_negative", "log1p_up_to_one", "tanh", "wait_for_all"]
 
 # Without "reassoc": the rounding of a number by adding and taking off a large one must stay.
 _EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
@@ -75,9 +75,11 @@ def _float64_to_bits(typing_context: Any, value: Any) -> Any:
 def _exp_float32(x: Any) -> Any:
     """``exp(x)`` for ``x <= 0`` in float32: ``2**n exp(r)`` with ``x = n log 2 + r``, ``|r| <= log(2) / 2``.
 
-    ``exp(r)`` by Taylor's polynomial of degree 7, whose error is 6e-9. NaN stays NaN. Below -87 it is exp(-87).
+    ``exp(r)`` by Taylor's polynomial of degree 7, whose error is 6e-9. NaN stays NaN. Below -87, where
+    numbers become subnormal, it is zero.
     """
-    x = np.float32(-87.0) if x < np.float32(-87.0) else x
+    tiny = x < np.float32(-87.0)
+    x = np.float32(-87.0) if tiny else x
     shifted = x * np.float32(1.44269504) + np.float32(12582912.0)  # 1.5 * 2**23: the last bits are the whole number
     n = shifted - np.float32(12582912.0)
     r = x - n * np.float32(0.693145752)  # log 2 in two parts, of which the first times n is exact
@@ -90,13 +92,15 @@ def _exp_float32(x: Any) -> Any:
     p = p * r + np.float32(0.5)
     p = p * r + np.float32(1.0)
     p = p * r + np.float32(1.0)
-    return p * _bits_to_float32((_float32_to_bits(shifted) + np.int32(127 - 0x4B400000)) << np.int32(23))
+    e = p * _bits_to_float32((_float32_to_bits(shifted) + np.int32(127 - 0x4B400000)) << np.int32(23))
+    return np.float32(0.0) if tiny else e
 
 
 @njit(**_EXACT)  # type: ignore[untyped-decorator]
 def _exp_float64(x: Any) -> Any:
-    """As `_exp_float32`, in float64: a polynomial of degree 13, whose error is 4e-18. Below -708 it is exp(-708)."""
-    x = -708.0 if x < -708.0 else x
+    """As `_exp_float32`, in float64: a polynomial of degree 13, whose error is 4e-18. Below -708 it is zero."""
+    tiny = x < -708.0
+    x = -708.0 if tiny else x
     shifted = x * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2**52
     n = shifted - 6755399441055744.0
     r = x - n * 0.693147180369123816490
@@ -115,7 +119,8 @@ def _exp_float64(x: Any) -> Any:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return p * _bits_to_float64((_float64_to_bits(shifted) + (1023 - 0x4338000000000000)) << 52)
+    e = p * _bits_to_float64((_float64_to_bits(shifted) + (1023 - 0x4338000000000000)) << 52)
+    return 0.0 if tiny else e
 
 
 @njit(**_EXACT)  # type: ignore[untyped-decorator]
@@ -134,9 +139,55 @@ def _tanh_float32(x: Any) -> Any:
     return math.copysign(top / bottom, x)
 
 
+@njit(**_EXACT)  # type: ignore[untyped-decorator]
+def _log1p_float32(x: Any) -> Any:
+    """``log(1 + x)`` for ``0 <= x <= 1`` in float32: ``2 artanh(t)`` with ``t = x / (2 + x) <= 1/3``, by its series."""
+    t = x / (np.float32(2.0) + x)
+    q = t * t
+    p = np.float32(2.0 / 15.0)
+    p = p * q + np.float32(2.0 / 13.0)
+    p = p * q + np.float32(2.0 / 11.0)
+    p = p * q + np.float32(2.0 / 9.0)
+    p = p * q + np.float32(2.0 / 7.0)
+    p = p * q + np.float32(2.0 / 5.0)
+    p = p * q + np.float32(2.0 / 3.0)
+    p = p * q + np.float32(2.0)
+    return p * t
+
+
+@njit(**_EXACT)  # type: ignore[untyped-decorator]
+def _log1p_float64(x: Any) -> Any:
+    """As `_log1p_float32`, with as many terms as float64 asks for."""
+    t = x / (2.0 + x)
+    q = t * t
+    p = 2.0 / 33.0
+    p = p * q + 2.0 / 31.0
+    p = p * q + 2.0 / 29.0
+    p = p * q + 2.0 / 27.0
+    p = p * q + 2.0 / 25.0
+    p = p * q + 2.0 / 23.0
+    p = p * q + 2.0 / 21.0
+    p = p * q + 2.0 / 19.0
+    p = p * q + 2.0 / 17.0
+    p = p * q + 2.0 / 15.0
+    p = p * q + 2.0 / 13.0
+    p = p * q + 2.0 / 11.0
+    p = p * q + 2.0 / 9.0
+    p = p * q + 2.0 / 7.0
+    p = p * q + 2.0 / 5.0
+    p = p * q + 2.0 / 3.0
+    p = p * q + 2.0
+    return p * t
+
+
 def exp_of_negative(x: Any) -> Any:
     """``exp(x)`` for ``x <= 0``."""
     return math.exp(x)
+
+
+def log1p_up_to_one(x: Any) -> Any:
+    """``log(1 + x)`` for ``0 <= x <= 1``."""
+    return math.log1p(x)
 
 
 def tanh(x: Any) -> Any:
@@ -150,6 +201,13 @@ def _exp_of_negative(x):  # type: ignore[no-untyped-def]
     if x == types.float32:
         return lambda x: _exp_float32(x)
     return lambda x: _exp_float64(x)
+
+
+@overload(log1p_up_to_one)
+def _log1p_up_to_one(x):  # type: ignore[no-untyped-def]
+    if x == types.float32:
+        return lambda x: _log1p_float32(x)
+    return lambda x: _log1p_float64(x)
 
 
 @overload(tanh)
