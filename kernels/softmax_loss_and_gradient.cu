@@ -68,6 +68,7 @@ __device__ __forceinline__ int place_of(int k) { return k / TILE_CLASSES * Z_GRO
 __device__ __forceinline__ void copy_tile(unsigned char* tile, const STORAGE* X, long long stride, long long first,
                                           long long n) {
     const int per_row = ROW_BYTES / COPY;
+#pragma unroll 2
     for (int i = (int)threadIdx.x; i < ROWS * per_row; i += BLOCK) {
         const int r = i / per_row;
         const int at = i % per_row * COPY;

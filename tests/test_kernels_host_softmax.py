@@ -269,11 +269,13 @@ def test_an_infinite_logit_harms_the_other_classes_in_one_column_only(cupy, run)
 )
 def test_a_logit_that_is_no_number_makes_the_whole_row_so(cupy, run, case):
     """Whichever lane has it: all lanes of the row have to agree."""
-    rows, (W, b) = to_device(cupy, make_rows(40, case)), parameters(case)
+    rows, (W, b) = make_rows(1, case), parameters(case)
+    if rows.sample_weight is not None:
+        rows.sample_weight[:] = 1
     for k in range(case.n_classes):
         intercepts = b.copy()
         intercepts[k] = np.nan
-        sums = run(case, rows, W, intercepts)
+        sums = run(case, to_device(cupy, rows), W, intercepts)
         assert np.isnan([sums.loss_sum, *sums.db_sum, *sums.dw_sum.ravel()]).all()
 
 

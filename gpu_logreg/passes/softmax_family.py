@@ -177,7 +177,7 @@ def admissible(
     widened = int(real == "float64" and storage != "float64")
     shape = _Shape(d, n_classes, size, real_size, CONVERSION[storage] + widened)
     copy = next(copy for copy in (16, 8, 4, 2, 1) if alignment % copy == 0 and d * size % copy == 0)
-    other = OTHER_WORDS[real] + CONVERTED_WORDS[storage]
+    other = OTHER_WORDS[real] + CONVERTED_WORDS[storage] + (8 if size > real_size else 0)
     tiles = sorted({-(-n_classes // groups) for groups in range(1, n_classes + 1)})
     tiles = [tile for tile in tiles if min(4, n_classes) <= tile <= MAX_TILE_CLASSES]
     for block in (block for block in BLOCKS if block >= n_classes):
@@ -192,7 +192,7 @@ def admissible(
                     lanes, tile_rows = way
                     softmax_lanes = _power_of_two(min(WARP, n_classes, block // rows))
                     pitch = _pitch(shape.vectors * shape.vec, max(copy, shape.vec), lanes, shape.vec)
-                    registers = words + shape.real_words * tile_rows * (tile_classes + shape.columns) + other
+                    registers = words + _words_of_logits(shape, tile_classes, tile_rows) + other
                     for w_shared in (1, 0):
                         family = SoftmaxFamily(
                             *(copy, shape.vec, pitch, rows, block, lanes, tile_rows, tile_classes),
@@ -241,8 +241,10 @@ def _way_to_sum(shape: _Shape, block: int, tile_classes: int, rows: int, words: 
     """Lanes and rows of the fastest way to sum the logits of a tile in so many registers."""
     best = None
     for tile_rows in (number for number in TILE_ROWS if number <= rows):
-        held = shape.real_words * tile_rows * (tile_classes + shape.columns)
-        if held > words or shape.real_words * tile_rows * tile_classes > MAX_TILE_WORDS:
+        if (
+            _words_of_logits(shape, tile_classes, tile_rows) > words
+            or shape.real_words * tile_rows * tile_classes > MAX_TILE_WORDS
+        ):
             continue
         for lanes in LANES:
             if lanes > 1 and lanes >= 2 * shape.vectors:
@@ -251,6 +253,12 @@ def _way_to_sum(shape: _Shape, block: int, tile_classes: int, rows: int, words: 
             if best is None or clocks < best[0]:
                 best = clocks, (lanes, tile_rows)
     return None if best is None else best[1]
+
+
+def _words_of_logits(shape: _Shape, tile_classes: int, tile_rows: int) -> int:
+    """Registers for logits under way: with their columns, and a quarter of them again while lanes exchange them."""
+    count = tile_rows * tile_classes
+    return shape.real_words * (count + tile_rows * shape.columns + count // 4)
 
 
 def _pitch(least: int, step: int, lanes: int, vec: int) -> int:
