@@ -13,7 +13,7 @@
 //            SOFTMAX_LANES lanes share a row. Gradient: a thread holds TILE_CLASSES classes times HELD vectors of VEC
 //            bytes; threads that cover (K, D) once are a slice, and slices take the rows of a tile in turn.
 //            COPY divides D sizeof(STORAGE), PITCH, the stride and the address of X. VEC: 8 for float64, else 4.
-//            W_SHARED 1: W is kept in shared memory; 0: read through the caches.
+//            W_SHARED 1: W is kept in shared memory; 0: read through the read-only cache.
 // Launch     1-D grid of any size, BLOCK threads (a multiple of 32), SHARED bytes of dynamic shared memory. Block k
 //            takes tile k, then every gridDim.x-th after it.
 // Bytes      read n D STORAGE + 4 n, and n WEIGHT with HAS_WEIGHT; written 8 (K D + K + 1) gridDim.x.
@@ -206,7 +206,7 @@ __device__ __forceinline__ void add_gradient(const unsigned char* tile, const RE
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK, RESIDENT)
-softmax_loss_and_gradient(const STORAGE* X, long long stride, const int* y, const WEIGHT* s, const REAL* W,
+softmax_loss_and_gradient(const STORAGE* X, long long stride, const int* y, const WEIGHT* s, const REAL* __restrict__ W,
                           const double* b, double* partial, long long n) {
     extern __shared__ double dynamic_shared[];
     __shared__ double slots[BLOCK / WARP];

@@ -262,3 +262,13 @@ def test_the_softmax_kernel_compiles_where_there_are_no_asynchronous_copies():
     text = ptx(code, (*options, *nvrtc.CUPY_OPTIONS, "-arch=compute_75"))
     assert "cp.async" not in text
     assert "st.shared" in text
+
+
+def test_weights_beyond_shared_memory_are_read_through_the_read_only_cache():
+    family = choose_softmax_family(4000, 3, "float64", "float64", 8)
+    assert isinstance(family, SoftmaxFamily)
+    assert family.w_shared == 0
+    options = cuda_multinomial.kernel_options(family, 4000, 3, "float64", "float64", None)
+    code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)
+    text = ptx(code, (*options, *nvrtc.CUPY_OPTIONS, "-arch=compute_90"))
+    assert len(re.findall(r"ld\.global\.nc\.f64", text)) >= family.tile_classes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import fake_cupy
 import kernel_host
@@ -101,6 +102,13 @@ def test_what_does_not_fit_is_said_with_the_width_that_does(n_classes, least, re
     assert widest >= least
     assert isinstance(choose_softmax_family(widest, n_classes, "float32", real, 4), SoftmaxFamily)
     assert isinstance(choose_softmax_family(widest + 1, n_classes, "float32", real, 4), str)
+
+
+def test_the_document_names_the_widest_rows():
+    text = (Path(__file__).parents[1] / "docs" / "kernels.md").read_text()
+    for n_classes in (3, 10, 26, 100):
+        widths = [widest_of(str(choose_softmax_family(100_000, n_classes, real, real))) for real in sorted(WORDS)]
+        assert f"| {n_classes} | {widths[0]:,} | {widths[1]:,} |" in text
 
 
 def test_more_classes_than_threads():
