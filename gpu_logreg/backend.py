@@ -20,15 +20,16 @@ from gpu_logreg.errors import DataError, DeviceError
 
 __all__ = [
     "AUTO_CUDA_BYTES",
+    "DLPACK_CUDA",
     "ROOM",
     "Device",
     "array_namespace",
-    "as_array",
     "cuda_problem",
     "free_bytes",
     "import_cupy",
     "is_cuda_array",
-    "like",
+    "is_cupy",
+    "one_line",
     "one_line_errors",
     "resolve_device",
     "solve_triangular",
@@ -43,8 +44,9 @@ AUTO_CUDA_BYTES = 64 * 2**20
 ROOM = 1.05
 """Memory of a GPU that rows are counted to take, over their own: partial sums, and what CuPy's pool rounds up."""
 
-_DLPACK_CUDA = (2, 13)  # kDLCUDA, kDLCUDAManaged
-_DLPACK_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
+DLPACK_CUDA = (2, 13)
+"""Kinds of device that DLPack calls kDLCUDA and kDLCUDAManaged."""
+
 _INSTALL = "install it with: pip install 'gpu-logreg[cuda12]' (or [cuda13])"
 
 
@@ -71,17 +73,18 @@ class Device:
         return "cpu" if self.kind == "cpu" else f"cuda:{self.index}"
 
 
-def _is_cupy(array: Any) -> bool:
+def is_cupy(array: Any) -> bool:
+    """Whether ``array`` is one of CuPy's; imports nothing."""
     return type(array).__module__.split(".", 1)[0] == "cupy"
 
 
 def is_cuda_array(array: Any) -> bool:
     """Whether ``array`` lives on a CUDA device (CuPy, or any library that speaks DLPack)."""
-    if _is_cupy(array):
+    if is_cupy(array):
         return True
     if isinstance(array, np.ndarray) or not hasattr(array, "__dlpack_device__"):
         return False
-    return int(array.__dlpack_device__()[0]) in _DLPACK_CUDA
+    return int(array.__dlpack_device__()[0]) in DLPACK_CUDA
 
 
 def array_namespace(*arrays: Any) -> Any:
@@ -92,7 +95,7 @@ def array_namespace(*arrays: Any) -> Any:
     DataError
         If CuPy and NumPy arrays are mixed.
     """
-    on_cuda = {_is_cupy(array) for array in arrays if hasattr(array, "shape")}
+    on_cuda = {is_cupy(array) for array in arrays if hasattr(array, "shape")}
     if len(on_cuda) > 1:
         raise DataError("NumPy and CuPy arrays are mixed; bring them to one device first")
     return sys.modules["cupy"] if True in on_cuda else np
@@ -105,7 +108,7 @@ def import_cupy() -> Any:
     try:
         import cupy
     except Exception as error:  # a broken toolkit raises more than ImportError
-        raise DeviceError(f"CuPy is installed but cannot be imported ({_one_line(error)}); {_INSTALL}") from error
+        raise DeviceError(f"CuPy is installed but cannot be imported ({one_line(error)}); {_INSTALL}") from error
     return cupy
 
 
@@ -119,7 +122,7 @@ def cuda_problem(index: int = 0) -> str | None:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
         return (
-            f"CuPy {cupy.__version__} is installed but finds no usable CUDA driver ({_one_line(error)}); "
+            f"CuPy {cupy.__version__} is installed but finds no usable CUDA driver ({one_line(error)}); "
             "install or update the NVIDIA driver"
         )
     if index >= count:
@@ -154,7 +157,7 @@ def resolve_device(device: str, X: Any = None) -> Device:
     if match is None:
         raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
     index = int(match[1] or 0)
-    if match[1] is None and _is_cupy(X):
+    if match[1] is None and is_cupy(X):
         index = int(X.device.id)
     problem = cuda_problem(index)
     if problem is not None:
@@ -163,7 +166,7 @@ def resolve_device(device: str, X: Any = None) -> Device:
 
 
 def _automatic(X: Any) -> Device:
-    if _is_cupy(X):
+    if is_cupy(X):
         return Device("cuda", int(X.device.id), "auto: the rows are on this device")
     if is_cuda_array(X):
         return Device("cuda", int(X.__dlpack_device__()[1]), "auto: the rows are on this device")
@@ -189,23 +192,6 @@ def using(device: Device) -> Iterator[None]:
         return
     with import_cupy().cuda.Device(device.index):
         yield
-
-
-def as_array(array: Any) -> Any:
-    """View ``array`` as a NumPy or CuPy array without a copy where its library speaks DLPack; else return it as it is.
-
-    Lists, data frames and tables are returned untouched: scikit-learn's validation knows them.
-    """
-    if isinstance(array, np.ndarray) or _is_cupy(array) or not hasattr(array, "__dlpack_device__"):
-        return array
-    kind = int(array.__dlpack_device__()[0])
-    if getattr(array, "requires_grad", False):  # a torch tensor in a graph refuses the export
-        array = array.detach()
-    if kind in _DLPACK_HOST:
-        return np.from_dlpack(array)
-    if kind in _DLPACK_CUDA:
-        return import_cupy().from_dlpack(array)
-    raise DataError(f"an array on DLPack device {kind} cannot be read; bring it to the CPU or to a CUDA device")
 
 
 def to_device(array: Any, device: Device) -> Any:
@@ -242,7 +228,7 @@ def one_line_errors(device: Device) -> Iterator[None]:
 def _problem_of(error: Exception, device: Device) -> str | None:
     if device.kind == "cpu" or not any(kind.__module__.startswith("cupy") for kind in type(error).__mro__):
         return None
-    kind, said = type(error).__name__, _one_line(error)
+    kind, said = type(error).__name__, one_line(error)
     if kind == "OutOfMemoryError":
         with contextlib.suppress(Exception):
             import_cupy().get_default_memory_pool().free_all_blocks()
@@ -254,30 +240,7 @@ def _problem_of(error: Exception, device: Device) -> str | None:
 
 def to_numpy(array: Any) -> Any:
     """Copy a CuPy array to the host; return anything else as a NumPy array, without a copy where possible."""
-    return array.get() if _is_cupy(array) else np.asarray(array)
-
-
-def like(result: Any, template: Any) -> Any:
-    """Return a NumPy ``result`` in the array library and on the device of ``template``.
-
-    Results that library cannot hold (strings) stay NumPy arrays.
-    """
-    if (
-        isinstance(template, np.ndarray)
-        or not hasattr(template, "__dlpack_device__")
-        or result.dtype.kind not in "biuf"
-    ):
-        return result
-    if _is_cupy(template):
-        with template.device:
-            return sys.modules["cupy"].asarray(result)
-    library = sys.modules.get(type(template).__module__.split(".", 1)[0])
-    namespace: Any = getattr(template, "__array_namespace__", lambda: library)()
-    if not hasattr(namespace, "from_dlpack"):
-        return result
-    if is_cuda_array(template):
-        result = to_device(result, Device("cuda", int(template.__dlpack_device__()[1])))
-    return namespace.from_dlpack(result)
+    return array.get() if is_cupy(array) else np.asarray(array)
 
 
 def solve_triangular(L: Any, v: Any, *, transposed: bool) -> Any:
@@ -294,5 +257,6 @@ def solve_triangular(L: Any, v: Any, *, transposed: bool) -> Any:
     return solve(L, v, lower=True, trans=int(transposed))
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """An exception for a message: its type and the first line of what it says."""
     return f"{type(error).__name__}: {error}".split("\n", 1)[0].strip().rstrip(":")

@@ -101,6 +101,8 @@ def minimise(
     limits : dict
         ``tol``, ``max_iter`` and ``observer``.
     """
+    if limits["max_iter"] == 0 and start is None:
+        return lbfgs(objective, np.zeros(objective.n_params), **limits)  # as scikit-learn: no step, and p = 1 / K
     rng = np.random.default_rng(_seed(model.random_state))
     if solver in ("subsampled-newton", "proximal"):
         sampler = Sampler(objective, rng) if objective.n_logits == 1 else MultinomialSampler(objective, rng)

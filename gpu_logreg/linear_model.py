@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
-from gpu_logreg.backend import Device, as_array, one_line_errors, resolve_device, to_device, using
+from gpu_logreg.backend import Device, one_line_errors, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
@@ -24,6 +24,7 @@ from gpu_logreg.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.conversion import LinearConversion
+from gpu_logreg.dataset.inputs import given_column
 from gpu_logreg.dataset.labels import class_weighted, encode_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
 from gpu_logreg.dataset.storage import STORAGES
@@ -224,10 +225,11 @@ class LogisticRegression(
         Parameters
         ----------
         X : array or table of shape (n, d)
-            NumPy, CuPy or DLPack array, or data frame of numbers. Float32 and float64 rows are read where they lie;
-            other real dtypes are converted a few rows at a time.
+            NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
+            any that speaks Arrow's protocol. Float32 and float64 rows are read where they lie, other real dtypes are
+            converted a few rows at a time. A table whose columns lie apart is copied once, into Fortran order.
         y : array of shape (n,)
-            Two or more classes, of any type.
+            Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
             Weight of each row; 2 equals a row written twice, 0 a row removed.
 
@@ -246,7 +248,7 @@ class LogisticRegression(
         asked = read_parameters(self)
         start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
-            X, y = self._validated(X, y)
+            X, y = self._validated(X, y, reset=True)
             device = resolve_device(self.device, X)
             with using(device), blas_on_one_thread(), one_line_errors(device):
                 return self._fit(X, y, sample_weight, device, start, asked)
@@ -257,7 +259,7 @@ class LogisticRegression(
     def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
         classes, labels = encode_labels(y)
         refuse_for_liblinear(self.solver, X, len(classes))
-        weights = to_device(check_sample_weight(as_array(sample_weight), X.shape[0]), device)
+        weights = to_device(check_sample_weight(given_column(sample_weight, "sample_weight"), X.shape[0]), device)
         labels = to_device(labels, device)
         weights = class_weighted(self.class_weight, classes, labels, weights)
         told = upload_lines(device) if self.verbose and not callable(self.verbose) else None

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from gpu_logreg.backend import Device, as_array, resolve_device, to_device, using
+from gpu_logreg.backend import Device, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     CallbackSupportMixin,
     FitTask,
@@ -21,6 +21,7 @@ from gpu_logreg.callbacks import (
 )
 from gpu_logreg.conversion import NetworkConversion
 from gpu_logreg.dataset.classes import encode_classes, sorted_classes
+from gpu_logreg.dataset.inputs import given_column
 from gpu_logreg.dataset.resident import check_sample_weight
 from gpu_logreg.errors import DataError
 from gpu_logreg.network import INITIALISATIONS, Network
@@ -239,10 +240,11 @@ class MLPClassifier(
         Parameters
         ----------
         X : array or table of shape (n, d)
-            NumPy, CuPy or DLPack array, or data frame of numbers. Rows of any real dtype are converted a batch at a
-            time.
+            NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
+            any that speaks Arrow's protocol. Rows of any real dtype are converted a batch at a time. A table whose
+            columns lie apart is copied once, into Fortran order.
         y : array of shape (n,)
-            Two or more classes, of any type.
+            Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
             Weight of each row in the loss of its batch; 0 is a row removed.
 
@@ -262,7 +264,7 @@ class MLPClassifier(
         start = self if self.warm_start and hasattr(self, "coefs_") else None
         before = None if start is None else (self.n_features_in_, self.classes_)
         try:
-            X, y = self._validated_pair(X, y, reset=True)
+            X, y = self._validated(X, y, reset=True)
             classes = sorted_classes(y)
             if before is not None:
                 self._check_same(before, classes)
@@ -301,9 +303,9 @@ class MLPClassifier(
             )
         fitted = hasattr(self, "coefs_")
         try:
-            X, y = self._validated_pair(X, y, reset=not fitted)
+            X, y = self._validated(X, y, reset=not fitted)
             if classes is not None:
-                classes = sorted_classes(np.asarray(classes), "classes")
+                classes = sorted_classes(given_column(classes, "classes"), "classes")
                 if fitted and not np.array_equal(classes, self.classes_):
                     raise DataError(
                         f"classes={classes.tolist()} are not those of the first call, {self.classes_.tolist()}"
@@ -329,7 +331,7 @@ class MLPClassifier(
         self, X: Any, y: Any, classes: Any, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
     ) -> MLPClassifier:
         codes = encode_classes(y, classes)
-        weights = check_sample_weight(as_array(sample_weight), X.shape[0])
+        weights = check_sample_weight(given_column(sample_weight, "sample_weight"), X.shape[0])
         self._refuse_not_finite(X)
         n_logits = 1 if len(classes) == 2 else len(classes)
         network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), n_logits), self.activation)

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.backend import as_array, resolve_device, using
+from gpu_logreg.backend import resolve_device, using
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.errors import DataError
+from gpu_logreg.interchange import as_array
 from gpu_logreg.passes import Float64Vector
 from gpu_logreg.passes.table import Implementation, choose
 from gpu_logreg.penalty import l2_penalty
@@ -172,9 +173,9 @@ class Objective:
         return mean, variance
 
 
-def _array(values: Any) -> Any:
+def _array(values: Any, name: str) -> Any:
     """An array of any library as it is, anything else as a NumPy array."""
-    values = as_array(values)
+    values = as_array(values, name)
     return values if hasattr(values, "dtype") and hasattr(values, "ndim") else np.asarray(values)
 
 
@@ -205,7 +206,7 @@ def loss_and_gradient(
     Parameters
     ----------
     X : array of shape (n, d)
-        NumPy, CuPy or DLPack array of real numbers.
+        NumPy, CuPy, PyTorch, JAX or other DLPack array of real numbers.
     y : array of shape (n,)
         Labels 0 and 1, or soft labels in between.
     w : array of shape (d,)
@@ -232,7 +233,7 @@ def loss_and_gradient(
     DeviceError, ImplementationError
         An explicit ``device`` or ``impl`` that cannot be had.
     """
-    X, y = _array(X), _array(y)
+    X, y = _array(X, "X"), _array(y, "y")
     if X.ndim != 2 or X.shape[0] == 0:
         raise DataError(f"X must be an array of shape (n, d) with at least one row, and has shape {X.shape}")
     w = np.asarray(w, dtype=np.float64)
@@ -244,7 +245,7 @@ def loss_and_gradient(
         raise DataError(f"l2={l2:g} is negative")
     place = resolve_device(device, X)
     with using(place):
-        dataset = ResidentDataset.from_arrays(X, y, as_array(sample_weight), place)
+        dataset = ResidentDataset.from_arrays(X, y, as_array(sample_weight, "sample_weight"), place)
         implementation = choose(impl, dataset.rows, place)
         objective = Objective(dataset, implementation, l2, fit_intercept=True)
         value, grad = objective(np.append(w, b))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from stand_in_cupy import StandInArray, stand_in
 
-from gpu_logreg.backend import Device, as_array, like, to_device, to_numpy, using
+from gpu_logreg.backend import Device, to_device, to_numpy, using
 from gpu_logreg.errors import DataError, DeviceError
+from gpu_logreg.interchange import as_array, like
 
 
 @pytest.fixture

@@ -63,14 +63,18 @@ def violation(model, X, y, sample_weight=None) -> float:
     return max(worst, abs(db)) if model.fit_intercept else worst
 
 
-def agrees(model, theirs, X, y):
-    """The same value within 1e-8, and the same zeros."""
+def agrees(model, theirs, X, y, unique: bool = True):
+    """The same value within 1e-8, and the same zeros; where the minimum is not unique, the same logits."""
     found, wanted = parts(model, X, y)[0], parts(theirs, X, y)[0]
     assert model.converged_, model.stop_reason_
     assert found <= wanted * (1 + 1e-9), f"{found / wanted - 1:.2g} above"
     assert found == pytest.approx(wanted, rel=1e-8)
     assert model.objective_ == pytest.approx(found, rel=1e-11)
-    assert ((model.coef_ != 0) == (theirs.coef_ != 0)).all()
+    if unique:
+        assert ((model.coef_ != 0) == (theirs.coef_ != 0)).all()
+    else:
+        np.testing.assert_allclose(model.decision_function(X), theirs.decision_function(X), atol=1e-3)
+        assert np.abs(model.coef_).sum() == pytest.approx(np.abs(theirs.coef_).sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("load", [breast_cancer, generated])
@@ -98,7 +102,8 @@ def test_a9a_as_saga(l1_ratio):
     X, y = a9a()
     options = {"C": 0.03, "l1_ratio": l1_ratio}
     theirs = ScikitLearn(**options, solver="saga", tol=1e-9, max_iter=5000, random_state=0).fit(X, y)
-    agrees(LogisticRegression(**options).fit(X, y), theirs, X, y)
+    # Groups of indicators add up to one: which of them carry the weights is not unique without a ridge.
+    agrees(LogisticRegression(**options).fit(X, y), theirs, X, y, unique=l1_ratio < 1.0)
 
 
 @pytest.mark.slow
@@ -106,7 +111,7 @@ def test_a9a_as_liblinear():
     X, y = a9a()
     options = {"C": 0.1, "l1_ratio": 1.0, "fit_intercept": False}
     theirs = ScikitLearn(**options, solver="liblinear", tol=1e-8, max_iter=100_000, random_state=0).fit(X, y)
-    agrees(LogisticRegression(**options).fit(X, y), theirs, X, y)
+    agrees(LogisticRegression(**options).fit(X, y), theirs, X, y, unique=False)
 
 
 @pytest.mark.parametrize("load", [breast_cancer, generated])

@@ -21,7 +21,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.objective import Objective
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.curvature import curvature_sums
-from gpu_logreg.passes.scores import row_scores
+from gpu_logreg.passes.scores import compiled_row_scores, row_scores
 from gpu_logreg.passes.table import choose
 from gpu_logreg.sampler import Sampler
 
@@ -442,21 +442,23 @@ def test_curvature_sums_against_the_textbook(dtype):
 
 
 @dtypes
-def test_row_scores_against_a_loop(dtype):
+@pytest.mark.parametrize("score", [row_scores, compiled_row_scores])
+def test_row_scores_against_a_loop(score, dtype):
     rng = np.random.default_rng(1)
     X = rng.standard_normal((50, 4)).astype(dtype) + np.array([0, 5, -3, 1], dtype)
     mean, inverse = X.mean(axis=0).astype(np.float64), np.array([1.0, 0.25, 4.0, 0.0])
     wanted = [sum((x - mean) ** 2 * inverse) for x in X.astype(np.float64)]
-    scores = row_scores(Rows(X, np.zeros(50), None), mean, inverse, 1e9)
+    scores = score(Rows(X, np.zeros(50), None), mean, inverse, 1e9)
     np.testing.assert_allclose(scores, wanted, rtol=1e-5 if dtype == "float32" else 1e-13)
 
 
 @dtypes
-def test_any_other_value_in_a_column_that_looked_constant_is_unseen(dtype):
+@pytest.mark.parametrize("score", [row_scores, compiled_row_scores])
+def test_any_other_value_in_a_column_that_looked_constant_is_unseen(score, dtype):
     X = np.array([[1.0, 7.0, 0.0], [2.0, 7.0, 0.0], [3.0, 7.5, 0.0], [4.0, 6.9, -1e-30]], dtype)
     mean, inverse = np.array([2.0, 7.0, 0.0]), np.array([0.5, np.nan, np.nan])
     kept = inverse.copy()
-    scores = row_scores(Rows(X, np.zeros(4), None), mean, inverse, 100.0)
+    scores = score(Rows(X, np.zeros(4), None), mean, inverse, 100.0)
     np.testing.assert_allclose(scores, [0.5, 0.0, 0.5 + 100.0, 2.0 + 200.0], rtol=1e-6)
     np.testing.assert_array_equal(inverse, kept)
 
@@ -469,7 +471,8 @@ def test_scores_of_a_data_set_are_those_of_its_rows_in_order(dtype, monkeypatch)
     whole = row_scores(dataset.rows, mean, inverse, 0.0)
     monkeypatch.setattr("gpu_logreg.dataset.resident._SCORE_BYTES", 1000)
     tolerance = 1e-5 if dtype == "float32" else 1e-13
-    np.testing.assert_allclose(dataset.row_scores(mean, inverse, 0.0), whole, rtol=tolerance)
+    for compiled in (False, True):
+        np.testing.assert_allclose(dataset.row_scores(mean, inverse, 0.0, compiled), whole, rtol=tolerance)
     assert whole.mean() == pytest.approx(D, rel=1e-3)
 
 

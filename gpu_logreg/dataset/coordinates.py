@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -74,13 +75,17 @@ class Coordinates:
         return np.concatenate([(grad[..., :-1] - self.mean * db) / self.scale, db], axis=-1)
 
 
-class StandardisedRows(NamedTuple):
+@dataclass(frozen=True)
+class StandardisedRows:
     """Rows of a sample in their own standardised columns.
 
     Attributes
     ----------
-    U : array of shape (m, d + 1), or (m, d) without an intercept
-        Where the data live, in the dtype of the pass.
+    dataset : ResidentDataset
+    at : array of shape (m,)
+        Numbers of the rows, where the data live.
+    shift, inverse : arrays of shape (d,)
+        What is subtracted from a row, and what it is multiplied with then, where the data live.
     coordinates : Coordinates
     variance : ndarray of shape (d,)
         0 for a column that is constant in the sample.
@@ -88,14 +93,44 @@ class StandardisedRows(NamedTuple):
         Number of rows the variance of each column hangs on: ``sum(a)**2 / sum(a**2)`` with ``a_i = s_i u_ij**2``.
     """
 
-    U: Any
+    dataset: ResidentDataset
+    at: Any
+    shift: Any
+    inverse: Any
     coordinates: Coordinates
     variance: Float64Vector
     effective: Float64Vector
 
+    @functools.cached_property
+    def U(self) -> Any:  # noqa: N802 - the letter of the formula
+        """The rows, copied when first asked for, a cacheful at a time.
+
+        Of shape (m, d + 1), or (m, d) without an intercept, where the data live, in the dtype of the pass.
+        """
+        X, dtype, d = self.dataset.rows.X, self.dataset.compute_dtype, self.dataset.n_columns
+        fit_intercept = self.coordinates.fit_intercept
+        xp, m = array_namespace(X), len(self.at)
+        U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
+
+        def gather(part: slice) -> None:
+            block = X[self.at[part]].astype(dtype, copy=False)
+            if fit_intercept:
+                block -= self.shift
+            xp.multiply(block, self.inverse, out=U[part, :d])
+
+        row_bytes = max(1, d) * dtype.itemsize
+        if xp is np:
+            map_in_order(gather, row_blocks(m, row_bytes, _HOST_BLOCK_BYTES))
+        else:
+            for part in row_blocks(m, row_bytes, _DEVICE_BLOCK_BYTES):
+                gather(part)
+        if fit_intercept:
+            U[:, d] = 1
+        return U
+
 
 def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_intercept: bool) -> StandardisedRows:
-    """Copy the rows ``indices`` and standardise the copy, a cacheful at a time.
+    """The rows ``indices`` in columns that their own means and variances standardise.
 
     Means, variances and effective numbers come from at most about `_MOMENT_ROWS` of the rows: coordinates need not be
     exact, only the same wherever they are used.
@@ -109,7 +144,7 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     fit_intercept : bool
         Without it columns are scaled by their root mean square and not centred.
     """
-    X, dtype, d = dataset.rows.X, dataset.compute_dtype, dataset.n_columns
+    X, dtype = dataset.rows.X, dataset.compute_dtype
     xp, m = array_namespace(X), len(indices)
     at = xp.asarray(indices)
     thinning = max(1, m // _MOMENT_ROWS)
@@ -121,27 +156,12 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     shift = xp.asarray(mean, dtype=dtype)
     inverse = xp.asarray(1.0 / np.sqrt(np.where(constant, 1.0, second)), dtype=dtype)
 
-    U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
-
-    def gather(part: slice) -> None:
-        block = X[at[part]].astype(dtype, copy=False)
-        if fit_intercept:
-            block -= shift
-        xp.multiply(block, inverse, out=U[part, :d])
-
-    row_bytes = max(1, d) * dtype.itemsize
-    if xp is np:
-        map_in_order(gather, row_blocks(m, row_bytes, _HOST_BLOCK_BYTES))
-    else:
-        for part in row_blocks(m, row_bytes, _DEVICE_BLOCK_BYTES):
-            gather(part)
-    if fit_intercept:
-        U[:, d] = 1
     # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.
     with np.errstate(divide="ignore"):
         scale = 1.0 / to_numpy(inverse).astype(np.float64)
     used = Coordinates(to_numpy(shift).astype(np.float64), scale, fit_intercept)
-    return StandardisedRows(U, used, np.where(constant, 0.0, second), np.where(constant, 0.0, effective * thinning))
+    variance, rows_behind = np.where(constant, 0.0, second), np.where(constant, 0.0, effective * thinning)
+    return StandardisedRows(dataset, at, shift, inverse, used, variance, rows_behind)
 
 
 def _moments(X: Any, share: Any, fit_intercept: bool) -> tuple[Float64Vector, Float64Vector, Float64Vector]:

@@ -14,7 +14,7 @@ from gpu_logreg.backend import Device, array_namespace, to_device, to_numpy
 from gpu_logreg.dataset.storage import stored
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
-from gpu_logreg.passes.scores import row_scores
+from gpu_logreg.passes.scores import compiled_row_scores, row_scores
 from gpu_logreg.passes.table import Implementation
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
@@ -128,9 +128,12 @@ class ResidentDataset:
         s = None if sample_weight is None else sample_weight[at]
         return Rows(xp.ascontiguousarray(X[at].astype(dtype or self.compute_dtype, copy=False)), y[at], s)
 
-    def row_scores(self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Float64Vector:
+    def row_scores(
+        self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float, compiled: bool = False
+    ) -> Float64Vector:
         """Squared length of every row in standardised columns, on the host; one walk."""
-        parts = self._map(lambda rows: row_scores(rows, mean, inverse_variance, unseen), _SCORE_BYTES)
+        score = compiled_row_scores if compiled else row_scores
+        parts = self._map(lambda rows: score(rows, mean, inverse_variance, unseen), _SCORE_BYTES)
         return np.concatenate([to_numpy(part) for part in parts])
 
     def _map(self, function: Callable[[Rows], T], block_bytes: int | None) -> list[T]:

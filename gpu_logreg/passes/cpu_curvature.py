@@ -53,7 +53,7 @@ def multinomial_curvature_sum(U: Any, s: Any, Phi: Float64Vector) -> Float64Vect
         part = slice(first, min(m, first + step))
         block, block_s = U[part], s[part]
         n = len(block)
-        edges = list(range(0, n, FLUSH_ROWS)) + [n]
+        edges = [*range(0, n, FLUSH_ROWS), n]
 
         def weigh(a: int, b: int, block: Any = block, block_s: Any = block_s) -> None:
             pair_weights(vector, block, block_s, weights, intercepts, K, a, b, pairs)

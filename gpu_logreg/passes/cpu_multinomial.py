@@ -50,7 +50,7 @@ def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None
     X, y, sample_weight = rows
     dtype = np.dtype(dtype or compute_dtype(X.dtype))
     vector, weights, intercepts = in_vectors(W, b, dtype)
-    # What Numba knows is converted in registers; float16, bfloat16 and rows that do not lie one after the other are not.
+    # What Numba knows is converted in registers; not so float16, bfloat16 and rows with gaps between them.
     known = X.dtype.kind in "iub" or X.dtype in (np.float32, np.float64)
     in_place = known and X.dtype.isnative and X.flags.c_contiguous
     y = np.ascontiguousarray(y)

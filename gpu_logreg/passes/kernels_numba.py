@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["FLUSH_ROWS", "sum_column_major", "sum_moments", "sum_rows"]
+__all__ = ["FLUSH_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
 FLUSH_ROWS = 2048
 """Rows accumulated in the dtype of ``X`` before float64 takes over."""
@@ -210,3 +210,17 @@ def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> 
                 x = float(row[j])
                 x_sum[j] += s_i * x
                 xx_sum[j] += s_i * x * x
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def score_rows(X: Any, mean: Any, weights: Any, unknown: Any, unseen: Any, out: Any) -> None:
+    """``out[i] = sum_j weights_j (x_ij - mean_j)**2``, and ``unseen`` more for each ``unknown`` column off its mean."""
+    for i in range(len(X)):
+        row, score = X[i], out.dtype.type(0)
+        for j in range(len(row)):
+            deviation = row[j] - mean[j]
+            score += deviation * deviation * weights[j]
+        for j in unknown:
+            if row[j] != mean[j]:
+                score += unseen
+        out[i] = score

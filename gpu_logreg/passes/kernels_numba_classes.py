@@ -140,7 +140,7 @@ def sum_rows_of_classes(
         The sums are added to them.
     """
     d = X.shape[1]
-    L, length = len(vector), len(b)
+    length = len(b)
     tile = max(AT_ONCE, min(TILE_ROWS, TILE_BYTES // max(1, d * W.itemsize)) // AT_ONCE * AT_ONCE)
     flat, flat_W, flat_dw = X.reshape(-1), W.reshape(-1), dw.reshape(-1)
     Z, below, sums = np.empty(tile * length, W.dtype), np.empty(tile, W.dtype), np.zeros(d * length, W.dtype)

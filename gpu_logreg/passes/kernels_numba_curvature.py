@@ -1,8 +1,8 @@
 """The compiled loops behind the Hessian of K classes; release the GIL.
 
-Off the diagonal the K x K blocks are ``-sum_i s_i p_ik p_il u_i u_i.T``, symmetric, and a block on the diagonal is minus
-the sum of the others in its row, because probabilities add up to one. So K (K - 1) / 2 triangles say everything: sums
-of products of two columns, weighted by products of two probabilities, which is a product of two matrices.
+Off the diagonal the K x K blocks are ``-sum_i s_i p_ik p_il u_i u_i.T``, symmetric, and a block on the diagonal is
+minus the sum of the others in its row, because probabilities add up to one. So K (K - 1) / 2 triangles say everything:
+sums of products of two columns, weighted by products of two probabilities, which is a product of two matrices.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"
 def pair_weights(vector: Any, U: Any, s: Any, Phi: Any, b: Any, K: Any, first: Any, last: Any, out: Any) -> None:
     """``out[i, q] = s_i p_ik p_il`` of the q-th pair ``k < l``, for the rows ``first`` to ``last``.
 
-    ``Phi`` and ``b`` are the weights and intercepts in vectors, as for the pass; ``out`` has whole vectors of pairs, and
-    zeros where there is no pair.
+    ``Phi`` and ``b`` are the weights and intercepts in vectors, as for the pass; ``out`` has whole vectors of pairs,
+    and zeros where there is no pair.
     """
     p, L, length = U.shape[1], len(vector), len(b)
     real = U.dtype.type

@@ -1,4 +1,4 @@
-"""The reference pass for K logits: two products around the softmax, a block of rows at a time, which is in cache for the second.
+"""The reference pass for K logits: two products around the softmax, a block of rows at a time.
 
 ``Z = X @ W.T + b`` of shape (n, K); ``dZ = s (P - Y)``; sums of ``s row_loss``, ``dZ.T @ X`` and ``dZ``. Logits and
 probabilities exist for one block of rows only. On the host a block comes from memory once; on a GPU, in blocks far
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
-from gpu_logreg.passes import Float64Vector, Rows, Sums
+from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.softmax import loss_and_dz
 
 __all__ = ["reference_multinomial_pass"]

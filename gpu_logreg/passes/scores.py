@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from gpu_logreg.backend import array_namespace
 from gpu_logreg.passes import Float64Vector, Rows
 
-__all__ = ["row_scores"]
+__all__ = ["compiled_row_scores", "row_scores"]
 
 
 def row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Any:
@@ -37,4 +39,16 @@ def row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector,
     scores = (deviation * deviation) @ weights
     if not known.all():
         scores = scores + unseen * (deviation[:, ~xp.asarray(known)] != 0).sum(axis=1)
+    return scores
+
+
+def compiled_row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Any:
+    """As `row_scores`, in one compiled loop on the host."""
+    from gpu_logreg.passes.kernels_numba import score_rows
+
+    X = rows.X
+    known = inverse_variance == inverse_variance
+    weights, centre = np.where(known, inverse_variance, 0.0).astype(X.dtype), mean.astype(X.dtype)
+    scores = np.empty(len(X), X.dtype)
+    score_rows(X, centre, weights, np.flatnonzero(~known), X.dtype.type(unseen), scores)
     return scores

@@ -22,7 +22,7 @@ import numpy as np
 
 from gpu_logreg.penalty import l1_penalty
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
-from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
+from gpu_logreg.solvers.coordinate_descent import model_minimum
 from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, Criterion, Stagnation
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
 
@@ -34,6 +34,9 @@ is rounding that hides it."""
 
 MISLED = 0.125
 """A step at most so long tells that the matrix is far from the curvature."""
+
+ON_THE_WAY = 1e-3
+"""How well models are minimised: steps that correct the model leave more than that to the next."""
 
 Curvature = Callable[[Trial, float], Any]
 """From a point and what is left to gain there to a better matrix of shape (p, p), or None to keep the present one."""
@@ -106,7 +109,7 @@ def proximal_steps(
     observer: Observer | None = None,
     patience: int = 20,
     last_step: bool = False,
-    forcing: float = FORCING,
+    forcing: float = ON_THE_WAY,
 ) -> SolverResult:
     """Minimise ``F``.
 
@@ -125,7 +128,8 @@ def proximal_steps(
     refresh, observer, patience, last_step
         As for `gpu_logreg.solvers.lbfgs.lbfgs`. Criteria and refreshments see the subgradient as ``grad``.
     forcing : float
-        How well models are minimised: see `gpu_logreg.solvers.coordinate_descent.model_minimum`.
+        How well models are minimised on the way: see `gpu_logreg.solvers.coordinate_descent.model_minimum`. The last
+        step's is minimised as well as that does by itself.
 
     Returns
     -------
@@ -153,6 +157,7 @@ def proximal_steps(
                 curve.append(here.value)
                 continue
         if last_step and met is not None and met.converged:
+            target, left = model_minimum(model.matrix, grad, here.params, composite.l1)  # as well as zeros ask for
             here = here._replace(params=target, value=here.value - left)
             curve[-1] = here.value
         last = met is not None or n_iter == max_iter

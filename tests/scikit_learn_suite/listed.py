@@ -23,7 +23,6 @@ _PATH = "scikit-learn's function _logistic_regression_path"
 _SAGA = "asks for the coefficients of its LogisticRegressionCV to 1e-7; its saga stops before that"
 _ONE_STEP = "asks that one iteration ends far from the optimum; ours is near"
 _FLOAT64 = "asks for coef_ in float32 from float32 rows; it is float64"
-_START = "asks for p = 0.5 before a step; ours starts at the class shares"
 _ARRAY_API = "scikit-learn's dispatch by the array API, off unless SCIPY_ARRAY_API is set; arrays come by DLPack here"
 _PRIVATE = "reads or sets private attributes: "
 
@@ -90,9 +89,6 @@ LISTED: dict[str, tuple[Kind, str]] = {
     "test_dtype_match[dense-*-lbfgs]": (Kind.PURPOSE, _FLOAT64),
     "test_dtype_match[dense-*-newton-*]": (Kind.PURPOSE, _FLOAT64),
     "test_dtype_match[dense-*-sag*]": (Kind.PURPOSE, _FLOAT64),
-    "test_zero_max_iter[newton-*]": (Kind.PURPOSE, _START),
-    "test_zero_max_iter[sag*]": (Kind.PURPOSE, _START),
-    "test_zero_max_iter[liblinear]": (Kind.PURPOSE, _START),
     # ----------------------------------------------------------------------------------------------- test_mlp.py
     "test_lbfgs_regression": (Kind.OTHER, _REGRESSOR),
     "test_lbfgs_regression_maxfun": (Kind.OTHER, _REGRESSOR),
