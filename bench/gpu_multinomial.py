@@ -15,7 +15,7 @@ from gpu_logreg.backend import Device
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.passes import Rows, Sums, compute_dtype, cuda, cuda_multinomial
 from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.softmax_family import SoftmaxFamily
+from gpu_logreg.passes.softmax_layout import SoftmaxFamily
 from gpu_logreg.passes.table import choose_multinomial
 
 SHAPES = ((100, 10, "float32"), (784, 10, "float32"), (54, 7, "float32"), (784, 10, "uint8"))

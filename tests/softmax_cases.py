@@ -10,7 +10,7 @@ import numpy as np
 from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes.family import STORAGES
 from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.softmax_family import SoftmaxFamily, shared_bytes
+from gpu_logreg.passes.softmax_layout import SoftmaxFamily, shared_bytes
 
 REALS = ("float32", "float64")
 

@@ -15,7 +15,8 @@ import pytest
 from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
 from gpu_logreg.passes.family import STORAGES, Family, choose_family
 from gpu_logreg.passes.kernel_text import kernel_source
-from gpu_logreg.passes.softmax_family import SoftmaxFamily, choose_softmax_family
+from gpu_logreg.passes.softmax_family import choose_softmax_family
+from gpu_logreg.passes.softmax_layout import SoftmaxFamily
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
 

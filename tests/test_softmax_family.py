@@ -17,14 +17,8 @@ from gpu_logreg.backend import Device
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.passes import Rows, cuda_multinomial
 from gpu_logreg.passes.family import STORAGES
-from gpu_logreg.passes.softmax_family import (
-    MOST_SHARED_BYTES,
-    SoftmaxFamily,
-    admissible,
-    choose_softmax_family,
-    padded_shape,
-    shared_bytes,
-)
+from gpu_logreg.passes.softmax_family import MOST_SHARED_BYTES, admissible, choose_softmax_family
+from gpu_logreg.passes.softmax_layout import SoftmaxFamily, padded_shape, shared_bytes
 from gpu_logreg.passes.table import choose_multinomial
 
 WORDS = {"float32": 1, "float64": 2}

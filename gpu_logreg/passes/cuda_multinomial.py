@@ -19,7 +19,8 @@ from gpu_logreg.passes.cuda import SUM_BLOCK, SUM_KERNEL, Kernels
 from gpu_logreg.passes.device_rows import alignment_of, array_problem, matrix_problem, row_stride, vector_problem
 from gpu_logreg.passes.family import STORAGES
 from gpu_logreg.passes.kernel_text import kernel_source
-from gpu_logreg.passes.softmax_family import MOST_SHARED_BYTES, SoftmaxFamily, choose_softmax_family, padded_shape
+from gpu_logreg.passes.softmax_family import MOST_SHARED_BYTES, choose_softmax_family
+from gpu_logreg.passes.softmax_layout import SoftmaxFamily, padded_shape
 
 __all__ = ["HEADERS", "KERNEL", "cuda_multinomial_pass", "family_of", "kernel_options", "parameters", "supports"]
 
