@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from gpu_ceiling import ceiling
 from gpu_fits import fits
+from gpu_multinomial import SHAPES, multinomial
 from gpu_network import networks
 from gpu_passes import WIDTHS, passes
 from gpu_peers import load_peers
@@ -42,6 +43,7 @@ class Sizes:
         self.pass_bytes = 2**30 if quick else 4 * 2**30
         self.widths = (28, 100, 512, 1024) if quick else WIDTHS
         self.float64_widths = (100, 1000) if quick else FLOAT64_WIDTHS
+        self.class_shapes = SHAPES
         self.rounds = 10 if quick else 30
         self.fit_n = 5_000_000 if quick else 50_000_000
         self.fit_d = 100
@@ -100,6 +102,13 @@ def measure(cupy: Any, sizes: Sizes, budget: Budget, keep: Callable[[dict[str, A
         "float16": (10, over("float16", sizes.widths)),
         "bfloat16": (10, over("bfloat16", sizes.widths)),
         "uint8": (10, over("uint8", sizes.widths)),
+        "classes": (
+            20,
+            lambda: _freed(
+                cupy,
+                lambda: multinomial(cupy, sizes.pass_bytes, known["read"], budget, sizes.class_shapes, sizes.rounds),
+            ),
+        ),
         "first fit": (30, lambda: first_fits(sizes.start_n, timeout=max(30.0, budget.left() - 10))),
         "fits": (40, lambda: _freed(cupy, lambda: fits(cupy, known["read"], budget, sizes.fit_n, sizes.fit_d))),
         "network": (20, lambda: _freed(cupy, lambda: networks(cupy, budget, **sizes.network))),
@@ -124,8 +133,8 @@ def faults(results: dict[str, Any]) -> list[str]:
     """What failed, was wrong, or found no time."""
     found = [f"{name}: {why}" for name, why in results["problems"].items()]
     for name, section in results["sections"].items():
-        of = "d" if name in STORAGES else "batch"
-        rows = section["rows"] if name in (*STORAGES, "network") else []
+        of = "batch" if name == "network" else "d"
+        rows = section["rows"] if name in (*STORAGES, "network", "classes") else []
         found += [f"{name} {of} = {row[of]}: {row['problem']}" for row in rows if "problem" in row]
     return found
 

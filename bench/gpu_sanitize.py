@@ -1,4 +1,4 @@
-"""Both passes over small ragged sizes on a device, against float64: what ``compute-sanitizer`` is run on.
+"""The passes over small ragged sizes on a device, against float64: what ``compute-sanitizer`` is run on.
 
 Run with ``PYTHONPATH=. compute-sanitizer --tool memcheck python3 bench/gpu_sanitize.py``.
 """
@@ -13,12 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import numpy as np
 from gpu_data import cut, filled, true_sums
 from gpu_launch import LARGEST_ERROR, Launches, chosen, error_of
+from gpu_multinomial import class_rows
+from gpu_multinomial import true_sums as true_sums_of_classes
 
 from gpu_logreg import MLPClassifier
 from gpu_logreg.backend import cuda_problem, import_cupy
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cublas import cublas_pass
 from gpu_logreg.passes.cuda import cuda_pass
+from gpu_logreg.passes.cuda_multinomial import cuda_multinomial_pass
 from gpu_logreg.passes.family import STORAGES, Family
 
 WIDTHS = (3, 28, 100, 1000)
@@ -54,6 +57,26 @@ def run(widths: tuple[int, ...] = WIDTHS, row_counts: tuple[int, ...] = ROW_COUN
     return cases, wrong
 
 
+CLASS_SHAPES = ((1, 3), (28, 10), (101, 26), (785, 4))
+"""Columns and classes."""
+
+
+def run_classes(shapes: tuple[tuple[int, int], ...] = CLASS_SHAPES) -> tuple[int, list[str]]:
+    """The pass for many classes in every storage that CuPy has, over a few tiles of rows, the last of them ragged."""
+    cupy = import_cupy()
+    cases, wrong = 0, []
+    for storage in (name for name in STORAGES if name != "bfloat16"):
+        for d, K in shapes:
+            rows, W, b = class_rows(cupy, d, K, storage, 333 * d * STORAGES[storage])
+            weights = cupy.asarray(np.ones(333, dtype=np.float32)) if storage == "float32" else None
+            sums = cuda_multinomial_pass(rows._replace(sample_weight=weights), W, b)
+            error = error_of(sums, true_sums_of_classes(rows, W, b))
+            cases += 1
+            if not error <= 10 * LARGEST_ERROR["float64" if storage == "float64" else "float32"]:
+                wrong.append(f"{K} classes, 333 x {d} {storage}: relative error {error:.1e}")
+    return cases, wrong
+
+
 def run_networks() -> tuple[int, list[str]]:
     """The kernels of networks in fits of one epoch, against the reference steps on the host."""
     rng = np.random.default_rng(0)
@@ -80,8 +103,9 @@ def main() -> int:
         return 1
     import_cupy().cuda.set_allocator(None)  # no pool: every array has bounds of its own
     cases, wrong = run()
-    more_cases, more_wrong = run_networks()
-    cases, wrong = cases + more_cases, wrong + more_wrong
+    for more in (run_classes, run_networks):
+        more_cases, more_wrong = more()
+        cases, wrong = cases + more_cases, wrong + more_wrong
     print("\n".join([*wrong, f"{cases} cases, {len(wrong)} wrong"]))
     return 1 if wrong else 0
 

@@ -35,6 +35,8 @@ def tables(results: dict[str, Any]) -> str:
     for name in ("float32", "float64", "float16", "bfloat16", "uint8"):
         if name in sections:
             parts += [f"## The pass over {name} rows", _passes(sections[name])]
+    if "classes" in sections:
+        parts += ["## The pass over rows of many classes", _classes(sections["classes"])]
     if "fits" in sections:
         parts += ["## Whole fits", _fits(sections["fits"])]
     if "network" in sections:
@@ -88,6 +90,24 @@ def _passes(found: dict[str, Any]) -> str:
             f"the goal is {GOAL_RATIO} for d = 64 to 2,048",
         )
     return "\n".join([text, "", *(f"- {note}" for note in notes)]) if notes else text
+
+
+def _classes(found: dict[str, Any]) -> str:
+    heads = ["d", "classes", "storage", "n", "ms", "GB/s", "share", "pure read ms", "call ms", "reference call ms"]
+    heads += ["ratio", "registers", "local B", "error", "family"]
+    lines = []
+    for row in found["rows"]:
+        family = " ".join(f"{key}={number}" for key, number in row.get("family", {}).items())
+        lines.append(
+            [
+                *(str(row["d"]), str(row["classes"]), row["storage"], shown(row.get("n"), ","), shown(row.get("ms"))),
+                *(shown(row.get("gb_per_s"), ",.0f"), shown(row.get("share"), ".1%"), shown(row.get("read_ms"))),
+                *(shown(row.get("call_ms")), shown(row.get("reference_ms")), shown(row.get("ratio"), ".2f")),
+                *(shown(row.get("registers"), "d"), shown(row.get("local_bytes"), "d"), shown(row.get("error"), ".0e")),
+                str(row.get("problem", family)),
+            ]
+        )
+    return table(heads, lines) + "\n\n- ratio: time of a call of the reference pass over one of ours"
 
 
 def _fits(found: dict[str, Any]) -> str:

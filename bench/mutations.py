@@ -19,8 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import mutations_softmax as softmax
+
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/test_pass_cuda.py", "tests/test_kernels_host.py")
+"""And `mutations_softmax.TESTS` for the kernel of many classes."""
 SECONDS = 400
 
 FAMILY, SUM, ROWS = "loss_and_gradient.cu", "sum_partials.cu", "rows.cuh"
@@ -193,7 +196,12 @@ HARMLESS = (
     ),
 )
 
-MUTATIONS = (*(Mutation(name, file, *texts) for file in FAULTS for name, *texts in FAULTS[file]), *HARMLESS)
+ALL_FAULTS = FAULTS | softmax.FAULTS
+MUTATIONS = (
+    *(Mutation(name, file, *texts) for file in ALL_FAULTS for name, *texts in ALL_FAULTS[file]),
+    *HARMLESS,
+    *(Mutation(*texts) for texts in softmax.HARMLESS),
+)
 
 
 def pytest_addoption(parser) -> None:
@@ -217,7 +225,7 @@ class Outcome(NamedTuple):
     by: str
 
 
-def run_tests(mutation: Mutation | None) -> Outcome:
+def run_tests(mutation: Mutation | None, tests: tuple[str, ...]) -> Outcome:
     """Run the tests on kernels with a fault, or on the kernels as they are."""
     with tempfile.TemporaryDirectory() as scratch:
         kernels = Path(scratch, "kernels")
@@ -225,7 +233,7 @@ def run_tests(mutation: Mutation | None) -> Outcome:
         if mutation is not None:
             (kernels / mutation.file).write_text(mutated(mutation))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-rf", "-p", "mutations", "-p", "no:cacheprovider"]
-        command += ["--kernels", str(kernels), "-m", "not gpu", *TESTS]
+        command += ["--kernels", str(kernels), "-m", "not gpu", *tests]
         environment = os.environ | {
             "PYTHONPATH": str(ROOT / "bench"),
             "TMPDIR": scratch,  # what is compiled goes with it
@@ -261,18 +269,19 @@ def main() -> None:
     for mutation in mutations:
         mutated(mutation)  # so that a text that is not there ends the run before it begins
     with ThreadPoolExecutor(2) as pool:
-        plain = pool.submit(run_tests, None)
-        outcomes = [pool.submit(run_tests, mutation) for mutation in mutations]
+        tests = [softmax.TESTS if mutation.file in softmax.FAULTS else TESTS for mutation in mutations]
+        plain = pool.submit(run_tests, None, tuple(dict.fromkeys(path for paths in tests for path in paths)))
+        outcomes = [pool.submit(run_tests, *each) for each in zip(mutations, tests, strict=True)]
         if plain.result().verdict != "missed":
             raise SystemExit(f"the kernels as they are fail: {plain.result().by}")
         rows = []
-        print(f"{'file':22}{'mutation':58}{'verdict':18}by")
+        print(f"{'file':30}{'mutation':58}{'verdict':18}by")
         for mutation, outcome in zip(mutations, outcomes, strict=True):
             verdict, by = outcome.result()
             expected = "missed" if mutation.harmless else "caught"
             note = f"harmless: {mutation.harmless}" if mutation.harmless else by
             mark = "" if verdict == expected else "   NOT EXPECTED"
-            print(f"{mutation.file:22}{mutation.name:58}{verdict:18}{note}{mark}", flush=True)
+            print(f"{mutation.file:30}{mutation.name:58}{verdict:18}{note}{mark}", flush=True)
             rows.append(
                 {
                     "file": mutation.file,

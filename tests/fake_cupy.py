@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from kernel_host import HostModule
+from kernel_host import MOST_SHARED_BYTES, HostKernel, HostModule
 
 __version__ = "fake"
 __spec__ = importlib.machinery.ModuleSpec("cupy", None)
@@ -59,7 +59,7 @@ class Device:
 
     @property
     def attributes(self) -> dict[str, int]:
-        return {"MultiProcessorCount": 4}
+        return {"MultiProcessorCount": 4, "MaxSharedMemoryPerBlockOptin": MOST_SHARED_BYTES}
 
     def synchronize(self) -> None:
         counts["waits"] += 1
@@ -293,16 +293,24 @@ class RawModule:
         self._module = HostModule(code, options)
 
     def get_function(self, name: str) -> Any:
-        kernel = self._module.get_function(name)
+        return _RawKernel(self._module.get_function(name))
 
-        def launch(grid: tuple[int], block: tuple[int], arguments: Sequence[Any]) -> None:
-            for argument in arguments:
-                if type(argument) is np.ndarray:
-                    raise TypeError("a kernel was given a host array")
-            counts["launches"] += 1
-            kernel(grid, block, arguments, seed=schedule_seed)
 
-        return launch
+class _RawKernel:
+    def __init__(self, kernel: HostKernel) -> None:
+        object.__setattr__(self, "_kernel", kernel)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "max_dynamic_shared_size_bytes":
+            raise AttributeError(name)
+        setattr(self._kernel, name, value)
+
+    def __call__(self, grid: tuple[int], block: tuple[int], arguments: Sequence[Any], *, shared_mem: int = 0) -> None:
+        for argument in arguments:
+            if type(argument) is np.ndarray:
+                raise TypeError("a kernel was given a host array")
+        counts["launches"] += 1
+        self._kernel(grid, block, arguments, shared_mem=shared_mem, seed=schedule_seed)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 import gpu_logreg.sample_objective
 from gpu_logreg import LogisticRegression
 from gpu_logreg.backend import cuda_problem, import_cupy
-from gpu_logreg.passes import cuda
+from gpu_logreg.passes import cuda, cuda_multinomial
 from gpu_logreg.solvers.factor import Factor
 
 N, D = 6000, 12
@@ -25,10 +25,13 @@ def cupy(request, monkeypatch):
         return
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
-    cuda._kernels.cache_clear()
+    caches = cuda._kernels, cuda_multinomial._kernels, cuda_multinomial._most_shared
+    for cache in caches:
+        cache.cache_clear()
     with fake_cupy.installed(monkeypatch) as module:
         yield module
-    cuda._kernels.cache_clear()
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.fixture(params=[True, False], ids=["factored on the device", "factored on the host"])
@@ -82,6 +85,59 @@ def test_a_fit_on_the_device_finds_what_one_on_the_host_finds(cupy, kind, dtype)
     assert model.converged_, model.stop_reason_
     assert value_of(model, X, y, s) <= value_of(host, X, y, s) * (1 + 1e-9)
     assert model.n_reads_ <= 45
+
+
+def classes_problem(K: int, d: int, dtype: str, n: int = 2000):
+    """Rows, numbers of classes and weights; columns of whole numbers where ``dtype`` is one of them."""
+    rng = np.random.default_rng([K, d])
+    X = rng.integers(0, 256, (n, d)) if dtype == "uint8" else rng.standard_normal((n, d)) * np.geomspace(0.3, 3.0, d)
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    y = (scaled @ rng.standard_normal((d, K)) + 2.0 * rng.gumbel(size=(n, K))).argmax(axis=1)
+    y[:K] = np.arange(K)
+    return X.astype(dtype), y, rng.exponential(size=n) * (rng.random(n) < 0.9)
+
+
+def value_of_classes(model, X, y, s) -> float:
+    """scikit-learn's objective of many classes in float64."""
+    z = X.astype(np.float64) @ model.coef_.T + model.intercept_
+    m = z.max(axis=1)
+    loss = np.log(np.exp(z - m[:, None]).sum(axis=1)) + m - z[np.arange(len(y)), y]
+    return float((np.ones(len(y)) if s is None else s) @ loss + 0.5 * (model.coef_**2).sum())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize(("K", "d", "weighted"), [(3, 12, True), (10, 5, False)])
+def test_a_fit_of_many_classes_on_the_device_finds_what_one_on_the_host_finds(cupy, K, d, weighted, dtype):
+    X, y, s = classes_problem(K, d, dtype)
+    s = s if weighted else None
+    if s is not None:
+        s[:K] = 1.0
+    host = LogisticRegression(device="cpu", tol=1e-8).fit(X.astype(np.float64), y, s)
+    model = LogisticRegression(device="cuda").fit(X, y, s)
+    assert (model.device_, model.impl_, model.impl_reason_) == ("cuda:0", "cuda", "auto: the rows are on a GPU")
+    assert model.converged_, model.stop_reason_
+    assert value_of_classes(model, X, y, s) <= value_of_classes(host, X, y, s) * (1 + 1e-9)
+    again = LogisticRegression(device="cuda", impl="cuda").fit(X, y, s)
+    assert again.coef_.tobytes() == model.coef_.tobytes()
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "gradient-descent"])
+def test_other_solvers_of_many_classes(cupy, solver):
+    X, y, _ = classes_problem(4, 3, "float64", 500)
+    model = LogisticRegression(device="cuda", solver=solver, C=0.01, max_iter=5000).fit(X, y)
+    host = LogisticRegression(device="cpu", C=0.01).fit(X, y)
+    assert model.impl_ == "cuda"
+    np.testing.assert_allclose(model.coef_, host.coef_, atol=1e-4)
+
+
+def test_an_l1_penalty_on_many_classes_gives_the_zeros_of_the_host(cupy):
+    X, y, s = classes_problem(3, 8, "float32")
+    host = LogisticRegression(device="cpu", tol=1e-8, l1_ratio=1.0, C=0.02).fit(X.astype(np.float64), y, s)
+    model = LogisticRegression(device="cuda", l1_ratio=1.0, C=0.02).fit(X, y, s)
+    assert (model.impl_, model.solver_) == ("cuda", "proximal")
+    assert 0 < np.count_nonzero(model.coef_) < model.coef_.size
+    assert ((model.coef_ != 0) == (host.coef_ != 0)).all()
+    assert model.objective_ == pytest.approx(host.objective_, rel=1e-8)
 
 
 def value_of(model, X, y, s) -> float:

@@ -15,7 +15,7 @@ import nvrtc
 import pytest
 from fresh_process import run_fresh
 
-from gpu_logreg.passes import cublas, cuda, kernel_text, steps_cuda
+from gpu_logreg.passes import cublas, cuda, cuda_multinomial, kernel_text, steps_cuda
 from gpu_logreg.passes.family import STORAGES, Family, admissible, choose_family
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,6 +44,7 @@ def cupy(monkeypatch):
         pytest.skip(kernel_host.missing())
     pytest.importorskip("ml_dtypes", reason="the stand-in knows bfloat16 from ml_dtypes")
     caches = cuda._kernels, cublas._kernel, steps_cuda._kernel
+    caches += cuda_multinomial._kernels, cuda_multinomial._most_shared
     for cache in caches:
         cache.cache_clear()
     with fake_cupy.installed(monkeypatch) as module:
@@ -194,6 +195,36 @@ def test_peers_give_the_same_sums_and_the_others_say_why_not(cupy):
     assert "ratio" not in row
 
 
+def test_the_pass_of_many_classes_is_measured_once_it_is_right(cupy, monkeypatch):
+    import gpu_multinomial
+    import gpu_tables
+    from gpu_timing import Budget
+
+    shapes = ((28, 10, "float32"), (12, 3, "uint8"), (4, 5, "float64"))
+    found = gpu_multinomial.multinomial(cupy, 32 * KIB, 2.0, Quick(), shapes, rounds=2)
+    for row, (d, K, storage) in zip(found["rows"], shapes, strict=True):
+        assert (row["d"], row["classes"], row["storage"]) == (d, K, storage)
+        assert row["error"] < 1e-5
+        assert row["ms"] == 1.0
+        assert row["gb_per_s"] == row["nbytes"] / 1e6 == 2.0 * row["share"] == 2.0 * row["read_ms"]
+        assert row["ratio"] == row["reference_ms"] / row["call_ms"] > 0
+    assert gpu_tables._classes(found).count("softmax_lanes=") == 3
+    (late,) = gpu_multinomial.multinomial(cupy, KIB, None, Budget(0.0), shapes[:1])["rows"]
+    assert late["problem"] == "not measured: no time left"
+    (wide,) = gpu_multinomial.multinomial(cupy, 400 * KIB, None, Quick(), ((50_000, 3, "float32"),))["rows"]
+    assert "does not fit the registers" in wide["problem"]
+    true = gpu_multinomial.true_sums
+    for factor in (1.01, float("nan")):
+        monkeypatch.setattr(
+            gpu_multinomial,
+            "true_sums",
+            lambda *of, factor=factor: true(*of)._replace(loss_sum=factor * true(*of).loss_sum),
+        )
+        (row,) = gpu_multinomial.multinomial(cupy, 4 * KIB, None, Quick(), shapes[2:], rounds=1)["rows"]
+        assert row["problem"].startswith("wrong on 128 rows: relative error")
+        assert "ms" not in row
+
+
 def test_fits_are_judged_by_the_best_value(cupy, monkeypatch):
     import gpu_fits
 
@@ -324,12 +355,13 @@ def tiny_results(cupy) -> dict:
         def __init__(self) -> None:
             self.read_bytes, self.pass_bytes, self.rounds = 4 * KIB, 4 * KIB, 1
             self.widths, self.float64_widths = (3,), (3,)
+            self.class_shapes = ((3, 4, "float32"), (5, 3, "uint8"))
             self.fit_n, self.fit_d, self.start_n, self.crossover = 500, 3, 100, (100,)
             self.network = {"n": 60, "d": 3, "batches": (32,), "rounds": 1}
 
     kept = []
     results = bench_gpu.measure(cupy, Tiny(), Quick(), kept.append)
-    assert len(kept) == 10
+    assert len(kept) == 11
     return results
 
 
@@ -343,12 +375,22 @@ def test_all_sections_make_tables_and_json(cupy, monkeypatch, tmp_path):
     assert bench_gpu.faults(results) == []
     row = {"d": 3, "storage": "uint8", "problem": "a second run gave other bits"}
     batch = {"batch": 32, "problem": "wrong"}
-    broken = {"sections": {"uint8": {"rows": [row]}, "network": {"rows": [batch]}}, "problems": {"fits": "broken"}}
+    sections = {"uint8": {"rows": [row]}, "network": {"rows": [batch]}, "classes": {"rows": [row]}}
+    broken = {"sections": sections, "problems": {"fits": "broken"}}
     said = ["fits: broken", "uint8 d = 3: a second run gave other bits", "network batch = 32: wrong"]
+    said += ["classes d = 3: a second run gave other bits"]
     assert bench_gpu.faults(broken) == said
     json.dumps(results)
     text = bench_gpu.tables(results)
-    for head in ("Ceiling", "over float32", "over uint8", "Whole fits", "First fit", "From the CPU to the GPU"):
+    for head in (
+        "Ceiling",
+        "over float32",
+        "over uint8",
+        "many classes",
+        "Whole fits",
+        "First fit",
+        "From the CPU to the GPU",
+    ):
         assert head in text
     assert "## A network in training\n\nrandom rows, 60 x 3-128-1" in text
     facts = gpu_check.device_facts()
@@ -410,6 +452,7 @@ def test_what_the_sanitizer_runs_is_right(cupy):
     cases, wrong = gpu_sanitize.run((3, 28), (1, 33))
     assert cases == 2 * 2 * (len(STORAGES) + 3) + 2 * 2 * 3
     assert wrong == []
+    assert gpu_sanitize.run_classes(((3, 4), (28, 10))) == (2 * (len(STORAGES) - 1), [])
 
 
 @pytest.mark.parametrize("program", ["gpu_check.py", "bench_gpu.py", "gpu_sanitize.py", "ladder/families.py"])

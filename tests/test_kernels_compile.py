@@ -12,9 +12,11 @@ from typing import Any
 import nvrtc
 import pytest
 
-from gpu_logreg.passes import cublas, cuda, steps_cuda
+from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
 from gpu_logreg.passes.family import STORAGES, Family, choose_family
 from gpu_logreg.passes.kernel_text import kernel_source
+from gpu_logreg.passes.softmax_family import choose_softmax_family
+from gpu_logreg.passes.softmax_layout import SoftmaxFamily
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
 
@@ -185,3 +187,89 @@ def test_adam_fits_its_budget(real, arch):
     assert set(taken) == {"adam"}
     assert taken["adam"].spill_bytes == taken["adam"].stack_bytes == 0
     assert taken["adam"].registers <= ADAM_REGISTERS[real]
+
+
+# The kernel of many classes: columns and classes of real data (Covertype, letters, digits, MNIST) and of the ends.
+SOFTMAX_SHAPES = (
+    *((1, 3), (3, 4), (16, 26), (28, 10), (54, 7), (64, 10), (100, 10), (100, 26), (300, 5), (512, 20)),
+    *((784, 10), (785, 10), (1000, 3), (4000, 3), (60, 100), (20, 500)),
+)
+
+
+def softmax_cases(arch: int) -> list[tuple[int, int, str, str, int, str | None]]:
+    """Columns, classes, storage, precision, alignment and weight: every shape in three storages."""
+    cases = []
+    for place, (d, n_classes) in enumerate(SOFTMAX_SHAPES):
+        for k in range(3):
+            turn = place + 3 * k + 7 * FAMILY_ARCHITECTURES.index(arch)
+            storage, real = STORED[turn % len(STORED)]
+            alignment = 16 if turn % 2 else STORAGES[storage]
+            cases.append((d, n_classes, storage, real, alignment, (None, "float32", "float64")[turn % 3]))
+    return cases
+
+
+def test_every_architecture_meets_the_softmax_of_every_storage_and_weight():
+    for arch in FAMILY_ARCHITECTURES:
+        cases = softmax_cases(arch)
+        assert {case[2:4] for case in cases} == set(STORED)
+        assert {case[5] for case in cases} == {None, "float32", "float64"}
+
+
+@pytest.mark.parametrize("arch", FAMILY_ARCHITECTURES)
+def test_softmax_loss_and_gradient_fits_the_registers_that_its_family_counts_on(arch):
+    code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)
+    compiled_cases = []
+
+    def fault(case: tuple[int, int, str, str, int, str | None]) -> str | None:
+        d, n_classes, storage, real, alignment, weight = case
+        family = choose_softmax_family(d, n_classes, storage, real, alignment)
+        if isinstance(family, str):
+            assert "does not fit the registers" in family
+            return None
+        compiled_cases.append(case)
+        options = (*cuda_multinomial.kernel_options(family, d, n_classes, storage, real, weight), *nvrtc.CUPY_OPTIONS)
+        cubin, log = nvrtc.compile_cubin(code, (*options, f"-arch=sm_{arch}", "--ptxas-options=-v"))
+        assert cubin.startswith(b"\x7fELF")
+        taken = nvrtc.resources(log)
+        assert set(taken) == {cuda_multinomial.KERNEL}
+        registers, spilled, stack = taken[cuda_multinomial.KERNEL]
+        most = min(65_536 // (family.block * family.resident) // 8 * 8, 255)
+        fits = registers <= most and spilled == stack == 0 and "warning" not in log
+        return None if fits else f"{case} {family}: {taken[cuda_multinomial.KERNEL]}, of {most} registers; {log}"
+
+    assert [found for found in in_pool(fault, softmax_cases(arch)) if found] == []
+    assert len(compiled_cases) >= 2 * len(SOFTMAX_SHAPES)
+
+
+@pytest.mark.parametrize(("alignment", "width"), [(16, 16), (8, 8), (4, 4)])
+def test_rows_of_many_classes_are_copied_asynchronously_and_sums_alone_are_stored(alignment, width):
+    family = choose_softmax_family(100, 10, "float32", "float32", alignment)
+    assert isinstance(family, SoftmaxFamily)
+    options = cuda_multinomial.kernel_options(family, 100, 10, "float32", "float32", "float32")
+    code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)
+    text = ptx(code, (*options, *nvrtc.CUPY_OPTIONS, "-arch=compute_90"))
+    copies = re.findall(r"cp\.async\.(c[ag])\.shared\.global \[\w+\], \[%\w+\], (\d+)", text)
+    assert copies
+    assert set(copies) == {("cg" if width == 16 else "ca", str(width))}
+    assert set(re.findall(r"st\.global\.(\w+)", text)) <= {"f64", "b64"}  # float64 sums; no logit, no dZ
+    assert "st.local" not in text
+
+
+def test_the_softmax_kernel_compiles_where_there_are_no_asynchronous_copies():
+    family = choose_softmax_family(100, 10, "float32", "float32", 16, 48 * 1024)
+    assert isinstance(family, SoftmaxFamily)
+    options = cuda_multinomial.kernel_options(family, 100, 10, "float32", "float32", None)
+    code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)
+    text = ptx(code, (*options, *nvrtc.CUPY_OPTIONS, "-arch=compute_75"))
+    assert "cp.async" not in text
+    assert "st.shared" in text
+
+
+def test_weights_beyond_shared_memory_are_read_through_the_read_only_cache():
+    family = choose_softmax_family(4000, 3, "float64", "float64", 8)
+    assert isinstance(family, SoftmaxFamily)
+    assert family.w_shared == 0
+    options = cuda_multinomial.kernel_options(family, 4000, 3, "float64", "float64", None)
+    code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)
+    text = ptx(code, (*options, *nvrtc.CUPY_OPTIONS, "-arch=compute_90"))
+    assert len(re.findall(r"ld\.global\.nc\.f64", text)) >= family.tile_classes

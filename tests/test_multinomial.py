@@ -265,22 +265,32 @@ def test_the_sample_of_a_rare_class_of_many_holds_all_its_rows():
     np.testing.assert_allclose(np.bincount(labels[rows], weight), np.bincount(labels), rtol=1e-9)
 
 
-@pytest.mark.parametrize("impl", ["cuda", "cublas"])
-def test_passes_of_two_classes_are_refused_by_name(impl):
+@pytest.mark.parametrize(
+    ("impl", "reason"),
+    [
+        ("cublas", "impl='cublas' takes two classes, and y has 4; use impl='auto' or 'cuda'"),
+        ("cuda", "impl='cuda' needs rows on a GPU, and the device is cpu; use device='cuda'"),
+    ],
+)
+def test_passes_that_cannot_be_used_are_refused_by_name(impl, reason):
     X, y, _ = problem()
-    with pytest.raises(ImplementationError, match=f"impl='{impl}' takes two classes, and y has 4"):
-        LogisticRegression(impl=impl).fit(X, y)
+    with pytest.raises(ImplementationError) as error:
+        LogisticRegression(impl=impl, device="cpu").fit(X, y)
+    assert str(error.value) == reason
 
 
-def test_on_a_device(monkeypatch):
+@pytest.mark.parametrize("impl", ["auto", "cuda", "reference"])
+def test_on_a_device(monkeypatch, impl):
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
     X, y, s = problem(2000, 6, 3)
     host = LogisticRegression(device="cpu").fit(X, y, s)
     with fake_cupy.installed(monkeypatch):
-        model = LogisticRegression(device="cuda").fit(X, y, s)
+        model = LogisticRegression(device="cuda", impl=impl).fit(X, y, s)
         assert model.device_ == "cuda:0"
-        assert model.impl_ == "reference"
+        assert model.impl_ == ("reference" if impl == "reference" else "cuda")
+        with pytest.raises(ImplementationError, match="impl='cublas' takes two classes, and y has 3"):
+            LogisticRegression(device="cuda", impl="cublas").fit(X, y, s)
     np.testing.assert_allclose(model.coef_, host.coef_, atol=1e-5)
 
 

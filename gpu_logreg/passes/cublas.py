@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import array_namespace, import_cupy
+from gpu_logreg.backend import import_cupy
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.passes import Float64Vector, Rows, Sums
+from gpu_logreg.passes.device_rows import array_problem, vector_problem
 from gpu_logreg.passes.kernel_text import kernel_source
 
 __all__ = ["BLOCK", "HEADERS", "KERNEL", "MAX_BLOCKS", "cublas_pass", "kernel_options", "supports"]
@@ -30,31 +31,16 @@ _NULL = np.uintp(0)
 
 def supports(rows: Rows) -> str | None:
     """Why this pass cannot take ``rows``; None if it can."""
-    X, y, sample_weight = rows
-    named = {"X": X, "y": y} | ({} if sample_weight is None else {"sample_weight": sample_weight})
-    for name, array in named.items():
-        if array_namespace(array) is np:
-            kind = f"{type(array).__module__}.{type(array).__qualname__}"
-            return f"the cublas pass takes CuPy arrays, and {name} is a {kind}"
+    problem = array_problem("cublas", rows)
+    if problem is not None:
+        return problem
+    X = rows.X
     if X.ndim != 2 or X.dtype not in (np.float32, np.float64):
         return f"the cublas pass takes X of two dimensions in float32 or float64, and X is {X.ndim}-D {X.dtype}"
-    n = X.shape[0]
-    if n >= _CUBLAS_ROWS:
-        return f"the cublas pass takes fewer than 2**31 rows at once, and X has {n}; split them into blocks"
-    if y.dtype not in (np.uint8, X.dtype):
-        return f"the cublas pass takes y in uint8 or in the dtype of X ({X.dtype}), and y is {y.dtype}"
-    if sample_weight is not None and sample_weight.dtype not in (np.float32, np.float64):
-        return f"the cublas pass takes sample_weight in float32 or float64, and sample_weight is {sample_weight.dtype}"
-    for name, array in named.items():
-        if array.device.id != X.device.id:
-            return f"the cublas pass takes arrays of one device; X is on {X.device.id} and {name} on {array.device.id}"
-        if name == "X":
-            continue
-        if array.shape != (n,):
-            return f"the cublas pass takes {name} of shape ({n},) for the {n} rows of X, and {name} has {array.shape}"
-        if not array.flags.c_contiguous:
-            return f"the cublas pass takes a contiguous {name}; copy it once with cupy.ascontiguousarray"
-    return None
+    if X.shape[0] >= _CUBLAS_ROWS:
+        return f"the cublas pass takes fewer than 2**31 rows at once, and X has {X.shape[0]}; split them into blocks"
+    labels = f"uint8 or in the dtype of X ({X.dtype})"
+    return vector_problem("cublas", rows, (np.uint8, X.dtype), labels, aligned=False)
 
 
 def cublas_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.backend import array_namespace, import_cupy
+from gpu_logreg.backend import import_cupy
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.passes import Float64Vector, Rows, Sums, compute_dtype
+from gpu_logreg.passes.device_rows import alignment_of, array_problem, matrix_problem, row_stride, vector_problem
 from gpu_logreg.passes.family import STORAGES, Family, choose_family
 from gpu_logreg.passes.kernel_text import kernel_source
 
@@ -29,7 +30,7 @@ _WARP = 32
 _NULL = np.uintp(0)
 
 
-class _Kernels(NamedTuple):
+class Kernels(NamedTuple):
     first: Any
     second: Any
     multiprocessors: int
@@ -37,53 +38,21 @@ class _Kernels(NamedTuple):
 
 def supports(rows: Rows, dtype: Any = None) -> str | None:
     """Why this pass cannot take ``rows``, computing in ``dtype``; None if it can."""
-    X, y, sample_weight = rows
-    named = {"X": X, "y": y} | ({} if sample_weight is None else {"sample_weight": sample_weight})
-    for name, array in named.items():
-        if array_namespace(array) is np:
-            kind = f"{type(array).__module__}.{type(array).__qualname__}"
-            return f"the cuda pass takes CuPy arrays, and {name} is a {kind}"
-    if X.ndim != 2 or X.dtype.name not in STORAGES:
-        return f"the cuda pass takes X of two dimensions in {', '.join(STORAGES)}, and X is {X.ndim}-D {X.dtype}"
-    real = np.dtype(dtype or compute_dtype(X.dtype))
-    n, d = X.shape
-    if d == 0:
-        return "the cuda pass takes at least one column, and X has none"
-    if n > 0 and d > 1 and X.strides[1] != X.dtype.itemsize:
-        return "the cuda pass takes rows that are contiguous (C order), and X is not; see cupy.ascontiguousarray"
-    if y.dtype not in (np.uint8, real):
-        return f"the cuda pass takes y in uint8 or in the dtype it computes in ({real}), and y is {y.dtype}"
-    if sample_weight is not None and sample_weight.dtype not in (np.float32, np.float64):
-        return f"the cuda pass takes sample_weight in float32 or float64, and sample_weight is {sample_weight.dtype}"
-    for name, array in named.items():
-        if array.device.id != X.device.id:
-            return f"the cuda pass takes arrays of one device; X is on {X.device.id} and {name} on {array.device.id}"
-        size = array.dtype.itemsize
-        if any(place % size for place in (array.data.ptr, *array.strides)):
-            return (
-                f"the cuda pass takes {name} at addresses that the {size} bytes of {array.dtype} divide; copy it once"
-            )
-        if name == "X":
-            continue
-        if array.shape != (n,):
-            return f"the cuda pass takes {name} of shape ({n},) for the {n} rows of X, and {name} has {array.shape}"
-        if not array.flags.c_contiguous:
-            return f"the cuda pass takes a contiguous {name}; copy it once with cupy.ascontiguousarray"
-    family = family_of(X, real)
+    problem = array_problem("cuda", rows) or matrix_problem("cuda", rows.X, tuple(STORAGES))
+    if problem is not None:
+        return problem
+    real = np.dtype(dtype or compute_dtype(rows.X.dtype))
+    labels = f"uint8 or in the dtype it computes in ({real})"
+    problem = vector_problem("cuda", rows, (np.uint8, real), labels)
+    if problem is not None:
+        return problem
+    family = family_of(rows.X, real)
     return f"the cuda pass: {family}" if isinstance(family, str) else None
 
 
 def family_of(X: Any, real: np.dtype[Any]) -> Family | str:
     """The member of the kernel family for ``X``, by its width, storage and alignment, or why there is none."""
-    stride = _row_stride(X) * X.dtype.itemsize
-    address = int(X.data.ptr)
-    alignment = next(size for size in (16, 8, 4, 2, 1) if address % size == 0 and stride % size == 0)
-    return choose_family(X.shape[1], X.dtype.name, real.name, alignment)
-
-
-def _row_stride(X: Any) -> int:
-    """Columns from one row to the next; what the strides of a single row say means nothing."""
-    return int(X.strides[0] // X.dtype.itemsize) if X.shape[0] > 1 else int(X.shape[1])
+    return choose_family(X.shape[1], X.dtype.name, real.name, alignment_of(X))
 
 
 def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
@@ -132,7 +101,7 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums
         sums = cupy.empty(d + 2, dtype=np.float64)
         s = _NULL if sample_weight is None else sample_weight
         sizes = np.int64(n), np.int32(d)
-        arguments = X, np.int64(_row_stride(X)), y, s, cupy.asarray(w, dtype=real), np.float64(b), partial, *sizes
+        arguments = X, np.int64(row_stride(X)), y, s, cupy.asarray(w, dtype=real), np.float64(b), partial, *sizes
         kernels.first((blocks,), (family.block,), arguments)
         kernels.second((-(-(d + 2) // _WARP),), (SUM_BLOCK,), (partial, sums, np.int32(blocks), np.int32(d + 2)))
         host: Float64Vector = sums.get()  # the only wait for the device
@@ -152,11 +121,11 @@ def kernel_options(family: Family, storage: str, real: str, label: str, weight: 
 
 
 @functools.cache
-def _kernels(options: tuple[str, ...], device: int) -> _Kernels:
+def _kernels(options: tuple[str, ...], device: int) -> Kernels:
     """Both stages of one specialisation, compiled once per process and device (CuPy keeps binaries on disk)."""
     cupy: Any = import_cupy()
     first = cupy.RawModule(code=kernel_source(f"{KERNEL}.cu", HEADERS), options=options)
     code = kernel_source(f"{SUM_KERNEL}.cu", ("reduce.cuh",))
     second = cupy.RawModule(code=code, options=(f"-DBLOCK={SUM_BLOCK}",))
     count = int(cupy.cuda.Device(device).attributes["MultiProcessorCount"])
-    return _Kernels(first.get_function(KERNEL), second.get_function(SUM_KERNEL), count)
+    return Kernels(first.get_function(KERNEL), second.get_function(SUM_KERNEL), count)

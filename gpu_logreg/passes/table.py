@@ -52,7 +52,7 @@ class Implementation:
 
 
 def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> Implementation:
-    """Pick the pass for K logits: ``cpu``, in one read, or ``reference``, on either device.
+    """Pick the pass for K logits: ``cpu`` or ``cuda``, in one read, or ``reference``, on either device.
 
     Raises
     ------
@@ -62,17 +62,25 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
     from gpu_logreg.passes.multinomial import reference_multinomial_pass
     from gpu_logreg.passes.reference import reference_moments
 
-    if impl in ("cuda", "cublas"):
-        raise ImplementationError(
-            f"impl={impl!r} takes two classes, and y has {n_logits}; use impl='auto', which runs on a GPU too"
-        )
-    if impl == "auto":
+    if impl == "cublas":
+        raise ImplementationError(f"impl='cublas' takes two classes, and y has {n_logits}; use impl='auto' or 'cuda'")
+    if device.kind == "cuda" and impl in ("auto", "cuda"):
+        from gpu_logreg.passes.cuda_multinomial import cuda_multinomial_pass, supports_fit
+
+        problem = supports_fit(rows, n_logits)
+        if problem is None:
+            reason = "auto: the rows are on a GPU" if impl == "auto" else "asked for"
+            return Implementation("cuda", reason, cuda_multinomial_pass, reference_moments, None, _CUDA_BLOCK_BYTES)
+        if impl == "cuda":
+            raise ImplementationError(f"impl='cuda' cannot be used: {problem}; use impl='auto'")
+        name, reason = "reference", f"auto: {problem}"
+    elif impl == "auto":
         many = rows.X.size * n_logits >= CPU_PASS_ELEMENTS
         name, reason = (
             ("cpu", "auto: one read per gradient") if device.kind == "cpu" and many else ("reference", "auto: ")
         )
         if name == "reference":
-            reason += "the rows are on a GPU" if device.kind == "cuda" else "the rows are few"
+            reason += "the rows are few"
     else:
         name, reason = choose(impl, rows, device).name, "asked for"
     block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES

@@ -29,6 +29,8 @@ FLAGS = (
 GUARD_BYTES = 1024
 ALIGNMENT = 64
 POISON = 0xFF  # NaN in every floating type
+PLAIN_SHARED_BYTES, MOST_SHARED_BYTES = 48 * 1024, 99 * 1024
+"""Dynamic shared memory of a block without and with asking for it, on compute capability 8.6 and later."""
 
 
 class KernelHostError(Exception):
@@ -76,6 +78,11 @@ class HostModule:
         names = re.findall(r'extern\s+"C"\s+__global__\s+void\s+(?:__\w+__\([^()]*\)\s+)*(\w+)\s*\(', code)
         exports = "\n".join(f"EXPORT_KERNEL({name})" for name in names)
         self.names = tuple(names)
+        dynamic = re.search(r"extern\s+__shared__\s+(\w[\w ]*?)\s+(\w+)\[\];", code)
+        if dynamic:
+            element, name = dynamic.groups()
+            count = f"[kernel_host::DYNAMIC_SHARED_BYTES / sizeof({element})]"
+            code += f"\nalignas(16) thread_local {element} {name}{count};\n#define DYNAMIC_SHARED {name}"
         text = f'#include "shim.h"\n{code}\n#line 1 "exports"\n#include "launch.h"\n{exports}\n'
         self._library = compile_library(text, options)
 
@@ -86,7 +93,7 @@ class HostModule:
 
 
 class HostKernel:
-    """A kernel, called as CuPy calls it: ``kernel((grid,), (block,), arguments)``.
+    """A kernel, called as CuPy calls it: ``kernel((grid,), (block,), arguments, shared_mem=0)``.
 
     Arguments are NumPy arrays, NumPy scalars of the exact type of the parameter, and ``numpy.uintp(0)`` for a null
     pointer. Every array is copied between guards for the launch: a kernel that reads past an end gets NaN, and one
@@ -95,12 +102,28 @@ class HostKernel:
 
     def __init__(self, library: ctypes.PyDLL, name: str) -> None:
         self.name = name
+        self._dynamic = PLAIN_SHARED_BYTES
         self._launch = library[f"launch_{name}"]
         text = ctypes.create_string_buffer(1024)
         library[f"signature_{name}"](text)
         self.signature = text.value.decode().split()
 
-    def __call__(self, grid: tuple[int], block: tuple[int], arguments: Sequence[Any], *, seed: int = 0) -> None:
+    @property
+    def max_dynamic_shared_size_bytes(self) -> int:
+        """Most dynamic shared memory of a launch; more than 48 KB has to be asked for, as on a device."""
+        return self._dynamic
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size: int) -> None:
+        if size > MOST_SHARED_BYTES:
+            raise KernelHostError(f"{self.name}: {size} bytes of dynamic shared memory; there are {MOST_SHARED_BYTES}")
+        self._dynamic = size
+
+    def __call__(
+        self, grid: tuple[int], block: tuple[int], arguments: Sequence[Any], *, shared_mem: int = 0, seed: int = 0
+    ) -> None:
+        if shared_mem > self._dynamic:
+            raise KernelHostError(f"{self.name}: {shared_mem} bytes of dynamic shared memory, of {self._dynamic}")
         if len(arguments) != len(self.signature):
             raise KernelHostError(f"{self.name} takes {len(self.signature)} arguments, not {len(arguments)}")
         guarded: dict[int, tuple[np.ndarray, _Guarded]] = {}
@@ -118,7 +141,7 @@ class HostKernel:
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
         report = ctypes.create_string_buffer(4096)
         failed = self._launch(
-            *(ctypes.c_uint(grid[0]), ctypes.c_uint(block[0]), ctypes.c_ulonglong(seed)),
+            *(ctypes.c_uint(grid[0]), ctypes.c_uint(block[0]), ctypes.c_size_t(shared_mem), ctypes.c_ulonglong(seed)),
             *(pointers, report, ctypes.c_size_t(len(report))),
         )
         if failed:

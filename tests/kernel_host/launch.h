@@ -98,6 +98,7 @@ inline void run_block() {
         context.uc_stack.ss_sp = run.stacks.get() + t * STACK_BYTES;
         context.uc_stack.ss_size = STACK_BYTES;
         context.uc_link = &run.scheduler;
+        run.fibers[t].copies.clear();
         makecontext(&context, fiber_main, 0);
         make_ready(t);
     }
@@ -165,12 +166,30 @@ inline Storage shared_memory() {
     return storage;
 }
 
-inline int run_grid(unsigned grid, unsigned block, Word seed, void (*call)(void**), void** arguments, char* text,
-                    size_t size) {
-    const Storage shared = shared_memory();
+// The `extern __shared__` array, if there is one; HostModule defines it and says its name.
+inline Storage dynamic_shared_memory() {
+#ifdef DYNAMIC_SHARED
+    return {reinterpret_cast<char*>(DYNAMIC_SHARED), DYNAMIC_SHARED_BYTES};
+#else
+    return {nullptr, 0};
+#endif
+}
+
+inline void check_beyond(const Storage& dynamic, size_t bytes) {
+    for (size_t k = bytes; k < dynamic.size; ++k)
+        if (dynamic.begin[k] != char(0xff))
+            return launch->report.add("block %u wrote beyond its %zu bytes of dynamic shared memory", blockIdx.x, bytes);
+}
+
+inline int run_grid(unsigned grid, unsigned block, size_t shared_bytes, Word seed, void (*call)(void**),
+                    void** arguments, char* text, size_t size) {
+    const Storage shared = shared_memory(), dynamic = dynamic_shared_memory();
+    const size_t static_bytes = shared.size - dynamic.size;
     Launch run{};
     run.report = {text, size, 0, false};
-    if (shared.size > STATIC_SHARED_BYTES) run.report.add("%zu bytes of static shared memory", shared.size);
+    if (static_bytes > STATIC_SHARED_BYTES) run.report.add("%zu bytes of static shared memory", static_bytes);
+    if (static_bytes + shared_bytes > MOST_SHARED_BYTES)
+        run.report.add("%zu bytes of shared memory", static_bytes + shared_bytes);
     run.fibers.resize(block);
     run.stacks.reset(new char[block * STACK_BYTES]);
     run.warp_speed.resize((block + WARP_LANES - 1) / WARP_LANES);
@@ -191,6 +210,7 @@ inline int run_grid(unsigned grid, unsigned block, Word seed, void (*call)(void*
         blockIdx = {order[k], 0, 0};
         memset(shared.begin, 0xff, shared.size);
         run_block();
+        if (!run.report.failed) check_beyond(dynamic, shared_bytes);
     }
     launch = nullptr;
     return run.report.failed;
@@ -240,8 +260,9 @@ void apply(void (*kernel)(A...), void** arguments) {
 // Arguments as cuLaunchKernel takes them: a pointer to each.
 #define EXPORT_KERNEL(name)                                                                                            \
     extern "C" void signature_##name(char* text) { kernel_host::write_signature(name, text); }                        \
-    extern "C" int launch_##name(unsigned grid, unsigned block, unsigned long long seed, void** arguments, char* text, \
-                                 size_t size) {                                                                        \
+    extern "C" int launch_##name(unsigned grid, unsigned block, size_t shared_bytes, unsigned long long seed,          \
+                                 void** arguments, char* text, size_t size) {                                          \
         return kernel_host::run_grid(                                                                                  \
-            grid, block, seed, [](void** values) { kernel_host::apply(name, values); }, arguments, text, size);        \
+            grid, block, shared_bytes, seed, [](void** values) { kernel_host::apply(name, values); }, arguments, text, \
+            size);                                                                                                     \
     }

@@ -5,13 +5,15 @@
 // - Blocks run one after another, in random order.
 // - __shared__ variables are thread_local, which is legal C++ inside a function and puts them all in one piece (every
 //   fiber lives in one OS thread); every byte of it becomes 0xff (NaN) before each block. An `extern __shared__` array
-//   is legal too, but its definition has to be added after the kernel's text.
+//   is defined after the kernel's text, as large as a block may have; what is written beyond a launch's size is reported.
+// - An asynchronous copy lands at once or when its thread waits for it, at random: the earliest and the latest moment
+//   that CUDA allows.
 // - Refused, with the state of every thread: a deadlock, a barrier met at two places at once, a collective whose mask
-//   misses its caller or names a lane that has exited, an invalid address, more than 48 KB of static shared memory.
+//   misses its caller or names a lane that has exited, an invalid address, more shared memory than a block may have.
 // - Not modelled: blocks at the same time, the interleaving of single memory accesses, warps in lockstep (a kernel
 //   that counts on lockstep fails, as it may on a device), flushing of denormals, speed.
 //
-// To add a warp collective: build it on exchange(). To add an asynchronous operation: park the fiber with wait_for().
+// To add a warp collective: build it on exchange(). To add an operation that waits: park the fiber with wait_for().
 #pragma once
 #pragma GCC system_header  // warnings are for the kernels
 #include <math.h>
@@ -68,6 +70,8 @@ namespace kernel_host {
 constexpr unsigned WARP_LANES = 32;
 constexpr size_t STACK_BYTES = 128 * 1024;
 constexpr size_t STATIC_SHARED_BYTES = 48 * 1024;
+constexpr size_t MOST_SHARED_BYTES = 99 * 1024;  // static and dynamic, of a block on compute capability 8.6 and later
+constexpr size_t DYNAMIC_SHARED_BYTES = MOST_SHARED_BYTES + 4096;  // of the array, with a guard behind what is allowed
 using Word = unsigned long long;
 
 struct Place {
@@ -79,6 +83,12 @@ struct Place {
 
 enum class State { ready, at_barrier, at_collective, exited };
 
+struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+};
+
 struct Fiber {
     ucontext_t context;
     State state;
@@ -86,6 +96,7 @@ struct Fiber {
     unsigned mask;         // lanes of the collective it waits at
     Word given;            // what this lane hands to the collective
     Word got[WARP_LANES];  // what every lane of the mask had handed over when the last one arrived
+    std::vector<Copy> copies;  // asynchronous ones under way
 };
 
 // Small and the same everywhere, unlike std::shuffle (splitmix64).
@@ -148,6 +159,20 @@ inline float from_float16(unsigned bits) {
 }
 
 inline Fiber& self() { return launch->fibers[launch->current]; }
+
+// A copy of a vector from global to shared memory that need not have landed before copy_async_wait_all.
+inline void copy_async(void* to, const void* from, size_t bytes) {
+    if (reinterpret_cast<size_t>(from) % bytes != 0 || reinterpret_cast<size_t>(to) % bytes != 0)
+        return launch->report.add("thread %u copies %zu bytes between addresses that they do not divide",
+                                  launch->current, bytes);
+    if (launch->random.below(2)) memcpy(to, from, bytes);
+    else self().copies.push_back({to, from, bytes});
+}
+
+inline void copy_async_wait_all() {
+    for (const Copy& copy : self().copies) memcpy(copy.to, copy.from, copy.bytes);
+    self().copies.clear();
+}
 
 inline void wait_for(State state, Place place) {
     Fiber& fiber = self();
