@@ -18,6 +18,7 @@ import numpy as np
 
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 from gpu_logreg.passes import kernels_numba as kernels
+from gpu_logreg.passes.kernels_numba_short import sum_short_rows, vector_for
 from gpu_logreg.passes.threads import map_in_order, n_threads
 
 __all__ = ["cpu_moments", "cpu_pass", "n_threads", "supports"]
@@ -61,11 +62,19 @@ def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
     dtype = np.dtype(dtype or compute_dtype(X.dtype))
     w_row = np.ascontiguousarray(w, dtype=dtype)
     d = X.shape[1]
+    vector = vector_for(d, dtype)
+    if vector is not None:
+        padded = np.zeros(-(-d // len(vector)) * len(vector), dtype)
+        padded[:d] = w_row
 
     def sum_rows(X: Any, first: int, last: int, chunk: int, offset: int, out: Any) -> None:
         s = None if sample_weight is None else sample_weight[offset:]
-        kernel = kernels.sum_column_major if X.flags.f_contiguous and not X.flags.c_contiguous else kernels.sum_rows
-        kernel(X, y[offset:], s, w_row, float(b), first, last, chunk, out)
+        if X.flags.f_contiguous and not X.flags.c_contiguous:
+            kernels.sum_column_major(X, y[offset:], s, w_row, float(b), first, last, chunk, out)
+        elif vector is None:
+            kernels.sum_rows(X, y[offset:], s, w_row, float(b), first, last, chunk, out)
+        else:
+            sum_short_rows(vector, X, y[offset:], s, padded, float(b), first, last, chunk, out)
 
     total = _sum_chunks(X, dtype, d + 2, sum_rows)
     return Sums(float(total[d + 1]), total[:d], float(total[d]))

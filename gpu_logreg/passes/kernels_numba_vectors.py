@@ -18,12 +18,15 @@ from numba.extending import intrinsic
 
 __all__ = [
     "AT_ONCE",
+    "REGISTER_BYTES",
     "add_outer_product",
     "add_outer_products",
+    "add_rows",
     "add_vector",
     "largest_of",
     "logits_of_row",
     "logits_of_rows",
+    "logits_of_short_rows",
     "multiply_into",
     "number_of_ones",
     "scale",
@@ -33,6 +36,9 @@ __all__ = [
 
 AT_ONCE = 8 if binding.get_host_cpu_features().get("avx512f", False) else 4
 """Accumulators in registers: rows whose logits, or columns whose gradients are summed together. Bits do not depend."""
+
+REGISTER_BYTES = 64 if AT_ONCE == 8 else 32
+"""Of a vector register, for loops whose vectors are one register long."""
 
 _I64 = ir.IntType(64)
 
@@ -186,6 +192,78 @@ def _outer(n_columns: int) -> Any:
 # AT_ONCE successive ones.
 add_outer_product = _outer(1)
 add_outer_products = _outer(AT_ONCE)
+
+
+def _short_logits(code: _Code) -> None:
+    _, _, x_at, d, _, padded, b, _, z_at = code.arguments
+    builder, element, L, double = code.builder, code.element_type(1), code.length, ir.DoubleType()
+    rows = [code.pointer(1, builder.add(x_at, builder.mul(_I64(r), d))) for r in range(L)]
+    sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(L)]
+    for one in sums:
+        builder.store(code.constant(element, 0.0), one)
+    with cgutils.for_range(builder, builder.udiv(padded, _I64(L))) as loop:
+        at = builder.mul(loop.index, _I64(L))
+        weights = code.load(code.pointer(4, at), element)
+        for row, one in zip(rows, sums, strict=True):
+            x = code.load(builder.gep(row, [at]), element)
+            builder.store(code.multiply_add(x, weights, builder.load(one)), one)
+    z = _crosswise(code, [builder.load(one) for one in sums])
+    if isinstance(element, ir.FloatType):
+        wide = builder.fadd(builder.fpext(z, code.vector(double)), code.spread(b))
+        z = builder.fptrunc(wide, code.vector(element))
+    else:
+        z = builder.fadd(z, code.spread(b))
+    code.store(z, code.pointer(7, z_at))
+
+
+def _crosswise(code: _Code, vectors: list[Any]) -> Any:
+    """Of as many vectors as they have elements one vector of their sums, in their order.
+
+    Rows r and r + n / 2 share a vector after the first step, a half each; then r and r + n / 4 a quarter each, ...
+    """
+    L, block = code.length, code.length
+    while len(vectors) > 1:
+        half, n = block // 2, len(vectors) // 2
+        low = [k + base + (L if second else 0) for base in range(0, L, block) for second in (0, 1) for k in range(half)]
+        joined = []
+        for a, b in zip(vectors[:n], vectors[n:], strict=True):
+            parts = [
+                code.builder.shuffle_vector(
+                    a, b, ir.Constant(ir.VectorType(ir.IntType(32), L), [ir.IntType(32)(k + by) for k in low])
+                )
+                for by in (0, half)
+            ]
+            joined.append(code.builder.fadd(*parts))
+        vectors, block = joined, half
+    return vectors[0]
+
+
+# (vector, X, x_at, d, w, padded, b, z, z_at): of as many successive rows of X, of d columns, as a vector has elements,
+# the logits z = x @ w + b. ``w`` is padded with zeros to ``padded`` elements, whole vectors; ``b`` is float64.
+logits_of_short_rows = _operation(types.void, _short_logits, 8)
+
+
+def _add_rows(code: _Code) -> None:
+    _, _, x_at, d, m, _, _, sum_at = code.arguments
+    builder, element = code.builder, code.element_type(1)
+    place = code.pointer(6, sum_at)
+    sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(4)]  # adding takes four clocks
+    for one in sums:
+        builder.store(code.constant(element, 0.0), one)
+    with cgutils.for_range(builder, builder.udiv(m, _I64(len(sums)))) as loop:
+        first = builder.mul(loop.index, _I64(len(sums)))
+        for r, one in enumerate(sums):
+            row = builder.add(first, _I64(r))
+            dz = code.spread(builder.load(code.pointer(5, row)))
+            x = code.load(code.pointer(1, builder.add(x_at, builder.mul(row, d))), element)
+            builder.store(code.multiply_add(x, dz, builder.load(one)), one)
+    a, b, c, d_ = (builder.load(one) for one in sums)
+    total = builder.fadd(builder.fadd(a, b), builder.fadd(c, d_))
+    code.store(builder.fadd(code.load(place, element), total), place)
+
+
+# (vector, X, x_at, d, m, dz, sums, sum_at): add dz x of m successive rows, a multiple of 4, to one vector of sums.
+add_rows = _operation(types.void, _add_rows, 7)
 
 
 def _largest(code: _Code) -> Any:
