@@ -19,9 +19,10 @@ from gpu_logreg.dataset.formats import FileOptions
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.logistic import sigmoid
-from gpu_logreg.model_file import check_destination, load_model_file
+from gpu_logreg.model_file import load_model_file
 from gpu_logreg.report import class_names, note, waiting
 from gpu_logreg.softmax import softmax
+from gpu_logreg.whole_files import check_destination
 
 __all__ = ["PredictionRequest", "predict_file"]
 

@@ -19,7 +19,7 @@ from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimator_choice import make_estimator
 from gpu_logreg.linear_model import LogisticRegression
-from gpu_logreg.model_file import check_destination, save_model
+from gpu_logreg.model_file import save_model
 from gpu_logreg.network_scaling import fit_on_standardised
 from gpu_logreg.neural_network import MLPClassifier
 from gpu_logreg.report import (
@@ -34,6 +34,7 @@ from gpu_logreg.report import (
     score_rows,
     waiting,
 )
+from gpu_logreg.whole_files import check_destination
 
 __all__ = ["TrainingRequest", "train_on_file"]
 

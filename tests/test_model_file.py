@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from gpu_logreg import LogisticRegression, model_file
+from gpu_logreg import LogisticRegression, model_file, whole_files
 from gpu_logreg.dataset.files import load_prediction_data, load_training_data
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError, GpuLogregError, ModelFileError
-from gpu_logreg.model_file import check_destination, load_model, load_model_file, save_model
+from gpu_logreg.model_file import load_model, load_model_file, save_model
+from gpu_logreg.whole_files import check_destination
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,7 @@ def test_a_full_disk_leaves_nothing_and_the_older_file(
     path = tmp_path / "m"
     if older:
         path.write_bytes(b"older")
-    monkeypatch.setattr(model_file.os, call, full)
+    monkeypatch.setattr(whole_files.os, call, full)
     with pytest.raises(ModelFileError, match="No space left on device") as error:
         save_model(model, path)
     one_line(error, path)
@@ -260,7 +261,7 @@ def test_an_interruption_leaves_nothing(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model_file.os, "fsync", interrupt)
+    monkeypatch.setattr(whole_files.os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save_model(model, tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
