@@ -240,7 +240,7 @@ def info(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="Model to describe.")] = None,
 ) -> None:
     """Describe this machine, or what a model holds."""
-    from gpu_logreg.report import describe_machine, describe_model
+    from gpu_logreg.describe import describe_machine, describe_model
 
     if model is None:
         describe_machine()

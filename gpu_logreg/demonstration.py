@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.describe import describe_machine
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.reference import reference_pass
 from gpu_logreg.prediction import PredictionRequest, predict_file
-from gpu_logreg.report import describe_machine, duration, fit_progress, note, print_table, waiting
+from gpu_logreg.report import duration, fit_progress, note, print_table, waiting
 from gpu_logreg.training import TrainingRequest, train_on_file
 
 __all__ = ["N_COLUMNS", "N_ROWS", "run_demo", "table_like_problem"]
