@@ -51,6 +51,8 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         if array_namespace(y) is np or given.scikit_learn_knows:
             y = to_numpy(y)
             refuse_missing_labels(y)
+        if y.ndim > 2:
+            raise DataError(f"y has shape {y.shape}; give a vector of labels")
         several = self._learns_labels and holds_labels(y)
         if several:
             y = label_indicator(y)
