@@ -156,19 +156,19 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n,)
+        array of shape (n,), or (n, L) zeros and ones from a network of L labels
             Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array. Lists and
             tables get NumPy arrays, cuDF's tables CuPy arrays. JAX has 64 bits only where it is told to.
         """
         return like(self._decided(self._logits(X)), X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Weighted share of the rows whose class is predicted rightly.
+        """Weighted share of the rows whose class, or all of whose labels, are predicted rightly.
 
         Parameters
         ----------
         X : array or table of shape (n, d)
-        y : array of shape (n,)
+        y : array of the shape of what `predict` gives
         sample_weight : array of shape (n,), optional
 
         Returns

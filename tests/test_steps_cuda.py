@@ -97,8 +97,8 @@ def test_a_whole_fit_of_several_labels(cupy, solver):
     np.testing.assert_allclose(ours.predict_log_proba(X_there).get(), theirs.predict_log_proba(X), atol=1e-6)
     np.testing.assert_array_equal(to_numpy(ours.predict(X_there)), theirs.predict(X))
     assert ours.score(X_there, y_there, s_there) == pytest.approx(theirs.score(X, y, s))
+    y_there[3, 1] = 5
     with pytest.raises(DataError, match="holds 5 at row 3, column 1; an indicator of labels holds zeros and ones"):
-        y_there[3, 1] = 5
         ours.fit(X_there, y_there)
 
 
