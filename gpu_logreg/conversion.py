@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.errors import DataError
+from gpu_logreg.network_target import known_target
 from gpu_logreg.sparse_coef import dense_coef
 
 __all__ = ["LinearConversion", "NetworkConversion"]
@@ -123,7 +124,8 @@ class NetworkConversion:
             theirs.coefs_ = [W.copy() for W in self.coefs_]
             theirs.intercepts_ = [b.copy() for b in self.intercepts_]
             # What its predict, and a training that goes on, look at.
-            theirs._label_binarizer = LabelBinarizer().fit(self.classes_)
+            labels = np.eye(len(self.classes_), dtype=int) if known_target(self).several else self.classes_
+            theirs._label_binarizer = LabelBinarizer().fit(labels)
             theirs._no_improvement_count = 0
         return theirs
 
@@ -142,7 +144,7 @@ class NetworkConversion:
         Raises
         ------
         DataError
-            An estimator of another class, of several labels in a row, or of one class.
+            An estimator of another class, or of one class.
         """
         from sklearn.neural_network import MLPClassifier
 
@@ -151,8 +153,6 @@ class NetworkConversion:
         ours.set_params(**_shared_params(estimator, ours))
         if not hasattr(estimator, "coefs_"):
             return ours
-        if estimator.n_outputs_ > 1 and estimator.out_activation_ == "logistic":
-            raise DataError("this MLPClassifier gives a row several labels; a network here gives it one class")
         if len(estimator.classes_) < 2:
             raise DataError("this MLPClassifier knows one class only; at least 2 classes are needed")
         _copy_attributes(estimator, ours, (*_OF_BOTH, *_OF_NETWORKS))

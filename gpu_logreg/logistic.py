@@ -18,7 +18,7 @@ from typing import Any
 
 from gpu_logreg.backend import array_namespace
 
-__all__ = ["curvature", "log_proba", "loss_and_dz", "loss_dz_and_curvature", "row_loss", "sigmoid"]
+__all__ = ["curvature", "log_proba", "log_sigmoid", "loss_and_dz", "loss_dz_and_curvature", "row_loss", "sigmoid"]
 
 
 def sigmoid(z: Any) -> Any:
@@ -38,6 +38,24 @@ def sigmoid(z: Any) -> Any:
     xp = array_namespace(z)
     e = xp.exp(-xp.abs(z))
     return xp.where(z >= 0, 1, e) / (1 + e)
+
+
+def log_sigmoid(z: Any) -> Any:
+    """Logarithm of the probability of the class 1, finite for every finite logit.
+
+    ``log p = min(z, 0) - log1p(exp(-|z|))``, which equals ``-log1p(exp(-z))``.
+
+    Parameters
+    ----------
+    z : floating array of any shape
+        Logits.
+
+    Returns
+    -------
+    array, shape and dtype of ``z``
+    """
+    xp = array_namespace(z)
+    return xp.minimum(z, 0) - xp.log1p(xp.exp(-xp.abs(z)))
 
 
 def row_loss(z: Any, y: Any) -> Any:
@@ -69,14 +87,14 @@ def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
 
     Parameters
     ----------
-    z : floating array of shape (n,)
+    z : floating array of shape (n,), or (n, L) for L labels of a row
         Logits.
-    y : array of shape (n,)
+    y : array of the shape of ``z``
         Labels in [0, 1].
 
     Returns
     -------
-    row_loss, dz : arrays of shape (n,), dtype of ``z``
+    row_loss, dz : arrays, shape and dtype of ``z``
     """
     xp = array_namespace(z)
     y = y.astype(z.dtype, copy=False)

@@ -10,6 +10,8 @@ With the rows ``a_0 = X`` of shape (n, d), hidden layers l = 1 ... L of sizes m_
 
 ``L = 0`` is logistic regression. ``f'`` is computed from ``a = f(z)``, so ``z_l`` of hidden layers need not be kept.
 One logit is the output of two classes (`gpu_logreg.logistic`), K >= 3 are those of K classes (`gpu_logreg.softmax`).
+Where a row has any number of K labels, ``y`` has a column for each, and every logit is that of two classes: the loss of
+a row is the sum of theirs.
 
 All weights and intercepts of a network lie in one vector ``params``: the weights of every layer, then the intercepts
 of every layer. An update is one walk over it, and a penalty on the weights is one on its first part.
@@ -181,8 +183,8 @@ def loss_and_dz(z: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
     ----------
     z : array of shape (n, K)
         Logits; one column for two classes.
-    y : array of shape (n,)
-        For one logit labels in [0, 1]; for K the class of each row as an integer.
+    y : array of shape (n,) or (n, K)
+        For one logit labels in [0, 1]; for K the class of each row as an integer, or K labels in [0, 1].
     sample_weight : array of shape (n,) or None
 
     Returns
@@ -191,7 +193,10 @@ def loss_and_dz(z: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
         Where the rows live: a GPU is not waited for.
     dz : array of shape (n, K), dtype of ``z``
     """
-    if z.shape[1] == 1:
+    if y.ndim == 2:
+        label_loss, dz = logistic.loss_and_dz(z, y)
+        row_loss = label_loss.sum(axis=1)
+    elif z.shape[1] == 1:
         row_loss, dz = logistic.loss_and_dz(z[:, 0], y)
         dz = dz[:, None]
     else:
@@ -210,7 +215,7 @@ def loss_and_gradient(network: Network, params: Any, X: Any, y: Any, sample_weig
     network : Network
     params : array of shape (n_params,)
     X : array of shape (n, d), dtype of ``params``
-    y : array of shape (n,)
+    y : array of shape (n,) or (n, K)
     sample_weight : array of shape (n,) or None
 
     Returns

@@ -183,12 +183,15 @@ def _batch_size(batch_size: Any, n: int) -> int:
 
 
 def _split(at: Any, codes: Any, share: float, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Numbers of the rows to train on and of those held back, each class in the same share."""
+    """Numbers of the rows to train on and of those held back; each class in the same share, where there are classes.
+
+    Combinations of labels are too many to keep their shares, and scikit-learn does not either.
+    """
     from sklearn.model_selection import train_test_split
 
     try:
         kept, held_back = train_test_split(
-            at, test_size=share, random_state=int(rng.integers(2**31)), stratify=codes[at]
+            at, test_size=share, random_state=int(rng.integers(2**31)), stratify=None if codes.ndim == 2 else codes[at]
         )
     except ValueError as error:
         raise DataError(f"early_stopping=True cannot hold back validation_fraction={share:g}: {error}") from error

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gpu_logreg.backend import Device, array_namespace, resolve_device, using
+from gpu_logreg import logistic
+from gpu_logreg.backend import Device, array_namespace, resolve_device, to_numpy, using
+from gpu_logreg.errors import DataError
 from gpu_logreg.network import Layer, forward
+from gpu_logreg.network_target import known_target
 from gpu_logreg.passes.threads import blas_on_one_thread, map_in_order, row_blocks
 from gpu_logreg.predictor import Predictor
 
@@ -19,13 +22,22 @@ _CUDA_BLOCK_BYTES = 2**28
 
 
 class NetworkPredictor(Predictor):
-    """Prediction from ``coefs_``, ``intercepts_``, ``activation`` and ``classes_`` of shape (K,)."""
+    """Prediction from ``coefs_``, ``intercepts_``, ``activation``, ``out_activation_`` and ``classes_`` of shape (K,).
+
+    A network of several labels decides each by its own logit, and is right about a row where it is about all of them.
+    """
 
     coefs_: list[Any]
     intercepts_: list[Any]
     classes_: Any
     n_features_in_: int
     activation: str
+    _learns_labels = True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def _logits(self, X: Any) -> Any:
         """Logits of shape (n,) for two classes, (n, K) for more, where ``X`` lives; a few rows at a time."""
@@ -52,3 +64,19 @@ class NetworkPredictor(Predictor):
             if not bool(xp.isfinite(z).all()):
                 self._refuse_not_finite(X)
         return z[:, 0] if z.shape[1] == 1 else z
+
+    def _proba(self, z: Any) -> Any:
+        return logistic.sigmoid(z) if known_target(self).several else super()._proba(z)
+
+    def _log_proba(self, z: Any) -> Any:
+        return logistic.log_sigmoid(z) if known_target(self).several else super()._log_proba(z)
+
+    def _decided(self, z: Any) -> Any:
+        return to_numpy(z > 0).astype(int) if known_target(self).several else super()._decided(z)
+
+    def _is_right(self, predicted: Any, y: Any) -> Any:
+        if not known_target(self).several:
+            return super()._is_right(predicted, y)
+        if y.shape != predicted.shape:
+            raise DataError(f"y has shape {y.shape}, and the predictions of X have shape {predicted.shape}")
+        return (predicted == y).all(axis=1)

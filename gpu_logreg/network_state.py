@@ -73,7 +73,6 @@ class NetworkState:
             setattr(self, name, value)
         self.n_layers_ = len(network.sizes)
         self.n_outputs_ = network.sizes[-1]
-        self.out_activation_ = "logistic" if self.n_outputs_ == 1 else "softmax"
         self.device_, self.device_reason_ = device.name, device.reason
         self.solver_ = self.solver
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numbers
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -20,7 +19,6 @@ from gpu_logreg.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.conversion import NetworkConversion
-from gpu_logreg.dataset.classes import encode_classes, sorted_classes
 from gpu_logreg.dataset.inputs import given_column
 from gpu_logreg.dataset.resident import check_sample_weight
 from gpu_logreg.errors import DataError
@@ -28,6 +26,7 @@ from gpu_logreg.network import INITIALISATIONS, Network
 from gpu_logreg.network_fit import STOCHASTIC, choose_way, fit_by_batches, fit_by_reads, hidden_sizes
 from gpu_logreg.network_predictor import NetworkPredictor
 from gpu_logreg.network_state import NetworkState
+from gpu_logreg.network_target import Target, first_target, known_target, refuse_one_class, target_of
 from gpu_logreg.optimizers import SCHEDULES
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.threads import blas_on_one_thread
@@ -54,6 +53,8 @@ class MLPClassifier(
 
     Minimises ``sum(s row_loss) / sum(s) + alpha |W|**2 / (2 sum(s))`` over a batch of rows at a time, or over all rows,
     as scikit-learn's estimator of this name does. Parameters and attributes are scikit-learn's where it has them.
+    Or, where ``y`` is a matrix of zeros and ones, for any number of labels in a row: the loss of a row is the sum of
+    those of its labels, each that of two classes.
 
     Parameters
     ----------
@@ -116,6 +117,8 @@ class MLPClassifier(
         Weights of every layer; float32 for rows of at most 16 bits or float32, else float64.
     intercepts_ : list of ndarray of shape (m_out,)
     classes_ : ndarray of shape (K,)
+        Of labels their numbers, ``arange(K)``; `predict` gives zeros and ones of shape (n, K) then, `predict_proba` the
+        probability of every label, and `score` the share of the rows all of whose labels are right.
     n_features_in_, n_layers_, n_outputs_, t_ : int
         Columns; layers, those of the input and the output counted; logits, 1 for two classes; rows seen in training.
     out_activation_ : {"logistic", "softmax"}
@@ -243,8 +246,9 @@ class MLPClassifier(
             NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
             any that speaks Arrow's protocol. Rows of any real dtype are converted a batch at a time. A table whose
             columns lie apart is copied once, into Fortran order.
-        y : array of shape (n,)
-            Two or more classes, of any type; of any of these libraries, as are the weights.
+        y : array of shape (n,) or (n, L)
+            Two or more classes, of any type; of any of these libraries, as are the weights. Or zeros and ones for
+            L >= 2 labels: an array or list, or a table of pandas or polars.
         sample_weight : array of shape (n,), optional
             Weight of each row in the loss of its batch; 0 is a row removed.
 
@@ -262,13 +266,13 @@ class MLPClassifier(
         self._validate_params()
         hidden_sizes(self.hidden_layer_sizes)
         start = self if self.warm_start and hasattr(self, "coefs_") else None
-        before = None if start is None else (self.n_features_in_, self.classes_)
+        before = None if start is None else (self.n_features_in_, known_target(self))
         try:
             X, y = self._validated(X, y, reset=True)
-            classes = sorted_classes(y)
+            target = target_of(y)
             if before is not None:
-                self._check_same(before, classes)
-            return self._fit(X, y, classes, sample_weight, start is not None, only_one_epoch=False)
+                self._check_same(before, target)
+            return self._fit(X, y, target, sample_weight, start is not None, only_one_epoch=False)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
@@ -280,9 +284,10 @@ class MLPClassifier(
         Parameters
         ----------
         X : array or table of shape (n, d)
-        y : array of shape (n,)
+        y : array of shape (n,) or (n, L)
         classes : array of shape (K,), optional
-            All classes that calls to come may hold; for the first call. Those of ``y`` if not given.
+            All classes that calls to come may hold; for the first call. Those of ``y`` if not given. Of labels their
+            numbers, 0 to L - 1.
         sample_weight : array of shape (n,), optional
 
         Returns
@@ -292,7 +297,7 @@ class MLPClassifier(
         Raises
         ------
         DataError
-            As of `fit`, and labels that are not among the classes of the first call.
+            As of `fit`, and classes or a number of labels that are not those of the first call.
         """
         self._validate_params()
         hidden_sizes(self.hidden_layer_sizes)
@@ -304,51 +309,39 @@ class MLPClassifier(
         fitted = hasattr(self, "coefs_")
         try:
             X, y = self._validated(X, y, reset=not fitted)
-            if classes is not None:
-                classes = sorted_classes(given_column(classes, "classes"), "classes")
-                if fitted and not np.array_equal(classes, self.classes_):
-                    raise DataError(
-                        f"classes={classes.tolist()} are not those of the first call, {self.classes_.tolist()}"
-                    )
-            known = self.classes_ if fitted else sorted_classes(y) if classes is None else classes
-            return self._fit(X, y, known, sample_weight, fitted, only_one_epoch=True)
+            return self._fit(X, y, first_target(self, y, classes), sample_weight, fitted, only_one_epoch=True)
         except BaseException:
             if not fitted:
                 self._forget()
             raise
 
-    def _check_same(self, before: tuple[int, Any], classes: Any) -> None:
+    def _check_same(self, before: tuple[int, Target], target: Target) -> None:
         n_features, old = before
-        if not np.array_equal(old, classes):
-            raise DataError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. Previously "
-                f"got {_in_a_line(old)}, `y` has {_in_a_line(classes)}; use warm_start=False"
-            )
+        old.refuse_other(target)
         if n_features != self.n_features_in_:
             raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
 
     def _fit(
-        self, X: Any, y: Any, classes: Any, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
+        self, X: Any, y: Any, target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
     ) -> MLPClassifier:
-        codes = encode_classes(y, classes)
+        codes = target.encode(y)
         weights = check_sample_weight(given_column(sample_weight, "sample_weight"), X.shape[0])
         self._refuse_not_finite(X)
-        n_logits = 1 if len(classes) == 2 else len(classes)
-        network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), n_logits), self.activation)
+        network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), target.n_logits), self.activation)
         if going_on and network.shapes != [W.shape for W in self.coefs_]:
             raise DataError(
                 f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
             )
         if not only_one_epoch and weights is not None:
-            _refuse_one_class(to_device(weights, Device("cpu")), codes, classes)
+            refuse_one_class(to_device(weights, Device("cpu")), codes, target)
         device = resolve_device(self.device, X)
         with using(device), blas_on_one_thread():
             rows = Rows(to_device(X, device), to_device(codes, device), to_device(weights, device))
             training = self._training(network, rows, device, going_on, only_one_epoch)
             steps = choose_way(self, rows, device, training)
             logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
-            self.classes_ = classes
+            self.classes_, self.out_activation_ = target.classes, target.out_activation
             task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(network, params))
             told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
             task.begin_iteration(training.params)
@@ -365,16 +358,3 @@ class MLPClassifier(
             task.end(training.params)
         self._warn(only_one_epoch)
         return self
-
-
-def _in_a_line(classes: Any) -> str:
-    return " ".join(str(classes).split())
-
-
-def _refuse_one_class(weights: Any, codes: Any, classes: Any) -> None:
-    """Refuse rows all of whose weight lies on one class."""
-    present = np.unique(codes[weights > 0])
-    if len(present) < 2:
-        only = classes[present[0]]
-        only = only.item() if hasattr(only, "item") else only
-        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")

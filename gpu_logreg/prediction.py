@@ -20,6 +20,7 @@ from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.logistic import sigmoid
 from gpu_logreg.model_file import load_model_file
+from gpu_logreg.network_target import known_target
 from gpu_logreg.report import class_names, note, waiting
 from gpu_logreg.softmax import softmax
 from gpu_logreg.whole_files import check_destination
@@ -66,6 +67,8 @@ def predict_file(request: PredictionRequest) -> None:
         raise ModelFileError(
             f"{request.model}: holds no columns of a table, so it cannot read files; use it from Python"
         )
+    if stored.kind == "neural-network" and known_target(stored.estimator).several:
+        raise ModelFileError(f"{request.model}: gives a row several labels, and a CSV has one; use it from Python")
     schema = Schema.from_json(stored.schema)
     header = bool(stored.notes.get("header", True)) if request.header is None else request.header
     options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)

@@ -10,6 +10,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from gpu_logreg import logistic, softmax
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.dataset.indicator import holds_labels, label_indicator
 from gpu_logreg.dataset.inputs import GivenRows, given_column, given_rows, refuse_text
 from gpu_logreg.dataset.labels import refuse_missing_labels
 from gpu_logreg.dataset.resident import check_sample_weight, first_not_finite
@@ -23,6 +24,8 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
     """What follows from ``_logits(X)`` and ``classes_`` of shape (K,)."""
 
     classes_: Any
+    _learns_labels = False
+    """Whether ``y`` may be an indicator matrix of several labels."""
 
     def _logits(self, X: Any) -> Any:
         """Logits where ``X`` lives: of shape (n,), positive for the second, for two classes; (n, K) for more."""
@@ -30,6 +33,8 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Rows and labels to learn from, in the memory they are in; finiteness of ``X`` is seen by the first read.
+
+        An indicator matrix of labels, where one may be given, becomes ``uint8``.
 
         Parameters
         ----------
@@ -39,16 +44,23 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         """
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        if hasattr(y, "toarray"):
+            raise DataError("y is a sparse matrix; give a dense array, such as y.toarray()")
         given = given_rows(X)
         y = given_column(y, "y")
         if array_namespace(y) is np or given.scikit_learn_knows:
             y = to_numpy(y)
             refuse_missing_labels(y)
+        if y.ndim > 2:
+            raise DataError(f"y has shape {y.shape}; give a vector of labels")
+        several = self._learns_labels and holds_labels(y)
+        if several:
+            y = label_indicator(y)
         if given.scikit_learn_knows:
-            return self._by_scikit_learn(given.X, reset, y=y)  # type: ignore[no-any-return]
+            return self._by_scikit_learn(given.X, reset, y=y, multi_output=several)  # type: ignore[no-any-return]
         self._check_rows(given, reset)
-        y = column_or_1d(y, warn=True) if isinstance(y, np.ndarray) else y
-        if y.shape != (given.X.shape[0],):
+        y = column_or_1d(y, warn=True) if isinstance(y, np.ndarray) and not several else y
+        if y.shape[:1] != given.X.shape[:1] or y.ndim != 1 + several:
             raise DataError(f"y has shape {y.shape}, and X has {given.X.shape[0]} rows")
         return given.X, y
 
@@ -120,10 +132,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         -------
         array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
-        z = self._logits(X)
-        if z.ndim == 2:
-            return like(softmax.softmax(z), X)
-        return like(array_namespace(z).stack([logistic.sigmoid(-z), logistic.sigmoid(z)], axis=1), X)
+        return like(self._proba(self._logits(X)), X)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities of the classes, finite for every finite logit.
@@ -136,8 +145,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         -------
         array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
-        z = self._logits(X)
-        return like(softmax.log_proba(z) if z.ndim == 2 else logistic.log_proba(z), X)
+        return like(self._log_proba(self._logits(X)), X)
 
     def predict(self, X: Any) -> Any:
         """The most probable class of each row.
@@ -148,27 +156,43 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Returns
         -------
-        array of shape (n,)
+        array of shape (n,), or (n, L) zeros and ones from a network of L labels
             Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array. Lists and
             tables get NumPy arrays, cuDF's tables CuPy arrays. JAX has 64 bits only where it is told to.
         """
-        z = self._logits(X)
-        number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)
-        return like(self.classes_[number.astype(np.intp)], X)
+        return like(self._decided(self._logits(X)), X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Weighted share of the rows whose class is predicted rightly.
+        """Weighted share of the rows whose class, or all of whose labels, are predicted rightly.
 
         Parameters
         ----------
         X : array or table of shape (n, d)
-        y : array of shape (n,)
+        y : array of the shape of what `predict` gives
         sample_weight : array of shape (n,), optional
 
         Returns
         -------
         float
         """
-        predicted, y = to_numpy(as_array(self.predict(X))), column_or_1d(to_numpy(given_column(y, "y")))
+        predicted = to_numpy(as_array(self.predict(X)))
+        right = self._is_right(predicted, to_numpy(given_column(y, "y")))
         weights = check_sample_weight(given_column(sample_weight, "sample_weight"), len(predicted))
-        return float(np.average(predicted == y, weights=None if weights is None else to_numpy(weights)))
+        return float(np.average(right, weights=None if weights is None else to_numpy(weights)))
+
+    # What is made of the logits, and what is right: another for rows of several labels.
+
+    def _proba(self, z: Any) -> Any:
+        if z.ndim == 2:
+            return softmax.softmax(z)
+        return array_namespace(z).stack([logistic.sigmoid(-z), logistic.sigmoid(z)], axis=1)
+
+    def _log_proba(self, z: Any) -> Any:
+        return softmax.log_proba(z) if z.ndim == 2 else logistic.log_proba(z)
+
+    def _decided(self, z: Any) -> Any:
+        number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)
+        return self.classes_[number.astype(np.intp)]
+
+    def _is_right(self, predicted: Any, y: Any) -> Any:
+        return predicted == column_or_1d(y)

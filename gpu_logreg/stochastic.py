@@ -56,7 +56,7 @@ class NetworkBatches:
             return bool(np.isfinite(float(to_numpy(loss_and_dz(z, y, s)[0]))))
 
     def score(self) -> float:
-        """Weighted share of the rows held back whose class is predicted rightly."""
+        """Weighted share of the rows held back whose class, or all of whose labels, are predicted rightly."""
         right: Any = 0.0
         total: Any = 0.0
         for first in range(0, len(self.held_back), _SCORE_ROWS):
@@ -64,7 +64,10 @@ class NetworkBatches:
             X, y, s = take_batch(self.rows, at, self.training.params.dtype)
             network = self.training.network
             _, z = forward(network.unpack(self.training.params), X, network.activation)
-            hit = (z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(axis=1) == y
+            if y.ndim == 2:
+                hit = ((z > 0) == (y > 0)).all(axis=1)
+            else:
+                hit = (z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(axis=1) == y
             right = right + (hit if s is None else hit * s).sum(dtype=np.float64)
             total = total + (float(len(at)) if s is None else s.sum(dtype=np.float64))
         return float(right / total)

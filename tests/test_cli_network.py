@@ -160,6 +160,16 @@ def test_a_network_of_many_classes(capsys, tmp_path):
     assert out.splitlines() == ["prediction", *map(str, model.predict(X))]
 
 
+def test_a_network_of_several_labels_is_refused(capsys, tmp_path):
+    X, _ = numbers(90)
+    np.save(tmp_path / "rows.npy", X)
+    model = MLPClassifier((3,), solver="lbfgs").fit(X, np.random.default_rng(0).integers(0, 2, (90, 3)))
+    save_model(model, tmp_path / "m.model", schema=Schema.fit(table_of(tmp_path / "rows.npy")).to_json())
+    code, out, err = run(capsys, "predict", tmp_path / "m.model", tmp_path / "rows.npy")
+    assert (code, out) == (2, "")
+    assert "m.model: gives a row several labels, and a CSV has one; use it from Python" in err
+
+
 def table_of(path: Path):
     X = np.load(path)
     np.savez(path.with_suffix(".npz"), X=X, y=np.arange(len(X)) % 2)

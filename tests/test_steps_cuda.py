@@ -9,7 +9,8 @@ import pytest
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
 
 from gpu_logreg import MLPClassifier
-from gpu_logreg.backend import Device, cuda_problem, import_cupy
+from gpu_logreg.backend import Device, cuda_problem, import_cupy, to_numpy
+from gpu_logreg.errors import DataError
 from gpu_logreg.network import ACTIVATIONS, Network
 from gpu_logreg.passes import Rows, cublas, cuda, steps_cuda
 from gpu_logreg.passes.steps import Training, reference_epoch
@@ -71,6 +72,34 @@ def test_steps_follow_the_reference(cupy, activation, hidden, K, dtype):
     rows = make_rows(150, 6, K, dtype=dtype, weighted=True)
     # Momentum, because Adam divides by the gradient, and a small one is all rounding.
     check(cupy, Network((6, *hidden, K), activation), rows, "momentum", 64, dtype=dtype, alpha=0.2)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("hidden", [(), (7,)])
+def test_steps_of_several_labels_follow_the_reference(cupy, hidden, weighted):
+    rows = make_rows(150, 6, weighted=weighted)
+    rows = rows._replace(y=np.random.default_rng(0).integers(0, 2, (150, 3)).astype(np.uint8))
+    check(cupy, Network((6, *hidden, 3)), rows, "momentum", 64, alpha=0.2)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_whole_fit_of_several_labels(cupy, solver):
+    X, _, s = make_rows(120, 6, weighted=True)
+    y = np.random.default_rng(0).integers(0, 2, (120, 3))
+    options = {"activation": "tanh", "solver": solver, "batch_size": 32, "max_iter": 4, "early_stopping": True}
+    theirs = MLPClassifier((7,), impl="reference", device="cpu", **options).fit(X, y, s)
+    X_there, y_there, s_there = map(cupy.asarray, (X, y, s))
+    ours = MLPClassifier((7,), **options).fit(X_there, y_there, s_there)
+    assert ours.device_.startswith("cuda")
+    np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=1e-9)
+    np.testing.assert_allclose(ours.predict_proba(X_there).get(), theirs.predict_proba(X), atol=1e-7)
+    np.testing.assert_allclose(ours.predict_log_proba(X_there).get(), theirs.predict_log_proba(X), atol=1e-6)
+    np.testing.assert_array_equal(to_numpy(ours.predict(X_there)), theirs.predict(X))
+    assert ours.score(X_there, y_there, s_there) == pytest.approx(theirs.score(X, y, s))
+    y_there[3, 1] = 5
+    with pytest.raises(DataError, match="holds 5 at row 3, column 1; an indicator of labels holds zeros and ones"):
+        ours.fit(X_there, y_there)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

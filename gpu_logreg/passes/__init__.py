@@ -23,7 +23,8 @@ class Rows(NamedTuple):
     ----------
     X : array of shape (n, d)
     y : array of shape (n,)
-        Labels: ``uint8`` zeros and ones, or soft labels in [0, 1] in the floating dtype of the pass.
+        Labels: ``uint8`` zeros and ones, or soft labels in [0, 1] in the floating dtype of the pass. Of networks also
+        the numbers of the classes, or (n, L) ``uint8`` zeros and ones for L labels.
     sample_weight : array of shape (n,) or None
         ``float32`` or ``float64``; None means 1 for every row.
     """

@@ -154,6 +154,26 @@ def _softmax_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _labels_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
+    """Turn the logits of L labels into ``dz`` in place, each as of two classes; the sums of loss and weights."""
+    real = z.dtype.type
+    loss, weight = 0.0, 0.0
+    for i in range(len(at)):
+        s_i = 1.0 if s is None else float(s[at[i]])
+        row, label = z[i], y[at[i]]
+        row_loss = 0.0
+        for k in range(len(row)):
+            z_k, y_k = row[k], real(label[k])
+            e = math.exp(-abs(z_k))
+            q = e / (real(1) + e)
+            row_loss += float(max(z_k, real(0)) - y_k * z_k + math.log1p(e))
+            row[k] = real(s_i) * ((real(1) - y_k) - q if z_k >= real(0) else q - y_k)
+        loss += s_i * row_loss
+        weight += s_i
+    return loss, weight
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _lane(
     X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any, lists: Any, values: Any
 ) -> Any:
@@ -199,7 +219,12 @@ def _lane(
 
     K = sizes[n_layers]
     z = work[a_at[n_layers] : a_at[n_layers] + m * K].reshape(m, K)
-    loss, weight = _logistic_loss(z, y, s, at) if K == 1 else _softmax_loss(z, y, s, at)
+    if y.ndim == 2:  # decided when this is compiled: no other loss takes a matrix
+        loss, weight = _labels_loss(z, y, s, at)
+    elif K == 1:
+        loss, weight = _logistic_loss(z, y, s, at)
+    else:
+        loss, weight = _softmax_loss(z, y, s, at)
 
     for l in range(n_layers - 1, -1, -1):  # noqa: E741
         d, k = sizes[l], sizes[l + 1]

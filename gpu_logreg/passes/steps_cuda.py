@@ -127,7 +127,7 @@ class _Steps:
         self._update(number, weight, rate)
 
     def _loss(self, z: Any, y: Any, s: Any, number: int) -> Any:
-        """``dz`` from the logits; the loss is left on the device."""
+        """``dz`` from the logits; the loss is left on the device. Of several logits it is CuPy's own."""
         if z.shape[1] > 1:
             loss_sum, dz = loss_and_dz(z, y, s)
             self.loss_partial[number, 0, 0] = loss_sum

@@ -113,8 +113,10 @@ LISTED: dict[str, tuple[Kind, str]] = {
         Kind.INNER,
         "asks for the class by the name 'True', which theirs gives it inside; ours is named as in y",
     ),
-    "test_multilabel_classification": (Kind.PURPOSE, "rows of several labels, which a classifier of classes refuses"),
-    "test_predict_proba_multilabel": (Kind.PURPOSE, "rows of several labels, which a classifier of classes refuses"),
+    "test_predict_proba_multilabel": (
+        Kind.PURPOSE,
+        "asks that the logarithm of a probability rounded to 1 be 0; ours is that of the logit, with all its digits",
+    ),
     "test_preserve_feature_names[MLPClassifier]": (Kind.PURPOSE, "fits y of one class, which is refused"),
 }
 
