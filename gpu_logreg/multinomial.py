@@ -77,6 +77,11 @@ class ClasswiseCoordinates:
     one: Coordinates
     n_logits: int
 
+    @property
+    def fit_intercept(self) -> bool:
+        """Whether the last parameter of every class is an intercept."""
+        return self.one.fit_intercept
+
     def _each(self, function: Any, packed: Float64Vector) -> Float64Vector:
         return np.asarray(function(packed.reshape(self.n_logits, -1)).ravel())
 
@@ -204,7 +209,7 @@ class MultinomialSample(SampleObjective):
         """`mended_hessian` from a `curvature_sum`."""
         K, p = self.n_logits, self.U.shape[1]
         H = (total / weight_total).reshape(K, p, K, p)
-        if self.penalty[-1] == 0.0:
+        if self.coordinates.fit_intercept:
             H[:, p - 1, :, p - 1] += np.einsum("kk->k", H[:, p - 1, :, p - 1]).mean() / K
         diagonal = np.einsum("kjkj->kj", H)
         diagonal += self.penalty

@@ -234,6 +234,8 @@ def loss_and_gradient(
         An explicit ``device`` or ``impl`` that cannot be had.
     """
     X, y = _array(X, "X"), _array(y, "y")
+    if y.dtype == np.int32:  # which to the dataset are numbers of classes, encoded and checked
+        y = y.astype(np.int64)
     if X.ndim != 2 or X.shape[0] == 0:
         raise DataError(f"X must be an array of shape (n, d) with at least one row, and has shape {X.shape}")
     w = np.asarray(w, dtype=np.float64)

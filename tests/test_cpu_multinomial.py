@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -186,3 +190,12 @@ def test_both_curvatures_of_a_sample_agree():
 
 def test_a_tile_is_whole_sets_of_rows():
     assert kernels_numba_classes.TILE_ROWS % kernels_numba_classes.AT_ONCE == 0
+
+
+@pytest.mark.parametrize(("features", "wanted"), [("+avx2,+fma", "4"), ("+avx2,+fma,+avx512f", "8")])
+def test_rows_at_once_depend_on_the_processor_that_the_cache_is_for(features, wanted):
+    """Machines that share a cache, compiled for what all of them have, must take what is in it alike."""
+    code = "from gpu_logreg.passes.kernels_numba_vectors import AT_ONCE; print(AT_ONCE)"
+    environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == wanted

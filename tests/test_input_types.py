@@ -183,6 +183,8 @@ def replaced(column):
     return table().set_column(1, "height", column)
 
 
+STRUCT = pa.StructArray.from_arrays([pa.array(Y)], ["y"], mask=pa.array(np.arange(len(Y)) == 3))
+
 REFUSED = {
     "null": (lambda: replaced(pa.array([*X[:-1, 1], None])), r"X contains a null at row 199, column 1 \('height'\); "),
     "NaN": (lambda: replaced(pa.array([np.nan, *X[1:, 1]])), r"X contains NaN at row 0, column 1 \('height'\); remove"),
@@ -224,11 +226,12 @@ def test_rows_that_are_refused_in_one_line(make, given, message):
     [
         (pa.array([None, *Y[1:].tolist()]), None, "y holds a null at row 0; remove such rows"),
         (pa.chunked_array([TEXT[:50], [*TEXT[51:].tolist(), None]]), None, "y holds a null at row 199"),
+        (STRUCT, None, "y holds a null at row 3"),
         (pa.table({"a": Y, "b": Y}), None, "y is a table of 2 columns, 'a', 'b'; give one"),
         (Y, pa.array([*S[:-1].tolist(), None]), "sample_weight holds a null at row 199"),
         (Y, pa.array(TEXT), "sample_weight has dtype object; weights are numbers"),
     ],
-    ids=["null", "null in text", "two columns", "null weight", "weights of text"],
+    ids=["null", "null in text", "null struct", "two columns", "null weight", "weights of text"],
 )
 def test_columns_that_are_refused_in_one_line(make, y, weights, message):
     with pytest.raises(DataError, match=message):

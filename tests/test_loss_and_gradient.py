@@ -62,9 +62,7 @@ def test_every_real_dtype(dtype):
     assert found.db == pytest.approx(db, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    "y", [Y.astype(np.uint8), Y.astype(bool), Y.astype(np.int64), Y.astype(np.float32), Y[::-1][::-1]]
-)
+@pytest.mark.parametrize("y", [Y.astype(np.uint8), Y.astype(bool), *map(Y.astype, ("i4", "i8", "f4")), Y[::-1][::-1]])
 def test_labels_of_any_numeric_type(y):
     assert loss_and_gradient(X, y, W, B).value == loss_and_gradient(X, Y, W, B).value
 
@@ -115,6 +113,12 @@ def test_shapes_that_differ():
 @pytest.mark.parametrize("bad", [-1e-9, 1.0000001, 2, np.nan, np.inf, -1])
 def test_labels_outside_zero_and_one(bad):
     assert "y holds" in refusal(X, np.array([0.0, bad, 1.0]), W)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("bad", [2, -1])
+def test_whole_labels_outside_zero_and_one(dtype, bad):
+    assert "y holds" in refusal(X, np.array([0, bad, 1], dtype), W)
 
 
 def test_labels_that_are_not_numbers_or_are_other_integers():

@@ -332,3 +332,14 @@ def test_the_kkt_conditions_of_many_classes_in_float32():
     zero = model.coef_ == 0.0
     assert np.abs(dW[zero]).max() <= l1 + 2e-6
     np.testing.assert_allclose(dW[~zero], -l1 * np.sign(model.coef_[~zero]), atol=2e-6)
+
+
+@pytest.mark.parametrize("seed", [18, 19])
+def test_l1_of_many_classes_without_intercepts_takes_few_iterations(seed):
+    """The last column is penalised then: its constant direction has no curvature for the model to be given."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((300, 5))
+    y = (X @ rng.standard_normal((5, 4)) + rng.gumbel(size=(300, 4))).argmax(axis=1)
+    model = LogisticRegression(C=100.0, l1_ratio=1.0, fit_intercept=False).fit(X, y)
+    assert model.converged_
+    assert model.n_iter_[0] <= 10

@@ -94,7 +94,7 @@ def arrow_column(given: Any, name: str) -> NDArray[Any]:
     if types.is_struct(column.type):
         names = [column.type.field(at).name for at in range(column.type.num_fields)]
         refuse_several(name, names)
-        column = pa.chunked_array([chunk.field(0) for chunk in column.chunks], column.type.field(0).type)
+        column = pa.chunked_array([chunk.flatten()[0] for chunk in column.chunks], column.type.field(0).type)
     column = _plain(column)
     _refuse_null(column, f"{name} holds a null at row {{}}; remove such rows")
     return np.asarray(column.to_numpy(zero_copy_only=False))

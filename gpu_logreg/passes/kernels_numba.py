@@ -18,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one
+from gpu_logreg.passes.numba_cache import CAN_CACHE
 
 __all__ = ["FLUSH_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
@@ -33,7 +34,7 @@ SHORT_ROW_BYTES = 256
 # No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": True,
+    "cache": CAN_CACHE,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }

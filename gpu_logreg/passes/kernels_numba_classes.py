@@ -27,6 +27,7 @@ from gpu_logreg.passes.kernels_numba_vectors import (
     subtract,
     sum_of_smaller,
 )
+from gpu_logreg.passes.numba_cache import CAN_CACHE
 
 __all__ = ["sum_rows_of_classes"]
 
@@ -37,7 +38,7 @@ TILE_BYTES, TILE_ROWS = 2**15, 64
 """Of the rows worked on at once."""
 
 # No "nnan" or "ninf": not-a-number must travel through the sums. No "reassoc": `exp_of_negative` needs its order.
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": CAN_CACHE, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -21,6 +21,7 @@ from gpu_logreg.passes.kernels_numba_vectors import (
     multiply_into,
     subtract,
 )
+from gpu_logreg.passes.numba_cache import CAN_CACHE
 
 __all__ = ["FLUSH_ROWS", "fill_hessian", "pair_weights", "sum_pairs"]
 
@@ -30,7 +31,7 @@ FLUSH_ROWS = 2048
 TILE_ROWS = 128
 ATS = (0,) * AT_ONCE
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": CAN_CACHE, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 __all__ = [
@@ -34,7 +35,10 @@ __all__ = [
     "sum_of_smaller",
 ]
 
-AT_ONCE = 8 if binding.get_host_cpu_features().get("avx512f", False) else 4
+# Of the processor compiled for, by which Numba's cache on disk is kept apart: code from there has the same `AT_ONCE`.
+_FEATURES = cpu_target.target_context.codegen().magic_tuple()[-1].split(",")
+
+AT_ONCE = 8 if "+avx512f" in _FEATURES else 4
 """Accumulators in registers: rows whose logits, or columns whose gradients are summed together. Bits do not depend."""
 
 REGISTER_BYTES = 64 if AT_ONCE == 8 else 32

@@ -9,10 +9,12 @@ from typing import Any
 
 from numba import njit
 
+from gpu_logreg.passes.numba_cache import CAN_CACHE
+
 __all__ = ["cycles"]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CAN_CACHE, error_model="numpy")  # type: ignore[untyped-decorator]
 def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.cycles`, element by element."""
     k = len(x)
