@@ -101,8 +101,10 @@ def minimise(
     limits : dict
         ``tol``, ``max_iter`` and ``observer``.
     """
-    if limits["max_iter"] == 0 and start is None and objective.l1 == 0.0:
-        return lbfgs(objective, np.zeros(objective.n_params), **limits)  # as scikit-learn: no step, and p = 1 / K
+    if limits["max_iter"] == 0 and start is None:  # as scikit-learn: no step, and p = 1 / K
+        start = np.zeros(objective.n_params)
+        if objective.l1 == 0.0:
+            return lbfgs(objective, start, **limits)
     rng = np.random.default_rng(_seed(model.random_state))
     if solver in ("subsampled-newton", "proximal"):
         sampler = Sampler(objective, rng) if objective.n_logits == 1 else MultinomialSampler(objective, rng)

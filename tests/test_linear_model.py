@@ -172,6 +172,15 @@ def test_no_iterations_at_all_give_a_usable_model_and_a_warning(solver):
     assert np.isfinite(model.predict_log_proba(X)).all()
 
 
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_no_iterations_leave_the_coefficients_at_zero(l1_ratio):
+    with pytest.warns(ConvergenceWarning, match="max_iter = 0 reached"):
+        model = LogisticRegression(l1_ratio=l1_ratio, max_iter=0).fit(X, Y)
+    assert not model.coef_.any()
+    assert not model.intercept_.any()
+    np.testing.assert_array_equal(model.predict_proba(X), 0.5)
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "gradient-descent"])
 def test_the_warning_names_the_unmet_criterion_and_the_line_of_the_caller(solver):
     with pytest.warns(ConvergenceWarning) as caught:

@@ -161,6 +161,8 @@ def test_weights_that_cannot_be_used():
     s[12] = -0.25
     assert "sample_weight holds a negative weight, -0.25, at row 12" in one_line(X, Y, s)
     assert "sample_weight is zero for every row" in one_line(X, Y, np.zeros(60))
+    for extreme in (1e-50, 1e38):
+        assert f"sample_weight is at most {extreme:g}; multiply" in one_line(X, Y, np.full(60, extreme))
     for bad in (np.nan, np.inf):
         s[12] = bad
         assert "sample_weight contains NaN or infinity" in one_line(X, Y, s)

@@ -68,6 +68,19 @@ def test_a_bad_value_is_seen_and_good_rows_behind_it_are_not_hidden(row, dtype):
 
 
 @DTYPES
+def test_rows_at_an_odd_address(dtype):
+    n, d, itemsize = 700, 6, np.dtype(dtype).itemsize
+    aligned, y, s, w = problem(n, d, dtype)
+    X = np.zeros(n * d * itemsize + 1, np.uint8)[1:].view(dtype).reshape(n, d)
+    X[...] = aligned
+    assert not X.flags.aligned
+    check(cpu_pass(Rows(X, y, s), w, 0.1), reference_pass(Rows(aligned.astype(np.float64), y, s), w, 0.1), dtype)
+    W, b, labels = np.stack([w, -w, 0 * w]), np.zeros(3), y.astype(np.int32)
+    wanted = reference_multinomial_pass(Rows(aligned.astype(np.float64), labels, s), W, b)
+    check(cpu_multinomial_pass(Rows(X, labels, s), W, b), wanted, dtype)
+
+
+@DTYPES
 @pytest.mark.parametrize(("d", "K"), [(1, 3), (3, 3), (9, 5), (17, 10), (5, 20)])
 def test_passes_and_hessians_of_many_classes_read_no_further(d, K, dtype):
     X, _, s, _ = problem(131, d, dtype)

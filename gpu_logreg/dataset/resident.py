@@ -22,6 +22,9 @@ __all__ = ["ResidentDataset", "check_sample_weight", "first_not_finite"]
 
 T = TypeVar("T")
 
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
+"""Between which the largest weight of all rows lies."""
+
 _SEARCH_BYTES = 2**24
 _SCORE_BYTES = 2**20
 
@@ -213,6 +216,9 @@ def check_sample_weight(sample_weight: Any, n: int) -> Any:
         raise DataError(f"sample_weight holds a negative weight, {low:g}, at row {int(weights.argmin())}")
     if total <= 0:
         raise DataError("sample_weight is zero for every row; at least one must be positive")
+    high = float(weights.max())
+    if not SMALLEST_WEIGHT <= high <= LARGEST_WEIGHT:  # in float32 they would be zero, or infinity
+        raise DataError(f"sample_weight is at most {high:g}; multiply the weights by a constant and divide C by it")
     return xp.ascontiguousarray(weights)
 
 

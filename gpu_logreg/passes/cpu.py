@@ -98,7 +98,8 @@ def _sum_chunks(X: Any, dtype: np.dtype[Any], width: int, sum_rows: Callable[...
     n = X.shape[0]
     n_chunks = -(-n // CHUNK_ROWS)
     partials = np.zeros((n_chunks, width))
-    in_place = X.dtype == dtype and X.dtype.isnative and (X.flags.c_contiguous or X.flags.f_contiguous)
+    in_place = X.dtype == dtype and X.dtype.isnative and X.flags.aligned
+    in_place = in_place and (X.flags.c_contiguous or X.flags.f_contiguous)
 
     def work(first_chunk: int, last_chunk: int) -> None:
         first, last = first_chunk * CHUNK_ROWS, min(n, last_chunk * CHUNK_ROWS)

@@ -52,7 +52,7 @@ def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None
     vector, weights, intercepts = in_vectors(W, b, dtype)
     # What Numba knows is converted in registers; not so float16, bfloat16 and rows with gaps between them.
     known = X.dtype.kind in "iub" or X.dtype in (np.float32, np.float64)
-    in_place = known and X.dtype.isnative and X.flags.c_contiguous
+    in_place = known and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
     y = np.ascontiguousarray(y)
     n, step = len(X), max(64, STAGE_BYTES // max(1, X.shape[1] * dtype.itemsize))
 

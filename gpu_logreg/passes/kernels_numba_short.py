@@ -16,6 +16,7 @@ from numba import njit
 
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one
 from gpu_logreg.passes.kernels_numba_vectors import REGISTER_BYTES, add_rows, logits_of_short_rows
+from gpu_logreg.passes.numba_cache import CAN_CACHE
 
 __all__ = ["MOST_REGISTERS", "sum_short_rows", "vector_for"]
 
@@ -31,7 +32,7 @@ TILE_ROWS, LOG_ROWS = 128, 256
 # As in kernels_numba: no "nnan" or "ninf", so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": True,
+    "cache": CAN_CACHE,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }

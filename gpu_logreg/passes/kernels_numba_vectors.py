@@ -8,14 +8,14 @@ the compiler splits or joins into the registers that the processor has. ``vector
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+
+from gpu_logreg.passes.vector_code import I64, VectorCode, operation
 
 __all__ = [
     "AT_ONCE",
@@ -44,113 +44,17 @@ AT_ONCE = 8 if "+avx512f" in _FEATURES else 4
 REGISTER_BYTES = 64 if AT_ONCE == 8 else 32
 """Of a vector register, for loops whose vectors are one register long."""
 
-_I64 = ir.IntType(64)
-
-
-class _Code:
-    """What the code below is generated with."""
-
-    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
-        self.builder = builder
-        self.arguments = arguments
-        self._context = context
-        self._types = signature.args
-        self.length = len(signature.args[0])
-
-    def element_type(self, k: int) -> Any:
-        """Type of the elements of the k-th argument, an array."""
-        return self._context.get_value_type(self._types[k].dtype)
-
-    def pointer(self, k: int, at: Any) -> Any:
-        """To element ``at`` of the k-th argument."""
-        array = self._context.make_array(self._types[k])(self._context, self.builder, self.arguments[k])
-        return self.builder.gep(array.data, [at])
-
-    def load(self, pointer: Any, element: Any) -> Any:
-        """A vector from memory, aligned or not."""
-        loaded = self.builder.load(self.builder.bitcast(pointer, self.vector(element).as_pointer()))
-        loaded.align = 4
-        return loaded
-
-    def store(self, value: Any, pointer: Any) -> None:
-        """A vector into memory, aligned or not."""
-        self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer())).align = 4
-
-    def vector(self, element: Any) -> Any:
-        """The type of a vector."""
-        return ir.VectorType(element, self.length)
-
-    def spread(self, value: Any) -> Any:
-        """A vector of equal elements."""
-        empty = ir.Constant(self.vector(value.type), ir.Undefined)
-        first = self.builder.insert_element(empty, value, ir.IntType(32)(0))
-        return self.builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), self.length), None))
-
-    def converted(self, value: Any, k: int, element: Any) -> Any:
-        """An element of the k-th argument, an array, as ``element``."""
-        target = types.float32 if isinstance(element, ir.FloatType) else types.float64
-        return self._context.cast(self.builder, value, self._types[k].dtype, target)
-
-    def constant(self, element: Any, value: float) -> Any:
-        """A vector of one constant."""
-        return ir.Constant(self.vector(element), [ir.Constant(element, value)] * self.length)
-
-    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        """``a b + c``, in one instruction where the processor has it."""
-        kind = ir.FunctionType(a.type, [a.type] * 3)
-        element = "f32" if isinstance(a.type.element, ir.FloatType) else "f64"
-        name = f"llvm.fmuladd.v{self.length}{element}"
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
-
-    def fold(self, value: Any, join: Callable[[Any, Any], Any]) -> Any:
-        """The elements joined in pairs, then the pairs, and so on: always in the same order."""
-        n = self.length
-        while n > 1:
-            n //= 2
-            halves = [
-                self.builder.shuffle_vector(
-                    value,
-                    ir.Constant(value.type, ir.Undefined),
-                    ir.Constant(ir.VectorType(ir.IntType(32), n), [ir.IntType(32)(k + first) for k in range(n)]),
-                )
-                for first in (0, n)
-            ]
-            value = join(*halves)
-        return self.builder.extract_element(value, ir.IntType(32)(0))
-
-
-def _operation(result: Any, generate: Callable[[_Code], Any], n_arguments: int) -> Any:
-    """A function for compiled code, of ``vector`` and ``n_arguments`` more; ``result`` None: of the dtype of the first.
-
-    ``generate`` emits its code.
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = generate(_Code(context, builder, signature, arguments))
-        return context.get_dummy_value() if value is None else value
-
-    def typed(arguments: Any) -> Any:
-        wanted = arguments[1].dtype if result is None else result
-        # Places and numbers of rows and columns are 64 bits wide, whatever Numba makes of them.
-        kinds = [types.int64 if isinstance(kind, types.Integer) else kind for kind in arguments]
-        return wanted(*kinds), codegen
-
-    names = ["vector", *(f"a{k}" for k in range(n_arguments))]
-    scope: dict[str, Any] = {"typed": typed}
-    exec(f"def operation(typing_context, {', '.join(names)}): return typed(({', '.join(names)},))", scope)
-    return intrinsic(scope["operation"])
-
 
 def _logits(n_rows: int) -> Any:
-    def generate(code: _Code) -> None:
+    def generate(code: VectorCode) -> None:
         _, _, x_at, d, _, w_at, _, b_at, _, z_at, z_stride = code.arguments
         builder, element, double = code.builder, code.element_type(4), ir.DoubleType()
-        rows = [code.pointer(1, builder.add(x_at, builder.mul(_I64(r), d))) for r in range(n_rows)]
+        rows = [code.pointer(1, builder.add(x_at, builder.mul(I64(r), d))) for r in range(n_rows)]
         sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(n_rows)]
         for one in sums:
             builder.store(code.constant(element, 0.0), one)
         with cgutils.for_range(builder, d) as loop:
-            weights = code.load(code.pointer(4, builder.add(w_at, builder.mul(loop.index, _I64(code.length)))), element)
+            weights = code.load(code.pointer(4, builder.add(w_at, builder.mul(loop.index, I64(code.length)))), element)
             for row, one in zip(rows, sums, strict=True):
                 x = code.spread(code.converted(builder.load(builder.gep(row, [loop.index])), 1, element))
                 builder.store(code.multiply_add(x, weights, builder.load(one)), one)
@@ -161,9 +65,9 @@ def _logits(n_rows: int) -> Any:
                 z = builder.fptrunc(builder.fadd(builder.fpext(z, code.vector(double)), b), code.vector(element))
             else:
                 z = builder.fadd(z, b)
-            code.store(z, code.pointer(8, builder.add(z_at, builder.mul(_I64(r), z_stride))))
+            code.store(z, code.pointer(8, builder.add(z_at, builder.mul(I64(r), z_stride))))
 
-    return _operation(types.void, generate, 10)
+    return operation(types.void, generate, 10)
 
 
 # (vector, X, x_at, d, W, w_at, b, b_at, Z, z_at, z_stride): of successive rows of X, which has d columns, the logits
@@ -173,10 +77,10 @@ logits_of_rows = _logits(AT_ONCE)
 
 
 def _outer(n_columns: int) -> Any:
-    def generate(code: _Code) -> None:
+    def generate(code: VectorCode) -> None:
         _, _, x_at, d, m, _, z_at, z_stride, _, sum_at = code.arguments
         builder, element = code.builder, code.element_type(5)
-        places = [code.pointer(8, builder.add(sum_at, _I64(j * code.length))) for j in range(n_columns)]
+        places = [code.pointer(8, builder.add(sum_at, I64(j * code.length))) for j in range(n_columns)]
         sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(n_columns)]
         for place, one in zip(places, sums, strict=True):
             builder.store(code.load(place, element), one)
@@ -184,12 +88,12 @@ def _outer(n_columns: int) -> Any:
             dz = code.load(code.pointer(5, builder.add(z_at, builder.mul(loop.index, z_stride))), element)
             row = code.pointer(1, builder.add(x_at, builder.mul(loop.index, d)))
             for j, one in enumerate(sums):
-                x = code.spread(code.converted(builder.load(builder.gep(row, [_I64(j)])), 1, element))
+                x = code.spread(code.converted(builder.load(builder.gep(row, [I64(j)])), 1, element))
                 builder.store(code.multiply_add(x, dz, builder.load(one)), one)
         for place, one in zip(places, sums, strict=True):
             code.store(builder.load(one), place)
 
-    return _operation(types.void, generate, 9)
+    return operation(types.void, generate, 9)
 
 
 # (vector, X, x_at, d, m, dZ, z_at, z_stride, sums, sum_at): over m successive rows, add x_j dz for one column j, or for
@@ -198,15 +102,15 @@ add_outer_product = _outer(1)
 add_outer_products = _outer(AT_ONCE)
 
 
-def _short_logits(code: _Code) -> None:
+def _short_logits(code: VectorCode) -> None:
     _, _, x_at, d, _, padded, b, _, z_at = code.arguments
     builder, element, L, double = code.builder, code.element_type(1), code.length, ir.DoubleType()
-    rows = [code.pointer(1, builder.add(x_at, builder.mul(_I64(r), d))) for r in range(L)]
+    rows = [code.pointer(1, builder.add(x_at, builder.mul(I64(r), d))) for r in range(L)]
     sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(L)]
     for one in sums:
         builder.store(code.constant(element, 0.0), one)
-    with cgutils.for_range(builder, builder.udiv(padded, _I64(L))) as loop:
-        at = builder.mul(loop.index, _I64(L))
+    with cgutils.for_range(builder, builder.udiv(padded, I64(L))) as loop:
+        at = builder.mul(loop.index, I64(L))
         weights = code.load(code.pointer(4, at), element)
         for row, one in zip(rows, sums, strict=True):
             x = code.load(builder.gep(row, [at]), element)
@@ -220,7 +124,7 @@ def _short_logits(code: _Code) -> None:
     code.store(z, code.pointer(7, z_at))
 
 
-def _crosswise(code: _Code, vectors: list[Any]) -> Any:
+def _crosswise(code: VectorCode, vectors: list[Any]) -> Any:
     """Of as many vectors as they have elements one vector of their sums, in their order.
 
     Rows r and r + n / 2 share a vector after the first step, a half each; then r and r + n / 4 a quarter each, ...
@@ -244,20 +148,20 @@ def _crosswise(code: _Code, vectors: list[Any]) -> Any:
 
 # (vector, X, x_at, d, w, padded, b, z, z_at): of as many successive rows of X, of d columns, as a vector has elements,
 # the logits z = x @ w + b. ``w`` is padded with zeros to ``padded`` elements, whole vectors; ``b`` is float64.
-logits_of_short_rows = _operation(types.void, _short_logits, 8)
+logits_of_short_rows = operation(types.void, _short_logits, 8)
 
 
-def _add_rows(code: _Code) -> None:
+def _add_rows(code: VectorCode) -> None:
     _, _, x_at, d, m, _, _, sum_at = code.arguments
     builder, element = code.builder, code.element_type(1)
     place = code.pointer(6, sum_at)
     sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(4)]  # adding takes four clocks
     for one in sums:
         builder.store(code.constant(element, 0.0), one)
-    with cgutils.for_range(builder, builder.udiv(m, _I64(len(sums)))) as loop:
-        first = builder.mul(loop.index, _I64(len(sums)))
+    with cgutils.for_range(builder, builder.udiv(m, I64(len(sums)))) as loop:
+        first = builder.mul(loop.index, I64(len(sums)))
         for r, one in enumerate(sums):
-            row = builder.add(first, _I64(r))
+            row = builder.add(first, I64(r))
             dz = code.spread(builder.load(code.pointer(5, row)))
             x = code.load(code.pointer(1, builder.add(x_at, builder.mul(row, d))), element)
             builder.store(code.multiply_add(x, dz, builder.load(one)), one)
@@ -267,39 +171,39 @@ def _add_rows(code: _Code) -> None:
 
 
 # (vector, X, x_at, d, m, dz, sums, sum_at): add dz x of m successive rows, a multiple of 4, to one vector of sums.
-add_rows = _operation(types.void, _add_rows, 7)
+add_rows = operation(types.void, _add_rows, 7)
 
 
-def _largest(code: _Code) -> Any:
+def _largest(code: VectorCode) -> Any:
     element = code.element_type(1)
     z = code.load(code.pointer(1, code.arguments[2]), element)
     builder = code.builder
     return code.fold(z, lambda a, b: builder.select(builder.fcmp_ordered(">", a, b), a, b))
 
 
-def _subtract(code: _Code) -> None:
+def _subtract(code: VectorCode) -> None:
     place, element = code.pointer(1, code.arguments[2]), code.element_type(1)
     code.store(code.builder.fsub(code.load(place, element), code.spread(code.arguments[3])), place)
 
 
-def _is_one(code: _Code) -> tuple[Any, Any]:
+def _is_one(code: VectorCode) -> tuple[Any, Any]:
     element = code.element_type(1)
     e = code.load(code.pointer(1, code.arguments[2]), element)
     return e, code.builder.fcmp_ordered("==", e, code.constant(element, 1.0))
 
 
-def _sum_of_smaller(code: _Code) -> Any:
+def _sum_of_smaller(code: VectorCode) -> Any:
     e, is_one = _is_one(code)
     builder = code.builder
     return code.fold(builder.select(is_one, code.constant(code.element_type(1), 0.0), e), builder.fadd)
 
 
-def _number_of_ones(code: _Code) -> Any:
+def _number_of_ones(code: VectorCode) -> Any:
     bits = code.builder.bitcast(_is_one(code)[1], ir.IntType(code.length))
-    return code.builder.zext(code.builder.ctpop(bits), _I64)
+    return code.builder.zext(code.builder.ctpop(bits), I64)
 
 
-def _scale(code: _Code) -> None:
+def _scale(code: VectorCode) -> None:
     place, element, builder = code.pointer(1, code.arguments[2]), code.element_type(1), code.builder
     e = code.load(place, element)
     least = code.constant(element, 1e-30 if isinstance(element, ir.FloatType) else 1e-290)
@@ -307,14 +211,14 @@ def _scale(code: _Code) -> None:
     code.store(builder.select(builder.fcmp_ordered("<", e, least), code.constant(element, 0.0), scaled), place)
 
 
-def _product(code: _Code) -> None:
+def _product(code: VectorCode) -> None:
     _, _, at, by, _, out_at = code.arguments
     factor = code.spread(code.builder.load(code.pointer(1, by)))
     product = code.builder.fmul(code.load(code.pointer(1, at), code.element_type(1)), factor)
     code.store(product, code.pointer(4, out_at))
 
 
-def _add(code: _Code) -> None:
+def _add(code: VectorCode) -> None:
     place, double = code.pointer(1, code.arguments[2]), ir.DoubleType()
     value = code.load(code.pointer(3, code.arguments[4]), code.element_type(3))
     if isinstance(code.element_type(3), ir.FloatType):
@@ -323,15 +227,15 @@ def _add(code: _Code) -> None:
 
 
 # (vector, Z, at): the largest element.
-largest_of = _operation(None, _largest, 2)
+largest_of = operation(None, _largest, 2)
 # (vector, Z, at, value): take ``value`` from every element.
-subtract = _operation(types.void, _subtract, 3)
+subtract = operation(types.void, _subtract, 3)
 # (vector, E, at): the sum of the elements that are not 1, and the number of those that are.
-sum_of_smaller = _operation(None, _sum_of_smaller, 2)
-number_of_ones = _operation(types.int64, _number_of_ones, 2)
+sum_of_smaller = operation(None, _sum_of_smaller, 2)
+number_of_ones = operation(types.int64, _number_of_ones, 2)
 # (vector, E, at, factor): multiply; what is next to nothing becomes zero, because subnormal numbers are slow.
-scale = _operation(types.void, _scale, 3)
+scale = operation(types.void, _scale, 3)
 # (vector, X, at, by, out, out_at): a vector of X times the element ``by`` of X.
-multiply_into = _operation(types.void, _product, 5)
+multiply_into = operation(types.void, _product, 5)
 # (vector, sums, sum_at, Z, at): add a vector to float64 sums.
-add_vector = _operation(types.void, _add, 4)
+add_vector = operation(types.void, _add, 4)
