@@ -150,7 +150,7 @@ def curvature(z: Any) -> Any:
 def log_proba(z: Any) -> Any:
     """Logarithm of the probabilities of the classes 0 and 1, finite for every finite logit.
 
-    ``log p(1) = min(z, 0) - log1p(e)`` and ``log p(0) = -max(z, 0) - log1p(e)``, with ``e = exp(-|z|)``.
+    `log_sigmoid` of ``-z`` and of ``z``.
 
     Parameters
     ----------
@@ -161,6 +161,4 @@ def log_proba(z: Any) -> Any:
     -------
     array of shape (n, 2), dtype of ``z``
     """
-    xp = array_namespace(z)
-    log1p_e = xp.log1p(xp.exp(-xp.abs(z)))
-    return xp.stack([-xp.maximum(z, 0) - log1p_e, xp.minimum(z, 0) - log1p_e], axis=1)
+    return array_namespace(z).stack([log_sigmoid(-z), log_sigmoid(z)], axis=1)

@@ -160,7 +160,7 @@ class MultinomialSample(SampleObjective):
         """
         self.count(self.n_rows / self.n_total)
         K, p = self.n_logits, self.U.shape[1]
-        if self.implementation.name == "cpu":
+        if self.implementation.compiled:
             from gpu_logreg.passes.cpu_curvature import multinomial_curvature_sum
 
             return multinomial_curvature_sum(self.U, self.sample_weight, phi.reshape(K, p))

@@ -124,7 +124,7 @@ class Sampler:
     def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[Any, Float64Vector]:
         # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
-        compiled = self._objective.implementation.name == "cpu"
+        compiled = self._objective.implementation.compiled
         scores = self._dataset.row_scores(rows.coordinates.mean, inverse, float(len(rows.at)), compiled)
         self._count(1.0)
         if not np.isfinite(scores).all():

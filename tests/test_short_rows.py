@@ -9,7 +9,7 @@ from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cpu import CHUNK_ROWS, cpu_pass
 from gpu_logreg.passes.cpu_curvature import multinomial_curvature_sum
 from gpu_logreg.passes.cpu_multinomial import cpu_multinomial_pass
-from gpu_logreg.passes.kernels_numba_short import MOST_REGISTERS, TILE_ROWS, vector_for
+from gpu_logreg.passes.kernels_numba_short import SHORT_ROW_BYTES, TILE_ROWS, vector_for
 from gpu_logreg.passes.multinomial import reference_multinomial_pass
 from gpu_logreg.passes.reference import reference_pass
 
@@ -91,10 +91,10 @@ def test_passes_and_hessians_of_many_classes_read_no_further(d, K, dtype):
     assert np.isfinite(multinomial_curvature_sum(X, s, W)).all()
 
 
-def test_rows_are_short_up_to_a_few_registers():
+def test_rows_are_short_up_to_so_many_bytes():
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         vector = vector_for(1, dtype)
         assert vector is not None
-        assert vector_for(MOST_REGISTERS * len(vector), dtype) == vector
-        assert vector_for(MOST_REGISTERS * len(vector) + 1, dtype) is None
+        assert vector_for(SHORT_ROW_BYTES // dtype.itemsize, dtype) == vector
+        assert vector_for(SHORT_ROW_BYTES // dtype.itemsize + 1, dtype) is None
         assert vector_for(0, dtype) is None

@@ -35,7 +35,8 @@ def multinomial_curvature_sum(U: Any, s: Any, Phi: Float64Vector) -> Float64Vect
     -------
     ndarray of shape (K p, K p), float64
     """
-    from gpu_logreg.passes.kernels_numba_curvature import FLUSH_ROWS, fill_hessian, pair_weights, sum_pairs
+    from gpu_logreg.passes.kernels_numba import FLUSH_ROWS
+    from gpu_logreg.passes.kernels_numba_curvature import fill_hessian, pair_weights, sum_pairs
     from gpu_logreg.passes.kernels_numba_vectors import AT_ONCE
 
     U = np.ascontiguousarray(U)

@@ -17,10 +17,10 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one
+from gpu_logreg.passes.kernels_numba_math import log1p_up_to_one, row_terms
 from gpu_logreg.passes.numba_cache import CAN_CACHE
 
-__all__ = ["FLUSH_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
+__all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
 FLUSH_ROWS = 2048
 """Rows accumulated in the dtype of ``X`` before float64 takes over."""
@@ -29,7 +29,6 @@ LOG_ROWS = 256
 """Rows whose factors 1 + e, each in (1, 2], are multiplied before one logarithm; a float64 holds 1,023."""
 
 PREFETCH_BYTES = 4000
-SHORT_ROW_BYTES = 256
 
 # No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
@@ -57,18 +56,6 @@ def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
     return types.void(array, offset), codegen
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def _row_terms(z: Any, y: Any) -> Any:
-    """``(e, dz, linear)`` of one row, with ``row_loss = linear + log(1 + e)``.
-
-    ``e = exp(-|z|)``; ``linear = max(z, 0) - y z``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``.
-    """
-    one, zero = type(z)(1), type(z)(0)
-    e = exp_of_negative(-abs(z))
-    q = e / (one + e)
-    return e, ((one - y) - q if z >= zero else q - y), max(z, zero) - y * z
-
-
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
     """Loss and gradient sums of the rows ``first`` to ``last`` of a C-ordered ``X``.
@@ -80,8 +67,7 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
     real = X.dtype.type
     flat = X.reshape(-1)
     per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
-    short = d * X.itemsize < SHORT_ROW_BYTES
-    block = 16 if short else 8
+    block = 8
     z, dz, acc = np.empty(block, X.dtype), np.empty(block, X.dtype), np.zeros(d, X.dtype)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
@@ -91,31 +77,15 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
         held, logged = 0, 0
         for i in range(begin, end, block):
             m = min(block, end - i)
-            # The logits. Short rows go four at a time, so that the ends of the loops weigh less.
-            k = 0
-            while short and k + 4 <= m:
-                for offset in range(0, 4 * d, per_line):
-                    _prefetch(flat, (i + k) * d + ahead + offset)
-                x0, x1, x2, x3 = X[i + k], X[i + k + 1], X[i + k + 2], X[i + k + 3]
-                z0, z1, z2, z3 = real(0), real(0), real(0), real(0)
-                for j in range(d):
-                    w_j = w[j]
-                    z0 += x0[j] * w_j
-                    z1 += x1[j] * w_j
-                    z2 += x2[j] * w_j
-                    z3 += x3[j] * w_j
-                z[k], z[k + 1], z[k + 2], z[k + 3] = real(z0 + b), real(z1 + b), real(z2 + b), real(z3 + b)
-                k += 4
-            while k < m:
+            for k in range(m):
                 for offset in range(0, d, per_line):
                     _prefetch(flat, (i + k) * d + ahead + offset)
-                x0, z0 = X[i + k], real(0)
+                row, dot = X[i + k], real(0)
                 for j in range(d):
-                    z0 += x0[j] * w[j]
-                z[k] = real(z0 + b)
-                k += 1
+                    dot += row[j] * w[j]
+                z[k] = real(dot + b)
             for k in range(m):
-                e, dz_k, linear = _row_terms(z[k], real(y[i + k]))
+                e, dz_k, linear = row_terms(z[k], real(y[i + k]))
                 if s is None:
                     product *= 1.0 + float(e)
                     loss += linear
@@ -177,7 +147,7 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
                     z[k] += column[k] * w_j
             product = 1.0
             for k in range(m):
-                e, dz_k, linear = _row_terms(real(z[k] + b), real(y[i + k]))
+                e, dz_k, linear = row_terms(real(z[k] + b), real(y[i + k]))
                 if s is None:
                     product *= 1.0 + float(e)
                     loss += linear

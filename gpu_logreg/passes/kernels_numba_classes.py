@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from gpu_logreg.passes.kernels_numba import FLUSH_ROWS
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative
 from gpu_logreg.passes.kernels_numba_vectors import (
     AT_ONCE,
@@ -30,9 +31,6 @@ from gpu_logreg.passes.kernels_numba_vectors import (
 from gpu_logreg.passes.numba_cache import CAN_CACHE
 
 __all__ = ["sum_rows_of_classes"]
-
-FLUSH_ROWS = 2048
-"""Rows accumulated in the dtype of ``X`` before float64 takes over."""
 
 TILE_BYTES, TILE_ROWS = 2**15, 64
 """Of the rows worked on at once."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from gpu_logreg.passes.kernels_numba import FLUSH_ROWS
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative
 from gpu_logreg.passes.kernels_numba_vectors import (
     AT_ONCE,
@@ -23,10 +24,7 @@ from gpu_logreg.passes.kernels_numba_vectors import (
 )
 from gpu_logreg.passes.numba_cache import CAN_CACHE
 
-__all__ = ["FLUSH_ROWS", "fill_hessian", "pair_weights", "sum_pairs"]
-
-FLUSH_ROWS = 2048
-"""Rows accumulated in the dtype of the rows before float64 takes over."""
+__all__ = ["fill_hessian", "pair_weights", "sum_pairs"]
 
 TILE_ROWS = 128
 ATS = (0,) * AT_ONCE

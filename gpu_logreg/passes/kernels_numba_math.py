@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-__all__ = ["exp_of_negative", "log1p_up_to_one", "tanh", "wait_for_all"]
+__all__ = ["exp_of_negative", "log1p_up_to_one", "row_terms", "tanh", "wait_for_all"]
 
 # Without "reassoc": the rounding of a number by adding and taking off a large one must stay.
 _EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
@@ -215,6 +215,18 @@ def _tanh(x):  # type: ignore[no-untyped-def]
     if x == types.float32:
         return lambda x: _tanh_float32(x)
     return lambda x: math.tanh(x)
+
+
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def row_terms(z: Any, y: Any) -> Any:
+    """``(e, dz, linear)`` of one row of two classes, with ``row_loss = linear + log(1 + e)``.
+
+    ``e = exp(-|z|)``; ``linear = max(z, 0) - y z``; ``q = e / (1 + e)``; ``dz = z >= 0 ? (1 - y) - q : q - y``.
+    """
+    one, zero = type(z)(1), type(z)(0)
+    e = exp_of_negative(-abs(z))
+    q = e / (one + e)
+    return e, ((one - y) - q if z >= zero else q - y), max(z, zero) - y * z
 
 
 @intrinsic  # type: ignore[untyped-decorator]

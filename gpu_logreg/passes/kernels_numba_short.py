@@ -14,20 +14,18 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one
+from gpu_logreg.passes.kernels_numba import FLUSH_ROWS, LOG_ROWS
+from gpu_logreg.passes.kernels_numba_math import log1p_up_to_one, row_terms
 from gpu_logreg.passes.kernels_numba_vectors import REGISTER_BYTES, add_rows, logits_of_short_rows
 from gpu_logreg.passes.numba_cache import CAN_CACHE
 
-__all__ = ["MOST_REGISTERS", "sum_short_rows", "vector_for"]
+__all__ = ["SHORT_ROW_BYTES", "sum_short_rows", "vector_for"]
 
-MOST_REGISTERS = 4
-"""Registers of a row up to which this is faster than the loop for rows of any length."""
+SHORT_ROW_BYTES = 256
+"""Of a row, up to which it is taken here."""
 
-FLUSH_ROWS = 2048
-"""Rows accumulated in the dtype of ``X`` before float64 takes over."""
-
-TILE_ROWS, LOG_ROWS = 128, 256
-"""Rows worked on at once, and those whose factors 1 + e are multiplied before one logarithm."""
+TILE_ROWS = 128
+"""Rows worked on at once."""
 
 # As in kernels_numba: no "nnan" or "ninf", so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
@@ -40,8 +38,7 @@ _OPTIONS: dict[str, Any] = {
 
 def vector_for(d: int, dtype: np.dtype[Any]) -> tuple[int, ...] | None:
     """A tuple of the length of the vectors for rows of ``d`` columns; None where they are too long for this loop."""
-    length = REGISTER_BYTES // dtype.itemsize
-    return (0,) * length if 0 < d <= MOST_REGISTERS * length else None
+    return (0,) * (REGISTER_BYTES // dtype.itemsize) if 0 < d * dtype.itemsize <= SHORT_ROW_BYTES else None
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -51,14 +48,9 @@ def _losses_and_dz(z: Any, m: Any, y: Any, s: Any, first: Any) -> Any:
     As `kernels_numba.sum_rows`; without weights the logarithms of all ``1 + e`` are one, of their product.
     """
     real = z.dtype.type
-    one, zero = real(1), real(0)
     loss, db, product = 0.0, 0.0, 1.0
     for i in range(m):
-        z_i, label = z[i], real(y[first + i])
-        e = exp_of_negative(-abs(z_i))
-        q = e / (one + e)
-        dz = (one - label) - q if z_i >= zero else q - label
-        linear = max(z_i, zero) - label * z_i
+        e, dz, linear = row_terms(z[i], real(y[first + i]))
         if s is None:
             product *= 1.0 + float(e)
             loss += linear
@@ -82,7 +74,7 @@ def _add_by_row(X: Any, at: Any, d: Any, m: Any, dz: Any, acc: Any) -> None:
 def sum_short_rows(
     vector: Any, X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any
 ) -> None:
-    """As `kernels_numba.sum_rows`, for rows of at most `MOST_REGISTERS` vectors; ``w`` is padded to whole ones."""
+    """As `kernels_numba.sum_rows`, for rows of at most `SHORT_ROW_BYTES`; ``w`` is padded to whole ones."""
     d, length = X.shape[1], len(vector)
     real = X.dtype.type
     flat, padded = X.reshape(-1), len(w)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from gpu_logreg.passes.kernels_numba_math import exp_of_negative, tanh, wait_for_all
+from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one, row_terms, tanh, wait_for_all
 from gpu_logreg.passes.kernels_numba_zeros import columns_times_dz, list_nonzeros, rows_times_weights
 from gpu_logreg.passes.numba_cache import CAN_CACHE
 
@@ -119,11 +119,9 @@ def _logistic_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
     loss, weight = 0.0, 0.0
     for i in range(len(at)):
         s_i = 1.0 if s is None else float(s[at[i]])
-        z_i, y_i = z[i, 0], real(y[at[i]])
-        e = math.exp(-abs(z_i))
-        q = e / (real(1) + e)
-        loss += s_i * float(max(z_i, real(0)) - y_i * z_i + math.log1p(e))
-        z[i, 0] = real(s_i) * ((real(1) - y_i) - q if z_i >= real(0) else q - y_i)
+        e, dz, linear = row_terms(z[i, 0], real(y[at[i]]))
+        loss += s_i * float(linear + log1p_up_to_one(e))
+        z[i, 0] = real(s_i) * dz
         weight += s_i
     return loss, weight
 
@@ -164,11 +162,9 @@ def _labels_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
         row, label = z[i], y[at[i]]
         row_loss = 0.0
         for k in range(len(row)):
-            z_k, y_k = row[k], real(label[k])
-            e = math.exp(-abs(z_k))
-            q = e / (real(1) + e)
-            row_loss += float(max(z_k, real(0)) - y_k * z_k + math.log1p(e))
-            row[k] = real(s_i) * ((real(1) - y_k) - q if z_k >= real(0) else q - y_k)
+            e, dz, linear = row_terms(row[k], real(label[k]))
+            row_loss += float(linear + log1p_up_to_one(e))
+            row[k] = real(s_i) * dz
         loss += s_i * row_loss
         weight += s_i
     return loss, weight

@@ -50,6 +50,11 @@ class Implementation:
     block_bytes: int | None
     moments_block_bytes: int | None
 
+    @property
+    def compiled(self) -> bool:
+        """Whether compiled loops are at hand for the rows: Numba is imported, and they are in host memory."""
+        return self.name == "cpu"
+
 
 def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> Implementation:
     """Pick the pass for K logits: ``cpu`` or ``cuda``, in one read, or ``reference``, on either device.
@@ -76,11 +81,7 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
         name, reason = "reference", f"auto: {problem}"
     elif impl == "auto":
         many = rows.X.size * n_logits >= CPU_PASS_ELEMENTS
-        name, reason = (
-            ("cpu", "auto: one read per gradient") if device.kind == "cpu" and many else ("reference", "auto: ")
-        )
-        if name == "reference":
-            reason += "the rows are few"
+        name, reason = ("cpu", "auto: one read per gradient") if many else ("reference", "auto: the rows are few")
     else:
         name, reason = choose(impl, rows, device).name, "asked for"
     block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES
