@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy.sparse import issparse
 
 from gpu_logreg.errors import DataError, DeviceError
 
@@ -29,6 +30,7 @@ __all__ = [
     "import_cupy",
     "is_cuda_array",
     "is_cupy",
+    "is_sparse",
     "one_line",
     "one_line_errors",
     "resolve_device",
@@ -76,6 +78,11 @@ class Device:
 def is_cupy(array: Any) -> bool:
     """Whether ``array`` is one of CuPy's; imports nothing."""
     return type(array).__module__.split(".", 1)[0] == "cupy"
+
+
+def is_sparse(array: Any) -> bool:
+    """Whether ``array`` is a sparse matrix or array of SciPy's; such rows are walked on the CPU."""
+    return bool(issparse(array))
 
 
 def is_cuda_array(array: Any) -> bool:
@@ -159,6 +166,11 @@ def resolve_device(device: str, X: Any = None) -> Device:
     index = int(match[1] or 0)
     if match[1] is None and is_cupy(X):
         index = int(X.device.id)
+    if is_sparse(X):
+        raise DeviceError(
+            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
+            "use device='cpu', or give X.toarray()"
+        )
     problem = cuda_problem(index)
     if problem is not None:
         raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
@@ -166,6 +178,8 @@ def resolve_device(device: str, X: Any = None) -> Device:
 
 
 def _automatic(X: Any) -> Device:
+    if is_sparse(X):
+        return Device("cpu", reason="auto: X is sparse, and sparse rows are walked on the CPU")
     if is_cupy(X):
         return Device("cuda", int(X.device.id), "auto: the rows are on this device")
     if is_cuda_array(X):
@@ -195,9 +209,9 @@ def using(device: Device) -> Iterator[None]:
 
 
 def to_device(array: Any, device: Device) -> Any:
-    """NumPy array for the CPU, CuPy array for a GPU; ``array`` itself where it already lives there."""
-    if array is None:
-        return None
+    """NumPy array for the CPU, CuPy array for a GPU; ``array`` itself where it already lives there, or is sparse."""
+    if array is None or is_sparse(array):
+        return array
     if device.kind == "cpu":
         return to_numpy(array)
     cupy = import_cupy()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.backend import is_sparse
 from gpu_logreg.dataset.labels import sums_by_class
 from gpu_logreg.errors import DataError
 from gpu_logreg.multinomial_sampler import MultinomialSampler
@@ -19,6 +20,7 @@ from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.proximal import proximal
 from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
+from gpu_logreg.sparse_sample import SparseSampler
 from gpu_logreg.stochastic_linear import linear_batches
 
 __all__ = ["ClasswiseMetric", "class_shares", "minimise", "solver_name", "start_without_weights"]
@@ -30,7 +32,7 @@ def solver_name(solver: str, objective: Objective) -> str:
         return solver
     if objective.l1 > 0.0:
         return "proximal"
-    worth = pays(objective.dataset.n_rows, objective.n_params, objective.n_logits)
+    worth = pays(objective.dataset.n_rows, objective.n_params, objective.n_logits, objective.costs)
     return "subsampled-newton" if worth else "lbfgs"
 
 
@@ -107,7 +109,7 @@ def minimise(
             return lbfgs(objective, start, **limits)
     rng = np.random.default_rng(_seed(model.random_state))
     if solver in ("subsampled-newton", "proximal"):
-        sampler = Sampler(objective, rng) if objective.n_logits == 1 else MultinomialSampler(objective, rng)
+        sampler = _sampler(objective, rng)
         params = start_without_weights(objective, shares) if start is None else start
         if solver == "proximal":
             K = objective.n_logits
@@ -127,6 +129,12 @@ def minimise(
         return gradient_descent(objective, params, step=model.step, learning_rate=rate, **limits)
     rate = 1e-3 if solver == "adam" and model.learning_rate is None else rate
     return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
+
+
+def _sampler(objective: Objective, rng: np.random.Generator) -> Sampler:
+    if objective.n_logits > 1:
+        return MultinomialSampler(objective, rng)
+    return SparseSampler(objective, rng) if is_sparse(objective.dataset.rows.X) else Sampler(objective, rng)
 
 
 def _diagonal(objective: Objective, shares: Vector, mean: Vector, variance: Vector) -> Metric:

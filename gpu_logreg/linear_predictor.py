@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gpu_logreg.backend import Device, array_namespace, resolve_device, using
+from gpu_logreg.backend import Device, array_namespace, is_sparse, resolve_device, using
 from gpu_logreg.passes import compute_dtype
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 from gpu_logreg.predictor import Predictor
@@ -37,6 +37,11 @@ class LinearPredictor(Predictor):
             W, b = xp.asarray(np.ascontiguousarray(dense_coef(self.coef_).T)), xp.asarray(self.intercept_)
             if W.shape[1] == 1:
                 W, b = W[:, 0], float(self.intercept_[0])
+            if is_sparse(X):
+                z = X @ W + b
+                if not np.isfinite(z).all():
+                    self._refuse_not_finite(X)
+                return z.astype(dtype, copy=False)
             z = xp.empty((X.shape[0], *W.shape[1:]), dtype=dtype)
 
             def of_block(part: slice) -> None:

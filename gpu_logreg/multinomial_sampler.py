@@ -80,7 +80,7 @@ class MultinomialSampler(Sampler):
             float(s.sum(dtype=np.float64)),
             self._penalty(coordinates),
             ClasswiseCoordinates(coordinates, self.n_logits),  # type: ignore[arg-type]
-            self._objective.implementation,
+            self._objective.implementation.of_samples or self._objective.implementation,
             self._count,
             self.n_rows,
             self.n_logits,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.csr import elements_in_a_row
 from gpu_logreg.network import Network, loss_and_gradient
 from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.steps import take_batch
@@ -70,7 +71,7 @@ class NetworkObjective:
             block = take_batch(self.rows, part, self.dtype)
             return loss_and_gradient(self.network, device_params, *block)
 
-        widest = max(self.network.sizes) * self.dtype.itemsize
+        widest = max(elements_in_a_row(X), *self.network.sizes[1:]) * self.dtype.itemsize
         blocks = row_blocks(X.shape[0], widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
         for block_loss, block_grad in map_in_order(of_block, blocks) if xp is np else map(of_block, blocks):
             loss_sum += float(to_numpy(block_loss))

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg import logistic
 from gpu_logreg.backend import Device, array_namespace, resolve_device, to_numpy, using
+from gpu_logreg.csr import all_finite, elements_in_a_row
 from gpu_logreg.errors import DataError
 from gpu_logreg.network import Layer, forward
 from gpu_logreg.network_target import known_target
@@ -52,9 +53,9 @@ class NetworkPredictor(Predictor):
                 block = X[part]
                 logits = forward(layers, block.astype(dtype, copy=False), self.activation)[1]
                 # Activations hide an infinity; a GPU is not waited for to see it.
-                z[part] = logits if block.dtype.kind in "iub" else xp.where(xp.isfinite(block).all(), logits, np.nan)
+                z[part] = logits if block.dtype.kind in "iub" else xp.where(all_finite(block), logits, np.nan)
 
-            widest = max(X.shape[1], *(len(layer.b) for layer in layers)) * dtype.itemsize
+            widest = max(elements_in_a_row(X), *(len(layer.b) for layer in layers)) * dtype.itemsize
             blocks = row_blocks(X.shape[0], widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
             if xp is np:
                 map_in_order(of_block, blocks)

@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.backend import resolve_device, using
+from gpu_logreg.backend import is_sparse, resolve_device, using
+from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.errors import DataError
 from gpu_logreg.interchange import as_array
 from gpu_logreg.passes import Float64Vector
 from gpu_logreg.passes.table import Implementation, choose
 from gpu_logreg.penalty import l2_penalty
+from gpu_logreg.solvers.watch import Costs
 
 __all__ = ["LossAndGradient", "Objective", "loss_and_gradient"]
 
@@ -78,6 +80,13 @@ class Objective:
     def n_params(self) -> int:
         """Length of the packed parameters."""
         return self.dataset.n_columns + int(self.fit_intercept)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """Times relative to those of as many dense rows, for the choice of solver and sample."""
+        read = self.dataset.read_cost
+        # Samples of sparse rows stay sparse for two classes; for more they are dense.
+        return Costs(read, read, self.dataset.curvature_cost) if self.n_logits == 1 else Costs(read)
 
     @cached_property
     def separable_below(self) -> float:
@@ -145,10 +154,12 @@ class Objective:
         """
         terms = 1.0
         if self.centre is not None and self.spread is not None:
-            off_centre = w * self.centre
-            with np.errstate(over="ignore"):  # an infinite guess of the rounding is a fair one for such data
-                squares = ((w * self.spread) ** 2 + off_centre**2).sum(axis=-1)
-                terms += float(np.max(np.sqrt(squares) + np.abs(off_centre.sum(axis=-1))))
+            with np.errstate(
+                over="ignore", invalid="ignore"
+            ):  # an infinite guess of the rounding is fair for such data
+                squares = (w * w) @ (self.spread**2 + self.centre**2)
+                size = float(np.max(np.sqrt(squares) + np.abs(w @ self.centre)))
+                terms += size if size == size else math.inf
         n = max(1, self.dataset.n_rows)
         by_rows = self.precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(n)
         by_penalty = 2.0 * self.precision * penalty / max(abs(value), 1e-300)
@@ -206,7 +217,7 @@ def loss_and_gradient(
     Parameters
     ----------
     X : array of shape (n, d)
-        NumPy, CuPy, PyTorch, JAX or other DLPack array of real numbers.
+        NumPy, CuPy, PyTorch, JAX or other DLPack array of real numbers, or a sparse matrix of SciPy's.
     y : array of shape (n,)
         Labels 0 and 1, or soft labels in between.
     w : array of shape (d,)
@@ -233,7 +244,7 @@ def loss_and_gradient(
     DeviceError, ImplementationError
         An explicit ``device`` or ``impl`` that cannot be had.
     """
-    X, y = _array(X, "X"), _array(y, "y")
+    X, y = csr_rows(X) if is_sparse(X) else _array(X, "X"), _array(y, "y")
     if y.dtype == np.int32:  # which to the dataset are numbers of classes, encoded and checked
         y = y.astype(np.int64)
     if X.ndim != 2 or X.shape[0] == 0:

@@ -9,7 +9,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from gpu_logreg import logistic, softmax
-from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.backend import array_namespace, is_sparse, to_numpy
+from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.indicator import holds_labels, label_indicator
 from gpu_logreg.dataset.inputs import GivenRows, given_column, given_rows, refuse_text
 from gpu_logreg.dataset.labels import refuse_missing_labels
@@ -26,6 +27,12 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
     classes_: Any
     _learns_labels = False
     """Whether ``y`` may be an indicator matrix of several labels."""
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn's own checks are to expect: sparse rows are taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _logits(self, X: Any) -> Any:
         """Logits where ``X`` lives: of shape (n,), positive for the second, for two classes; (n, K) for more."""
@@ -74,11 +81,14 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
     def _by_scikit_learn(self, X: Any, reset: bool, **labels: Any) -> Any:
         try:
-            valid = validate_data(self, X, **labels, reset=reset, ensure_all_finite=False)
+            valid = validate_data(self, X, **labels, accept_sparse="csr", reset=reset, ensure_all_finite=False)
         except ValueError:
             refuse_text(X)  # what scikit-learn says does not name the column
             raise
         rows = valid[0] if labels else valid
+        if is_sparse(rows):  # of a table of sparse columns scikit-learn has made a matrix
+            rows = csr_rows(rows)
+            return (rows, valid[1]) if labels else rows
         if rows.dtype.kind != "O":
             return valid
         refuse_text(X)
@@ -113,7 +123,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d)
 
         Returns
         -------
@@ -126,7 +136,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d)
 
         Returns
         -------
@@ -139,7 +149,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d)
 
         Returns
         -------
@@ -152,7 +162,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d)
 
         Returns
         -------
@@ -167,7 +177,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d)
         y : array of the shape of what `predict` gives
         sample_weight : array of shape (n,), optional
 

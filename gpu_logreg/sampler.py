@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.csr import all_finite
 from gpu_logreg.dataset.coordinates import Coordinates, StandardisedRows, standardised
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.dataset.sampling import draw
@@ -14,6 +15,7 @@ from gpu_logreg.objective import Objective
 from gpu_logreg.passes import Float64Vector
 from gpu_logreg.sample_objective import ParamsMetric, SampleObjective, hessian_namespace, mended
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
+from gpu_logreg.solvers.watch import Costs
 
 __all__ = ["Sampler"]
 
@@ -68,6 +70,11 @@ class Sampler:
         return self._objective.n_params
 
     @property
+    def costs(self) -> Costs:
+        """Times relative to those of as many dense rows."""
+        return self._objective.costs
+
+    @property
     def _dataset(self) -> ResidentDataset:
         return self._objective.dataset  # it changes when the objective is widened
 
@@ -103,6 +110,9 @@ class Sampler:
         self.complete = len(indices) >= self._present()
         self._objective.spread = rows.coordinates.scale
         self._objective.centre = rows.coordinates.mean
+        return self._of_rows(rows, y, s)
+
+    def _of_rows(self, rows: StandardisedRows, y: Any, s: Any) -> SampleObjective:
         return self._problem(rows.U, y, s, rows.coordinates)
 
     def whole(self) -> SampleObjective | None:
@@ -116,7 +126,7 @@ class Sampler:
         X = self._dataset.rows.X
         if array_namespace(X) is not np:
             return None
-        if X.dtype.kind == "f" and not np.isfinite(X).all():
+        if X.dtype.kind == "f" and not all_finite(X):
             self._dataset.refuse_not_finite()
         self._objective.widen()
         return self.sample(self.n_rows)
@@ -205,7 +215,7 @@ class Sampler:
             total,
             self._penalty(coordinates),
             coordinates,
-            self._objective.implementation,
+            self._objective.implementation.of_samples or self._objective.implementation,
             self._count,
             self.n_rows,
         )

@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
@@ -174,14 +173,6 @@ def test_class_weights_that_cannot_be_used():
     assert "not finite" in one_line(X, Y, class_weight={0: np.nan})
     assert "class_weight" in one_line(X, Y, class_weight={"a": 1.0}, kind=ValueError)
     assert "class_weight" in one_line(X, Y, class_weight="even", kind=ValueError)
-
-
-@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.coo_array])
-def test_sparse_rows(make):
-    assert "dense" in refusal(make(X), Y, kind=(TypeError, ValueError)).lower()
-    model = LogisticRegression().fit(X, Y)
-    with pytest.raises((TypeError, ValueError), match=r"[Ss]parse"):
-        model.predict(make(X))
 
 
 @pytest.mark.parametrize(

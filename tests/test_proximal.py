@@ -313,7 +313,7 @@ def test_a_column_that_no_row_of_the_sample_has(monkeypatch):
     X = X.copy()
     X[:, 3] = 0.0
     X[np.flatnonzero(y)[:40], 3] = 1.0
-    monkeypatch.setattr(proximal, "sample_size", lambda n, p, n_logits: 400)
+    monkeypatch.setattr(proximal, "sample_size", lambda n, p, n_logits, costs: 400)
     model = LogisticRegression(C=1.0, l1_ratio=1.0).fit(X, y)
     assert model.converged_, model.stop_reason_
     assert model.coef_[0, 3] > 1.0

@@ -221,7 +221,7 @@ def test_a_method_without_one_of_its_parts_exceeds_the_limits_and_is_exact_all_t
 @pytest.mark.parametrize("size", [100, 400])
 def test_a_poor_sample_is_noticed_and_the_metric_rebuilt_from_larger_ones(size, monkeypatch):
     X, y, C = hard_cases()["near-separable"]
-    monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits: size)
+    monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: size)
     sizes = []
     metric = Sampler.metric
 
@@ -249,7 +249,7 @@ def test_in_the_limit_the_metric_is_newtons():
     X, y, _ = hard_cases()["heavy tails"]
     for seed in SEEDS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits: 60)
+            patch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: 60)
             model = LogisticRegression(tol=1e-7, random_state=seed).fit(X, y)
         assert model.converged_
         assert model.n_reads_ <= 40
@@ -305,7 +305,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     monkeypatch.setattr(SampleObjective, "hessian", second_derivative)
     monkeypatch.setattr(ResidentDataset, "row_scores", scored)
     if poor:
-        monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits: 2 * p)
+        monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: 2 * p)
     model = LogisticRegression(tol=1e-7).fit(X, y)
     assert model.n_reads_ == pytest.approx(sum(walked.values()) / n, rel=1e-9)
     assert walked["samples"] > 0

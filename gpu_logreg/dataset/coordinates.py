@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.csr import rows_at
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.passes import Float64Vector
 from gpu_logreg.passes.threads import map_in_order, row_blocks
@@ -113,7 +114,7 @@ class StandardisedRows:
         U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
 
         def gather(part: slice) -> None:
-            block = X[self.at[part]].astype(dtype, copy=False)
+            block = rows_at(X, self.at[part], dtype)
             if fit_intercept:
                 block -= self.shift
             xp.multiply(block, self.inverse, out=U[part, :d])
@@ -149,7 +150,7 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     at = xp.asarray(indices)
     thinning = max(1, m // _MOMENT_ROWS)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the caller looks whether the mean is finite
-        thinned = X[at[::thinning]].astype(dtype, copy=False)
+        thinned = rows_at(X, at[::thinning], dtype)
         mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
         # A column whose spread is the rounding of its mean is constant.
         constant = np.isfinite(second) & (second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2)

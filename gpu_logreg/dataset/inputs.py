@@ -1,7 +1,8 @@
 """What estimators are given, as arrays: rows with the names of their columns, labels, weights.
 
 NumPy and CuPy arrays, lists, and the tables of pandas and polars pass as they are; arrays that speak DLPack are viewed;
-Arrow and cuDF tables become arrays here. An optional library is imported only where an object of it arrives.
+Arrow and cuDF tables become arrays here, and sparse matrices of SciPy's become CSR arrays. An optional library is
+imported only where an object of it arrives.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.backend import array_namespace
+from gpu_logreg.backend import array_namespace, is_sparse
+from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.arrow_inputs import arrow_column, arrow_matrix, arrow_table, refuse_several, speaks_arrow
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.interchange import as_array, is_bfloat16
@@ -59,6 +61,10 @@ def given_rows(X: Any) -> GivenRows:
         return GivenRows(arrow_matrix(table), table.slice(0, 0))
     if hasattr(X, "collect") and not hasattr(X, "__array__"):  # polars' LazyFrame holds a query, and no rows
         raise DataError(f"X is a {type(X).__name__}, whose rows are not computed yet; give X.collect()")
+    if is_sparse(X):
+        return GivenRows(csr_rows(X))
+    if type(X).__module__.startswith("cupyx."):
+        raise DataError(f"X is a {type(X).__name__} of CuPy; give X.get(), as sparse rows are walked on the CPU")
     X = as_array(X, "X")
     if isinstance(X, np.ndarray) and X.dtype.kind == "c":
         raise DataError(f"Complex data not supported: X has dtype {X.dtype}; give real numbers")

@@ -10,11 +10,12 @@ from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
-from gpu_logreg.backend import Device, array_namespace, to_device, to_numpy
+from gpu_logreg.backend import Device, array_namespace, is_sparse, to_device, to_numpy
+from gpu_logreg.csr import elements_in_a_row, place_of, rows_at
 from gpu_logreg.dataset.storage import stored
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
-from gpu_logreg.passes.scores import compiled_row_scores, row_scores
+from gpu_logreg.passes.scores import compiled_row_scores, row_scores, sparse_row_scores
 from gpu_logreg.passes.table import Implementation
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
@@ -25,13 +26,19 @@ T = TypeVar("T")
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 """Between which the largest weight of all rows lies."""
 
+STORED_ELEMENT_COST = 6.0
+"""Time in which an element of sparse rows is read, with its column, relative to one of dense rows."""
+
+PAIR_COST = 40.0
+"""Time in which a pair of elements of a sparse row is added to a Hessian, relative to one of a dense row."""
+
 _SEARCH_BYTES = 2**24
 _SCORE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
 class ResidentDataset:
-    """Rows in the memory of one device, neither copied nor converted as a whole.
+    """Rows in the memory of one device, dense or sparse, neither copied nor converted as a whole.
 
     Attributes
     ----------
@@ -64,7 +71,7 @@ class ResidentDataset:
 
         Parameters
         ----------
-        X : array of shape (n, d), real
+        X : array of shape (n, d), real, or what `gpu_logreg.csr.csr_rows` gives
         y : array of shape (n,), in [0, 1], or ``int32`` numbers of classes
             Whole labels are stored as ``uint8``, soft ones in the dtype the pass computes in.
         sample_weight : array of shape (n,) or None
@@ -104,6 +111,24 @@ class ResidentDataset:
         """Dtype in which the passes compute."""
         return np.dtype(self.computed_in or compute_dtype(self.rows.X.dtype))
 
+    @property
+    def read_cost(self) -> float:
+        """Time of a read, relative to one of as many dense rows."""
+        X = self.rows.X
+        if not is_sparse(X):
+            return 1.0
+        elements = self.n_rows * elements_in_a_row(X)
+        return min(1.0, STORED_ELEMENT_COST * elements / max(1, self.n_rows * self.n_columns))
+
+    @property
+    def curvature_cost(self) -> float:
+        """Time of a Hessian of two classes, without its factorisation, relative to one of as many dense rows."""
+        X = self.rows.X
+        if not is_sparse(X):
+            return 1.0
+        pairs = float((np.diff(X.indptr).astype(np.float64) ** 2).sum())
+        return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
+
     def in_float64(self) -> ResidentDataset:
         """The same rows, where they lie, for passes that compute in float64: a block is widened as it is walked."""
         return replace(self, computed_in=np.dtype(np.float64))
@@ -124,17 +149,20 @@ class ResidentDataset:
         return total
 
     def take(self, indices: Any, dtype: Any = None) -> Rows:
-        """Some rows, in the order of ``indices``: ``X`` as a C-ordered copy in the dtype of the pass."""
+        """Some rows, in the order of ``indices``: ``X`` as a dense C-ordered copy in the dtype of the pass."""
         X, y, sample_weight = self.rows
         xp = array_namespace(X)
         at = xp.asarray(indices)
         s = None if sample_weight is None else sample_weight[at]
-        return Rows(xp.ascontiguousarray(X[at].astype(dtype or self.compute_dtype, copy=False)), y[at], s)
+        return Rows(xp.ascontiguousarray(rows_at(X, at, dtype or self.compute_dtype)), y[at], s)
 
     def row_scores(
         self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float, compiled: bool = False
     ) -> Float64Vector:
         """Squared length of every row in standardised columns, on the host; one walk."""
+        if is_sparse(self.rows.X):
+            scores: Float64Vector = sparse_row_scores(self.rows, mean, inverse_variance, unseen, compiled)
+            return scores
         score = compiled_row_scores if compiled else row_scores
         parts = self._map(lambda rows: score(rows, mean, inverse_variance, unseen), _SCORE_BYTES)
         return np.concatenate([to_numpy(part) for part in parts])
@@ -146,7 +174,7 @@ class ResidentDataset:
         """
         X, y, sample_weight = self.rows
         dtype = self.compute_dtype
-        if block_bytes is None:
+        if block_bytes is None or is_sparse(X):
             return [function(self.rows)]
         on_host = array_namespace(X) is np
         if not on_host and X.dtype == dtype and X.flags.f_contiguous:
@@ -177,12 +205,15 @@ def first_not_finite(X: Any) -> tuple[int, int, float] | None:
     """
     if X.dtype.kind != "f" and X.dtype.name != "bfloat16":
         return None
+    if is_sparse(X):
+        bad = np.flatnonzero(~np.isfinite(X.data))
+        return (*place_of(X, int(bad[0])), float(X.data[bad[0]])) if len(bad) else None
     xp = array_namespace(X)
     step = max(1, _SEARCH_BYTES // max(1, X.shape[1] * X.dtype.itemsize))
     for start in range(0, X.shape[0], step):
         bad = ~xp.isfinite(X[start : start + step])
         if bool(bad.any()):
-            row, column = divmod(int(bad.argmax()), X.shape[1])
+            row, column = place_of(X, int(bad.argmax()))
             return start + row, column, float(X[start + row, column])
     return None
 

@@ -51,16 +51,13 @@ def inclusion(size: Float64Vector, m: float) -> Float64Vector:
     positive = int(np.count_nonzero(size))
     if m >= positive:
         return (size > 0).astype(np.float64)
-    c = m / float(size.sum())
-    probability = np.minimum(1.0, c * size)
-    for _ in range(500):
-        sure = probability >= 1.0
-        rest = float(probability[~sure].sum())
-        short = m - int(sure.sum()) - rest
-        if short <= 1e-3 * m or rest <= 0.0:
-            break
-        c *= 1.0 + short / rest
-        probability = np.minimum(1.0, c * size)
+    # The largest have probability 1: of them as many, k, as are needed for c times the next to be less than 1.
+    falling = -np.sort(-size[size > 0])
+    rest = np.cumsum(falling[::-1])[::-1]
+    k = np.arange(positive)
+    c = np.maximum(m - k, 0.0) / rest
+    at = int(np.argmax(c * falling < 1.0))
+    probability: Float64Vector = np.minimum(1.0, c[at] * size)
     return probability
 
 
@@ -68,7 +65,8 @@ def _systematic(probability: Float64Vector, generator: np.random.Generator) -> I
     """Rows drawn with the given probabilities by one random start on their running total; in order."""
     total = np.cumsum(probability)
     points = np.arange(generator.random(), total[-1], 1.0)
-    return np.unique(np.minimum(np.searchsorted(total, points, side="right"), len(total) - 1))
+    rows = np.minimum(np.searchsorted(total, points, side="right"), len(total) - 1)
+    return rows[np.flatnonzero(np.diff(rows, prepend=-1))]  # they rise; a row of probability 1 may be met twice
 
 
 def _counts(labels: Any) -> list[int]:
@@ -100,8 +98,9 @@ def draw(
     weight : ndarray of float64
     """
     n = len(labels)
-    if m >= n and size is None:
-        return np.arange(n), np.ones(n)
+    if m >= n:
+        rows = np.arange(n) if size is None else np.flatnonzero(size > 0)
+        return rows, np.ones(len(rows))
     counts = _counts(labels)
     if size is None and min(counts) >= 2.0 * RARE_SHARE / len(counts) * n:
         rows, weight = _even_sample(None, n, m, generator)

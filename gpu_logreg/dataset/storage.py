@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import Device, array_namespace, to_device
+from gpu_logreg.backend import Device, array_namespace, is_sparse, to_device
 from gpu_logreg.dataset.upload import upload
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import compute_dtype
@@ -31,7 +31,7 @@ def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any,
 
     Parameters
     ----------
-    X : array of shape (n, d), real
+    X : array of shape (n, d), real; sparse rows stay on the host and are computed in float64
     device : Device
     storage : str
         One of `STORAGES`, which rounds where it must, or ``"auto"``: on the host, and for rows that are on a GPU
@@ -51,6 +51,8 @@ def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any,
     DeviceError
         Rows that do not fit the memory of the device.
     """
+    if is_sparse(X):
+        return _sparse_stored(X, storage), np.dtype(np.float64)
     comes_from_host = array_namespace(X) is np
     if storage == "auto":
         dtype = compute_dtype(X.dtype)
@@ -63,6 +65,15 @@ def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any,
     if device.kind == "cuda" and comes_from_host:
         return upload(X, device, target, told), dtype
     return to_device(X, device).astype(target, copy=False), dtype
+
+
+def _sparse_stored(X: Any, storage: str) -> Any:
+    """Sparse rows: computed in float64 whatever they are stored in, as it is their columns' numbers that take time."""
+    if storage == "auto":
+        return X
+    if storage not in ("float32", "float64"):
+        raise DataError(f"storage={storage!r} is for dense rows, and X is sparse; use 'auto', 'float32' or 'float64'")
+    return X.astype(np.dtype(storage), copy=False)
 
 
 def narrowest(X: Any) -> np.dtype[Any]:

@@ -32,7 +32,7 @@ def reference_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) ->
     Parameters
     ----------
     rows : Rows
-        ``X`` of shape (n, d), float32 or float64.
+        ``X`` of shape (n, d), float32 or float64, dense or CSR.
     w : ndarray of shape (d,)
         Weights, float64, on the host.
     b : float
@@ -61,5 +61,5 @@ def reference_moments(rows: Rows) -> Moments:
     X, _, sample_weight = rows
     xp = array_namespace(X)
     x = X.astype(xp.float64)
-    s = xp.ones(len(x)) if sample_weight is None else sample_weight.astype(xp.float64)
+    s = xp.ones(x.shape[0]) if sample_weight is None else sample_weight.astype(xp.float64)
     return Moments(to_numpy(s @ x), to_numpy(s @ (x * x)))

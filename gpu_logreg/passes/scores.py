@@ -9,11 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from gpu_logreg.backend import array_namespace
 from gpu_logreg.passes import Float64Vector, Rows
+from gpu_logreg.passes.threads import map_in_order, row_blocks
 
-__all__ = ["compiled_row_scores", "row_scores"]
+__all__ = ["compiled_row_scores", "row_scores", "sparse_row_scores"]
+
+_SPARSE_BLOCK_ELEMENTS = 2**17
 
 
 def row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Any:
@@ -52,3 +56,36 @@ def compiled_row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float
     scores = np.empty(len(X), X.dtype)
     score_rows(X, centre, weights, np.flatnonzero(~known), X.dtype.type(unseen), scores)
     return scores
+
+
+def sparse_row_scores(
+    rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float, compiled: bool = False
+) -> Any:
+    """As `row_scores`, for CSR rows: the score of a row of zeros, corrected by the elements that are stored."""
+    X = rows.X
+    known = inverse_variance == inverse_variance
+    # A zero differs from the mean of a column that looked constant where that is not zero itself.
+    of_zero = np.where(known, np.where(known, inverse_variance, 0.0) * mean * mean, unseen * (mean != 0.0))
+    if compiled:
+        changes = _compiled_changes(X, mean, inverse_variance, of_zero, unseen)
+    else:
+        at = X.indices
+        deviation = X.data - mean[at]
+        of_element = np.where(known[at], deviation * deviation * inverse_variance[at], unseen * (deviation != 0.0))
+        # The sums of all rows at once, each of its own elements: a product with ones takes them in order.
+        changes = csr_array((of_element - of_zero[at], at, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
+    return np.maximum(of_zero.sum() + changes, 0.0)
+
+
+def _compiled_changes(
+    X: Any, mean: Float64Vector, weights: Float64Vector, of_zero: Float64Vector, unseen: float
+) -> Float64Vector:
+    from gpu_logreg.passes.kernels_numba_sparse import score_sparse_rows
+
+    changes = np.empty(X.shape[0])
+
+    def of_part(part: slice) -> None:
+        score_sparse_rows(X.data, X.indices, X.indptr, mean, weights, of_zero, unseen, part.start, part.stop, changes)
+
+    map_in_order(of_part, row_blocks(X.shape[0], max(1, X.nnz // X.shape[0]), _SPARSE_BLOCK_ELEMENTS))
+    return changes

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import array_namespace
+from gpu_logreg.backend import array_namespace, is_sparse
 from gpu_logreg.network import Network, loss_and_gradient
 from gpu_logreg.optimizers import Optimizer
 from gpu_logreg.passes import Rows
@@ -53,10 +53,12 @@ class Training:
 
 
 def take_batch(rows: Rows, at: Any, dtype: Any) -> Rows:
-    """Copies of the rows ``at``, with ``X`` in C order and in ``dtype``."""
+    """Copies of the rows ``at``, with ``X`` in C order and in ``dtype``; sparse rows stay sparse."""
     X, y, sample_weight = rows
     xp = array_namespace(X)
-    batch = xp.ascontiguousarray(X[at].astype(dtype, copy=False))
+    batch = X[at].astype(dtype, copy=False)
+    if not is_sparse(X):
+        batch = xp.ascontiguousarray(batch)
     return Rows(batch, y[at], None if sample_weight is None else sample_weight[at])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.backend import is_sparse
 from gpu_logreg.network import Network
 from gpu_logreg.optimizers import Adam, Sgd
 from gpu_logreg.passes import Rows
@@ -29,6 +30,9 @@ ZEROS_SHARE = 0.65
 ZEROS_UNITS = 64
 """Units of the first hidden layer from which they do: with fewer, listing the elements takes longer than is saved."""
 
+WIDEST_SPARSE = 4096
+"""Columns up to which sparse rows are made dense for the steps; SciPy's products with wider ones are faster."""
+
 CACHE_LINE = 64
 _LOOKED_AT = 256
 _LANE_ROWS = 64
@@ -39,7 +43,10 @@ _MOST_LANES = 8
 def supports(rows: Rows, training: Training) -> str | None:
     """Why these steps cannot be made; None if they can."""
     X = rows.X
-    if not isinstance(X, np.ndarray):
+    if is_sparse(X):
+        if X.shape[1] > WIDEST_SPARSE:
+            return f"the cpu steps make sparse rows dense, a batch at a time, and X has {X.shape[1]:,} columns"
+    elif not isinstance(X, np.ndarray):
         return f"the cpu steps read rows in host memory, and X is a {type(X).__module__} array"
     if not isinstance(training.optimizer, Adam | Sgd):
         return f"the cpu steps know no {type(training.optimizer).__name__}"
@@ -68,6 +75,8 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
     for first in range(0, len(order), step):
         part = order[first : first + step]
         batches = rows if in_place else take_batch(rows, part, params.dtype)
+        if is_sparse(batches.X):
+            batches = batches._replace(X=batches.X.toarray())
         s = None if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
         _together(
             min(n_threads(), room.lanes),
@@ -140,6 +149,8 @@ def _memory(optimizer: Any, training: Training) -> tuple[Any, Any]:
 
 def _is_read_in_place(X: Any) -> bool:
     """Whether the compiled steps are specialised for such an array: each kind costs seconds to compile."""
+    if is_sparse(X):
+        return False
     kinds = (np.float32, np.float64, np.uint8)
     return X.dtype in kinds and X.dtype.isnative and X.flags.c_contiguous and X.flags.writeable
 
@@ -148,6 +159,8 @@ def _skips_zeros(X: Any, network: Network) -> bool:
     """Whether the products with the rows skip their zeros, by a look at some rows."""
     if network.sizes[1] < ZEROS_UNITS:
         return False
+    if is_sparse(X):
+        return bool(X.nnz <= (1.0 - ZEROS_SHARE) * X.shape[0] * X.shape[1])
     some = X[:: max(1, X.shape[0] // _LOOKED_AT)]
     return bool(np.count_nonzero(some) <= (1.0 - ZEROS_SHARE) * some.size)
 

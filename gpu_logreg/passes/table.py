@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from gpu_logreg.backend import Device
+from gpu_logreg.backend import Device, is_sparse
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 
-__all__ = ["CPU_PASS_ELEMENTS", "NAMES", "Implementation", "choose", "choose_multinomial"]
+__all__ = ["CPU_PASS_ELEMENTS", "NAMES", "SPARSE_PASS_ELEMENTS", "Implementation", "choose", "choose_multinomial"]
 
 CPU_PASS_ELEMENTS = 4_000_000
 """Elements of ``X`` from which ``impl="auto"`` prefers the ``cpu`` pass.
 
 Below, a fit ends before the time to import Numba and to load the compiled loops is won back.
 """
+
+SPARSE_PASS_ELEMENTS = 400_000
+"""Likewise stored elements of sparse rows, of which SciPy's products take about ten times as long each."""
 
 _HOST_BLOCK_BYTES = 2**20  # a thread's second-level cache holds a block between its two reads
 _CUDA_BLOCK_BYTES = 2**28
@@ -41,6 +44,8 @@ class Implementation:
         Rows are handed over in native blocks of about this size; None: all at once, whatever their dtype.
     moments_block_bytes : int or None
         Likewise for ``moments``.
+    of_samples : Implementation or None
+        The pass of the same name over samples of the rows, which are dense; None where it is this one.
     """
 
     name: str
@@ -49,6 +54,7 @@ class Implementation:
     moments: Callable[[Rows], Moments]
     block_bytes: int | None
     moments_block_bytes: int | None
+    of_samples: Implementation | None = None
 
     @property
     def compiled(self) -> bool:
@@ -64,11 +70,12 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
     ImplementationError
         If a pass asked for by name has no variant for K logits, or cannot take the rows.
     """
-    from gpu_logreg.passes.multinomial import reference_multinomial_pass
     from gpu_logreg.passes.reference import reference_moments
 
     if impl == "cublas":
         raise ImplementationError(f"impl='cublas' takes two classes, and y has {n_logits}; use impl='auto' or 'cuda'")
+    if is_sparse(rows.X):
+        return _for_sparse(impl, rows, n_logits)
     if device.kind == "cuda" and impl in ("auto", "cuda"):
         from gpu_logreg.passes.cuda_multinomial import cuda_multinomial_pass, supports_fit
 
@@ -84,6 +91,13 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
         name, reason = ("cpu", "auto: one read per gradient") if many else ("reference", "auto: the rows are few")
     else:
         name, reason = choose(impl, rows, device).name, "asked for"
+    return _load_multinomial(name, reason, device)
+
+
+def _load_multinomial(name: str, reason: str, device: Device) -> Implementation:
+    from gpu_logreg.passes.multinomial import reference_multinomial_pass
+    from gpu_logreg.passes.reference import reference_moments
+
     block_bytes = _HOST_BLOCK_BYTES if device.kind == "cpu" else _CUDA_BLOCK_BYTES
     if name == "cpu":
         from gpu_logreg.passes.cpu_multinomial import cpu_multinomial_pass
@@ -105,10 +119,12 @@ def choose(impl: str, rows: Rows, device: Device) -> Implementation:
     DataError
         If there is no pass of that name.
     """
+    if impl not in ("auto", *NAMES):
+        raise DataError(f"impl={impl!r} is not known; use 'auto', 'reference', 'cpu', 'cuda' or 'cublas'")
+    if is_sparse(rows.X):
+        return _for_sparse(impl, rows, 1)
     if impl == "auto":
         return _automatic(rows, device)
-    if impl not in NAMES:
-        raise DataError(f"impl={impl!r} is not known; use 'auto', 'reference', 'cpu', 'cuda' or 'cublas'")
     if impl in ("cuda", "cublas") and device.kind != "cuda":
         raise ImplementationError(
             f"impl={impl!r} needs rows on a GPU, and the device is {device.name}; use device='cuda'"
@@ -121,6 +137,24 @@ def choose(impl: str, rows: Rows, device: Device) -> Implementation:
     if problem is not None:
         raise ImplementationError(f"impl={impl!r} cannot be used: {problem}; use impl='auto'")
     return _load(impl, "asked for", device)
+
+
+def _for_sparse(impl: str, rows: Rows, n_logits: int) -> Implementation:
+    """``cpu``, in one read, or ``reference``, by SciPy's products, for rows in CSR; all rows at once."""
+    from gpu_logreg.passes.sparse import sparse_moments, sparse_multinomial_pass, sparse_pass
+
+    if impl in ("cuda", "cublas"):
+        raise ImplementationError(f"impl={impl!r} reads dense rows, and X is sparse; use impl='auto', or X.toarray()")
+    reason = "asked for"
+    if impl == "auto":
+        many = rows.X.nnz * n_logits >= SPARSE_PASS_ELEMENTS
+        impl, reason = ("cpu", "auto: one read per gradient") if many else ("reference", "auto: the elements are few")
+    host = Device("cpu")
+    dense = _load(impl, reason, host) if n_logits == 1 else _load_multinomial(impl, reason, host)
+    sums = dense.sums  # of the reference: SciPy's products are written as those of NumPy
+    if impl == "cpu":
+        sums = sparse_pass if n_logits == 1 else sparse_multinomial_pass
+    return Implementation(impl, f"{reason}; the rows are sparse", sums, sparse_moments, None, None, dense)
 
 
 def _automatic(rows: Rows, device: Device) -> Implementation:

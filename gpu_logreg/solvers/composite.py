@@ -77,6 +77,21 @@ class _Model:
             self._given = H
         self.matrix = self._given
         self.n_updates = 0
+        self._floor = 0.0
+
+    def stiffen(self) -> bool:
+        """Give curvature to the coordinates with the least, where even a good matrix has misled; false if all have.
+
+        Rows far on the wrong side, where one step too long has taken them, have a gradient and no curvature, and the
+        way back would be a step without end.
+        """
+        if self._floor >= 1.0:
+            return False
+        self._floor = 1.0 if self._floor else 1e-3
+        self.matrix = self.matrix.copy()
+        diagonal = self.matrix.diagonal()
+        np.fill_diagonal(self.matrix, np.maximum(diagonal, self._floor * float(diagonal.max(initial=0.0))))
+        return True
 
     def update(self, step: Vector, change: Vector) -> None:
         """Learn that the gradient changed by ``change`` along ``step``; skipped where rounding hides the curvature.
@@ -90,7 +105,7 @@ class _Model:
             return
         if not length > 0.0:
             return
-        if self.n_updates == 0:
+        if self.matrix is self._given:
             self.matrix = self._given.copy()
         self.matrix -= np.outer(expected, expected / length)
         self.matrix += np.outer(change, change / curvature)
@@ -141,7 +156,10 @@ def proximal_steps(
     here, grad = composite.at(start, 0.0)
     curve, rescued = [here.value], False
     for n_iter in range(max_iter + 1):
+        rounding = composite.smooth.rounding  # at this point, before others are tried
         target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
+        while not left <= abs(here.value) and model.stiffen():  # no loss falls below zero: the model is wrong
+            target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
         met = criterion(here, left)
         better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, left)
         if better is not None:
@@ -169,12 +187,15 @@ def proximal_steps(
             return _result(here, n_iter, met.converged, met.message, curve)
         if n_iter == max_iter:
             break
-        found = _lower(composite, here, grad, target)
+        found = _lower(composite, here, grad, target, rounding)
         if found is None:
             # Updates may be spoilt by rounding: once more from the matrix that was given, then from a better one.
             if model.n_updates or (rescue is not None and not rescued):
                 rescued = not model.n_updates
                 model.restart(rescue(here.params) if rescued and rescue is not None else None)
+                curve.append(here.value)
+                continue
+            if left > NO_LOWER * abs(here.value) and model.stiffen():
                 curve.append(here.value)
                 continue
             if _widened(composite, here, left):
@@ -200,7 +221,9 @@ def _widened(composite: Composite, here: Trial, left: float) -> bool:
     return left > WIDEN_ABOVE * abs(here.value) and composite.smooth.widen()
 
 
-def _lower(composite: Composite, here: Trial, grad: Vector, target: Vector) -> tuple[Trial, Vector] | None:
+def _lower(
+    composite: Composite, here: Trial, grad: Vector, target: Vector, rounding: float
+) -> tuple[Trial, Vector] | None:
     """The longest of the steps 1, 1/2, 1/4, ... towards ``target`` that lowers ``F`` by its due.
 
     ``F(x + t d) <= F(x) + 1e-4 t D`` with ``D = g @ d + sum_j l1_j (|x_j + d_j| - |x_j|)``, or no more than rounding
@@ -210,7 +233,7 @@ def _lower(composite: Composite, here: Trial, grad: Vector, target: Vector) -> t
     due = float(grad @ direction) + l1_penalty(target, composite.l1) - l1_penalty(x, composite.l1)
     if not due < 0.0:
         return None
-    noise = composite.smooth.rounding * abs(here.value)
+    noise = rounding * abs(here.value)
     # Where the gain to expect is about the rounding of the value, more trials would only roll dice.
     budget = MAX_TRIALS if -due > 20.0 * noise else 2
     step = 1.0

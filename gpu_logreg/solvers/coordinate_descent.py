@@ -17,21 +17,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import LinAlgError
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from gpu_logreg.penalty import soft_threshold, subgradient
 from gpu_logreg.solvers import Vector
 from gpu_logreg.solvers.factor import Factor
 
-__all__ = ["FORCING", "cycles", "model_minimum", "strong_rule"]
+__all__ = ["FORCING", "cycles", "model_minimum", "settle", "strong_rule"]
 
 CYCLES = 20
 """Cycles between attempts at the linear system: about as much work on a few hundred coordinates."""
 PATIENCE = 3
 """Rounds of so many cycles after which the linear system is tried although zeros still come and go."""
+NEARLY = 10.0
+"""Where the subgradient is at most so many times as large as it may be, cycles go on for as many rounds first."""
 SETTLE_WORK, LEAST_SYSTEMS = 2e8, 3
 """Operations, about, and systems at least, before cycles go on: those of large systems find zeros faster."""
 MAX_ROUNDS = 500
@@ -80,11 +83,23 @@ def cycles(H: Any, r: Vector, x: Vector, l1: Vector, tol: float, most: int) -> i
     return most + 1
 
 
-@functools.cache
-def _compiled() -> Cycles:
-    from gpu_logreg.solvers.kernels_numba_coordinates import cycles as compiled
+class Loops(NamedTuple):
+    """The inner loops: `cycles`, and `settle` on ``H, r, x, l1``."""
 
-    return compiled  # type: ignore[no-any-return]
+    cycles: Cycles
+    settle: Callable[[Any, Vector, Vector, Vector], tuple[Vector, Vector]]
+
+
+@functools.cache
+def _compiled() -> Loops:
+    from gpu_logreg.solvers import kernels_numba_coordinates as kernels
+
+    def settled(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
+        if kernels.settle(H, r, x, l1, most_systems(x)):
+            return x, r
+        return settle(H, r, x, l1)
+
+    return Loops(kernels.cycles, settled)
 
 
 def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
@@ -101,6 +116,7 @@ def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
     return ~penalised | (x != 0.0) | (np.abs(grad) >= (1.0 - min(k, 0.5)) * l1)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def model_minimum(
     H: Any, grad: Vector, start: Vector, l1: Vector, forcing: float = FORCING, *, compiled: bool = True
 ) -> tuple[Vector, float]:
@@ -118,15 +134,15 @@ def model_minimum(
     forcing : float
         Largest subgradient at the end, relative to that at ``start``; coordinates weigh by the root of their curvature.
     compiled : bool
-        Whether cycles are compiled, or those of NumPy.
+        Whether the inner loops are compiled, or those of NumPy.
 
     Returns
     -------
     x : ndarray of shape (p,)
     left : float
-        ``q(start) - q(x)``, which is not negative.
+        ``q(start) - q(x)``, which is not negative; not finite where ``H`` has so little curvature that ``x`` is not.
     """
-    run = _compiled() if compiled else cycles
+    loops = _compiled() if compiled else Loops(cycles, settle)
     x, r = start.copy(), grad.copy()
     diagonal = np.diagonal(H)
     unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
@@ -136,7 +152,7 @@ def model_minimum(
         if goal <= 0.0:
             break
         at = np.flatnonzero(kept)
-        x[at] = _on_active_set(H[np.ix_(at, at)], r[at], x[at], l1[at], goal, unit[at], run)
+        x[at] = _on_active_set(H[np.ix_(at, at)], r[at], x[at], l1[at], goal, unit[at], loops)
         moved = np.flatnonzero(x != start)
         r = grad + H[:, moved] @ (x - start)[moved]
         rounding = ROUNDING * (np.abs(grad) + l1)
@@ -149,55 +165,95 @@ def model_minimum(
     return x, max(left, 0.0)
 
 
-def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: Vector, run: Cycles) -> Vector:
-    """The minimum over a few coordinates: cycles, and once the zeros stay the same the others by a linear system."""
+def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: Vector, loops: Loops) -> Vector:
+    """The minimum over a few coordinates: cycles, and once the zeros stay the same the others by a linear system.
+
+    A system costs about as much as a round of cycles, and several may be needed: where cycles are nearly there they go
+    on.
+    """
     # Scaled to a unit diagonal, so that one tolerance serves all coordinates.
     H = np.ascontiguousarray(H * unit * unit[:, None])
     x, l1, grad = x / unit, l1 * unit, r * unit
     r, start = grad.copy(), x.copy()
+    near = 0
     for n in range(MAX_ROUNDS):
         signs = np.sign(x)
-        run(H, r, x, l1, goal, CYCLES)
-        if n % PATIENCE == PATIENCE - 1 or np.array_equal(signs, np.sign(x)):
-            x = _settle(H, r, x, l1)
+        loops.cycles(H, r, x, l1, goal, CYCLES)
         r = grad + H @ (x - start)  # anew, so that rounding does not add up
-        if float(np.abs(subgradient(x, r, l1)).max(initial=0.0)) <= goal:
+        violation = float(np.abs(subgradient(x, r, l1)).max(initial=0.0))
+        if violation <= goal:
             break
+        near = near + 1 if violation <= NEARLY * goal else 0
+        if 0 < near <= PATIENCE:
+            continue
+        if n % PATIENCE == PATIENCE - 1 or np.array_equal(signs, np.sign(x)):
+            x, r = loops.settle(H, r, x, l1)
+            if float(np.abs(subgradient(x, r, l1)).max(initial=0.0)) <= goal:
+                break
     return np.asarray(x * unit)
 
 
-def _settle(H: Any, r: Vector, x: Vector, l1: Vector) -> Vector:
+def settle(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
     """The minimum over the coordinates that are not zero, none of which may change its sign but those that become zero.
 
     In their orthant ``q`` is quadratic with its minimum at ``H_AA delta = -(r_A + l1_A sign(x_A))``. Where that is in
     the orthant it is taken. Else ``q`` falls as far as the first coordinate that becomes zero, and may be lower still
     where all that would change their sign are set to zero at once: the lower of the two is taken, and so on with
     those that are left, for as long as the systems are small.
+
+    Returns
+    -------
+    x, r : ndarrays of shape (k,)
+        The point and the gradient of the smooth part there.
     """
-    start, grad = x, r
-    k = max(1, int(np.count_nonzero(x)))
-    for _ in range(int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))):
+    for _ in range(most_systems(x)):
         at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
-        sign = np.sign(x[at])
+        x_at, l1_at = x[at], l1[at]
+        sign = np.sign(x_at)
         try:
-            delta = Factor(H[np.ix_(at, at)]).solve(-(r[at] + l1[at] * sign))
+            delta = _solved(H[at[:, None], at], -(r[at] + l1_at * sign))
         except LinAlgError:
             break
-        crosses = (l1[at] > 0.0) & ((x[at] + delta) * sign <= 0.0)
-        far = x.copy()
-        far[at] = np.where(crosses, 0.0, x[at] + delta)
+        goal = x_at + delta
+        crosses = (l1_at > 0.0) & (goal * sign <= 0.0)
+        far = _moved(H, r, x, l1, at, np.where(crosses, 0.0, goal))
         if not crosses.any():
-            return far
-        ratio = np.where(crosses, -x[at] / np.where(crosses, delta, 1.0), np.inf)
+            # A nearly singular system may have a solution that is all rounding.
+            return (far.x, far.r) if far.fall <= 0.0 else (x, r)
+        ratio = np.where(crosses, -x_at / np.where(crosses, delta, 1.0), np.inf)
         step = float(ratio.min())
-        near = x.copy()
-        near[at] = np.where(ratio <= step, 0.0, x[at] + step * delta)
-        x = far if _change(H, r, x, l1, far) <= _change(H, r, x, l1, near) else near
-        r = grad + H @ (x - start)
-    return x
+        near = _moved(H, r, x, l1, at, np.where(ratio <= step, 0.0, x_at + step * delta))
+        x, r, _ = far if far.fall <= near.fall else near
+    return x, r
 
 
-def _change(H: Any, r: Vector, x: Vector, l1: Vector, there: Vector) -> float:
-    """``q(there) - q(x)``, with ``r`` the gradient of the smooth part at ``x``."""
-    moved = there - x
-    return float(moved @ (r + 0.5 * (H @ moved)) + l1 @ (np.abs(there) - np.abs(x)))
+def most_systems(x: Vector) -> int:
+    """Systems to solve in one go for coordinates ``x``."""
+    k = max(1, int(np.count_nonzero(x)))
+    return int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))
+
+
+def _solved(H: Any, v: Vector) -> Vector:
+    """``H^-1 v`` for a matrix of unit diagonal: by LAPACK itself where it can, which on small ones takes half the time.
+
+    ``H`` is kept, for `Factor` to mend it where rounding has made it indefinite.
+    """
+    L, fault = dpotrf(H, lower=1)
+    return np.asarray(Factor(H).solve(v) if fault else dpotrs(L, v, lower=1)[0])
+
+
+class _Moved(NamedTuple):
+    """A point, the gradient of the smooth part there, and how much ``q`` is above that at the point before."""
+
+    x: Vector
+    r: Vector
+    fall: float
+
+
+def _moved(H: Any, r: Vector, x: Vector, l1: Vector, at: Any, values: Vector) -> _Moved:
+    """From ``x``, where the gradient is ``r``, to where the coordinates ``at`` have these values."""
+    there = x.copy()
+    there[at] = values
+    step = there - x
+    change = H @ step
+    return _Moved(there, r + change, float(step @ (r + 0.5 * change) + l1 @ (np.abs(there) - np.abs(x))))

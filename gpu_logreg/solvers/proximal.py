@@ -166,14 +166,14 @@ def _with_all_rows(whole: Any, start: Vector) -> _Begin:
 
 def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:
     """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
-    sample = sampler.sample(sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits))
+    sample = sampler.sample(sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs))
     coordinates = sample.coordinates
     phi = coordinates.from_params(start)
     if not warm:
         phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
     H = sample.mended_hessian(phi)
     n, p, goal = sampler.n_rows, sampler.n_params, _decrease(sampler) * tol
-    watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits)
+    watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, sample.n_rows, watch, watch.grown)
 
 

@@ -22,7 +22,7 @@ from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, 
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.newton import newton
-from gpu_logreg.solvers.watch import Watch, curvature_reads, keeps_whole_hessian, renewed
+from gpu_logreg.solvers.watch import DENSE, Costs, Watch, curvature_reads, keeps_whole_hessian, renewed
 
 __all__ = [
     "Sampler",
@@ -68,6 +68,10 @@ class Sampler(Protocol):
         """1 for two classes, K for more."""
 
     @property
+    def costs(self) -> Costs:
+        """Times relative to those of as many dense rows."""
+
+    @property
     def complete(self) -> bool:
         """Whether the last sample held every row that has a weight."""
 
@@ -94,12 +98,13 @@ def expected_reads(m: float, p: int) -> float:
     return 2.0 + max(0.0, math.log(start / RELATIVE_GOAL)) / -math.log(rate)
 
 
-def cost_in_reads(m: float, n: int, p: int, n_logits: int = 1) -> float:
+def cost_in_reads(m: float, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> float:
     """Expected cost of a fit with a sample of ``m`` rows: its gathering, two Hessians' worth of work, the gradients."""
-    return SAMPLE_READS * m / n + 1.5 * curvature_reads(m, n, p, n_logits) + expected_reads(m, p)
+    walks = SAMPLE_READS * m / n * costs.sample / costs.read
+    return walks + 1.5 * curvature_reads(m, n, p, n_logits, costs) + expected_reads(m, p)
 
 
-def sample_size(n: int, p: int, n_logits: int = 1) -> int:
+def sample_size(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> int:
     """The sample size of least expected cost, between ``5 p`` and ``n``.
 
     A tenth of the rows for a Kronecker product: its mean factors need few, the solution on the sample needs some.
@@ -107,7 +112,7 @@ def sample_size(n: int, p: int, n_logits: int = 1) -> int:
     if not keeps_whole_hessian(p, n_logits):
         return min(n, max(n // 10, 20 * p // n_logits, 1000))
     sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
-    return int(min(sizes, key=lambda m: cost_in_reads(float(m), n, p, n_logits)))
+    return int(min(sizes, key=lambda m: cost_in_reads(float(m), n, p, n_logits, costs)))
 
 
 TINY_ROWS, TINY = 2000, 2e6
@@ -126,17 +131,24 @@ LARGEST_P = 8000
 """Beyond it the p x p matrices take more than 0.5 GB each."""
 
 
-def pays(n: int, p: int, n_logits: int = 1) -> bool:
+LARGEST_SAMPLE = 2**27
+"""Elements of a dense sample of sparse rows: a gibibyte."""
+
+
+def pays(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> bool:
     """Whether the p x p factorisations are expected to cost less than the reads they save over L-BFGS.
 
     Below a few million multiplications everything costs less than the interpreter's steps around it.
     """
     if p // n_logits > LARGEST_P:
         return False
-    if n_logits > 1:
+    m = sample_size(n, p, n_logits, costs)
+    if costs.read < costs.sample and m * p // n_logits > LARGEST_SAMPLE:
+        return False
+    if n_logits > 1 and costs == DENSE:
         return True
     small = n * p * p + p**3 < 1e8
-    return small or cost_in_reads(float(sample_size(n, p)), n, p) < LBFGS_READS
+    return small or cost_in_reads(float(m), n, p, n_logits, costs) < LBFGS_READS
 
 
 def subsampled_newton(
@@ -178,7 +190,7 @@ def subsampled_newton(
         )
         if found is not None:
             return found
-    size = sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits)
+    size = sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
     if not warm:
@@ -187,7 +199,8 @@ def subsampled_newton(
     params = sample.coordinates.to_params(phi) if not warm else start
     # Where the sample is all there is, reads are cheap and every further one takes off several digits.
     decrease = DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
-    watch = Watch(sampler.metric, sampler.n_rows, sampler.n_params, sample.n_rows, decrease * tol, sampler.n_logits)
+    n, p, goal = sampler.n_rows, sampler.n_params, decrease * tol
+    watch = Watch(sampler.metric, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     del sample
     return lbfgs(
         objective,

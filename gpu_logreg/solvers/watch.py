@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from gpu_logreg.solvers import Vector
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["Watch", "curvature_reads", "keeps_whole_hessian", "renewed"]
+__all__ = ["DENSE", "Costs", "Watch", "curvature_reads", "keeps_whole_hessian", "renewed"]
 
 T = TypeVar("T")
 
@@ -36,14 +36,27 @@ def keeps_whole_hessian(p: int, n_logits: int) -> bool:
     return n_logits == 1 or p <= WHOLE_P
 
 
-def curvature_reads(m: float, n: int, p: int, n_logits: int = 1) -> float:
+class Costs(NamedTuple):
+    """Times relative to those of as many dense rows: of a read, of a walk over a sample, and of summing a Hessian."""
+
+    read: float = 1.0
+    sample: float = 1.0
+    curvature: float = 1.0
+
+
+DENSE = Costs()
+
+
+def curvature_reads(m: float, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> float:
     """Reads of the whole data that a Hessian of ``m`` rows, with its factorisation, takes the time of."""
-    if n_logits == 1:
-        return (m * p * p + p**3 / 3.0) / (FLOPS_PER_ELEMENT * n * p)
     columns = p / n_logits
-    if not keeps_whole_hessian(p, n_logits):
-        return (2.0 * m * columns**2 + n_logits * columns**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
-    return (m * (n_logits + 1) * p * columns + p**3 / 3.0) / (FLOPS_PER_LOGIT * n * p)
+    if n_logits == 1:
+        flops, rate = costs.curvature * m * p * p + p**3 / 3.0, FLOPS_PER_ELEMENT
+    elif keeps_whole_hessian(p, n_logits):
+        flops, rate = costs.curvature * m * (n_logits + 1) * p * columns + p**3 / 3.0, FLOPS_PER_LOGIT
+    else:
+        flops, rate = costs.curvature * 2.0 * m * columns**2 + n_logits * columns**3 / 3.0, FLOPS_PER_LOGIT
+    return flops / (rate * n * p * costs.read)
 
 
 def renewed(curvature: Callable[[Vector], T]) -> Callable[[Trial, float], T | None]:
@@ -70,11 +83,19 @@ class Watch(Generic[T]):
     """
 
     def __init__(
-        self, rebuild: Callable[[int, Vector], T], n: int, p: int, size: int, goal: float, n_logits: int = 1
+        self,
+        rebuild: Callable[[int, Vector], T],
+        n: int,
+        p: int,
+        size: int,
+        goal: float,
+        n_logits: int = 1,
+        costs: Costs = DENSE,
     ) -> None:
         self._rebuild = rebuild
         self._shape = n, p
         self._n_logits = n_logits
+        self._costs = costs
         self._size = size
         self._goal = goal
         self._left: list[float] = []
@@ -94,7 +115,8 @@ class Watch(Generic[T]):
         while growth <= LARGEST_GROWTH:
             m = min(n, growth * self._size)
             then = max(1.0, decades / -math.log(rate * self._size / m if m < n else 0.1 * rate))
-            saved = now - then - curvature_reads(m, n, p, self._n_logits) - 2.0 * m / n
+            walks = 2.0 * m / n * self._costs.sample / self._costs.read
+            saved = now - then - curvature_reads(m, n, p, self._n_logits, self._costs) - walks
             if saved > best:
                 best, size = saved, m
             growth *= 2

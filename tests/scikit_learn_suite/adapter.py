@@ -9,7 +9,6 @@ from collections.abc import Collection
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
 
 EARLIEST = (1, 9)
@@ -21,11 +20,6 @@ OUTCOMES = pytest.StashKey[Counter]()
 def is_theirs(item: pytest.Item) -> bool:
     """Whether a test is one of scikit-learn's."""
     return item.path.parent == HERE and item.path != SHARE
-
-
-def dense(X, dtype=None):
-    """Stands in for the sparse containers, which are refused here: the same rows, dense."""
-    return np.array(X, dtype=dtype)
 
 
 def load(module: str, replaced: dict[str, type]) -> dict[str, object]:
@@ -49,10 +43,8 @@ def load(module: str, replaced: dict[str, type]) -> dict[str, object]:
     if spec is None:
         pytest.skip(f"scikit-learn was installed without its tests ({module})", allow_module_level=True)
     package = importlib.import_module(module.rpartition(".tests.")[0])
-    fixes = importlib.import_module("sklearn.utils.fixes")
-    containers = {name: [dense] for name in ("CSR_CONTAINERS", "COO_CONTAINERS")}
     loaded = importlib.util.module_from_spec(spec)
-    with mock.patch.multiple(package, **replaced), mock.patch.multiple(fixes, **containers):
+    with mock.patch.multiple(package, **replaced):
         spec.loader.exec_module(loaded)
     for test in vars(loaded).values():
         for at, mark in enumerate(getattr(test, "pytestmark", ())):

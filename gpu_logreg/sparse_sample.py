@@ -1,0 +1,107 @@
+"""Samples of sparse rows as objectives of two classes: the rows stay sparse, standardised columns are a way to count.
+
+``phi = [w scale, b + mean @ w]`` as for dense samples, so solvers see no difference, but no row is ever centred:
+gradients and Hessians are summed by ``[w, b]`` over the stored elements and then brought to ``phi``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.dataset.coordinates import StandardisedRows
+from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.logistic import curvature
+from gpu_logreg.passes import Float64Vector, Rows
+from gpu_logreg.passes.sparse import sparse_curvature_sums
+from gpu_logreg.sample_objective import SampleObjective
+from gpu_logreg.sampler import Sampler
+from gpu_logreg.solvers.factor import Factor
+
+__all__ = ["SparseSample", "SparseSampler"]
+
+
+class SparseSample(SampleObjective):
+    """Weighted mean loss over sparse rows of a sample plus the penalty, as a function of ``phi``.
+
+    Attributes
+    ----------
+    U : csr_array of shape (m, d), float64
+        The rows as they are; all others as of `SampleObjective`.
+    """
+
+    def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
+        """Value and gradient at ``phi``."""
+        self.count(self.n_rows / self.n_total)
+        dataset = ResidentDataset(Rows(self.U, self.y, self.sample_weight), self.weight_total)
+        sums = dataset.sum(self.implementation, *self._unpacked(phi))
+        by_params = np.append(sums.dw_sum, sums.db_sum) if self.coordinates.fit_intercept else sums.dw_sum
+        penalised = self.penalty * phi
+        value = sums.loss_sum / self.weight_total + 0.5 * float(phi @ penalised)
+        return value, self.coordinates.grad_to_phi(by_params) / self.weight_total + penalised
+
+    def _unpacked(self, phi: Float64Vector) -> tuple[Float64Vector, float]:
+        params = self.coordinates.to_params(phi)
+        return (params[:-1], float(params[-1])) if self.coordinates.fit_intercept else (params, 0.0)
+
+    def second_order(self, phi: Float64Vector) -> tuple[float, Float64Vector, Any]:
+        """Value, gradient and Hessian at ``phi``."""
+        return *self(phi), self.hessian(phi)
+
+    def thin(self, k: int) -> SparseSample:
+        """Every k-th row of the sample."""
+        if k == 1:
+            return self
+        y, s = (np.ascontiguousarray(array[::k]) for array in (self.y, self.sample_weight))
+        return replace(self, U=self.U[::k], y=y, sample_weight=s, weight_total=float(s.sum(dtype=np.float64)))
+
+    def hessian(self, phi: Float64Vector, dtype: Any = None) -> Any:
+        """Second derivative of the value by ``phi``, in float64 whatever ``dtype``.
+
+        With ``h_i = s_i p_i (1 - p_i) / sum(s)`` it is ``T.T sum_i h_i [x_i, 1] [x_i, 1].T T + diag(penalty)``, where
+        ``T`` takes ``phi`` to ``[w, b]``.
+        """
+        self.count(self.n_rows / self.n_total)
+        w, b = self._unpacked(phi)
+        h = self.sample_weight * curvature(self.U @ w + b) / self.weight_total
+        H, v = sparse_curvature_sums(self.U, h, self.implementation.compiled)
+        inverse, mean = 1.0 / self.coordinates.scale, self.coordinates.mean
+        if not self.coordinates.fit_intercept:
+            H *= inverse
+            H *= inverse[:, None]
+        else:
+            total = float(h.sum())
+            crossed = np.multiply.outer(mean, v - 0.5 * total * mean)
+            H -= crossed
+            H -= crossed.T
+            H *= inverse
+            H *= inverse[:, None]
+            edge = inverse * (v - total * mean)
+            H = np.block([[H, edge[:, None]], [edge, np.array([[total]])]])
+        H.flat[:: len(phi) + 1] += self.penalty
+        return H
+
+
+class SparseSampler(Sampler):
+    """Draws samples of sparse rows of two classes."""
+
+    def _of_rows(self, rows: StandardisedRows, y: Any, s: Any) -> SparseSample:
+        return self._of_sparse(rows.at, y, s)
+
+    def _of_sparse(self, indices: Any, y: Any, s: Any) -> SparseSample:
+        assert self._coordinates is not None
+        X = self._dataset.rows.X
+        if len(indices) < self.n_rows:  # they rise, so that as many are all
+            X = X[indices]
+        total = float(s.sum(dtype=np.float64))
+        penalty, implementation = self._penalty(self._coordinates), self._objective.implementation
+        X = X.astype(np.float64, copy=False)
+        return SparseSample(X, y, s, total, penalty, self._coordinates, implementation, self._count, self.n_rows)
+
+    def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:
+        indices, weight = self._indices(size)
+        y, s = self._labels_and_weights(indices, weight)
+        H = self._of_sparse(indices, y, s).hessian(phi)
+        return H, Factor(H) if factored else None
