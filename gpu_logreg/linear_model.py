@@ -117,8 +117,10 @@ class LogisticRegression(
 
     Attributes
     ----------
-    coef_ : ndarray of shape (1, d), or (K, d) for K >= 3 classes, float64
+    coef_ : ndarray of shape (1, d), or (K, d) for K >= 3 classes
+        float32 from float32 rows, as in scikit-learn; else float64.
     intercept_ : ndarray of shape (1,) or (K,), float64
+        Of ``coef_`` as it is: it makes up for its rounding, which columns far from zero would feel.
     classes_ : ndarray of shape (K,)
     n_features_in_ : int
     n_iter_ : ndarray of shape (1,)
@@ -270,7 +272,10 @@ class LogisticRegression(
         self.classes_ = classes
         last = None if start is None else self._packed(start, objective)
 
-        task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params, objective.l1))
+        dtype = np.float32 if X.dtype == np.float32 and self.solver != "liblinear" else np.float64  # as scikit-learn's
+        task = FitTask(
+            self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params, objective, dtype)
+        )
         solver = solver_name(asked.solver, objective)
         if solver == "proximal":
             check_parameters(objective.n_params)
@@ -280,6 +285,7 @@ class LogisticRegression(
         limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         result = minimise(self, solver, objective, shares, last, limits)
+        vars(self).update(self._attributes(result.params, objective, dtype))
         self._keep(result, solver, asked.solver_reason, objective, device)
         if self.verbose and not callable(self.verbose):
             print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
@@ -312,18 +318,20 @@ class LogisticRegression(
         packed = np.column_stack([coef, intercept]) if self.fit_intercept else coef
         return np.array(packed, dtype=np.float64).ravel()
 
-    def _attributes(self, params: Vector, l1: float) -> dict[str, Any]:
+    def _attributes(self, params: Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
+        """``coef_`` in ``dtype``, and ``intercept_``, which takes back what rounding moves a typical row by."""
         d = self.n_features_in_
         by_class = params.reshape(1 if len(self.classes_) == 2 else len(self.classes_), -1)
         if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
             # With an L1 penalty one on the weights does.
-            by_class = by_class - by_class.mean(axis=0) * (np.arange(by_class.shape[1]) >= (d if l1 > 0.0 else 0))
+            by_class = by_class - by_class.mean(axis=0) * (np.arange(by_class.shape[1]) >= (d if objective.l1 > 0.0 else 0))
+        coef = by_class[:, :d].astype(dtype)
         intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))
-        return {"coef_": by_class[:, :d].copy(), "intercept_": intercept}
+        if self.fit_intercept and objective.centre is not None:
+            intercept += (by_class[:, :d] - coef) @ objective.centre
+        return {"coef_": coef, "intercept_": intercept}
 
     def _keep(self, result: SolverResult, solver: str, reason: str, objective: Objective, device: Device) -> None:
-        for name, value in self._attributes(result.params, objective.l1).items():
-            setattr(self, name, value)
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
         self.n_reads_ = objective.n_reads
         self.converged_ = result.converged
