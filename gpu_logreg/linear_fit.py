@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import is_sparse
+from gpu_logreg.csr import elements_in_a_row
 from gpu_logreg.dataset.labels import sums_by_class
 from gpu_logreg.errors import DataError
 from gpu_logreg.multinomial_sampler import MultinomialSampler
@@ -19,11 +20,15 @@ from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.proximal import proximal
-from gpu_logreg.solvers.subsampled_newton import pays, subsampled_newton
+from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton
+from gpu_logreg.solvers.working_set import Columns, working_set
 from gpu_logreg.sparse_sample import SparseSampler
 from gpu_logreg.stochastic_linear import linear_batches
 
 __all__ = ["ClasswiseMetric", "class_shares", "minimise", "solver_name", "start_without_weights"]
+
+LARGEST_WHOLE = 2000
+"""Parameters of two classes up to which an L1 problem is solved for all columns at once."""
 
 
 def solver_name(solver: str, objective: Objective) -> str:
@@ -112,9 +117,11 @@ def minimise(
         sampler = _sampler(objective, rng)
         params = start_without_weights(objective, shares) if start is None else start
         if solver == "proximal":
-            K = objective.n_logits
-            l1 = np.tile(l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params // K), K)
-            return proximal(objective, sampler, params, l1, l2=objective.l2, warm=start is not None, **limits)
+            if in_working_sets(objective):
+                return _by_working_sets(objective, rng, params, limits)
+            return proximal(
+                objective, sampler, params, _l1(objective), l2=objective.l2, warm=start is not None, **limits
+            )
         return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
     mean, variance = objective.column_moments()
     if solver == "lbfgs":
@@ -129,6 +136,34 @@ def minimise(
         return gradient_descent(objective, params, step=model.step, learning_rate=rate, **limits)
     rate = 1e-3 if solver == "adam" and model.learning_rate is None else rate
     return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
+
+
+def in_working_sets(objective: Objective) -> bool:
+    """Whether an L1 problem has so many columns that it is solved for a few of them at a time."""
+    return objective.n_params > (LARGEST_WHOLE if objective.n_logits == 1 else LARGEST_P)
+
+
+def _l1(objective: Objective) -> Vector:
+    """The strength of the L1 penalty on every parameter."""
+    K = objective.n_logits
+    return np.tile(l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params // K), K)
+
+
+def _by_working_sets(
+    objective: Objective, rng: np.random.Generator, params: Vector, limits: dict[str, Any]
+) -> SolverResult:
+    by_columns = objective.dataset.by_columns()
+    share_of = max(1, elements_in_a_row(objective.dataset.rows.X))
+
+    def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
+        some = objective.restricted(by_columns(columns))
+        ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
+        found = proximal(some, _sampler(some, rng), start, _l1(some), l2=some.l2, warm=warm, **ends)
+        objective.n_reads += some.n_reads * elements_in_a_row(some.dataset.rows.X) / share_of
+        return found
+
+    columns = Columns(objective.dataset.n_columns, objective.n_logits, LARGEST_P // objective.n_logits - 1)
+    return working_set(objective, solve, params, _l1(objective), columns, l2=objective.l2, **limits)
 
 
 def _sampler(objective: Objective, rng: np.random.Generator) -> Sampler:

@@ -29,11 +29,11 @@ from gpu_logreg.dataset.labels import class_weighted, encode_labels
 from gpu_logreg.dataset.resident import ResidentDataset, check_sample_weight
 from gpu_logreg.dataset.storage import STORAGES
 from gpu_logreg.errors import DataError
+from gpu_logreg.interchange import is_bfloat16
 from gpu_logreg.linear_fit import class_shares, minimise, solver_name, start_without_weights
 from gpu_logreg.linear_parameters import (
     OTHER_NAMES,
     Asked,
-    check_parameters,
     not_converged,
     read_parameters,
     refuse_for_liblinear,
@@ -272,20 +272,20 @@ class LogisticRegression(
         self.classes_ = classes
         last = None if start is None else self._packed(start, objective)
 
-        dtype = np.float32 if X.dtype == np.float32 and self.solver != "liblinear" else np.float64  # as scikit-learn's
+        narrow = X.dtype == np.float32 or is_bfloat16(X)
+        dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
         task = FitTask(
             self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params, objective, dtype)
         )
         solver = solver_name(asked.solver, objective)
-        if solver == "proximal":
-            check_parameters(objective.n_params)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.n_reads)
         limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         result = minimise(self, solver, objective, shares, last, limits)
-        vars(self).update(self._attributes(result.params, objective, dtype))
+        for name, value in self._attributes(result.params, objective, dtype).items():
+            setattr(self, name, value)
         self._keep(result, solver, asked.solver_reason, objective, device)
         if self.verbose and not callable(self.verbose):
             print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
@@ -324,7 +324,9 @@ class LogisticRegression(
         by_class = params.reshape(1 if len(self.classes_) == 2 else len(self.classes_), -1)
         if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
             # With an L1 penalty one on the weights does.
-            by_class = by_class - by_class.mean(axis=0) * (np.arange(by_class.shape[1]) >= (d if objective.l1 > 0.0 else 0))
+            by_class = by_class - by_class.mean(axis=0) * (
+                np.arange(by_class.shape[1]) >= (d if objective.l1 > 0.0 else 0)
+            )
         coef = by_class[:, :d].astype(dtype)
         intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))
         if self.fit_intercept and objective.centre is not None:

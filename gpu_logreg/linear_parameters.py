@@ -11,9 +11,8 @@ import numpy as np
 
 from gpu_logreg.callbacks import WRAPPER_FRAMES
 from gpu_logreg.errors import DataError
-from gpu_logreg.solvers.subsampled_newton import LARGEST_P
 
-__all__ = ["OTHER_NAMES", "Asked", "check_parameters", "not_converged", "read_parameters", "refuse_for_liblinear"]
+__all__ = ["OTHER_NAMES", "Asked", "not_converged", "read_parameters", "refuse_for_liblinear"]
 
 OTHER_NAMES = {
     "newton-cg": "subsampled-newton",
@@ -188,21 +187,6 @@ def refuse_for_liblinear(solver: str, X: Any, n_classes: int) -> None:
         raise DataError(
             "Using the 'liblinear' solver while X contains a maximum value > 1e30 results in a frozen fit. "
             "Please choose another solver or rescale the input X."
-        )
-
-
-def check_parameters(p: int) -> None:
-    """Refuse more parameters than the p x p matrices of ``solver="proximal"`` are meant for.
-
-    Raises
-    ------
-    DataError
-        One line.
-    """
-    if p > LARGEST_P:
-        raise DataError(
-            f"X has {p} columns, the intercept included, and an L1 penalty (solver='proximal') keeps matrices of that "
-            f"size squared, for at most {LARGEST_P}; use l1_ratio=0, or leave out columns first"
         )
 
 

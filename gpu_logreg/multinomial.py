@@ -60,6 +60,10 @@ class MultinomialObjective(Objective):
         """Length of the packed parameters."""
         return self.n_logits * (self.dataset.n_columns + int(self.fit_intercept))
 
+    def restricted(self, dataset: ResidentDataset) -> MultinomialObjective:
+        """The same objective of other columns of the rows; its reads are counted anew."""
+        return MultinomialObjective(dataset, self.implementation, self.l2, self.fit_intercept, self.n_logits, self.l1)
+
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
         """Weights of shape (K, d) and intercepts of shape (K,)."""
         by_class = params.reshape(self.n_logits, -1)

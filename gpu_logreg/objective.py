@@ -111,6 +111,10 @@ class Objective:
         self.precision = float(np.finfo(np.float64).eps)
         return True
 
+    def restricted(self, dataset: ResidentDataset) -> Objective:
+        """The same objective of other columns of the rows; its reads are counted anew."""
+        return Objective(dataset, self.implementation, self.l2, self.fit_intercept, self.l1)
+
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
         """Weights and intercept of packed parameters."""
         d = self.dataset.n_columns

@@ -75,9 +75,3 @@ def test_strengths():
     assert (asked.C, asked.l1_ratio) == (2.0, 0.5)
     assert elastic_net_strengths(asked.C, asked.l1_ratio, 10.0) == (0.025, 0.025)
     assert elastic_net_strengths(np.inf, 0.0, 10.0) == (0.0, 0.0)
-
-
-def test_too_many_columns_for_the_matrices():
-    wide = np.zeros((3, 8000))
-    with pytest.raises(DataError, match=r"X has 8001 columns, the intercept included, .* for at most 8000"):
-        LogisticRegression(l1_ratio=1.0).fit(wide, [0, 1, 1])

@@ -122,7 +122,7 @@ def least_of(name: str) -> float:
 
 
 def suboptimality(model, X, y, least: float, C: float = 1.0, sample_weight=None) -> float:
-    coef = model.coef_[0]
+    coef = model.coef_[0].astype(np.float64)
     params = np.append(coef, model.intercept_) if model.fit_intercept else coef
     value = naive_objective(X, y, params, C=C, sample_weight=sample_weight, fit_intercept=model.fit_intercept)
     return value / least - 1.0

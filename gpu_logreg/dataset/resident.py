@@ -133,6 +133,19 @@ class ResidentDataset:
         """The same rows, where they lie, for passes that compute in float64: a block is widened as it is walked."""
         return replace(self, computed_in=np.dtype(np.float64))
 
+    def by_columns(self) -> Callable[[Any], ResidentDataset]:
+        """A function from numbers of columns, which rise, to the same rows with these columns alone, copied."""
+        X = self.rows.X
+        source = X.tocsc() if is_sparse(X) else X  # of which columns are taken without a look at the others
+
+        def some(columns: Any) -> ResidentDataset:
+            if is_sparse(X):
+                return replace(self, rows=self.rows._replace(X=source[:, columns].tocsr()))
+            xp = array_namespace(X)
+            return replace(self, rows=self.rows._replace(X=xp.ascontiguousarray(X[:, xp.asarray(columns)])))
+
+        return some
+
     def sum(self, implementation: Implementation, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums over all rows; one walk."""
         dtype = self.compute_dtype

@@ -22,7 +22,7 @@ import numpy as np
 
 from gpu_logreg.penalty import l1_penalty
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
-from gpu_logreg.solvers.coordinate_descent import model_minimum
+from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
 from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, Criterion, Stagnation
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
 
@@ -78,6 +78,13 @@ class _Model:
         self.matrix = self._given
         self.n_updates = 0
         self._floor = 0.0
+
+    def minimum(self, grad: Vector, here: Trial, l1: Vector, forcing: float = FORCING) -> tuple[Vector, float]:
+        """Where the model is least, and how far below ``here``; made stiffer while that is more than there can be."""
+        target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
+        while not left <= abs(here.value) and self.stiffen():  # no loss falls below zero
+            target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
+        return target, math.inf if math.isnan(left) else left
 
     def stiffen(self) -> bool:
         """Give curvature to the coordinates with the least, where even a good matrix has misled; false if all have.
@@ -157,14 +164,12 @@ def proximal_steps(
     curve, rescued = [here.value], False
     for n_iter in range(max_iter + 1):
         rounding = composite.smooth.rounding  # at this point, before others are tried
-        target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
-        while not left <= abs(here.value) and model.stiffen():  # no loss falls below zero: the model is wrong
-            target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
+        target, left = model.minimum(grad, here, composite.l1, forcing)
         met = criterion(here, left)
         better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, left)
         if better is not None:
             model.restart(better)
-            target, left = model_minimum(model.matrix, grad, here.params, composite.l1, forcing)
+            target, left = model.minimum(grad, here, composite.l1, forcing)
             met = criterion(here, left)
         if met is None:
             met = stagnation(here, left)
@@ -175,9 +180,11 @@ def proximal_steps(
                 curve.append(here.value)
                 continue
         if last_step and met is not None and met.converged:
-            target, left = model_minimum(model.matrix, grad, here.params, composite.l1)  # as well as zeros ask for
-            here = here._replace(params=target, value=here.value - left)
-            curve[-1] = here.value
+            target, gain = model.minimum(grad, here, composite.l1)  # as well as zeros ask for
+            if math.isfinite(gain):
+                left = gain
+                here = here._replace(params=target, value=here.value - left)
+                curve[-1] = here.value
         last = met is not None or n_iter == max_iter
         if n_iter > 0 and observer is not None:
             told = Iteration(n_iter, here.params, here.value, _largest(here), here.step, last, left)

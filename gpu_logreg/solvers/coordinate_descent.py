@@ -16,6 +16,7 @@ predictors in lasso-type problems" (2012).
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -38,6 +39,10 @@ NEARLY = 10.0
 SETTLE_WORK, LEAST_SYSTEMS = 2e8, 3
 """Operations, about, and systems at least, before cycles go on: those of large systems find zeros faster."""
 MAX_ROUNDS = 500
+TRUSTED = 0.4
+"""A solution must lower ``q`` by at least this times the slope along it."""
+FALLS, IDLE = 0.9, 12
+"""Rounds in which the least subgradient so far has not fallen to this share of it, after which it is rounding."""
 FORCING = 1e-6
 ROUNDING = 1e-15
 """Relative to the terms it is summed from, the size below which a subgradient is rounding."""
@@ -95,7 +100,7 @@ def _compiled() -> Loops:
     from gpu_logreg.solvers import kernels_numba_coordinates as kernels
 
     def settled(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
-        if kernels.settle(H, r, x, l1, most_systems(x)):
+        if kernels.settle(H, r, x, l1, most_systems(x), TRUSTED):
             return x, r
         return settle(H, r, x, l1)
 
@@ -140,7 +145,8 @@ def model_minimum(
     -------
     x : ndarray of shape (p,)
     left : float
-        ``q(start) - q(x)``, which is not negative; not finite where ``H`` has so little curvature that ``x`` is not.
+        ``q(start) - q(x)``; NaN where none lower than that at ``start`` was found, because ``H`` has next to no
+        curvature along some direction.
     """
     loops = _compiled() if compiled else Loops(cycles, settle)
     x, r = start.copy(), grad.copy()
@@ -161,8 +167,10 @@ def model_minimum(
         if not new.any():
             break
         kept |= new
-    left = -float(grad @ (x - start) + 0.5 * (x - start) @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
-    return x, max(left, 0.0)
+    step = x - start
+    left = -float(grad @ step + 0.5 * step @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
+    scale = float(np.abs(grad) @ np.abs(step) + l1 @ np.abs(step))
+    return x, max(left, 0.0) if left >= -ROUNDING * scale else math.nan
 
 
 def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: Vector, loops: Loops) -> Vector:
@@ -175,13 +183,15 @@ def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: 
     H = np.ascontiguousarray(H * unit * unit[:, None])
     x, l1, grad = x / unit, l1 * unit, r * unit
     r, start = grad.copy(), x.copy()
-    near = 0
+    near, least, idle = 0, math.inf, 0
     for n in range(MAX_ROUNDS):
         signs = np.sign(x)
         loops.cycles(H, r, x, l1, goal, CYCLES)
         r = grad + H @ (x - start)  # anew, so that rounding does not add up
         violation = float(np.abs(subgradient(x, r, l1)).max(initial=0.0))
-        if violation <= goal:
+        idle = 0 if violation < FALLS * least else idle + 1
+        least = min(least, violation)
+        if violation <= goal or idle >= IDLE:
             break
         near = near + 1 if violation <= NEARLY * goal else 0
         if 0 < near <= PATIENCE:
@@ -210,20 +220,23 @@ def settle(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
         at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
         x_at, l1_at = x[at], l1[at]
         sign = np.sign(x_at)
+        slope = r[at] + l1_at * sign
         try:
-            delta = _solved(H[at[:, None], at], -(r[at] + l1_at * sign))
+            delta = _solved(H[at[:, None], at], -slope)
         except LinAlgError:
             break
         goal = x_at + delta
         crosses = (l1_at > 0.0) & (goal * sign <= 0.0)
         far = _moved(H, r, x, l1, at, np.where(crosses, 0.0, goal))
         if not crosses.any():
-            # A nearly singular system may have a solution that is all rounding.
-            return (far.x, far.r) if far.fall <= 0.0 else (x, r)
+            # Half the slope is what a solution takes off; that of a nearly singular system may be all rounding.
+            return (far.x, far.r) if far.fall <= TRUSTED * float(slope @ delta) else (x, r)
         ratio = np.where(crosses, -x_at / np.where(crosses, delta, 1.0), np.inf)
         step = float(ratio.min())
         near = _moved(H, r, x, l1, at, np.where(ratio <= step, 0.0, x_at + step * delta))
-        x, r, _ = far if far.fall <= near.fall else near
+        x, r, fall = far if far.fall <= near.fall else near
+        if not fall <= 0.0:
+            break
     return x, r
 
 

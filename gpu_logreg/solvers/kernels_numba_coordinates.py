@@ -103,7 +103,7 @@ def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, chan
 
 
 @njit(nogil=True, cache=CAN_CACHE, error_model="numpy")  # type: ignore[untyped-decorator]
-def settle(H: Any, r: Any, x: Any, l1: Any, most: Any) -> Any:
+def settle(H: Any, r: Any, x: Any, l1: Any, most: Any, trusted: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.settle`, on ``r`` and ``x`` themselves; at most ``most`` systems.
 
     Coordinates are taken in the order of their size, the smallest last: what becomes zero is near the end, and the
@@ -126,6 +126,9 @@ def settle(H: Any, r: Any, x: Any, l1: Any, most: Any) -> Any:
         for a in range(m):
             delta[a] = -(r[at[a]] + l1[at[a]] * np.sign(x[at[a]]))
         _solve(L, m, delta)
+        slope = 0.0
+        for a in range(m):
+            slope += (r[at[a]] + l1[at[a]] * np.sign(x[at[a]])) * delta[a]
         step, crossing = np.inf, 0
         for a in range(m):
             old = x[at[a]]
@@ -136,7 +139,7 @@ def settle(H: Any, r: Any, x: Any, l1: Any, most: Any) -> Any:
                 step = min(step, -old / delta[a])
         rise_far = _step_to(H, r, x, l1, at, m, far, change_far)
         if crossing == 0:
-            if rise_far <= 0.0:
+            if rise_far <= trusted * slope:
                 for a in range(m):
                     x[at[a]] = far[a]
                 for i in range(k):
@@ -147,6 +150,8 @@ def settle(H: Any, r: Any, x: Any, l1: Any, most: Any) -> Any:
             crosses = l1[at[a]] > 0.0 and (old + delta[a]) * np.sign(old) <= 0.0
             near[a] = 0.0 if crosses and -old / delta[a] <= step else old + step * delta[a]
         rise_near = _step_to(H, r, x, l1, at, m, near, change_near)
+        if not min(rise_far, rise_near) <= 0.0:
+            return True
         goal, change = (far, change_far) if rise_far <= rise_near else (near, change_near)
         for i in range(k):
             r[i] += change[i]

@@ -88,6 +88,7 @@ def proximal(
     l2: float = 0.0,
     warm: bool = False,
     tol: float = 1e-6,
+    support: float = SUPPORT,
     max_iter: int = 1000,
     observer: Observer | None = None,
 ) -> SolverResult:
@@ -107,6 +108,8 @@ def proximal(
         Strengths; 0 for a parameter that is not penalised, as the intercept.
     l2 : float
         Strength of the ridge that ``objective`` contains, for the duality gap alone.
+    support : float
+        The largest subgradient to end with, relative to the least ``l1_j`` that is not 0, if that is less than ``tol``.
     warm, tol, max_iter, observer
         As for `gpu_logreg.solvers.subsampled_newton.subsampled_newton`.
 
@@ -125,7 +128,7 @@ def proximal(
         return subgradient(coordinates.to_params(phi), coordinates.grad_to_params(grad), l1)
 
     seen: list[Trial] = []
-    met_at = sure(_optimal(objective, l1, tol, decrease), tol, decrease, 5.0 * len(start) / begin.n_rows)
+    met_at = sure(_optimal(objective, l1, tol, support, decrease), tol, decrease, 5.0 * len(start) / begin.n_rows)
     result = proximal_steps(
         Composite(begin.smooth, coordinates.grad_to_phi(l1), shown),
         begin.phi,
@@ -209,12 +212,12 @@ def _gap(here: Trial, coordinates: Any, l1: Vector, l2: float) -> float:
     return duality_gap(here.value, w, here.grad[penalised], float(strengths[0]), l2)
 
 
-def _optimal(objective: Objective, l1: Vector, tol: float, decrease: float) -> Criterion:
+def _optimal(objective: Objective, l1: Vector, tol: float, support: float, decrease: float) -> Criterion:
     """``max |subgradient|`` small by ``tol`` and by the penalty, with at most ``decrease tol`` left to gain.
 
     Or so little that a float64 value cannot show it, and ``tol**2``: see `gpu_logreg.solvers.lbfgs.optimal`.
     """
-    limit = min(tol, SUPPORT * float(l1[l1 > 0.0].min(initial=np.inf)))
+    limit = min(tol, support * float(l1[l1 > 0.0].min(initial=np.inf)))
 
     def met_at(here: Trial, left: float) -> Stop | None:
         largest = float(np.abs(here.grad).max(initial=0.0))
