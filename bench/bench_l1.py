@@ -4,8 +4,9 @@ Run with ``python bench/bench_l1.py [--record] [--only N] [--limit SECONDS]``. N
 it and celer has none. Every peer runs with ever tighter tolerances until it is within 1e-8 of the least value found,
 relatively; the time of that run alone counts. One that does not get there within the limit is ended, and its time is
 the limit: a lower bound. skglm and celer run if they can be imported; a peer that fails is reported with its error.
-Peers get dense rows in the order that is theirs and, where fewer than a quarter of the elements are not zero, run on
-sparse rows too; conversions are not timed. gpu-logreg runs with its default settings, on dense rows.
+All get dense rows, the peers in the order that is theirs, and, where fewer than a quarter of the elements are not zero,
+run on sparse rows too; conversions are not timed. gpu-logreg runs with its default settings. Times are given over ours
+on the same kind of rows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import problems
@@ -58,6 +59,11 @@ PROBLEMS: list[tuple[Callable[[], Problem], float]] = [
     (lambda: informative(1_000_000, 100, 10), 0.001),
     (lambda: problems.table_like(1_000_000, 100, "float64"), 0.001),
 ]
+
+
+def is_sparse(problem: Problem) -> bool:
+    """Whether sparse rows are worth a run."""
+    return np.count_nonzero(problem.X[:10_000]) < 0.25 * problem.X[:10_000].size
 
 
 def value(problem: Problem, w: np.ndarray, C: float) -> float:
@@ -107,6 +113,8 @@ def laid_out(X: np.ndarray, order: str) -> Any:
         return sparse.csr_matrix(X)
     if order == "CSC":
         return sparse.csc_matrix(X)
+    if sparse.issparse(X):
+        return X
     return np.asarray(X, order=order)  # type: ignore[call-overload]
 
 
@@ -147,22 +155,26 @@ def runs(fit: Fit, problem: Problem, C: float, tols: tuple[float, ...], order: s
         child.join()
 
 
-def measure(problem: Problem, C: float, limit: float) -> list[dict[str, Any]]:
-    """Rows of the table for one problem; ours first."""
-    X, y = problem.X, problem.y
-    read = read_time(X)
+class Found(NamedTuple):
+    """What a solver came to on one kind of rows."""
+
+    solver: str
+    seconds: float
+    gap: float
+    note: str
+
+
+def ours(X: Any, y: Any, C: float) -> tuple[LogisticRegression, float]:
+    """The fitted model and the best time of a few fits."""
     model = LogisticRegression(C=C, l1_ratio=1.0, fit_intercept=False).fit(X, y)
-    ours = best_time(lambda: model.fit(X, y), 5)
-    exact = LogisticRegression(C=C, l1_ratio=1.0, fit_intercept=False, tol=1e-9).fit(X, y).coef_[0]
-    least = min(value(problem, exact, C), value(problem, model.coef_[0], C))
-    found: list[tuple[str, float, float, str]] = []
-    peers = dict(PEERS)
-    if np.count_nonzero(X[:10_000]) < 0.25 * X[:10_000].size:
-        peers |= {
-            f"{peer}, sparse": (fit, tols, f"CS{'R' if order == 'C' else 'C'}")
-            for peer, (fit, tols, order) in PEERS.items()
-        }
-    for peer, (fit, tols, order) in peers.items():
+    return model, best_time(lambda: model.fit(X, y), 9)
+
+
+def peers_on(problem: Problem, C: float, limit: float, least: float, kind: str) -> tuple[list[Found], float]:
+    """Every peer on dense or sparse rows, and the least value found."""
+    found = []
+    for peer, (fit, tols, order) in PEERS.items():
+        order = order if kind == "" else f"CS{'R' if order == 'C' else 'C'}"
         seconds, gap, note = float("nan"), float("nan"), ""
         for run in runs(fit, problem, C, tols, order, limit):
             if isinstance(run, str):
@@ -177,32 +189,44 @@ def measure(problem: Problem, C: float, limit: float) -> list[dict[str, Any]]:
             if gap <= GOAL:
                 least = min(least, reached)
                 break
-        found.append((peer, seconds, gap, note or ("" if gap <= GOAL else "goal not reached")))
-    own_gap = value(problem, model.coef_[0], C) / least - 1.0
-    found.insert(0, ("gpu-logreg", ours, own_gap, f"{np.count_nonzero(model.coef_)} of {X.shape[1]} not zero"))
+        found.append(Found(peer + kind, seconds, gap, note or ("" if gap <= GOAL else "goal not reached")))
+    return found, least
+
+
+def measure(problem: Problem, C: float, limit: float) -> list[dict[str, Any]]:
+    """Rows of the table for one problem; ours first of each kind of rows."""
+    X, y = problem.X, problem.y
+    read, table = read_time(X), []
     print(f"\n{problem.name} {X.shape[0]:,} x {X.shape[1]} {X.dtype}, C={C:g}; one read {read * 1e3:.2f} ms")
     print(f"{'':26}{'seconds':>10}{'reads, wall':>13}{'suboptimality':>15}{'time / ours':>13}")
-    rows = []
-    for peer, seconds, gap, note in found:
-        print(f"{peer:26}{seconds:10.4f}{seconds / read:13.1f}{gap:15.1e}{seconds / ours:13.1f}  {note}", flush=True)
-        rows.append(
-            {
-                "problem": problem.name,
-                "n": X.shape[0],
-                "d": X.shape[1],
-                "dtype": str(X.dtype),
-                "C": C,
-                "solver": peer,
-                "seconds": round(seconds, 5),
-                "read_ms": round(read * 1e3, 3),
-                "reads_wall": round(seconds / read, 1),
-                "n_reads": round(model.n_reads_, 2) if peer == "gpu-logreg" else "",
-                "suboptimality": f"{gap:.1e}",
-                "per_ours": round(seconds / ours, 2),
-                "note": note,
-            }
-        )
-    return rows
+    exact = LogisticRegression(C=C, l1_ratio=1.0, fit_intercept=False, tol=1e-9).fit(X, y).coef_[0]
+    least = value(problem, exact, C)
+    for kind in ("", ", sparse") if is_sparse(problem) else ("",):
+        model, seconds = ours(laid_out(X, "CSR") if kind else X, y, C)
+        own = value(problem, model.coef_[0], C)
+        found, least = peers_on(problem, C, limit, min(least, own), kind)
+        note = f"{np.count_nonzero(model.coef_)} of {X.shape[1]} not zero"
+        for solver, time_taken, gap, said in [Found("gpu-logreg" + kind, seconds, own / least - 1.0, note), *found]:
+            ratio = time_taken / seconds
+            print(f"{solver:26}{time_taken:10.4f}{time_taken / read:13.1f}{gap:15.1e}{ratio:13.1f}  {said}", flush=True)
+            table.append(
+                {
+                    "problem": problem.name,
+                    "n": X.shape[0],
+                    "d": X.shape[1],
+                    "dtype": str(X.dtype),
+                    "C": C,
+                    "solver": solver,
+                    "seconds": round(time_taken, 5),
+                    "read_ms": round(read * 1e3, 3),
+                    "reads_wall": round(time_taken / read, 1),
+                    "n_reads": round(model.n_reads_, 2) if solver == "gpu-logreg" + kind else "",
+                    "suboptimality": f"{gap:.1e}",
+                    "per_ours": round(ratio, 2),
+                    "note": said,
+                }
+            )
+    return table
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ def fits(
 def _newton_minimum(cupy: Any, X: Any, y: Any) -> float:
     """The least value by Newton's method in float64 from a fit of ours."""
     model = LogisticRegression().fit(X, y)
-    return minimum(cupy, X, y, model.coef_[0], float(model.intercept_[0]))
+    return minimum(cupy, X, y, model.coef_[0].astype(np.float64), float(model.intercept_[0]))
 
 
 def _judged(row: dict[str, Any], least: float, read_s: float | None) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _ours(cupy: Any, X: Any, y: Any, rounds: int) -> list[dict[str, Any]]:
         begin = time.perf_counter()
         model = LogisticRegression().fit(X, y)
         times.append(time.perf_counter() - begin)
-    w, b = model.coef_[0], float(model.intercept_[0])
+    w, b = model.coef_[0].astype(np.float64), float(model.intercept_[0])
     known = {"n_reads": float(model.n_reads_), "solver_": model.solver_, "impl": model.impl_, "device": model.device_}
     known["n_iter"] = int(model.n_iter_[0])
     return [{"seconds": statistics.median(times), "w": w, "b": b, "seconds_all": times} | known]
@@ -168,7 +168,7 @@ def _sklearn(X: Any, y: Any, budget: Budget) -> list[dict[str, Any]]:
             break
         begin = time.perf_counter()
         model = fit(X, y, tol)
-        w = _host(model.coef_).reshape(-1)  # waits for the device
+        w = _host(model.coef_).reshape(-1).astype(np.float64)  # waits for the device
         seconds = time.perf_counter() - begin
         b = float(_host(model.intercept_).reshape(-1)[0])
         found.append({"seconds": seconds, "w": w, "b": b, "tol": tol, "n_iter": int(_host(model.n_iter_).max())})

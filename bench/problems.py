@@ -97,7 +97,7 @@ def torture(n: int = 200_000, d: int = 60) -> Iterator[Problem]:
 
 def value(X: np.ndarray, y: np.ndarray, w: np.ndarray, b: float, C: float = 1.0) -> float:
     """Mean loss plus penalty in float64, by the reference pass, a few rows at a time."""
-    total = 0.0
+    total, w = 0.0, np.asarray(w, dtype=np.float64)
     for first in range(0, len(X), BLOCK):
         part = slice(first, first + BLOCK)
         total += reference_pass(Rows(X[part].astype(np.float64), y[part], None), w, b).loss_sum

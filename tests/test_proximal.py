@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression as ScikitLearn
 from test_subsampled_newton import hard_cases
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.solvers import proximal
+from gpu_logreg.solvers import Stop, proximal
+from gpu_logreg.solvers.composite import Composite, proximal_steps
 
 
 @functools.cache
@@ -318,3 +319,62 @@ def test_a_column_that_no_row_of_the_sample_has(monkeypatch):
     assert model.converged_, model.stop_reason_
     assert model.coef_[0, 3] > 1.0
     assert violation(model, X, y) < 1e-5
+
+
+@pytest.mark.parametrize("C", [1.0, 10.0])
+@pytest.mark.parametrize("size", [400, 1000])
+def test_a_sample_of_few_rows_leads_far_away_and_back(monkeypatch, C, size):
+    # On so few rows the classes are separable by rare indicators: their solution puts other rows far on the wrong side,
+    # where they have no curvature. Trial points further still must not spoil the rounding at the point itself.
+    monkeypatch.setattr(proximal, "sample_size", lambda n, p, n_logits, costs: size)
+    rng = np.random.default_rng(0)
+    share = 0.5 ** np.arange(1, 11)
+    groups = [np.eye(10)[rng.choice(10, 4000, p=share / share.sum())] for _ in range(6)]
+    X = np.hstack(groups)  # each group adds up to one: singular
+    y = (rng.logistic(size=4000) < 2.0 * X @ rng.standard_normal(60)).astype(np.int64)
+    model = LogisticRegression(C=C, l1_ratio=1.0, fit_intercept=False).fit(X, y)
+    least = parts(LogisticRegression(C=C, l1_ratio=1.0, fit_intercept=False, tol=1e-10).fit(X, y), X, y)[0]
+    assert model.converged_
+    assert parts(model, X, y)[0] <= least * (1.0 + 1e-9)
+    assert model.n_reads_ < 100.0
+    assert all(np.diff(model.loss_curve_) <= 1e-12)
+
+
+class OffsetBowl:
+    """``offset + |x|**2 / 2``, whose rounding is that of the last point evaluated, and large far from zero."""
+
+    separable_below = 0.0
+    precision = 1e-16
+
+    def __init__(self, offset):
+        self.offset, self.rounding, self.n_calls = offset, 1e-16, 0
+
+    def widen(self):
+        return False
+
+    def __call__(self, x):
+        self.n_calls += 1
+        self.rounding = 1e-16 if np.abs(x).max() < 10.0 else 1.0
+        return self.offset + 0.5 * float(x @ x), x.copy()
+
+
+def from_a_wrong_model(bowl):
+    """Steps with a model that has next to no curvature along the second coordinate."""
+    return proximal_steps(
+        Composite(bowl, np.zeros(2), lambda x, grad: grad),
+        np.ones(2),
+        np.diag([1.0, 1e-9]),
+        criterion=lambda here, left: Stop("enough", True) if np.abs(here.grad).max() < 1e-2 else None,
+        max_iter=30,
+    )
+
+
+@pytest.mark.parametrize(("offset", "most_calls"), [(1.0, 3), (1e9, 60)])
+def test_a_model_without_curvature_is_given_some(offset, most_calls):
+    # With the small offset the model promises more than the value; with the large one only trials tell it is wrong.
+    bowl = OffsetBowl(offset)
+    result = from_a_wrong_model(bowl)
+    assert result.converged, result.message
+    assert all(np.diff(result.loss_curve) <= 1e-6)
+    np.testing.assert_allclose(result.params, 0.0, atol=1e-2)
+    assert bowl.n_calls <= most_calls

@@ -161,9 +161,9 @@ def proximal_steps(
     stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
     model = _Model(H)
     here, grad = composite.at(start, 0.0)
+    rounding = composite.smooth.rounding  # there, and not where steps were tried in vain
     curve, rescued = [here.value], False
     for n_iter in range(max_iter + 1):
-        rounding = composite.smooth.rounding  # at this point, before others are tried
         target, left = model.minimum(grad, here, composite.l1, forcing)
         met = criterion(here, left)
         better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, left)
@@ -175,6 +175,7 @@ def proximal_steps(
             met = stagnation(here, left)
             if met is not None and n_iter < max_iter and _widened(composite, here, left):
                 here, grad = composite.at(here.params, 0.0)
+                rounding = composite.smooth.rounding
                 stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
                 model.restart()
                 curve.append(here.value)
@@ -207,6 +208,7 @@ def proximal_steps(
                 continue
             if _widened(composite, here, left):
                 here, grad = composite.at(here.params, 0.0)
+                rounding = composite.smooth.rounding
                 stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
                 curve.append(here.value)
                 continue
@@ -216,7 +218,7 @@ def proximal_steps(
             return _result(here, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
         there, grad_there = found
         model.update(there.params - here.params, grad_there - grad)
-        here, grad, rescued = there, grad_there, False
+        here, grad, rescued, rounding = there, grad_there, False, composite.smooth.rounding
         if here.step <= MISLED and rescue is not None:
             model.restart(rescue(here.params))
         curve.append(here.value)
