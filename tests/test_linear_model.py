@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import sparse
 from scipy.special import expit, log_expit
 from sklearn.base import clone
 from sklearn.datasets import make_classification
@@ -249,3 +250,50 @@ def test_pipeline_grid_search_and_cross_validation():
 def test_grid_search_in_several_processes():
     search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2, n_jobs=2).fit(X, Y)
     assert search.best_score_ > 0.7
+
+
+@pytest.mark.parametrize(
+    ("dtype", "solver", "wanted"),
+    [
+        ("float32", "auto", np.float32),
+        ("float32", "lbfgs", np.float32),
+        ("float32", "liblinear", np.float64),  # as in scikit-learn
+        ("float64", "auto", np.float64),
+        ("float16", "auto", np.float64),
+        ("int64", "auto", np.float64),
+        ("bool", "auto", np.float64),
+    ],
+)
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_coefficients_are_as_wide_as_the_rows(dtype, solver, wanted, kind):
+    rows = (10.0 * X).astype(dtype)
+    if kind == "sparse":
+        if dtype == "float16":
+            pytest.skip("SciPy has no sparse float16")
+        rows = sparse.csr_matrix(rows)
+    model = LogisticRegression(solver=solver).fit(rows, Y)
+    assert model.coef_.dtype == wanted
+    assert model.intercept_.dtype == np.float64
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("far", [0.0, 1e2, 1e4])
+@pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+def test_the_intercept_makes_up_for_the_rounding_of_narrow_coefficients(n_classes, far, solver):
+    rng = np.random.default_rng(0)
+    rows = (rng.standard_normal((3000, 6)) + far).astype(np.float32)
+    labels = ((rows - far) @ rng.standard_normal((6, n_classes)) + rng.gumbel(size=(3000, n_classes))).argmax(axis=1)
+
+    def value(model):
+        wide = rows.astype(np.float64)
+        coef = model.coef_.astype(np.float64)
+        z = wide @ coef.T + model.intercept_
+        z = np.hstack([np.zeros_like(z), z]) if n_classes == 2 else z
+        largest = z.max(axis=1)
+        loss = largest + np.log(np.exp(z - largest[:, None]).sum(axis=1)) - z[np.arange(3000), labels]
+        return loss.sum() + 0.5 * (coef**2).sum()
+
+    narrow = LogisticRegression(solver=solver, tol=1e-8, max_iter=5000).fit(rows, labels)
+    wide = LogisticRegression(tol=1e-10).fit(rows.astype(np.float64), labels)
+    assert narrow.coef_.dtype == np.float32
+    assert value(narrow) <= value(wide) * (1.0 + 1e-10)
