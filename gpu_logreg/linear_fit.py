@@ -18,7 +18,7 @@ from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import Metric, SolverResult, Vector
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
-from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, lbfgs, optimal
 from gpu_logreg.solvers.proximal import proximal
 from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton
 from gpu_logreg.solvers.working_set import Columns, working_set
@@ -29,6 +29,9 @@ __all__ = ["ClasswiseMetric", "class_shares", "minimise", "solver_name", "start_
 
 LARGEST_WHOLE = 2000
 """Parameters of two classes up to which an L1 problem is solved for all columns at once."""
+
+LBFGS_DECREASE = 0.1 * DECREASE_PER_TOL
+"""What `solver="lbfgs"` leaves to gain by its own estimate, relatively and for each ``tol``."""
 
 
 def solver_name(solver: str, objective: Objective) -> str:
@@ -126,7 +129,10 @@ def minimise(
     mean, variance = objective.column_moments()
     if solver == "lbfgs":
         params = start_without_weights(objective, shares) if start is None else start
-        return lbfgs(objective, params, metric=_diagonal(objective, shares, mean, variance), **limits)
+        # Without a metric worth the name what is left to gain is more than the pairs of steps tell of.
+        met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+        metric = _diagonal(objective, shares, mean, variance)
+        return lbfgs(objective, params, metric=metric, criterion=met_at, last_step=True, **limits)
     params = np.zeros(objective.n_params) if start is None else start
     # The curvature of the mean loss is at most this times the mean square length of [x, 1].
     largest = 0.25 if objective.n_logits == 1 else 0.5

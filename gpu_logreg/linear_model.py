@@ -75,8 +75,8 @@ class LogisticRegression(
     class_weight : dict, "balanced" or None, default=None
     tol : float, default=1e-6
         Largest ``max |grad|`` of the mean objective at which the fit stops. All but ``gradient-descent`` also ask that
-        what is left to gain is at most ``1e-3 tol`` of the value by their own estimate, and stop where that is below
-        the rounding of the value or of the passes.
+        what is left to gain is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
+        and stop where that is below the rounding of the value or of the passes.
     max_iter : int, default=1000
     solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
         ``"auto"`` is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
