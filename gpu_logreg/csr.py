@@ -41,7 +41,9 @@ def csr_rows(X: Any) -> Any:
     starts = rows.indptr
     if len(starts) != n + 1 or starts[0] != 0 or starts[-1] > len(rows.indices) or (np.diff(starts) < 0).any():
         raise DataError("sparse X is damaged: indptr does not rise from 0 to the number of its elements")
-    used = rows.indices[: starts[-1]]
+    if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # room that was never used, or no more
+        rows = sparse.csr_array((rows.data[: starts[-1]], rows.indices[: starts[-1]], starts), shape=(n, d))
+    used = rows.indices
     if used.size and not (used.min() >= 0 and used.max() < d):
         raise DataError(f"sparse X is damaged: indices hold {used.min()} to {used.max()}, and X has {d} columns")
     if not rows.has_canonical_format:
