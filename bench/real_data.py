@@ -31,7 +31,7 @@ GOAL = 1e-9
 
 
 def _table(name: str, positive: object, target: str | None = None) -> tuple:
-    rows, labels = load_training_data(FOLDER / name, target, FileOptions(header=target is None))
+    rows, labels = load_training_data(FOLDER / name, target, FileOptions(header=target is None, dense=True))
     return Schema.fit(rows).transform(rows, np.dtype(np.float64)), labels == positive
 
 

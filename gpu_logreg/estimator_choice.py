@@ -10,7 +10,7 @@ from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.linear_parameters import read_parameters
 from gpu_logreg.neural_network import MLPClassifier
 
-__all__ = ["make_estimator"]
+__all__ = ["make_estimator", "needs_dense_rows"]
 
 # What one of the two has and the other has not: the option, its value where it is not given, what to do.
 _LINEAR_ONLY = {
@@ -50,6 +50,12 @@ def make_estimator(given: dict[str, Any]) -> LogisticRegression | MLPClassifier:
             f"--solver {given['solver']} is not for training {which} --hidden; use one of {', '.join(known)}"
         )
     return _network(hidden, given) if hidden else _linear(given)
+
+
+def needs_dense_rows(given: dict[str, Any]) -> bool:
+    """Whether the options ask for a device, a pass or a storage that takes dense rows alone; ``given`` as above."""
+    on_gpu = str(given.get("device", "auto")).startswith("cuda") or given.get("impl") in ("cuda", "cublas")
+    return on_gpu or given.get("storage") in ("float16", "bfloat16", "uint8")
 
 
 def _linear(given: dict[str, Any]) -> LogisticRegression:

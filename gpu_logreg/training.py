@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import InvalidParameterError
 
-from gpu_logreg.backend import resolve_device
+from gpu_logreg.backend import is_sparse, resolve_device
 from gpu_logreg.dataset.files import Matrix, Table, load_labelled_data, load_training_data
 from gpu_logreg.dataset.formats import FileOptions
 from gpu_logreg.dataset.labels import encode_labels
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimator_choice import make_estimator
+from gpu_logreg.estimator_choice import make_estimator, needs_dense_rows
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.model_file import save_model
 from gpu_logreg.network_scaling import fit_on_standardised
@@ -76,11 +76,14 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
     """
     estimator = make_estimator(given)
     _check(request, estimator)
+    if needs_dense_rows(given):
+        request = replace(request, options=replace(request.options, dense=True))
     dtype = np.dtype(request.dtype)
     begin = time.perf_counter()
     with waiting(f"reading {request.data}"):
         rows, labels = load_training_data(request.data, request.target, request.options, drop=request.drop, dtype=dtype)
-        y, positive = _classes_of(labels, request)
+        is_libsvm = isinstance(rows, Matrix) and rows.labels is not None
+        y, positive = _classes_of(labels, request, _MANY_LIBSVM_CLASSES if is_libsvm else _MANY_CLASSES)
         tested = None
         if request.test_size is not None:
             train_at, test_at = _split(y, request)
@@ -94,8 +97,7 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
     stored = rows if isinstance(rows, Matrix) else None
     del rows, labels, tested
     loaded = time.perf_counter()
-    encoded = f", {X.shape[1]:,} after encoding" if X.shape[1] != len(schema.names) else ""
-    note(f"{request.data}: {len(X):,} rows, {len(schema.names):,} columns{encoded}; {duration(loaded - begin)} to load")
+    note(f"{request.data}: {_size(X, schema)}; {duration(loaded - begin)} to load")
 
     try:
         with fit_progress() as observer:
@@ -148,6 +150,14 @@ def _check(request: TrainingRequest, estimator: LogisticRegression | MLPClassifi
     except InvalidParameterError as error:
         raise DataError(str(error)) from error
     resolve_device(estimator.device)
+
+
+def _size(X: Any, schema: Schema) -> str:
+    """How many rows and columns, with what encoding made of these, and how much of sparse rows is stored."""
+    n, d = X.shape
+    encoded = f", {d:,} after encoding" if d != len(schema.names) else ""
+    stored = f", sparse ({100 * X.nnz / (n * d):.2g} % stored)" if is_sparse(X) else ""
+    return f"{n:,} rows, {len(schema.names):,} columns{encoded}{stored}"
 
 
 def _same(path: Path, other: Path) -> bool:
@@ -205,9 +215,15 @@ def _without_full_stop(labels: Any, known: Any, path: Path) -> Any:
 _MANY_CLASSES = 100
 """A column of numbers with more values is taken for a measurement, not for classes."""
 
+_MANY_LIBSVM_CLASSES = 1000
+"""Likewise for the labels of LIBSVM text, where classes have no other names than numbers."""
 
-def _classes_of(labels: Any, request: TrainingRequest) -> tuple[Any, str | None]:
-    """Labels as they are, with None; or ``labels == positive``, with the text of the positive label."""
+
+def _classes_of(labels: Any, request: TrainingRequest, many: int) -> tuple[Any, str | None]:
+    """Labels as they are, with None; or ``labels == positive``, with the text of the positive label.
+
+    More than ``many`` whole numbers are refused.
+    """
     name = f"{request.data}: {request.target!r}" if request.target else f"{request.data}: the labels"
     if request.positive is not None:
         is_positive = _is_positive(labels, request.positive, name)
@@ -217,10 +233,10 @@ def _classes_of(labels: Any, request: TrainingRequest) -> tuple[Any, str | None]
     classes = np.unique(labels)
     if len(classes) < 2:
         raise DataError(f"{name} holds only one class: {_some(classes)}; at least 2 classes are needed")
-    if len(classes) > _MANY_CLASSES and labels.dtype.kind in "iuf" and (classes == np.floor(classes)).all():
+    if len(classes) > many and labels.dtype.kind in "iuf" and (classes == np.floor(classes)).all():
         raise DataError(
-            f"{name} holds {len(classes):,} numbers: {_some(classes)}; more than {_MANY_CLASSES} classes are to be "
-            "written as text, or set one against the rest with --positive LABEL"
+            f"{name} holds {len(classes):,} numbers: {_some(classes)}; more than {many:,} classes are to be "
+            "written as text in a table, or set one against the rest with --positive LABEL"
         )
     try:
         encode_labels(labels)

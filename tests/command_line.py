@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from scipy import sparse
+from sklearn.datasets import dump_svmlight_file
 
 pytest.importorskip("typer", reason="the command line is not installed: pip install 'gpu-logreg[cli]'")
 
@@ -69,6 +71,17 @@ def numbers(n: int = 200, d: int = 3, seed: int = 0) -> tuple[np.ndarray, np.nda
     random = np.random.default_rng(seed)
     X = random.standard_normal((n, d))
     return X, (X[:, 0] + random.logistic(size=n) > 0).astype(np.int64)
+
+
+def sparse_text(path: Path, n: int = 300, d: int = 60, seed: int = 0, classes: int = 2) -> sparse.csr_array:
+    """LIBSVM text, a tenth of it stored, every column used, with labels 0 to ``classes - 1``; gives its rows."""
+    random = np.random.default_rng(seed)
+    X = np.where(random.random((n, d)) < 0.1, random.random((n, d)), 0.0)
+    np.fill_diagonal(X, 1.0)
+    y = (X @ random.standard_normal((d, classes)) + 0.2 * random.gumbel(size=(n, classes))).argmax(axis=1)
+    y[:classes] = np.arange(classes)
+    dump_svmlight_file(X, y, str(path), zero_based=False)
+    return sparse.csr_array(X)
 
 
 def listing(folder: Path) -> dict[str, bytes]:

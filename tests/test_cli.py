@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from command_line import COMMAND, listing, numbers, people, run, run_alone, succeed
+from command_line import COMMAND, listing, numbers, people, run, run_alone, sparse_text, succeed
 from real_data import real_data
 from rich.console import Console
 
@@ -19,6 +19,7 @@ import gpu_logreg
 from gpu_logreg import report
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.demonstration import run_demo, table_like_problem
+from gpu_logreg.estimator_choice import needs_dense_rows
 from gpu_logreg.model_file import load_model_file
 from gpu_logreg.prediction import _probabilities
 from gpu_logreg.solvers import Iteration
@@ -488,6 +489,122 @@ def test_libsvm_text_with_fewer_columns_to_test_on(capsys, tmp_path):
     header, rows = read_csv(succeed(capsys, "predict", model, test, "--proba").out)
     assert header == ["prediction", "probability of -1", "probability of 1"]
     assert len(rows) == 16281
+
+
+# -------------------------------------------------------------------------------------------------------- sparse rows
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """LIBSVM text of which few elements are stored."""
+    sparse_text(tmp_path / "few.svm")
+    return tmp_path / "few.svm"
+
+
+@pytest.mark.parametrize("options", [(), ("--penalty", "l1"), ("--solver", "lbfgs", "--dtype", "float32")])
+def test_sparse_rows_from_training_to_prediction(capsys, tmp_path, few, options):
+    test, model = tmp_path / "test.svm", tmp_path / "few.model"
+    sparse_text(test, 50, 40, seed=1)
+    ended = succeed(capsys, "train", few, "--valid", test, "--model", model, *options)
+    assert f"{few}: 300 rows, 60 columns, sparse (11 % stored); " in ended.err
+    told = facts(ended.out)
+    assert told["rows"].split() == ["300", "50"]
+    assert told["device"] == "cpu (X is sparse, and sparse rows are walked on the CPU)"
+    _, rows = read_csv(succeed(capsys, "predict", model, few, "--proba").out)
+    dense = tmp_path / "few.npy"
+    np.save(dense, sparse_text(tmp_path / "again.svm").toarray())
+    _, wanted = read_csv(succeed(capsys, "predict", model, dense, "--proba").out)
+    np.testing.assert_allclose(np.array(rows, float), np.array(wanted, float), atol=1e-6)
+    assert len(succeed(capsys, "predict", model, test).out.splitlines()) == 51
+    assert "columns     60 of numbers, 0 of text; 60 after encoding" in succeed(capsys, "info", model).out
+
+
+def test_sparse_rows_give_the_model_of_dense_rows(capsys, tmp_path, few):
+    paths = [tmp_path / "sparse.model", tmp_path / "dense.model"]
+    succeed(capsys, "train", few, "--test-size", 0.25, "--tol", 1e-9, "--model", paths[0])
+    labels = [int(line.split()[0]) for line in few.read_text().splitlines()]
+    np.savez(tmp_path / "few.npz", X=sparse_text(tmp_path / "again.svm").toarray(), y=labels)
+    args = ["train", tmp_path / "few.npz", "--target", "y", "--test-size", 0.25, "--tol", 1e-9]
+    succeed(capsys, *args, "--model", paths[1])
+    found, wanted = (load_model_file(path).estimator for path in paths)
+    np.testing.assert_allclose(found.coef_, wanted.coef_, atol=1e-6)
+
+
+@pytest.mark.parametrize("storage", ["float16", "float32"])
+def test_what_needs_dense_rows_gets_them(capsys, few, storage):
+    err = succeed(capsys, "train", few, "--storage", storage).err
+    assert ("sparse" in err) == (storage == "float32")
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({"device": "auto", "impl": "auto", "storage": "auto"}, False),
+        ({"device": "cpu", "impl": "cpu", "storage": "float64"}, False),
+        ({"device": "cuda"}, True),
+        ({"device": "cuda:1"}, True),
+        ({"impl": "cublas"}, True),
+        ({"storage": "uint8"}, True),
+        ({}, False),
+    ],
+)
+def test_which_options_need_dense_rows(given, needed):
+    assert needs_dense_rows(given) == needed
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("1 3:1 61:2", "test.svm: has a feature 61, but the model was trained on 60 features"),
+        ("1 0:1", "test.svm: has a feature 0, but the features of the model start at 1; add 1 to each index"),
+        ("1 3:1 9:nan", "test.svm, row 2: column 'c8' holds NaN; remove or replace it"),
+        ("1 3:-inf", "test.svm, row 2: column 'c2' holds infinity; remove or replace it"),
+        ("2 3:1", "test.svm: the labels holds 2, which training did not see; it saw 0, 1"),
+    ],
+)
+def test_sparse_rows_to_test_on_that_cannot_be_used(capsys, tmp_path, few, line, said):
+    test, model = tmp_path / "test.svm", tmp_path / "few.model"
+    test.write_text(f"0 1:1\n{line}\n")
+    ended = run(capsys, "train", few, "--valid", test, "--model", model)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.endswith(f"{said}\n")
+    assert not model.exists()
+    if "labels" not in said:
+        succeed(capsys, "train", few, "--model", model)
+        ended = run(capsys, "predict", model, test)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.endswith(f"{said}\n")
+
+
+def test_sparse_rows_to_train_on_that_are_not_finite(capsys, few):
+    few.write_text(few.read_text() + "1 5:nan\n")
+    for options in ((), ("--penalty", "l1"), ("--hidden", 2)):
+        ended = run(capsys, "train", few, *options)
+        assert ended.code == 2
+        assert ended.err.endswith("few.svm, row 301: column 'c4' holds NaN; remove or replace it\n")
+
+
+def test_numbers_of_libsvm_text_are_classes(capsys, tmp_path):
+    X = sparse_text(tmp_path / "many.svm", 360, 120, classes=120)
+    out = succeed(capsys, "train", tmp_path / "many.svm", "--max-iter", 3, "--tol", 1).out
+    assert "The 12 most frequent mistakes" in out
+    lines = [line.split(maxsplit=1)[1:] for line in (tmp_path / "many.svm").read_text().splitlines()]
+    (tmp_path / "more.svm").write_text("".join(" ".join([str(at), *rest]) + "\n" for at, rest in enumerate(lines * 3)))
+    ended = run(capsys, "train", tmp_path / "more.svm")
+    assert ended.code == 2
+    assert "holds 1,080 numbers: 0, 1, 2, 3, 4, 5, 6, 7, ...; more than 1,000 classes are to be" in ended.err
+    np.savez(tmp_path / "many.npz", X=X.toarray(), y=np.arange(360) % 120)
+    assert "more than 100 classes" in run(capsys, "train", tmp_path / "many.npz", "--target", "y").err
+
+
+def test_reuters(capsys, tmp_path):
+    data, test, model = real_data("reuters.trn.bz2"), real_data("reuters.tst.bz2"), tmp_path / "reuters.model"
+    ended = succeed(capsys, "train", data, "--valid", test, "--model", model)
+    assert "7,770 rows, 8,315 columns, sparse (0.53 % stored); " in ended.err
+    told = facts(ended.out)
+    assert told["rows"].split() == ["7,770", "3,299"]
+    assert [float(value) for value in told["accuracy"].split()] == pytest.approx([0.9795, 0.9661], abs=5e-4)
+    assert len(succeed(capsys, "predict", model, test).out.splitlines()) == 3300
 
 
 def test_images_as_bytes(capsys):

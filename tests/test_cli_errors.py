@@ -120,7 +120,7 @@ def test_arrays_that_are_not_there(capsys):
             np.arange(200),
             [],
             "rows.npz: 'y' holds 200 numbers: 0, 1, 2, 3, 4, 5, 6, 7, ...; more than 100 classes are to be written as "
-            "text, or set one against the rest with --positive LABEL",
+            "text in a table, or set one against the rest with --positive LABEL",
         ),
         (np.arange(200) % 3, ["--positive", 3], "rows.npz: 'y' never holds the positive label '3'; it holds 0, 1, 2"),
         (np.arange(200) % 3, ["--positive", "x"], "rows.npz: 'y' never holds the positive label 'x'; it holds 0, 1, 2"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import numbers, people, run, succeed
+from command_line import numbers, people, run, sparse_text, succeed
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
@@ -148,6 +149,43 @@ def test_a_network_of_the_command_line_does_not_mind_the_units_of_the_columns(dt
     np.testing.assert_allclose(
         folded, apart.predict_proba(((X - mean) / scale).astype(dtype)), atol={"float64": 1e-10, "float32": 5e-3}[dtype]
     )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_network_on_sparse_rows_scales_the_columns_and_keeps_their_zeros(tmp_path, dtype):
+    units = np.array([1e-3, 1.0, 1e5] * 20)
+    units[7] = 0.0  # a column of zeros has no scale
+    X = sparse.csr_array(sparse_text(tmp_path / "few.svm") * units).astype(dtype)
+    before = X.copy()
+    y = X.toarray()[:, 3] > 0
+    scale = np.sqrt((X.toarray().astype(float) ** 2).mean(axis=0))
+    scale[7] = 1
+    options = {"activation": "tanh", "max_iter": 60, "learning_rate_init": 0.01, "random_state": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        raw = MLPClassifier((8,), **options).fit(X, y)
+        model = fit_on_standardised(MLPClassifier((8,), **options), X, y)
+        scaled = sparse.csr_array(X / scale).astype(dtype)
+        apart = MLPClassifier((8,), **options).fit(scaled, y)
+    assert model.score(X, y) > 0.97 > raw.score(X, y)
+    assert model.coefs_[0].dtype == dtype
+    assert (before != X).nnz == 0
+    np.testing.assert_allclose(
+        model.predict_proba(X), apart.predict_proba(scaled), atol={"float64": 1e-10, "float32": 1e-4}[dtype]
+    )
+
+
+def test_train_and_predict_on_sparse_rows(capsys, tmp_path):
+    data, model = tmp_path / "few.svm", tmp_path / "few.model"
+    X = sparse_text(data, classes=3)
+    ended = succeed(
+        capsys,
+        *("train", data, "--hidden", 8, "--test-size", 0.2, "--learning-rate", 0.01, "--tol", 0.01, "--model", model),
+    )
+    assert "240 rows, 60 columns, sparse (11 % stored); " in ended.err
+    assert float(ended.out.split("accuracy")[1].split()[0]) > 0.8
+    out = succeed(capsys, "predict", model, data).out
+    assert out.splitlines() == ["prediction", *map(str, load_model(model).predict(X.toarray()))]
 
 
 def test_a_network_of_many_classes(capsys, tmp_path):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from real_data import real_data
+from scipy import sparse
 
 from gpu_logreg.dataset import libsvm
 from gpu_logreg.dataset.files import (
@@ -498,7 +499,7 @@ def test_libsvm(name: str, tmp_path: Path) -> None:
 def test_libsvm_for_a_model_of_more_columns(write: Any) -> None:
     schema = Schema.fit(train(write("train.svm", "1 1:1 5:2\n-1 2:1\n"), None)[0])
     path = write("test.svm", "1 2:7\n")
-    np.testing.assert_array_equal(load_prediction_data(path, schema).values, [[0, 7, 0, 0, 0]])
+    np.testing.assert_array_equal(load_prediction_data(path, schema).values.toarray(), [[0, 7, 0, 0, 0]])
     np.testing.assert_array_equal(load_labelled_data(path, schema)[1], [1])
     path = write("test.svm", "1 6:7\n")
     assert "has a feature 6, but the model was trained on 5" in refusal(
@@ -538,12 +539,79 @@ def test_libsvm_has_its_own_target(write: Any) -> None:
     assert "leave out the target 'c3'" in refusal(lambda: train(path, "c3"), path)
 
 
-def test_libsvm_too_large_for_memory_is_refused_before_it_is_dense(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+SPARSE = "1 2:0.5 9:2\n-1\n1 1:1 2:3\n"
+SPARSE_ROWS = [[0, 0.5, 0, 0, 0, 0, 0, 0, 2], [0] * 9, [1, 3, 0, 0, 0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_libsvm_of_few_elements_stays_sparse(dtype: Any, write: Any) -> None:
+    matrix, y = train(write("d.svm", SPARSE), None, dtype=dtype)
+    X = matrix.values
+    assert isinstance(X, sparse.csr_array)
+    assert (X.dtype, X.indices.dtype, X.indptr.dtype) == (dtype, np.int32, np.int32)
+    assert X.has_canonical_format
+    np.testing.assert_array_equal(X.toarray(), SPARSE_ROWS)
+    assert (matrix.n_rows, y.tolist()) == (3, [1, -1, 1])
+    assert Schema.fit(matrix).transform(matrix) is X
+    dense = train(write("d.svm", SPARSE), None, FileOptions(dense=True), dtype=dtype)[0].values
+    assert isinstance(dense, np.ndarray)
+    np.testing.assert_array_equal(dense, SPARSE_ROWS)
+
+
+@pytest.mark.parametrize(("columns", "is_sparse"), [(4, False), (5, True)])
+def test_libsvm_is_sparse_below_a_quarter(columns: int, is_sparse: bool, write: Any) -> None:
+    matrix, _ = train(write("d.svm", f"1 {columns}:1\n-1 1:1\n"), None)
+    assert sparse.issparse(matrix.values) == is_sparse
+
+
+def test_columns_and_rows_of_sparse_libsvm(write: Any) -> None:
+    path, X = write("d.svm", SPARSE), np.array(SPARSE_ROWS)
+    matrix, _ = train(path, None, drop=("c0", "c3"))
+    assert matrix.names == ("c1", "c2", "c4", "c5", "c6", "c7", "c8")
+    np.testing.assert_array_equal(matrix.values.toarray(), np.delete(X, [0, 3], axis=1))
+    np.testing.assert_array_equal(matrix.take(["c1", "c2"]).values.toarray(), X[:, 1:3])
+    part = matrix.take_rows(np.array([2, 0]))
+    np.testing.assert_array_equal(part.take(["c8", "c1"]).values.toarray(), X[[2, 0]][:, [8, 1]])
+    assert part.labels is not None
+    assert part.labels.tolist() == [1, 1]
+    assert part.source.at(0).endswith("d.svm, row 3")
+    assert isinstance(read_table(path, columns=["c8"]), Matrix)
+
+
+def test_sparse_libsvm_for_a_model_of_a_table(write: Any) -> None:
+    schema = Schema.fit(train(write("d.csv", "0,,0\n5,6,1\n1,,0\n"), "c2", NO_HEADER)[0])
+    assert schema.feature_names == ("c0", "c1", "c1 is missing")
+    rows = load_prediction_data(write("d.svm", "1\n" * 4 + "1 1:5\n"), schema)
+    assert sparse.issparse(rows.values)
+    np.testing.assert_array_equal(schema.transform(rows), [[0, 0, 0]] * 4 + [[0, 5, 0]])
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_sparse_libsvm_that_is_not_finite_is_named(value: str, write: Any) -> None:
+    path = write("d.svm", SPARSE + f"1 2:1 8:{value}\n")
+    matrix, _ = train(path, None)
+    assert sparse.issparse(matrix.values)
+    kind = {"nan": "NaN", "inf": "infinity"}[value]
+    assert refusal(matrix.refuse_not_finite, path) == f", row 4: column 'c7' holds {kind}; remove or replace it"
+    assert "row 4" in refusal(matrix.take_rows(np.array([0, 3])).refuse_not_finite, path)
+
+
+def test_libsvm_too_large_for_memory_as_dense_rows_stays_sparse(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("d.svm", "1 1:2 3:1\n-1 2:1\n" + "1 1:1 2:1 3:1\n" * 1000)
+    monkeypatch.setattr(libsvm, "available_memory", lambda: 24_000)
+    assert sparse.issparse(train(path, None)[0].values)
+    assert refusal(lambda: train(path, None, FileOptions(dense=True)), path) == (
+        ": its 1002 x 3 rows take 0.0 GiB as a dense float64 matrix, and 0.0 GiB of memory are available; "
+        "without --device cuda, --impl cuda and --storage they are read sparse"
+    )
+
+
+def test_libsvm_of_more_columns_than_a_model_can_have(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("d.svm", "1 1:2 2000000000:1\n-1 2:1\n")
     monkeypatch.setattr(libsvm, "available_memory", lambda: 2**33)
     assert refusal(lambda: train(path, None), path) == (
-        ": its 2 x 2000000000 rows take 29.8 GiB as a dense float64 matrix, and 8.0 GiB of memory are available; "
-        "sparse rows are not supported yet"
+        ": has a feature 2000000000, and a model of 2000000000 columns takes about 931.3 GiB to train; "
+        "8.0 GiB of memory are available; number the features anew, without gaps"
     )
 
 
@@ -651,18 +719,19 @@ def test_adult() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "positive"),
-    [("a9a.gz", (32561, 123), 7841), ("ijcnn1.trn.bz2", (49990, 22), 4853), ("reuters.tst.bz2", (3299, 8315), None)],
+    ("name", "shape", "positive", "stored"),
+    [
+        ("a9a.gz", (32561, 123), 7841, 451_592),
+        ("ijcnn1.trn.bz2", (49990, 22), 4853, None),
+        ("reuters.trn.bz2", (7770, 8315), 538, 339_837),
+    ],
 )
-def test_real_libsvm(name: str, shape: tuple[int, int], positive: int | None) -> None:
-    path = real_data(name)
-    matrix, y = train(path, None, dtype=np.float32)
-    if name == "reuters.tst.bz2":
-        assert matrix.n_rows == shape[0]
-        assert matrix.values.shape[1] <= shape[1]
-        return
+def test_real_libsvm(name: str, shape: tuple[int, int], positive: int, stored: int | None) -> None:
+    matrix, y = train(real_data(name), None, dtype=np.float32)
     assert matrix.values.shape == shape
     assert int((y == 1).sum()) == positive
+    assert sparse.issparse(matrix.values) == (stored is not None)
+    assert stored in (None, matrix.values.size)
 
 
 def test_real_arrays_and_archives() -> None:

@@ -322,6 +322,18 @@ def test_not_a_schema(text: str) -> None:
         Schema.from_json(text)
 
 
+def test_columns_that_are_only_numbered_are_only_counted() -> None:
+    schema = Schema.fit(matrix(np.zeros((2, 3))))
+    assert json.loads(schema.to_json()) == {"schema_version": 2, "first_index": 0, "columns": 3}
+    assert Schema.from_json(schema.to_json()) == schema
+    named = '{"name": "c0", "kind": "numeric", "mean": null, "flagged": false}'
+    before = f'{{"schema_version": 1, "first_index": 0, "columns": [{named}]}}'  # as written until then
+    assert Schema.from_json(before) == Schema((NumericColumn("c0"),))
+    others = Schema((NumericColumn("c1"), NumericColumn("c0")))
+    assert json.loads(others.to_json())["schema_version"] == 1
+    assert Schema.from_json(others.to_json()) == others
+
+
 def test_a_newer_schema() -> None:
     with pytest.raises(DataError, match="newer gpu-logreg; upgrade"):
-        Schema.from_json('{"schema_version": 2, "first_index": 0, "columns": [{"kind": "date"}]}')
+        Schema.from_json('{"schema_version": 3, "first_index": 0, "columns": [{"kind": "date"}]}')

@@ -93,7 +93,7 @@ def load_training_data(
     drop : collection of str
         Columns to leave out.
     dtype : float32 or float64
-        Dtype of LIBSVM text made dense; other files keep what they store.
+        Dtype of LIBSVM text; other files keep what they store.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def load_training_data(
         rows, labels = read_npz(path, target or _need_target(None, path, array_names(path)), options.features)
         return rows.drop(drop), _checked_labels(labels, path, target)
     if kind == "libsvm":
-        matrix = read_libsvm(path, dtype=dtype)
+        matrix = read_libsvm(path, dtype=dtype, dense=options.dense)
         return _own_labels(matrix, target, path).drop(drop), _checked_labels(matrix.labels, path, target)
 
     def select(names: Sequence[str]) -> list[str]:
@@ -136,7 +136,7 @@ def load_prediction_data(
         Of the model.
     options : FileOptions
     dtype : float32 or float64
-        Dtype of LIBSVM text made dense.
+        Dtype of LIBSVM text.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def load_prediction_data(
     """
     path = Path(path)
     if choose_format(path, options) == "libsvm":
-        rows: Table | Matrix = _read_libsvm_for(schema, path, dtype)
+        rows: Table | Matrix = _read_libsvm_for(schema, path, options, dtype)
     else:
         rows = _read(path, options, _select_for(schema, path), [column.name for column in schema.text])
     schema.check(rows)
@@ -188,7 +188,7 @@ def load_labelled_data(
         schema.check(rows)
         return rows.take(schema.names), _checked_labels(labels, path, target)
     if kind == "libsvm":
-        matrix = _own_labels(_read_libsvm_for(schema, path, dtype), target, path)
+        matrix = _own_labels(_read_libsvm_for(schema, path, options, dtype), target, path)
         schema.check(matrix)
         return matrix.take(schema.names), _checked_labels(matrix.labels, path, target)
     text = [column.name for column in schema.text]
@@ -213,7 +213,7 @@ def _read(
     elif kind == "npz":
         matrix, _ = read_npz(path, None, options.features)
     else:
-        matrix = read_libsvm(path)
+        matrix = read_libsvm(path, dense=options.dense)
     return matrix.take(select(matrix.names))
 
 
@@ -235,8 +235,9 @@ def _read_parquet(path: Path, select: Select) -> Table:
         return Table.from_arrow(arrow, Source(str(path)))
 
 
-def _read_libsvm_for(schema: Schema, path: Path, dtype: Any) -> Matrix:
-    return read_libsvm(path, n_features=len(schema.names), first_index=schema.first_index, dtype=dtype)
+def _read_libsvm_for(schema: Schema, path: Path, options: FileOptions, dtype: Any) -> Matrix:
+    n_features = len(schema.names)
+    return read_libsvm(path, n_features=n_features, first_index=schema.first_index, dtype=dtype, dense=options.dense)
 
 
 def _select_for(schema: Schema, path: Path, target: str | None = None) -> Select:

@@ -52,6 +52,8 @@ class FileOptions:
         Lines of CSV to pass over before the header or the first row.
     features : str or None
         The array of an ``.npz`` archive that holds the rows; None takes the only one that can.
+    dense : bool
+        Whether LIBSVM text is made dense however little of it is stored, as it must be on a GPU.
     """
 
     format: str | None = None
@@ -59,6 +61,7 @@ class FileOptions:
     sep: str | None = None
     skip_rows: int = 0
     features: str | None = None
+    dense: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
+from gpu_logreg.dataset.array_files import numbered_columns
 from gpu_logreg.dataset.arrow_columns import as_float64
 from gpu_logreg.dataset.column_names import drop_option, missing_columns
 from gpu_logreg.dataset.columns import NumericColumn, TextColumn, column_from_json, column_to_json, fit_column
@@ -28,7 +29,8 @@ from gpu_logreg.errors import DataError
 
 __all__ = ["Schema"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of 2 are schemas whose columns are only counted; others are written as of 1, which an older gpu-logreg reads."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Schema:
                     f"{rows.source.at(row)}: column {numeric.name!r} held numbers in training, not {cell[:40]!r}"
                 )
 
-    def transform(self, rows: Table | Matrix, dtype: Any = np.float64) -> NDArray[Any]:
+    def transform(self, rows: Table | Matrix, dtype: Any = np.float64) -> Any:
         """Turn rows into the matrix of the model.
 
         Parameters
@@ -123,11 +125,12 @@ class Schema:
         rows : Table or Matrix of n rows
             Columns are found by name; others are ignored.
         dtype : float32 or float64
-            Dtype of the result. An array that needs no change is returned as it is, in its own dtype, without a copy.
+            Dtype of the result. Rows that need no change are returned as they are, in their own dtype, without a copy.
 
         Returns
         -------
         array of shape (n, len(feature_names)), C-contiguous unless it is a part of an array in memory
+            Or ``csr_array``, where the rows are one that needs no change.
 
         Raises
         ------
@@ -154,9 +157,12 @@ class Schema:
         return out
 
     def to_json(self) -> str:
-        """The schema as JSON text."""
-        columns = [column_to_json(column) for column in self.columns]
-        held = {"schema_version": SCHEMA_VERSION, "first_index": self.first_index, "columns": columns}
+        """The schema as JSON text: of the columns of an array or LIBSVM text, which may be millions, their number."""
+        held: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "first_index": self.first_index}
+        if self.columns == _numbered(len(self.columns)):
+            held["columns"] = len(self.columns)
+        else:
+            held |= {"schema_version": 1, "columns": [column_to_json(column) for column in self.columns]}
         return json.dumps(held, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -171,7 +177,7 @@ class Schema:
         try:
             held = json.loads(text)
             newer = int(held["schema_version"]) > SCHEMA_VERSION
-            columns = () if newer else tuple(column_from_json(column) for column in held["columns"])
+            columns = () if newer else _columns(held["columns"])
             first_index = int(held["first_index"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"not a schema of gpu-logreg ({type(error).__name__}: {error})") from error
@@ -240,6 +246,15 @@ class Schema:
                 f"{rows.source.at(start + int(row))}: the number in column {self.feature_names[column]!r} is too large "
                 f"for {block.dtype}; scale the column or use float64"
             )
+
+
+def _numbered(count: int) -> tuple[NumericColumn, ...]:
+    """The columns of an array."""
+    return tuple(NumericColumn(name) for name in numbered_columns(count))
+
+
+def _columns(held: Any) -> tuple[NumericColumn | TextColumn, ...]:
+    return _numbered(held) if isinstance(held, int) else tuple(column_from_json(column) for column in held)
 
 
 def _places(text: TextColumn, rows: Table) -> NDArray[np.intp]:

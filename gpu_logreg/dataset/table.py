@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.backend import is_sparse
 from gpu_logreg.dataset.arrow_columns import as_float64, canonical, numbers_among, refuse_infinity
 from gpu_logreg.dataset.column_names import Part, Source, pick_columns
 from gpu_logreg.dataset.reading import import_pyarrow
@@ -33,7 +34,7 @@ class Matrix:
     Attributes
     ----------
     values : array of shape (n, d)
-        In the dtype of the file; not checked for NaN.
+        In the dtype of the file; not checked for NaN. LIBSVM text of few elements is a ``csr_array``.
     names : tuple of str, length d
         ``c0``, ``c1``, ... by the position in the file.
     labels : array of shape (n,) or None
@@ -42,7 +43,7 @@ class Matrix:
         Index of the first feature in LIBSVM text; 0 for arrays.
     """
 
-    values: NDArray[Any]
+    values: Any
     names: tuple[str, ...]
     labels: NDArray[Any] | None = None
     first_index: int = 0
@@ -54,13 +55,15 @@ class Matrix:
         return int(self.values.shape[0])
 
     def take(self, names: Sequence[str]) -> Matrix:
-        """The columns ``names``, in that order; a view where they are neighbours, else a copy."""
+        """The columns ``names``, in that order; a view where they are neighbours and dense, else a copy."""
+        if tuple(names) == self.names:  # of millions, the positions take longer than the rest of the way
+            return self
         positions = pick_columns(self.names, names, self.source)
         if not positions:
             raise DataError(f"{self.source.name}: no column is left")
         first, last = positions[0], positions[-1]
         if positions == list(range(first, last + 1)):
-            values = self.values if len(positions) == len(self.names) else self.values[:, first : last + 1]
+            values = self.values[:, first : last + 1]
         else:
             values = self.values[:, positions]
         return replace(self, values=values, names=tuple(names))
@@ -80,7 +83,8 @@ class Matrix:
 
     def to_table(self) -> Table:
         """A copy as a table, where NaN counts as missing."""
-        columns = {name: self.values[:, at] for at, name in enumerate(self.names)}
+        values = self.values.toarray() if is_sparse(self.values) else self.values
+        columns = {name: values[:, at] for at, name in enumerate(self.names)}
         return Table.from_arrow(import_pyarrow().table(columns), self.source)
 
     def drop(self, names: Collection[str]) -> Matrix:
