@@ -38,7 +38,7 @@ class LinearPredictor(Predictor):
             if W.shape[1] == 1:
                 W, b = W[:, 0], float(self.intercept_[0])
             if is_sparse(X):
-                z = X @ W + b
+                z = X.astype(np.float64, copy=False) @ W + b
                 if not np.isfinite(z).all():
                     self._refuse_not_finite(X)
                 return z.astype(dtype, copy=False)

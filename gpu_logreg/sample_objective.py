@@ -34,6 +34,9 @@ DEVICE_FACTOR_P = 512
 Below, a factorisation takes the host a few milliseconds; every ``solve(v)`` on a GPU costs copies and launches.
 """
 
+NEXT_TO_NOTHING = 1e-12
+"""Curvature, relative to the largest, of a coordinate that has none, for those that look for such."""
+
 T = TypeVar("T")
 
 
@@ -47,7 +50,8 @@ def mended(H: Any, factor: Factor | None = None) -> Any:
     H = to_numpy(H)
     diagonal = H.diagonal()
     added = 0.0 if factor is None else factor.added
-    H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, 1.0) * (1.0 + added)
+    least = NEXT_TO_NOTHING * (float(diagonal.max(initial=0.0)) or 1.0)
+    H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, least) * (1.0 + added)
     return H
 
 

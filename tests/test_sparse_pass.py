@@ -425,7 +425,7 @@ def test_moments(kind, n, d):
         np.testing.assert_array_less(np.abs(found - wanted), 20 * EPS * size + np.finfo(np.float64).tiny)
 
 
-@pytest.mark.parametrize("stored", [1, pytest.param(0, marks=pytest.mark.xfail(reason="integers", strict=True))])
+@pytest.mark.parametrize("stored", [1, 0])
 def test_moments_are_float64_also_where_nothing_is_stored(stored):
     D = np.zeros((4, 3))
     D.flat[:stored] = 2.0

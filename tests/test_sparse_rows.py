@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
+from gpu_logreg.dataset.coordinates import StandardisedRows
 from gpu_logreg.errors import DataError, DeviceError, ImplementationError
 from gpu_logreg.passes import sparse as sparse_module
 from gpu_logreg.passes.steps_cpu import WIDEST_SPARSE
@@ -262,6 +263,20 @@ def test_a_fit_gives_the_same_bits_again_and_on_one_thread(impl, monkeypatch):
         assert model.loss_curve_ == first.loss_curve_
 
 
+@penalties
+@pytest.mark.parametrize("n", [300, 5000])
+def test_samples_of_two_classes_stay_sparse(n, l1_ratio, monkeypatch):
+    D, y, s = data(2, n=n)
+
+    def written_out(rows):
+        raise AssertionError("a sample was made dense")
+
+    monkeypatch.setattr(StandardisedRows, "U", property(written_out))
+    assert LogisticRegression(l1_ratio=l1_ratio).fit(sparse.csr_array(D), y, s).converged_
+    with pytest.raises(AssertionError, match="a sample was made dense"):
+        LogisticRegression(l1_ratio=l1_ratio).fit(D, y, s)
+
+
 # ---- the minimum, by others
 
 
@@ -328,6 +343,22 @@ def test_columns_carried_by_few_rows(l1_ratio, impl):
         assert value(model, D, y) == pytest.approx(value(dense, D, y), rel=1e-10)
         if l1_ratio == 0.0:
             assert value(model, D, y) <= least(D, y, 1.0) * (1 + 1e-9)
+
+
+@impls
+def test_large_logits_on_rare_columns_of_many_scales_with_a_weak_l1_penalty(impl):
+    """Models of the curvature had next to none along some directions, and were followed without end."""
+    rng = np.random.default_rng(2)
+    n, d = 20_000, 40
+    D = rng.standard_normal((n, d)) * (rng.random((n, d)) < np.geomspace(0.5, 3e-4, d)) * 10.0 ** rng.uniform(-3, 3, d)
+    y = (D @ (0.3 * rng.standard_normal(d) / np.sqrt((D**2).mean(axis=0))) + rng.logistic(size=n) > 1).astype(int)
+    X, found = sparse.csr_array(D), []
+    for seed in range(3):
+        model = LogisticRegression(C=100.0, l1_ratio=1.0, impl=impl, random_state=seed).fit(X, y)
+        assert model.converged_, model.stop_reason_
+        assert model.objective_ == pytest.approx(value(model, D, y), rel=1e-10)
+        found.append(value(model, D, y))
+    np.testing.assert_allclose(found, min(found), rtol=1e-9)
 
 
 @impls
@@ -431,6 +462,18 @@ def test_predictions_are_those_of_dense_rows(K, dtype, make, monkeypatch):
     assert model.score(sparse.csr_array(D), y) > 1.0 / K
 
 
+@pytest.mark.parametrize("make", [np.asarray, sparse.csr_array])
+@classes
+def test_logits_of_float32_rows_far_from_zero_are_summed_in_float64(K, make):
+    D, y, _ = data(K, n=2000)
+    D[:, 2] += 1e4 * (1.0 + 1e-4 * y)
+    D = D.astype(np.float32)
+    model = LogisticRegression().fit(make(D), y)
+    wanted = D.astype(np.float64) @ model.coef_.T.astype(np.float64) + model.intercept_
+    found = model.decision_function(make(D)).reshape(wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+
+
 @classes
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
 def test_a_sparse_coef_and_a_pickled_model_predict_the_same(l1_ratio, K):
@@ -529,6 +572,26 @@ def test_values_that_are_not_finite_are_named_by_row_and_column(model, bad, kind
         assert one_line(DataError, model.fit, container(D), y) == message
         good = sparse.csr_array(np.where(np.isfinite(D), D, 0.0))
         assert one_line(DataError, model.fit(good, y).predict, container(D)) == message
+
+
+@quiet
+def test_an_infinity_that_activations_hide():
+    D, y, _ = data(2)
+    model = MLPClassifier((3,), max_iter=2, activation="tanh").fit(sparse.csr_array(D), y)
+    D[17, 3] = np.inf
+    message = "Input X contains infinity at row 17, column 3; remove or impute it"
+    assert one_line(DataError, model.predict, sparse.csr_array(D)) == message
+
+
+@impls
+@classes
+@pytest.mark.parametrize("solver", ["auto", "lbfgs"])
+def test_values_that_are_not_finite_in_a_row_of_no_weight(solver, K, impl):
+    D, y, s = data(K)
+    D[17, 3], s[17] = np.nan, 0.0
+    for rows in (sparse.csr_array(D), D):
+        message = one_line(DataError, LogisticRegression(solver=solver, impl=impl).fit, rows, y, s)
+        assert message == "Input X contains NaN at row 17, column 3; remove or impute it"
 
 
 @pytest.mark.parametrize("model", [LogisticRegression(), MLPClassifier((3,))], ids=["linear", "network"])

@@ -71,9 +71,9 @@ def _softmax(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, first: An
         place = row + y[first + i]
         dz_y = -(rest * share) if below[i] == real(0) else Z[place] * share - one
         if s is None:
-            # One logarithm for many rows; log1p(rest) is rest where 1 + rest would lose it.
+            # One logarithm for many rows; log1p(rest) by its series where 1 + rest would lose it.
             small = rest < real(1e-8)
-            loss += float(rest if small else real(0)) - float(below[i])
+            loss += float(rest - real(0.5) * rest * rest if small else real(0)) - float(below[i])
             product *= 1.0 + float(real(0) if small else rest)
             if product > 1e200:
                 loss += math.log(product)

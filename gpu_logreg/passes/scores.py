@@ -12,6 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from gpu_logreg.backend import array_namespace
+from gpu_logreg.csr import elements_in_a_row
 from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
@@ -87,5 +88,5 @@ def _compiled_changes(
     def of_part(part: slice) -> None:
         score_sparse_rows(X.data, X.indices, X.indptr, mean, weights, of_zero, unseen, part.start, part.stop, changes)
 
-    map_in_order(of_part, row_blocks(X.shape[0], max(1, X.nnz // X.shape[0]), _SPARSE_BLOCK_ELEMENTS))
+    map_in_order(of_part, row_blocks(X.shape[0], elements_in_a_row(X), _SPARSE_BLOCK_ELEMENTS))
     return changes

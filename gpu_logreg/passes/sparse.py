@@ -98,9 +98,8 @@ def sparse_moments(rows: Rows) -> Moments:
     x = X.data.astype(np.float64)
     weighted = x if s is None else x * np.repeat(s, np.diff(X.indptr))
     d = X.shape[1]
-    x_sum: Any = np.bincount(X.indices, weighted, d)
-    xx_sum: Any = np.bincount(X.indices, weighted * x, d)
-    return Moments(x_sum, xx_sum)
+    x_sum, xx_sum = np.bincount(X.indices, weighted, d), np.bincount(X.indices, weighted * x, d)
+    return Moments(x_sum.astype(np.float64), xx_sum.astype(np.float64))  # of no elements they are whole numbers
 
 
 def sparse_curvature_sums(X: Any, h: Float64Vector, compiled: bool) -> tuple[Any, Float64Vector]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from gpu_logreg.backend import Device
+from gpu_logreg.backend import Device, is_sparse
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.steps import Training, reference_epoch
@@ -63,6 +63,10 @@ def choose_steps(impl: str, rows: Rows, device: Device, training: Training) -> S
             return Steps("reference", f"auto: {problem}", reference_epoch)
         return Steps(name, "auto: fused steps", _epoch(name))
     if impl != device.kind:
+        if is_sparse(rows.X):
+            raise ImplementationError(
+                f"impl={impl!r} reads dense rows, and X is sparse; use impl='auto', or X.toarray()"
+            )
         where = "rows on a GPU" if impl == "cuda" else "rows in host memory"
         raise ImplementationError(f"impl={impl!r} needs {where}, and the device is {device.name}; use device={impl!r}")
     problem = _supports(impl, rows, training)

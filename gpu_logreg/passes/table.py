@@ -72,10 +72,10 @@ def choose_multinomial(impl: str, rows: Rows, device: Device, n_logits: int) -> 
     """
     from gpu_logreg.passes.reference import reference_moments
 
-    if impl == "cublas":
-        raise ImplementationError(f"impl='cublas' takes two classes, and y has {n_logits}; use impl='auto' or 'cuda'")
     if is_sparse(rows.X):
         return _for_sparse(impl, rows, n_logits)
+    if impl == "cublas":
+        raise ImplementationError(f"impl='cublas' takes two classes, and y has {n_logits}; use impl='auto' or 'cuda'")
     if device.kind == "cuda" and impl in ("auto", "cuda"):
         from gpu_logreg.passes.cuda_multinomial import cuda_multinomial_pass, supports_fit
 

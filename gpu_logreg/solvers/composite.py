@@ -32,6 +32,9 @@ NO_LOWER = 1e-12
 """Where no lower value is found with the matrix as it was given, and no more than this is left to gain, relatively, it
 is rounding that hides it."""
 
+FLAT = 1e-9
+"""Curvature, relative to the largest, below which a coordinate is flat; the model gives it the largest instead."""
+
 MISLED = 0.125
 """A step at most so long tells that the matrix is far from the curvature."""
 
@@ -69,11 +72,18 @@ class _Model:
     """The matrix ``B``: what was given, and BFGS updates on top of it."""
 
     def __init__(self, H: Any) -> None:
+        self._n_pushed = 0
         self.restart(H)
 
     def restart(self, H: Any = None) -> None:
         """Forget the updates, and take a new matrix if one is given."""
         if H is not None:
+            diagonal = H.diagonal()
+            largest = float(diagonal.max(initial=0.0))
+            self._flat = diagonal < FLAT * largest
+            if self._flat.any():
+                H = H.copy()
+                np.fill_diagonal(H, np.where(self._flat, largest, diagonal))
             self._given = H
         self.matrix = self._given
         self.n_updates = 0
@@ -84,7 +94,20 @@ class _Model:
         target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
         while not left <= abs(here.value) and self.stiffen():  # no loss falls below zero
             target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
+        if self._flat.any():
+            target = self._along_flat(target, grad, here.params, l1)
         return target, math.inf if math.isnan(left) else left
+
+    def _along_flat(self, target: Vector, grad: Vector, x: Vector, l1: Vector) -> Vector:
+        """Longer steps along coordinates without curvature, whose rows are all far on one side.
+
+        On the right side only the penalty is left, and a weight is halved. On the wrong one the model's step takes
+        rows a few units back, and every such step is twice as long as the last.
+        """
+        pushed = self._flat & (np.abs(grad) > l1)
+        self._n_pushed = min(self._n_pushed + 1, 10) if pushed.any() else 0
+        target = np.where(pushed, x + 2.0**self._n_pushed * (target - x), target)
+        return np.where(self._flat & ~pushed & (np.abs(target) > 0.5 * np.abs(x)), 0.5 * x, target)
 
     def stiffen(self) -> bool:
         """Give curvature to the coordinates with the least, where even a good matrix has misled; false if all have.

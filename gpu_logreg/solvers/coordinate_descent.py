@@ -170,7 +170,8 @@ def model_minimum(
     step = x - start
     left = -float(grad @ step + 0.5 * step @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
     scale = float(np.abs(grad) @ np.abs(step) + l1 @ np.abs(step))
-    return x, max(left, 0.0) if left >= -ROUNDING * scale else math.nan
+    by_position = float(np.maximum(diagonal, 0.0) @ (ROUNDING * np.abs(start)) ** 2)  # what rounding of x itself does
+    return x, max(left, 0.0) if left >= -ROUNDING * scale - by_position else math.nan
 
 
 def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: Vector, loops: Loops) -> Vector:
@@ -218,6 +219,8 @@ def settle(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
     """
     for _ in range(most_systems(x)):
         at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
+        if not len(at):  # LAPACK wants at least one
+            break
         x_at, l1_at = x[at], l1[at]
         sign = np.sign(x_at)
         slope = r[at] + l1_at * sign
