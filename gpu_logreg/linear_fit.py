@@ -16,16 +16,18 @@ from gpu_logreg.objective import Objective
 from gpu_logreg.penalty import l1_by_parameter
 from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import Metric, SolverResult, Vector
-from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, lbfgs, optimal
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
+from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal
 from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton
 from gpu_logreg.solvers.working_set import Columns, working_set
+from gpu_logreg.sparse_metric import diagonal_at
 from gpu_logreg.sparse_sample import SparseSampler
 from gpu_logreg.stochastic_linear import linear_batches
 
-__all__ = ["ClasswiseMetric", "class_shares", "minimise", "solver_name", "start_without_weights"]
+__all__ = ["class_shares", "minimise", "solver_name", "start_without_weights"]
 
 LARGEST_WHOLE = 2000
 """Parameters of two classes up to which an L1 problem is solved for all columns at once."""
@@ -81,18 +83,6 @@ def start_without_weights(objective: Objective, shares: Vector) -> Vector:
     return params
 
 
-class ClasswiseMetric:
-    """One metric for each class, on packed vectors."""
-
-    def __init__(self, metrics: list[Metric]) -> None:
-        self._metrics = metrics
-
-    def solve(self, v: Vector) -> Vector:
-        """``H^-1 v``."""
-        rows = v.reshape(len(self._metrics), -1)
-        return np.concatenate([metric.solve(row) for metric, row in zip(self._metrics, rows, strict=True)])
-
-
 def minimise(
     model: Any, solver: str, objective: Objective, shares: Vector, start: Vector | None, limits: dict[str, Any]
 ) -> SolverResult:
@@ -132,7 +122,9 @@ def minimise(
         # Without a metric worth the name what is left to gain is more than the pairs of steps tell of.
         met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
         metric = _diagonal(objective, shares, mean, variance)
-        return lbfgs(objective, params, metric=metric, criterion=met_at, last_step=True, **limits)
+        two_of_sparse = objective.n_logits == 1 and is_sparse(objective.dataset.rows.X)
+        refresh = _after_a_step(objective) if two_of_sparse else None
+        return lbfgs(objective, params, metric=metric, criterion=met_at, refresh=refresh, last_step=True, **limits)
     params = np.zeros(objective.n_params) if start is None else start
     # The curvature of the mean loss is at most this times the mean square length of [x, 1].
     largest = 0.25 if objective.n_logits == 1 else 0.5
@@ -142,6 +134,18 @@ def minimise(
         return gradient_descent(objective, params, step=model.step, learning_rate=rate, **limits)
     rate = 1e-3 if solver == "adam" and model.learning_rate is None else rate
     return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
+
+
+def _after_a_step(objective: Objective) -> Refresh:
+    """The exact diagonal at the point after the first step, instead of the one that it was taken with."""
+    calls = 0
+
+    def refresh(here: Trial, left: float) -> Metric | None:
+        nonlocal calls
+        calls += 1
+        return diagonal_at(objective, here.params) if calls == 2 else None
+
+    return refresh
 
 
 def in_working_sets(objective: Objective) -> bool:

@@ -18,10 +18,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
+from gpu_logreg.backend import Device
+from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.coordinates import StandardisedRows
+from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.errors import DataError, DeviceError, ImplementationError
+from gpu_logreg.objective import Objective
 from gpu_logreg.passes import sparse as sparse_module
 from gpu_logreg.passes.steps_cpu import WIDEST_SPARSE
+from gpu_logreg.passes.table import choose
+from gpu_logreg.sparse_metric import diagonal_at
 
 NEWTON = [("auto", 0.0), ("auto", 0.5), ("auto", 1.0), ("subsampled-newton", 0.0)]
 NEWTON += [("proximal", 0.0), ("proximal", 0.5), ("proximal", 1.0)]
@@ -831,3 +837,38 @@ def test_wide_rows_are_stepped_on_by_products():
         model = MLPClassifier((2,), **options).fit(X, y)
         assert model.impl_ == "reference"
         check_networks(model, MLPClassifier((2,), impl="reference", **options).fit(X.toarray(), y), 1e-11)
+
+
+# ---- the diagonal metric
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_the_diagonal_metric_is_that_of_the_hessian(fit_intercept, weighted):
+    D, y, s = data(2)
+    s = s if weighted else None
+    dataset = ResidentDataset.from_arrays(csr_rows(sparse.csr_array(D)), y.astype(np.uint8), s, Device("cpu"))
+    objective = Objective(dataset, choose("reference", dataset.rows, Device("cpu")), 0.03, fit_intercept)
+    params = np.random.default_rng(0).standard_normal(objective.n_params)
+    w, b = objective.unpack(params)
+    p = 1.0 / (1.0 + np.exp(-(D @ w + b)))
+    h = (1.0 if s is None else s) * p * (1.0 - p) / dataset.weight_total
+    mean = h @ D / h.sum() if fit_intercept else np.zeros(D.shape[1])
+    diagonal = h @ (D - mean) ** 2 + 0.03
+    T = np.eye(objective.n_params)  # from centred parameters to [w, b]
+    if fit_intercept:
+        T[-1, :-1], diagonal = -mean, np.append(diagonal, h.sum())
+    v = np.random.default_rng(1).standard_normal(objective.n_params)
+    np.testing.assert_allclose(diagonal_at(objective, params).solve(v), T @ (T.T @ v / diagonal), rtol=1e-11)
+    assert objective.n_reads == 1.0
+
+
+def test_it_saves_reads_where_one_class_is_rare():
+    rng = np.random.default_rng(0)
+    D = np.where(rng.random((4000, 60)) < 0.1, rng.exponential(size=(4000, 60)), 0.0)
+    y = (D @ rng.standard_normal(60) * 3.0 + rng.logistic(size=4000) > 18.0).astype(int)
+    assert 0.005 < y.mean() < 0.1
+    for fit_intercept in (False, True):
+        model = LogisticRegression(solver="lbfgs", fit_intercept=fit_intercept).fit(sparse.csr_array(D), y)
+        dense = LogisticRegression(solver="lbfgs", fit_intercept=fit_intercept).fit(D, y)
+        assert model.n_reads_ < dense.n_reads_

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpu_logreg.solvers import Vector
+from gpu_logreg.solvers import Metric, Vector
 
-__all__ = ["CentredDiagonalMetric"]
+__all__ = ["CentredDiagonalMetric", "ClasswiseMetric"]
 
 
 class CentredDiagonalMetric:
@@ -46,3 +46,15 @@ class CentredDiagonalMetric:
         centred: Vector = self._inverse * np.append(v[:-1] - self._mean * v[-1], v[-1])
         centred[-1] -= self._mean @ centred[:-1]
         return centred
+
+
+class ClasswiseMetric:
+    """One metric for each class, on packed vectors."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def solve(self, v: Vector) -> Vector:
+        """``H^-1 v``."""
+        rows = v.reshape(len(self._metrics), -1)
+        return np.concatenate([metric.solve(row) for metric, row in zip(self._metrics, rows, strict=True)])

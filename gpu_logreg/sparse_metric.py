@@ -1,0 +1,44 @@
+"""A diagonal metric of sparse rows of two classes at a point: the exact diagonal of the Hessian, in centred columns.
+
+At the start all rows have the same probabilities, and a diagonal of the columns' moments will do. A step further they
+have not: where one class is rare, or most rows are told apart, the curvature is a fraction of what it was, and it is
+its size beside the penalty that counts. (Of many classes the first diagonal served as well.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpu_logreg.logistic import curvature
+from gpu_logreg.objective import Objective
+from gpu_logreg.passes import Float64Vector, Rows
+from gpu_logreg.passes.sparse import sparse_moments
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
+
+__all__ = ["diagonal_at"]
+
+LEAST_CURVATURE = 1e-12
+
+
+def diagonal_at(objective: Objective, params: Float64Vector) -> CentredDiagonalMetric:
+    """The metric at ``params`` of an objective of sparse rows; one read.
+
+    With ``h_i = s_i p_i (1 - p_i) / sum(s)``, the curvature is ``sum_i h_i``, and means and variances of the columns
+    are those with the weights ``h_i``.
+
+    Parameters
+    ----------
+    objective : Objective
+        Of two classes.
+    params : ndarray of shape (p,)
+    """
+    X, y, s = objective.dataset.rows
+    w, b = objective.unpack(params)
+    h = curvature(X @ w + b) / objective.dataset.weight_total
+    h = h if s is None else s * h
+    moments = sparse_moments(Rows(X, y, h))
+    objective.n_reads += 1
+    total = max(float(h.sum()), LEAST_CURVATURE)
+    mean = moments.x_sum / total
+    variance = np.maximum(moments.xx_sum / total - mean**2, 0.0)
+    return CentredDiagonalMetric(mean, variance, total, objective.l2, objective.fit_intercept)
