@@ -95,6 +95,7 @@ def measure(case: Case, limit: float) -> list[dict[str, Any]]:
     problem = case.make()
     X, y = problem.X, problem.y
     model = LogisticRegression(fit_intercept=False)
+    model.fit(X[:500], y[:500])  # imported and compiled, as the peers are
     begin = time.perf_counter()
     model.fit(X, y)
     ours = time.perf_counter() - begin

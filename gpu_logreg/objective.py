@@ -140,7 +140,8 @@ class Objective:
             if not (np.isfinite(sums.loss_sum) and np.isfinite(sums.dw_sum).all()):
                 self.dataset.refuse_not_finite()
             self._known_finite = True
-        grad = self._gradient(sums.dw_sum / total + penalty_grad, sums.db_sum / total)
+        penalty_grad += np.divide(sums.dw_sum, total, out=sums.dw_sum)  # in place: they may be of millions
+        grad = self._gradient(penalty_grad, sums.db_sum / total)
         value = sums.loss_sum / total + penalty
         self.rounding = self._rounding(w, value, penalty)
         return value, grad
