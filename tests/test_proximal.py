@@ -378,3 +378,25 @@ def test_a_model_without_curvature_is_given_some(offset, most_calls):
     assert all(np.diff(result.loss_curve) <= 1e-6)
     np.testing.assert_allclose(result.params, 0.0, atol=1e-2)
     assert bowl.n_calls <= most_calls
+
+
+def test_a_matrix_of_rows_without_a_column_leaves_its_weight_where_it_belongs():
+    # At the minimum of a coordinate the gradient is as large as the penalty. A model that knows of no curvature there
+    # must neither halve the weight nor push it, least of all by the last step, which nobody looks at.
+    class Shifted(OffsetBowl):
+        def __call__(self, x):
+            return super().__call__(x - 1.0)
+
+    l1 = np.array([0.25, 0.25])
+    minimum = np.array([0.75, 0.75])
+    for off in (0.0, 1e-9, -1e-9):
+        result = proximal_steps(
+            Composite(Shifted(1.0), l1, lambda x, grad: grad + l1 * np.sign(x)),
+            minimum + np.array([0.0, off]),
+            np.diag([1.0, 0.0]),
+            criterion=lambda here, left: Stop("enough", True) if np.abs(here.grad).max() < 1e-6 else None,
+            max_iter=5,
+            last_step=True,
+        )
+        assert result.n_iter == 0
+        np.testing.assert_allclose(result.params, minimum, atol=1e-8)

@@ -89,25 +89,30 @@ class _Model:
         self.n_updates = 0
         self._floor = 0.0
 
-    def minimum(self, grad: Vector, here: Trial, l1: Vector, forcing: float = FORCING) -> tuple[Vector, float]:
+    def minimum(self, grad: Vector, here: Trial, l1: Vector, forcing: float) -> tuple[Vector, float]:
+        """Where to go, and how far below ``here`` the model is there."""
+        target, left = self.least(grad, here, l1, forcing)
+        return (self._along_flat(target, grad, here.params, l1) if self._flat.any() else target), left
+
+    def least(self, grad: Vector, here: Trial, l1: Vector, forcing: float = FORCING) -> tuple[Vector, float]:
         """Where the model is least, and how far below ``here``; made stiffer while that is more than there can be."""
         target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
         while not left <= abs(here.value) and self.stiffen():  # no loss falls below zero
             target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
-        if self._flat.any():
-            target = self._along_flat(target, grad, here.params, l1)
         return target, math.inf if math.isnan(left) else left
 
     def _along_flat(self, target: Vector, grad: Vector, x: Vector, l1: Vector) -> Vector:
         """Longer steps along coordinates without curvature, whose rows are all far on one side.
 
         On the right side only the penalty is left, and a weight is halved. On the wrong one the model's step takes
-        rows a few units back, and every such step is twice as long as the last.
+        rows a few units back, and every such step is twice as long as the last. Where the gradient is about as large as
+        the penalty, a weight may be where it belongs: the matrix may be of rows that do not have the column.
         """
-        pushed = self._flat & (np.abs(grad) > l1)
+        pushed = self._flat & (np.abs(grad) > 2.0 * l1)
+        free = self._flat & (np.abs(grad) < 0.5 * l1)
         self._n_pushed = min(self._n_pushed + 1, 10) if pushed.any() else 0
         target = np.where(pushed, x + 2.0**self._n_pushed * (target - x), target)
-        return np.where(self._flat & ~pushed & (np.abs(target) > 0.5 * np.abs(x)), 0.5 * x, target)
+        return np.where(free & (np.abs(target) > 0.5 * np.abs(x)), 0.5 * x, target)
 
     def stiffen(self) -> bool:
         """Give curvature to the coordinates with the least, where even a good matrix has misled; false if all have.
@@ -204,7 +209,7 @@ def proximal_steps(
                 curve.append(here.value)
                 continue
         if last_step and met is not None and met.converged:
-            target, gain = model.minimum(grad, here, composite.l1)  # as well as zeros ask for
+            target, gain = model.least(grad, here, composite.l1)  # as well as zeros ask for
             if math.isfinite(gain):
                 left = gain
                 here = here._replace(params=target, value=here.value - left)
