@@ -85,7 +85,7 @@ def place_of(X: Any, element: int) -> tuple[int, int]:
     return int(np.searchsorted(X.indptr, element, side="right")) - 1, int(X.indices[element])
 
 
-def all_finite(X: Any) -> bool:
-    """Whether every element is finite."""
+def all_finite(X: Any) -> Any:
+    """Whether every element is finite: an array of no dimension, where ``X`` lives, so that a GPU is not waited for."""
     values = X.data if is_sparse(X) else X
-    return bool(array_namespace(values).isfinite(values).all())
+    return array_namespace(values).isfinite(values).all()

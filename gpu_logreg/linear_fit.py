@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import is_sparse
-from gpu_logreg.csr import elements_in_a_row
 from gpu_logreg.dataset.labels import sums_by_class
 from gpu_logreg.errors import DataError
 from gpu_logreg.multinomial_sampler import MultinomialSampler
@@ -111,7 +110,7 @@ def minimise(
         params = start_without_weights(objective, shares) if start is None else start
         if solver == "proximal":
             if in_working_sets(objective):
-                return _by_working_sets(objective, rng, params, limits)
+                return _by_working_sets(objective, rng, params, start is not None, limits)
             return proximal(
                 objective, sampler, params, _l1(objective), l2=objective.l2, warm=start is not None, **limits
             )
@@ -160,20 +159,24 @@ def _l1(objective: Objective) -> Vector:
 
 
 def _by_working_sets(
-    objective: Objective, rng: np.random.Generator, params: Vector, limits: dict[str, Any]
+    objective: Objective, rng: np.random.Generator, params: Vector, warm: bool, limits: dict[str, Any]
 ) -> SolverResult:
-    by_columns = objective.dataset.by_columns()
-    share_of = max(1, elements_in_a_row(objective.dataset.rows.X))
+    objective.widen()  # columns are told to be missed by a gradient that no sample has told the rounding of
+    by_columns, n_columns = objective.dataset.by_columns(), objective.dataset.n_columns
 
     def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
         some = objective.restricted(by_columns(columns))
         ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
         found = proximal(some, _sampler(some, rng), start, _l1(some), l2=some.l2, warm=warm, **ends)
-        objective.n_reads += some.n_reads * elements_in_a_row(some.dataset.rows.X) / share_of
+        # Of arrays as of sparse rows, `size` is what is stored.
+        objective.n_reads += some.n_reads * some.dataset.rows.X.size / max(1, objective.dataset.rows.X.size)
+        if some.centre is not None:  # of the other columns the weights are zero
+            objective.centre = np.zeros(n_columns)
+            objective.centre[columns] = some.centre
         return found
 
-    columns = Columns(objective.dataset.n_columns, objective.n_logits, LARGEST_P // objective.n_logits - 1)
-    return working_set(objective, solve, params, _l1(objective), columns, l2=objective.l2, **limits)
+    columns = Columns(n_columns, objective.n_logits, LARGEST_P // objective.n_logits - 1)
+    return working_set(objective, solve, params, _l1(objective), columns, l2=objective.l2, warm=warm, **limits)
 
 
 def _sampler(objective: Objective, rng: np.random.Generator) -> Sampler:

@@ -126,7 +126,7 @@ class Sampler:
         X = self._dataset.rows.X
         if array_namespace(X) is not np:
             return None
-        if X.dtype.kind == "f" and not all_finite(X):
+        if X.dtype.kind == "f" and not bool(all_finite(X)):
             self._dataset.refuse_not_finite()
         self._objective.widen()
         return self.sample(self.n_rows)

@@ -30,7 +30,7 @@ schedule_seed = 0
 FUNCTIONS = (
     *("abs", "arange", "concatenate", "cumsum", "diag", "dot", "einsum", "exp", "eye", "fill_diagonal", "full"),
     *("isfinite", "log", "log1p", "matmul", "maximum", "minimum", "multiply", "ones", "searchsorted", "sqrt", "stack"),
-    *("subtract", "tanh", "where", "zeros", "zeros_like", "empty_like", "ones_like", "count_nonzero", "clip", "take"),
+    *("subtract", "tanh", "zeros", "zeros_like", "empty_like", "ones_like", "count_nonzero", "clip", "take"),
 )
 """Functions of NumPy that CuPy has under the same name and that take and give device arrays here."""
 
@@ -201,6 +201,13 @@ def asarray(array: Any, dtype: Any = None) -> ndarray:
 def ascontiguousarray(array: ndarray) -> ndarray:
     assert isinstance(array, ndarray)
     return array if array.flags.c_contiguous else array.view(np.ndarray).copy().view(ndarray)
+
+
+def where(condition: Any, *choices: Any) -> ndarray:
+    """As CuPy's, which asks the condition for ``astype``: a truth value of Python has none."""
+    if not hasattr(condition, "astype"):
+        raise AttributeError(f"{type(condition).__name__!r} object has no attribute 'astype'")
+    return _on_device(np.where)(condition, *choices)  # type: ignore[no-any-return]
 
 
 def empty(shape: Any, dtype: Any = float) -> ndarray:

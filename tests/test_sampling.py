@@ -262,3 +262,11 @@ def test_the_number_of_rows_drawn_is_about_the_number_wanted(m, n, seed):
     size = 1.0 + seeded(seed).exponential(size=n)
     assert abs(len(draw(is_second, m, seeded(seed), size)[0]) - m) <= 4
     assert len(draw(is_second, m, seeded(seed))[0]) == m
+
+
+@pytest.mark.parametrize(
+    ("size", "m"),
+    [([5.7e-5, 2.6e-21], 1), ([1.9e13, 5.9e-7, 4.8e-10], 1), ([1e20, 1e20, 1.0, 1e-9], 2), ([1.0, 1.0], 0.5)],
+)
+def test_sizes_of_all_magnitudes_still_add_up_to_the_rows_wanted(size, m):
+    assert inclusion(np.array(size), m).sum() == pytest.approx(m, rel=1e-12)

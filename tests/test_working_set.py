@@ -134,7 +134,9 @@ def test_as_many_iterations_as_are_allowed(few_at_a_time):
 def test_more_columns_with_weights_than_can_be_solved_together(few_at_a_time, monkeypatch):
     X, y = wide()
     monkeypatch.setattr(linear_fit, "LARGEST_P", 20)
-    with pytest.raises(DataError, match=r"19 or more of the 150 columns have weights, and 19 can be solved together"):
+    with pytest.raises(
+        DataError, match=r"19 of the 150 columns have weights on the way .*, and 19 can be solved together"
+    ):
         LogisticRegression(C=100.0, l1_ratio=1.0).fit(X, y)
 
 
@@ -143,3 +145,19 @@ def test_parameters_of_columns_with_and_without_an_intercept():
     np.testing.assert_array_equal(columns.parameters(np.array([1, 3]), 10), [1, 3, 4, 6, 8, 9])
     np.testing.assert_array_equal(columns.parameters(np.array([1, 3]), 8), [1, 3, 5, 7])
     np.testing.assert_array_equal(columns.largest(np.array([1.0, -2, 0, 0, 9, -3, 1, 0, 4, 9])), [3, 2, 0, 4])
+
+
+@pytest.mark.parametrize("far", [100.0, 3000.0])
+def test_narrow_rows_far_from_zero(far):
+    rng = np.random.default_rng(0)
+    Z = rng.standard_normal((300, 2100)).astype(np.float32)
+    X = (Z + np.float32(far)).astype(np.float32)
+    y = (Z[:, :5].sum(axis=1) + rng.standard_normal(300) > 0).astype(int)
+    model = LogisticRegression(C=0.05, l1_ratio=1.0).fit(X, y)
+    exact = LogisticRegression(C=0.05, l1_ratio=1.0, tol=1e-10).fit(X.astype(np.float64) - far, y)
+    assert model.converged_
+    assert model.coef_.dtype == np.float32
+    assert "by all 2100 columns" in model.stop_reason_
+    np.testing.assert_array_equal(model.coef_ != 0.0, exact.coef_ != 0.0)
+    z = X.astype(np.float64) @ model.coef_[0].astype(np.float64) + model.intercept_[0]
+    np.testing.assert_allclose(z, (X.astype(np.float64) - far) @ exact.coef_[0] + exact.intercept_[0], atol=1e-5)

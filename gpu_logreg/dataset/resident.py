@@ -139,10 +139,13 @@ class ResidentDataset:
         source = X.tocsc() if is_sparse(X) else X  # of which columns are taken without a look at the others
 
         def some(columns: Any) -> ResidentDataset:
+            names = None if self.column_names is None else [self.column_names[column] for column in columns]
             if is_sparse(X):
-                return replace(self, rows=self.rows._replace(X=source[:, columns].tocsr()))
-            xp = array_namespace(X)
-            return replace(self, rows=self.rows._replace(X=xp.ascontiguousarray(X[:, xp.asarray(columns)])))
+                taken = source[:, columns].tocsr()
+            else:
+                xp = array_namespace(X)
+                taken = xp.ascontiguousarray(X[:, xp.asarray(columns)])
+            return replace(self, rows=self.rows._replace(X=taken), column_names=names)
 
         return some
 

@@ -10,6 +10,7 @@ by row norms as in P. Drineas, R. Kannan and M. Mahoney, "Fast Monte Carlo algor
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def inclusion(size: Float64Vector, m: float) -> Float64Vector:
     rest = np.cumsum(falling[::-1])[::-1]
     k = np.arange(positive)
     c = np.maximum(m - k, 0.0) / rest
-    at = int(np.argmax(c * falling < 1.0))
+    at = min(int(np.argmax(c * falling < 1.0)), max(0, math.ceil(m) - 1))  # beyond, c is 0: sizes of all magnitudes
     probability: Float64Vector = np.minimum(1.0, c[at] * size)
     return probability
 

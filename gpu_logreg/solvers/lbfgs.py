@@ -200,7 +200,8 @@ def lbfgs(
                 model.restart()
                 curve.append(here.value)
                 continue
-        if last_step and met is not None and met.converged and float(np.abs(here.grad).max(initial=0.0)) <= tol:
+        may_step = last_step and max_iter > 0
+        if may_step and met is not None and met.converged and float(np.abs(here.grad).max(initial=0.0)) <= tol:
             here = here._replace(params=here.params + direction, value=here.value + 0.5 * slope)
             curve[-1] = here.value
         last = met is not None or n_iter == max_iter

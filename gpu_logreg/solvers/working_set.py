@@ -70,14 +70,15 @@ def working_set(
     columns: Columns,
     *,
     l2: float = 0.0,
+    warm: bool = False,
     tol: float = 1e-6,
     max_iter: int = 1000,
     observer: Observer | None = None,
 ) -> SolverResult:
     """Minimise ``objective`` plus ``sum_j l1_j |params_j|``.
 
-    Stops where no element of the subgradient of least norm, by all parameters, exceeds ``tol`` or a hundredth of the
-    strength of the penalty.
+    Stops where no weight that is zero has an element of the subgradient of least norm above ``tol`` or a hundredth of
+    the strength of the penalty, and the problem of the others has been solved to that, or to its rounding.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ def working_set(
     columns : Columns
     l2 : float
         Strength of the ridge that ``objective`` contains, for the duality gap alone.
+    warm : bool
+        Whether ``start`` is believed to be near the minimum.
     tol, max_iter, observer
         As for `gpu_logreg.solvers.proximal.proximal`; the observer is called after every problem of some columns.
 
@@ -103,7 +106,7 @@ def working_set(
         If more columns have weights than can be solved together.
     """
     limit = min(tol, SUPPORT * float(l1[l1 > 0.0].min()))
-    params, n_iter, curve, exact = start, 0, [], False
+    params, n_iter, curve, exact, said = start, 0, [], False, ""
     for n_round in range(MAX_ROUNDS + 1):
         smooth, grad = objective(params)
         here = _Here(params, smooth + l1_penalty(params, l1), subgradient(params, grad, l1))
@@ -117,20 +120,20 @@ def working_set(
         stopped = observer is not None and n_round > 0 and bool(observer(told)) and not over
         if over or stopped:
             gap = _gap(here, l1, l2)
-            message = (
-                _message(here, columns, gap) if converged else f"max_iter = {max_iter} reached with {here.figures}"
-            )
-            message = "stopped by a callback" if stopped else message
+            ended = f"max_iter = {max_iter}" if n_iter >= max_iter else f"{MAX_ROUNDS} working sets"
+            message = "stopped by a callback" if stopped else f"{ended} reached with {here.figures}"
+            if converged:
+                message = ("" if here.largest <= limit else f"{said}; ") + _message(here, columns, gap)
             return SolverResult(params, here.value, here.grad, n_iter, converged, message, curve, gap)
-        chosen = _chosen(columns, np.flatnonzero(has_weights), missed)
+        chosen = _chosen(columns, np.flatnonzero(has_weights), missed, limit)
         at = columns.parameters(chosen, len(params))
         # While columns are missed, the solution of the others is not that of all, and need not be exact.
         goal = max(limit, ROUGHLY * worst)
-        result = solve(chosen, params[at], n_round > 0, goal, max_iter - n_iter)
+        result = solve(chosen, params[at], warm or n_round > 0, goal, max_iter - n_iter)
         params = np.zeros(len(params))
         params[at] = result.params
         n_iter += max(1, result.n_iter)
-        exact = result.converged and goal == limit
+        exact, said = result.converged and goal == limit, result.message.split("; duality gap")[0]
     raise AssertionError("the last round returns")
 
 
@@ -156,14 +159,14 @@ def _message(here: _Here, columns: Columns, gap: float) -> str:
     return f"{here.figures} by all {columns.n_columns} columns, of which {kept} have weights{bound}"
 
 
-def _chosen(columns: Columns, weighty: Any, missed: Vector) -> Any:
+def _chosen(columns: Columns, weighty: Any, missed: Vector, limit: float) -> Any:
     """The columns with weights, and as many again, or `FIRST_COLUMNS` at first, of those that are missed most."""
     room = min(max(FIRST_COLUMNS, len(weighty)), columns.most - len(weighty))
-    wanted = np.flatnonzero(missed > 0.0)
+    wanted = np.flatnonzero(missed > limit)
     if room <= 0 and len(wanted):
         raise DataError(
-            f"at this strength of the L1 penalty {len(weighty)} or more of the {columns.n_columns} columns have "
-            f"weights, and {columns.most} can be solved together; use a smaller C, or l1_ratio=0"
+            f"{len(weighty)} of the {columns.n_columns} columns have weights on the way to the minimum, and "
+            f"{columns.most} can be solved together; use a smaller C, or l1_ratio=0"
         )
     if len(wanted) > room:
         wanted = wanted[np.argpartition(-missed[wanted], room - 1)[:room]]
