@@ -68,16 +68,14 @@ class SparseSample(SampleObjective):
         h = self.sample_weight * curvature(self.U @ w + b) / self.weight_total
         H, v = sparse_curvature_sums(self.U, h, self.implementation.compiled)
         inverse, mean = 1.0 / self.coordinates.scale, self.coordinates.mean
-        if not self.coordinates.fit_intercept:
-            H *= inverse
-            H *= inverse[:, None]
-        else:
+        if self.coordinates.fit_intercept:  # centred
             total = float(h.sum())
             crossed = np.multiply.outer(mean, v - 0.5 * total * mean)
             H -= crossed
             H -= crossed.T
-            H *= inverse
-            H *= inverse[:, None]
+        H *= inverse
+        H *= inverse[:, None]
+        if self.coordinates.fit_intercept:
             edge = inverse * (v - total * mean)
             H = np.block([[H, edge[:, None]], [edge, np.array([[total]])]])
         H.flat[:: len(phi) + 1] += self.penalty

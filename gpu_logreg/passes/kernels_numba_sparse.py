@@ -24,7 +24,7 @@ _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "cache": CAN_CACHE,
     "error_model": "numpy",
-    # Nor "reassoc": loops over the elements of a row are short, and gathering them into vectors took twice as long.
+    # Nor "reassoc": loops over the elements of a row are short, and gathering them into vectors was slower.
     "fastmath": {"contract", "nsz", "arcp"},
 }
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)

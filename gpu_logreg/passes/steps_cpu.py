@@ -31,7 +31,7 @@ ZEROS_UNITS = 64
 """Units of the first hidden layer from which they do: with fewer, listing the elements takes longer than is saved."""
 
 WIDEST_SPARSE = 4096
-"""Columns up to which sparse rows are made dense for the steps; SciPy's products with wider ones are faster."""
+"""Columns up to which sparse rows are made dense for the steps; beyond, most of a batch would be zeros. A guess."""
 
 CACHE_LINE = 64
 _LOOKED_AT = 256

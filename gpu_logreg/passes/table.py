@@ -20,7 +20,7 @@ Below, a fit ends before the time to import Numba and to load the compiled loops
 """
 
 SPARSE_PASS_ELEMENTS = 400_000
-"""Likewise stored elements of sparse rows, of which SciPy's products take about ten times as long each."""
+"""Likewise stored elements of sparse rows. Fewer, as a row has few of them and its loss takes time as well."""
 
 _HOST_BLOCK_BYTES = 2**20  # a thread's second-level cache holds a block between its two reads
 _CUDA_BLOCK_BYTES = 2**28

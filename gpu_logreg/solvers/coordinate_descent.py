@@ -250,7 +250,7 @@ def most_systems(x: Vector) -> int:
 
 
 def _solved(H: Any, v: Vector) -> Vector:
-    """``H^-1 v`` for a matrix of unit diagonal: by LAPACK itself where it can, which on small ones takes half the time.
+    """``H^-1 v`` for a matrix of unit diagonal: by LAPACK itself where it can, without the steps around it.
 
     ``H`` is kept, for `Factor` to mend it where rounding has made it indefinite.
     """
