@@ -226,10 +226,11 @@ class LogisticRegression(
 
         Parameters
         ----------
-        X : array or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d)
             NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
-            any that speaks Arrow's protocol. Float32 and float64 rows are read where they lie, other real dtypes are
-            converted a few rows at a time. A table whose columns lie apart is copied once, into Fortran order.
+            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Float32 and float64 rows are read
+            where they lie, other real dtypes are converted a few rows at a time. A table whose columns lie apart is
+            copied once, into Fortran order, and a sparse matrix that is not CSR into CSR.
         y : array of shape (n,)
             Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional

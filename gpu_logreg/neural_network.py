@@ -242,10 +242,10 @@ class MLPClassifier(
 
         Parameters
         ----------
-        X : array or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d)
             NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
-            any that speaks Arrow's protocol. Rows of any real dtype are converted a batch at a time. A table whose
-            columns lie apart is copied once, into Fortran order.
+            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Rows of any real dtype are
+            converted a batch at a time. A table whose columns lie apart is copied once, into Fortran order.
         y : array of shape (n,) or (n, L)
             Two or more classes, of any type; of any of these libraries, as are the weights. Or zeros and ones for
             L >= 2 labels: an array or list, or a table of pandas or polars.

@@ -86,8 +86,8 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             refuse_text(X)  # what scikit-learn says does not name the column
             raise
         rows = valid[0] if labels else valid
-        if is_sparse(rows):  # of a table of sparse columns scikit-learn has made a matrix
-            rows = csr_rows(rows)
+        if is_sparse(rows):
+            rows = rows if is_sparse(X) else csr_rows(rows)  # of a table of sparse columns scikit-learn makes a matrix
             return (rows, valid[1]) if labels else rows
         if rows.dtype.kind != "O":
             return valid
