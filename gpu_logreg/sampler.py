@@ -152,7 +152,9 @@ class Sampler:
 
     def hessian(self, size: int, phi: Float64Vector) -> Any:
         """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host; in float64 it is not factored."""
-        return mended(*self._curvature(size, phi, factored=False))
+        assert self._coordinates is not None
+        H, factor = self._curvature(size, phi, factored=False)
+        return mended(H, self._penalty(self._coordinates), factor)
 
     def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:
         """Matrix and factor by ``phi``; the factor at least where the matrix may have to be summed again."""

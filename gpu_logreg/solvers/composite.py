@@ -33,7 +33,10 @@ NO_LOWER = 1e-12
 is rounding that hides it."""
 
 FLAT = 1e-9
-"""Curvature, relative to the largest, below which a coordinate is flat; the model gives it the largest instead."""
+"""Curvature, relative to the largest of the loss, below which a coordinate is flat; the model gives it that instead.
+
+The ridge is left out of the largest: a column in small units has a ridge of any size in standardised columns, beside
+which the loss of all others would pass for flat."""
 
 MISLED = 0.125
 """A step at most so long tells that the matrix is far from the curvature."""
@@ -56,11 +59,14 @@ class Composite(NamedTuple):
         Strength for each coordinate; 0 for one that is not penalised.
     shown : function (x, grad) -> ndarray
         The subgradient of least norm by the parameters that a person sees, from ``x`` and the gradient of ``f``.
+    ridge : ndarray of shape (p,), optional
+        What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
     """
 
     smooth: Objective
     l1: Vector
     shown: Callable[[Vector, Vector], Vector]
+    ridge: Vector | None = None
 
     def at(self, x: Vector, step: float) -> tuple[Trial, Vector]:
         """The value of ``F`` and its subgradient, as a `Trial`, and the gradient of ``f``; one read."""
@@ -71,7 +77,8 @@ class Composite(NamedTuple):
 class _Model:
     """The matrix ``B``: what was given, and BFGS updates on top of it."""
 
-    def __init__(self, H: Any) -> None:
+    def __init__(self, H: Any, ridge: Vector | None) -> None:
+        self._ridge = ridge
         self._n_pushed = 0
         self.restart(H)
 
@@ -79,11 +86,12 @@ class _Model:
         """Forget the updates, and take a new matrix if one is given."""
         if H is not None:
             diagonal = H.diagonal()
-            largest = float(diagonal.max(initial=0.0))
-            self._flat = diagonal < FLAT * largest
+            of_loss = diagonal if self._ridge is None else diagonal - self._ridge
+            self._largest = float(of_loss.max(initial=0.0))
+            self._flat = diagonal < FLAT * self._largest
             if self._flat.any():
                 H = H.copy()
-                np.fill_diagonal(H, np.where(self._flat, largest, diagonal))
+                np.fill_diagonal(H, np.where(self._flat, self._largest, diagonal))
             self._given = H
         self.matrix = self._given
         self.n_updates = 0
@@ -124,8 +132,7 @@ class _Model:
             return False
         self._floor = 1.0 if self._floor else 1e-3
         self.matrix = self.matrix.copy()
-        diagonal = self.matrix.diagonal()
-        np.fill_diagonal(self.matrix, np.maximum(diagonal, self._floor * float(diagonal.max(initial=0.0))))
+        np.fill_diagonal(self.matrix, np.maximum(self.matrix.diagonal(), self._floor * self._largest))
         return True
 
     def update(self, step: Vector, change: Vector) -> None:
@@ -187,7 +194,7 @@ def proximal_steps(
         ``grad`` is the subgradient, by the parameters that are shown.
     """
     stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
-    model = _Model(H)
+    model = _Model(H, composite.ridge)
     here, grad = composite.at(start, 0.0)
     rounding = composite.smooth.rounding  # there, and not where steps were tried in vain
     curve, rescued = [here.value], False

@@ -130,7 +130,7 @@ def proximal(
     seen: list[Trial] = []
     met_at = sure(_optimal(objective, l1, tol, support, decrease), tol, decrease, 5.0 * len(start) / begin.n_rows)
     result = proximal_steps(
-        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown),
+        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge),
         begin.phi,
         begin.H,
         criterion=_remember(met_at, seen),
@@ -155,6 +155,7 @@ class _Begin(NamedTuple):
     coordinates: Any
     phi: Vector
     H: Any
+    ridge: Vector
     n_rows: int
     refresh: Curvature
     rescue: Callable[[Vector], Any] | None
@@ -164,7 +165,7 @@ def _with_all_rows(whole: Any, start: Vector) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     phi = whole.coordinates.from_params(start)
     H = whole.mended_hessian(phi)
-    return _Begin(whole, whole.coordinates, phi, H, whole.n_rows, _at_every_step(whole), None)
+    return _Begin(whole, whole.coordinates, phi, H, whole.penalty, whole.n_rows, _at_every_step(whole), None)
 
 
 def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:
@@ -177,7 +178,8 @@ def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Ve
     H = sample.mended_hessian(phi)
     n, p, goal = sampler.n_rows, sampler.n_params, _decrease(sampler) * tol
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
-    return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, sample.n_rows, watch, watch.grown)
+    ridge = np.resize(sample.penalty, len(phi))  # the same for every class
+    return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, watch, watch.grown)
 
 
 def _decrease(sampler: Sampler) -> float:
@@ -250,6 +252,7 @@ def _at_every_step(whole: Any) -> Curvature:
 def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
     """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
     p = len(phi)
+    ridge = np.resize(sample.penalty, p)
     ks, first = thinnings(sample.n_rows, p)
     H = sample.thin(first).mended_hessian(phi)
     H.flat[:: p + 1] *= 1.0 + DAMPING
@@ -257,7 +260,7 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
         level = sample.thin(k)
         told = TOLD * p / level.n_rows
         result = proximal_steps(
-            Composite(level, strengths, lambda phi, grad: subgradient(phi, grad, strengths)),
+            Composite(level, strengths, lambda phi, grad: subgradient(phi, grad, strengths), ridge),
             phi,
             H,
             criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
