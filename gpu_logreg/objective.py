@@ -10,6 +10,7 @@ import numpy as np
 
 from gpu_logreg.backend import is_sparse, resolve_device, using
 from gpu_logreg.csr import csr_rows
+from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.errors import DataError
 from gpu_logreg.interchange import as_array
@@ -99,6 +100,15 @@ class Objective:
         s = self.dataset.rows.sample_weight
         least = 1.0 if s is None else float(s[s > 0].min())
         return math.log(2.0) * least / self.dataset.weight_total
+
+    @property
+    def standard_columns(self) -> Coordinates:
+        """The columns as `centre` and `spread`, which must be known, standardise them; constant ones have scale 1."""
+        assert self.centre is not None
+        assert self.spread is not None
+        mean = self.centre if self.fit_intercept else np.zeros(len(self.centre))
+        scale = self.spread if self.fit_intercept else np.hypot(self.spread, self.centre)
+        return Coordinates(mean, np.where(scale > 0.0, scale, 1.0), self.fit_intercept)
 
     def widen(self) -> bool:
         """Have the passes compute in float64 from here on; false where they do already.

@@ -23,7 +23,7 @@ import numpy as np
 from gpu_logreg.penalty import l1_penalty
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
 from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
-from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, Criterion, Stagnation
+from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, BeforeStep, Criterion, Stagnation
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
 
 __all__ = ["Composite", "Curvature", "proximal_steps"]
@@ -167,6 +167,7 @@ def proximal_steps(
     patience: int = 20,
     last_step: bool = False,
     forcing: float = ON_THE_WAY,
+    before_step: BeforeStep | None = None,
 ) -> SolverResult:
     """Minimise ``F``.
 
@@ -182,7 +183,7 @@ def proximal_steps(
     rescue : function x -> ndarray of shape (p, p), optional
         A better matrix, from more rows or at the present point, for where the present one has misled: a step had to be
         cut to an eighth, or no lower value was found.
-    refresh, observer, patience, last_step
+    refresh, observer, patience, last_step, before_step
         As for `gpu_logreg.solvers.lbfgs.lbfgs`. Criteria and refreshments see the subgradient as ``grad``.
     forcing : float
         How well models are minimised on the way: see `gpu_logreg.solvers.coordinate_descent.model_minimum`. The last
@@ -191,13 +192,13 @@ def proximal_steps(
     Returns
     -------
     SolverResult
-        ``grad`` is the subgradient, by the parameters that are shown.
+        ``grad`` is the subgradient, by the parameters that are shown; ``smooth_grad`` the gradient of ``f`` by ``x``.
     """
     stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
     model = _Model(H, composite.ridge)
     here, grad = composite.at(start, 0.0)
     rounding = composite.smooth.rounding  # there, and not where steps were tried in vain
-    curve, rescued = [here.value], False
+    curve, rescued, predicted = [here.value], False, 0.0
     for n_iter in range(max_iter + 1):
         target, left = model.minimum(grad, here, composite.l1, forcing)
         met = criterion(here, left)
@@ -218,18 +219,20 @@ def proximal_steps(
         if last_step and met is not None and met.converged:
             target, gain = model.least(grad, here, composite.l1)  # as well as zeros ask for
             if math.isfinite(gain):
-                left = gain
+                left = predicted = gain
                 here = here._replace(params=target, value=here.value - left)
                 curve[-1] = here.value
         last = met is not None or n_iter == max_iter
         if n_iter > 0 and observer is not None:
             told = Iteration(n_iter, here.params, here.value, _largest(here), here.step, last, left)
             if observer(told) and not last:
-                return _result(here, n_iter, False, "stopped by a callback", curve)
+                return _result(here, grad, n_iter, False, "stopped by a callback", curve)
         if met is not None:
-            return _result(here, n_iter, met.converged, met.message, curve)
+            return _result(here, grad, n_iter, met.converged, met.message, curve, predicted)
         if n_iter == max_iter:
             break
+        if before_step is not None:
+            before_step(here, left)
         found = _lower(composite, here, grad, target, rounding)
         if found is None:
             # Updates may be spoilt by rounding: once more from the matrix that was given, then from a better one.
@@ -249,15 +252,15 @@ def proximal_steps(
                 continue
             rounded = stagnation.reached(here, left, NO_LOWER)
             if rounded is not None:
-                return _result(here, n_iter, True, rounded.message, curve)
-            return _result(here, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
+                return _result(here, grad, n_iter, True, rounded.message, curve)
+            return _result(here, grad, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
         there, grad_there = found
         model.update(there.params - here.params, grad_there - grad)
         here, grad, rescued, rounding = there, grad_there, False, composite.smooth.rounding
         if here.step <= MISLED and rescue is not None:
             model.restart(rescue(here.params))
         curve.append(here.value)
-    return _result(here, max_iter, False, f"max_iter = {max_iter} reached with {_figures(here)}", curve)
+    return _result(here, grad, max_iter, False, f"max_iter = {max_iter} reached with {_figures(here)}", curve)
 
 
 def _widened(composite: Composite, here: Trial, left: float) -> bool:
@@ -298,5 +301,9 @@ def _figures(here: Trial) -> str:
     return f"max |subgradient| = {_largest(here):.2g}"
 
 
-def _result(here: Trial, n_iter: int, converged: bool, message: str, curve: list[float]) -> SolverResult:
-    return SolverResult(here.params, here.value, here.grad, n_iter, converged, message, curve)
+def _result(
+    here: Trial, grad: Vector, n_iter: int, converged: bool, message: str, curve: list[float], predicted: float = 0.0
+) -> SolverResult:
+    return SolverResult(
+        here.params, here.value, here.grad, n_iter, converged, message, curve, smooth_grad=grad, predicted=predicted
+    )
