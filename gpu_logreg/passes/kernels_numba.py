@@ -179,6 +179,8 @@ def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> 
         out[q, :] = 0.0
         for i in range(begin, min(last, begin + chunk)):
             s_i = 1.0 if s is None else float(s[i])
+            if s_i == 0.0:
+                continue  # whose squares may be infinite
             row, x_sum, xx_sum = X[i], out[q, :d], out[q, d:]
             for j in range(d):
                 x = float(row[j])
