@@ -22,7 +22,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from quadratic import cholesky, inverse, minimise_quadratic
+from quadratic import minimise_quadratic, solve_transposed, triangle
 
 WIDE = np.longdouble
 JITTER = 1e-17
@@ -115,7 +115,8 @@ class Exact:
 class Standard:
     """The same objective in standardised columns: ``z = u V + c``, ``u = scale w``, ``c = b + centre w``.
 
-    Columns that do not vary have a weight of zero: they lower nothing that the intercept does not.
+    Columns that do not vary have a weight of zero: they lower nothing that the intercept does not. Where nothing is
+    penalised, so have those that others add up to; where L1 alone is, so have copies of columns in larger units.
     """
 
     def __init__(self, exact: Exact) -> None:
@@ -127,6 +128,8 @@ class Standard:
             moved[:, (x == x[0]).all(axis=0)] = 0
         scale = np.sqrt((s[:, None] * moved * moved).sum(axis=0))
         self.used = scale > 0
+        if exact.l2 == 0:
+            self._drop_copies(moved, scale)
         self.centre, self.scale = centre[self.used], scale[self.used]
         ones = [np.ones((len(x), 1), WIDE)] if exact.fit_intercept else []
         self.V = np.hstack([moved[:, self.used] / self.scale, *ones])
@@ -140,6 +143,24 @@ class Standard:
         self.gauge = np.zeros(self.n_columns, WIDE)
         if K > 1:
             self.gauge[:] = 1 if exact.l1 == 0 else np.append(np.zeros(self.d), np.ones(len(tail)))
+
+    def _drop_copies(self, moved: np.ndarray, scale: np.ndarray) -> None:
+        exact = self.exact
+        which = np.flatnonzero(self.used)
+        which = which[np.argsort(-scale[which], kind="stable")]
+        V = moved[:, which] / scale[which]
+        if exact.l1 > 0:
+            seen: set[bytes] = set()
+            for j, column in zip(which, V.T, strict=True):
+                copies = {column.astype(np.float64).tobytes(), (-column).astype(np.float64).tobytes()}
+                if copies & seen:
+                    self.used[j] = False
+                seen |= copies
+            return
+        ones = np.ones((len(V), int(exact.fit_intercept)), WIDE)
+        R, order = triangle(np.sqrt(exact.s)[:, None] * np.hstack([V, ones]))
+        dependent = order[np.abs(np.diag(R)) <= 1e-16]
+        self.used[which[dependent[dependent < len(which)]]] = False
 
     def value(self, u: np.ndarray) -> Any:
         """At ``u`` of shape (n_logits, n_columns)."""
@@ -173,6 +194,23 @@ class Standard:
                     H[a, columns, b, columns] += self.gauge
         return grad, H.reshape(K * D, K * D)
 
+    def root(self, u: np.ndarray, gauge: np.ndarray) -> np.ndarray:
+        """``M`` with ``M' M`` the Hessian, the ridge and a gauge: every digit of what a row or a column adds."""
+        exact, K, D = self.exact, self.exact.n_logits, self.n_columns
+        residuals, q = exact.residuals(self.V @ u.T)
+        ridges = [np.diag(np.sqrt(self.l2.ravel()))]
+        if K == 1:
+            return np.vstack([np.sqrt(exact.s * q[:, 0] * (1 - q[:, 0]))[:, None] * self.V, *ridges])
+        own = np.arange(K) == exact.y[:, None]
+        p = np.where(own, 1 + residuals, residuals)
+        blocks = []
+        for k in range(K):  # sum_k p_k (e_k - p) (e_k - p)'
+            away = np.where(own & (np.arange(K) == k), -residuals, (np.arange(K) == k) - p)
+            blocks.append(
+                ((np.sqrt(exact.s * p[:, k])[:, None] * away)[:, :, None] * self.V[:, None, :]).reshape(-1, K * D)
+            )
+        return np.vstack([*blocks, *ridges, np.tile(np.diag(np.sqrt(gauge)), (1, K))])
+
     def start(self) -> np.ndarray:
         """No weights, and the intercepts that are best then."""
         exact = self.exact
@@ -204,7 +242,7 @@ def find_truth(exact: Exact, max_iter: int = 300) -> Truth:
     u = problem.start()
     value, lower, separable = problem.value(u), WIDE(0), False
     n_iter = 0
-    for n_iter in range(1, max_iter + 1):
+    for n_iter in range(1, max_iter + 1):  # noqa: B007 - told at the end
         if exact.l1 == exact.l2 == 0 and value < math.log(2.0) * exact.least_weight:
             separable = True  # every row is on its right side: the loss falls to 0 along this direction
             break
@@ -215,8 +253,9 @@ def find_truth(exact: Exact, max_iter: int = 300) -> Truth:
             break
         u, value = moved
     if not separable:
-        grad, H = problem.derivatives(u)
-        lower = max(lower, _by_curvature(problem, u, value, grad, H), _by_dual(problem, u))
+        u, grad = _polished(problem, u)
+        value = problem.value(u)
+        lower = max(lower, _by_curvature(problem, u, value, grad), _by_dual(problem, u))
     coef, intercept = problem.given(u)
     return Truth(float(lower), float(value), separable, coef, intercept, n_iter)
 
@@ -241,35 +280,82 @@ def _line_search(
     return None
 
 
-def _by_curvature(problem: Standard, u: np.ndarray, value: Any, grad: np.ndarray, H: np.ndarray) -> Any:
+def _polished(problem: Standard, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole steps while the subgradient falls, whose size goes on to tell where the value is all rounding."""
+
+    def size(u: np.ndarray, grad: np.ndarray, H: np.ndarray) -> Any:
+        diagonal = np.maximum(np.diag(H), np.finfo(WIDE).tiny)
+        return np.abs(problem.subgradient(u, grad).ravel() / np.sqrt(diagonal)).max(initial=WIDE(0))
+
+    grad, H = problem.derivatives(u)
+    here = size(u, grad, H)
+    for _ in range(8):
+        trial = u + _step(problem, u, grad, H)[0]
+        trial_grad, trial_H = problem.derivatives(trial)
+        there = size(trial, trial_grad, trial_H)
+        if not there < here:
+            break
+        u, grad, H, done, here = trial, trial_grad, trial_H, there > here / 2, there
+        if done:
+            break
+    return u, grad
+
+
+def _without_shift(problem: Standard, u: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, Any]:
+    """A subgradient whose sum over the classes is 0 but for the ridge, and what the ridge makes of that rest.
+
+    A constant added to the weights of all classes changes no loss, so that a subgradient that tells of no gain there
+    bounds the minimum even where the Hessian is singular in that direction.
+    """
+    K, l1, l2 = len(u), problem.l1, problem.l2
+    free = u == 0
+    low, high = np.full(u.shape[1], -1, WIDE), np.full(u.shape[1], 1, WIDE)
+    span = (np.abs(grad) + l1).max(axis=0)
+    low, high = low * span * 4, high * span * 4
+
+    def pulls(shift: np.ndarray) -> np.ndarray:
+        return np.where(free, np.clip(shift - grad, -l1, l1), l1 * np.sign(u))
+
+    for _ in range(120):
+        middle = (low + high) / 2
+        rising = (pulls(middle) + l2 * u).sum(axis=0) > 0
+        high, low = np.where(rising, middle, high), np.where(rising, low, middle)
+    pull = pulls((low + high) / 2)
+    rest = (pull + l2 * u).sum(axis=0)
+    rest[np.abs(rest) <= 1e-17 * (l1[0] + (l2 * np.abs(u)).sum(axis=0))] = 0
+    v = grad + pull
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gain = np.where(rest != 0, rest**2 / (K * l2[0]), 0).sum() / 2
+    return v - v.mean(axis=0), gain
+
+
+def _by_curvature(problem: Standard, u: np.ndarray, value: Any, grad: np.ndarray) -> Any:
     """The first bound of the module; minus infinity where it does not hold."""
-    K, D, d = problem.exact.n_logits, problem.n_columns, problem.d
-    v = problem.subgradient(u, grad).ravel()
-    size = np.sqrt(np.diag(H))
+    exact, K = problem.exact, problem.exact.n_logits
+    v, by_shift = problem.subgradient(u, grad), WIDE(0)
+    gauge = problem.gauge
+    if K > 1 and exact.l1 > 0:
+        v, by_shift = _without_shift(problem, u, grad)
+        gauge = np.ones_like(gauge)
+    root = problem.root(u, gauge)
+    size = np.sqrt((root**2).sum(axis=0))
     if not (size > 0).all():
         return -WIDE(np.inf)
-    scaled = H / size[:, None] / size
-    factor = cholesky(scaled + JITTER * np.eye(len(H), dtype=WIDE))
-    if factor is None:
+    R, order = triangle(root / size)
+    if not np.abs(np.diag(R)).min() > 1e-16:  # all of it may be rounding
         return -WIDE(np.inf)
-    inverted = inverse(factor)
-    # H + JITTER is at most this much larger than H, whose least eigenvalue the trace tells of.
-    slack = 1 - WIDE(JITTER) * len(H) * np.trace(inverted)
-    if not slack > 0.5:
-        return -WIDE(np.inf)
-    of_columns = (inverted / size[:, None] / size / slack).reshape(K, D, K, D)
-    decrement = np.sqrt(max(v @ of_columns.reshape(K * D, K * D) @ v, WIDE(0)))
+    decrement = np.sqrt((solve_transposed(R, (v.ravel() / size)[order]) ** 2).sum())
     reach = WIDE(0)
     for a in range(K):
         for b in range(a + 1, K) if K > 1 else [a]:
-            pair = of_columns[a, :, a, :]
+            rows = np.zeros((len(problem.V), K, problem.n_columns), WIDE)
+            rows[:, a] = problem.V
             if K > 1:
-                pair = pair + of_columns[b, :, b, :] - of_columns[a, :, b, :] - of_columns[b, :, a, :]
-            reach = max(reach, (problem.V @ pair * problem.V).sum(axis=1).max())
-    del d
-    reach = np.sqrt(reach)
-    q = decrement * reach
-    if q >= 1:
+                rows[:, b] = -problem.V
+            by_row = solve_transposed(R, (rows.reshape(len(rows), -1) / size).T[order])
+            reach = max(reach, np.sqrt((by_row**2).sum(axis=0).max()))
+    value, q = value - by_shift, decrement * reach
+    if not q < 1:
         return -WIDE(np.inf)
     if q < 1e-4:
         return value - decrement**2 * (1 + q) / 2
@@ -283,16 +369,24 @@ def _by_dual(problem: Standard, u: np.ndarray) -> Any:
     dw = (exact.s[:, None] * residuals).T @ problem.V[:, : problem.d]
     l1, l2 = problem.l1[:, : problem.d], problem.l2[:, : problem.d]
     best = -WIDE(np.inf)
+    if exact.fit_intercept:
+        # Residuals of a dual point add up to 0. The rest is rounding, of which an intercept makes no more than this.
+        off = np.abs((exact.s[:, None] * residuals).sum(axis=0))
+        if (off > 1e-16).any():
+            return best
+        rest = (off * (1000 + 2 * np.abs(u[:, -1]))).sum()
+    else:
+        rest = WIDE(0)
     largest = (np.abs(dw) / l1).max(initial=WIDE(0)) if exact.l1 > 0 else WIDE(np.inf)
     for share in {WIDE(1), min(WIDE(1), 1 / largest)}:
         own = 1 - share * q.sum(axis=1, keepdims=True)
         shares = np.hstack([share * q, own])
-        entropy = -(exact.s[:, None] * shares * np.log(np.maximum(shares, WIDE(1e-4900)))).sum()
+        entropy = -(exact.s[:, None] * shares * np.log(np.maximum(shares, np.finfo(WIDE).tiny))).sum()
         excess = np.maximum(np.abs(share * dw) - l1, 0)
         if share < 1:
             excess = excess * (excess > 1e-17 * l1)
         if exact.l2 > 0:
-            best = max(best, entropy - (excess**2 / l2).sum() / 2)
+            best = max(best, entropy - rest - (excess**2 / l2).sum() / 2)
         elif not excess.any():
-            best = max(best, entropy)
+            best = max(best, entropy - rest)
     return best

@@ -32,14 +32,40 @@ def solve(L: np.ndarray, b: np.ndarray) -> np.ndarray:
     return x
 
 
-def inverse(L: np.ndarray) -> np.ndarray:
-    """``inv(L L')``."""
-    n = len(L)
-    inverted = np.zeros_like(L)
+def triangle(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``R`` and the order of the columns, with ``R' R = M[:, order]' M[:, order]``, by Householder's reflections.
+
+    What is small in ``M`` keeps its digits, which the product ``M' M`` would lose: rows are sorted by size and columns
+    taken by the size of what is left of them.
+    """
+    M = M[np.argsort(-np.abs(M).max(axis=1), kind="stable")]
+    n = M.shape[1]
+    if len(M) < n:
+        M = np.vstack([M, np.zeros((n - len(M), n), M.dtype)])
+    order = np.arange(n)
     for j in range(n):
-        inverted[j, j] = 1
-        inverted[j] = (inverted[j] - L[j, :j] @ inverted[:j]) / L[j, j]
-    return inverted.T @ inverted
+        left = (M[j:, j:] ** 2).sum(axis=0)
+        best = j + int(np.argmax(left))
+        M[:, [j, best]] = M[:, [best, j]]
+        order[[j, best]] = order[[best, j]]
+        norm = np.sqrt(left[best - j])
+        if norm == 0:
+            M[j:, j:] = 0
+            break
+        v = M[j:, j].copy()
+        v[0] += np.copysign(norm, v[0])
+        v /= np.sqrt((v * v).sum())
+        M[j:, j:] -= 2 * np.outer(v, v @ M[j:, j:])
+        M[j + 1 :, j] = 0
+    return M[:n], order
+
+
+def solve_transposed(R: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``inv(R') b`` for an upper triangle, for one or many right sides."""
+    x = b.copy()
+    for j in range(len(x)):
+        x[j] = (x[j] - R[:j, j] @ x[:j]) / R[j, j]
+    return x
 
 
 def minimise_quadratic(H: np.ndarray, grad: np.ndarray, u: np.ndarray, l1: np.ndarray, jitter: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,9 @@ def draw(seed: int) -> Drawn:
     U, kind = _columns(rng, n, d)
     labels, how = _labels(rng, U, K)
     rows, spread = _in_units(rng, U, dtype)
+    if d > 1 and rng.random() < 0.06:
+        rows[:, -1] = rows[:, 0] if rows.dtype.kind in "iu" else rows[:, 0] / 2
+        spread += ", a copy of a column"
     X, container = _contained(rng, rows)
     weights, weighing = _weights(rng, labels, K)
     names = rng.choice([0, 1, 2])
@@ -89,7 +93,7 @@ def _columns(rng: np.random.Generator, n: int, d: int) -> tuple[np.ndarray, str]
         U = U @ (np.linalg.qr(rng.standard_normal((d, d)))[0] * np.geomspace(1.0, 10.0 ** rng.uniform(-4, -1), d)).T
     if d > 1 and rng.random() < 0.15:
         twin, other = rng.choice(d, 2, replace=False)
-        noise = 0.0 if rng.random() < 0.5 else 10.0 ** rng.uniform(-8, -1)
+        noise = 10.0 ** rng.uniform(-8, -1)
         U[:, twin] = U[:, other] + noise * rng.standard_normal(n)
         kind += f", a twin column (noise {noise:.0e})"
     if rng.random() < 0.1:
@@ -113,7 +117,7 @@ def _labels(rng: np.random.Generator, U: np.ndarray, K: int) -> tuple[np.ndarray
 
 
 def _in_units(rng: np.random.Generator, U: np.ndarray, dtype: str) -> tuple[np.ndarray, str]:
-    n, d = U.shape
+    d = U.shape[1]
     decades = float(rng.choice([0, 3, 12], p=[0.35, 0.3, 0.35]))
     if dtype == "float16":
         decades = min(decades, 2.0)
@@ -137,8 +141,17 @@ def _contained(rng: np.random.Generator, rows: np.ndarray) -> tuple[Any, str]:
     kinds = ["C", "F", "strided", "reversed", "read-only", "big-endian", "pandas", "list"]
     shares = [0.3, 0.1, 0.06, 0.04, 0.03, 0.03, 0.03, 0.01]
     if rows.dtype != np.float16:  # SciPy has no such matrices
-        kinds += ["csr_array", "csr_matrix", "csc_array", "coo_matrix", "lil_array", "dok_array", "bsr_array", "dia_array",
-                  "csr of int64", "csr with zeros stored", "csr unsorted"]  # fmt: skip
+        kinds += [
+            "csr_array",
+            "csr_matrix",
+            "csc_array",
+            "coo_matrix",
+            "lil_array",
+            "dok_array",
+            "bsr_array",
+            "dia_array",
+        ]
+        kinds += ["csr of int64", "csr with zeros stored", "csr unsorted"]
         shares += [0.16, 0.05, 0.04, 0.03, 0.02, 0.01, 0.02, 0.01, 0.02, 0.02, 0.02]
     kind = str(rng.choice(kinds, p=np.array(shares) / sum(shares)))
     if kind == "C":
@@ -165,7 +178,9 @@ def _contained(rng: np.random.Generator, rows: np.ndarray) -> tuple[Any, str]:
         return [[value.item() for value in row] for row in rows], kind
     if kind in ("csr of int64", "csr with zeros stored", "csr unsorted"):
         return _odd_csr(rng, rows, kind), kind
-    return getattr(sparse, kind)(rows), kind
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sparse.SparseEfficiencyWarning)
+        return getattr(sparse, kind)(rows), kind
 
 
 def _odd_csr(rng: np.random.Generator, rows: np.ndarray, kind: str) -> Any:
@@ -218,7 +233,7 @@ def _params(rng: np.random.Generator, y: np.ndarray, K: int) -> tuple[dict[str, 
     C = math.inf if kind > 0.92 else float(f"{C:.4g}")
     params: dict[str, Any] = {"C": C}
     share = rng.random()
-    if C < math.inf and share > 0.55:
+    if share > 0.55 and not math.isinf(C):
         ratio = 1.0 if share < 0.75 else float(rng.choice([0.5, 0.01, 0.99, round(rng.random(), 3), 1e-6]))
         params["l1_ratio"] = ratio
     if rng.random() < 0.2:
