@@ -242,6 +242,8 @@ def find_truth(exact: Exact, max_iter: int = 300) -> Truth:
     u = problem.start()
     value, lower, separable = problem.value(u), WIDE(0), False
     n_iter = 0
+    if problem.n_columns == 0:
+        return Truth(float(value), float(value), False, *problem.given(u), 0)
     for n_iter in range(1, max_iter + 1):  # noqa: B007 - told at the end
         if exact.l1 == exact.l2 == 0 and value < math.log(2.0) * exact.least_weight:
             separable = True  # every row is on its right side: the loss falls to 0 along this direction
