@@ -68,6 +68,14 @@ def solve_transposed(R: np.ndarray, b: np.ndarray) -> np.ndarray:
     return x
 
 
+def solve_upper(R: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``inv(R) b`` for an upper triangle."""
+    x = b.copy()
+    for j in reversed(range(len(x))):
+        x[j] = (x[j] - R[j, j + 1 :] @ x[j + 1 :]) / R[j, j]
+    return x
+
+
 def minimise_quadratic(H: np.ndarray, grad: np.ndarray, u: np.ndarray, l1: np.ndarray, jitter: float) -> np.ndarray:
     """``argmin_t grad (t - u) + (t - u) H (t - u) / 2 + sum_j l1_j |t_j|``, with ``jitter`` on H scaled to ones.
 

@@ -7,7 +7,8 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-from certificate import Exact, Truth, find_truth
+from certificate import Truth, find_truth
+from exact_objective import Exact
 from sklearn.exceptions import ConvergenceWarning
 from stress_problems import Drawn
 
