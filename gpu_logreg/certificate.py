@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from gpu_logreg.penalty import l1_by_parameter, l1_penalty, subgradient
 from gpu_logreg.solvers import SolverResult, Vector
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, VALUE_ROUNDING
 
-__all__ = ["Again", "Certificate", "certificate", "finished", "l1_strengths", "with_exact_value"]
+__all__ = ["Again", "Certificate", "certificate", "coef_dtype", "finished", "l1_strengths", "with_exact_value"]
 
 MARGIN = 3.0
 """A residual may be so many times what the least decrease of a solver amounts to."""
@@ -154,3 +154,23 @@ def _joined(first: SolverResult, then: SolverResult) -> SolverResult:
     """One result of two solvers, the second of which began where the first had ended."""
     curve = [*first.loss_curve, *then.loss_curve[1:]]
     return replace(then, n_iter=first.n_iter + then.n_iter, loss_curve=curve)
+
+
+COEF_ROUNDING = 1e-10
+"""What rounding the weights may add to the value, relatively, by an estimate that is right within a factor of ten."""
+
+
+def coef_dtype(objective: Objective, params: Vector, value: float, wanted: Any) -> Any:
+    """float32 for the weights where it is wanted and holds the optimum, else float64.
+
+    Rounding ``w`` by ``r`` moves the logits by ``u @ r`` and the value, which is level at the optimum, by about
+    ``sum_j r_j**2 (scale_j**2 / 8 + l2 / 2)``: as the ``r_j`` are of random sign, whether or not columns are correlated.
+    Weights that nearly cancel, of collinear columns, lose more digits of the value than the dtype has.
+    """
+    if wanted == np.float64 or objective.spread is None:
+        return wanted
+    w = objective.unpack(params)[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        r = w - w.astype(wanted)
+        added = float((r * r * (0.125 * objective.standard_columns.scale ** 2 + 0.5 * objective.l2)).sum())
+    return wanted if added <= COEF_ROUNDING * abs(value) else np.float64
