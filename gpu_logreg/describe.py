@@ -72,7 +72,7 @@ def describe_model(path: Path) -> None:
     if schema is not None:
         columns = f"{len(schema.numeric):,} of numbers, {len(schema.text):,} of text; {columns}"
     defaults = type(model)().get_params()
-    changed = {name: value for name, value in model.get_params().items() if value != defaults[name]}
+    changed = {name: value for name, value in model.get_params().items() if repr(value) != repr(defaults[name])}
     classes = class_names(model.classes_, positive_of(stored, path))
     print_facts(
         {

@@ -137,11 +137,14 @@ def _is_array(value: Any, kinds: str, ndim: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    """Whether it is a number that a float can be; one that is not finite is."""
+    if isinstance(value, int | np.integer):
+        return not isinstance(value, bool) and abs(int(value)) < 2**1023
+    return isinstance(value, float | np.floating)
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 0)
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < 2**63
 
 
 def _short(value: Any) -> str:

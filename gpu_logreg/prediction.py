@@ -23,7 +23,7 @@ from gpu_logreg.model_file import load_model_file
 from gpu_logreg.network_target import known_target
 from gpu_logreg.report import class_names, note, waiting
 from gpu_logreg.softmax import softmax
-from gpu_logreg.stored_columns import positive_of, schema_of
+from gpu_logreg.stored_columns import header_of, positive_of, schema_of
 from gpu_logreg.whole_files import check_destination, is_replaced, whole_file
 
 __all__ = ["PredictionRequest", "predict_file"]
@@ -71,7 +71,7 @@ def predict_file(request: PredictionRequest) -> None:
         )
     if stored.kind == "neural-network" and known_target(stored.estimator).several:
         raise ModelFileError(f"{request.model}: gives a row several labels, and a CSV has one; use it from Python")
-    header = bool(stored.notes.get("header", True)) if request.header is None else request.header
+    header = header_of(stored, request.model) if request.header is None else request.header
     names = class_names(stored.estimator.classes_, positive_of(stored, request.model))
     _refuse_half_letters(names, request.model)
     options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)

@@ -12,7 +12,7 @@ from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.model_file import StoredModel
 
-__all__ = ["positive_of", "schema_of"]
+__all__ = ["header_of", "positive_of", "schema_of"]
 
 _LONGEST_REASON = 300
 
@@ -52,6 +52,22 @@ def positive_of(stored: StoredModel, path: Path) -> str | None:
     if positive is not None and not (isinstance(positive, str) and len(stored.estimator.classes_) == 2):
         raise ModelFileError(f"{path}: its positive label, {str(positive)[:40]!r}, is none of two classes; train again")
     return positive
+
+
+def header_of(stored: StoredModel, path: Path) -> bool:
+    """Whether the file that the model was trained on began with names of columns.
+
+    Raises
+    ------
+    ModelFileError
+        If it is neither yes nor no.
+    """
+    header = stored.notes.get("header", True)
+    if not isinstance(header, bool):
+        raise ModelFileError(
+            f"{path}: its note on the header, {str(header)[:40]!r}, is neither yes nor no; train again"
+        )
+    return header
 
 
 def _check(held: Any, n_features: int) -> None:

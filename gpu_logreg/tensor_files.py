@@ -73,7 +73,7 @@ def read_safetensors(
 
 
 def _read_head(path: Path, file: BinaryIO) -> bytes:
-    """The header behind its length, of a file that may be of another kind: safetensors begins with these and a brace."""
+    """The header behind its length; a file of another kind is told: safetensors begins with a length and a brace."""
     head = file.read(_HEADER_LENGTH + 1)
     if len(head) <= _HEADER_LENGTH:
         raise ModelFileError(f"{path}: is {'truncated' if head else 'empty'}; fetch it again or train again")
