@@ -323,9 +323,9 @@ def main(count: int, seed: int) -> int:
         wrong, slowest = 0, 0.0
         for name, data in semantic + raw:
             path.write_bytes(data)
-            begin = time.perf_counter()
+            begin = time.process_time()  # other programs may take turns
             found = list(faults(path, table))
-            took = time.perf_counter() - begin
+            took = time.process_time() - begin
             slowest = max(slowest, took)
             if took > LIMIT_SECONDS:
                 found.append(f"took {took:.1f} s")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
-from gpu_logreg.interruption import answer_signals, ending, open_closed_streams, received, work_is_done
+from gpu_logreg.interruption import answer_signals, ending, open_closed_streams, received
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ def main() -> NoReturn:
 
         run()
     except SystemExit as end:
-        work_is_done()
         if received() and isinstance(end.code, int):  # threads may be in the midst of a pass that nobody waits for
             os._exit(end.code)
         raise
     except KeyboardInterrupt:
-        sys.stderr.write(f"error: {ending(received())}\n")
-        os._exit(128 + received())
+        number = received() or signal.SIGINT
+        sys.stderr.write(f"error: {ending(number)}\n")
+        os._exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+from gpu_logreg.interruption import answer_signals, ending, open_closed_streams, received, work_is_done
+
+if __name__ == "__main__":  # before what takes time to import; as gpu_logreg.__main__ does
+    open_closed_streams()
+    answer_signals()
+
 try:
     import rich  # noqa: F401
     import typer
@@ -24,7 +30,6 @@ except ImportError:
 
 from gpu_logreg import __version__
 from gpu_logreg.errors import GpuLogregError
-from gpu_logreg.interruption import ending, received
 from gpu_logreg.lines import note
 from gpu_logreg.whole_files import forget_written_files, written_files
 
@@ -273,6 +278,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         warnings.filterwarnings("ignore", "CUDA path could not be detected", UserWarning)  # `info` tells of the GPU
         code = _run(arguments)
         _flush()
+    work_is_done()
     sys.exit(code)
 
 

@@ -72,7 +72,7 @@ def describe_model(path: Path) -> None:
     if schema is not None:
         columns = f"{len(schema.numeric):,} of numbers, {len(schema.text):,} of text; {columns}"
     defaults = type(model)().get_params()
-    changed = {name: value for name, value in model.get_params().items() if repr(value) != repr(defaults[name])}
+    changed = {name: value for name, value in model.get_params().items() if not _is_same(value, defaults[name])}
     classes = class_names(model.classes_, positive_of(stored, path))
     print_facts(
         {
@@ -124,6 +124,11 @@ def _describe_layers(model: Any) -> None:
     rows = [f"layer {k}" for k in range(1, len(units) + 1)]
     print()
     print_table({heading: dict(zip(rows, column, strict=True)) for heading, column in cells.items()})
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    """Whether a parameter is the default; files know lists alone, and an array is compared as a whole."""
+    return repr(value) == repr(list(default) if isinstance(value, list) and isinstance(default, tuple) else default)
 
 
 def _fit(model: Any) -> dict[str, str]:
