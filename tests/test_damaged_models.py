@@ -12,6 +12,8 @@ from fresh_process import run_fresh
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
 from gpu_logreg.errors import DataError, ModelFileError
+from gpu_logreg.model_file import load_model_file
+from gpu_logreg.stored_columns import header_of, positive_of, schema_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SEMANTIC, RAW = 200, 160
@@ -123,6 +125,82 @@ def test_contradictions_of_a_network(damage, tmp_path, tensor, shape, reason):
     model = MLPClassifier((4,), solver="lbfgs", max_iter=2, tol=1.0).fit(np.eye(4, 3), [0, 1, 0, 1])
     save_model(model, tmp_path / "m")
     assert reason in refused(damage, tmp_path / "m", lambda held: held[0].update({tensor: np.ones(shape)}))
+
+
+def columns(*changes: tuple[int, str, object]) -> str:
+    """The columns of a model of a table of numbers, with cells missing in the first, and text."""
+    held = [
+        {"name": "age", "kind": "numeric", "mean": 1.0, "flagged": True},
+        {"name": "city", "kind": "text", "categories": ["Lima", "Rome"], "flagged": False},
+        {"name": "hours", "kind": "numeric", "mean": 2.0, "flagged": False},
+    ]
+    for at, key, value in changes:
+        held[at][key] = value
+    return json.dumps({"schema_version": 1, "first_index": 0, "columns": held})
+
+
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        (columns((0, "flagged", False)), "they make 4 of a matrix, and the weights are of 5"),
+        (columns((1, "categories", ["Lima", "Lima"])), "the category of column 'city' 'Lima' twice"),
+        (columns((1, "categories", ["Lima", 1])), "a category of column 'city' that is no text"),
+        (columns((1, "categories", "ab")), "column 'city' has no list of categories"),
+        (columns((2, "name", "age")), "the column 'age' twice"),
+        (columns((2, "name", 7)), "a column '7', flagged 'False'"),
+        (columns((2, "mean", 1e308)), "column 'hours' has the mean 1e+308"),
+        (columns((2, "mean", None)), "missing cells of some columns, and no means of others"),
+        (columns((2, "kind", "date")), "not a schema of gpu-logreg (ValueError: column 'hours' is of kind 'date')"),
+        ('{"schema_version": 2, "first_index": 0, "columns": 1000000000000}', "they make 1000000000000 of a matrix"),
+        ('{"schema_version": 2, "first_index": 7, "columns": 5}', "schema_version 2, first_index 7"),
+        ('{"schema_version": 99, "first_index": 0, "columns": 5}', "the schema was written by a newer gpu-logreg"),
+        ('{"schema_version": 1}', "cannot be used ('first_index'); train again"),
+        ("[" * 100_000, "its columns are lists in lists"),
+    ],
+    ids=range(14),
+)
+def test_columns_that_are_not_those_of_the_weights(tmp_path, schema, reason):
+    path = tmp_path / "m"
+    model = LogisticRegression().fit(np.eye(6, 5), [0, 1] * 3)
+    save_model(model, path, schema=columns())
+    found = schema_of(load_model_file(path), path)
+    assert found is not None
+    assert len(found.feature_names) == 5
+    save_model(model, path, schema=schema)
+    with pytest.raises(ModelFileError) as error:
+        schema_of(load_model_file(path), path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert reason in str(error.value)
+
+
+def test_notes_that_are_of_another_kind(tmp_path):
+    path = tmp_path / "m"
+    save_model(LogisticRegression().fit(np.eye(3), [0, 1, 2]), path, notes={"positive": "yes", "header": [1]})
+    stored = load_model_file(path)
+    with pytest.raises(ModelFileError, match="its positive label, 'yes', is none of two classes; train again"):
+        positive_of(stored, path)
+    with pytest.raises(ModelFileError, match=r"its note on the header, '\[1\]', is neither yes nor no; train again"):
+        header_of(stored, path)
+
+
+def test_a_model_that_another_library_fitted_is_described(tmp_path, capsys):
+    from sklearn.linear_model import LogisticRegression as Theirs
+
+    from gpu_logreg.describe import describe_model
+
+    save_model(LogisticRegression.from_sklearn(Theirs().fit(np.eye(4, 3), [0, 1, 0, 1])), tmp_path / "m")
+    describe_model(tmp_path / "m")
+    assert "elsewhere; nothing is known of it" in capsys.readouterr().out
+
+
+def test_a_network_of_default_layers_is_described_without_them(tmp_path, capsys):
+    from gpu_logreg.describe import describe_model
+
+    model = MLPClassifier(max_iter=200, solver="lbfgs", tol=1.0, n_iter_no_change=np.int64(10))
+    save_model(model.fit(np.eye(4, 3), [0, 1, 0, 1]), tmp_path / "m")
+    describe_model(tmp_path / "m")
+    parameters = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("parameters"))
+    assert parameters.split(maxsplit=1)[1] == "solver='lbfgs', tol=1.0"
 
 
 def test_what_cannot_be_loaded_is_not_saved(tmp_path):
