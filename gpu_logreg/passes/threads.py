@@ -20,12 +20,14 @@ import numpy as np
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
+from gpu_logreg.passes.forks import wait_before_forks
+
 __all__ = ["blas_on_one_thread", "map_in_order", "n_threads", "row_blocks"]
 
 T = TypeVar("T")
 
 _pool: ThreadPoolExecutor | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()  # of this module's state, and of the number of threads of BLAS
 _inside = 0
 _limiter: Any = None
 _here = threading.local()
@@ -73,17 +75,24 @@ def blas_on_one_thread() -> Iterator[None]:
     global _inside, _limiter
     with _lock:
         _inside += 1
-        if _inside == 1:
+        if _limiter is None:
             _limiter = _controller().limit(limits=1, user_api="blas")
             _limiter.__enter__()
+    _here.entered = _entered_here() + 1
     try:
         yield
     finally:
+        _here.entered -= 1
         with _lock:
             _inside -= 1
             if _inside == 0:
                 _limiter.__exit__(None, None, None)
                 _limiter = None
+
+
+def _entered_here() -> int:
+    """Blocks of `blas_on_one_thread` that this thread is in."""
+    return getattr(_here, "entered", 0)
 
 
 @functools.cache
@@ -104,10 +113,12 @@ def _mark_as_ours() -> None:
 
 
 def _forget_threads() -> None:
-    """A forked child has none of its parent's threads."""
-    global _pool, _inside, _limiter, _lock
-    _pool, _inside, _limiter, _lock = None, 0, None, threading.Lock()
+    """A forked child has none of its parent's threads but the one that forked.
+
+    Where the parent kept BLAS to one thread, the child does so up to the end of its own next block.
+    """
+    global _pool, _inside
+    _pool, _inside = None, _entered_here()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+wait_before_forks(_lock, _forget_threads)
