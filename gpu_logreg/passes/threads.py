@@ -22,7 +22,7 @@ from threadpoolctl import ThreadpoolController
 
 from gpu_logreg.passes.forks import wait_before_forks
 
-__all__ = ["blas_on_one_thread", "map_in_order", "n_threads", "row_blocks"]
+__all__ = ["blas_on_one_thread", "map_in_order", "n_threads", "row_blocks", "sum_in_order"]
 
 T = TypeVar("T")
 
@@ -52,14 +52,30 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     could wait for ever. NumPy's floating-point warnings are off: what is not finite shows in the sums, and is dealt
     with there.
     """
+    return list(_in_order(function, *arguments))
 
+
+def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
+    """As `map_in_order`, the results added in order as they come: only those that wait for their turn are kept.
+
+    Parameters
+    ----------
+    add : function (total, part) -> total
+        It may change and return ``total``, which at first is the first result.
+    function, arguments : as of `map_in_order`; there is at least one of each argument
+    """
+    parts = _in_order(function, *arguments)
+    return functools.reduce(add, parts)
+
+
+def _in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> Iterator[T]:
     def quiet(*values: Any) -> T:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every thread has its own
             return function(*values)
 
     if len(arguments[0]) <= 1 or n_threads() == 1 or getattr(_here, "is_ours", False):
-        return [quiet(*values) for values in zip(*arguments, strict=True)]
-    return list(_threads().map(quiet, *arguments))
+        return (quiet(*values) for values in zip(*arguments, strict=True))
+    return _threads().map(quiet, *arguments)
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:
