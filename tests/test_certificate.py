@@ -80,7 +80,7 @@ def test_a_column_in_small_units_under_strong_penalties(C):
 @pytest.mark.parametrize("y", [Y, THREE], ids=["2 classes", "3 classes"])
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("scale", [1e-6, 1e-13, 1e9])
-def test_weights_times_a_constant_are_C_times_it(y, l1_ratio, scale):
+def test_weights_times_a_constant_are_those_of_another_c(y, l1_ratio, scale):
     s = RNG.random(N) + 0.01
     by_weights = LogisticRegression(C=1e-2, l1_ratio=l1_ratio, tol=1e-10).fit(U, y, s * scale)
     by_C = LogisticRegression(C=1e-2 * scale, l1_ratio=l1_ratio, tol=1e-10).fit(U, y, s)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.cached_attribute import cached_attribute
 from gpu_logreg.csr import rows_at
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.passes import Float64Vector
@@ -106,7 +106,7 @@ class StandardisedRows:
     variance: Float64Vector
     effective: Float64Vector
 
-    @functools.cached_property
+    @cached_attribute
     def U(self) -> Any:  # noqa: N802 - the letter of the formula
         """The rows, copied when first asked for, a cacheful at a time.
 
