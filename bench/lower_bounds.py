@@ -66,7 +66,7 @@ def _without_shift(problem: Standard, u: np.ndarray, grad: np.ndarray) -> tuple[
     v = grad + pull
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = np.where(rest != 0, rest**2 / (K * l2[0]), 0).sum() / 2
-    return v - v.mean(axis=0), gain
+    return v - np.where(problem.gauge > 0, 0, v.mean(axis=0)), gain
 
 
 def _by_curvature(problem: Standard, u: np.ndarray) -> Any:

@@ -19,6 +19,9 @@ OBJECTIVE = 1e-9
 SLOW, SLOWER = 0.5, 20.0
 """Seconds that are never too long, and the largest ratio to scikit-learn's time beyond them."""
 
+SHARE = 0.2
+"""Of the problems that are fitted again on another scale of the weights, and of those from afar."""
+
 
 class Verdict(NamedTuple):
     """What was found of one problem."""
@@ -91,9 +94,9 @@ def judge(drawn: Drawn, estimator: Any, expected_error: type[Exception]) -> Verd
     with np.errstate(all="ignore"):
         truth = find_truth(exact)
         excess = _optimum(model, exact, truth, faults, notes)
-        if rng.random() < 0.2:
+        if rng.random() < SHARE:
             faults += _other_scale(drawn, model, estimator, exact, rng)
-        if rng.random() < 0.2:
+        if rng.random() < SHARE:
             faults += _from_afar(drawn, model, estimator, exact, truth, rng)
     ratio, seconds = _against_theirs(drawn, estimator, seconds)
     if ratio > SLOWER:
