@@ -217,7 +217,7 @@ class MultinomialSample(SampleObjective):
             H[:, p - 1, :, p - 1] += np.einsum("kk->k", H[:, p - 1, :, p - 1]).mean() / K
         diagonal = np.einsum("kjkj->kj", H)
         diagonal += self.penalty
-        return mended(H.reshape(K * p, K * p))
+        return mended(H.reshape(K * p, K * p), self.penalty)
 
     def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
         """The Hessian at ``phi`` as the product of its mean factors.
