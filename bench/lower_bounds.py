@@ -8,8 +8,8 @@
 2. Fenchel's: residuals ``a (p - y)``, ``0 <= a <= 1``, are a point of the dual problem, whose value is the entropy of
    ``y + a (p - y)`` less the conjugate of the penalty.
 
-Both stay bounds where terms of losses are left out that are next to nothing, which makes the rest well-conditioned
-where rows are all but certain.
+Both stay bounds where terms of losses and penalties are left out that are next to nothing, which makes the rest
+well-conditioned where rows are all but certain or columns depend on each other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from quadratic import solve_transposed, triangle
 
 FLAT = 1e-16
 """Length of what is left of a column of length 1, the others taken away, below which all of it may be rounding."""
-NO_PULL = 1e-15
+NO_PULL = 1e-16
 """Size of the gradient for a column of length 1 below which it may be rounding."""
 NEGLIGIBLE = 1e-12
 """Share of the value below which the probability of a class for a row is left out."""
@@ -37,7 +37,11 @@ def lower_bound(problem: Standard, u: np.ndarray, value: Any) -> Any:
         return best
     fewer = copy.copy(problem)
     _, q = problem.exact.residuals(problem.V @ u.T)
-    fewer.kept = problem.exact.s[:, None] * q > NEGLIGIBLE * value / q.size
+    least = NEGLIGIBLE * value
+    fewer.kept = problem.exact.s[:, None] * q > least / q.size
+    largest = np.abs(u).max(initial=WIDE(1))
+    fewer.l1 = np.where(problem.l1 * largest > least / u.size, problem.l1, 0)
+    fewer.l2 = np.where(problem.l2 * largest**2 > least / u.size, problem.l2, 0)
     return max(best, _by_curvature(fewer, polished(fewer, u)))
 
 
@@ -86,7 +90,8 @@ def _by_curvature(problem: Standard, u: np.ndarray) -> Any:
     if rank < len(R):
         # Nothing may pull where nothing bends, which holds for a loss alone: its gradient is made of the same rows.
         rest = pulls[rank:] - R[:rank, rank:].T @ solve_transposed(R[:rank, :rank], pulls[:rank])
-        if exact.l1 > 0 or exact.l2 > 0 or (np.abs(rest) > NO_PULL).any():
+        penalties = (problem.l1.ravel() / size)[problem.l1.ravel() > 0]
+        if (np.abs(rest) > NO_PULL).any() or penalties.min(initial=WIDE(1)) < 100 * NO_PULL:
             return -WIDE(np.inf)
     decrement = np.sqrt((solve_transposed(R[:rank, :rank], pulls[:rank]) ** 2).sum())
     reach = _reach(problem, R[:rank, :rank], size, order[:rank])
