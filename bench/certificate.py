@@ -47,8 +47,8 @@ def find_truth(exact: Exact, max_iter: int = 300) -> Truth:
         if exact.l1 == exact.l2 == 0 and value < math.log(2.0) * exact.least_weight:
             separable = True  # every row is on its right side: the loss falls to 0 along this direction
             break
-        grad, H = problem.derivatives(u)
-        step, left = newton_step(problem, u, grad, H)
+        grad = problem.gradient(u)
+        step, left = newton_step(problem, u, grad, problem.hessian(u))
         moved = line_search(problem, u, value, step, left)
         if exact.l1 == 0 and (moved is None or n_iter > HARD):
             by_root = step_by_root(problem, u, grad)

@@ -145,12 +145,24 @@ class Standard:
         gauge = (self.gauge * u.sum(axis=0) ** 2).sum() / 2 if self.exact.n_logits > 1 else 0
         return loss + (self.l1 * np.abs(u)).sum() + (self.l2 * u * u).sum() / 2 + gauge
 
-    def derivatives(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (n_logits, n_columns) and Hessian of all but the L1 penalty."""
+    def gradient(self, u: np.ndarray) -> np.ndarray:
+        """Of all but the L1 penalty, of shape (n_logits, n_columns)."""
+        exact = self.exact
+        residuals, _ = exact.residuals(self.V @ u.T, self.kept)
+        grad = (exact.s[:, None] * residuals).T @ self.V + self.l2 * u
+        return grad + self.gauge * u.sum(axis=0) if exact.n_logits > 1 else grad
+
+    def curvatures(self, u: np.ndarray) -> np.ndarray:
+        """Diagonal of the Hessian of all but the L1 penalty, of the shape of the gradient."""
+        exact = self.exact
+        residuals, _ = exact.residuals(self.V @ u.T, self.kept)
+        p = np.abs(residuals)
+        return (exact.s[:, None] * p * (1 - p)).T @ self.V**2 + self.l2 + (self.gauge if exact.n_logits > 1 else 0)
+
+    def hessian(self, u: np.ndarray) -> np.ndarray:
+        """Of all but the L1 penalty."""
         exact, K, D = self.exact, self.exact.n_logits, self.n_columns
         residuals, _ = exact.residuals(self.V @ u.T, self.kept)
-        weighted = exact.s[:, None] * residuals
-        grad = weighted.T @ self.V + self.l2 * u
         p = np.abs(residuals)  # of the class, and 1 - p of the own class
         own = np.zeros_like(p, dtype=bool) if K == 1 else np.arange(K) == exact.y[:, None]
         share = np.where(own, 1 - p, p)
@@ -164,12 +176,9 @@ class Standard:
         columns = np.arange(D)
         for a in range(K):
             H[a, columns, a, columns] += self.l2[a]
-        if K > 1:
-            grad = grad + self.gauge * u.sum(axis=0)
-            for a in range(K):
-                for b in range(K):
-                    H[a, columns, b, columns] += self.gauge
-        return grad, H.reshape(K * D, K * D)
+            for b in range(K if K > 1 else 0):
+                H[a, columns, b, columns] += self.gauge
+        return H.reshape(K * D, K * D)
 
     def root(self, u: np.ndarray, gauge: np.ndarray) -> np.ndarray:
         """``M`` with ``M' M`` the Hessian, the ridge and a gauge: every digit of what a row or a column adds."""

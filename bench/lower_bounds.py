@@ -76,7 +76,7 @@ def _without_shift(problem: Standard, u: np.ndarray, grad: np.ndarray) -> tuple[
 def _by_curvature(problem: Standard, u: np.ndarray) -> Any:
     """The first bound of the module; minus infinity where it does not hold."""
     exact, K = problem.exact, problem.exact.n_logits
-    grad, _ = problem.derivatives(u)
+    grad = problem.gradient(u)
     v, by_shift, gauge = problem.subgradient(u, grad), WIDE(0), problem.gauge
     if K > 1 and exact.l1 > 0:
         v, by_shift = _without_shift(problem, u, grad)

@@ -50,17 +50,22 @@ def line_search(
 def polished(problem: Standard, u: np.ndarray) -> np.ndarray:
     """Whole steps while the subgradient falls, whose size goes on to tell where the value is all rounding."""
 
-    def size(u: np.ndarray, grad: np.ndarray, H: np.ndarray) -> Any:
-        diagonal = np.maximum(np.diag(H), np.finfo(WIDE).tiny)
-        return np.abs(problem.subgradient(u, grad).ravel() / np.sqrt(diagonal)).max(initial=WIDE(0))
+    def size(u: np.ndarray, grad: np.ndarray) -> Any:
+        curvatures = np.maximum(problem.curvatures(u), np.finfo(WIDE).tiny)
+        return np.abs(problem.subgradient(u, grad) / np.sqrt(curvatures)).max(initial=WIDE(0))
 
-    grad, H = problem.derivatives(u)
-    here = size(u, grad, H)
-    for _ in range(8):
-        trial = u + (newton_step(problem, u, grad, H) if problem.exact.l1 > 0 else step_by_root(problem, u, grad))[0]
-        trial_grad, trial_H = problem.derivatives(trial)
-        there = size(trial, trial_grad, trial_H)
-        if not there < here:
+    grad = problem.gradient(u)
+    here, by_root = size(u, grad), False
+    for _ in range(12):
+        step = step_by_root(problem, u, grad) if by_root else newton_step(problem, u, grad, problem.hessian(u))
+        trial = u + step[0]
+        trial_grad = problem.gradient(trial)
+        there = size(trial, trial_grad)
+        if there < here:
+            u, grad, here, better = trial, trial_grad, there, there < here / 2
+            if better:
+                continue
+        if by_root or problem.exact.l1 > 0:
             break
-        u, grad, H, here = trial, trial_grad, trial_H, there
+        by_root = True
     return u

@@ -62,7 +62,7 @@ def test_a_seed_is_one_problem_and_its_container_holds_its_rows(seed):
 
 
 def test_draws_are_as_wide_as_they_say():
-    drawn = [draw(seed, small=True) for seed in range(300)]
+    drawn = [draw(seed, small=True) for seed in range(200)]
     assert {problem.n_classes for problem in drawn} == {2, 3, 4, 5, 6}
     assert {problem.rows.dtype.name for problem in drawn} == {
         "float64",
@@ -117,13 +117,13 @@ def test_the_truth_of_a_column_of_ones_is_known(C, l1_ratio, w):
 
 def certain(K: int = 2, l1_ratio: float = 0.0, C: float = 1.0, seed: int = 0) -> Exact:
     rng = np.random.default_rng(seed)
-    X = rng.standard_normal((80, 4)) * [1.0, 1e3, 1e-3, 1.0] + [0.0, 5e3, 0.0, 1.0]
-    y = np.argmax(X[:, :1] * np.arange(K) + 2 * rng.gumbel(size=(80, K)), axis=1)
+    X = rng.standard_normal((40, 4)) * [1.0, 1e3, 1e-3, 1.0] + [0.0, 5e3, 0.0, 1.0]
+    y = np.argmax(X[:, :1] * np.arange(K) + 2 * rng.gumbel(size=(40, K)), axis=1)
     y[:K] = np.arange(K)
-    return Exact(X, y, rng.uniform(0.1, 2.0, 80), K, C, l1_ratio, fit_intercept=True)
+    return Exact(X, y, rng.uniform(0.1, 2.0, 40), K, C, l1_ratio, fit_intercept=True)
 
 
-CASES = [(K, l1_ratio, C) for K in (2, 3, 5) for l1_ratio in (0.0, 0.5, 1.0) for C in (1e-3, 1.0, 1e6)]
+CASES = [(K, l1_ratio, C) for K in (2, 3, 4) for l1_ratio in (0.0, 0.5, 1.0) for C in (1e-3, 1.0, 1e6)]
 
 
 @pytest.mark.parametrize(("K", "l1_ratio", "C"), CASES)
@@ -166,8 +166,8 @@ def test_the_truth_is_that_of_scikit_learn(K):
     scale = X.std(axis=0)
     theirs = TheirLogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-10)
     # In columns of one scale, where their solver is exact, and with the ridge of the columns as they were: none.
-    free = Exact(X / scale, y, s * 80, K, 1.0, 0.0, fit_intercept=True)
-    theirs.fit(X / scale, y, s * 80)
+    free = Exact(X / scale, y, s * 40, K, 1.0, 0.0, fit_intercept=True)
+    theirs.fit(X / scale, y, s * 40)
     value = free.value(theirs.coef_, theirs.intercept_)
     truth = find_truth(free)
     assert float(value) == pytest.approx(float(truth.upper), rel=1e-11)
