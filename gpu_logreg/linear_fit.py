@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal, proximal_without_a_sample
 from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton
+from gpu_logreg.solvers.watch import renewed
 from gpu_logreg.solvers.working_set import Columns, working_set
 from gpu_logreg.sparse_metric import diagonal_at
 from gpu_logreg.sparse_sample import SparseSampler
@@ -32,6 +34,9 @@ __all__ = ["class_shares", "minimise", "solver_name", "start_without_weights"]
 
 LARGEST_WHOLE = 2000
 """Parameters of two classes up to which an L1 problem is solved for all columns at once."""
+
+NEWTON_FLOPS = 2e7
+"""Multiplications of a Hessian of all rows that take a few milliseconds."""
 
 LBFGS_DECREASE = 0.1 * DECREASE_PER_TOL
 """What `solver="lbfgs"` leaves to gain by its own estimate, relatively and for each ``tol``."""
@@ -119,9 +124,44 @@ def minimise(
             return _solved(model, solver, objective, shares, ended.params, rest, rng)
         if objective.l1 > 0.0 and in_working_sets(objective):
             return _by_working_sets(objective, rng, ended.params, True, rest)
+        if objective.l1 == 0.0 and _newton_costs_little(objective):
+            return _with_all_rows(objective, _sampler(objective, rng), ended, rest)
         return _without_a_sample(objective, ended, rest)
 
-    return finished(objective, result, limits["tol"], limits["max_iter"], again)
+    by_gradients = solver in ("lbfgs", "gradient-descent") and _newton_costs_little(objective)
+    decrement = _decrement(objective, _sampler(objective, rng)) if by_gradients else None
+    return finished(objective, result, limits["tol"], limits["max_iter"], again, decrement)
+
+
+def _newton_costs_little(objective: Objective) -> bool:
+    """Whether a Hessian of all rows costs no more than a few milliseconds."""
+    p = objective.n_params
+    return p <= 500 and objective.dataset.n_rows * p * p <= NEWTON_FLOPS
+
+
+def _decrement(objective: Objective, sampler: Sampler) -> Callable[[Vector, Vector], float]:
+    """Half the squared Newton decrement, by the Hessian of all rows."""
+
+    def decrement(params: Vector, grad: Vector) -> float:
+        sample = sampler.sample(objective.dataset.n_rows)
+        metric = sample.params_metric(sample.coordinates.from_params(params))
+        return 0.5 * max(0.0, float(grad @ metric.solve(grad)))
+
+    return decrement
+
+
+def _with_all_rows(objective: Objective, sampler: Sampler, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:
+    """On from where a fit has ended, with the Hessian of all rows, taken anew where it misleads."""
+    objective.widen()
+    sample = sampler.sample(objective.dataset.n_rows)
+
+    def metric_at(params: Vector) -> Metric:
+        metric: Metric = sample.params_metric(sample.coordinates.from_params(params))
+        return metric
+
+    met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+    metric, refresh = metric_at(ended.params), renewed(metric_at)
+    return lbfgs(objective, ended.params, metric=metric, refresh=refresh, criterion=met_at, last_step=True, **limits)
 
 
 def _worth_taking(objective: Objective, shares: Vector, start: Vector) -> bool:
