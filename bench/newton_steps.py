@@ -20,18 +20,22 @@ def newton_step(problem: Standard, u: np.ndarray, grad: np.ndarray, H: np.ndarra
 
 
 def step_by_root(problem: Standard, u: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, Any]:
-    """The same step without an L1 penalty, where rounding of the Hessian hides its small curvatures."""
-    root = problem.root(u, problem.gauge)
+    """The same step of the parameters that are not zero, where rounding of the Hessian hides its small curvatures."""
+    moving = ((u != 0) | (problem.l1 == 0)).ravel()
+    root = problem.root(u)[:, moving]
     size = np.sqrt((root**2).sum(axis=0))
     size[size == 0] = 1
     R, order = triangle(root / size)
     diagonal = np.abs(np.diag(R))
-    rank = int((diagonal > 1e-17 * diagonal[0]).sum())
-    scaled = (grad.ravel() / size)[order][:rank]
-    step = np.zeros(len(size), WIDE)
-    step[order[:rank]] = -solve_upper(R[:rank, :rank], solve_transposed(R[:rank, :rank], scaled))
-    step = (step / size).reshape(u.shape)
-    return step, -(grad * step).sum()
+    rank = int((diagonal > 1e-17 * diagonal.max(initial=WIDE(0))).sum())
+    slope = grad + problem.l1 * np.sign(u)
+    scaled = (slope.ravel()[moving] / size)[order][:rank]
+    found = np.zeros(len(size), WIDE)
+    found[order[:rank]] = -solve_upper(R[:rank, :rank], solve_transposed(R[:rank, :rank], scaled))
+    step = np.zeros(u.size, WIDE)
+    step[moving] = found / size
+    step = step.reshape(u.shape)
+    return step, -(slope * step).sum()
 
 
 def line_search(
@@ -65,7 +69,7 @@ def polished(problem: Standard, u: np.ndarray) -> np.ndarray:
             u, grad, here, better = trial, trial_grad, there, there < here / 2
             if better:
                 continue
-        if by_root or problem.exact.l1 > 0:
+        if by_root:
             break
         by_root = True
     return u
