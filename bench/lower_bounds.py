@@ -27,10 +27,10 @@ FLAT = 1e-16
 """Length of what is left of a column of length 1, the others taken away, below which all of it may be rounding."""
 NO_PULL = 1e-16
 """Size of a subgradient relative to that of its terms below which it may be rounding."""
-NEGLIGIBLE = 1e-12
+NEGLIGIBLE = 1e-9
 """Share of the value below which the probability of a class for a row is left out."""
 
-SHARP = WIDE(1e-10)
+SHARP = WIDE(2e-9)
 """Relative distance of a bound from the value that is close enough."""
 
 
@@ -66,34 +66,52 @@ def _by_curvature(problem: Standard, u: np.ndarray) -> Any:
     size = np.sqrt((root**2).sum(axis=0))
     size[size == 0] = 1
     root, v, slack = root / size, v / size, slack / size
-    free = np.flatnonzero(~held)
-    R, order = triangle(root[:, free])
-    rank = int((np.abs(np.diag(R)) > FLAT).sum())
-    R, flat = R[:rank, :rank], R[:rank, rank:]
-    pulls = v[free[order]]
-    by_root = solve_transposed(R, pulls[:rank])
-    # Nothing may pull where nothing bends, which holds for a loss alone: its gradient is made of the same rows.
-    rest = np.abs(pulls[rank:] - flat.T @ by_root)
-    terms = (problem.gradient_size(u).ravel() / size)[free[order]]
-    penalties = (problem.l1.ravel() / size)[free]
-    least = penalties[penalties > 0].min(initial=WIDE(np.inf))
-    if rank < len(order) and (least < 100 * NO_PULL * terms.max() or (rest > NO_PULL * terms.max()).any()):
+    for _ in range(4):
+        free = np.flatnonzero(~held)
+        R, order = triangle(root[:, free])
+        rank = int((np.abs(np.diag(R)) > FLAT).sum())
+        R, flat = R[:rank, :rank], R[:rank, rank:]
+        pulls = v[free[order]]
+        by_root = solve_transposed(R, pulls[:rank])
+        # What the free parameters gain by must not outdo the slack of those that are held.
+        gained = root[:, free[order[:rank]]] @ solve_upper(R, by_root)
+        outdone = held & (np.abs(root.T @ gained) > slack)
+        if not outdone.any():
+            break
+        held &= ~outdone
+    else:
         return -WIDE(np.inf)
-    # What the free parameters gain by must not outdo the slack of those that are held.
-    gained = root[:, free[order[:rank]]] @ solve_upper(R, by_root)
-    if (np.abs(root[:, held].T @ gained) > slack[held]).any():
-        return -WIDE(np.inf)
+    value = problem.value(u)
+    if rank < len(order):
+        value -= _gain_where_flat(problem, u, np.abs(pulls[rank:] - flat.T @ by_root), size, free[order[rank:]])
     decrement = np.sqrt((by_root**2).sum())
     of_rows = _reach_by_row(problem, u)
     reach = (of_rows if problem.bent is None else of_rows[problem.bent]).max(initial=WIDE(0))
     if not held.any() and rank == len(order):
         reach = min(reach, _reach(problem, R, size, order))
-    value, q = problem.value(u), decrement * reach
-    if not q < 1:
+    q = decrement * reach
+    if not (q < 1 and value > -np.inf):
         return -WIDE(np.inf)
     if q < 1e-4:
         return value - decrement**2 * (1 + q) / 2
     return value - (q + (1 - q) * np.log1p(-q)) / reach**2
+
+
+def _gain_where_flat(problem: Standard, u: np.ndarray, rest: np.ndarray, size: np.ndarray, which: np.ndarray) -> Any:
+    """What is to gain at most by parameters on which nothing bends, from what still pulls at them.
+
+    A penalty at the minimum is no more than the value here, which bounds the parameter. Nothing pulls where there is
+    no penalty: the gradient of a loss is made of the same rows as its Hessian.
+    """
+    l1, l2 = problem.l1.ravel(), problem.l2.ravel()
+    value = problem.value(u)
+    farthest = np.minimum(value / l1, np.sqrt(2 * value / l2))[which]
+    gain = np.where(rest > 0, rest * size[which] * (np.abs(u.ravel()[which]) + farthest), 0)
+    terms = (problem.gradient_size(u).ravel() / size).max(initial=WIDE(0))
+    least = (l1 / size)[l1 > 0].min(initial=WIDE(np.inf))
+    if least > 100 * NO_PULL * terms:
+        gain = np.where((farthest == np.inf) & (rest <= NO_PULL * terms), 0, gain)
+    return gain.sum()
 
 
 def _counted(problem: Standard) -> np.ndarray:
