@@ -9,7 +9,7 @@ tolerance of the bound is, whatever the point says.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from exact_objective import WIDE, Exact, Standard
@@ -27,8 +27,8 @@ class Truth(NamedTuple):
     penalised there is no minimum, and ``lower`` is 0.
     """
 
-    lower: float
-    upper: float
+    lower: Any
+    upper: Any
     separable: bool
     coef: np.ndarray
     intercept: np.ndarray
@@ -42,13 +42,13 @@ def find_truth(exact: Exact, max_iter: int = 300) -> Truth:
     value, lower, separable = problem.value(u), WIDE(0), False
     n_iter = 0
     if problem.n_columns == 0:
-        return Truth(float(value), float(value), False, *problem.given(u), 0)
+        return Truth(value, value, False, *problem.given(u), 0)
     for n_iter in range(1, max_iter + 1):
         if exact.l1 == exact.l2 == 0 and value < math.log(2.0) * exact.least_weight:
             separable = True  # every row is on its right side: the loss falls to 0 along this direction
             break
-        grad, H = problem.derivatives(u)
-        step, left = newton_step(problem, u, grad, H)
+        grad = problem.gradient(u)
+        step, left = newton_step(problem, u, grad, problem.hessian(u))
         moved = line_search(problem, u, value, step, left)
         if exact.l1 == 0 and (moved is None or n_iter > HARD):
             by_root = step_by_root(problem, u, grad)
@@ -63,4 +63,4 @@ def find_truth(exact: Exact, max_iter: int = 300) -> Truth:
         value = min(value, problem.value(u))
         lower = max(lower, lower_bound(problem, u, value))
     coef, intercept = problem.given(u)
-    return Truth(float(lower), float(value), separable, coef, intercept, n_iter)
+    return Truth(lower, value, separable, coef, intercept, n_iter)

@@ -93,11 +93,14 @@ class Standard:
     ----------
     kept : bool ndarray of shape (n, K - 1) or None
         Terms of losses that count; fewer make the objective smaller everywhere.
+    bent : bool ndarray of shape (n,) or None
+        Rows that count in `root`; the losses of others are taken for their tangents, which makes them smaller too.
     """
 
     def __init__(self, exact: Exact) -> None:
         self.exact = exact
         self.kept: np.ndarray | None = None
+        self.bent: np.ndarray | None = None
         x, s = exact.x, exact.s
         centre = (s[:, None] * x).sum(axis=0) if exact.fit_intercept else np.zeros(x.shape[1], WIDE)
         moved = x - centre
@@ -145,12 +148,30 @@ class Standard:
         gauge = (self.gauge * u.sum(axis=0) ** 2).sum() / 2 if self.exact.n_logits > 1 else 0
         return loss + (self.l1 * np.abs(u)).sum() + (self.l2 * u * u).sum() / 2 + gauge
 
-    def derivatives(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient (n_logits, n_columns) and Hessian of all but the L1 penalty."""
+    def gradient(self, u: np.ndarray) -> np.ndarray:
+        """Of all but the L1 penalty, of shape (n_logits, n_columns)."""
+        exact = self.exact
+        residuals, _ = exact.residuals(self.V @ u.T, self.kept)
+        grad = (exact.s[:, None] * residuals).T @ self.V + self.l2 * u
+        return grad + self.gauge * u.sum(axis=0) if exact.n_logits > 1 else grad
+
+    def gradient_size(self, u: np.ndarray) -> np.ndarray:
+        """Of the terms that the gradient and the subgradient are sums of."""
+        exact = self.exact
+        residuals, _ = exact.residuals(self.V @ u.T, self.kept)
+        return (exact.s[:, None] * np.abs(residuals)).T @ np.abs(self.V) + self.l2 * np.abs(u) + self.l1
+
+    def curvatures(self, u: np.ndarray) -> np.ndarray:
+        """Diagonal of the Hessian of all but the L1 penalty, of the shape of the gradient."""
+        exact = self.exact
+        residuals, _ = exact.residuals(self.V @ u.T, self.kept)
+        p = np.abs(residuals)
+        return (exact.s[:, None] * p * (1 - p)).T @ self.V**2 + self.l2 + (self.gauge if exact.n_logits > 1 else 0)
+
+    def hessian(self, u: np.ndarray) -> np.ndarray:
+        """Of all but the L1 penalty."""
         exact, K, D = self.exact, self.exact.n_logits, self.n_columns
         residuals, _ = exact.residuals(self.V @ u.T, self.kept)
-        weighted = exact.s[:, None] * residuals
-        grad = weighted.T @ self.V + self.l2 * u
         p = np.abs(residuals)  # of the class, and 1 - p of the own class
         own = np.zeros_like(p, dtype=bool) if K == 1 else np.arange(K) == exact.y[:, None]
         share = np.where(own, 1 - p, p)
@@ -164,29 +185,25 @@ class Standard:
         columns = np.arange(D)
         for a in range(K):
             H[a, columns, a, columns] += self.l2[a]
-        if K > 1:
-            grad = grad + self.gauge * u.sum(axis=0)
-            for a in range(K):
-                for b in range(K):
-                    H[a, columns, b, columns] += self.gauge
-        return grad, H.reshape(K * D, K * D)
+            for b in range(K if K > 1 else 0):
+                H[a, columns, b, columns] += self.gauge
+        return H.reshape(K * D, K * D)
 
-    def root(self, u: np.ndarray, gauge: np.ndarray) -> np.ndarray:
-        """``M`` with ``M' M`` the Hessian, the ridge and a gauge: every digit of what a row or a column adds."""
+    def root(self, u: np.ndarray) -> np.ndarray:
+        """``M`` with ``M' M`` the Hessian of all but the L1 penalty: every digit of what a row or a column adds."""
         exact, K, D = self.exact, self.exact.n_logits, self.n_columns
         residuals, q = exact.residuals(self.V @ u.T, self.kept)
         ridges = [np.diag(np.sqrt(self.l2.ravel()))]
+        s = exact.s if self.bent is None else exact.s * self.bent
         if K == 1:
-            return np.vstack([np.sqrt(exact.s * q[:, 0] * (1 - q[:, 0]))[:, None] * self.V, *ridges])
+            return np.vstack([np.sqrt(s * q[:, 0] * (1 - q[:, 0]))[:, None] * self.V, *ridges])
         own = np.arange(K) == exact.y[:, None]
         p = np.where(own, 1 + residuals, residuals)
         blocks = []
         for k in range(K):  # sum_k p_k (e_k - p) (e_k - p)'
             away = np.where(own & (np.arange(K) == k), -residuals, (np.arange(K) == k) - p)
-            blocks.append(
-                ((np.sqrt(exact.s * p[:, k])[:, None] * away)[:, :, None] * self.V[:, None, :]).reshape(-1, K * D)
-            )
-        return np.vstack([*blocks, *ridges, np.tile(np.diag(np.sqrt(gauge)), (1, K))])
+            blocks.append(((np.sqrt(s * p[:, k])[:, None] * away)[:, :, None] * self.V[:, None, :]).reshape(-1, K * D))
+        return np.vstack([*blocks, *ridges, np.tile(np.diag(np.sqrt(self.gauge)), (1, K))])
 
     def start(self) -> np.ndarray:
         """No weights, and the intercepts that are best then."""

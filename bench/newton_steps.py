@@ -20,18 +20,22 @@ def newton_step(problem: Standard, u: np.ndarray, grad: np.ndarray, H: np.ndarra
 
 
 def step_by_root(problem: Standard, u: np.ndarray, grad: np.ndarray) -> tuple[np.ndarray, Any]:
-    """The same step without an L1 penalty, where rounding of the Hessian hides its small curvatures."""
-    root = problem.root(u, problem.gauge)
+    """The same step of the parameters that are not zero, where rounding of the Hessian hides its small curvatures."""
+    moving = ((u != 0) | (problem.l1 == 0)).ravel()
+    root = problem.root(u)[:, moving]
     size = np.sqrt((root**2).sum(axis=0))
     size[size == 0] = 1
     R, order = triangle(root / size)
     diagonal = np.abs(np.diag(R))
-    rank = int((diagonal > 1e-17 * diagonal[0]).sum())
-    scaled = (grad.ravel() / size)[order][:rank]
-    step = np.zeros(len(size), WIDE)
-    step[order[:rank]] = -solve_upper(R[:rank, :rank], solve_transposed(R[:rank, :rank], scaled))
-    step = (step / size).reshape(u.shape)
-    return step, -(grad * step).sum()
+    rank = int((diagonal > 1e-17 * diagonal.max(initial=WIDE(0))).sum())
+    slope = grad + problem.l1 * np.sign(u)
+    scaled = (slope.ravel()[moving] / size)[order][:rank]
+    found = np.zeros(len(size), WIDE)
+    found[order[:rank]] = -solve_upper(R[:rank, :rank], solve_transposed(R[:rank, :rank], scaled))
+    step = np.zeros(u.size, WIDE)
+    step[moving] = found / size
+    step = step.reshape(u.shape)
+    return step, -(slope * step).sum()
 
 
 def line_search(
@@ -50,17 +54,22 @@ def line_search(
 def polished(problem: Standard, u: np.ndarray) -> np.ndarray:
     """Whole steps while the subgradient falls, whose size goes on to tell where the value is all rounding."""
 
-    def size(u: np.ndarray, grad: np.ndarray, H: np.ndarray) -> Any:
-        diagonal = np.maximum(np.diag(H), np.finfo(WIDE).tiny)
-        return np.abs(problem.subgradient(u, grad).ravel() / np.sqrt(diagonal)).max(initial=WIDE(0))
+    def size(u: np.ndarray, grad: np.ndarray) -> Any:
+        curvatures = np.maximum(problem.curvatures(u), np.finfo(WIDE).tiny)
+        return np.abs(problem.subgradient(u, grad) / np.sqrt(curvatures)).max(initial=WIDE(0))
 
-    grad, H = problem.derivatives(u)
-    here = size(u, grad, H)
-    for _ in range(8):
-        trial = u + (newton_step(problem, u, grad, H) if problem.exact.l1 > 0 else step_by_root(problem, u, grad))[0]
-        trial_grad, trial_H = problem.derivatives(trial)
-        there = size(trial, trial_grad, trial_H)
-        if not there < here:
+    grad = problem.gradient(u)
+    here, by_root = size(u, grad), False
+    for _ in range(12):
+        step = step_by_root(problem, u, grad) if by_root else newton_step(problem, u, grad, problem.hessian(u))
+        trial = u + step[0]
+        trial_grad = problem.gradient(trial)
+        there = size(trial, trial_grad)
+        if there < here:
+            u, grad, here, better = trial, trial_grad, there, there < here / 2
+            if better:
+                continue
+        if by_root:
             break
-        u, grad, H, here = trial, trial_grad, trial_H, there
+        by_root = True
     return u

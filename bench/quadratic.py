@@ -38,7 +38,7 @@ def triangle(M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     What is small in ``M`` keeps its digits, which the product ``M' M`` would lose: rows are sorted by size and columns
     taken by the size of what is left of them.
     """
-    M = M[np.argsort(-np.abs(M).max(axis=1), kind="stable")]
+    M = M[np.argsort(-np.abs(M).max(axis=1, initial=0), kind="stable")]
     n = M.shape[1]
     if len(M) < n:
         M = np.vstack([M, np.zeros((n - len(M), n), M.dtype)])

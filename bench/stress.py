@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections import Counter
 
 from stress_judge import Verdict, judge
 from stress_problems import draw
@@ -45,12 +44,16 @@ def run(seeds: list[int], aloud: bool = False) -> list[Verdict]:
 
 def summary(verdicts: list[Verdict], seconds: float) -> str:
     """The closing table."""
-    faults = Counter(kind for verdict in verdicts for kind in {kind for kind, _ in verdict.faults})
-    notes = Counter(kind for verdict in verdicts for kind in {kind for kind, _ in verdict.notes})
     wrong = sum(bool(verdict.faults) for verdict in verdicts)
     lines = [f"{len(verdicts)} problems in {seconds:.0f} s: {wrong} wrong"]
-    lines += [f"  {count:6d}  {kind}" for kind, count in faults.most_common()]
-    lines += [f"  {count:6d}  {kind} (no fault)" for kind, count in notes.most_common()]
+    for found, remark in ((0, ""), (1, " (no fault)")):
+        seeds: dict[str, list[int]] = {}
+        for verdict in verdicts:
+            for kind in sorted({kind for kind, _ in (verdict.faults, verdict.notes)[found]}):
+                seeds.setdefault(kind, []).append(verdict.seed)
+        for kind, of_kind in sorted(seeds.items(), key=lambda item: -len(item[1])):
+            some = " ".join(map(str, of_kind[:6])) + (" ..." if len(of_kind) > 6 else "")
+            lines.append(f"{len(of_kind):8d}  {kind + remark:40}  {some}")
     quiet = [verdict for verdict in verdicts if not verdict.notes and verdict.excess == verdict.excess]
     if quiet:
         worst = max(quiet, key=lambda verdict: verdict.excess)
