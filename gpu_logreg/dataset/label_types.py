@@ -182,8 +182,8 @@ def _objects(y: Any, name: str) -> Any:
     if len(kinds) > 1:
         row = next(row for row, value in enumerate(values) if type(value) is not first)
         raise DataError(
-            f"{name} holds labels of several types, {first.__name__} at row 0 and {type(values[row]).__name__} at row {row}; "
-            "make all of them text, or all numbers"
+            f"{name} holds labels of several types, {first.__name__} at row 0 and {type(values[row]).__name__} at row "
+            f"{row}; make all of them text, or all numbers"
         )
     raise DataError(f"{name} holds labels of type {first.__name__}; give texts, numbers or an array of dates")
 

@@ -32,15 +32,15 @@ def refuse_dates(X: Any) -> None:
     if kind == "O" and getattr(X, "ndim", 0) == 2:
         for name, column in _columns(X):
             _refuse_date_objects(name, column)
-    for name, dtype in zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False):
+    for at, (name, dtype) in enumerate(zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False)):
         of_categories = getattr(getattr(dtype, "categories", None), "dtype", dtype)
         if getattr(of_categories, "kind", "") in ("M", "m") or str(of_categories).startswith(_DATES):
             raise DataError(
                 f"column {name!r} of X holds {dtype} values, which are no numbers; "
                 "turn them into numbers, such as days since a date, or leave the column out"
             )
-        if dtype == object and hasattr(X, "iloc"):
-            _refuse_date_objects(name, X.iloc[:, list(X.columns).index(name)])
+        if hasattr(X, "iloc") and isinstance(dtype, np.dtype) and dtype.kind == "O":
+            _refuse_date_objects(name, X.iloc[:, at])
 
 
 def _refuse_date_objects(name: Any, column: Any) -> None:
