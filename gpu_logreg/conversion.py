@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.dataset.label_types import of_one_type
 from gpu_logreg.errors import DataError
 from gpu_logreg.network_target import known_target
 from gpu_logreg.sparse_coef import dense_coef
@@ -124,9 +125,11 @@ class NetworkConversion:
             theirs.coefs_ = [W.copy() for W in self.coefs_]
             theirs.intercepts_ = [b.copy() for b in self.intercepts_]
             # What its predict, and a training that goes on, look at.
-            labels = np.eye(len(self.classes_), dtype=int) if known_target(self).several else self.classes_
+            labels = np.eye(len(self.classes_), dtype=int) if known_target(self).several else of_one_type(self.classes_)
             theirs._label_binarizer = LabelBinarizer().fit(labels)
             theirs._no_improvement_count = 0
+            theirs._best_coefs = [W.copy() for W in self.coefs_]  # of the best score, until an epoch is better
+            theirs._best_intercepts = [b.copy() for b in self.intercepts_]
         return theirs
 
     @classmethod

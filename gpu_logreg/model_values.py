@@ -44,10 +44,12 @@ def encode(value: Any) -> Any:
 
 
 def _items(array: NDArray[Any]) -> list[Any]:
+    if array.dtype.kind in "mM":  # dates and durations as whole numbers of the unit of their dtype
+        return list(array.astype(np.int64).tolist())
     if array.dtype.kind not in "biufUO":
-        raise TypeError(f"an array of dtype {array.dtype} holds neither texts nor numbers")
-    if array.dtype == object and not all(isinstance(item, str) for item in array.flat):
-        raise TypeError("an array of objects that are not all texts")
+        raise TypeError(f"an array of dtype {array.dtype} holds neither texts, numbers nor dates")
+    if array.dtype == object and not all(isinstance(item, bool | int | float | str) for item in array.flat):
+        raise TypeError("an array of objects that are neither all texts nor all numbers")
     return list(array.tolist())
 
 
@@ -64,5 +66,6 @@ def _decode(value: Any) -> Any:
     if "float" in value:
         return float(value["float"])
     if "array" in value:
-        return np.array(_decode(value["array"]), dtype=value["dtype"])
+        items, dtype = _decode(value["array"]), np.dtype(value["dtype"])
+        return np.array(items, np.int64).astype(dtype) if dtype.kind in "mM" else np.array(items, dtype)
     return {_decode(key): _decode(item) for key, item in value["pairs"]}

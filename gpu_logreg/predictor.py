@@ -12,6 +12,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from gpu_logreg import logistic, softmax
 from gpu_logreg.backend import array_namespace, is_sparse, numpy_defaults, one_line, to_numpy
 from gpu_logreg.csr import csr_rows
+from gpu_logreg.dataset.extremes import largest_of_row
 from gpu_logreg.dataset.indicator import holds_labels, label_indicator
 from gpu_logreg.dataset.inputs import GivenRows, given_column, given_rows
 from gpu_logreg.dataset.label_types import exact_array, label_array, of_one_type, same_labels
@@ -133,10 +134,21 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         if found is None:
             return
         row, column, value = found
-        names = getattr(self, "feature_names_in_", None)
-        name = "" if names is None else f" ({names[column]!r})"
         kind = "NaN" if np.isnan(value) else "infinity"
-        raise DataError(f"Input X contains {kind} at row {row}, column {column}{name}; remove or impute it")
+        place = f"row {row}, column {column}{self._column_name(column)}"
+        raise DataError(f"Input X contains {kind} at {place}; remove or impute it")
+
+    def _refuse_overflow(self, X: Any, row: int) -> None:
+        """Raise a `DataError` that names the largest value of a row whose logits are beyond the arithmetic."""
+        column, value = largest_of_row(X, row)
+        raise DataError(
+            f"the logits of row {row} overflow: X holds {value:g} in column {column}{self._column_name(column)}; "
+            "give values of the size of those of the fit"
+        )
+
+    def _column_name(self, column: int) -> str:
+        names = getattr(self, "feature_names_in_", None)
+        return "" if names is None else f" ({names[column]!r})"
 
     def decision_function(self, X: Any) -> Any:
         """Logits: of two classes one, positive for the second.
