@@ -15,7 +15,7 @@ from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.extremes import largest_of_row
 from gpu_logreg.dataset.indicator import holds_labels, label_indicator
 from gpu_logreg.dataset.inputs import GivenRows, given_column, given_rows
-from gpu_logreg.dataset.label_types import exact_array, label_array, of_one_type, same_labels
+from gpu_logreg.dataset.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
 from gpu_logreg.dataset.labels import refuse_continuous
 from gpu_logreg.dataset.no_numbers import refuse_dates, refuse_no_numbers
 from gpu_logreg.dataset.resident import check_sample_weight, first_not_finite
@@ -99,9 +99,9 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             valid = validate_data(self, X, **labels, accept_sparse="csr", reset=reset, ensure_all_finite=False)
         except Exception as error:
             refuse_no_numbers(X)  # what scikit-learn and NumPy say does not name the column
-            if isinstance(error, TypeError):
-                raise NotNumbersError(f"X cannot be read as numbers ({one_line(error)})") from error
-            raise
+            if isinstance(error, ValueError):
+                raise
+            raise NotNumbersError(f"X cannot be read as rows of numbers ({one_line(error)})") from error
         rows = valid[0] if labels else valid
         if is_sparse(rows):
             rows = rows if is_sparse(X) else csr_rows(rows)  # of a table of sparse columns scikit-learn makes a matrix
@@ -250,5 +250,6 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
     def _is_right(self, predicted: Any, y: Any) -> Any:
         y = column_or_1d(y)
-        refuse_continuous(of_one_type(y))
+        if not is_whole(of_one_type(y)):
+            refuse_continuous(of_one_type(y))
         return same_labels(predicted, y, self.classes_)

@@ -10,7 +10,7 @@ import numpy as np
 from gpu_logreg.backend import array_namespace, is_cupy, one_line, to_numpy
 from gpu_logreg.errors import DataError
 
-__all__ = ["exact_array", "holds_text", "label_array", "numbers_among", "of_one_type", "same_labels"]
+__all__ = ["exact_array", "holds_text", "is_whole", "label_array", "numbers_among", "of_one_type", "same_labels"]
 
 _EXACT = 2.0**53
 """Whole numbers up to which float64 holds them all."""
@@ -32,7 +32,7 @@ def exact_array(y: Any, name: str = "y") -> Any:
         raise DataError(f"{name}, a {type(y).__name__}, cannot be read as labels ({one_line(error)})") from error
     if not isinstance(y, list | tuple) or array.dtype.kind not in "fUS":
         return array
-    if array.dtype.kind == "f" and not (np.abs(array) >= _EXACT).any():
+    if array.dtype.kind == "f" and not (np.abs(array.astype(np.float64)) >= _EXACT).any():
         return array
     objects = np.array(y, dtype=object)
     kinds = set(map(type, objects.ravel().tolist()))
@@ -91,6 +91,11 @@ def of_one_type(y: Any) -> Any:
         fitting = [kind for kind in (np.int64, np.uint64) if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max]
         return y.astype(fitting[0]) if fitting else y
     return np.array(values).reshape(y.shape)
+
+
+def is_whole(y: Any) -> bool:
+    """Whether labels are no floats, or whole ones."""
+    return y.dtype.kind != "f" or bool((np.isfinite(y) & (y == np.floor(y))).all())
 
 
 def holds_text(y: Any) -> bool:

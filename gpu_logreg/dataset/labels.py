@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
-from gpu_logreg.dataset.label_types import holds_text, label_array, of_one_type, shown
+from gpu_logreg.dataset.label_types import holds_text, is_whole, label_array, of_one_type, shown
 from gpu_logreg.errors import DataError
 
 __all__ = ["class_weighted", "encode_labels", "refuse_continuous", "sums_by_class"]
+
+
+_INT64 = 2.0**63
 
 
 def encode_labels(y: Any) -> tuple[Any, Any]:
@@ -54,7 +57,8 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
 
 def refuse_continuous(y: Any) -> None:
     """Raise scikit-learn's error of a target that is no set of labels; ``y`` is from `of_one_type`."""
-    if y.dtype.kind == "O" and not holds_text(y):
+    beyond = y.dtype.kind == "f" and bool((np.abs(y.astype(np.float64)) >= _INT64).any())
+    if (beyond and is_whole(y)) or (y.dtype.kind == "O" and not holds_text(y)):
         return  # whole numbers beyond 64 bits, which scikit-learn does not know
     from sklearn.utils.multiclass import check_classification_targets
 
@@ -73,7 +77,7 @@ def _two_values(y: Any) -> tuple[Any, Any] | None:
     if not bool((is_other == differs).all()):
         return None
     values = np.concatenate([to_numpy(first), to_numpy(other)])
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+    if not is_whole(values):
         return None
     order = np.argsort(values)
     is_second = is_other if order[1] == 1 else ~is_other

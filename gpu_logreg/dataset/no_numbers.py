@@ -52,6 +52,10 @@ def _refuse_date_objects(name: Any, column: Any) -> None:
 
 def refuse_no_numbers(X: Any) -> None:
     """Raise a `DataError` that names the first column, and of an array the row, that cannot be read as numbers."""
+    names = list(getattr(X, "columns", ()))
+    if len(set(map(str, names))) < len(names):
+        twice = next(name for at, name in enumerate(names) if name in names[:at])
+        raise DataError(f"several columns of X have the name {twice!r}; rename them")
     for name, column in _columns(X):
         if getattr(column.dtype, "kind", "O") in "fiub":
             continue
