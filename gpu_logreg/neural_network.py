@@ -94,7 +94,9 @@ class MLPClassifier(
     nesterovs_momentum : bool, default=True
         Both for ``"sgd"``.
     early_stopping : bool, default=False
-        Hold rows back, stop by their score, and end with the weights of the best score.
+        Hold rows back, stop by their score, and end with the weights of the best score: of this fit, or with
+        ``warm_start`` of one before it. Each class is held back in the same share; of three classes and more, where
+        one has a single row or they are more than the rows held back, rows are drawn whatever their class.
     validation_fraction : float, default=0.1
         Share of the rows held back.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
@@ -247,10 +249,11 @@ class MLPClassifier(
             any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Rows of any real dtype are
             converted a batch at a time. A table whose columns lie apart is copied once, into Fortran order.
         y : array of shape (n,) or (n, L)
-            Two or more classes, of any type; of any of these libraries, as are the weights. Or zeros and ones for
+            Two or more classes: texts, numbers, booleans or dates; of any of these libraries, as are the weights. Or zeros and ones for
             L >= 2 labels: an array or list, or a table of pandas or polars.
         sample_weight : array of shape (n,), optional
-            Weight of each row in the loss of its batch; 0 is a row removed.
+            Weight of each row in the loss of its batch; 0 is a row removed, as is a weight below the rounding of the
+            mean weight.
 
         Returns
         -------

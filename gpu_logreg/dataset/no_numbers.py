@@ -22,7 +22,7 @@ def refuse_dates(X: Any) -> None:
     NumPy takes the first two for whole numbers, in whatever unit they are kept, where a table holds nothing else.
     """
     kind = getattr(getattr(X, "dtype", None), "kind", "")
-    if kind in ("S", "T", "U", "V"):
+    if kind in ("S", "T", "U") or (kind == "V" and X.dtype.type is np.void):  # bfloat16 is of the kind "V", too
         raise DataError(f"X holds strings or records, of dtype {X.dtype}; give numbers")
     if kind in ("M", "m"):
         raise DataError(
