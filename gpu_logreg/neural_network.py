@@ -249,8 +249,8 @@ class MLPClassifier(
             any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Rows of any real dtype are
             converted a batch at a time. A table whose columns lie apart is copied once, into Fortran order.
         y : array of shape (n,) or (n, L)
-            Two or more classes: texts, numbers, booleans or dates; of any of these libraries, as are the weights. Or zeros and ones for
-            L >= 2 labels: an array or list, or a table of pandas or polars.
+            Two or more classes: texts, whole numbers, booleans or dates; of any of these libraries, as are the weights.
+            Or zeros and ones for L >= 2 labels: an array or list, or a table of pandas or polars.
         sample_weight : array of shape (n,), optional
             Weight of each row in the loss of its batch; 0 is a row removed, as is a weight below the rounding of the
             mean weight.
