@@ -48,9 +48,13 @@ def _items(array: NDArray[Any]) -> list[Any]:
         return list(array.astype(np.int64).tolist())
     if array.dtype.kind not in "biufUO":
         raise TypeError(f"an array of dtype {array.dtype} holds neither texts, numbers nor dates")
-    if array.dtype == object and not all(isinstance(item, bool | int | float | str) for item in array.flat):
+    if array.dtype == object and not _share_a_type(array.tolist()):
         raise TypeError("an array of objects that are neither all texts nor all numbers")
     return list(array.tolist())
+
+
+def _share_a_type(items: list[Any]) -> bool:
+    return any(all(isinstance(item, kind) for item in items) for kind in (str, bool | int | float))
 
 
 def from_json(text: str) -> dict[str, Any]:
