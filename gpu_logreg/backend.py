@@ -7,12 +7,13 @@ when a CUDA array, an explicit ``device="cuda"`` or the decision of ``device="au
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 from scipy.sparse import issparse
@@ -31,6 +32,8 @@ __all__ = [
     "is_cuda_array",
     "is_cupy",
     "is_sparse",
+    "may_underflow",
+    "numpy_defaults",
     "one_line",
     "one_line_errors",
     "resolve_device",
@@ -39,6 +42,9 @@ __all__ = [
     "to_numpy",
     "using",
 ]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 AUTO_CUDA_BYTES = 64 * 2**20
 """Smallest host array, in bytes, that ``device="auto"`` sends to a GPU. A guess: not measured on a GPU."""
@@ -206,6 +212,22 @@ def using(device: Device) -> Iterator[None]:
         return
     with import_cupy().cuda.Device(device.index):
         yield
+
+
+def may_underflow(function: Callable[P, T]) -> Callable[P, T]:
+    """A function of which results that underflow are 0 by design, whatever reaction the caller has set."""
+
+    @functools.wraps(function)
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> T:
+        with np.errstate(under="ignore"):
+            return function(*args, **kwargs)
+
+    return quiet
+
+
+def numpy_defaults() -> Any:
+    """NumPy's own reactions to floating-point errors within a `with` block, whatever the caller has set."""
+    return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 
 
 def to_device(array: Any, device: Device) -> Any:

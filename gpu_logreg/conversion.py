@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.dataset.label_types import holds_text, of_one_type
 from gpu_logreg.errors import DataError
 from gpu_logreg.network_target import known_target
 from gpu_logreg.sparse_coef import dense_coef
@@ -109,11 +110,19 @@ class NetworkConversion:
         Returns
         -------
         sklearn.neural_network.MLPClassifier
+
+        Raises
+        ------
+        DataError
+            Labels that it does not take: whole numbers beyond 64 bits.
         """
         from sklearn.neural_network import MLPClassifier
         from sklearn.preprocessing import LabelBinarizer
 
         theirs = MLPClassifier()
+        classes = of_one_type(self.classes_) if hasattr(self, "coefs_") else None
+        if classes is not None and classes.dtype.kind == "O" and not holds_text(classes):
+            raise DataError("scikit-learn's network takes no whole numbers beyond 64 bits as labels; fit it on texts")
         params = _shared_params(self, theirs)
         params["solver"] = _NETWORK_STAND_INS.get(self.solver, self.solver)
         if self.learning_rate == "cosine":
@@ -124,9 +133,11 @@ class NetworkConversion:
             theirs.coefs_ = [W.copy() for W in self.coefs_]
             theirs.intercepts_ = [b.copy() for b in self.intercepts_]
             # What its predict, and a training that goes on, look at.
-            labels = np.eye(len(self.classes_), dtype=int) if known_target(self).several else self.classes_
+            labels = np.eye(len(self.classes_), dtype=int) if known_target(self).several else classes
             theirs._label_binarizer = LabelBinarizer().fit(labels)
             theirs._no_improvement_count = 0
+            theirs._best_coefs = [W.copy() for W in self.coefs_]  # of the best score, until an epoch is better
+            theirs._best_intercepts = [b.copy() for b in self.intercepts_]
         return theirs
 
     @classmethod

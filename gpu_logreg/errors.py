@@ -9,6 +9,7 @@ __all__ = [
     "ImplementationError",
     "MissingDependencyError",
     "ModelFileError",
+    "NotNumbersError",
 ]
 
 
@@ -18,6 +19,10 @@ class GpuLogregError(Exception):
 
 class DataError(GpuLogregError, ValueError):
     """The data, a file of data or a parameter is not usable as given."""
+
+
+class NotNumbersError(DataError, TypeError):
+    """Rows hold what is no number; a TypeError too, as NumPy and scikit-learn raise for such values."""
 
 
 class ModelFileError(GpuLogregError, ValueError):

@@ -18,7 +18,7 @@ from gpu_logreg.backend import (
 )
 from gpu_logreg.errors import DataError, GpuLogregError, MissingDependencyError
 
-__all__ = ["as_array", "is_bfloat16", "like"]
+__all__ = ["as_array", "is_array", "is_bfloat16", "like"]
 
 _DLPACK_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
 
@@ -28,8 +28,25 @@ def is_bfloat16(array: Any) -> bool:
     return str(getattr(array, "dtype", "")).rsplit(".", 1)[-1] == "bfloat16"
 
 
+def is_array(given: Any) -> bool:
+    """Whether an object is an array by what it offers: a number of dimensions, and its elements by DLPack or NumPy.
+
+    So is xarray's DataArray, which speaks Arrow's protocol too, as a long table of its coordinates. What has columns is
+    a table; the columns of pandas and polars are left to scikit-learn, which knows more of them.
+    """
+    if isinstance(given, np.ndarray) or is_cupy(given):
+        return True
+    kind = type(given)
+    if any(base.__module__.split(".", 1)[0] in ("pandas", "polars") for base in kind.__mro__):
+        return False
+    if hasattr(kind, "columns") or "columns" in getattr(given, "__dict__", ()):
+        return False
+    readable = hasattr(given, "__dlpack_device__") or hasattr(given, "__array__")
+    return readable and isinstance(getattr(given, "ndim", None), int)
+
+
 def as_array(array: Any, name: str = "the array") -> Any:
-    """View ``array`` as a NumPy or CuPy array without a copy where its library speaks DLPack; else return it as it is.
+    """View ``array`` as a NumPy or CuPy array without a copy where its library speaks DLPack, or NumPy's protocol.
 
     Lists and tables are returned untouched.
 
@@ -44,10 +61,13 @@ def as_array(array: Any, name: str = "the array") -> Any:
     DataError
         If the array is not dense, of a dtype that DLPack or NumPy does not know, or on a device that is no CUDA device.
     """
-    if isinstance(array, np.ndarray) or is_cupy(array) or not hasattr(array, "__dlpack_device__"):
+    if isinstance(array, np.ndarray) or is_cupy(array):
+        return array
+    by_dlpack = hasattr(array, "__dlpack_device__")
+    if not by_dlpack and not is_array(array):
         return array
     try:
-        return _viewed(array)
+        return _viewed(array) if by_dlpack else np.asarray(array)
     except GpuLogregError:
         raise
     except (BufferError, RuntimeError, TypeError, ValueError) as error:

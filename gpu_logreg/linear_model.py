@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
-from gpu_logreg.backend import Device, one_line_errors, resolve_device, to_device, using
+from gpu_logreg.backend import Device, numpy_defaults, one_line_errors, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
@@ -255,7 +255,7 @@ class LogisticRegression(
         try:
             X, y = self._validated(X, y, reset=True)
             device = resolve_device(self.device, X)
-            with using(device), blas_on_one_thread(), one_line_errors(device):
+            with using(device), blas_on_one_thread(), one_line_errors(device), numpy_defaults():
                 return self._fit(X, y, sample_weight, device, start, asked)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted

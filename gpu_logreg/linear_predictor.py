@@ -39,10 +39,9 @@ class LinearPredictor(Predictor):
             if W.shape[1] == 1:
                 W, b = W[:, 0], float(self.intercept_[0])
             if is_sparse(X):
-                z = sparse_logits(X, W, b, compiled=False)
-                if not np.isfinite(z).all():
-                    self._refuse_not_finite(X)
-                return z.astype(dtype, copy=False)
+                z = sparse_logits(X, W, b, compiled=False).astype(dtype, copy=False)
+                self._refuse_no_logits(X, z)
+                return z
             z = xp.empty((X.shape[0], *W.shape[1:]), dtype=dtype)
 
             def of_block(part: slice) -> None:
@@ -54,6 +53,15 @@ class LinearPredictor(Predictor):
             else:
                 for part in blocks:
                     of_block(part)
-            if not bool(xp.isfinite(z).all()):
-                self._refuse_not_finite(X)
+            self._refuse_no_logits(X, z)
         return z
+
+    def _refuse_no_logits(self, X: Any, z: Any) -> None:
+        """Raise a `DataError` where logits tell of no class: of two an infinite one does."""
+        xp = array_namespace(z)
+        if bool(xp.isfinite(z).all()):
+            return
+        self._refuse_not_finite(X)
+        bad = xp.isnan(z) if z.ndim == 1 else ~xp.isfinite(z).all(axis=1)
+        if bool(bad.any()):
+            self._refuse_overflow(X, int(bad.argmax()))

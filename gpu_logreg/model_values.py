@@ -17,7 +17,7 @@ __all__ = ["encode", "from_json", "to_json"]
 
 _DEEPEST = 100
 _LARGEST_TEXTS = 2**26
-_ARRAY_DTYPE = re.compile(r"object|[<>|=]?[biufU]\d{1,9}")
+_ARRAY_DTYPE = re.compile(r"object|[<>|=]?[biufU]\d{1,9}|[<>|=]?[mM]8\[\d{0,9}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -52,11 +52,17 @@ def encode(value: Any) -> Any:
 
 
 def _items(array: NDArray[Any]) -> list[Any]:
+    if array.dtype.kind in "mM":  # dates and durations as whole numbers of the unit of their dtype
+        return list(array.astype(np.int64).tolist())
     if array.dtype.kind not in "biufUO":
-        raise TypeError(f"an array of dtype {array.dtype} holds neither texts nor numbers")
-    if array.dtype == object and not all(isinstance(item, str) for item in array.flat):
-        raise TypeError("an array of objects that are not all texts")
+        raise TypeError(f"an array of dtype {array.dtype} holds neither texts, numbers nor dates")
+    if array.dtype == object and not _share_a_type(array.tolist()):
+        raise TypeError("an array of objects that are neither all texts nor all numbers")
     return list(array.tolist())
+
+
+def _share_a_type(items: list[Any]) -> bool:
+    return any(all(isinstance(item, kind) for item in items) for kind in (str, bool | int | float))
 
 
 def from_json(text: str) -> dict[str, Any]:
@@ -106,9 +112,11 @@ def _array(items: Any, name: Any) -> NDArray[Any]:
         raise ValueError(
             f"{len(items)} texts that take {dtype.itemsize} bytes each; give labels as objects, y.astype(object)"
         )
+    if dtype.kind in "mM":  # kept as whole numbers of their unit
+        return np.array(items, dtype=np.int64).astype(dtype)
     array = np.array(items, dtype=dtype)
-    if dtype.kind == "O" and not all(isinstance(item, str) for item in array.flat):
-        raise ValueError("an array of objects that are not all texts")
+    if dtype.kind == "O" and not _share_a_type(array.ravel().tolist()):
+        raise ValueError("an array of objects that are neither all texts nor all numbers")
     if dtype.kind != "f" and array.tolist() != items:
         raise ValueError(f"an array of dtype {name} that does not hold its items as they are")
     return array

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import Device, array_namespace, to_numpy
+from gpu_logreg.dataset.label_types import shown
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.network_objective import NetworkObjective
 from gpu_logreg.optimizers import Schedule
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.steps import Training
+from gpu_logreg.passes.steps import Training, rows_that_count
 from gpu_logreg.passes.steps_table import Steps, choose_steps
 from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, stop_at
 from gpu_logreg.solvers.gradient_descent import gradient_descent
@@ -23,7 +24,7 @@ from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 from gpu_logreg.stochastic import NetworkBatches
 
-__all__ = ["STOCHASTIC", "choose_way", "fit_by_batches", "fit_by_reads", "hidden_sizes"]
+__all__ = ["STOCHASTIC", "choose_way", "fit_by_batches", "fit_by_reads", "hidden_sizes", "of_unit_size"]
 
 STOCHASTIC = ("sgd", "adam", "adamw")
 """Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
@@ -52,6 +53,22 @@ def hidden_sizes(value: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
+def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
+    """Row weights of which the largest is about 1, and the penalty for them: the same problem.
+
+    Both times the same power of 2, so that no bit of a result changes but where a product would underflow.
+
+    Parameters
+    ----------
+    weights : array of shape (n,) or None
+    alpha : float
+    """
+    if weights is None:
+        return None, alpha
+    factor = 2.0 ** -math.frexp(float(weights.max()))[1]
+    return weights * weights.dtype.type(factor), alpha * factor
+
+
 def choose_way(model: Any, rows: Rows, device: Device, training: Training) -> Steps:
     """The steps of a stochastic solver; the others walk over all rows by the reference alone.
 
@@ -78,7 +95,7 @@ def fit_by_reads(
     Parameters
     ----------
     model : MLPClassifier
-        Its ``solver``, ``alpha``, ``tol``, ``max_iter`` and ``max_fun``.
+        Its ``solver``, ``tol``, ``max_iter`` and ``max_fun``.
     training : Training
     rows : Rows
     observer : Observer or None
@@ -88,7 +105,7 @@ def fit_by_reads(
     SolverResult, number of rows, number of walks over them
     """
     objective = NetworkObjective(training.network, rows, 0.0, training.params.dtype)
-    objective.l2 = model.alpha / objective.weight_total
+    objective.l2 = training.alpha / objective.weight_total
 
     def told(iteration: Iteration) -> bool:
         stop = observer is not None and bool(observer(iteration))
@@ -130,7 +147,8 @@ def fit_by_batches(
 ) -> Progress:
     """Train by steps on batches of rows, from ``training.params``, which are changed.
 
-    Rows of weight zero are left out of the order of the rows, so that they are as good as removed.
+    Rows whose weight is nothing are left out of the order of the rows, so that they are as good as removed; see
+    `gpu_logreg.passes.steps.rows_that_count`.
 
     Parameters
     ----------
@@ -147,19 +165,18 @@ def fit_by_batches(
     only_one_epoch : bool
         As `partial_fit` does, which does not hold rows back either.
     """
-    s = rows.sample_weight
-    at = np.arange(rows.X.shape[0]) if s is None else np.flatnonzero(to_numpy(s) > 0)
+    at = rows_that_count(rows.sample_weight, rows.X.shape[0], training.params.dtype)
     held_back = None
     if model.early_stopping and not only_one_epoch:
-        at, held_back = _split(at, to_numpy(rows.y), model.validation_fraction, rng)
-    batches = NetworkBatches(training, rows, steps, held_back)
+        at, held_back = _split(at, to_numpy(rows.y), model.classes_, model.validation_fraction, rng)
+    batches = NetworkBatches(training, rows, steps, held_back, progress.best_params)
     max_iter = 1 if only_one_epoch else model.max_iter
     # As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
     name = model.learning_rate if model.solver == "sgd" or model.learning_rate == "cosine" else "constant"
     schedule = Schedule(name, model.learning_rate_init, model.power_t, model.max_iter)
     if only_one_epoch:
         schedule.after_epoch(len(progress.loss_curve), progress.rows_seen)
-    return minibatch(
+    minibatch(
         batches,
         at,
         batch_size=_batch_size(model.batch_size, len(at)),
@@ -172,6 +189,8 @@ def fit_by_batches(
         by_score=held_back is not None,
         observer=observer,
     )
+    progress.best_params = batches.best()
+    return progress
 
 
 def _batch_size(batch_size: Any, n: int) -> int:
@@ -182,17 +201,30 @@ def _batch_size(batch_size: Any, n: int) -> int:
     return min(int(batch_size), n)
 
 
-def _split(at: Any, codes: Any, share: float, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Numbers of the rows to train on and of those held back; each class in the same share, where there are classes.
+def _split(at: Any, codes: Any, classes: Any, share: float, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Numbers of the rows to train on and of those held back, each class in the same share where that can be had.
 
-    Combinations of labels are too many to keep their shares, and scikit-learn does not either.
+    Of three classes and more, one of which has a single row or which are more than the rows of a part, that cannot be
+    had: rows are held back whatever their class, as scikit-learn does, but for the only row of a class. Combinations of
+    labels are too many to keep their shares, and scikit-learn does not either.
     """
     from sklearn.model_selection import train_test_split
 
+    seed, n_held_back = int(rng.integers(2**31)), math.ceil(share * len(at))
+    stratify, alone = None, np.zeros(len(at), bool)
+    if codes.ndim == 1:
+        sizes = np.bincount(codes[at], minlength=len(classes))
+        alone = sizes[codes[at]] == 1
+        of_all = min(n_held_back, len(at) - n_held_back) >= np.count_nonzero(sizes) and not alone.any()
+        stratify = codes[at] if of_all or len(classes) == 2 else None
+        if len(classes) == 2 and alone.any():
+            raise DataError(
+                f"early_stopping=True cannot hold back validation_fraction={share:g}: the class "
+                f"{shown(classes[sizes == 1][0])} has one row, and either part needs one; use early_stopping=False"
+            )
     try:
-        kept, held_back = train_test_split(
-            at, test_size=share, random_state=int(rng.integers(2**31)), stratify=None if codes.ndim == 2 else codes[at]
-        )
+        some = at[~alone]
+        kept, held_back = train_test_split(some, test_size=n_held_back, random_state=seed, stratify=stratify)
     except ValueError as error:
         raise DataError(f"early_stopping=True cannot hold back validation_fraction={share:g}: {error}") from error
     if len(held_back) < MIN_HELD_BACK:
@@ -200,4 +232,4 @@ def _split(at: Any, codes: Any, share: float, rng: np.random.Generator) -> tuple
             f"validation_fraction={share:g} holds back {len(held_back)} of {len(at)} rows, too few to stop by; "
             "raise it, or use early_stopping=False"
         )
-    return np.sort(kept), held_back
+    return np.sort(np.concatenate([kept, at[alone]])), held_back

@@ -11,7 +11,7 @@ from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.csr import elements_in_a_row
 from gpu_logreg.network import Network, loss_and_gradient
 from gpu_logreg.passes import Float64Vector, Rows
-from gpu_logreg.passes.steps import take_batch
+from gpu_logreg.passes.steps import rows_that_count, take_batch
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 from gpu_logreg.penalty import l2_penalty
 
@@ -28,6 +28,7 @@ class NetworkObjective:
     ----------
     network : Network
     rows : Rows
+        Of which those of weight zero are not looked at.
     l2 : float
         Strength of the ridge penalty on the mean loss; intercepts are not penalised.
     dtype : dtype
@@ -52,6 +53,9 @@ class NetworkObjective:
         self.dtype = np.dtype(dtype)
         s = rows.sample_weight
         self.weight_total = float(rows.X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
+        counting = rows_that_count(s, rows.X.shape[0], self.dtype)
+        self._counting = None if len(counting) == rows.X.shape[0] else array_namespace(rows.X).asarray(counting)
+        self._n_rows = len(counting)
         self.n_reads = 0.0
         self.precision = float(np.finfo(self.dtype).eps)
         self.rounding = 4.0 * float(np.finfo(np.float64).eps)
@@ -68,11 +72,11 @@ class NetworkObjective:
         loss_sum, grad = 0.0, np.zeros(self.network.n_params)
 
         def of_block(part: slice) -> tuple[Any, Any]:
-            block = take_batch(self.rows, part, self.dtype)
+            block = take_batch(self.rows, part if self._counting is None else self._counting[part], self.dtype)
             return loss_and_gradient(self.network, device_params, *block)
 
         widest = max(elements_in_a_row(X), *self.network.sizes[1:]) * self.dtype.itemsize
-        blocks = row_blocks(X.shape[0], widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
+        blocks = row_blocks(self._n_rows, widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
         for block_loss, block_grad in map_in_order(of_block, blocks) if xp is np else map(of_block, blocks):
             loss_sum += float(to_numpy(block_loss))
             grad += to_numpy(block_grad)
@@ -83,6 +87,6 @@ class NetworkObjective:
         grad[:n_weights] += penalty_grad
         value = loss_sum / self.weight_total + penalty
         # As of `gpu_logreg.objective.Objective`, with logits of the size of 1.
-        by_rows = self.precision * (1.0 + math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(X.shape[0])
+        by_rows = self.precision * (1.0 + math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(self._n_rows)
         self.rounding = 4.0 * float(np.finfo(np.float64).eps) + by_rows
         return value, grad

@@ -10,9 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 from gpu_logreg import logistic
 from gpu_logreg.backend import Device, array_namespace, resolve_device, to_numpy, using
 from gpu_logreg.csr import all_finite, elements_in_a_row
+from gpu_logreg.dataset.extremes import first_beyond, too_large
 from gpu_logreg.errors import DataError
 from gpu_logreg.network import Layer, forward
 from gpu_logreg.network_target import known_target
+from gpu_logreg.passes import compute_dtype
+from gpu_logreg.passes.steps import rows_that_count
 from gpu_logreg.passes.threads import blas_on_one_thread, map_in_order, row_blocks
 from gpu_logreg.predictor import Predictor
 
@@ -51,7 +54,8 @@ class NetworkPredictor(Predictor):
 
             def of_block(part: slice) -> None:
                 block = X[part]
-                logits = forward(layers, block.astype(dtype, copy=False), self.activation)[1]
+                with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dealt with below
+                    logits = forward(layers, block.astype(dtype, copy=False), self.activation)[1]
                 # Activations hide an infinity; a GPU is not waited for to see it.
                 z[part] = logits if block.dtype.kind in "iub" else xp.where(all_finite(block), logits, np.nan)
 
@@ -62,9 +66,29 @@ class NetworkPredictor(Predictor):
             else:
                 for part in blocks:
                     of_block(part)
-            if not bool(xp.isfinite(z).all()):
+            finite = xp.isfinite(z).all(axis=1)
+            if not bool(finite.all()):
                 self._refuse_not_finite(X)
+                self._refuse_overflow(X, int(finite.argmin()))
         return z[:, 0] if z.shape[1] == 1 else z
+
+    def _refuse_extremes(self, X: Any, weights: Any) -> None:
+        """Raise a `DataError` that names the first value that is not finite, or too large, in a row that counts."""
+        dtype = compute_dtype(X.dtype)
+        limit = too_large(dtype)
+        if X.dtype.kind == "f" and float(np.finfo(X.dtype).max) <= limit:  # such as float16
+            self._refuse_not_finite(X)
+            return
+        if first_beyond(X, limit) is None:
+            return
+        self._refuse_not_finite(X)
+        found = first_beyond(X, limit, rows_that_count(weights, X.shape[0], dtype))
+        if found is not None:
+            row, column, value = found
+            raise DataError(
+                f"Input X holds {value:g} at row {row}, column {column}{self._column_name(column)}, whose square "
+                f"{dtype} cannot hold; scale the columns, for example with scikit-learn's StandardScaler"
+            )
 
     def _proba(self, z: Any) -> Any:
         return logistic.sigmoid(z) if known_target(self).several else super()._proba(z)

@@ -8,7 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from gpu_logreg.backend import is_sparse
+from gpu_logreg.dataset.extremes import too_large
+from gpu_logreg.errors import DataError
 from gpu_logreg.neural_network import MLPClassifier
+from gpu_logreg.passes import compute_dtype
 
 __all__ = ["fit_on_standardised"]
 
@@ -34,13 +37,22 @@ def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
     -------
     MLPClassifier
         ``model``, fitted.
+
+    Raises
+    ------
+    DataError
+        As of the fit, and a column that varies by so little that its weights would be beyond the arithmetic.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        centre, scale = _centre_and_scale(X)
-    if not (np.isfinite(centre).all() and np.isfinite(scale).all()):
-        model.fit(X, y)  # which names the value that is not finite
+        centre, scale, width = _centre_scale_and_width(X)
+    limit = too_large(compute_dtype(X.dtype))
+    if not (np.isfinite(centre).all() and (scale <= limit).all()):
+        model.fit(X, y)  # which names the value that is not finite, or too large
         return model
-    scale[scale == 0.0] = 1.0
+    narrow = np.flatnonzero((width > 0.0) & (scale < 1.0 / limit))
+    if len(narrow):
+        raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
+    scale[width == 0.0] = 1.0  # of a constant column the deviation may be that of its rounded mean
     model.fit(_standardised(X, centre, scale), y)
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
@@ -48,12 +60,15 @@ def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
     return model
 
 
-def _centre_and_scale(X: Any) -> tuple[Any, Any]:
+def _centre_scale_and_width(X: Any) -> tuple[Any, Any, Any]:
+    """Of every column; ``width`` is 0 exactly where it is constant, of sparse columns where they hold nothing."""
     if not is_sparse(X):
-        return X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+        width = X.max(axis=0).astype(np.float64) - X.min(axis=0)
+        return X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64), width
     n, d = X.shape
-    squares = np.bincount(X.indices, X.data.astype(np.float64) ** 2, d)
-    return np.zeros(d), np.sqrt(squares / n)
+    squares, width = np.bincount(X.indices, X.data.astype(np.float64) ** 2, d), np.zeros(d)
+    np.maximum.at(width, X.indices, np.abs(X.data))
+    return np.zeros(d), np.sqrt(squares / n), width
 
 
 def _standardised(X: Any, centre: Any, scale: Any) -> Any:

@@ -29,7 +29,10 @@ class NetworkState:
     """
 
     def _training(self: Any, network: Network, rows: Rows, device: Device, going_on: bool, by_parts: bool) -> Training:
-        """A network to train: a new one, or that of the last fit, whose optimiser goes on only with ``by_parts``."""
+        """A network to train: a new one, or that of the last fit, whose optimiser goes on only with ``by_parts``.
+
+        Its penalty is the caller's to set.
+        """
         if not (by_parts and hasattr(self, "_rng")):
             self._rng = np.random.default_rng(seed_of(self.random_state))
         if going_on:
@@ -52,7 +55,7 @@ class NetworkState:
         dtype = compute_dtype(rows.X.dtype)
         params = to_device(np.ascontiguousarray(params, dtype=dtype), device)
         self._optimizer.move(lambda array: to_device(array, device).astype(dtype, copy=False))
-        return Training(network, params, self._optimizer, 0.0 if self.solver == "adamw" else self.alpha)
+        return Training(network, params, self._optimizer)
 
     def _progress_so_far(self: Any) -> Progress:
         """That of a model from a file."""

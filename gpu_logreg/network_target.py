@@ -94,15 +94,21 @@ def known_target(model: Any) -> Target:
 
 
 def first_target(model: Any, y: Any, classes: Any) -> Target:
-    """That of a call of ``partial_fit``: of the calls before it, or of ``classes``, or of ``y``.
+    """That of a call of ``partial_fit``: of the calls before it, or of ``classes``, or of the labels of ``y``.
 
     Raises
     ------
     DataError
-        If ``classes`` are not those known already.
+        If ``classes`` are not those known already, or are missing in a first call: the rows of one call need not hold
+        all of them. Of several labels the columns of ``y`` are all.
     """
     fitted = hasattr(model, "coefs_")
     if classes is None:
+        if not fitted and not holds_labels(y):
+            raise DataError(
+                "classes must be passed on the first call to partial_fit, as its rows need not hold all of them: "
+                "partial_fit(X, y, classes=...)"
+            )
         return known_target(model) if fitted else target_of(y)
     classes = sorted_classes(given_column(classes, "classes"), "classes")
     if not fitted and not holds_labels(y):

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from gpu_logreg.backend import Device, resolve_device, to_device, using
+from gpu_logreg.backend import Device, numpy_defaults, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     CallbackSupportMixin,
     FitTask,
@@ -23,7 +23,7 @@ from gpu_logreg.dataset.inputs import given_column
 from gpu_logreg.dataset.resident import check_sample_weight
 from gpu_logreg.errors import DataError
 from gpu_logreg.network import INITIALISATIONS, Network
-from gpu_logreg.network_fit import STOCHASTIC, choose_way, fit_by_batches, fit_by_reads, hidden_sizes
+from gpu_logreg.network_fit import STOCHASTIC, choose_way, fit_by_batches, fit_by_reads, hidden_sizes, of_unit_size
 from gpu_logreg.network_predictor import NetworkPredictor
 from gpu_logreg.network_state import NetworkState
 from gpu_logreg.network_target import Target, first_target, known_target, refuse_one_class, target_of
@@ -94,7 +94,9 @@ class MLPClassifier(
     nesterovs_momentum : bool, default=True
         Both for ``"sgd"``.
     early_stopping : bool, default=False
-        Hold rows back, stop by their score, and end with the weights of the best score.
+        Hold rows back, stop by their score, and end with the weights of the best score: of this fit, or with
+        ``warm_start`` of one before it. Each class is held back in the same share; of three classes and more, where
+        one has a single row or they are more than the rows held back, rows are drawn whatever their class.
     validation_fraction : float, default=0.1
         Share of the rows held back.
     beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
@@ -247,10 +249,11 @@ class MLPClassifier(
             any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Rows of any real dtype are
             converted a batch at a time. A table whose columns lie apart is copied once, into Fortran order.
         y : array of shape (n,) or (n, L)
-            Two or more classes, of any type; of any of these libraries, as are the weights. Or zeros and ones for
-            L >= 2 labels: an array or list, or a table of pandas or polars.
+            Two or more classes: texts, whole numbers, booleans or dates; of any of these libraries, as are the weights.
+            Or zeros and ones for L >= 2 labels: an array or list, or a table of pandas or polars.
         sample_weight : array of shape (n,), optional
-            Weight of each row in the loss of its batch; 0 is a row removed.
+            Weight of each row in the loss of its batch; 0 is a row removed, as is a weight below the rounding of the
+            mean weight.
 
         Returns
         -------
@@ -286,8 +289,8 @@ class MLPClassifier(
         X : array or table of shape (n, d)
         y : array of shape (n,) or (n, L)
         classes : array of shape (K,), optional
-            All classes that calls to come may hold; for the first call. Those of ``y`` if not given. Of labels their
-            numbers, 0 to L - 1.
+            All classes that calls to come may hold; needed in the first call. Of labels their numbers, 0 to L - 1,
+            which need not be given.
         sample_weight : array of shape (n,), optional
 
         Returns
@@ -326,7 +329,8 @@ class MLPClassifier(
     ) -> MLPClassifier:
         codes = target.encode(y)
         weights = check_sample_weight(given_column(sample_weight, "sample_weight"), X.shape[0])
-        self._refuse_not_finite(X)
+        weights, alpha = of_unit_size(weights, self.alpha)
+        self._refuse_extremes(X, weights)
         network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), target.n_logits), self.activation)
         if going_on and network.shapes != [W.shape for W in self.coefs_]:
             raise DataError(
@@ -336,9 +340,10 @@ class MLPClassifier(
         if not only_one_epoch and weights is not None:
             refuse_one_class(to_device(weights, Device("cpu")), codes, target)
         device = resolve_device(self.device, X)
-        with using(device), blas_on_one_thread():
+        with using(device), blas_on_one_thread(), numpy_defaults():
             rows = Rows(to_device(X, device), to_device(codes, device), to_device(weights, device))
             training = self._training(network, rows, device, going_on, only_one_epoch)
+            training.alpha = 0.0 if self.solver == "adamw" else alpha
             steps = choose_way(self, rows, device, training)
             logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
             self.classes_, self.out_activation_ = target.classes, target.out_activation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,16 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from gpu_logreg import logistic, softmax
-from gpu_logreg.backend import array_namespace, is_sparse, to_numpy
+from gpu_logreg.backend import array_namespace, is_sparse, numpy_defaults, one_line, to_numpy
 from gpu_logreg.csr import csr_rows
+from gpu_logreg.dataset.extremes import largest_of_row
 from gpu_logreg.dataset.indicator import holds_labels, label_indicator
-from gpu_logreg.dataset.inputs import GivenRows, given_column, given_rows, refuse_text
-from gpu_logreg.dataset.labels import refuse_missing_labels
+from gpu_logreg.dataset.inputs import GivenRows, given_column, given_rows
+from gpu_logreg.dataset.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
+from gpu_logreg.dataset.labels import refuse_continuous
+from gpu_logreg.dataset.no_numbers import refuse_dates, refuse_no_numbers
 from gpu_logreg.dataset.resident import check_sample_weight, first_not_finite
-from gpu_logreg.errors import DataError
+from gpu_logreg.errors import DataError, NotNumbersError
 from gpu_logreg.interchange import as_array, is_bfloat16, like
 
 __all__ = ["Predictor"]
@@ -51,18 +55,11 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         """
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        if hasattr(y, "toarray"):
-            raise DataError("y is a sparse matrix; give a dense array, such as y.toarray()")
         given = given_rows(X)
-        y = given_column(y, "y")
-        if array_namespace(y) is np or given.scikit_learn_knows:
+        y = self._labels(y)
+        if given.scikit_learn_knows:
             y = to_numpy(y)
-            refuse_missing_labels(y)
-        if y.ndim > 2:
-            raise DataError(f"y has shape {y.shape}; give a vector of labels")
         several = self._learns_labels and holds_labels(y)
-        if several:
-            y = label_indicator(y)
         if given.scikit_learn_knows:
             return self._by_scikit_learn(given.X, reset, y=y, multi_output=several)  # type: ignore[no-any-return]
         self._check_rows(given, reset)
@@ -70,6 +67,23 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         if y.shape[:1] != given.X.shape[:1] or y.ndim != 1 + several:
             raise DataError(f"y has shape {y.shape}, and X has {given.X.shape[0]} rows")
         return given.X, y
+
+    def _labels(self, y: Any) -> Any:
+        """``y`` as an array of labels, in the memory it is in; an indicator matrix, where one may be given, as `uint8`.
+
+        Raises
+        ------
+        DataError
+            One line that names the row of a missing or masked label, or what cannot be a label.
+        """
+        if hasattr(y, "toarray"):
+            raise DataError("y is a sparse matrix; give a dense array, such as y.toarray()")
+        y = exact_array(given_column(y, "y"))
+        if y.ndim > 2:
+            raise DataError(f"y has shape {y.shape}; give a vector of labels")
+        if not holds_labels(y):
+            return label_array(y)
+        return label_indicator(y) if self._learns_labels else y  # which scikit-learn refuses for its shape
 
     def _validated_rows(self, X: Any) -> Any:
         """Rows to predict, in the memory they are in, with the columns of the fit."""
@@ -80,18 +94,24 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         return given.X
 
     def _by_scikit_learn(self, X: Any, reset: bool, **labels: Any) -> Any:
+        refuse_dates(X)
         try:
             valid = validate_data(self, X, **labels, accept_sparse="csr", reset=reset, ensure_all_finite=False)
-        except ValueError:
-            refuse_text(X)  # what scikit-learn says does not name the column
-            raise
+        except Exception as error:
+            refuse_no_numbers(X)  # what scikit-learn and NumPy say does not name the column
+            if isinstance(error, ValueError):
+                raise
+            raise NotNumbersError(f"X cannot be read as rows of numbers ({one_line(error)})") from error
         rows = valid[0] if labels else valid
         if is_sparse(rows):
             rows = rows if is_sparse(X) else csr_rows(rows)  # of a table of sparse columns scikit-learn makes a matrix
             return (rows, valid[1]) if labels else rows
-        if rows.dtype.kind != "O":
+        if rows.dtype.kind in "fiub" or is_bfloat16(rows):
             return valid
-        refuse_text(X)
+        refuse_dates(rows)
+        refuse_no_numbers(X)
+        if rows.dtype.kind != "O":
+            raise DataError(f"X has dtype {rows.dtype}; give real numbers")
         rows = rows.astype(np.float64)  # decimals, or categories that are numbers
         return (rows, valid[1]) if labels else rows
 
@@ -102,6 +122,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             raise DataError(f"Expected 2D array, got {X.ndim}D array instead; X must have shape (n, d)")
         if 0 in X.shape:
             raise DataError(f"X has shape {X.shape}; at least one row and one column are required")
+        refuse_dates(X)
         if X.dtype.kind not in "fiub" and not is_bfloat16(X):
             raise DataError(f"X has dtype {X.dtype}; give real numbers")
         named = X if given.header is None else given.header
@@ -113,10 +134,21 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         if found is None:
             return
         row, column, value = found
-        names = getattr(self, "feature_names_in_", None)
-        name = "" if names is None else f" ({names[column]!r})"
         kind = "NaN" if np.isnan(value) else "infinity"
-        raise DataError(f"Input X contains {kind} at row {row}, column {column}{name}; remove or impute it")
+        place = f"row {row}, column {column}{self._column_name(column)}"
+        raise DataError(f"Input X contains {kind} at {place}; remove or impute it")
+
+    def _refuse_overflow(self, X: Any, row: int) -> None:
+        """Raise a `DataError` that names the largest value of a row whose logits are beyond the arithmetic."""
+        column, value = largest_of_row(X, row)
+        raise DataError(
+            f"the logits of row {row} overflow: X holds {value:g} in column {column}{self._column_name(column)}; "
+            "give values of the size of those of the fit"
+        )
+
+    def _column_name(self, column: int) -> str:
+        names = getattr(self, "feature_names_in_", None)
+        return "" if names is None else f" ({names[column]!r})"
 
     def decision_function(self, X: Any) -> Any:
         """Logits: of two classes one, positive for the second.
@@ -129,7 +161,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         -------
         array of shape (n,), or (n, K) for K >= 3 classes, of the library of ``X``; for tables as of `predict`
         """
-        return like(self._logits(X), X)
+        return self._answer(X, lambda z: z)
 
     def predict_proba(self, X: Any) -> Any:
         """Probabilities of the classes.
@@ -142,7 +174,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         -------
         array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
-        return like(self._proba(self._logits(X)), X)
+        return self._answer(X, self._proba)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities of the classes, finite for every finite logit.
@@ -155,7 +187,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         -------
         array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
-        return like(self._log_proba(self._logits(X)), X)
+        return self._answer(X, self._log_proba)
 
     def predict(self, X: Any) -> Any:
         """The most probable class of each row.
@@ -170,7 +202,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array. Lists and
             tables get NumPy arrays, cuDF's tables CuPy arrays. JAX has 64 bits only where it is told to.
         """
-        return like(self._decided(self._logits(X)), X)
+        return self._answer(X, self._decided)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Weighted share of the rows whose class, or all of whose labels, are predicted rightly.
@@ -186,9 +218,21 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         float
         """
         predicted = to_numpy(as_array(self.predict(X)))
-        right = self._is_right(predicted, to_numpy(given_column(y, "y")))
-        weights = check_sample_weight(given_column(sample_weight, "sample_weight"), len(predicted))
-        return float(np.average(right, weights=None if weights is None else to_numpy(weights)))
+        with numpy_defaults():
+            y = to_numpy(self._labels(y))
+            if len(y.shape) == 0 or len(y) != len(predicted):
+                raise DataError(
+                    f"X and y have inconsistent numbers of samples: X has {len(predicted)} rows, and y has "
+                    f"{len(y) if y.shape else 'no'} labels"
+                )
+            weights = check_sample_weight(given_column(sample_weight, "sample_weight"), len(predicted))
+            right = self._is_right(predicted, y)
+            return float(np.average(right, weights=None if weights is None else to_numpy(weights)))
+
+    def _answer(self, X: Any, made_of: Callable[[Any], Any]) -> Any:
+        """What is made of the logits of ``X``, in its library."""
+        with numpy_defaults():
+            return like(made_of(self._logits(X)), X)
 
     # What is made of the logits, and what is right: another for rows of several labels.
 
@@ -205,4 +249,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         return self.classes_[number.astype(np.intp)]
 
     def _is_right(self, predicted: Any, y: Any) -> Any:
-        return predicted == column_or_1d(y)
+        y = column_or_1d(y)
+        if not is_whole(of_one_type(y)):
+            refuse_continuous(of_one_type(y))
+        return same_labels(predicted, y, self.classes_)

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_logreg.backend import array_namespace
+from gpu_logreg.backend import array_namespace, may_underflow
 
 __all__ = ["log_proba", "loss_and_dz", "softmax"]
 
 
+@may_underflow
 def softmax(z: Any) -> Any:
     """Probabilities of the classes, ``p_k = e_k / (1 + rest)``.
 
@@ -37,6 +38,7 @@ def softmax(z: Any) -> Any:
     return e / (1 + rest)
 
 
+@may_underflow
 def log_proba(z: Any) -> Any:
     """Logarithms of the probabilities, ``(z_k - m) - log1p(rest)``, finite for every finite logit.
 
@@ -54,6 +56,7 @@ def log_proba(z: Any) -> Any:
     return below - xp.log1p(rest)
 
 
+@may_underflow
 def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     """Cross-entropy of each row and its derivative by the logits, from one exponential for each logit.
 

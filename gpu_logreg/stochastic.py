@@ -29,14 +29,20 @@ class NetworkBatches:
         How an epoch is made.
     held_back : integer ndarray or None
         Numbers of the rows to score on.
+    best : ndarray of shape (n_params,) or None
+        Parameters of the best score of the fits before.
     """
 
-    def __init__(self, training: Training, rows: Rows, steps: Steps, held_back: Any = None) -> None:
+    def __init__(
+        self, training: Training, rows: Rows, steps: Steps, held_back: Any = None, best: Float64Vector | None = None
+    ) -> None:
         self.training = training
         self.rows = rows
         self.steps = steps
         self.held_back = held_back
         self._kept: dict[str, Any] = {}
+        if best is not None:
+            self._kept["best"] = array_namespace(training.params).asarray(best)
 
     def epoch(self, order: Any, batch_size: int, rate: float) -> float:
         """One epoch; its mean value, or NaN if a parameter is no longer finite. The only wait for the device."""
@@ -82,8 +88,16 @@ class NetworkBatches:
 
     def vector(self) -> Float64Vector:
         """The parameters, on the host in float64."""
-        host: Float64Vector = to_numpy(self.training.params).astype(np.float64)
-        return host
+        return _on_host(self.training.params)
+
+    def best(self) -> Float64Vector | None:
+        """Parameters of the best score, on the host in float64; None if none are remembered."""
+        return _on_host(self._kept["best"]) if "best" in self._kept else None
+
+
+def _on_host(params: Any) -> Float64Vector:
+    host: Float64Vector = to_numpy(params).astype(np.float64)
+    return host
 
 
 def make_optimizer(

@@ -8,7 +8,7 @@ from gpu_logreg.backend import Device, array_namespace, to_numpy
 from gpu_logreg.network import Network
 from gpu_logreg.objective import Objective
 from gpu_logreg.optimizers import Schedule
-from gpu_logreg.passes.steps import Training
+from gpu_logreg.passes.steps import Training, rows_that_count
 from gpu_logreg.passes.steps_table import choose_steps
 from gpu_logreg.solvers import Observer, SolverResult, Vector
 from gpu_logreg.solvers.minibatch import Progress, minibatch
@@ -71,8 +71,7 @@ def linear_batches(
     device = Device("cpu") if xp is np else Device("cuda", int(rows.X.device.id))
     name = objective.implementation.name
     steps = choose_steps("cuda" if name == "cublas" else name, rows, device, training)
-    s = rows.sample_weight
-    at = np.arange(objective.dataset.n_rows) if s is None else np.flatnonzero(to_numpy(s) > 0)
+    at = rows_that_count(rows.sample_weight, objective.dataset.n_rows, dtype)
     progress = minibatch(
         NetworkBatches(training, rows, steps),
         at,

@@ -161,3 +161,27 @@ def test_going_on_from_earlier_progress():
     assert progress.rows_seen == 140
     assert len(progress.loss_curve) == 7
     assert progress.stop.converged
+
+
+def test_going_on_by_score_ends_at_the_best_known():
+    """Of this fit or of one before it: an earlier score that no epoch reaches is not forgotten."""
+    batches, progress = run(falling(4), [0.5, 0.8, 0.7, 0.6], by_score=True, max_iter=4)
+    assert (batches.at, progress.best_validation_score) == (2, 0.8)
+    batches, progress = run(falling(2), [0.7, 0.75], by_score=True, max_iter=2, progress=progress)
+    assert batches.at == 0  # where it began, which is all that it knows of the fit before
+    assert progress.best_validation_score == 0.8
+    batches, progress = run(falling(2), [0.7, 0.9], by_score=True, max_iter=2, progress=progress)
+    assert (batches.at, progress.best_validation_score) == (2, 0.9)
+    progress.best_params = "kept by the caller"
+    batches = Script(falling(1), [0.1])
+    batches.kept["best"] = -7
+    limits = {"batch_size": 8, "schedule": Schedule("constant", 0.5), "rng": None, "progress": progress}
+    minibatch(batches, np.arange(20), by_score=True, max_iter=1, **limits)
+    assert batches.at == -7
+
+
+def test_going_on_by_score_from_an_epoch_that_diverges():
+    progress = Progress(best_validation_score=0.8)
+    batches, progress = run([math.nan], by_score=True, progress=progress)
+    assert batches.at == 0
+    assert progress.diverged

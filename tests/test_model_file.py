@@ -217,7 +217,7 @@ def test_classes_that_cannot_be_stored(model: LogisticRegression, tmp_path: Path
     for classes in (
         np.array([1, "a"], dtype=object),
         np.array([b"a", b"b"]),
-        np.array(["2020", "2021"], dtype="M8[Y]"),
+        np.array([(1,), (2,)], dtype=[("a", "i4")]),
     ):
         other.classes_ = classes
         with pytest.raises(DataError, match="fitted attribute classes_="):

@@ -200,7 +200,7 @@ def test_warm_start_goes_on():
 def test_partial_fit_is_an_epoch_at_a_time():
     parts = MLPClassifier((6,), random_state=1)
     for _ in range(4):
-        assert parts.partial_fit(X, Y) is parts
+        assert parts.partial_fit(X, Y, classes=[0, 1]) is parts
     with pytest.warns(ConvergenceWarning, match="max_iter = 4 reached"):
         whole = MLPClassifier((6,), random_state=1, max_iter=4).fit(X, Y)
     np.testing.assert_array_equal(parts.coefs_[0], whole.coefs_[0])
@@ -221,13 +221,13 @@ def test_partial_fit_of_parts_that_lack_a_class():
 
 
 def test_partial_fit_goes_on_after_a_pickle():
-    one = MLPClassifier((6,)).partial_fit(X, Y)
+    one = MLPClassifier((6,)).partial_fit(X, Y, classes=[0, 1])
     other = pickle.loads(pickle.dumps(one))
     np.testing.assert_array_equal(one.partial_fit(X, Y).coefs_[0], other.partial_fit(X, Y).coefs_[0])
 
 
 def test_partial_fit_takes_up_a_solver_set_in_between():
-    one = MLPClassifier((6,)).partial_fit(X, Y)
+    one = MLPClassifier((6,)).partial_fit(X, Y, classes=[0, 1])
     other = pickle.loads(pickle.dumps(one))
     changed = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.5, "shuffle": False, "batch_size": len(X)}
     before = [W.copy() for W in one.coefs_]

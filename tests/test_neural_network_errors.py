@@ -13,12 +13,13 @@ from gpu_logreg import MLPClassifier
 from gpu_logreg.errors import DataError, DeviceError, GpuLogregError, ImplementationError
 
 X, Y = make_moons(120, noise=0.15, random_state=0)
+CLASSES = {"fit": {}, "partial_fit": {"classes": [0, 1]}}
 
 
 def one_line(rows=X, y=Y, weights=None, kind=DataError, *, call="fit", **parameters) -> str:
     model = MLPClassifier(**parameters)
     with pytest.raises(kind) as error:
-        getattr(model, call)(rows, y, sample_weight=weights)
+        getattr(model, call)(rows, y, sample_weight=weights, **CLASSES[call])
     assert not [name for name in vars(model) if name.endswith("_")]
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -136,7 +137,7 @@ def test_divergence_keeps_the_last_finite_weights_and_says_what_to_try(solver, c
     scaled = 1e8 * X.astype(np.float32)
     model = MLPClassifier((4,), "identity", solver=solver, learning_rate_init=1e30, max_iter=9)
     with pytest.warns(ConvergenceWarning) as caught:
-        getattr(model, call)(scaled, Y)
+        getattr(model, call)(scaled, Y, **CLASSES[call])
     (warning,) = caught
     assert f"{solver} diverged with learning_rate_init=1e+30" in str(warning.message)
     assert "Try learning_rate_init=1e+29, or scale the columns of X" in str(warning.message)
@@ -172,7 +173,7 @@ def test_early_stopping_with_too_few_rows():
 
 
 def test_partial_fit_with_labels_that_are_not_among_the_classes():
-    model = MLPClassifier((4,)).partial_fit(X, Y)
+    model = MLPClassifier((4,)).partial_fit(X, Y, classes=[0, 1])
     before = model.coefs_[0].copy()
     with pytest.raises(DataError) as error:
         model.partial_fit(X, Y + 1)
@@ -197,7 +198,7 @@ def test_partial_fit_holds_no_rows_back():
 
 
 def test_layers_that_change_between_calls():
-    model = MLPClassifier((4,)).partial_fit(X, Y)
+    model = MLPClassifier((4,)).partial_fit(X, Y, classes=[0, 1])
     with pytest.raises(DataError, match=r"are not those of hidden_layer_sizes=\(5,\)"):
         model.set_params(hidden_layer_sizes=(5,)).partial_fit(X, Y)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gpu_logreg.backend import one_line
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.errors import DataError, GpuLogregError
+from gpu_logreg.interchange import is_array
 
 __all__ = ["arrow_column", "arrow_matrix", "arrow_table", "refuse_several", "speaks_arrow"]
 
@@ -23,8 +24,11 @@ __all__ = ["arrow_column", "arrow_matrix", "arrow_table", "refuse_several", "spe
 def speaks_arrow(given: Any) -> bool:
     """Whether an object is to be read by Arrow's protocols.
 
-    pandas and polars have them too, and are left to scikit-learn, which knows more of them than the protocols tell.
+    pandas and polars have them too, and are left to scikit-learn, which knows more of them than the protocols tell;
+    arrays may have them, as tables of their coordinates.
     """
+    if is_array(given):
+        return False
     if any(kind.__module__.split(".", 1)[0] in ("pandas", "polars", "cupy", "numpy") for kind in type(given).__mro__):
         return False
     if hasattr(given, "__arrow_c_stream__") or hasattr(given, "__arrow_c_array__"):
@@ -95,8 +99,11 @@ def arrow_column(given: Any, name: str) -> NDArray[Any]:
         names = [column.type.field(at).name for at in range(column.type.num_fields)]
         refuse_several(name, names)
         column = pa.chunked_array([chunk.flatten()[0] for chunk in column.chunks], column.type.field(0).type)
-    column = _plain(column)
+    decimals = types.is_decimal(column.type)
+    exact, column = column, _plain(column)
     _refuse_null(column, f"{name} holds a null at row {{}}; remove such rows")
+    if decimals and bool(np.any(np.abs(column.to_numpy(zero_copy_only=False)) >= 2.0**53)):
+        column = exact  # float64 would make neighbours one
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import check_classification_targets
 
 from gpu_logreg.backend import to_numpy
-from gpu_logreg.dataset.labels import refuse_missing_labels
+from gpu_logreg.dataset.label_types import label_array, numbers_among, of_one_type, shown
+from gpu_logreg.dataset.labels import refuse_continuous
 from gpu_logreg.errors import DataError
 
 __all__ = ["encode_classes", "sorted_classes"]
@@ -26,10 +26,10 @@ def sorted_classes(labels: Any, name: str = "y") -> Any:
     ValueError
         From scikit-learn, if ``labels`` is no set of labels (a continuous target, for one).
     """
-    labels = to_numpy(labels)
-    refuse_missing_labels(labels)
-    check_classification_targets(labels)
-    classes = np.unique(labels)
+    labels = to_numpy(label_array(labels, name))
+    typed = of_one_type(labels)
+    refuse_continuous(typed)
+    classes = np.unique(typed).astype(labels.dtype)
     if len(classes) < 2:
         raise DataError(f"{name} holds only one class: {_some(classes)}; at least 2 classes are needed")
     return classes
@@ -53,18 +53,16 @@ def encode_classes(y: Any, classes: Any) -> Any:
     DataError
         If ``y`` holds a label that is not among the classes.
     """
-    y = to_numpy(y)
-    refuse_missing_labels(y)
-    check_classification_targets(y)
-    strange = np.setdiff1d(y, classes)
-    if len(strange):
+    y = of_one_type(to_numpy(label_array(y)))
+    refuse_continuous(y)
+    numbers, strange = numbers_among(y, of_one_type(classes))
+    if strange.any():
         raise DataError(
-            f"y holds {_some(strange)}, which is not among the classes {_some(classes)}; "
+            f"y holds {_some(np.unique(y[strange]))}, which is not among the classes {_some(classes)}; "
             "give all classes to the first call: partial_fit(X, y, classes=...)"
         )
-    return np.searchsorted(classes, y).astype(np.uint8 if len(classes) == 2 else np.int32)
+    return numbers.astype(np.uint8 if len(classes) == 2 else np.int32)
 
 
 def _some(labels: Any) -> str:
-    shown = [repr(label.item() if hasattr(label, "item") else label) for label in labels[:_SHOWN]]
-    return ", ".join(shown) + (", ..." if len(labels) > _SHOWN else "")
+    return ", ".join(map(shown, labels[:_SHOWN])) + (", ..." if len(labels) > _SHOWN else "")

@@ -18,7 +18,7 @@ from gpu_logreg.dataset.arrow_inputs import arrow_column, arrow_matrix, arrow_ta
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.interchange import as_array, is_bfloat16
 
-__all__ = ["GivenRows", "given_column", "given_rows", "refuse_text"]
+__all__ = ["GivenRows", "given_column", "given_rows"]
 
 
 class GivenRows(NamedTuple):
@@ -68,7 +68,7 @@ def given_rows(X: Any) -> GivenRows:
     X = as_array(X, "X")
     if isinstance(X, np.ndarray) and X.dtype.kind == "c":
         raise DataError(f"Complex data not supported: X has dtype {X.dtype}; give real numbers")
-    return GivenRows(X)
+    return GivenRows(_without_mask(X, "X"))
 
 
 def given_column(values: Any, name: str) -> Any:
@@ -97,23 +97,20 @@ def given_column(values: Any, name: str) -> Any:
                 column = frame.to_series()
             return column
         return arrow_column(values, name)
-    array = as_array(values, name)
+    array = _without_mask(as_array(values, name), name)
     return array.astype(np.float32) if is_bfloat16(array) else array
 
 
-def refuse_text(table: Any) -> None:
-    """Raise a `DataError` that names the first column of a pandas or polars table that cannot be read as numbers."""
-    for at, name in enumerate(getattr(table, "columns", ())):
-        column = table.iloc[:, at] if hasattr(table, "iloc") else table[name]
-        if getattr(column.dtype, "kind", "O") in "fiub":
-            continue
-        try:
-            np.asarray(column).astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"column {name!r} of X holds {column.dtype} values, which are no numbers; "
-                "encode them, or leave the column out"
-            ) from error
+def _without_mask(array: Any, name: str) -> Any:
+    """What a masked array holds; refused where something is masked, which NumPy would show as if it were not."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    mask = np.ma.getmaskarray(array)
+    if mask.any():
+        row, *column = (int(at) for at in np.unravel_index(int(mask.argmax()), mask.shape))
+        place = f"row {row}, column {column[0]}" if column else f"row {row}"
+        raise DataError(f"{name} is masked at {place}; remove such rows, or fill them")
+    return array.data
 
 
 def _installed(module: str) -> bool:

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.dataset.label_types import holds_text, is_whole, label_array, of_one_type, shown
 from gpu_logreg.errors import DataError
 
-__all__ = ["class_weighted", "encode_labels", "refuse_missing_labels", "sums_by_class"]
+__all__ = ["class_weighted", "encode_labels", "refuse_continuous", "sums_by_class"]
+
+
+_INT64 = 2.0**63
 
 
 def encode_labels(y: Any) -> tuple[Any, Any]:
@@ -30,46 +34,35 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
     Raises
     ------
     DataError
-        If there is one class only.
+        If there is one class only, a label is missing, or labels are of several types.
     ValueError
         From scikit-learn, if ``y`` is no set of labels (a continuous target, for one).
     """
-    typed = _one_type(y)
+    y = label_array(y)
+    typed = of_one_type(y)
     found = _two_values(typed)
     if found is not None:
         return found[0].astype(y.dtype), found[1]
-    from sklearn.utils.multiclass import check_classification_targets
-
-    host = to_numpy(y)
-    check_classification_targets(host)
+    host = to_numpy(typed)
+    refuse_continuous(host)
     classes = np.unique(host)
     if len(classes) == 1:
         raise DataError(
             "This solver needs samples of at least 2 classes in the data, "
-            f"but the data contains only one class: {_shown(classes[0])}"
+            f"but the data contains only one class: {shown(classes[0])}"
         )
     labels = np.searchsorted(classes, host).astype(np.uint8 if len(classes) == 2 else np.int32)
-    return classes, array_namespace(y).asarray(labels)
+    return classes.astype(y.dtype), array_namespace(y).asarray(labels)
 
 
-def _one_type(y: Any) -> Any:
-    """Labels in an array of objects, as an array of the type they share; refused where one is missing."""
-    if y.dtype.kind != "O":
-        return y
-    refuse_missing_labels(y)
-    values = y.tolist()
-    kinds = {type(value) for value in values}
-    return np.array(values) if kinds <= {bool} or kinds <= {int} or kinds <= {float} else y
+def refuse_continuous(y: Any) -> None:
+    """Raise scikit-learn's error of a target that is no set of labels; ``y`` is from `of_one_type`."""
+    beyond = y.dtype.kind == "f" and bool((np.abs(y.astype(np.float64)) >= _INT64).any())
+    if (beyond and is_whole(y)) or (y.dtype.kind == "O" and not holds_text(y)):
+        return  # whole numbers beyond 64 bits, which scikit-learn does not know
+    from sklearn.utils.multiclass import check_classification_targets
 
-
-def refuse_missing_labels(y: Any) -> None:
-    """Raise a `DataError` that names the row if an array of objects holds None, NaN or another missing value."""
-    if getattr(y, "dtype", np.dtype(float)).kind != "O" or y.ndim != 1:
-        return
-    for row, value in enumerate(y.tolist()):
-        missing = value is None or type(value).__name__ in ("NAType", "NaTType")
-        if missing or (isinstance(value, float) and value != value):
-            raise DataError(f"y holds a missing label, {value}, at row {row}; remove such rows")
+    check_classification_targets(y)
 
 
 def _two_values(y: Any) -> tuple[Any, Any] | None:
@@ -84,7 +77,7 @@ def _two_values(y: Any) -> tuple[Any, Any] | None:
     if not bool((is_other == differs).all()):
         return None
     values = np.concatenate([to_numpy(first), to_numpy(other)])
-    if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.floor(values)).all()):
+    if not is_whole(values):
         return None
     order = np.argsort(values)
     is_second = is_other if order[1] == 1 else ~is_other
@@ -132,7 +125,3 @@ def sums_by_class(labels: Any, weights: Any, n_classes: int) -> Any:
     """Sum of the weights of every class, on the host: CuPy's own count is by atomics, in an order of its own."""
     weights = None if weights is None else to_numpy(weights)
     return np.bincount(to_numpy(labels), weights, minlength=n_classes).astype(np.float64)
-
-
-def _shown(label: Any) -> str:
-    return repr(label.item() if hasattr(label, "item") else label)

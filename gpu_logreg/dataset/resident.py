@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import numbers
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -252,6 +254,9 @@ def check_sample_weight(sample_weight: Any, n: int) -> Any:
         return None
     xp = array_namespace(sample_weight)
     weights = xp.asarray(sample_weight)
+    if weights.dtype.kind == "O":
+        _refuse_no_weights(weights)
+        weights = weights.astype(np.float64)
     if weights.dtype.kind not in "fiub":
         raise DataError(f"sample_weight has dtype {weights.dtype}; weights are numbers")
     if weights.dtype not in (np.float32, np.float64):
@@ -264,7 +269,7 @@ def check_sample_weight(sample_weight: Any, n: int) -> Any:
         raise DataError(f"sample_weight has length {weights.shape[0]}, and X has {n} rows")
     low, total = float(weights.min(initial=0.0)), float(weights.sum(dtype=np.float64))
     if not np.isfinite(total):
-        raise DataError("sample_weight contains NaN or infinity")
+        raise DataError(f"sample_weight contains NaN or infinity at row {int(xp.isfinite(weights).argmin())}")
     if low < 0:
         raise DataError(f"sample_weight holds a negative weight, {low:g}, at row {int(weights.argmin())}")
     if total <= 0:
@@ -273,6 +278,12 @@ def check_sample_weight(sample_weight: Any, n: int) -> Any:
     if not SMALLEST_WEIGHT <= high <= LARGEST_WEIGHT:  # in float32 they would be zero, or infinity
         raise DataError(f"sample_weight is at most {high:g}; multiply the weights by a constant and divide C by it")
     return xp.ascontiguousarray(weights)
+
+
+def _refuse_no_weights(weights: Any) -> None:
+    for row, value in enumerate(weights.ravel().tolist()):
+        if not isinstance(value, numbers.Real | Decimal):
+            raise DataError(f"sample_weight has dtype object; weights are numbers, and row {row} holds {value!r}")
 
 
 def _stored_labels(y: Any, dtype: np.dtype[Any]) -> Any:

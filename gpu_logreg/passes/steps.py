@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import array_namespace, is_sparse
+from gpu_logreg.backend import array_namespace, is_sparse, to_numpy
 from gpu_logreg.network import Network, loss_and_gradient
 from gpu_logreg.optimizers import Optimizer
 from gpu_logreg.passes import Rows
 
-__all__ = ["Training", "reference_epoch", "take_batch"]
+__all__ = ["Training", "reference_epoch", "rows_that_count", "take_batch"]
 
 
 @dataclass
@@ -60,6 +60,29 @@ def take_batch(rows: Rows, at: Any, dtype: Any) -> Rows:
     if not is_sparse(X):
         batch = xp.ascontiguousarray(batch)
     return Rows(batch, y[at], None if sample_weight is None else sample_weight[at])
+
+
+def rows_that_count(sample_weight: Any, n: int, dtype: Any) -> Any:
+    """Numbers of the rows that training walks over: those whose weight changes a sum over all rows.
+
+    A weight of zero removes its row. So does one below the rounding of the mean weight: the rows below it together
+    do not change the rounded total, and a batch of them alone would divide by next to nothing.
+
+    Parameters
+    ----------
+    sample_weight : array of shape (n,) or None
+    n : int
+    dtype : dtype
+        Of the arithmetic.
+
+    Returns
+    -------
+    integer ndarray, on the host
+    """
+    if sample_weight is None:
+        return np.arange(n)
+    s = to_numpy(sample_weight)
+    return np.flatnonzero(s > np.finfo(dtype).eps * (s.sum(dtype=np.float64) / n))
 
 
 def reference_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate: float) -> Any:

@@ -66,6 +66,8 @@ class Progress:
     validation_scores : list of float
         Score of the rows held back after every epoch, if any are.
     best_validation_score : float
+    best_params : object or None
+        Parameters of that score, as the caller keeps them between fits; None where it keeps none.
     stop : Stop
         Why it ended.
     """
@@ -76,6 +78,7 @@ class Progress:
     best_loss: float = math.inf
     validation_scores: list[float] = field(default_factory=list)
     best_validation_score: float = -math.inf
+    best_params: Any = None
     stop: Stop = field(default_factory=lambda: Stop("not begun", False))
     diverged: bool = False
 
@@ -112,7 +115,8 @@ def minibatch(
         Most epochs.
     n_iter_no_change : float
     by_score : bool
-        Judge by the score of the rows held back instead of the mean value, and end at the parameters of the best.
+        Judge by the score of the rows held back instead of the mean value, and end at the parameters of the best, of
+        this fit or of one before it: those remembered as ``"best"``.
     observer : Observer, optional
         Called after every epoch; a true answer stops the solver.
 
@@ -125,6 +129,8 @@ def minibatch(
     progress.n_iter, progress.diverged = 0, False
     idle = 0
     progress.stop = Stop(f"max_iter = {max_iter} reached", False)
+    if by_score and progress.best_params is None:
+        batches.keep("best")  # the best known, of an earlier fit, until an epoch is better
     while progress.n_iter < max_iter:
         batches.keep(_slot(progress.n_iter))
         rate = schedule.rate
