@@ -10,11 +10,20 @@ from scipy import sparse
 from gpu_logreg.backend import array_namespace, is_sparse
 from gpu_logreg.errors import DataError
 
-__all__ = ["all_finite", "block_of_rows", "csr_rows", "elements_in_a_row", "place_of", "rows_at", "stored_as"]
+__all__ = [
+    "all_finite",
+    "block_of_rows",
+    "csr_rows",
+    "elements_in_a_row",
+    "in_order",
+    "place_of",
+    "rows_at",
+    "stored_as",
+]
 
 
 def csr_rows(X: Any) -> Any:
-    """Sparse rows as the passes read them: a CSR array whose rows are sorted, name no column twice, and hold floats.
+    """Sparse rows as the passes read them: a checked CSR array of floats; see `in_order` for those that need more.
 
     Shares its memory with a CSR matrix that is so already, and with one of whole numbers but for these; any other
     matrix is copied once. ``X`` itself is never changed.
@@ -47,9 +56,6 @@ def csr_rows(X: Any) -> Any:
     starts = rows.indptr
     if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # room that was never used, or no more
         rows = sparse.csr_array((rows.data[: starts[-1]], rows.indices[: starts[-1]], starts), shape=(n, d))
-    if not rows.has_canonical_format:
-        rows = rows.copy() if X.format == "csr" else rows  # of another kind it is a copy
-        rows.sum_duplicates()
     return stored_as(rows, rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64)
 
 
@@ -77,6 +83,15 @@ def _refuse_outside(numbers: Any, limit: int, name: str, what: str) -> None:
     if numbers.size and not (numbers.min() >= 0 and numbers.max() < limit):
         held = f"{name} hold {numbers.min()} to {numbers.max()}"
         raise DataError(f"sparse X is damaged: {held}, and X has {limit} {what}")
+
+
+def in_order(X: Any) -> Any:
+    """CSR rows each of which names its columns once, and in order; a copy where they do not."""
+    if X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def stored_as(X: Any, dtype: Any) -> Any:

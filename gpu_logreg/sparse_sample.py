@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.csr import in_order
 from gpu_logreg.dataset.coordinates import StandardisedRows
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.logistic import curvature
@@ -111,6 +112,7 @@ class SparseSampler(Sampler):
         X = self._dataset.rows.X
         if len(indices) < self.n_rows:  # they rise, so that as many are all
             X = X[indices]
+        X = in_order(X)
         total = float(s.sum(dtype=np.float64))
         penalty, implementation = self._penalty(self._coordinates), self._objective.implementation
         return SparseSample(X, y, s, total, penalty, self._coordinates, implementation, self._count, self.n_rows)

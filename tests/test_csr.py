@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gpu_logreg.csr import all_finite, block_of_rows, csr_rows, elements_in_a_row, place_of, rows_at
+from gpu_logreg.csr import all_finite, block_of_rows, csr_rows, elements_in_a_row, in_order, place_of, rows_at
 from gpu_logreg.errors import DataError
 
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
@@ -97,17 +97,25 @@ def test_read_only_rows_are_taken():
 def test_columns_in_any_order_are_sorted_in_a_copy():
     X = of_lists([[3, 1], [], [2, 0], [3]], [[-2.0, 1.5], [], [0.25, 3.0], [7.0]], 4)
     before = arrays(X)
-    rows = csr_rows(X)
+    rows = in_order(csr_rows(X))
     check_canonical(rows)
     np.testing.assert_array_equal(rows.toarray(), DENSE)
     assert arrays(X) == before
     assert not np.shares_memory(rows.data, X.data)
 
 
+def test_rows_in_any_order_share_their_memory_until_someone_needs_an_order():
+    X = of_lists([[3, 1, 3], [], [2, 0], [3]], [[-2.0, 1.5, 0.0], [], [0.25, 3.0], [7.0]], 4)
+    rows = csr_rows(X)
+    assert np.shares_memory(rows.data, X.data)
+    assert np.shares_memory(rows.indices, X.indices)
+    np.testing.assert_array_equal(rows.toarray(), DENSE)
+
+
 def test_columns_named_twice_are_added_in_a_copy():
     X = of_lists([[1, 3, 1], [0, 0]], [[1.0, 5.0, 0.5], [2.0, -2.0]], 4)
     before = arrays(X)
-    rows = csr_rows(X)
+    rows = in_order(csr_rows(X))
     check_canonical(rows)
     np.testing.assert_array_equal(rows.toarray(), [[0.0, 1.5, 0.0, 5.0], [0.0, 0.0, 0.0, 0.0]])
     assert arrays(X) == before
@@ -118,7 +126,7 @@ def test_what_scipy_noted_of_a_matrix_before_it_was_changed_is_not_believed():
     assert X.has_canonical_format
     X.indices[:2] = X.indices[1::-1].copy()
     X.data[:2] = X.data[1::-1].copy()
-    rows = csr_rows(X)
+    rows = in_order(csr_rows(X))
     check_canonical(rows)
     np.testing.assert_array_equal(rows.toarray(), DENSE)
 
@@ -156,7 +164,7 @@ def test_any_lists_of_elements(data, n, d, as_matrix):
     X = of_lists(columns, values, d)
     X = sparse.csr_matrix(X) if as_matrix else X
     before = arrays(X)
-    rows = csr_rows(X)
+    rows = in_order(csr_rows(X))
     check_canonical(rows)
     wanted = np.zeros((n, d))
     for i, (at, numbers) in enumerate(zip(columns, values, strict=True)):

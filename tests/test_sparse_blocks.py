@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from gpu_logreg import LogisticRegression
 from gpu_logreg.csr import csr_rows
 from gpu_logreg.logistic import curvature
 from gpu_logreg.passes import Rows, scores, threads
@@ -132,3 +133,52 @@ def test_parts_are_added_in_order_as_they_come(monkeypatch):
     assert threads.sum_in_order(add, lambda k: [k], range(6)) == list(range(6))
     assert kept == [[1], [2], [3], [4], [5]]
     assert threads.sum_in_order(add, lambda k: [k], [3]) == [3]
+
+
+# ---- rows that name columns in any order, and some twice, are those that name them once
+
+
+def disordered(rows: Rows) -> Rows:
+    """The same rows, with the elements of each in another order and two halves for each third element."""
+    X, (data, indices, starts) = rows.X, ([], [], [0])
+    for i in range(N):
+        at, x = X.indices[X.indptr[i] : X.indptr[i + 1]][::-1], X.data[X.indptr[i] : X.indptr[i + 1]][::-1]
+        halved = at % 3 == 0
+        indices.append(np.concatenate([at, at[halved]]))
+        data.append(np.concatenate([np.where(halved, x / 2, x), x[halved] / 2]))
+        starts.append(starts[-1] + len(indices[-1]))
+    X = sparse.csr_array((np.concatenate(data), np.concatenate(indices), np.array(starts, np.int32)), shape=X.shape)
+    X = csr_rows(X)
+    assert not X.has_canonical_format
+    return rows._replace(X=X)
+
+
+@compiled
+@dtypes
+@pytest.mark.usefixtures("block_elements")
+def test_walks_over_rows_in_any_order(dtype, compiled):
+    rows = rows_of(dtype)
+    other, w = disordered(rows), np.linspace(-3.0, 4.0, D)
+    before = [array.tobytes() for array in (other.X.data, other.X.indices, other.X.indptr)]
+    moments = compiled_sparse_moments if compiled else reference_sparse_moments
+    inverse = np.where(np.arange(D) == 4, np.nan, 1.5)
+    for walk in (
+        lambda rows: np.concatenate(moments(rows)),
+        lambda rows: moments_by_curvature(rows, w, 0.5, compiled)[0],
+        lambda rows: np.concatenate(moments_by_curvature(rows, w, 0.5, compiled)[1]),
+        lambda rows: sparse_logits(rows.X, w, 0.5, compiled),
+        lambda rows: scores.sparse_row_scores(rows, 0.1 * w, inverse, 10.0, compiled),
+        lambda rows: sparse_columns(rows.X, np.array([0, 4, 9]), compiled).toarray(),
+    ):
+        np.testing.assert_allclose(walk(other), walk(rows), rtol=1e-11, atol=1e-11)
+    assert [array.tobytes() for array in (other.X.data, other.X.indices, other.X.indptr)] == before
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+@pytest.mark.parametrize("parameters", [{}, {"solver": "lbfgs"}, {"l1_ratio": 0.5, "C": 0.1}], ids=str)
+def test_fits_to_rows_in_any_order(impl, parameters):
+    rows = rows_of("float64", weighted=False)
+    y = (rows.X @ np.linspace(-1.0, 1.5, D) + np.random.default_rng(3).logistic(size=N) > 0).astype(int)
+    fits = [LogisticRegression(impl=impl, tol=1e-8, **parameters).fit(X, y) for X in (rows.X, disordered(rows).X)]
+    np.testing.assert_allclose(fits[1].coef_, fits[0].coef_, rtol=0, atol=1e-6)
+    assert fits[1].objective_ == pytest.approx(fits[0].objective_, rel=1e-10)

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from gpu_logreg.backend import array_namespace
-from gpu_logreg.csr import block_of_rows, elements_in_a_row
+from gpu_logreg.csr import block_of_rows, elements_in_a_row, in_order
 from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
@@ -71,7 +71,7 @@ def sparse_row_scores(
         changes = _compiled_changes(X, mean, inverse_variance, of_zero, unseen)
     else:
         of_parts = [
-            _changes(block_of_rows(X, part), mean, inverse_variance, of_zero, unseen)
+            _changes(in_order(block_of_rows(X, part)), mean, inverse_variance, of_zero, unseen)
             for part in row_blocks(X.shape[0], elements_in_a_row(X), _SPARSE_BLOCK_ELEMENTS)
         ]
         changes = np.concatenate([np.zeros(0), *of_parts])
@@ -96,7 +96,10 @@ def _compiled_changes(
     changes = np.empty(X.shape[0])
 
     def of_part(part: slice) -> None:
-        score_sparse_rows(X.data, X.indices, X.indptr, mean, weights, of_zero, unseen, part.start, part.stop, changes)
+        rows, first, last, out = X, part.start, part.stop, changes
+        if not X.has_canonical_format:
+            rows, first, last, out = in_order(block_of_rows(X, part)), 0, part.stop - part.start, changes[part]
+        score_sparse_rows(rows.data, rows.indices, rows.indptr, mean, weights, of_zero, unseen, first, last, out)
 
     map_in_order(of_part, row_blocks(X.shape[0], elements_in_a_row(X), _SPARSE_BLOCK_ELEMENTS))
     return changes

@@ -12,12 +12,12 @@ float64 sums are added in order, so the result does not depend on the number of 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from gpu_logreg.csr import block_of_rows, elements_in_a_row
+from gpu_logreg.csr import block_of_rows, elements_in_a_row, in_order
 from gpu_logreg.logistic import curvature
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
 from gpu_logreg.passes.threads import map_in_order, row_blocks, sum_in_order
@@ -122,14 +122,13 @@ def sparse_moments(rows: Rows) -> Moments:
     """Weighted sums of the columns and of their squares, in float64."""
     from gpu_logreg.passes.kernels_numba_sparse import sum_column_moments
 
-    X, _, s = rows
-
     def of_chunk(first: int, last: int) -> Any:
-        sums = np.zeros((X.shape[1], 2))
-        sum_column_moments(X.data, X.indices, X.indptr, s, first, last, sums)
+        sums = np.zeros((rows.X.shape[1], 2))
+        for (X, _, s), begin, end in _ordered(rows, first, last):
+            sum_column_moments(X.data, X.indices, X.indptr, s, begin, end, sums)
         return sums
 
-    sums: Any = sum_in_order(operator.iadd, of_chunk, *_chunks(X, 2))
+    sums: Any = sum_in_order(operator.iadd, of_chunk, *_chunks(rows.X, 2))
     return _by_sum(sums)
 
 
@@ -138,6 +137,7 @@ def reference_sparse_moments(rows: Rows) -> Moments:
 
     def of_block(part: slice) -> Moments:
         X, _, s = _block(rows, part)
+        X = in_order(X)
         x = X.data.astype(np.float64)
         weighted = x if s is None else x * np.repeat(s, np.diff(X.indptr))
         x_sum, xx_sum = (np.bincount(X.indices, values, X.shape[1]) for values in (weighted, weighted * x))
@@ -157,21 +157,21 @@ def moments_by_curvature(rows: Rows, w: Float64Vector, b: float, compiled: bool)
     compiled : bool
         Whether by Numba, or by SciPy's products, which are what it is held to.
     """
-    X, y, s = rows
     if not compiled:
-        h = curvature(sparse_logits(X, w, b, compiled))
-        h = h if s is None else s * h
-        return float(h.sum()), reference_sparse_moments(Rows(X, y, h))
+        h = curvature(sparse_logits(rows.X, w, b, compiled))
+        h = h if rows.sample_weight is None else rows.sample_weight * h
+        return float(h.sum()), reference_sparse_moments(rows._replace(sample_weight=h))
     from gpu_logreg.passes.kernels_numba_sparse import sum_moments_by_curvature
 
     w = np.ascontiguousarray(w, np.float64)
 
     def of_chunk(first: int, last: int) -> Sums:
-        sums = np.zeros((X.shape[1], 2))
-        total = sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), first, last, sums)
+        sums, total = np.zeros((rows.X.shape[1], 2)), 0.0
+        for (X, _, s), begin, end in _ordered(rows, first, last):
+            total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
         return Sums(float(total), sums, 0.0)
 
-    found = sum_in_order(_add, of_chunk, *_chunks(X, 2))
+    found = sum_in_order(_add, of_chunk, *_chunks(rows.X, 2))
     return found.loss_sum, _by_sum(found.dw_sum)
 
 
@@ -210,7 +210,7 @@ def sparse_curvature_sums(X: Any, h: Float64Vector, compiled: bool, more: int = 
 
     Parameters
     ----------
-    X : csr_array of shape (n, d)
+    X : csr_array of shape (n, d), whose rows name every column once, in order
     h : ndarray of shape (n,)
     compiled : bool
         Whether by Numba, or by SciPy's products, which are what it is held to.
@@ -261,6 +261,16 @@ def _block(rows: Rows, part: slice) -> Rows:
     if part.stop - part.start == X.shape[0]:
         return rows
     return Rows(block_of_rows(X, part), y[part], None if s is None else s[part])
+
+
+def _ordered(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int]]:
+    """Rows to walk, and from where to where: as they lie, or in copies of a few that name every column once."""
+    if rows.X.has_canonical_format:
+        yield rows, first, last
+        return
+    for part in row_blocks(last - first, elements_in_a_row(rows.X), _LOGITS_ELEMENTS):
+        block = _block(rows, slice(first + part.start, first + part.stop))
+        yield block._replace(X=in_order(block.X)), 0, part.stop - part.start
 
 
 def _add(total: Sums, part: Sums) -> Sums:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from gpu_logreg.csr import elements_in_a_row
+from gpu_logreg.csr import elements_in_a_row, in_order
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
 __all__ = ["sparse_columns"]
@@ -27,10 +27,10 @@ def sparse_columns(X: Any, columns: Any, compiled: bool) -> Any:
 
     Returns
     -------
-    csr_array of shape (n, m), of the dtypes of ``X``
+    csr_array of shape (n, m), of the dtypes of ``X``, whose rows name every column once, in order
     """
     if not compiled:
-        return X[:, columns]
+        return in_order(X[:, columns])
     from gpu_logreg.passes.kernels_numba_sparse import count_in_columns, take_columns
 
     n, d = X.shape
@@ -46,4 +46,4 @@ def sparse_columns(X: Any, columns: Any, compiled: bool) -> Any:
         take_columns(X.data, X.indices, X.indptr, place, of.start, of.stop, starts, taken, places)
 
     map_in_order(take, parts)
-    return csr_array((taken, places, starts), shape=(n, len(columns)))
+    return in_order(csr_array((taken, places, starts), shape=(n, len(columns))))
