@@ -13,7 +13,7 @@ from gpu_logreg.neural_network import MLPClassifier
 __all__ = ["fit_on_standardised"]
 
 
-def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
+def fit_on_standardised(model: MLPClassifier, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
     """Fit a network on ``u = (x - centre) / scale`` and fold that into its first layer, so that it takes ``x``.
 
     Steps of one size for all weights suit columns of one scale: dollars beside years leave a network where it began.
@@ -29,6 +29,8 @@ def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
     X : ndarray or csr_array of shape (n, d)
         Not changed; copied once.
     y : array of shape (n,)
+    sample_weight : array of shape (n,) or None
+        Of the fit; the columns are standardised without it.
 
     Returns
     -------
@@ -38,10 +40,10 @@ def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
     with np.errstate(invalid="ignore", over="ignore"):
         centre, scale = _centre_and_scale(X)
     if not (np.isfinite(centre).all() and np.isfinite(scale).all()):
-        model.fit(X, y)  # which names the value that is not finite
+        model.fit(X, y, sample_weight)  # which names the value that is not finite
         return model
     scale[scale == 0.0] = 1.0
-    model.fit(_standardised(X, centre, scale), y)
+    model.fit(_standardised(X, centre, scale), y, sample_weight)
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
     model.coefs_[0], model.intercepts_[0] = W.astype(model.coefs_[0].dtype), b.astype(model.intercepts_[0].dtype)

@@ -183,7 +183,10 @@ def test_wide_rows_and_many_rows(write: Any) -> None:
         ("a,b,y\n1,2,0\n\n1,2,3,4\n3,4,5\n", ": line 4 has 4 fields where 3 were expected"),
         ('a,b,y\n1,"2\n\n",0\n1\n', ": line 5 has 1 field where 3 were expected"),
         ('a,b,y\n1,"2,0\n1,2,3\n', ": line 2 has 2 fields where 3 were expected"),
-        ("a,b\n1,2,0\n3,4,1\n", ": line 1, the header, has 2 fields, and the rows have 3; give each column a name in the"),
+        (
+            "a,b\n1,2,0\n3,4,1\n",
+            ": line 1, the header, has 2 fields, and the rows have 3; give each column a name in the",
+        ),
         ("a,a,y\n1,2,3\n", ": the header names 2 columns 'a'"),
         ("a,y\n1,0\n\ninf,1\n", ", line 4: column 'a' holds an infinity"),
         ("a,y\n1,0\n-1e999,1\n", ", line 3: column 'a' holds an infinity"),

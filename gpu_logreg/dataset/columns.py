@@ -11,6 +11,7 @@ import numpy as np
 
 from gpu_logreg.dataset.column_names import drop_option, missing_option
 from gpu_logreg.dataset.number_forms import checked_form
+from gpu_logreg.dataset.separators import like_number
 from gpu_logreg.dataset.table import Table
 from gpu_logreg.errors import DataError
 
@@ -89,11 +90,14 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
     count = len(categories)
     odd = rows.spoilt_numbers(name)
     because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if odd else ""
-    remedy = f"write its numbers alike; {missing_option(odd[1])} if that stands for a missing cell" if odd else ""
+    remedy = ""
+    if odd:  # where it is itself a number, of several kinds or in a table whose text stays text
+        alike = "write all its numbers alike, with a decimal point"
+        remedy = alike if like_number(odd[1]) else f"{missing_option(odd[1])} if that stands for a missing cell"
     if count > max(_MANY_CATEGORIES, _MANY_OF_ROWS * rows.n_rows):
         raise DataError(
             f"{rows.source.name}: column {name!r} is text{because} and has {count} different texts in {rows.n_rows} "
-            f"rows, like an identifier; drop it ({drop_option(name)}){f', or {remedy}' if odd else ''}"
+            f"rows, like an identifier; drop it ({drop_option(name)}){f'; {remedy}' if odd else ''}"
         )
     if odd:
         warnings.warn(

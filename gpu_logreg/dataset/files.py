@@ -134,7 +134,8 @@ def load_training_data(
         return _own_labels(matrix, target, path).drop(drop), _checked_labels(matrix.labels, path, target)
 
     def select(names: Sequence[str]) -> list[str]:
-        pick_columns(names, [_need_target(target, path, names), *drop], Source(str(path)))
+        named = [_need_target(target, path, names), *drop, *options.text, *([weight] if weight else [])]
+        pick_columns(names, named, Source(str(path)))
         return [name for name in names if name not in drop]
 
     named = [name for name in (target, weight) if name is not None]

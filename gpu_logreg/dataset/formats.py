@@ -155,6 +155,16 @@ def _refuse_options(path: Path, options: FileOptions, kind: str) -> None:
             )
 
 
+def refuse_header(path: Path, options: FileOptions) -> None:
+    """Refuse --header and --no-header for a file that is not CSV."""
+    kind = options.format or _find_format(path, options)
+    if kind != "csv":
+        raise DataError(
+            f"{path}: --header and --no-header are for CSV, and this is {_FORMAT_NAMES.get(kind, 'LIBSVM text')}; "
+            "leave them out"
+        )
+
+
 def applicable(options: FileOptions, path: Path) -> FileOptions:
     """``options`` without those that do not apply to the format of ``path``, for a file beside the one meant."""
     kind = options.format or _find_format(path, options)

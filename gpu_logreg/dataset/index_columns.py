@@ -62,11 +62,18 @@ def without_index(table: Table, wanted: Collection[str] = ()) -> Table:
             index.append(name)
     if (not empty and not index) or len(empty) + len(index) == len(table.names):
         return table
-    remarks = [f"{table.source.name}: column {name!r} has neither a name nor cells, and is left out" for name in empty]
-    if index:
-        which = f"column {index[0]!r} is" if len(index) == 1 else f"columns {', '.join(map(repr, index))} are"
-        remarks.append(f"{table.source.name}: {which} the index of the rows, and left out; give it a name to keep it")
+    remarks = [f"{table.source.name}: {_shown(table, name)} has no cells, and is left out" for name in empty]
+    for name in index:
+        remarks.append(
+            f"{table.source.name}: {_shown(table, name)} is the index of the rows, and is left out; "
+            "give it a name to keep it"
+        )
     return replace(table.drop([*empty, *index]), remarks=(*table.remarks, *remarks))
+
+
+def _shown(table: Table, name: str) -> str:
+    at = table.names.index(name)
+    return f"column {at + 1}, which has no name," if name == f"c{at}" else f"column {name!r}"
 
 
 def warn_of_identifiers(table: Table, wanted: Collection[str] = ()) -> None:
