@@ -148,7 +148,7 @@ _FORMAT_NAMES = {"csv": "CSV", "parquet": "Parquet", "npy": "a NumPy .npy file",
 def _refuse_options(path: Path, options: FileOptions, kind: str) -> None:
     for name, (default, kinds) in _ONLY_FOR.items():
         if getattr(options, name) != default and kind not in kinds:
-            named = " and ".join(_FORMAT_NAMES[known].removeprefix("an ") for known in kinds)
+            named = ".npz archives" if kinds == ("npz",) else " and ".join(_FORMAT_NAMES[known] for known in kinds)
             raise DataError(
                 f"{path}: --{name.replace('_', '-')} is for {named}, and this is "
                 f"{_FORMAT_NAMES.get(kind, 'LIBSVM text')}; leave it out"

@@ -120,6 +120,8 @@ class Table:
         With which the numbers of the file are written, as far as they are known.
     remarks : tuple of str
         What a person should know of how the cells were read.
+    as_text : frozenset of str
+        Columns that the user wants as text, of which nothing is to be told.
     """
 
     arrow: Any
@@ -128,6 +130,7 @@ class Table:
     unnamed: frozenset[str] = frozenset()
     marks: Marks = field(default_factory=Marks)
     remarks: tuple[str, ...] = ()
+    as_text: frozenset[str] = frozenset()
 
     @classmethod
     def from_arrow(
@@ -161,7 +164,8 @@ class Table:
         forms = {name: read.form for name, read in columns.items() if read.form is not None}
         seen = {read.decimal for read in columns.values()} - {None}
         marks = rules.marks if rules.marks.decimal or len(seen) != 1 else replace(rules.marks, decimal=seen.pop())
-        return cls(table, source, forms, frozenset(unnamed), marks, form_remarks(columns, source))
+        as_text = frozenset(rules.text)
+        return cls(table, source, forms, frozenset(unnamed), marks, form_remarks(columns, source), as_text)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -256,8 +260,10 @@ class Table:
         pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
         encoded = self.arrow.column(name).combine_chunks()
         words = encoded.dictionary.cast(pa.large_string())
+        if name in self.as_text or len(words) <= _FEWEST_NUMBERS:
+            return None
         alike = like_numbers(words)
-        if len(words) <= _FEWEST_NUMBERS or np.count_nonzero(alike) <= _SHARE_OF_NUMBERS * len(words):
+        if np.count_nonzero(alike) <= _SHARE_OF_NUMBERS * len(words):
             return None
         odd = pc.invert(numbers_among(encoded.dictionary)) if alike.all() else pa.array(~alike)
         row = pc.index(odd.take(encoded.indices), pa.scalar(True)).as_py()
