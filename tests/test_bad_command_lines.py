@@ -68,8 +68,9 @@ PREDICT_OPTIONS = {
 }
 FILES = [
     "none.csv", "empty.csv", "blank.csv", "junk.csv", "junk.what", "header.csv", "ragged.csv", "zeros.csv",
-    "numbers.csv", "people.csv.gz", "cut.csv.gz", "packed.csv", "good.model", ".", "none/people.csv", "people.csv/x", "rows.npy",
-    "rows.npz", "cut.parquet", "text.parquet", "a.zip:b.csv", "text.svm", "one.csv", "utf16.csv", "latin.csv", "",
+    "numbers.csv", "people.csv.gz", "cut.csv.gz", "packed.csv", "good.model", ".", "none/people.csv", "people.csv/x",
+    "rows.npy", "rows.npz", "cut.parquet", "text.parquet", "a.zip:b.csv", "text.svm", "one.csv", "utf16.csv",
+    "latin.csv", "",
 ]  # fmt: skip
 
 
