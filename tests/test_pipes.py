@@ -107,24 +107,28 @@ def test_a_stream_that_the_temporary_folder_has_no_room_for(piped, monkeypatch: 
     )
 
 
-@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
-def test_the_command_line_reads_standard_input(name: str, tmp_path: Path) -> None:
-    for packed in (bytes, gzip.compress):
-        done = subprocess.run(
-            [*COMMAND, "train", name, "--target", "y", "--model", "m.model"],
-            input=packed(TEXT.encode()), cwd=tmp_path, capture_output=True, timeout=120, check=False,
-            env=environment(OMP_NUM_THREADS="1"),
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert f"{ROWS:,} rows, 1 columns".encode() in done.stderr
+def test_the_command_line_reads_standard_input(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "m.model"
+
+    def give(data: bytes) -> None:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+    give(gzip.compress(TEXT.encode()))
+    ended = succeed(capsys, "train", "-", "--target", "y", "--model", model)
+    assert f"standard input: {ROWS:,} rows, 1 columns" in ended.err
+    give(TEXT.encode())
+    lines = succeed(capsys, "predict", model, "-", "--keep", "a").out.splitlines()
+    assert (len(lines), lines[0], lines[1].split(",")[0]) == (ROWS + 1, "a,prediction", "0.5")
+    give(b"")
+    assert run(capsys, "predict", model, "-").err == "error: standard input: is empty\n"
+    monkeypatch.setattr("sys.stdin", None)
+    assert run(capsys, "predict", model, "-").err == "error: standard input: is closed; give a file\n"
     done = subprocess.run(
-        [*COMMAND, "predict", "m.model", name, "--keep", "a"],
-        input=TEXT.encode(), cwd=tmp_path, capture_output=True, timeout=120, check=False,
-        env=environment(OMP_NUM_THREADS="1"),
+        [*COMMAND, "predict", model, "/dev/stdin"],
+        input=TEXT.encode(), capture_output=True, timeout=120, check=False, env=environment(OMP_NUM_THREADS="1"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.decode().splitlines()
-    assert (len(lines), lines[0], lines[1].split(",")[0]) == (ROWS + 1, "a,prediction", "0.5")
+    assert len(done.stdout.splitlines()) == ROWS + 1
 
 
 def test_pipes_on_the_command_line(capsys, piped, tmp_path: Path) -> None:
