@@ -100,6 +100,12 @@ def test_a_header_that_is_not_utf8(write: Write) -> None:
     assert train(write("d.csv", "a,größe,y\n1,2,0\n3,4,1\n"))[0].names == ("a", "größe")
 
 
+@pytest.mark.parametrize("code", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf16(code: str, write: Write) -> None:
+    path = write("d.csv", "a,größe,y\n1,2,0\n3,4,1\n".encode(code))
+    assert refusal(lambda: train(path), path) == ": is UTF-16 text; convert it: iconv -f utf-16 -t utf-8"
+
+
 def test_a_header_that_is_a_row(write: Write) -> None:
     path = write("d.csv", "0.5,1,0\n1.5,2,1\n2.5,3,0\n")
     with pytest.warns(

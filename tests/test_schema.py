@@ -212,7 +212,7 @@ def test_a_column_without_any_cell() -> None:
 
 def test_an_identifier() -> None:
     ids = [f"u{at}" for at in range(1500)]
-    with pytest.raises(DataError, match=r"column 'id' is text and has 1500 different texts in 2000 rows.*--drop id"):
+    with pytest.raises(DataError, match=r"column 'id' is text and has 1,500 different texts in 2,000 rows.*--drop id"):
         Schema.fit(table(id=ids + ids[:500]))
     assert Schema.fit(table(id=ids * 3)).columns[0].name == "id"
     assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"

@@ -304,6 +304,8 @@ def test_dates_that_cannot_be_decided(write: Write) -> None:
 def test_labels_are_classes_whatever_they_look_like(write: Write) -> None:
     assert train(write("d.csv", "a,y\n1,10%\n2,20%\n"))[1].tolist() == ["10%", "20%"]
     assert train(write("d.csv", "a,y\n1,0-9\n2,10-19\n"))[1].tolist() == ["0-9", "10-19"]
+    dates = "a,y\n1,2020-01-01\n2,2020-01-02\n"
+    assert train(write("d.csv", dates))[1].tolist() == ["2020-01-01", "2020-01-02"]
 
 
 def test_a_word_among_percentages(write: Write) -> None:
@@ -316,6 +318,23 @@ def test_a_word_among_percentages(write: Write) -> None:
         Schema.fit(rows)
     rows, _ = train(path, options=FileOptions(missing=("unknown",)))
     assert (rows.kind("rate"), rows.arrow.column("rate").null_count) == ("numeric", 1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "odd"),
+    [
+        (lambda at: f"{at} cm", "0 cm"),
+        (lambda at: f"{at}k" if at % 2 else f"{at}.5M", "0.5M"),
+        (lambda at: f"{at % 28 + 1}. Mai {2000 + at}", "1. Mai 2000"),
+        (lambda at: "0000-00-00" if at == 9 else f"2020-01-{at % 28 + 1:02d}", "0000-00-00"),
+        (lambda at: f"${at}" if at % 2 else f"€{at}", "€0"),
+        (lambda at: f"{at},5" if at % 2 else f"{at}.5", "1,5"),
+    ],
+)
+def test_what_looks_like_numbers_and_is_text_is_told_of(cell: Any, odd: str, write: Write) -> None:
+    rows, _ = train(write("d.csv", table({"b": [cell(at) for at in range(30)], "y": ["0", "1"] * 15})))
+    with pytest.warns(UserWarning, match=f"'b' is text because of cells like '{odd}'.*write all its cells alike"):
+        Schema.fit(rows)
 
 
 def test_a_form_that_a_model_file_makes_up() -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.dataset.arrow_columns import MISSING_WORDS, canonical
+from gpu_logreg.dataset.arrow_columns import MISSING_WORDS, canonical, numbers_among
 from gpu_logreg.dataset.column_names import Source, drop_option, text_option
 from gpu_logreg.dataset.dates import days_of_column
 from gpu_logreg.dataset.number_forms import Marks, Numbers, UndecidedError, describe_form, read_as, read_numbers
@@ -66,7 +66,8 @@ def read_column(name: str, column: Any, source: Source, rules: CellRules) -> Rea
     types = import_pyarrow("pyarrow.types")
     form = None
     as_text = name in rules.text
-    if as_text and not _is_text(column.type):
+    is_label_of_time = name == rules.labels and types.is_temporal(column.type)
+    if (as_text and not _is_text(column.type)) or is_label_of_time:
         column = column.cast("string")
     elif types.is_date(column.type) or types.is_timestamp(column.type) or types.is_time(column.type):
         form = "time" if types.is_time(column.type) else "date"
@@ -100,7 +101,9 @@ def _numbers_of(name: str, column: Any, source: Source, rules: CellRules) -> Rea
     if numbers is None:
         return None
     taken = pa.array(numbers.values).take(encoded.indices)
-    example = (words[0].as_py(), float(numbers.values[0]))
+    plain = np.asarray(numbers_among(words).to_numpy(zero_copy_only=False))
+    shown = int(np.argmin(plain))  # the first that is not, if there is one
+    example = (words[shown].as_py(), float(numbers.values[shown]))
     return ReadColumn(pa.chunked_array([taken]), numbers.form, example, numbers.decimal)
 
 
@@ -159,7 +162,7 @@ def form_remarks(columns: Mapping[str, ReadColumn], source: Source) -> tuple[str
     """What to tell of columns that were read as more than they seem: a line for each form."""
     by_form: dict[str, list[str]] = {}
     for name, read in columns.items():
-        grouped = read.form is None and read.example is not None and any(mark in read.example[0] for mark in ", '")
+        grouped = read.form is None and read.example is not None and any(mark in read.example[0] for mark in ", '(")
         if read.form is not None or grouped:
             by_form.setdefault(read.form or "numbers", []).append(name)
     return tuple(_form_remark(form, names, columns, source) for form, names in by_form.items())

@@ -11,16 +11,16 @@ import numpy as np
 
 from gpu_logreg.dataset.column_names import drop_option, missing_option
 from gpu_logreg.dataset.number_forms import checked_form
-from gpu_logreg.dataset.separators import like_number
 from gpu_logreg.dataset.table import Table
 from gpu_logreg.errors import DataError
 
 __all__ = ["NumericColumn", "TextColumn", "column_from_json", "column_to_json", "fit_column"]
 
-# A text column with more categories than both is an identifier or free text: a category seen once or twice teaches
-# nothing about new rows, and one column for each would make the matrix thousands of times larger than the file.
+# A text column where this share of the rows has a value of its own is an identifier or free text: a category seen once
+# teaches nothing about new rows. With more categories than this it is refused, with fewer it is told of.
 _MANY_CATEGORIES = 1000
 _MANY_OF_ROWS = 0.5
+_SUSPECT_CATEGORIES = 20
 
 
 @dataclass(frozen=True)
@@ -90,23 +90,38 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
     count = len(categories)
     odd = rows.spoilt_numbers(name)
     because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if odd else ""
-    remedy = ""
-    if odd:  # where it is itself a number, of several kinds or in a table whose text stays text
-        alike = "write all its numbers alike, with a decimal point"
-        remedy = alike if like_number(odd[1]) else f"{missing_option(odd[1])} if that stands for a missing cell"
-    if count > max(_MANY_CATEGORIES, _MANY_OF_ROWS * rows.n_rows):
+    remedy = _remedy(odd[1]) if odd else ""
+    alone = rows.texts_alone(name) if count > _SUSPECT_CATEGORIES and name not in rows.as_text else 0
+    is_identifier = alone >= _MANY_OF_ROWS * rows.n_rows
+    if is_identifier and count > _MANY_CATEGORIES:
         raise DataError(
-            f"{rows.source.name}: column {name!r} is text{because} and has {count} different texts in {rows.n_rows} "
-            f"rows, like an identifier; drop it ({drop_option(name)}){f'; {remedy}' if odd else ''}"
+            f"{rows.source.name}: column {name!r} is text{because} and has {count:,} different texts in "
+            f"{rows.n_rows:,} rows, {alone:,} of them only once, like an identifier; drop it ({drop_option(name)})"
+            f"{f'; {remedy}' if odd else ''}"
         )
-    if odd:
+    if because:
         warnings.warn(
             f"{rows.source.name}: column {name!r} is text{because} and gets one column for each of its {count} "
             f"different texts; to have a column of numbers, {remedy}",
             UserWarning,
             stacklevel=2,
         )
+    elif is_identifier:
+        warnings.warn(
+            f"{rows.source.name}: column {name!r} is text with a value of its own in {alone:,} of {rows.n_rows:,} "
+            f"rows, like an identifier, and gets one column for each; if it is one, drop it ({drop_option(name)})",
+            UserWarning,
+            stacklevel=2,
+        )
     return TextColumn(name, tuple(categories), rows.missing_row(name) is not None)
+
+
+def _remedy(word: str) -> str:
+    """What to do about a word among numbers."""
+    is_missing = f"{missing_option(word)} if that stands for a missing cell"
+    if not any(map(str.isdigit, word)):
+        return is_missing
+    return f"write all its cells alike, numbers plain and with a decimal point, dates as 2015-12-31; {is_missing}"
 
 
 def column_to_json(column: NumericColumn | TextColumn) -> dict[str, Any]:

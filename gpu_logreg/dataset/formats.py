@@ -257,7 +257,7 @@ def read_head(path: Path, skip_rows: int = 0) -> Head:
     with reading(path), open_stream(path) as stream:
         data = stream.read(_HEAD_BYTES)
         complete = len(data) < _HEAD_BYTES
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or _every_other_zero(data[:200]):
         raise DataError(f"{path}: is UTF-16 text; convert it: iconv -f utf-16 -t utf-8")
     if b"\0" in data:
         raise NotTextError(f"{path}: holds binary data where text was expected; give it the ending of what it is")
@@ -270,6 +270,12 @@ def read_head(path: Path, skip_rows: int = 0) -> Head:
         after = f" after the {skip_rows} skipped" if skip_rows else ""
         raise DataError(f"{path}: holds no line{after}" if skip_rows else f"{path}: is empty")
     return Head(text, complete)
+
+
+def _every_other_zero(data: bytes) -> bool:
+    """Whether bytes are most likely UTF-16 text of Latin letters, without a mark that says so."""
+    zeros = sorted((data[::2].count(0), data[1::2].count(0)))
+    return len(data) > 1 and zeros[0] == 0 and 4 * zeros[1] > len(data)
 
 
 def looks_like_libsvm(head: Head) -> bool:

@@ -80,7 +80,7 @@ def _shown(table: Table, name: str) -> str:
 
 
 def warn_of_identifiers(table: Table, wanted: Collection[str] = ()) -> None:
-    """Warn of columns that number the rows or give most of them a text of their own.
+    """Warn of columns that number the rows, and of dates that read as numbers.
 
     Parameters
     ----------
@@ -93,7 +93,15 @@ def warn_of_identifiers(table: Table, wanted: Collection[str] = ()) -> None:
     features = [name for name in table.names if name not in wanted]
     numbering = [name for name in features if name not in table.forms and _numbers_the_rows(table, name)]
     if numbering:
-        _warn(table, numbering, "whole numbers that rise from row to row like a count of the rows")
+        shown = ", ".join(map(repr, numbering[:_SHOWN])) + (", ..." if len(numbering) > _SHOWN else "")
+        columns, it = (f"column {shown} holds", "it") if len(numbering) == 1 else (f"columns {shown} hold", "them")
+        warnings.warn(
+            f"{table.source.name}: {columns} whole numbers that rise from row to row like a count of the rows; a model "
+            f"learns from {it} what new rows do not have: leave {it} out with "
+            f"{' '.join(map(drop_option, numbering[:_SHOWN]))}",
+            UserWarning,
+            stacklevel=2,
+        )
     dates = [name for name in features if name not in table.forms and _like_dates(table, name)]
     if dates:
         example = int(table.numbers(dates[0])[0])
@@ -103,23 +111,6 @@ def warn_of_identifiers(table: Table, wanted: Collection[str] = ()) -> None:
             UserWarning,
             stacklevel=2,
         )
-    texts = [name for name in features if table.kind(name) == "text" and _of_its_own(table, name)]
-    texts = [name for name in texts if name not in table.as_text and table.spoilt_numbers(name) is None]
-    if texts:
-        _warn(table, texts, "a text of its own in most rows, like a name or an identifier")
-
-
-def _warn(table: Table, names: list[str], what: str) -> None:
-    shown = ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
-    columns = f"column {shown} holds" if len(names) == 1 else f"columns {shown} hold"
-    drops = " ".join(map(drop_option, names[:_SHOWN]))
-    it = "it" if len(names) == 1 else "them"
-    warnings.warn(
-        f"{table.source.name}: {columns} {what}; a model learns from {it} what new rows do not have: leave {it} out "
-        f"with {drops}",
-        UserWarning,
-        stacklevel=3,
-    )
 
 
 def _of_its_own(table: Table, name: str) -> bool:

@@ -45,6 +45,9 @@ _DIGIT = "[0-9]"
 _CELLS_JUDGED = 50_000
 _SHORT_DATE = r"^\d\d-\d\d-\d\d\b"
 _AS_ISO = "write them as 2015-12-31"
+_WITH_UNIT = r"^[-+]?[0-9][0-9.,]*\s?(?P<unit>[\p{L}°/²³]{1,6})$"
+_FOREIGN_DATE = r"^[0-9]{1,2}\.? \p{L}{3,}\.? [0-9]{4}$"
+_FEW_UNITS = 3
 _SAMPLED_WORDS = 200
 _LONGEST_FORM = 12
 
@@ -143,7 +146,7 @@ def read_numbers(words: Any, marks: Marks) -> Numbers | None:
     """
     if not _all(import_pyarrow("pyarrow.compute").match_substring_regex(words, _DIGIT)):
         return None
-    if not _alike(words.slice(0, _SAMPLED_WORDS)).all():
+    if not _alike(words.slice(0, _SAMPLED_WORDS)).all():  # the rest of the way is longer
         return None
     return _decorated(words, marks) or _dated(words)
 
@@ -161,7 +164,16 @@ def _alike(words: Any) -> NDArray[np.bool_]:
     parts, no_marks = _signed_parts(words), Marks()
     numbers = parts.matched & (_fits(parts.bodies, ".", no_marks) | _fits(parts.bodies, ",", no_marks))
     dates = [days_of(words, order) for order in ("dmy", "mdy")]
-    return np.asarray(numbers | ~np.isnan(np.stack([*dates, hours_of(words)])).all(axis=0))
+    return np.asarray(numbers | ~np.isnan(np.stack([*dates, hours_of(words)])).all(axis=0) | _with_words(words))
+
+
+def _with_words(words: Any) -> NDArray[np.bool_]:
+    """Which words are numbers with a unit, of few in all, or dates with a month in another language."""
+    pc = import_pyarrow("pyarrow.compute")
+    dates = np.asarray(pc.match_substring_regex(words, _FOREIGN_DATE).to_numpy(zero_copy_only=False))
+    units = pc.struct_field(pc.extract_regex(words, _WITH_UNIT), "unit")
+    few = len(units.unique().drop_null()) <= _FEW_UNITS
+    return dates | np.asarray(units.is_valid().to_numpy(zero_copy_only=False)) if few else dates
 
 
 def read_as(words: Any, form: str | None, marks: Marks) -> NDArray[np.float64]:
