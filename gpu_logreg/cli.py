@@ -21,20 +21,44 @@ except ImportError:
 
 from gpu_logreg import __version__
 from gpu_logreg.cli_options import (
-    ActivationName,
-    ClassWeightName,
+    Activation,
+    Alpha,
+    BatchSize,
+    C,
+    ClassWeight,
+    Data,
     Decimal,
+    Drop,
+    Dtype,
     DtypeName,
     Features,
     Format,
+    Header,
+    HeaderAsTrained,
+    Hidden,
+    Impl,
     ImplName,
+    Keep,
+    L1Ratio,
+    LearningRate,
+    MaxIter,
     Missing,
-    PenaltyName,
+    Penalty,
+    Positive,
     Sep,
     SkipRows,
+    Solver,
     SolverName,
+    Storage,
     StorageName,
+    Target,
+    TestSize,
+    Text,
     Thousands,
+    Tol,
+    Valid,
+    ValidSkipRows,
+    Weight,
 )
 from gpu_logreg.errors import GpuLogregError
 
@@ -65,34 +89,16 @@ def _without_command(
 
 @app.command()
 def train(
-    data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="CSV, Parquet, .npy, .npz or LIBSVM text; - for a pipe.")
-    ],
-    target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column, or array of .npz, that holds the labels.")
-    ] = None,
+    data: Data,
+    target: Target = None,
     model: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to save the model.")] = None,
-    positive: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Set this label against all others, which become 'not LABEL'.")
-    ] = None,
-    test_size: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Hold back this share of the rows, 0 to 1, to test on.")
-    ] = None,
-    valid: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="File of rows to test on. A full stop that all its labels end in, and none in training, is ignored.",
-        ),
-    ] = None,
+    positive: Positive = None,
+    test_size: TestSize = None,
+    valid: Valid = None,
     valid_target: Annotated[str | None, typer.Option(metavar="COLUMN", help="As --target, if not the same.")] = None,
-    valid_skip_rows: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="As --skip-rows, if not the same.")
-    ] = None,
+    valid_skip_rows: ValidSkipRows = None,
     valid_features: Annotated[str | None, typer.Option(metavar="ARRAY", help="As --features, if not the same.")] = None,
-    header: Annotated[
-        bool, typer.Option("--header/--no-header", help="CSV begins with names of columns; else they are c0, c1, ...")
-    ] = True,
+    header: Header = True,
     sep: Sep = None,
     skip_rows: SkipRows = 0,
     format_: Format = None,
@@ -100,72 +106,26 @@ def train(
     decimal: Decimal = None,
     thousands: Thousands = None,
     missing: Missing = None,
-    text: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Column to take as text; may be repeated.")
-    ] = None,
-    weight: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of row weights, which is no feature then.")
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")
-    ] = None,
-    dtype: Annotated[
-        DtypeName, typer.Option(metavar="NAME", help="float64 or float32, for tables and LIBSVM text.")
-    ] = DtypeName.float64,
-    c: Annotated[
-        float, typer.Option("--C", metavar="NUMBER", help="Inverse strength of the penalty; inf for none.")
-    ] = 1.0,
-    penalty: Annotated[
-        PenaltyName | None, typer.Option(metavar="NAME", help="l2 (default), l1, elasticnet or none.")
-    ] = None,
-    l1_ratio: Annotated[
-        float | None, typer.Option(metavar="SHARE", min=0, max=1, help="Share of L1 in the penalty, 0 to 1.")
-    ] = None,
-    class_weight: Annotated[
-        ClassWeightName | None, typer.Option(metavar="NAME", help="balanced: both classes weigh the same.")
-    ] = None,
+    text: Text = None,
+    weight: Weight = None,
+    drop: Drop = None,
+    dtype: Dtype = DtypeName.float64,
+    c: C = 1.0,
+    penalty: Penalty = None,
+    l1_ratio: L1Ratio = None,
+    class_weight: ClassWeight = None,
     intercept: Annotated[bool, typer.Option("--intercept/--no-intercept", help="Fit an intercept.")] = True,
-    hidden: Annotated[
-        list[int] | None,
-        typer.Option(metavar="UNITS", min=1, help="Train a network with a hidden layer; may be repeated."),
-    ] = None,
-    activation: Annotated[
-        ActivationName | None, typer.Option(metavar="NAME", help="Of hidden layers: tanh (default), relu, logistic.")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Ridge penalty of a network, instead of --C; default 0.0001.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Rows of a step of a network; default 200.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Of gradient-descent, sgd, adam and adamw.")
-    ] = None,
-    tol: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Largest |gradient| of the mean objective to stop at, default 1e-6; of sgd, adam and networks, "
-            "gain of an epoch, default 1e-4.",
-        ),
-    ] = None,
-    max_iter: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Most iterations, default 1000; of a network 200.")
-    ] = None,
-    solver: Annotated[
-        SolverName,
-        typer.Option(
-            metavar="NAME", help="auto, subsampled-newton, lbfgs, proximal, gradient-descent, sgd, adam, adamw."
-        ),
-    ] = SolverName.auto,
+    hidden: Hidden = None,
+    activation: Activation = None,
+    alpha: Alpha = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    tol: Tol = None,
+    max_iter: MaxIter = None,
+    solver: Solver = SolverName.auto,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    impl: Annotated[
-        ImplName, typer.Option(metavar="NAME", help="Pass over the rows: auto, reference, cpu, cuda or cublas.")
-    ] = ImplName.auto,
-    storage: Annotated[
-        StorageName,
-        typer.Option(metavar="DTYPE", help="How rows are stored: auto, float64, float32, float16, bfloat16 or uint8."),
-    ] = StorageName.auto,
+    impl: Impl = ImplName.auto,
+    storage: Storage = StorageName.auto,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
     """Train a model on a file, test it, and save it.
@@ -232,9 +192,7 @@ def predict(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="File of raw rows, as in training; - for a pipe.")],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class as well.")] = False,
     output: Annotated[str, typer.Option(metavar="FILE", help="CSV file to write, - for standard output.")] = "-",
-    header: Annotated[
-        bool | None, typer.Option("--header/--no-header", help="CSV begins with names of columns; as in training.")
-    ] = None,
+    header: HeaderAsTrained = None,
     sep: Sep = None,
     skip_rows: SkipRows = 0,
     format_: Format = None,
@@ -242,10 +200,7 @@ def predict(
     decimal: Decimal = None,
     thousands: Thousands = None,
     missing: Missing = None,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN", help="Column of DATA to write as well, as it is there; may be repeated."),
-    ] = None,
+    keep: Keep = None,
 ) -> None:
     """Predict the class of every row of a file.
 
