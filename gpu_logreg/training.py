@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from gpu_logreg.backend import is_sparse, resolve_device
 from gpu_logreg.dataset.files import Matrix, Table, load_labelled_data, load_training_data
 from gpu_logreg.dataset.formats import FileOptions, applicable, refuse_header
-from gpu_logreg.dataset.number_forms import Marks
+from gpu_logreg.dataset.number_words import Marks
 from gpu_logreg.dataset.row_weights import take_weights
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.dataset.streams import STANDARD_INPUT, at_hand

@@ -11,7 +11,8 @@ import numpy as np
 from gpu_logreg.dataset.arrow_columns import MISSING_WORDS, canonical, numbers_among
 from gpu_logreg.dataset.column_names import Source, drop_option, text_option
 from gpu_logreg.dataset.dates import days_of_column
-from gpu_logreg.dataset.number_forms import Marks, Numbers, UndecidedError, describe_form, read_as, read_numbers
+from gpu_logreg.dataset.number_forms import Numbers, UndecidedError, describe_form, read_as, read_numbers
+from gpu_logreg.dataset.number_words import Marks
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.errors import DataError
 

@@ -12,7 +12,8 @@ from gpu_logreg.dataset.cell_rules import CellRules
 from gpu_logreg.dataset.column_names import pick_columns
 from gpu_logreg.dataset.formats import FileOptions
 from gpu_logreg.dataset.layout import CsvSource, Layout, cell_too_long, fields, find_layout
-from gpu_logreg.dataset.number_forms import Marks, find_decimal
+from gpu_logreg.dataset.number_forms import find_decimal
+from gpu_logreg.dataset.number_words import Marks
 from gpu_logreg.dataset.odd_rows import refuse_odd_rows
 from gpu_logreg.dataset.reading import import_pyarrow, reading
 from gpu_logreg.dataset.table import Table

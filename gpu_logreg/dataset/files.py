@@ -20,7 +20,7 @@ from gpu_logreg.dataset.delimited import Select, read_csv
 from gpu_logreg.dataset.formats import FORMATS, FileOptions, choose_format
 from gpu_logreg.dataset.index_columns import pandas_index, warn_of_identifiers, without_index
 from gpu_logreg.dataset.libsvm import read_libsvm
-from gpu_logreg.dataset.number_forms import Marks
+from gpu_logreg.dataset.number_words import Marks
 from gpu_logreg.dataset.reading import content, import_pyarrow, reading
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.dataset.streams import at_hand, parquet_parts

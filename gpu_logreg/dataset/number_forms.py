@@ -10,23 +10,23 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.dataset.dates import days_of, hours_of
+from gpu_logreg.dataset.number_words import Marks, Parts, fits, signed_parts, values_at
 from gpu_logreg.dataset.reading import import_pyarrow
 
 __all__ = [
     "FORMS",
-    "Marks",
     "Numbers",
     "UndecidedError",
     "checked_form",
     "describe_form",
     "find_decimal",
+    "like_numbers",
     "read_as",
     "read_numbers",
 ]
@@ -34,13 +34,6 @@ __all__ = [
 FORMS = ("percent", "amount", "date", "date dmy", "date mdy", "time")
 """Forms of numbers that are not plain; the currency of an amount follows it, as in ``amount $``."""
 
-_CURRENCY = r"US\$|R\$|[$€£¥₹₽₩₺₫₪฿]|USD|EUR|GBP|CHF|JPY|CNY|INR|RUB|SEK|NOK|DKK|PLN|CZK|HUF|BRL|kr\.?|zł|Kč|Ft|Rs\.?"
-_SIGNED = (
-    r"^(?P<open>\()?(?P<sign>[-+])?\s?(?P<before>CURRENCY)?\s?(?P<inner>[-+])?"
-    r"(?P<body>[.,]?[0-9](?:[0-9.,' ]*[0-9])?[.,]?)(?P<exponent>[eE][-+]?[0-9]+)?"
-    r"\s?(?P<after>%|CURRENCY)?(?P<close>\))?$"
-).replace("CURRENCY", _CURRENCY)
-_BLANKS = "[\u00a0\u2007\u2009\u202f]"
 _DIGIT = "[0-9]"
 _CELLS_JUDGED = 50_000
 _SHORT_DATE = r"^\d\d-\d\d-\d\d\b"
@@ -50,36 +43,7 @@ _FOREIGN_DATE = r"^[0-9]{1,2}\.? \p{L}{3,}\.? [0-9]{4}$"
 _FEW_UNITS = 3
 _SAMPLED_WORDS = 200
 _LONGEST_FORM = 12
-
-# The bodies of numbers by their decimal mark: ungrouped, or in groups with the mark of thousands.
-_UNGROUPED = {".": r"^([0-9]+\.?[0-9]*|\.[0-9]+)$", ",": r"^([0-9]+,?[0-9]*|,[0-9]+)$"}
-_GROUPED = {
-    ".": r"^([1-9][0-9]{0,2}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]*)?)$",
-    ",": r"^([1-9][0-9]{0,2}(\.[0-9]{2,3})*\.[0-9]{3}(,[0-9]*)?)$",
-}
-_SPACED = {".": r"^[1-9][0-9]{0,2}([ '][0-9]{3})+(\.[0-9]*)?$", ",": r"^[1-9][0-9]{0,2}([ '][0-9]{3})+(,[0-9]*)?$"}
 _EITHER = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
-
-
-@dataclass(frozen=True)
-class Marks:
-    """The marks that numbers of a file are written with.
-
-    Attributes
-    ----------
-    decimal : "." or "," or None
-        None where it is to be found, column by column.
-    thousands : str or None
-        What stands between groups of three digits; None where it is to be found.
-    """
-
-    decimal: str | None = None
-    thousands: str | None = None
-
-    @property
-    def point_or_comma(self) -> str | None:
-        """The decimal mark, which is the other of the two where thousands have one of them."""
-        return self.decimal or {",": ".", ".": ","}.get(self.thousands or "")
 
 
 class Numbers(NamedTuple):
@@ -161,8 +125,8 @@ def like_numbers(words: Any) -> NDArray[np.bool_]:
 
 
 def _alike(words: Any) -> NDArray[np.bool_]:
-    parts, no_marks = _signed_parts(words), Marks()
-    numbers = parts.matched & (_fits(parts.bodies, ".", no_marks) | _fits(parts.bodies, ",", no_marks))
+    parts, no_marks = signed_parts(words), Marks()
+    numbers = parts.matched & (fits(parts.bodies, ".", no_marks) | fits(parts.bodies, ",", no_marks))
     dates = [days_of(words, order) for order in ("dmy", "mdy")]
     return np.asarray(numbers | ~np.isnan(np.stack([*dates, hours_of(words)])).all(axis=0) | _with_words(words))
 
@@ -185,7 +149,7 @@ def read_as(words: Any, form: str | None, marks: Marks) -> NDArray[np.float64]:
         return hours_of(words)
     if form is not None and form.startswith("date"):
         return days_of(words, form.removeprefix("date").strip() or "ymd")
-    parts = _signed_parts(words)
+    parts = signed_parts(words)
     symbols = np.array(parts.symbols, dtype=object)
     if form == "percent":  # 0 needs no sign
         bare_zero = import_pyarrow("pyarrow.compute").match_substring_regex(parts.bodies, "^0([.,]0*)?$")
@@ -196,69 +160,16 @@ def read_as(words: Any, form: str | None, marks: Marks) -> NDArray[np.float64]:
         allowed = (symbols == "") | (symbols == form.removeprefix("amount").strip())
     allowed &= parts.matched
     preferred = marks.point_or_comma or "."
-    fitting = {mark: allowed & _fits(parts.bodies, mark, marks) for mark in ",."}
+    fitting = {mark: allowed & fits(parts.bodies, mark, marks) for mark in ",."}
     decimal = max(",.", key=lambda mark: (np.count_nonzero(fitting[mark]), mark == preferred))
     values, chosen = np.full(len(words), np.nan), np.flatnonzero(fitting[decimal])
-    values[chosen] = parts.signs[chosen] * _values(parts, chosen, decimal)
+    values[chosen] = parts.signs[chosen] * values_at(parts, chosen, decimal)
     return values
-
-
-class _Parts(NamedTuple):
-    matched: NDArray[np.bool_]
-    symbols: list[str]
-    signs: NDArray[np.float64]
-    bodies: Any
-    exponents: Any
-
-
-def _signed_parts(words: Any) -> _Parts:
-    """Signs, currencies and digits of words; those that are no such number have empty parts."""
-    pc = import_pyarrow("pyarrow.compute")
-    plain = pc.replace_substring_regex(pc.replace_substring_regex(words, "[−–]", "-"), _BLANKS, " ")
-    plain = pc.replace_substring(plain, "’", "'")
-    found = pc.extract_regex(plain, _SIGNED)
-    part = {field.name: pc.fill_null(pc.struct_field(found, field.name), "") for field in found.type}
-    matched = np.asarray(found.is_valid().to_numpy(zero_copy_only=False))
-    held = {name: part[name].to_pylist() for name in ("open", "close", "sign", "inner", "before", "after")}
-    whole = np.array([
-        (opened == "(") == (closed == ")") and not (before and after and after != "%") and not (sign and inner)
-        for opened, closed, before, after, sign, inner in zip(
-            held["open"], held["close"], held["before"], held["after"], held["sign"], held["inner"], strict=True
-        )
-    ], dtype=bool)  # fmt: skip
-    signs = np.array([
-        -1.0 if opened or "-" in (sign, inner) else 1.0
-        for opened, sign, inner in zip(held["open"], held["sign"], held["inner"], strict=True)
-    ], dtype=np.float64)  # fmt: skip
-    symbols = [before or after for before, after in zip(held["before"], held["after"], strict=True)]
-    return _Parts(matched & whole, symbols, signs, part["body"], part["exponent"])
-
-
-def _fits(bodies: Any, decimal: str, marks: Marks) -> NDArray[np.bool_]:
-    """Which bodies are numbers with that decimal mark."""
-    pc = import_pyarrow("pyarrow.compute")
-    fitting = pc.match_substring_regex(bodies, _UNGROUPED[decimal])
-    between = "." if decimal == "," else ","
-    if marks.thousands in (None, between):
-        fitting = pc.or_(fitting, pc.match_substring_regex(bodies, _GROUPED[decimal]))
-    if marks.thousands in (None, " ", "'"):
-        fitting = pc.or_(fitting, pc.match_substring_regex(bodies, _SPACED[decimal]))
-    return np.asarray(fitting.to_numpy(zero_copy_only=False))
-
-
-def _values(parts: _Parts, chosen: NDArray[np.intp], decimal: str) -> NDArray[np.float64]:
-    """The bodies at ``chosen``, which fit, without their signs."""
-    pc = import_pyarrow("pyarrow.compute")
-    digits = pc.replace_substring_regex(parts.bodies.take(chosen), r"[^0-9" + re.escape(decimal) + "]", "")
-    if decimal == ",":
-        digits = pc.replace_substring(digits, ",", ".")
-    texts = pc.binary_join_element_wise(digits, parts.exponents.take(chosen), import_pyarrow().scalar("", digits.type))
-    return np.asarray(texts.cast("float64").to_numpy(zero_copy_only=False))
 
 
 def _decorated(words: Any, marks: Marks) -> Numbers | None:
     """Plain numbers, percentages, amounts of one currency."""
-    parts = _signed_parts(words)
+    parts = signed_parts(words)
     if not parts.matched.all():
         return None
     symbols = set(parts.symbols)
@@ -268,7 +179,7 @@ def _decorated(words: Any, marks: Marks) -> Numbers | None:
     decimal = _decimal_of(words, parts, marks, symbol)
     if decimal is None:
         return None
-    values = parts.signs * _values(parts, np.arange(len(words)), decimal)
+    values = parts.signs * values_at(parts, np.arange(len(words)), decimal)
     if symbol == "%" and "" in symbols and np.any(values[np.array(parts.symbols, dtype=object) == ""] != 0):
         return None  # 5 beside 5 % may be 500 %
     form = "percent" if symbol == "%" else f"amount {symbol}" if symbol else None
@@ -276,10 +187,10 @@ def _decorated(words: Any, marks: Marks) -> Numbers | None:
     return Numbers(form, values, decimal if seen else None)
 
 
-def _decimal_of(words: Any, parts: _Parts, marks: Marks, symbol: str) -> str | None:
+def _decimal_of(words: Any, parts: Parts, marks: Marks, symbol: str) -> str | None:
     """The decimal mark of numbers; None if they have none in common."""
     preferred = marks.point_or_comma
-    fitting = {mark for mark in ",." if _fits(parts.bodies, mark, marks).all()}
+    fitting = {mark for mark in ",." if fits(parts.bodies, mark, marks).all()}
     if len(fitting) < 2 or preferred is not None:
         return preferred if preferred in fitting else next(iter(fitting), None)
     has = [mark for mark in ",." if _any_contains(parts.bodies, mark)]

@@ -17,7 +17,8 @@ from gpu_logreg.backend import is_sparse
 from gpu_logreg.dataset.arrow_columns import as_float64, numbers_among, refuse_infinity
 from gpu_logreg.dataset.cell_rules import CellRules, form_remarks, read_column
 from gpu_logreg.dataset.column_names import Part, Source, pick_columns
-from gpu_logreg.dataset.number_forms import Marks, like_numbers
+from gpu_logreg.dataset.number_forms import like_numbers
+from gpu_logreg.dataset.number_words import Marks
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.dataset.resident import first_not_finite
 from gpu_logreg.errors import DataError
