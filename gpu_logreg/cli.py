@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import warnings
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -29,6 +28,46 @@ except ImportError:
     sys.exit("error: the command line needs more packages; install them with: pip install 'gpu-logreg[cli]'")
 
 from gpu_logreg import __version__
+from gpu_logreg.cli_options import (
+    Activation,
+    Alpha,
+    BatchSize,
+    C,
+    ClassWeight,
+    Data,
+    Decimal,
+    Drop,
+    Dtype,
+    DtypeName,
+    Features,
+    Format,
+    Header,
+    HeaderAsTrained,
+    Hidden,
+    Impl,
+    ImplName,
+    Keep,
+    L1Ratio,
+    LearningRate,
+    MaxIter,
+    Missing,
+    Penalty,
+    Positive,
+    Sep,
+    SkipRows,
+    Solver,
+    SolverName,
+    Storage,
+    StorageName,
+    Target,
+    TestSize,
+    Text,
+    Thousands,
+    Tol,
+    Valid,
+    ValidSkipRows,
+    Weight,
+)
 from gpu_logreg.errors import GpuLogregError
 from gpu_logreg.lines import note
 from gpu_logreg.whole_files import forget_written_files, written_files
@@ -46,26 +85,6 @@ app = typer.Typer(
 )
 
 
-FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
-DtypeName = StrEnum("DtypeName", ["float32", "float64"])
-SolverName = StrEnum(
-    "SolverName", ["auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", "adamw"]
-)
-PenaltyName = StrEnum("PenaltyName", ["l1", "l2", "elasticnet", "none"])
-ActivationName = StrEnum("ActivationName", ["tanh", "relu", "logistic", "identity"])
-ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
-StorageName = StrEnum("StorageName", ["auto", "float64", "float32", "float16", "bfloat16", "uint8"])
-ClassWeightName = StrEnum("ClassWeightName", ["balanced"])
-
-Sep = Annotated[str | None, typer.Option(metavar="CHAR", help="Separator of CSV; found by itself as a rule.")]
-SkipRows = Annotated[int, typer.Option(metavar="N", min=0, help="Lines of CSV to pass over first.")]
-Format = Annotated[
-    FormatName | None,
-    typer.Option("--format", metavar="NAME", help="csv, parquet, npy, npz or libsvm; found by itself as a rule."),
-]
-Features = Annotated[str | None, typer.Option(metavar="ARRAY", help="Array of an .npz archive that holds the rows.")]
-
-
 @app.callback(invoke_without_command=True)
 def _without_command(
     context: typer.Context,
@@ -80,96 +99,43 @@ def _without_command(
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, Parquet, .npy, .npz or LIBSVM text.")],
-    target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column, or array of .npz, that holds the labels.")
-    ] = None,
+    data: Data,
+    target: Target = None,
     model: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to save the model.")] = None,
-    positive: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="Set this label against all others, which become 'not LABEL'.")
-    ] = None,
-    test_size: Annotated[
-        float | None, typer.Option(metavar="SHARE", help="Hold back this share of the rows, 0 to 1, to test on.")
-    ] = None,
-    valid: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="File of rows to test on. A full stop that all its labels end in, and none in training, is ignored.",
-        ),
-    ] = None,
+    positive: Positive = None,
+    test_size: TestSize = None,
+    valid: Valid = None,
     valid_target: Annotated[str | None, typer.Option(metavar="COLUMN", help="As --target, if not the same.")] = None,
-    valid_skip_rows: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="As --skip-rows, if not the same.")
-    ] = None,
+    valid_skip_rows: ValidSkipRows = None,
     valid_features: Annotated[str | None, typer.Option(metavar="ARRAY", help="As --features, if not the same.")] = None,
-    header: Annotated[
-        bool, typer.Option("--header/--no-header", help="CSV begins with names of columns; else they are c0, c1, ...")
-    ] = True,
+    header: Header = True,
     sep: Sep = None,
     skip_rows: SkipRows = 0,
     format_: Format = None,
     features: Features = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")
-    ] = None,
-    dtype: Annotated[
-        DtypeName, typer.Option(metavar="NAME", help="float64 or float32, for tables and LIBSVM text.")
-    ] = DtypeName.float64,
-    c: Annotated[
-        float, typer.Option("--C", metavar="NUMBER", help="Inverse strength of the penalty; inf for none.")
-    ] = 1.0,
-    penalty: Annotated[
-        PenaltyName | None, typer.Option(metavar="NAME", help="l2 (default), l1, elasticnet or none.")
-    ] = None,
-    l1_ratio: Annotated[
-        float | None, typer.Option(metavar="SHARE", min=0, max=1, help="Share of L1 in the penalty, 0 to 1.")
-    ] = None,
-    class_weight: Annotated[
-        ClassWeightName | None, typer.Option(metavar="NAME", help="balanced: both classes weigh the same.")
-    ] = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    text: Text = None,
+    weight: Weight = None,
+    drop: Drop = None,
+    dtype: Dtype = DtypeName.float64,
+    c: C = 1.0,
+    penalty: Penalty = None,
+    l1_ratio: L1Ratio = None,
+    class_weight: ClassWeight = None,
     intercept: Annotated[bool, typer.Option("--intercept/--no-intercept", help="Fit an intercept.")] = True,
-    hidden: Annotated[
-        list[int] | None,
-        typer.Option(metavar="UNITS", min=1, help="Train a network with a hidden layer; may be repeated."),
-    ] = None,
-    activation: Annotated[
-        ActivationName | None, typer.Option(metavar="NAME", help="Of hidden layers: tanh (default), relu, logistic.")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Ridge penalty of a network, instead of --C; default 0.0001.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Rows of a step of a network; default 200.")
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Of gradient-descent, sgd, adam and adamw.")
-    ] = None,
-    tol: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Largest |gradient| of the mean objective to stop at, default 1e-6; of sgd, adam and networks, "
-            "gain of an epoch, default 1e-4.",
-        ),
-    ] = None,
-    max_iter: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Most iterations, default 1000; of a network 200.")
-    ] = None,
-    solver: Annotated[
-        SolverName,
-        typer.Option(
-            metavar="NAME", help="auto, subsampled-newton, lbfgs, proximal, gradient-descent, sgd, adam, adamw."
-        ),
-    ] = SolverName.auto,
+    hidden: Hidden = None,
+    activation: Activation = None,
+    alpha: Alpha = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    tol: Tol = None,
+    max_iter: MaxIter = None,
+    solver: Solver = SolverName.auto,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    impl: Annotated[
-        ImplName, typer.Option(metavar="NAME", help="Pass over the rows: auto, reference, cpu, cuda or cublas.")
-    ] = ImplName.auto,
-    storage: Annotated[
-        StorageName,
-        typer.Option(metavar="DTYPE", help="How rows are stored: auto, float64, float32, float16, bfloat16 or uint8."),
-    ] = StorageName.auto,
+    impl: Impl = ImplName.auto,
+    storage: Storage = StorageName.auto,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
     """Train a model on a file, test it, and save it.
@@ -211,10 +177,21 @@ def train(
         valid_features,
         test_size,
         positive,
-        FileOptions(format_ and str(format_), header, sep, skip_rows, features),
+        FileOptions(
+            format_ and str(format_),
+            header,
+            sep,
+            skip_rows,
+            features,
+            decimal=decimal,
+            thousands=thousands,
+            missing=tuple(missing) if missing else None,
+            text=tuple(text or ()),
+        ),
         tuple(drop or ()),
         str(dtype),
         seed,
+        weight,
     )
     train_on_file(request, given)
 
@@ -222,16 +199,18 @@ def train(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model that train saved.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="File of raw rows, as in training.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="File of raw rows, as in training; - for a pipe.")],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class as well.")] = False,
     output: Annotated[str, typer.Option(metavar="FILE", help="CSV file to write, - for standard output.")] = "-",
-    header: Annotated[
-        bool | None, typer.Option("--header/--no-header", help="CSV begins with names of columns; as in training.")
-    ] = None,
+    header: HeaderAsTrained = None,
     sep: Sep = None,
     skip_rows: SkipRows = 0,
     format_: Format = None,
     features: Features = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    keep: Keep = None,
 ) -> None:
     """Predict the class of every row of a file.
 
@@ -242,7 +221,9 @@ def predict(
     from gpu_logreg.prediction import PredictionRequest, predict_file
 
     kind = format_ and str(format_)
-    predict_file(PredictionRequest(model, data, proba, output, header, sep, skip_rows, kind, features))
+    words = tuple(missing) if missing else None
+    files = (header, sep, skip_rows, kind, features, decimal, thousands, words)
+    predict_file(PredictionRequest(model, data, proba, output, *files, tuple(keep or ())))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from gpu_logreg.passes import compute_dtype
 __all__ = ["fit_on_standardised"]
 
 
-def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
+def fit_on_standardised(model: MLPClassifier, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
     """Fit a network on ``u = (x - centre) / scale`` and fold that into its first layer, so that it takes ``x``.
 
     Steps of one size for all weights suit columns of one scale: dollars beside years leave a network where it began.
@@ -32,6 +32,8 @@ def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
     X : ndarray or csr_array of shape (n, d)
         Not changed; copied once.
     y : array of shape (n,)
+    sample_weight : array of shape (n,) or None
+        Of the fit; the columns are standardised without it.
 
     Returns
     -------
@@ -47,13 +49,13 @@ def fit_on_standardised(model: MLPClassifier, X: Any, y: Any) -> MLPClassifier:
         centre, scale, width = _centre_scale_and_width(X)
     limit = too_large(compute_dtype(X.dtype))
     if not (np.isfinite(centre).all() and (scale <= limit).all()):
-        model.fit(X, y)  # which names the value that is not finite, or too large
+        model.fit(X, y, sample_weight)  # which names the value that is not finite, or too large
         return model
     narrow = np.flatnonzero((width > 0.0) & (scale < 1.0 / limit))
     if len(narrow):
         raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
     scale[width == 0.0] = 1.0  # of a constant column the deviation may be that of its rounded mean
-    model.fit(_standardised(X, centre, scale), y)
+    model.fit(_standardised(X, centre, scale), y, sample_weight)
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
     model.coefs_[0], model.intercepts_[0] = W.astype(model.coefs_[0].dtype), b.astype(model.intercepts_[0].dtype)

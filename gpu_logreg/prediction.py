@@ -8,18 +8,23 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from gpu_logreg.dataset.files import Matrix, load_prediction_data
-from gpu_logreg.dataset.formats import FileOptions
+from gpu_logreg.dataset.formats import THOUSANDS, FileOptions, applicable, refuse_header
+from gpu_logreg.dataset.kept_columns import KeptColumns, read_kept
+from gpu_logreg.dataset.number_words import Marks
+from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.dataset.streams import at_hand
+from gpu_logreg.dataset.unseen import unseen_remarks
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.lines import printable
 from gpu_logreg.logistic import sigmoid
-from gpu_logreg.model_file import load_model_file
+from gpu_logreg.model_file import StoredModel, load_model_file
 from gpu_logreg.network_target import known_target
 from gpu_logreg.report import class_names, note, waiting
 from gpu_logreg.softmax import softmax
@@ -52,6 +57,10 @@ class PredictionRequest:
     skip_rows: int = 0
     format: str | None = None
     features: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    missing: tuple[str, ...] | None = None
+    keep: tuple[str, ...] = ()
 
 
 def predict_file(request: PredictionRequest) -> None:
@@ -74,10 +83,21 @@ def predict_file(request: PredictionRequest) -> None:
     header = header_of(stored, request.model) if request.header is None else request.header
     names = class_names(stored.estimator.classes_, positive_of(stored, request.model))
     _refuse_half_letters(names, request.model)
+    _check_kept(request.keep, names)
+    marks, missing = _how_read(stored, request)
     options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)
+    options = replace(options, decimal=request.decimal, thousands=request.thousands, missing=request.missing)
     with waiting(f"reading {request.data}"):
-        rows = load_prediction_data(request.data, schema, options)
+        data = at_hand(request.data)
+        if request.header is not None:
+            refuse_header(data, options)
+        if request.missing is None:  # as in training, where the format has words
+            options = replace(options, missing=applicable(replace(options, missing=missing), data).missing)
+        rows = load_prediction_data(data, schema, options, marks=marks)
         X = schema.transform(rows)
+        kept = read_kept(data, options, request.keep, schema) if request.keep else None
+    for remark in unseen_remarks(rows, schema):
+        note(remark)
     try:
         z = np.asarray(stored.estimator.decision_function(X), dtype=np.float64)
     except DataError:
@@ -85,9 +105,29 @@ def predict_file(request: PredictionRequest) -> None:
             rows.refuse_not_finite()
         raise
     with _opened(request.output) as file:
-        _write_csv(file, z, names, request.proba)
+        _write_csv(file, z, names, request.proba, kept)
     if request.output != "-":
         note(f"{len(z):,} predictions written to {request.output}")
+
+
+def _check_kept(keep: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse to keep columns whose names the output has for its own."""
+    for name in keep:
+        if name in ("prediction", *(f"probability of {known}" for known in names)):
+            raise DataError(
+                f"--keep {name}: the output has a column of its own of that name; rename the one in the file"
+            )
+        if keep.count(name) > 1:
+            raise DataError(f"--keep {name} is given twice; give it once")
+
+
+def _how_read(stored: StoredModel, request: PredictionRequest) -> tuple[Marks, tuple[str, ...] | None]:
+    """The marks of numbers and the words for missing cells of the file trained on, kept in the notes of the model."""
+    decimal, thousands, missing = (stored.notes.get(name) for name in ("decimal", "thousands", "missing"))
+    texts = isinstance(missing, list) and all(isinstance(word, str) for word in missing)
+    if decimal not in (None, ".", ",") or thousands not in (None, *THOUSANDS) or not (missing is None or texts):
+        raise ModelFileError(f"{request.model}: does not tell how files are to be read; train again")
+    return Marks(decimal, thousands), None if missing is None else tuple(missing)
 
 
 def _check_output(request: PredictionRequest) -> None:
@@ -135,16 +175,19 @@ def _opened(output: str) -> Iterator[TextIO]:
         raise DataError(f"{output}: cannot be written: {error.strerror or error}; nothing was saved") from error
 
 
-def _write_csv(file: TextIO, z: Any, names: Sequence[str], proba: bool) -> None:
+def _write_csv(file: TextIO, z: Any, names: Sequence[str], proba: bool, kept: KeptColumns | None) -> None:
     if file.isatty():  # a name may command a terminal; a file gets it as it is
         names = [printable(name) for name in names]
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"])
+    header = ["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"]
+    header = [*(kept.names if kept else ()), *header]
+    writer.writerow(header)
     for first in range(0, len(z), _BLOCK_ROWS):
         block = z[first : first + _BLOCK_ROWS]
         number = block.argmax(axis=1) if block.ndim > 1 else (block > 0).astype(np.intp)
         predictions = [names[k] for k in number.tolist()]
-        writer.writerows(zip(predictions, *(_probabilities(block) if proba else ()), strict=True))
+        beside = kept.cells(first, first + len(block)) if kept else ()
+        writer.writerows(zip(*beside, predictions, *(_probabilities(block) if proba else ()), strict=True))
 
 
 def _probabilities(z: Any) -> tuple[Iterable[str], ...]:

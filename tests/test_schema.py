@@ -212,15 +212,16 @@ def test_a_column_without_any_cell() -> None:
 
 def test_an_identifier() -> None:
     ids = [f"u{at}" for at in range(1500)]
-    with pytest.raises(DataError, match=r"column 'id' is text and has 1500 different texts in 2000 rows.*--drop id"):
+    with pytest.raises(DataError, match=r"column 'id' is text and has 1,500 different texts in 2,000 rows.*--drop id"):
         Schema.fit(table(id=ids + ids[:500]))
     assert Schema.fit(table(id=ids * 3)).columns[0].name == "id"
-    assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"
+    with pytest.warns(UserWarning, match=r"'id' is text with a value of its own in 900 of 900 rows.*\(--drop id\)"):
+        assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"
 
 
 def test_numbers_with_a_word_among_them() -> None:
     numbers = [str(at) for at in range(1500)]
-    with pytest.raises(DataError, match=r"because of cells like 'n/k' \(the table, row 1501\).*leave such cells empty"):
+    with pytest.raises(DataError, match=r"because of cells like 'n/k' \(the table, row 1501\).*--missing n/k if"):
         Schema.fit(table(a=[*numbers, "n/k"]))
     with pytest.warns(UserWarning, match=r"column 'a' is text because of cells like 'n/k' \(the table, row 101\)"):
         Schema.fit(table(a=[*numbers[:100], "n/k"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def numbers_among(words: Any) -> Any:
     return import_pyarrow("pyarrow.compute").match_substring_regex(words, _NUMBER)
 
 
-def canonical(name: str, column: Any, source: Source, numbers_in_text: bool) -> Any:
+def canonical(
+    name: str, column: Any, source: Source, numbers_in_text: bool, missing: Sequence[str] = MISSING_WORDS
+) -> Any:
     """``pyarrow.ChunkedArray`` in the canonical form of a `Table`.
 
     Parameters
@@ -40,6 +43,8 @@ def canonical(name: str, column: Any, source: Source, numbers_in_text: bool) -> 
     column : pyarrow.ChunkedArray
     numbers_in_text : bool
         Whether text becomes numbers where every cell that is not missing reads as one.
+    missing : sequence of str
+        Words for missing cells.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def canonical(name: str, column: Any, source: Source, numbers_in_text: bool) -> 
         column = column.cast("large_string")
     dtype = column.type
     if types.is_string(dtype) or types.is_large_string(dtype):
-        return _canonical_text(column, numbers_in_text)
+        return _canonical_text(column, numbers_in_text, missing)
     if types.is_float16(dtype):
         return column.cast("float32")
     if types.is_decimal(dtype):
@@ -79,12 +84,12 @@ def _first_not_utf8(column: Any) -> int:
     return 0
 
 
-def _canonical_text(column: Any, numbers_in_text: bool) -> Any:
+def _canonical_text(column: Any, numbers_in_text: bool, missing: Sequence[str]) -> Any:
     """Text trimmed, words for missing cells as null, encoded over its sorted categories; or numbers, where wished."""
     pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
     encoded = column.dictionary_encode().combine_chunks()
     words = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.large_string()))
-    words = pc.if_else(pc.is_in(words, pa.array(MISSING_WORDS, words.type)), None, words)
+    words = pc.if_else(pc.is_in(words, pa.array(["", *missing], words.type)), None, words)
     kept = words.drop_null().unique()
     if len(kept) == 0:
         return pa.chunked_array([pa.nulls(len(column))])
