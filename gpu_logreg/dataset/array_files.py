@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.dataset.column_names import Source
+from gpu_logreg.dataset.numbered import numbered_columns
 from gpu_logreg.dataset.reading import content, reading
 from gpu_logreg.dataset.table import Matrix
 from gpu_logreg.errors import DataError
 
-__all__ = ["array_names", "numbered_columns", "read_npy", "read_npz", "whole_labels"]
+__all__ = ["array_names", "read_npy", "read_npz", "whole_labels"]
 
 _REAL = "biuf"
 
@@ -106,11 +107,6 @@ def _matrix(array: NDArray[Any], path: Path) -> Matrix:
     if array.size == 0:
         raise DataError(f"{path}: holds no rows (its shape is {array.shape})")
     return Matrix(array, numbered_columns(array.shape[1]), source=Source(str(path)))
-
-
-def numbered_columns(count: int) -> tuple[str, ...]:
-    """Names for columns without: ``c0``, ``c1``, ..."""
-    return tuple(f"c{at}" for at in range(count))
 
 
 def _label_vector(labels: NDArray[Any], path: Path, name: str) -> NDArray[Any]:

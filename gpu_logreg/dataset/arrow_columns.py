@@ -11,7 +11,7 @@ from gpu_logreg.dataset.column_names import Source, drop_option
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.errors import DataError
 
-__all__ = ["MISSING_WORDS", "as_float64", "canonical", "numbers_among", "refuse_infinity"]
+__all__ = ["MISSING_WORDS", "as_float64", "canonical", "numbers_among", "numbers_as_text", "refuse_infinity"]
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Cells that count as missing, once the blanks around them are taken off."""
@@ -94,6 +94,11 @@ def _canonical_text(column: Any, numbers_in_text: bool) -> Any:
     kept = kept.take(pc.sort_indices(kept))
     codes = pc.index_in(words, kept).take(encoded.indices)
     return pa.chunked_array([pa.DictionaryArray.from_arrays(codes, kept.cast(pa.string()))])
+
+
+def numbers_as_text(column: Any) -> Any:
+    """Numbers or booleans as text in the canonical form, as pyarrow writes them: ``12`` for 12 and for 12.0."""
+    return _canonical_text(column.cast("string"), numbers_in_text=False)
 
 
 def refuse_infinity(name: str, column: Any, source: Source) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.errors import DataError
 
 __all__ = ["Part", "Source", "drop_option", "missing_columns", "pick_columns", "unknown_column"]
@@ -58,6 +59,11 @@ def drop_option(name: str) -> str:
 
 def pick_columns(present: Sequence[str], wanted: Collection[str], source: Source) -> list[int]:
     """Positions of ``wanted`` among ``present``; unknown names are a `DataError` that gives the nearest."""
+    if isinstance(present, NumberedNames):
+        for name in wanted:
+            if name not in present:
+                raise DataError(f"{source.name}: has no column {name!r}; its columns are {present[0]} to {present[-1]}")
+        return [present.index(name) for name in wanted]
     position = {name: at for at, name in enumerate(present)}
     for name in wanted:
         if name not in position:

@@ -15,6 +15,7 @@ from gpu_logreg.dataset.column_names import Source, missing_columns, pick_column
 from gpu_logreg.dataset.delimited import Select, read_csv
 from gpu_logreg.dataset.formats import FORMATS, FileOptions, choose_format
 from gpu_logreg.dataset.libsvm import read_libsvm
+from gpu_logreg.dataset.numbered import missing_names
 from gpu_logreg.dataset.reading import content, import_pyarrow, reading
 from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.dataset.table import Matrix, Table, as_table
@@ -66,10 +67,11 @@ def read_table(
         One line that names the file, the line and column where known, and the remedy.
     """
 
-    def select(names: Sequence[str]) -> list[str]:
+    def select(names: Sequence[str]) -> Sequence[str]:
         source = Source(str(path))
         pick_columns(names, [*(columns or ()), *drop], source)
-        return [name for name in (names if columns is None else columns) if name not in drop]
+        kept = names if columns is None else columns
+        return [name for name in kept if name not in drop] if drop else kept
 
     return _read(Path(path), options, select, text_columns)
 
@@ -242,7 +244,7 @@ def _read_libsvm_for(schema: Schema, path: Path, options: FileOptions, dtype: An
 
 def _select_for(schema: Schema, path: Path, target: str | None = None) -> Select:
     def select(names: Sequence[str]) -> list[str]:
-        missing = [name for name in schema.names if name not in set(names)]
+        missing = missing_names(schema.names, names)
         if missing:
             raise missing_columns(missing, names, Source(str(path)))
         if target is None:

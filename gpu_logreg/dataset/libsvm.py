@@ -11,8 +11,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.datasets import load_svmlight_file
 
-from gpu_logreg.dataset.array_files import numbered_columns, whole_labels
+from gpu_logreg.dataset.array_files import whole_labels
 from gpu_logreg.dataset.column_names import Source
+from gpu_logreg.dataset.numbered import numbered_columns
 from gpu_logreg.dataset.reading import available_memory, gib, open_stream, reading
 from gpu_logreg.dataset.table import Matrix
 from gpu_logreg.errors import DataError

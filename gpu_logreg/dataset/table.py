@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.backend import is_sparse
+from gpu_logreg.csr import columns_at
 from gpu_logreg.dataset.arrow_columns import as_float64, canonical, numbers_among, refuse_infinity
 from gpu_logreg.dataset.column_names import Part, Source, pick_columns
+from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.dataset.resident import first_not_finite
 from gpu_logreg.errors import DataError
@@ -35,8 +37,8 @@ class Matrix:
     ----------
     values : array of shape (n, d)
         In the dtype of the file; not checked for NaN. LIBSVM text of few elements is a ``csr_array``.
-    names : tuple of str, length d
-        ``c0``, ``c1``, ... by the position in the file.
+    names : sequence of str, length d
+        ``c0``, ``c1``, ... by the position in the file, as a `NumberedNames`.
     labels : array of shape (n,) or None
         The labels of LIBSVM text.
     first_index : 0 or 1
@@ -44,7 +46,7 @@ class Matrix:
     """
 
     values: Any
-    names: tuple[str, ...]
+    names: Sequence[str]
     labels: NDArray[Any] | None = None
     first_index: int = 0
     source: Source = field(default_factory=lambda: Source("the array"))
@@ -56,17 +58,16 @@ class Matrix:
 
     def take(self, names: Sequence[str]) -> Matrix:
         """The columns ``names``, in that order; a view where they are neighbours and dense, else a copy."""
-        if tuple(names) == self.names:  # of millions, the positions take longer than the rest of the way
+        if names is self.names or self.names == names:
             return self
-        positions = pick_columns(self.names, names, self.source)
-        if not positions:
-            raise DataError(f"{self.source.name}: no column is left")
-        first, last = positions[0], positions[-1]
-        if positions == list(range(first, last + 1)):
-            values = self.values[:, first : last + 1]
+        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.lacking(names):
+            positions: Any = self.names.places(names)
         else:
-            values = self.values[:, positions]
-        return replace(self, values=values, names=tuple(names))
+            names = tuple(names)
+            positions = pick_columns(self.names, names, self.source)
+        if len(positions) == 0:
+            raise DataError(f"{self.source.name}: no column is left")
+        return replace(self, values=columns_at(self.values, positions), names=names)
 
     def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
         """A copy of the rows at ``positions``, counted from 0; labels too."""
@@ -90,6 +91,8 @@ class Matrix:
     def drop(self, names: Collection[str]) -> Matrix:
         """All columns but ``names``."""
         pick_columns(self.names, names, self.source)
+        if isinstance(self.names, NumberedNames):
+            return self.take(self.names.without(names))
         return self.take([name for name in self.names if name not in names])
 
 
