@@ -501,10 +501,6 @@ def test_libsvm_for_a_model_of_more_columns(write: Any) -> None:
     path = write("test.svm", "1 2:7\n")
     np.testing.assert_array_equal(load_prediction_data(path, schema).values.toarray(), [[0, 7, 0, 0, 0]])
     np.testing.assert_array_equal(load_labelled_data(path, schema)[1], [1])
-    path = write("test.svm", "1 6:7\n")
-    assert "has a feature 6, but the model was trained on 5" in refusal(
-        lambda: load_prediction_data(path, schema), path
-    )
     path = write("test.svm", "1 0:7\n")
     assert "features of the model start at 1" in refusal(lambda: load_prediction_data(path, schema), path)
 
@@ -610,7 +606,7 @@ def test_libsvm_of_more_columns_than_a_model_can_have(write: Any, monkeypatch: p
     path = write("d.svm", "1 1:2 2000000000:1\n-1 2:1\n")
     monkeypatch.setattr(libsvm, "available_memory", lambda: 2**33)
     assert refusal(lambda: train(path, None), path) == (
-        ": has a feature 2000000000, and a model of 2000000000 columns takes about 931.3 GiB to train; "
+        ": has a feature 2000000000, and a model of 2000000000 columns takes about 93.1 GiB to train; "
         "8.0 GiB of memory are available; number the features anew, without gaps"
     )
 

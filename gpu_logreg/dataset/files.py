@@ -151,7 +151,7 @@ def load_prediction_data(
     """
     path = Path(path)
     if choose_format(path, options) == "libsvm":
-        rows: Table | Matrix = _read_libsvm_for(schema, path, options, dtype)
+        rows: Table | Matrix = _read_libsvm_for(schema, path, options, dtype, labelled=False)
     else:
         rows = _read(path, options, _select_for(schema, path), [column.name for column in schema.text])
     schema.check(rows)
@@ -190,7 +190,7 @@ def load_labelled_data(
         schema.check(rows)
         return rows.take(schema.names), _checked_labels(labels, path, target)
     if kind == "libsvm":
-        matrix = _own_labels(_read_libsvm_for(schema, path, options, dtype), target, path)
+        matrix = _own_labels(_read_libsvm_for(schema, path, options, dtype, labelled=True), target, path)
         schema.check(matrix)
         return matrix.take(schema.names), _checked_labels(matrix.labels, path, target)
     text = [column.name for column in schema.text]
@@ -237,9 +237,16 @@ def _read_parquet(path: Path, select: Select) -> Table:
         return Table.from_arrow(arrow, Source(str(path)))
 
 
-def _read_libsvm_for(schema: Schema, path: Path, options: FileOptions, dtype: Any) -> Matrix:
-    n_features = len(schema.names)
-    return read_libsvm(path, n_features=n_features, first_index=schema.first_index, dtype=dtype, dense=options.dense)
+def _read_libsvm_for(schema: Schema, path: Path, options: FileOptions, dtype: Any, *, labelled: bool) -> Matrix:
+    """LIBSVM text with as many columns as the model was trained on, those that it was to leave out among them."""
+    return read_libsvm(
+        path,
+        n_features=schema.array_width,
+        first_index=schema.first_index,
+        dtype=dtype,
+        dense=options.dense,
+        labelled=labelled,
+    )
 
 
 def _select_for(schema: Schema, path: Path, target: str | None = None) -> Select:

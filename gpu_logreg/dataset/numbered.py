@@ -92,13 +92,18 @@ class NumberedNames(Sequence[str]):
         """Those of ``wanted`` that are not there."""
         if isinstance(self.numbers, range) and isinstance(wanted.numbers, range) and not self.numbers.start:
             return NumberedNames(range(max(wanted.numbers.start, len(self)), max(wanted.numbers.stop, len(self))))
-        return NumberedNames(np.setdiff1d(wanted._array(), self._array(), assume_unique=True))
+        numbers, held = wanted._array(), self._held(max(self.width, wanted.width))
+        return NumberedNames(numbers[~held[numbers]])
 
     def gaps(self) -> list[int]:
         """The numbers below `width` that are left out."""
-        if len(self) == self.width:
-            return []
-        return np.setdiff1d(np.arange(self.width), self._array(), assume_unique=True).tolist()  # type: ignore[no-any-return]
+        return [] if len(self) == self.width else np.flatnonzero(~self._held(self.width)).tolist()
+
+    def _held(self, width: int) -> NDArray[np.bool_]:
+        """For each number below ``width``, whether it is there."""
+        held = np.zeros(width, dtype=bool)
+        held[slice(self.numbers.start, self.numbers.stop) if isinstance(self.numbers, range) else self.numbers] = True
+        return held
 
     def _array(self) -> NDArray[np.integer[Any]]:
         return np.arange(self.numbers.start, self.numbers.stop) if isinstance(self.numbers, range) else self.numbers

@@ -106,6 +106,14 @@ class Schema:
             features += [f"{column.name} is missing"] if column.flagged else []
         return tuple(features)
 
+    @cached_property
+    def array_width(self) -> int:
+        """Columns that an array or LIBSVM text must have for the model: to the last of those numbered, or as many."""
+        if isinstance(self.columns, NumberedColumns):
+            return self.columns.names.width
+        numbers = [name[1:] for name in self.names if name[:1] == "c" and name[1:].isdecimal()]
+        return max(map(int, numbers)) + 1 if len(numbers) == len(self.names) else len(self.names)
+
     @property
     def is_plain(self) -> bool:
         """Whether the matrix is the columns as they are: no text, no indicator."""

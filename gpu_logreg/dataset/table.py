@@ -43,6 +43,8 @@ class Matrix:
         The labels of LIBSVM text.
     first_index : 0 or 1
         Index of the first feature in LIBSVM text; 0 for arrays.
+    weights : array of shape (n,) or None
+        Row weights of LIBSVM text that has them, as ``label:weight``.
     """
 
     values: Any
@@ -50,6 +52,7 @@ class Matrix:
     labels: NDArray[Any] | None = None
     first_index: int = 0
     source: Source = field(default_factory=lambda: Source("the array"))
+    weights: NDArray[Any] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -72,7 +75,9 @@ class Matrix:
     def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
         """A copy of the rows at ``positions``, counted from 0; labels too."""
         labels = None if self.labels is None else self.labels[positions]
-        return replace(self, values=self.values[positions], labels=labels, source=Part.of(self.source, positions))
+        weights = None if self.weights is None else self.weights[positions]
+        source = Part.of(self.source, positions)
+        return replace(self, values=self.values[positions], labels=labels, weights=weights, source=source)
 
     def refuse_not_finite(self) -> None:
         """Refuse NaN and infinity with a `DataError` that names the first by its row and column."""
