@@ -239,10 +239,16 @@ def test_a_column_without_any_cell() -> None:
 
 def test_an_identifier() -> None:
     ids = [f"u{at}" for at in range(1500)]
-    with pytest.raises(DataError, match=r"column 'id' is text and has 1500 different texts in 2000 rows.*--drop id"):
+    expected = r"column 'id' is text and has 1,500 different texts in 2,000 rows, 1,000 of them only once.*--drop id"
+    with pytest.raises(DataError, match=expected):
         Schema.fit(table(id=ids + ids[:500]))
-    assert Schema.fit(table(id=ids * 3)).columns[0].name == "id"
-    assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"
+    assert Schema.fit(table(id=ids + ids[:501])).columns[0].name == "id"
+    assert Schema.fit(table(id=ids * 2)).columns[0].name == "id"
+    expected = "column 'id' is text with a value of its own in 900 of 900 rows, like an identifier.*--drop id"
+    with pytest.warns(UserWarning, match=expected):
+        assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"
+    assert Schema.fit(table(id=ids[:20])).columns[0].name == "id"
+    assert Schema.fit(table(id=ids[:21] + [None] * 22)).columns[0].name == "id"
 
 
 def test_numbers_with_a_word_among_them() -> None:

@@ -18,8 +18,8 @@ from gpu_logreg.errors import DataError
 
 __all__ = ["NumberedColumns", "NumericColumn", "TextColumn", "column_from_json", "column_to_json", "fit_column"]
 
-# A text column with more categories than both is an identifier or free text: a category seen once or twice teaches
-# nothing about new rows, and one column for each would make the matrix thousands of times larger than the file.
+# A text column where this share of the rows has a value of its own is an identifier or free text: a category seen once
+# teaches nothing about new rows. With more categories than this it is refused, with fewer it is told of.
 _MANY_CATEGORIES = 1000
 _MANY_OF_ROWS = 0.5
 
@@ -128,15 +128,25 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
     odd = rows.not_numbers(name) if count > _SUSPECT_CATEGORIES else None
     numeric = odd is not None and sum(map(bool, map(_LIKE_NUMBER.fullmatch, categories))) > _SUSPECT_SHARE * count
     because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if numeric and odd else ""
-    if count > max(_MANY_CATEGORIES, _MANY_OF_ROWS * rows.n_rows):
+    alone = rows.texts_alone(name) if count > _SUSPECT_CATEGORIES else 0
+    is_identifier = alone >= _MANY_OF_ROWS * rows.n_rows
+    if is_identifier and count > _MANY_CATEGORIES:
         raise DataError(
-            f"{rows.source.name}: column {name!r} is text{because} and has {count} different texts in {rows.n_rows} "
-            f"rows, like an identifier; drop it ({drop_option(name)}){' or leave such cells empty' if because else ''}"
+            f"{rows.source.name}: column {name!r} is text{because} and has {count:,} different texts in "
+            f"{rows.n_rows:,} rows, {alone:,} of them only once, like an identifier; drop it ({drop_option(name)})"
+            f"{' or leave such cells empty' if because else ''}"
         )
     if because:
         warnings.warn(
             f"{rows.source.name}: column {name!r} is text{because} and gets one column for each of its {count} "
             "different texts; to have a column of numbers, leave missing cells empty and write a decimal point",
+            UserWarning,
+            stacklevel=2,
+        )
+    elif is_identifier:
+        warnings.warn(
+            f"{rows.source.name}: column {name!r} is text with a value of its own in {alone:,} of {rows.n_rows:,} "
+            f"rows, like an identifier, and gets one column for each; if it is one, drop it ({drop_option(name)})",
             UserWarning,
             stacklevel=2,
         )

@@ -185,6 +185,11 @@ class Table:
         texts: list[str] = self.arrow.column(name).combine_chunks().dictionary.to_pylist()
         return texts
 
+    def texts_alone(self, name: str) -> int:
+        """How many categories of a text column are in one row only."""
+        codes = self.arrow.column(name).combine_chunks().indices.drop_null()
+        return int(np.count_nonzero(np.bincount(codes.to_numpy()) == 1)) if len(codes) else 0
+
     def values(self, name: str) -> NDArray[Any]:
         """A column as labels: array of shape (n,) of str, int, float or bool.
 
