@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def numbers_among(words: Any) -> Any:
     return import_pyarrow("pyarrow.compute").match_substring_regex(words, _NUMBER)
 
 
-def canonical(name: str, column: Any, source: Source, numbers_in_text: bool) -> Any:
+def canonical(
+    name: str, column: Any, source: Source, numbers_in_text: bool, missing: Sequence[str] = MISSING_WORDS
+) -> Any:
     """``pyarrow.ChunkedArray`` in the canonical form of a `Table`.
 
     Parameters
@@ -40,34 +43,61 @@ def canonical(name: str, column: Any, source: Source, numbers_in_text: bool) -> 
     column : pyarrow.ChunkedArray
     numbers_in_text : bool
         Whether text becomes numbers where every cell that is not missing reads as one.
+    missing : sequence of str
+        Words for missing cells.
 
     Raises
     ------
     DataError
-        Dates, nested values, or text that is not UTF-8.
+        Dates, several values in a cell, or text that is not UTF-8.
     """
     types = import_pyarrow("pyarrow.types")
-    if types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if str(column.type) == "string_view":  # has no predicate before pyarrow 16
-        column = column.cast("large_string")
+    column = _decoded(column)
     dtype = column.type
     if types.is_string(dtype) or types.is_large_string(dtype):
-        return _canonical_text(column, numbers_in_text)
+        return _canonical_text(column, numbers_in_text, missing)
     if types.is_float16(dtype):
         return column.cast("float32")
     if types.is_decimal(dtype):
         return column.cast("float64", safe=False)
     if types.is_boolean(dtype) or types.is_integer(dtype) or types.is_floating(dtype) or types.is_null(dtype):
         return column
+    if types.is_duration(dtype):
+        return _days(column)
     drop = f"drop it ({drop_option(name)})"
-    if types.is_binary(dtype) or types.is_large_binary(dtype):
+    if types.is_large_binary(dtype):
         row = _first_not_utf8(column)
         raise DataError(
             f"{source.at(row)}: column {name!r} is not UTF-8 text; "
             f"convert the file, for example with iconv -f latin1 -t utf-8, or {drop}"
         )
     raise DataError(f"{source.name}: column {name!r} holds {dtype} values; convert them to numbers or {drop}")
+
+
+def _decoded(column: Any) -> Any:
+    """A column without what is only a way to store it; bytes as text where they are UTF-8, else as ``large_binary``."""
+    pa, types = import_pyarrow(), import_pyarrow("pyarrow.types")
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    if types.is_run_end_encoded(column.type):
+        column = import_pyarrow("pyarrow.compute").run_end_decode(column)
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    dtype = str(column.type)
+    if dtype == "string_view":  # has no predicate before pyarrow 16
+        return column.cast("large_string")
+    if dtype not in ("binary", "large_binary", "binary_view") and not types.is_fixed_size_binary(column.type):
+        return column
+    try:
+        return column.cast("large_string")
+    except pa.ArrowInvalid:
+        return column.cast("large_binary")
+
+
+def _days(column: Any) -> Any:
+    """Spans of time as days, missing ones null."""
+    per_day = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit] * 86400.0
+    return import_pyarrow("pyarrow.compute").divide(column.cast("int64").cast("float64", safe=False), per_day)
 
 
 def _first_not_utf8(column: Any) -> int:
@@ -79,12 +109,12 @@ def _first_not_utf8(column: Any) -> int:
     return 0
 
 
-def _canonical_text(column: Any, numbers_in_text: bool) -> Any:
+def _canonical_text(column: Any, numbers_in_text: bool, missing: Sequence[str]) -> Any:
     """Text trimmed, words for missing cells as null, encoded over its sorted categories; or numbers, where wished."""
     pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
     encoded = column.dictionary_encode().combine_chunks()
     words = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.large_string()))
-    words = pc.if_else(pc.is_in(words, pa.array(MISSING_WORDS, words.type)), None, words)
+    words = pc.if_else(pc.is_in(words, pa.array(["", *missing], words.type)), None, words)
     kept = words.drop_null().unique()
     if len(kept) == 0:
         return pa.chunked_array([pa.nulls(len(column))])
@@ -98,7 +128,7 @@ def _canonical_text(column: Any, numbers_in_text: bool) -> Any:
 
 def numbers_as_text(column: Any) -> Any:
     """Numbers or booleans as text in the canonical form, as pyarrow writes them: ``12`` for 12 and for 12.0."""
-    return _canonical_text(column.cast("string"), numbers_in_text=False)
+    return _canonical_text(column.cast("string"), False, MISSING_WORDS)
 
 
 def refuse_infinity(name: str, column: Any, source: Source) -> None:

@@ -15,6 +15,7 @@ from gpu_logreg.dataset.column_names import Source, missing_columns, pick_column
 from gpu_logreg.dataset.delimited import Select, read_csv
 from gpu_logreg.dataset.formats import FORMATS, FileOptions, choose_format
 from gpu_logreg.dataset.libsvm import read_libsvm
+from gpu_logreg.dataset.nested_columns import FlatNames, read_flat
 from gpu_logreg.dataset.numbered import missing_names
 from gpu_logreg.dataset.reading import content, import_pyarrow, reading
 from gpu_logreg.dataset.schema import Schema
@@ -69,9 +70,10 @@ def read_table(
 
     def select(names: Sequence[str]) -> Sequence[str]:
         source = Source(str(path))
-        pick_columns(names, [*(columns or ()), *drop], source)
-        kept = names if columns is None else columns
-        return [name for name in kept if name not in drop] if drop else kept
+        left_out = FlatNames.spread(names, drop)
+        kept = names if columns is None else FlatNames.spread(names, columns)
+        pick_columns(names, [*(() if columns is None else kept), *left_out], source)
+        return [name for name in kept if name not in left_out] if drop else kept
 
     return _read(Path(path), options, select, text_columns)
 
@@ -119,8 +121,9 @@ def load_training_data(
         return _own_labels(matrix, target, path).drop(drop), _checked_labels(matrix.labels, path, target)
 
     def select(names: Sequence[str]) -> list[str]:
-        pick_columns(names, [_need_target(target, path, names), *drop], Source(str(path)))
-        return [name for name in names if name not in drop]
+        left_out = FlatNames.spread(names, drop)
+        pick_columns(names, [_need_target(target, path, names), *left_out], Source(str(path)))
+        return [name for name in names if name not in left_out]
 
     table = _read(path, options, select, kind=kind)
     return _split(table, _need_target(target, path))
@@ -230,7 +233,7 @@ def _read_parquet(path: Path, select: Select) -> Table:
             raise DataError(f"{path}: is not a Parquet file; give it the ending of what it is, or use --format")
         try:
             with parquet.ParquetFile(path) as file:
-                arrow = file.read(columns=list(select(file.schema_arrow.names)))
+                arrow = read_flat(file, select, Source(str(path)))
         except (import_pyarrow().ArrowException, OSError) as error:
             first = str(error).splitlines()[0].split(". ")[0]
             raise DataError(f"{path}: is truncated or damaged ({first}); fetch it again") from error

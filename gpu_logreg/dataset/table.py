@@ -17,6 +17,7 @@ from gpu_logreg.backend import is_sparse
 from gpu_logreg.csr import columns_at
 from gpu_logreg.dataset.arrow_columns import as_float64, canonical, numbers_among, refuse_infinity
 from gpu_logreg.dataset.column_names import Part, Source, pick_columns
+from gpu_logreg.dataset.nested_columns import flat_table
 from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.dataset.resident import first_not_finite
@@ -133,6 +134,7 @@ class Table:
         """
         if arrow.num_rows == 0:
             raise DataError(f"{source.name}: holds no rows")
+        arrow = flat_table(arrow, source)
         if len(set(arrow.column_names)) < arrow.num_columns:
             raise DataError(f"{source.name}: several of its columns have one name; rename them")
         columns = []
