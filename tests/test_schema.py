@@ -244,20 +244,16 @@ def test_an_identifier() -> None:
         Schema.fit(table(id=ids + ids[:500]))
     assert Schema.fit(table(id=ids + ids[:501])).columns[0].name == "id"
     assert Schema.fit(table(id=ids * 2)).columns[0].name == "id"
-    expected = "column 'id' is text with a value of its own in 900 of 900 rows, like an identifier.*--drop id"
-    with pytest.warns(UserWarning, match=expected):
-        assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"
-    assert Schema.fit(table(id=ids[:20])).columns[0].name == "id"
-    assert Schema.fit(table(id=ids[:21] + [None] * 22)).columns[0].name == "id"
+    assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"
 
 
 def test_numbers_with_a_word_among_them() -> None:
     numbers = [str(at) for at in range(1500)]
-    with pytest.raises(DataError, match=r"because of cells like 'n/k' \(the table, row 1501\).*leave such cells empty"):
+    with pytest.raises(DataError, match=r"because of cells like 'n/k' \(the table, row 1501\).*--missing n/k if"):
         Schema.fit(table(a=[*numbers, "n/k"]))
     with pytest.warns(UserWarning, match=r"column 'a' is text because of cells like 'n/k' \(the table, row 101\)"):
         Schema.fit(table(a=[*numbers[:100], "n/k"]))
-    with pytest.warns(UserWarning, match="column 'a' is text because of cells like '0,5'.*decimal point"):
+    with pytest.warns(UserWarning, match="column 'a' is text because of cells like '0,5'.*write its numbers alike"):
         Schema.fit(table(a=[f"{number},5" for number in numbers[:50]]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.errors import DataError
 
-__all__ = ["Part", "Source", "drop_option", "missing_columns", "pick_columns", "unknown_column"]
+__all__ = [
+    "Part",
+    "Source",
+    "drop_option",
+    "missing_columns",
+    "pick_columns",
+    "reads_as_number",
+    "text_option",
+    "unknown_column",
+]
 
 
 @dataclass(frozen=True)
@@ -26,13 +35,20 @@ class Source:
     ----------
     name : str
         Path of the file, or a word for a table in memory.
+    is_text : bool
+        Whether cells have no types of their own, as in CSV.
     """
 
     name: str
+    is_text = False
 
     def at(self, row: int) -> str:
         """Place of a row, counted from 0, for a person, who counts from 1."""
         return f"{self.name}, row {row + 1}"
+
+    def cell(self, row: int, name: str) -> str | None:
+        """A cell as the file has it; None where that is not known."""
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +67,24 @@ class Part(Source):
         """Place of the row in the whole."""
         return self.whole.at(int(self.positions[row]))
 
+    def cell(self, row: int, name: str) -> str | None:
+        """The cell of that row in the whole."""
+        return self.whole.cell(int(self.positions[row]), name)
+
 
 def drop_option(name: str) -> str:
     """What to type to leave a column out."""
     return f"--drop {shlex.quote(name)}"
+
+
+def missing_option(word: str) -> str:
+    """What to type to have a word count as missing."""
+    return f"--missing {shlex.quote(word[:40])}"
+
+
+def text_option(name: str) -> str:
+    """What to type to keep a column as text."""
+    return f"--text {shlex.quote(name)}"
 
 
 def pick_columns(present: Sequence[str], wanted: Collection[str], source: Source) -> list[int]:
@@ -84,7 +114,7 @@ def unknown_column(name: str, present: Sequence[str], source: Source) -> DataErr
     else:
         shown = ", ".join(present[:20]) + (", ..." if len(present) > 20 else "")
         hint = f"its {len(present)} columns are {shown}" if len(present) > 1 else f"its only column is {present[0]!r}"
-    if any(_reads_as_number(other) for other in present):
+    if any(reads_as_number(other) for other in present):
         hint += "; the first line looks like data: use --no-header if the file has no header"
     return DataError(f"{source.name}: has no column {name!r}; {hint}")
 
@@ -102,7 +132,8 @@ def _columns(count: int) -> str:
     return f"{count} column{'' if count == 1 else 's'}"
 
 
-def _reads_as_number(text: str) -> bool:
+def reads_as_number(text: str) -> bool:
+    """Whether Python reads a number."""
     try:
         float(text)
     except ValueError:

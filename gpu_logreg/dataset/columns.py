@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from gpu_logreg.dataset.column_names import drop_option
+from gpu_logreg.dataset.column_names import drop_option, missing_option
+from gpu_logreg.dataset.number_forms import checked_form
 from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.dataset.table import Table
 from gpu_logreg.errors import DataError
@@ -19,15 +19,9 @@ from gpu_logreg.errors import DataError
 __all__ = ["NumberedColumns", "NumericColumn", "TextColumn", "column_from_json", "column_to_json", "fit_column"]
 
 # A text column where this share of the rows has a value of its own is an identifier or free text: a category seen once
-# teaches nothing about new rows. With more categories than this it is refused, with fewer it is told of.
+# teaches nothing about new rows. With more categories than this it is refused; of fewer, `warn_of_identifiers` tells.
 _MANY_CATEGORIES = 1000
 _MANY_OF_ROWS = 0.5
-
-# A text column of more different cells than this, most of them like numbers, is likely numeric: with a word for missing
-# cells, or with decimal commas.
-_SUSPECT_CATEGORIES = 20
-_SUSPECT_SHARE = 0.9
-_LIKE_NUMBER = re.compile(r"[-+]?[\d.,]*\d([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -41,11 +35,14 @@ class NumericColumn:
         Mean of the training rows, for missing cells; None where the rows came from an array, which has none.
     flagged : bool
         Whether the training rows had missing cells, so that an indicator column follows.
+    form : str or None
+        What the numbers are, where they are not plain; see `gpu_logreg.dataset.number_forms.FORMS`.
     """
 
     name: str
     mean: float | None = None
     flagged: bool = False
+    form: str | None = None
 
 
 class NumberedColumns(Sequence[NumericColumn]):
@@ -119,34 +116,26 @@ def fit_column(rows: Table, name: str) -> NumericColumn | TextColumn:
         mean = float(present.mean())
     if not math.isfinite(2 * mean):  # the imputer adds two of them
         raise DataError(f"{rows.source.name}: the numbers in column {name!r} are too large to average; scale them")
-    return NumericColumn(name, mean, present.size < values.size)
+    return NumericColumn(name, mean, present.size < values.size, rows.forms.get(name))
 
 
 def _fit_text(rows: Table, name: str) -> TextColumn:
     categories = rows.texts(name)
     count = len(categories)
-    odd = rows.not_numbers(name) if count > _SUSPECT_CATEGORIES else None
-    numeric = odd is not None and sum(map(bool, map(_LIKE_NUMBER.fullmatch, categories))) > _SUSPECT_SHARE * count
-    because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if numeric and odd else ""
-    alone = rows.texts_alone(name) if count > _SUSPECT_CATEGORIES else 0
-    is_identifier = alone >= _MANY_OF_ROWS * rows.n_rows
-    if is_identifier and count > _MANY_CATEGORIES:
+    odd = rows.spoilt_numbers(name)
+    because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if odd else ""
+    remedy = f"write its numbers alike; {missing_option(odd[1])} if that stands for a missing cell" if odd else ""
+    alone = rows.texts_alone(name) if count > _MANY_CATEGORIES else 0
+    if alone and alone >= _MANY_OF_ROWS * rows.n_rows:
         raise DataError(
             f"{rows.source.name}: column {name!r} is text{because} and has {count:,} different texts in "
             f"{rows.n_rows:,} rows, {alone:,} of them only once, like an identifier; drop it ({drop_option(name)})"
-            f"{' or leave such cells empty' if because else ''}"
+            f"{f', or {remedy}' if odd else ''}"
         )
-    if because:
+    if odd:
         warnings.warn(
             f"{rows.source.name}: column {name!r} is text{because} and gets one column for each of its {count} "
-            "different texts; to have a column of numbers, leave missing cells empty and write a decimal point",
-            UserWarning,
-            stacklevel=2,
-        )
-    elif is_identifier:
-        warnings.warn(
-            f"{rows.source.name}: column {name!r} is text with a value of its own in {alone:,} of {rows.n_rows:,} "
-            f"rows, like an identifier, and gets one column for each; if it is one, drop it ({drop_option(name)})",
+            f"different texts; to have a column of numbers, {remedy}",
             UserWarning,
             stacklevel=2,
         )
@@ -156,7 +145,8 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
 def column_to_json(column: NumericColumn | TextColumn) -> dict[str, Any]:
     """The column in the types of JSON."""
     if isinstance(column, NumericColumn):
-        return {"name": column.name, "kind": "numeric", "mean": column.mean, "flagged": column.flagged}
+        held = {"name": column.name, "kind": "numeric", "mean": column.mean, "flagged": column.flagged}
+        return held if column.form is None else {**held, "form": column.form}
     return {"name": column.name, "kind": "text", "categories": column.categories, "flagged": column.flagged}
 
 
@@ -165,7 +155,7 @@ def column_from_json(held: dict[str, Any]) -> NumericColumn | TextColumn:
     name, flagged = str(held["name"]), bool(held["flagged"])
     if held["kind"] == "numeric":
         mean = held["mean"]
-        return NumericColumn(name, None if mean is None else float(mean), flagged)
+        return NumericColumn(name, None if mean is None else float(mean), flagged, checked_form(held.get("form")))
     if held["kind"] != "text":
         raise ValueError(f"column {name!r} is of kind {held['kind']!r}")
     return TextColumn(name, tuple(str(category) for category in held["categories"]), flagged)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.dataset.array_files import array_names, read_npy, read_npz, whole_labels
+from gpu_logreg.dataset.arrow_columns import MISSING_WORDS
+from gpu_logreg.dataset.cell_rules import CellRules
 from gpu_logreg.dataset.column_names import Source, missing_columns, pick_columns
+from gpu_logreg.dataset.columns import NumericColumn
 from gpu_logreg.dataset.delimited import Select, read_csv
 from gpu_logreg.dataset.formats import FORMATS, FileOptions, choose_format
+from gpu_logreg.dataset.index_columns import pandas_index, warn_of_identifiers, without_index
 from gpu_logreg.dataset.libsvm import read_libsvm
 from gpu_logreg.dataset.nested_columns import FlatNames, read_flat
+from gpu_logreg.dataset.number_forms import Marks
 from gpu_logreg.dataset.numbered import missing_names
 from gpu_logreg.dataset.reading import content, import_pyarrow, reading
 from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.dataset.streams import at_hand, parquet_parts
 from gpu_logreg.dataset.table import Matrix, Table, as_table
 from gpu_logreg.errors import DataError
 
@@ -35,6 +42,7 @@ __all__ = [
 ]
 
 _DEFAULT = FileOptions()
+_NO_MARKS = Marks()
 
 
 def read_table(
@@ -56,7 +64,7 @@ def read_table(
     drop : collection of str
         Columns to leave out.
     text_columns : collection of str
-        Columns of CSV kept as text even if all their cells are digits.
+        Columns kept as text even if all their cells are digits, with those of ``options``.
 
     Returns
     -------
@@ -75,7 +83,8 @@ def read_table(
         pick_columns(names, [*(() if columns is None else kept), *left_out], source)
         return [name for name in kept if name not in left_out] if drop else kept
 
-    return _read(Path(path), options, select, text_columns)
+    path = at_hand(path)
+    return _read(path, choose_format(path, options), options, select, _rules(options, text_columns))
 
 
 def load_training_data(
@@ -84,9 +93,10 @@ def load_training_data(
     options: FileOptions = _DEFAULT,
     *,
     drop: Collection[str] = (),
+    weight: str | None = None,
     dtype: Any = np.float64,
 ) -> tuple[Table | Matrix, NDArray[Any]]:
-    """Read the rows and labels to train on.
+    """Read the rows and labels to train on; columns that only number the rows are left out.
 
     Parameters
     ----------
@@ -96,6 +106,8 @@ def load_training_data(
     options : FileOptions
     drop : collection of str
         Columns to leave out.
+    weight : str or None
+        Column of row weights, which stays among the rows and of which is not warned.
     dtype : float32 or float64
         Dtype of LIBSVM text; other files keep what they store.
 
@@ -108,8 +120,13 @@ def load_training_data(
     ------
     DataError
         As for `read_table`; no such target (with the nearest names), or a missing label (with its row).
+
+    Warns
+    -----
+    UserWarning
+        If a column counts the rows or gives most of them a text of their own.
     """
-    path = Path(path)
+    path = at_hand(path)
     if target is not None and target in drop:
         raise DataError(f"{path}: {target!r} is the target and cannot be dropped as well")
     kind = choose_format(path, options)
@@ -125,12 +142,21 @@ def load_training_data(
         pick_columns(names, [_need_target(target, path, names), *left_out], Source(str(path)))
         return [name for name in names if name not in left_out]
 
-    table = _read(path, options, select, kind=kind)
+    named = [name for name in (target, weight) if name is not None]
+    table = _read(path, kind, options, select, _rules(options, labels=target))
+    if isinstance(table, Table):
+        table = without_index(table, [*named, *options.text])
+        warn_of_identifiers(table, named)
     return _split(table, _need_target(target, path))
 
 
 def load_prediction_data(
-    path: str | os.PathLike[str], schema: Schema, options: FileOptions = _DEFAULT, *, dtype: Any = np.float64
+    path: str | os.PathLike[str],
+    schema: Schema,
+    options: FileOptions = _DEFAULT,
+    *,
+    marks: Marks = _NO_MARKS,
+    dtype: Any = np.float64,
 ) -> Table | Matrix:
     """Read the columns that a model needs, as it saw them in training; other columns are ignored.
 
@@ -140,6 +166,8 @@ def load_prediction_data(
     schema : Schema
         Of the model.
     options : FileOptions
+    marks : Marks
+        Of the numbers in training, for a file that does not show its own.
     dtype : float32 or float64
         Dtype of LIBSVM text.
 
@@ -152,11 +180,12 @@ def load_prediction_data(
     DataError
         As for `read_table`; columns that are missing or of another kind than in training.
     """
-    path = Path(path)
-    if choose_format(path, options) == "libsvm":
+    path = at_hand(path)
+    kind = choose_format(path, options)
+    if kind == "libsvm":
         rows: Table | Matrix = _read_libsvm_for(schema, path, options, dtype, labelled=False)
     else:
-        rows = _read(path, options, _select_for(schema, path), [column.name for column in schema.text])
+        rows = _read(path, kind, options, _select_for(schema, path), _rules_for(schema, options, marks))
     schema.check(rows)
     return rows.take(schema.names)
 
@@ -168,13 +197,14 @@ def load_labelled_data(
     options: FileOptions = _DEFAULT,
     *,
     text_labels: bool = False,
+    marks: Marks = _NO_MARKS,
     dtype: Any = np.float64,
 ) -> tuple[Table | Matrix, NDArray[Any]]:
     """Read rows for a model together with their labels, to score it.
 
     Parameters
     ----------
-    path, schema, options, dtype
+    path, schema, options, marks, dtype
         As for `load_prediction_data`.
     target : str or None
         As for `load_training_data`.
@@ -186,7 +216,7 @@ def load_labelled_data(
     rows : Table or Matrix with the columns of ``schema``
     labels : array of shape (n,)
     """
-    path = Path(path)
+    path = at_hand(path)
     kind = choose_format(path, options)
     if kind == "npz":
         rows, labels = read_npz(path, _need_target(target, path), options.features)
@@ -196,23 +226,33 @@ def load_labelled_data(
         matrix = _own_labels(_read_libsvm_for(schema, path, options, dtype, labelled=True), target, path)
         schema.check(matrix)
         return matrix.take(schema.names), _checked_labels(matrix.labels, path, target)
-    text = [column.name for column in schema.text]
+    rules = _rules_for(schema, options, marks, target)
     if text_labels and target is not None:
-        text.append(target)
-    table = _read(path, options, _select_for(schema, path, _need_target(target, path)), text, kind)
+        rules = replace(rules, text=[*rules.text, target])
+    table = _read(path, kind, options, _select_for(schema, path, _need_target(target, path)), rules)
     rows_, labels = _split(table, _need_target(target, path))
     schema.check(rows_)
     return rows_.take(schema.names), labels
 
 
-def _read(
-    path: Path, options: FileOptions, select: Select, text_columns: Collection[str] = (), kind: str | None = None
-) -> Table | Matrix:
-    kind = kind or choose_format(path, options)
+def _rules(options: FileOptions, text: Collection[str] = (), labels: str | None = None) -> CellRules:
+    """How the cells of a file to train on are read."""
+    missing = MISSING_WORDS if options.missing is None else options.missing
+    return CellRules(missing, (*options.text, *text), labels)
+
+
+def _rules_for(schema: Schema, options: FileOptions, marks: Marks, labels: str | None = None) -> CellRules:
+    """How the cells of a file for a model are read: as in training."""
+    rules = _rules(options, [column.name for column in schema.text], labels)
+    known = {column.name: column.form for column in schema.columns if isinstance(column, NumericColumn)}
+    return replace(rules, known=known, marks=marks)
+
+
+def _read(path: Path, kind: str, options: FileOptions, select: Select, rules: CellRules) -> Table | Matrix:
     if kind == "csv":
-        return read_csv(path, options, select, text_columns)
+        return read_csv(path, options, select, rules)
     if kind == "parquet":
-        return _read_parquet(path, select)
+        return _read_folder(path, select, rules) if path.is_dir() else _read_parquet(path, select, rules)
     if kind == "npy":
         matrix = read_npy(path)
     elif kind == "npz":
@@ -222,7 +262,21 @@ def _read(
     return matrix.take(select(matrix.names))
 
 
-def _read_parquet(path: Path, select: Select) -> Table:
+def _read_folder(path: Path, select: Select, rules: CellRules) -> Table:
+    """The Parquet files of a folder, one below the other."""
+    pa, parts = import_pyarrow(), parquet_parts(path)
+    if not parts:
+        raise DataError(f"{path}: is a directory; give one file")
+    tables = [_read_parquet(part, select, rules) for part in parts]
+    try:
+        arrow = pa.concat_tables([table.arrow for table in tables], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        first = str(error).splitlines()[0]
+        raise DataError(f"{path}: its files have different columns ({first}); give one file") from error
+    return replace(tables[0], arrow=Table.from_arrow(arrow, Source(str(path))).arrow, source=Source(str(path)))
+
+
+def _read_parquet(path: Path, select: Select, rules: CellRules) -> Table:
     parquet = import_pyarrow("pyarrow.parquet")
     with reading(path):
         with open(path, "rb") as file:
@@ -237,7 +291,7 @@ def _read_parquet(path: Path, select: Select) -> Table:
         except (import_pyarrow().ArrowException, OSError) as error:
             first = str(error).splitlines()[0].split(". ")[0]
             raise DataError(f"{path}: is truncated or damaged ({first}); fetch it again") from error
-        return Table.from_arrow(arrow, Source(str(path)))
+        return Table.from_arrow(arrow, Source(str(path)), rules, pandas_index(arrow.schema))
 
 
 def _read_libsvm_for(schema: Schema, path: Path, options: FileOptions, dtype: Any, *, labelled: bool) -> Matrix:

@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from gpu_logreg.dataset.reading import NotTextError, inner_name, open_stream, reading
+from gpu_logreg.dataset.reading import (
+    NotTextError,
+    content,
+    inner_name,
+    member_names,
+    open_stream,
+    reading,
+)
+from gpu_logreg.dataset.separators import cut, find_separator
+from gpu_logreg.dataset.streams import parquet_parts
 from gpu_logreg.errors import DataError
 
-__all__ = ["FORMATS", "FileOptions", "Head", "choose_format", "find_separator", "read_head"]
+__all__ = [
+    "FORMATS",
+    "THOUSANDS",
+    "FileOptions",
+    "Head",
+    "applicable",
+    "choose_format",
+    "looks_like_libsvm",
+    "read_head",
+]
 
 FORMATS = ("csv", "parquet", "npy", "npz", "libsvm")
+
+THOUSANDS = (",", ".", " ", "'")
+"""What may stand between groups of three digits; a blank is of any width."""
 
 _ENDINGS = {
     ".csv": "csv",
     ".tsv": "csv",
+    ".tab": "csv",
     ".parquet": "parquet",
+    ".parq": "parquet",
     ".pq": "parquet",
     ".npy": "npy",
     ".npz": "npz",
@@ -29,9 +51,9 @@ _ENDINGS = {
     ".svmlight": "libsvm",
 }
 _TEXT_ENDINGS = (".data", ".txt")  # LIBSVM text where it looks like it, else CSV
-_SEPARATORS = (",", ";", "\t", "|")
 _HEAD_BYTES = 2**22
 _HEAD_RECORDS = 100
+_COMMENT_LINE = re.compile(rb"^[ \t]*#[^\r\n]*", re.MULTILINE)
 _LIBSVM_LINE = re.compile(r"\s*[-+]?[\d.]\S*(\s+(qid|\d+):\S+)*\s*(#.*)?")
 _LIBSVM_PAIR = re.compile(r"\s\d+:[-+\d.]")
 
@@ -47,13 +69,23 @@ class FileOptions:
     header : bool
         Whether the first line of CSV holds the names of the columns; else they are ``c0``, ``c1``, ...
     sep : str or None
-        Separator of CSV, one character; None finds it among comma, semicolon, tab and bar.
+        Separator of CSV, one character, where a blank stands for any run of blanks and tabs; None finds it among comma,
+        semicolon, tab, bar and blanks.
     skip_rows : int
         Lines of CSV to pass over before the header or the first row.
     features : str or None
         The array of an ``.npz`` archive that holds the rows; None takes the only one that can.
     dense : bool
         Whether LIBSVM text is made dense however little of it is stored, as it must be on a GPU.
+    decimal : "." or "," or None
+        Decimal mark of CSV; None finds it.
+    thousands : str or None
+        What stands between groups of three digits in CSV, one character; None finds it.
+    missing : tuple of str or None
+        Words for missing cells of a table, apart from empty ones; None takes
+        `gpu_logreg.dataset.arrow_columns.MISSING_WORDS`.
+    text : tuple of str
+        Columns of a table to keep as text, even if all their cells read as numbers or dates.
     """
 
     format: str | None = None
@@ -62,6 +94,10 @@ class FileOptions:
     skip_rows: int = 0
     features: str | None = None
     dense: bool = False
+    decimal: str | None = None
+    thousands: str | None = None
+    missing: tuple[str, ...] | None = None
+    text: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -72,6 +108,14 @@ class FileOptions:
             raise DataError(f"separator {self.sep!r} cannot be used; give one character, such as ',' or ';' or '\\t'")
         if self.skip_rows < 0:
             raise DataError(f"skip_rows is {self.skip_rows}; give the number of lines to pass over, 0 or more")
+        if self.decimal not in (None, ".", ","):
+            raise DataError(f"decimal mark {self.decimal!r} is not known; give '.' or ','")
+        if self.thousands is not None and self.thousands not in THOUSANDS:
+            raise DataError(
+                f"thousands mark {self.thousands!r} is not known; give one of {', '.join(map(repr, THOUSANDS))}"
+            )
+        if self.decimal is not None and self.decimal == self.thousands:
+            raise DataError(f"{self.decimal!r} cannot be both the decimal mark and that of thousands; correct one")
 
 
 def choose_format(path: Path, options: FileOptions) -> str:
@@ -80,10 +124,47 @@ def choose_format(path: Path, options: FileOptions) -> str:
     Raises
     ------
     DataError
-        If neither the ending nor the first lines decide; the message names the choices.
+        If neither the ending nor the first lines decide, with the choices; or an option that does not apply to the
+        format.
     """
-    if options.format is not None:
-        return options.format
+    kind = options.format or _find_format(path, options)
+    _refuse_options(path, options, kind)
+    return kind
+
+
+# What is only for some formats: the option, the value that is not given, those formats.
+_ONLY_FOR = {
+    "features": (None, ("npz",)),
+    "sep": (None, ("csv",)),
+    "skip_rows": (0, ("csv",)),
+    "decimal": (None, ("csv",)),
+    "thousands": (None, ("csv",)),
+    "missing": (None, ("csv", "parquet")),
+    "text": ((), ("csv", "parquet")),
+}
+_FORMAT_NAMES = {"csv": "CSV", "parquet": "Parquet", "npy": "a NumPy .npy file", "npz": "an .npz archive"}
+
+
+def _refuse_options(path: Path, options: FileOptions, kind: str) -> None:
+    for name, (default, kinds) in _ONLY_FOR.items():
+        if getattr(options, name) != default and kind not in kinds:
+            named = " and ".join(_FORMAT_NAMES[known].removeprefix("an ") for known in kinds)
+            raise DataError(
+                f"{path}: --{name.replace('_', '-')} is for {named}, and this is "
+                f"{_FORMAT_NAMES.get(kind, 'LIBSVM text')}; leave it out"
+            )
+
+
+def applicable(options: FileOptions, path: Path) -> FileOptions:
+    """``options`` without those that do not apply to the format of ``path``, for a file beside the one meant."""
+    kind = options.format or _find_format(path, options)
+    others: dict[str, Any] = {name: default for name, (default, kinds) in _ONLY_FOR.items() if kind not in kinds}
+    return replace(options, **others)
+
+
+def _find_format(path: Path, options: FileOptions) -> str:
+    if parquet_parts(path):
+        return "parquet"
     name = inner_name(path).lower()
     ending = Path(name).suffix
     if ending in _ENDINGS:
@@ -91,6 +172,9 @@ def choose_format(path: Path, options: FileOptions) -> str:
         if found in ("parquet", "npy", "npz") and name != path.name.lower():
             raise DataError(f"{path}: a compressed {found} file cannot be read; unpack it first")
         return found
+    binary = _binary_format(path)
+    if binary is not None:
+        return binary
     choices = f"name its format: --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
     try:
         head = read_head(path, options.skip_rows)
@@ -98,9 +182,19 @@ def choose_format(path: Path, options: FileOptions) -> str:
         raise DataError(f"{path}: its ending does not tell its format, and it is not text; {choices}") from error
     if looks_like_libsvm(head):
         return "libsvm"
-    if ending in _TEXT_ENDINGS or options.sep is not None or find_separator(head, 0.5) is not None:
+    if ending in _TEXT_ENDINGS or options.sep is not None or find_separator(head.records, 0.5) is not None:
         return "csv"
     raise DataError(f"{path}: neither its ending nor its first lines tell its format; {choices}")
+
+
+def _binary_format(path: Path) -> str | None:
+    """The format that the first bytes give away, whatever the ending."""
+    with reading(path):
+        with open(path, "rb") as file:
+            found = content(file.read(8))
+        if found == "zip" and all(name.endswith(".npy") for name in member_names(path)):
+            return "npz"
+    return {"Parquet": "parquet", "NumPy .npy": "npy"}.get(found or "")
 
 
 @dataclass(frozen=True)
@@ -119,11 +213,17 @@ class Head:
     complete: bool
 
     def records(self, sep: str) -> list[list[str]]:
-        """Cells of the first records, blank lines left out; ``csv.Error`` for a cell of more than 128 KiB."""
-        found: list[list[str]] = []
-        for cells in csv.reader(io.StringIO(self.text, newline=""), delimiter=sep):
-            if cells:
-                found.append(cells)
+        """Cells of the first records, blank lines and those that begin with ``#`` left out.
+
+        ``csv.Error`` for a cell of more than 128 KiB.
+        """
+        return [cells for _, cells in self.numbered(sep, lambda data: _COMMENT_LINE.sub(b"", data))]
+
+    def numbered(self, sep: str, clean: Callable[[bytes], bytes] | None = None) -> list[tuple[int, list[str]]]:
+        """The last line of each of the first records, counted from 1 after the skipped lines, and its cells."""
+        found: list[tuple[int, list[str]]] = []
+        for record in cut(self.text, sep, clean):
+            found.append(record)
             if len(found) > _HEAD_RECORDS:
                 break
         if len(found) > 1 and (not self.complete or len(found) > _HEAD_RECORDS):
@@ -151,7 +251,7 @@ def read_head(path: Path, skip_rows: int = 0) -> Head:
         raise DataError(f"{path}: is UTF-16 text; convert it: iconv -f utf-16 -t utf-8")
     if b"\0" in data:
         raise NotTextError(f"{path}: holds binary data where text was expected; give it the ending of what it is")
-    lines = io.StringIO(data.decode("utf-8-sig", errors="replace"), newline="")
+    lines = io.StringIO(data.decode("utf-8-sig", errors="surrogateescape"), newline="")
     for skipped in range(skip_rows):
         if not lines.readline():
             raise DataError(f"{path}: has {skipped} lines, and {skip_rows} were to be skipped")
@@ -170,27 +270,3 @@ def looks_like_libsvm(head: Head) -> bool:
         and all(_LIBSVM_LINE.fullmatch(line) for line in lines)
         and any(_LIBSVM_PAIR.search(line) for line in lines)
     )
-
-
-def find_separator(head: Head, least_share: float = 0.0) -> str | None:
-    """The separator that cuts the most of the first records into the same number of cells, at least two.
-
-    None if no separator does so for more than ``least_share`` of them.
-    """
-    best, best_score = None, (least_share, 0)
-    for sep in _SEPARATORS:
-        try:
-            records = head.records(sep)
-        except csv.Error:  # this is not the separator, or a quote is never closed
-            continue
-        count, agreeing = most_common_length(records)
-        score = (agreeing / len(records) if records else 0.0, count)
-        if count > 1 and score[0] > least_share and score > best_score:
-            best, best_score = sep, score
-    return best
-
-
-def most_common_length(records: Sequence[Sequence[str]]) -> tuple[int, int]:
-    """The most common number of cells of a record (the first of them on a tie), and how many records have it."""
-    lengths = Counter(len(record) for record in records)
-    return lengths.most_common(1)[0] if lengths else (0, 0)

@@ -52,7 +52,8 @@ def flat_table(arrow: Any, source: Source) -> Any:
         for name, column in zip(arrow.column_names, arrow.columns, strict=True)
         for pair in _flat(name, column, source)
     ]
-    return import_pyarrow().table([column for _, column in pairs], names=[name for name, _ in pairs])
+    flat = import_pyarrow().table([column for _, column in pairs], names=[name for name, _ in pairs])
+    return flat.replace_schema_metadata(arrow.schema.metadata)
 
 
 def read_flat(file: Any, select: Callable[[Sequence[str]], Sequence[str]], source: Source) -> Any:

@@ -6,6 +6,8 @@ import bz2
 import contextlib
 import gzip
 import importlib
+import io
+import lzma
 import os
 import zipfile
 import zlib
@@ -18,10 +20,12 @@ from gpu_logreg.errors import DataError, GpuLogregError, MissingDependencyError
 __all__ = [
     "NotTextError",
     "available_memory",
+    "compression",
     "content",
     "gib",
     "import_pyarrow",
     "inner_name",
+    "member_names",
     "open_stream",
     "reading",
 ]
@@ -36,8 +40,10 @@ _MAGIC = {
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "Zstandard",
 }
-_COMPRESSION = {".gz": "gzip", ".bz2": "bzip2", ".zip": "zip"}
-_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
+_COMPRESSION = {".gz": "gzip", ".bz2": "bzip2", ".zip": "zip", ".xz": "xz", ".zst": "Zstandard"}
+_DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+# What bz2 and the Zstandard of Arrow say of a flipped bit and of a missing end, as OSError.
+_WORDS_OF_DAMAGE = ("Invalid data stream", "ZSTD", "Truncated compressed stream")
 
 
 class NotTextError(DataError):
@@ -65,12 +71,13 @@ def reading(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text; convert it, for example: iconv -f latin1 -t utf-8") from error
     except OSError as error:
-        damaged = "Invalid data stream" in str(error)  # what bz2 says of a flipped bit
-        if damaged:
+        if any(words in str(error) for words in _WORDS_OF_DAMAGE):
             raise DataError(f"{path}: is truncated or damaged ({_first_line(error)}); fetch it again") from error
         raise DataError(f"{path}: cannot be read: {error.strerror or _first_line(error)}") from error
     except ValueError as error:  # pyarrow's ArrowInvalid is one
         raise DataError(f"{path}: cannot be read: {_first_line(error)}") from error
+    except RuntimeError as error:  # what zipfile says of a member with a password, or packed by an unknown method
+        raise DataError(f"{path}: cannot be unpacked ({_first_line(error)}); unpack it first") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -97,25 +104,39 @@ def inner_name(path: Path) -> str:
     return path.stem if path.suffix.lower() in _COMPRESSION else path.name
 
 
-def _only_member(path: Path) -> str:
-    _check_content(path)
+def member_names(path: Path) -> list[str]:
+    """Names of the files in a zip archive, without folders and the notes of macOS."""
     with zipfile.ZipFile(path) as archive:
-        members = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+        return [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
+
+
+def _only_member(path: Path) -> str:
+    compression(path)
+    members = member_names(path)
     if len(members) != 1:
         held = f"{len(members)} files ({', '.join(members[:8])}{', ...' if len(members) > 8 else ''})"
-        raise DataError(f"{path}: holds {held if members else 'no file'}; unpack it and give one file")
+        advice = f"name one of them: {path}:{members[0]}" if members else "give another"
+        raise DataError(f"{path}: holds {held if members else 'no file'}; {advice}")
     return members[0]
 
 
-def _check_content(path: Path) -> None:
-    """Refuse an empty file, and one whose first bytes contradict its ending."""
+def compression(path: Path) -> str | None:
+    """How a text file is packed: ``"gzip"``, ``"zip"``, ...; None where it is not.
+
+    By its ending; a name without any, as of a pipe, is judged by the first bytes.
+
+    Raises
+    ------
+    DataError
+        If the file is empty or its first bytes are not what its ending says.
+    """
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
         raise DataError(f"{path}: is empty")
     found, promised = content(head), _COMPRESSION.get(path.suffix.lower())
-    if found == promised:
-        return
+    if found == promised or (not path.suffix and found in _COMPRESSION.values()):
+        return found
     if promised is not None:
         what = f"{found} data" if found else "something else"
         raise DataError(f"{path}: ends in {path.suffix} but holds {what}; give it the ending of what it is")
@@ -124,22 +145,24 @@ def _check_content(path: Path) -> None:
 
 @contextlib.contextmanager
 def open_stream(path: Path) -> Iterator[IO[bytes]]:
-    """Open a text file for reading bytes, through gzip, bzip2 or the only member of a zip archive.
+    """Open a text file for reading bytes, through gzip, bzip2, xz, Zstandard or the only member of a zip archive.
 
     Raises
     ------
     DataError
         If the file is empty or its first bytes are not what its ending says.
     """
-    _check_content(path)
-    suffix = path.suffix.lower()
-    if suffix == ".zip":
+    packed = compression(path)
+    if packed == "zip":
         with zipfile.ZipFile(path) as archive, archive.open(_only_member(path)) as member:
             yield member
-        return
-    opener: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, open)
-    with opener(path, "rb") as stream:
-        yield stream
+    elif packed == "Zstandard":
+        with open(path, "rb") as file, import_pyarrow().CompressedInputStream(file, "zstd") as stream:
+            yield io.BufferedReader(stream)
+    else:
+        opener: Any = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open, None: open}[packed]
+        with opener(path, "rb") as stream:
+            yield stream
 
 
 def import_pyarrow(module: str = "pyarrow") -> Any:

@@ -6,7 +6,7 @@ columns dictionary-encoded over their sorted categories; columns without any cel
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from gpu_logreg.backend import is_sparse
 from gpu_logreg.csr import columns_at
-from gpu_logreg.dataset.arrow_columns import as_float64, canonical, numbers_among, refuse_infinity
+from gpu_logreg.dataset.arrow_columns import as_float64, numbers_among, refuse_infinity
+from gpu_logreg.dataset.cell_rules import CellRules, form_remarks, read_column
 from gpu_logreg.dataset.column_names import Part, Source, pick_columns
 from gpu_logreg.dataset.nested_columns import flat_table
+from gpu_logreg.dataset.number_forms import Marks, like_numbers
 from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.dataset.resident import first_not_finite
@@ -26,6 +28,13 @@ from gpu_logreg.errors import DataError
 __all__ = ["Matrix", "Table", "as_table"]
 
 _BLOCK_ROWS = 16384
+
+_PLAIN_RULES = CellRules()
+
+# A text column of more different cells than this, most of them numbers, is likely numeric: with a word for missing
+# cells, or with numbers written in two ways.
+_FEWEST_NUMBERS = 20
+_SHARE_OF_NUMBERS = 0.9
 
 Kind = Literal["numeric", "text", "empty"]
 
@@ -111,38 +120,58 @@ class Table:
     arrow : pyarrow.Table
         Columns in the canonical form of this module.
     source : Source
+    forms : mapping
+        The form of each numeric column that holds other numbers than plain ones; see
+        `gpu_logreg.dataset.number_forms.FORMS`.
+    unnamed : frozenset of str
+        Columns whose names the file does not give, or gives as those of an index.
+    marks : Marks
+        With which the numbers of the file are written, as far as they are known.
+    remarks : tuple of str
+        What a person should know of how the cells were read.
     """
 
     arrow: Any
     source: Source = field(default_factory=lambda: Source("the table"))
+    forms: Mapping[str, str] = field(default_factory=dict)
+    unnamed: frozenset[str] = frozenset()
+    marks: Marks = field(default_factory=Marks)
+    remarks: tuple[str, ...] = ()
 
     @classmethod
-    def from_arrow(cls, arrow: Any, source: Source, *, numbers_in_text: Collection[str] = ()) -> Table:
+    def from_arrow(
+        cls, arrow: Any, source: Source, rules: CellRules = _PLAIN_RULES, unnamed: Collection[str] = ()
+    ) -> Table:
         """Bring Arrow columns into the canonical form.
 
         Parameters
         ----------
         arrow : pyarrow.Table
         source : Source
-        numbers_in_text : collection of str
-            Text columns that become numeric where every cell that is not missing reads as a number.
+        rules : CellRules
+            How the cells are read.
+        unnamed : collection of str
+            Columns without a name of their own.
 
         Raises
         ------
         DataError
-            No row, two columns of one name, a column of dates or nested values, text that is not UTF-8, or an infinity.
+            No row, two columns of one name, a column of nested values, text that is not UTF-8, or an infinity.
         """
         if arrow.num_rows == 0:
             raise DataError(f"{source.name}: holds no rows")
         arrow = flat_table(arrow, source)
         if len(set(arrow.column_names)) < arrow.num_columns:
             raise DataError(f"{source.name}: several of its columns have one name; rename them")
-        columns = []
+        columns = {}
         for name, column in zip(arrow.column_names, arrow.columns, strict=True):
-            column = canonical(name, column, source, name in numbers_in_text)
-            refuse_infinity(name, column, source)
-            columns.append(column)
-        return cls(import_pyarrow().table(columns, names=arrow.column_names), source)
+            columns[name] = read_column(name, column, source, rules)
+            refuse_infinity(name, columns[name].column, source)
+        table = import_pyarrow().table([read.column for read in columns.values()], names=arrow.column_names)
+        forms = {name: read.form for name, read in columns.items() if read.form is not None}
+        seen = {read.decimal for read in columns.values()} - {None}
+        marks = rules.marks if rules.marks.decimal or len(seen) != 1 else replace(rules.marks, decimal=seen.pop())
+        return cls(table, source, forms, frozenset(unnamed), marks, form_remarks(columns, source))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -172,7 +201,8 @@ class Table:
 
     def take_rows(self, positions: NDArray[np.integer[Any]]) -> Table:
         """A copy of the rows at ``positions``, counted from 0; text that they do not hold is no category of theirs."""
-        return Table.from_arrow(self.arrow.take(np.asarray(positions)), Part.of(self.source, positions))
+        part = Table.from_arrow(self.arrow.take(np.asarray(positions)), Part.of(self.source, positions))
+        return replace(self, arrow=part.arrow, source=part.source)
 
     def batches(self) -> Iterator[Any]:
         """``pyarrow.RecordBatch`` after ``RecordBatch``, of a few thousand rows each, without a copy."""
@@ -202,12 +232,22 @@ class Table:
         """
         column, row = self.arrow.column(name), self.missing_row(name)
         if row is not None:
-            raise DataError(f"{self.source.at(row)}: the cell of column {name!r} is missing, and labels cannot be")
+            raise DataError(f"{self.source.at(row)}: the cell of column {name!r} is missing{self._advice(row, name)}")
         if self.kind(name) != "text":
             return np.asarray(column.to_numpy())
         encoded = column.combine_chunks()
         words: NDArray[Any] = np.array(encoded.dictionary.to_pylist(), dtype=np.str_)
         return np.asarray(words[encoded.indices.to_numpy()])
+
+    def _advice(self, row: int, name: str) -> str:
+        """What to do about a missing label: its word may be a class."""
+        word = (self.source.cell(row, name) or "").strip()
+        if not word:
+            return ", and labels cannot be; fill it in, or delete the line"
+        return (
+            f" ({word!r} counts as missing), and labels cannot be; delete the line, or if {word!r} is a class, "
+            f"name the words that are missing, without it: --missing {'NA' if word != 'NA' else 'null'}"
+        )
 
     def missing_row(self, name: str) -> int | None:
         """First row whose cell is missing; None if there is none."""
@@ -219,6 +259,22 @@ class Table:
         pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
         encoded = self.arrow.column(name).combine_chunks()
         odd = pc.invert(numbers_among(encoded.dictionary))
+        row = pc.index(odd.take(encoded.indices), pa.scalar(True)).as_py()
+        return None if row < 0 else (row, encoded[row].as_py())
+
+    def spoilt_numbers(self, name: str) -> tuple[int, str] | None:
+        """First row of a text column, most of whose texts are numbers of any form, that is none, and its text.
+
+        Where each text by itself is a number, but they have no form or no marks in common, the first that is not plain.
+        None where most texts are no numbers, or few.
+        """
+        pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
+        encoded = self.arrow.column(name).combine_chunks()
+        words = encoded.dictionary.cast(pa.large_string())
+        alike = like_numbers(words)
+        if len(words) <= _FEWEST_NUMBERS or np.count_nonzero(alike) <= _SHARE_OF_NUMBERS * len(words):
+            return None
+        odd = pc.invert(numbers_among(encoded.dictionary)) if alike.all() else pa.array(~alike)
         row = pc.index(odd.take(encoded.indices), pa.scalar(True)).as_py()
         return None if row < 0 else (row, encoded[row].as_py())
 
