@@ -20,6 +20,7 @@ __all__ = [
     "Source",
     "drop_option",
     "missing_columns",
+    "need_target",
     "pick_columns",
     "reads_as_number",
     "text_option",
@@ -85,6 +86,14 @@ def missing_option(word: str) -> str:
 def text_option(name: str) -> str:
     """What to type to keep a column as text."""
     return f"--text {shlex.quote(name)}"
+
+
+def need_target(target: str | None, path: Any, names: Sequence[str] = (), more: str = "") -> str:
+    """The name of the labels; refused where none is given, with what they may be."""
+    if target is not None:
+        return target
+    shown = f"; it has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}{more}" if len(names) else ""
+    raise DataError(f"{path}: name the labels with --target{shown}")
 
 
 def pick_columns(present: Sequence[str], wanted: Collection[str], source: Source) -> list[int]:

@@ -17,7 +17,7 @@ from gpu_logreg.dataset.reading import available_memory, gib, reading
 from gpu_logreg.dataset.table import Matrix
 from gpu_logreg.errors import DataError
 
-__all__ = ["read_libsvm"]
+__all__ = ["read_libsvm", "sparse_or_dense"]
 
 SPARSE_SHARE = 0.25
 """Share of the elements that are stored below which rows stay sparse.
@@ -85,7 +85,7 @@ def read_libsvm(
             stored = _within(stored, n_features + first_index, path)
         width = n_features or width
         _refuse_too_many_columns(width, stored.nnz, highest, path)
-        rows = _rows(stored, width, first_index, dense, path)
+        rows = sparse_or_dense(stored, width, first_index, dense, path)
     source = Source(str(path))
     return Matrix(rows, numbered_columns(width), whole_labels(labels), first_index, source, weights)
 
@@ -115,7 +115,7 @@ def _refuse_too_many_columns(width: int, stored: int, highest: int, path: Path) 
         )
 
 
-def _rows(stored: Any, width: int, first_index: int, dense: bool, path: Path) -> Any:
+def sparse_or_dense(stored: Any, width: int, first_index: int, dense: bool, path: Path) -> Any:
     """Shape (n, width), as a ``csr_array`` or dense; refused before it is allocated where memory does not suffice."""
     n, available = stored.shape[0], available_memory()
     nbytes = n * width * stored.dtype.itemsize
