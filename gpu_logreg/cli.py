@@ -10,7 +10,6 @@ import errno
 import os
 import sys
 import warnings
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -21,6 +20,22 @@ except ImportError:
     sys.exit("error: the command line needs more packages; install them with: pip install 'gpu-logreg[cli]'")
 
 from gpu_logreg import __version__
+from gpu_logreg.cli_options import (
+    ActivationName,
+    ClassWeightName,
+    Decimal,
+    DtypeName,
+    Features,
+    Format,
+    ImplName,
+    Missing,
+    PenaltyName,
+    Sep,
+    SkipRows,
+    SolverName,
+    StorageName,
+    Thousands,
+)
 from gpu_logreg.errors import GpuLogregError
 
 __all__ = ["app", "main"]
@@ -34,26 +49,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, test and use logistic regression on large data, on a CPU or an NVIDIA GPU.",
 )
-
-
-FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
-DtypeName = StrEnum("DtypeName", ["float32", "float64"])
-SolverName = StrEnum(
-    "SolverName", ["auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", "adamw"]
-)
-PenaltyName = StrEnum("PenaltyName", ["l1", "l2", "elasticnet", "none"])
-ActivationName = StrEnum("ActivationName", ["tanh", "relu", "logistic", "identity"])
-ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
-StorageName = StrEnum("StorageName", ["auto", "float64", "float32", "float16", "bfloat16", "uint8"])
-ClassWeightName = StrEnum("ClassWeightName", ["balanced"])
-
-Sep = Annotated[str | None, typer.Option(metavar="CHAR", help="Separator of CSV; found by itself as a rule.")]
-SkipRows = Annotated[int, typer.Option(metavar="N", min=0, help="Lines of CSV to pass over first.")]
-Format = Annotated[
-    FormatName | None,
-    typer.Option("--format", metavar="NAME", help="csv, parquet, npy, npz or libsvm; found by itself as a rule."),
-]
-Features = Annotated[str | None, typer.Option(metavar="ARRAY", help="Array of an .npz archive that holds the rows.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -70,7 +65,9 @@ def _without_command(
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="CSV, Parquet, .npy, .npz or LIBSVM text.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="CSV, Parquet, .npy, .npz or LIBSVM text; - for a pipe.")
+    ],
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column, or array of .npz, that holds the labels.")
     ] = None,
@@ -100,6 +97,15 @@ def train(
     skip_rows: SkipRows = 0,
     format_: Format = None,
     features: Features = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    text: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Column to take as text; may be repeated.")
+    ] = None,
+    weight: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of row weights, which is no feature then.")
+    ] = None,
     drop: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out; may be repeated.")
     ] = None,
@@ -201,10 +207,21 @@ def train(
         valid_features,
         test_size,
         positive,
-        FileOptions(format_ and str(format_), header, sep, skip_rows, features),
+        FileOptions(
+            format_ and str(format_),
+            header,
+            sep,
+            skip_rows,
+            features,
+            decimal=decimal,
+            thousands=thousands,
+            missing=tuple(missing) if missing else None,
+            text=tuple(text or ()),
+        ),
         tuple(drop or ()),
         str(dtype),
         seed,
+        weight,
     )
     train_on_file(request, given)
 
@@ -212,7 +229,7 @@ def train(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model that train saved.")],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="File of raw rows, as in training.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="File of raw rows, as in training; - for a pipe.")],
     proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class as well.")] = False,
     output: Annotated[str, typer.Option(metavar="FILE", help="CSV file to write, - for standard output.")] = "-",
     header: Annotated[
@@ -222,6 +239,13 @@ def predict(
     skip_rows: SkipRows = 0,
     format_: Format = None,
     features: Features = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of DATA to write as well, as it is there; may be repeated."),
+    ] = None,
 ) -> None:
     """Predict the class of every row of a file.
 
@@ -232,7 +256,9 @@ def predict(
     from gpu_logreg.prediction import PredictionRequest, predict_file
 
     kind = format_ and str(format_)
-    predict_file(PredictionRequest(model, data, proba, output, header, sep, skip_rows, kind, features))
+    words = tuple(missing) if missing else None
+    files = (header, sep, skip_rows, kind, features, decimal, thousands, words)
+    predict_file(PredictionRequest(model, data, proba, output, *files, tuple(keep or ())))
 
 
 @app.command()

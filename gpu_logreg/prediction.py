@@ -8,18 +8,22 @@ import os
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from gpu_logreg.dataset.files import Matrix, load_prediction_data
-from gpu_logreg.dataset.formats import FileOptions
+from gpu_logreg.dataset.formats import THOUSANDS, FileOptions, applicable, refuse_header
+from gpu_logreg.dataset.kept_columns import KeptColumns, read_kept
+from gpu_logreg.dataset.number_forms import Marks
 from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.dataset.streams import at_hand
+from gpu_logreg.dataset.unseen import unseen_remarks
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.logistic import sigmoid
-from gpu_logreg.model_file import load_model_file
+from gpu_logreg.model_file import StoredModel, load_model_file
 from gpu_logreg.network_target import known_target
 from gpu_logreg.report import class_names, note, waiting
 from gpu_logreg.softmax import softmax
@@ -51,6 +55,10 @@ class PredictionRequest:
     skip_rows: int = 0
     format: str | None = None
     features: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    missing: tuple[str, ...] | None = None
+    keep: tuple[str, ...] = ()
 
 
 def predict_file(request: PredictionRequest) -> None:
@@ -71,10 +79,21 @@ def predict_file(request: PredictionRequest) -> None:
         raise ModelFileError(f"{request.model}: gives a row several labels, and a CSV has one; use it from Python")
     schema = Schema.from_json(stored.schema)
     header = bool(stored.notes.get("header", True)) if request.header is None else request.header
+    _check_kept(request.keep, class_names(stored.estimator.classes_, stored.notes.get("positive")))
+    marks, missing = _how_read(stored, request)
     options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)
+    options = replace(options, decimal=request.decimal, thousands=request.thousands, missing=request.missing)
     with waiting(f"reading {request.data}"):
-        rows = load_prediction_data(request.data, schema, options)
+        data = at_hand(request.data)
+        if request.header is not None:
+            refuse_header(data, options)
+        if request.missing is None:  # as in training, where the format has words
+            options = replace(options, missing=applicable(replace(options, missing=missing), data).missing)
+        rows = load_prediction_data(data, schema, options, marks=marks)
         X = schema.transform(rows)
+        kept = read_kept(data, options, request.keep, schema) if request.keep else None
+    for remark in unseen_remarks(rows, schema):
+        note(remark)
     try:
         z = np.asarray(stored.estimator.decision_function(X), dtype=np.float64)
     except DataError:
@@ -83,9 +102,29 @@ def predict_file(request: PredictionRequest) -> None:
         raise
     names = class_names(stored.estimator.classes_, stored.notes.get("positive"))
     with _opened(request.output) as file:
-        _write_csv(file, z, names, request.proba)
+        _write_csv(file, z, names, request.proba, kept)
     if request.output != "-":
         note(f"{len(z):,} predictions written to {request.output}")
+
+
+def _check_kept(keep: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse to keep columns whose names the output has for its own."""
+    for name in keep:
+        if name in ("prediction", *(f"probability of {known}" for known in names)):
+            raise DataError(
+                f"--keep {name}: the output has a column of its own of that name; rename the one in the file"
+            )
+        if keep.count(name) > 1:
+            raise DataError(f"--keep {name} is given twice; give it once")
+
+
+def _how_read(stored: StoredModel, request: PredictionRequest) -> tuple[Marks, tuple[str, ...] | None]:
+    """The marks of numbers and the words for missing cells of the file trained on, kept in the notes of the model."""
+    decimal, thousands, missing = (stored.notes.get(name) for name in ("decimal", "thousands", "missing"))
+    texts = isinstance(missing, list) and all(isinstance(word, str) for word in missing)
+    if decimal not in (None, ".", ",") or thousands not in (None, *THOUSANDS) or not (missing is None or texts):
+        raise ModelFileError(f"{request.model}: does not tell how files are to be read; train again")
+    return Marks(decimal, thousands), None if missing is None else tuple(missing)
 
 
 def _check_output(request: PredictionRequest) -> None:
@@ -127,14 +166,17 @@ def _opened(output: str) -> Iterator[TextIO]:
                 written.unlink()
 
 
-def _write_csv(file: TextIO, z: Any, names: Sequence[str], proba: bool) -> None:
+def _write_csv(file: TextIO, z: Any, names: Sequence[str], proba: bool, kept: KeptColumns | None) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"])
+    header = ["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"]
+    header = [*(kept.names if kept else ()), *header]
+    writer.writerow(header)
     for first in range(0, len(z), _BLOCK_ROWS):
         block = z[first : first + _BLOCK_ROWS]
         number = block.argmax(axis=1) if block.ndim > 1 else (block > 0).astype(np.intp)
         predictions = [names[k] for k in number.tolist()]
-        writer.writerows(zip(predictions, *(_probabilities(block) if proba else ()), strict=True))
+        beside = kept.cells(first, first + len(block)) if kept else ()
+        writer.writerows(zip(*beside, predictions, *(_probabilities(block) if proba else ()), strict=True))
 
 
 def _probabilities(z: Any) -> tuple[Iterable[str], ...]:

@@ -13,9 +13,12 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from gpu_logreg.backend import is_sparse, resolve_device
 from gpu_logreg.dataset.files import Matrix, Table, load_labelled_data, load_training_data
-from gpu_logreg.dataset.formats import FileOptions
-from gpu_logreg.dataset.labels import encode_labels
+from gpu_logreg.dataset.formats import FileOptions, applicable, refuse_header
+from gpu_logreg.dataset.number_forms import Marks
+from gpu_logreg.dataset.row_weights import take_weights
 from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.dataset.streams import STANDARD_INPUT, at_hand
+from gpu_logreg.dataset.unseen import unseen_remarks
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimator_choice import make_estimator, needs_dense_rows
 from gpu_logreg.linear_model import LogisticRegression
@@ -33,12 +36,19 @@ from gpu_logreg.report import (
     score_rows,
     waiting,
 )
+from gpu_logreg.training_labels import (
+    MANY_CLASSES,
+    MANY_LIBSVM_CLASSES,
+    classes_of,
+    is_positive,
+    some,
+    split_rows,
+)
 from gpu_logreg.used_columns import fit_on_used_columns
 from gpu_logreg.whole_files import check_destination
 
 __all__ = ["TrainingRequest", "train_on_file"]
 
-_SHOWN_CLASSES = 8
 _DEFAULT = FileOptions()
 
 
@@ -62,6 +72,7 @@ class TrainingRequest:
     drop: tuple[str, ...] = ()
     dtype: str = "float64"
     seed: int = 0
+    weight: str | None = None
 
 
 def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRegression | MLPClassifier:
@@ -81,24 +92,36 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
     dtype = np.dtype(request.dtype)
     begin = time.perf_counter()
     with waiting(f"reading {request.data}"):
-        rows, labels = load_training_data(request.data, request.target, request.options, drop=request.drop, dtype=dtype)
-        is_libsvm = isinstance(rows, Matrix) and rows.labels is not None
-        y, positive = _classes_of(labels, request, _MANY_LIBSVM_CLASSES if is_libsvm else _MANY_CLASSES)
+        data = at_hand(request.data)
+        if not request.options.header:
+            refuse_header(data, request.options)
+        rows, labels = load_training_data(
+            data, request.target, request.options, drop=request.drop, weight=request.weight, dtype=dtype
+        )
+        _tell(rows)
+        _refuse_dtype(rows, request)
+        marks = rows.marks if isinstance(rows, Table) else Marks()
+        y, positive = _classes(labels, rows, request)
+        weights = rows.weights if isinstance(rows, Matrix) else None
+        if request.weight is not None:
+            if weights is not None:
+                raise DataError(f"{data}: has weights behind its labels; leave out --weight {request.weight}")
+            rows, weights = take_weights(rows, request.weight)
         tested = None
         if request.test_size is not None:
-            train_at, test_at = _split(y, request)
+            train_at, test_at = split_rows(y, rows.source, request.test_size, request.seed)
             tested = rows.take_rows(test_at), y[test_at]
             rows, y = rows.take_rows(train_at), y[train_at]
+            weights = None if weights is None else weights[train_at]
         schema = Schema.fit(rows)
         X = schema.transform(rows, dtype, dense=request.options.dense)
         if request.valid is not None:
-            tested = _load_valid(request, schema, labels, positive, dtype)
+            tested = _load_valid(request, schema, labels, positive, dtype, marks)
         X_test, y_test = (None, None) if tested is None else (_finite(tested[0], schema, request), tested[1])
     stored = rows if isinstance(rows, Matrix) else None
-    weights = None if stored is None else stored.weights
     del rows, labels, tested
     loaded = time.perf_counter()
-    note(f"{request.data}: {_size(X, schema)}; {duration(loaded - begin)} to load")
+    note(f"{data}: {_size(X, schema)}; {duration(loaded - begin)} to load")
 
     try:
         with fit_progress() as observer:
@@ -117,6 +140,7 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
         columns["test"] = score_rows(estimator, X_test, y_test, classes)
     if request.model is not None:
         notes = {"target": request.target, "positive": positive, "header": request.options.header}
+        notes |= _how_read(request.options, marks)
         save_model(estimator, request.model, schema=schema.to_json(), notes=notes)
     print_table(columns)
     if len(classes) > 2:
@@ -132,10 +156,45 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
     return estimator
 
 
+def _tell(rows: Table | Matrix) -> None:
+    """Say how the cells were read, where that is more than they seem."""
+    for remark in rows.remarks if isinstance(rows, Table) else ():
+        note(remark)
+
+
+def _refuse_dtype(rows: Table | Matrix, request: TrainingRequest) -> None:
+    if isinstance(rows, Matrix) and rows.labels is None and request.dtype != TrainingRequest.dtype:
+        raise DataError(
+            f"{rows.source.name}: --dtype is for tables and LIBSVM text, and an array keeps its own, "
+            f"{rows.values.dtype}; leave it out"
+        )
+
+
+def _how_read(options: FileOptions, marks: Marks) -> dict[str, Any]:
+    """What a file to predict must be read with as well, for the notes of the model."""
+    held = {"decimal": marks.decimal, "thousands": marks.thousands}
+    held["missing"] = None if options.missing is None else list(options.missing)  # type: ignore[assignment]
+    return {name: value for name, value in held.items() if value is not None}
+
+
+def _classes(labels: Any, rows: Table | Matrix, request: TrainingRequest) -> tuple[Any, str | None]:
+    """The labels as classes, and the text of the positive one."""
+    is_libsvm = isinstance(rows, Matrix) and rows.labels is not None
+    name = f"{rows.source.name}: {request.target!r}" if request.target else f"{rows.source.name}: the labels"
+    many = MANY_LIBSVM_CLASSES if is_libsvm else MANY_CLASSES
+    return classes_of(labels, rows.source, name, request.positive, many, warn=request.test_size is None)
+
+
 def _check(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
     """Refuse what can be refused before the data are read."""
     if request.valid is not None and request.test_size is not None:
         raise DataError("--valid and --test-size exclude each other; give one")
+    for option in ("valid_target", "valid_skip_rows", "valid_features"):
+        if request.valid is None and getattr(request, option) is not None:
+            raise DataError(f"--{option.replace('_', '-')} is for the file of --valid; give that too, or leave it out")
+    if request.weight is not None and request.weight in (request.target, *request.drop):
+        other = "the target" if request.weight == request.target else "dropped"
+        raise DataError(f"--weight {request.weight} is {other} as well; choose one")
     if request.test_size is not None and not 0.0 < request.test_size < 1.0:
         raise DataError(f"--test-size {request.test_size:g} is not a share between 0 and 1")
     other_arrays = request.valid_target or request.valid_features
@@ -162,6 +221,9 @@ def _size(X: Any, schema: Schema) -> str:
 
 
 def _same(path: Path, other: Path) -> bool:
+    streams = {STANDARD_INPUT, "/dev/stdin", "/dev/fd/0"}
+    if {str(path), str(other)} <= streams:
+        return True
     return os.path.realpath(path) == os.path.realpath(other)
 
 
@@ -173,31 +235,36 @@ def _finite(rows: Table | Matrix, schema: Schema, request: TrainingRequest) -> A
 
 
 def _load_valid(
-    request: TrainingRequest, schema: Schema, known: Any, positive: str | None, dtype: np.dtype[Any]
+    request: TrainingRequest, schema: Schema, known: Any, positive: str | None, dtype: np.dtype[Any], marks: Marks
 ) -> tuple[Table | Matrix, Any]:
     """Rows and labels of the file to test on, in the classes of the training rows."""
     assert request.valid is not None
-    options, target = request.options, request.valid_target or request.target
+    path = at_hand(request.valid)
+    options, target = applicable(request.options, path), request.valid_target or request.target
     if request.valid_skip_rows is not None:
         options = replace(options, skip_rows=request.valid_skip_rows)
     if request.valid_features is not None:
         options = replace(options, features=request.valid_features)
     text_labels = known.dtype.kind in "OU"
     try:
-        rows, labels = load_labelled_data(request.valid, schema, target, options, text_labels=text_labels, dtype=dtype)
+        rows, labels = load_labelled_data(
+            path, schema, target, options, text_labels=text_labels, marks=marks, dtype=dtype
+        )
     except DataError as error:  # these options have another name for this file
         message = str(error)
         for option in ("skip-rows", "features", "target"):
             message = message.replace(f"--{option}", f"--valid-{option}")
         raise DataError(message) from error
+    for remark in unseen_remarks(rows, schema):
+        note(remark)
     name = f"{request.valid}: {target!r}" if target else f"{request.valid}: the labels"
     known = np.unique(known)
     labels = _without_full_stop(labels, known, request.valid)
     if positive is not None:
-        return rows, _is_positive(labels, positive, name)
+        return rows, is_positive(labels, positive, name)
     strange = np.setdiff1d(labels, known)
     if len(strange):
-        raise DataError(f"{name} holds {_some(strange)}, which training did not see; it saw {_some(known)}")
+        raise DataError(f"{name} holds {some(strange)}, which training did not see; it saw {some(known)}")
     return rows, labels
 
 
@@ -209,76 +276,5 @@ def _without_full_stop(labels: Any, known: Any, path: Path) -> Any:
     bare = np.array([label.removesuffix(".") for label in found.tolist()])
     if np.isin(found, known).any() or not np.isin(bare, known).all():
         return labels
-    note(f"{path}: the labels {_some(found)} are taken as {_some(bare)}")
+    note(f"{path}: the labels {some(found)} are taken as {some(bare)}")
     return bare[np.searchsorted(found, labels)]
-
-
-_MANY_CLASSES = 100
-"""A column of numbers with more values is taken for a measurement, not for classes."""
-
-_MANY_LIBSVM_CLASSES = 1000
-"""Likewise for the labels of LIBSVM text, where classes have no other names than numbers."""
-
-
-def _classes_of(labels: Any, request: TrainingRequest, many: int) -> tuple[Any, str | None]:
-    """Labels as they are, with None; or ``labels == positive``, with the text of the positive label.
-
-    More than ``many`` whole numbers are refused.
-    """
-    name = f"{request.data}: {request.target!r}" if request.target else f"{request.data}: the labels"
-    if request.positive is not None:
-        is_positive = _is_positive(labels, request.positive, name)
-        if is_positive.all():
-            raise DataError(f"{name} holds only one class: {request.positive!r}; at least 2 classes are needed")
-        return is_positive, str(labels[int(is_positive.argmax())])
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise DataError(f"{name} holds only one class: {_some(classes)}; at least 2 classes are needed")
-    if len(classes) > many and labels.dtype.kind in "iuf" and (classes == np.floor(classes)).all():
-        raise DataError(
-            f"{name} holds {len(classes):,} numbers: {_some(classes)}; more than {many:,} classes are to be "
-            "written as text in a table, or set one against the rest with --positive LABEL"
-        )
-    try:
-        encode_labels(labels)
-    except ValueError as error:
-        raise DataError(
-            f"{name} holds {len(classes):,} numbers that are not whole: {_some(classes)}; "
-            "classes are text or whole numbers"
-        ) from error
-    return labels, None
-
-
-def _is_positive(labels: Any, positive: str, name: str) -> Any:
-    """Whether each label is the positive one, which must be among them."""
-    is_positive = np.asarray(labels == positive)
-    if labels.dtype.kind in "iuf":
-        try:
-            is_positive = np.asarray(labels == float(positive))
-        except ValueError:
-            is_positive = np.zeros(len(labels), dtype=bool)
-    elif labels.dtype.kind == "b":
-        is_positive = (
-            labels == (positive.lower() == "true") if positive.lower() in ("true", "false") else labels & False
-        )
-    if not is_positive.any():
-        raise DataError(f"{name} never holds the positive label {positive!r}; it holds {_some(np.unique(labels))}")
-    return is_positive
-
-
-def _some(classes: Any) -> str:
-    texts = [repr(label.item() if hasattr(label, "item") else label) for label in classes[:_SHOWN_CLASSES]]
-    return ", ".join(texts) + (", ..." if len(classes) > _SHOWN_CLASSES else "")
-
-
-def _split(y: Any, request: TrainingRequest) -> tuple[Any, Any]:
-    """Positions of the rows to train on and of those held back, each class in the same share."""
-    from sklearn.model_selection import train_test_split
-
-    try:
-        train_at, test_at = train_test_split(
-            np.arange(len(y)), test_size=request.test_size, random_state=request.seed, stratify=y
-        )
-    except ValueError as error:
-        raise DataError(f"{request.data}: too few rows for --test-size {request.test_size:g} ({error})") from error
-    return np.sort(train_at), np.sort(test_at)

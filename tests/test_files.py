@@ -4,7 +4,6 @@ import bz2
 import gzip
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from data_files import Write, refusal, train, writer
 from real_data import real_data
 from scipy import sparse
 
@@ -23,7 +23,6 @@ from gpu_logreg.dataset.files import (
     as_table,
     load_labelled_data,
     load_prediction_data,
-    load_training_data,
     read_table,
 )
 from gpu_logreg.dataset.schema import Schema
@@ -33,27 +32,8 @@ NO_HEADER = FileOptions(header=False)
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
-    def write(name: str, data: str | bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(data.encode() if isinstance(data, str) else data)
-        return path
-
-    return write
-
-
-def refusal(read: Callable[[], Any], path: Path) -> str:
-    """The message of the DataError that ``read`` raises: one line, which begins with the file."""
-    with pytest.raises(DataError) as error:
-        read()
-    message = str(error.value)
-    assert "\n" not in message
-    assert message.startswith(str(path))
-    return message.removeprefix(str(path))
-
-
-def train(path: Path, target: str | None = "y", options: FileOptions = FileOptions(), **more: Any) -> Any:  # noqa: B008
-    return load_training_data(path, target, options, **more)
+def write(tmp_path: Path) -> Write:
+    return writer(tmp_path)
 
 
 def cells(table: Any) -> dict[str, list[Any]]:

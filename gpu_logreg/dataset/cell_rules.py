@@ -117,7 +117,7 @@ def _found(name: str, words: Any, source: Source, rules: CellRules) -> Numbers |
         return read_numbers(words, rules.marks)
     except UndecidedError as error:
         raise DataError(
-            f"{source.name}: column {name!r} {error}; or {text_option(name)} to have it as text, {drop_option(name)} "
+            f"{source.name}: column {name!r} {error}, {text_option(name)} to have it as text, or {drop_option(name)} "
             "to leave it out"
         ) from error
 

@@ -123,6 +123,9 @@ def unknown_column(name: str, present: Sequence[str], source: Source) -> DataErr
     else:
         shown = ", ".join(present[:20]) + (", ..." if len(present) > 20 else "")
         hint = f"its {len(present)} columns are {shown}" if len(present) > 1 else f"its only column is {present[0]!r}"
+    mark = next((mark for mark in ",;\t|" if len(present) == 1 and mark in present[0]), None)
+    if mark is not None:
+        hint += f"; if cells are separated by {mark!r}, give --sep {shlex.quote(mark)}"
     if any(reads_as_number(other) for other in present):
         hint += "; the first line looks like data: use --no-header if the file has no header"
     return DataError(f"{source.name}: has no column {name!r}; {hint}")

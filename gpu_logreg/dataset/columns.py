@@ -13,6 +13,7 @@ import numpy as np
 from gpu_logreg.dataset.column_names import drop_option, missing_option
 from gpu_logreg.dataset.number_forms import checked_form
 from gpu_logreg.dataset.numbered import NumberedNames
+from gpu_logreg.dataset.separators import like_number
 from gpu_logreg.dataset.table import Table
 from gpu_logreg.errors import DataError
 
@@ -124,13 +125,16 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
     count = len(categories)
     odd = rows.spoilt_numbers(name)
     because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if odd else ""
-    remedy = f"write its numbers alike; {missing_option(odd[1])} if that stands for a missing cell" if odd else ""
-    alone = rows.texts_alone(name) if count > _MANY_CATEGORIES else 0
+    remedy = ""
+    if odd:  # where it is itself a number, of several kinds or in a table whose text stays text
+        alike = "write all its numbers alike, with a decimal point"
+        remedy = alike if like_number(odd[1]) else f"{missing_option(odd[1])} if that stands for a missing cell"
+    alone = _texts_alone(rows, name) if count > _MANY_CATEGORIES else 0
     if alone and alone >= _MANY_OF_ROWS * rows.n_rows:
         raise DataError(
             f"{rows.source.name}: column {name!r} is text{because} and has {count:,} different texts in "
             f"{rows.n_rows:,} rows, {alone:,} of them only once, like an identifier; drop it ({drop_option(name)})"
-            f"{f', or {remedy}' if odd else ''}"
+            f"{f'; {remedy}' if odd else ''}"
         )
     if odd:
         warnings.warn(
@@ -140,6 +144,12 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
             stacklevel=2,
         )
     return TextColumn(name, tuple(categories), rows.missing_row(name) is not None)
+
+
+def _texts_alone(rows: Table, name: str) -> int:
+    """How many texts of a column are in one row only."""
+    codes = rows.arrow.column(name).combine_chunks().indices.drop_null()
+    return int(np.count_nonzero(np.bincount(codes.to_numpy()) == 1))
 
 
 def column_to_json(column: NumericColumn | TextColumn) -> dict[str, Any]:

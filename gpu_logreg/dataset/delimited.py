@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_logreg.dataset.cell_rules import CellRules
+from gpu_logreg.dataset.column_names import pick_columns
 from gpu_logreg.dataset.formats import FileOptions
 from gpu_logreg.dataset.layout import CsvSource, Layout, cell_too_long, fields, find_layout
 from gpu_logreg.dataset.number_forms import Marks, find_decimal
@@ -54,7 +55,7 @@ def read_csv(path: Path, options: FileOptions, select: Select, rules: CellRules)
         remark = f"{path}: numbers are read with a decimal comma"
         table = replace(table, remarks=(remark, *table.remarks))
     if layout.row_names:
-        remark = f"{path}: rows have one cell more than the header; the first is taken for the name of its row"
+        remark = f"{path}: rows have one cell more than the header: their first column has no name"
         table = replace(table, remarks=(remark, *table.remarks))
     return table
 
@@ -62,6 +63,7 @@ def read_csv(path: Path, options: FileOptions, select: Select, rules: CellRules)
 def written_cells(path: Path, options: FileOptions, names: Sequence[str], known: Sequence[str] = ()) -> Any:
     """``pyarrow.Table`` of some columns of a CSV file, each cell as it is written; ``known`` are columns of text."""
     layout = find_layout(path, options, known)
+    pick_columns(layout.names, names, CsvSource(str(path), layout))
     return _read(layout, list(names), set(names), (), ".", as_written=True)
 
 

@@ -139,7 +139,8 @@ def load_training_data(
 
     def select(names: Sequence[str]) -> list[str]:
         left_out = FlatNames.spread(names, drop)
-        pick_columns(names, [need_target(target, path, names), *left_out], Source(str(path)))
+        named = [need_target(target, path, names), *left_out, *options.text, *([weight] if weight else [])]
+        pick_columns(names, named, Source(str(path)))
         return [name for name in names if name not in left_out]
 
     named = [name for name in (target, weight) if name is not None]

@@ -148,11 +148,21 @@ _FORMAT_NAMES = {"csv": "CSV", "parquet": "Parquet", "npy": "a NumPy .npy file",
 def _refuse_options(path: Path, options: FileOptions, kind: str) -> None:
     for name, (default, kinds) in _ONLY_FOR.items():
         if getattr(options, name) != default and kind not in kinds:
-            named = " and ".join(_FORMAT_NAMES[known].removeprefix("an ") for known in kinds)
+            named = ".npz archives" if kinds == ("npz",) else " and ".join(_FORMAT_NAMES[known] for known in kinds)
             raise DataError(
                 f"{path}: --{name.replace('_', '-')} is for {named}, and this is "
                 f"{_FORMAT_NAMES.get(kind, 'LIBSVM text')}; leave it out"
             )
+
+
+def refuse_header(path: Path, options: FileOptions) -> None:
+    """Refuse --header and --no-header for a file that is not CSV."""
+    kind = options.format or _find_format(path, options)
+    if kind != "csv":
+        raise DataError(
+            f"{path}: --header and --no-header are for CSV, and this is {_FORMAT_NAMES.get(kind, 'LIBSVM text')}; "
+            "leave them out"
+        )
 
 
 def applicable(options: FileOptions, path: Path) -> FileOptions:

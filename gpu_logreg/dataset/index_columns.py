@@ -62,11 +62,18 @@ def without_index(table: Table, wanted: Collection[str] = ()) -> Table:
             index.append(name)
     if (not empty and not index) or len(empty) + len(index) == len(table.names):
         return table
-    remarks = [f"{table.source.name}: column {name!r} has neither a name nor cells, and is left out" for name in empty]
-    if index:
-        which = f"column {index[0]!r} is" if len(index) == 1 else f"columns {', '.join(map(repr, index))} are"
-        remarks.append(f"{table.source.name}: {which} the index of the rows, and left out; give it a name to keep it")
+    remarks = [f"{table.source.name}: {_shown(table, name)} has no cells, and is left out" for name in empty]
+    for name in index:
+        remarks.append(
+            f"{table.source.name}: {_shown(table, name)} is the index of the rows, and is left out; "
+            "give it a name to keep it"
+        )
     return replace(table.drop([*empty, *index]), remarks=(*table.remarks, *remarks))
+
+
+def _shown(table: Table, name: str) -> str:
+    at = table.names.index(name)
+    return f"column {at + 1}, which has no name," if name == f"c{at}" else f"column {name!r}"
 
 
 def warn_of_identifiers(table: Table, wanted: Collection[str] = ()) -> None:
@@ -84,8 +91,17 @@ def warn_of_identifiers(table: Table, wanted: Collection[str] = ()) -> None:
     numbering = [name for name in features if name not in table.forms and _numbers_the_rows(table, name)]
     if numbering:
         _warn(table, numbering, "whole numbers that rise from row to row like a count of the rows")
+    dates = [name for name in features if name not in table.forms and _like_dates(table, name)]
+    if dates:
+        example = int(table.numbers(dates[0])[0])
+        warnings.warn(
+            f"{table.source.name}: column {dates[0]!r} holds whole numbers like {example}, which look like dates and "
+            "are read as plain numbers; to have days, write them as 2015-12-31",
+            UserWarning,
+            stacklevel=2,
+        )
     texts = [name for name in features if table.kind(name) == "text" and _of_its_own(table, name)]
-    texts = [name for name in texts if table.spoilt_numbers(name) is None]  # of which the schema tells
+    texts = [name for name in texts if name not in table.as_text and table.spoilt_numbers(name) is None]
     if texts:
         _warn(table, texts, "a text of its own in most rows, like a name or an identifier")
 
@@ -127,22 +143,29 @@ def _numbers_the_rows(table: Table, name: str) -> bool:
     if (steps >= 1).all():
         steps = np.diff(numbers)
         return bool((steps >= 1).all()) and float(np.mean(steps <= 2)) > _SHARE_OF_ITS_OWN
-    return int(numbers.max() - numbers.min()) + 1 == len(numbers) == len(np.unique(numbers))
+    return int(numbers.max()) - int(numbers.min()) + 1 == len(numbers) == len(np.unique(numbers))
+
+
+def _like_dates(table: Table, name: str) -> bool:
+    """Whether whole numbers are like 20151231, and not all of them the same."""
+    numbers = _whole_numbers(table, name)
+    if numbers is None or numbers.min() < 19000101 or numbers.max() > 21001231 or numbers.min() == numbers.max():
+        return False
+    month, day = numbers // 100 % 100, numbers % 100
+    return bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
 
 
 def _whole_numbers(table: Table, name: str) -> Any:
     """The column as an array, where it is of whole numbers and no cell is missing; else None."""
     types = import_pyarrow("pyarrow.types")
     column = table.arrow.column(name)
-    if column.null_count or not (types.is_integer(column.type) or types.is_floating(column.type)):
+    if column.null_count or len(column) < 2 or not (types.is_integer(column.type) or types.is_floating(column.type)):
         return None
-    numbers = column.to_numpy()
     if types.is_integer(column.type):
-        return numbers.astype(np.int64) if len(numbers) > 1 else None
+        return column.to_numpy().astype(np.int64, copy=False)
     # Text with a mark between thousands is read as floats.
-    head = numbers[:1000]
-    return (
-        numbers
-        if len(numbers) > 1 and (head == np.floor(head)).all() and (numbers == np.floor(numbers)).all()
-        else None
-    )
+    for part in (column.slice(0, 1000), column):
+        numbers = part.to_numpy()
+        if not (numbers == np.floor(numbers)).all():
+            return None
+    return numbers

@@ -148,7 +148,8 @@ def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str])
         _refuse_blanks(path, head.lines())
         sep = ","  # one column
     n_columns, _ = most_common_length(head.records(sep))
-    clean = cleaner(sep, n_columns, _COMMENT.search(head.text) is not None)
+    comments = "#" in head.text and _COMMENT.search(head.text) is not None
+    clean = cleaner(sep, n_columns, comments)
     numbered = head.numbered("\t" if sep == BLANKS else sep, clean)
     if not numbered:
         raise DataError(f"{path}: holds nothing but lines that begin with '#'")

@@ -43,6 +43,8 @@ _SIGNED = (
 _BLANKS = "[\u00a0\u2007\u2009\u202f]"
 _DIGIT = "[0-9]"
 _CELLS_JUDGED = 50_000
+_SHORT_DATE = r"^\d\d-\d\d-\d\d\b"
+_AS_ISO = "write them as 2015-12-31"
 _SAMPLED_WORDS = 200
 _LONGEST_FORM = 12
 
@@ -121,7 +123,7 @@ def describe_form(form: str) -> str:
     """The plural of a form, for messages."""
     if form.startswith("amount"):
         return f"amounts in {form.removeprefix('amount ')}"
-    order = {"date dmy": ", the day before the month", "date mdy": ", the month before the day"}.get(form, "")
+    order = {"date dmy": " (day first)", "date mdy": " (month first)"}.get(form, "")
     return {"percent": "percentages", "time": "times of day"}.get(form, f"dates{order}")
 
 
@@ -173,8 +175,9 @@ def read_as(words: Any, form: str | None, marks: Marks) -> NDArray[np.float64]:
         return days_of(words, form.removeprefix("date").strip() or "ymd")
     parts = _signed_parts(words)
     symbols = np.array(parts.symbols, dtype=object)
-    if form == "percent":
-        allowed = symbols == "%"
+    if form == "percent":  # 0 needs no sign
+        bare_zero = import_pyarrow("pyarrow.compute").match_substring_regex(parts.bodies, "^0([.,]0*)?$")
+        allowed = (symbols == "%") | ((symbols == "") & np.asarray(bare_zero.to_numpy(zero_copy_only=False)))
     elif form is None:
         allowed = symbols == ""
     else:
@@ -297,9 +300,17 @@ def _dated(words: Any) -> Numbers | None:
             return Numbers("date dmy", day_first)
         at = int(np.argmax(day_first != fitting["mdy"]))
         raise UndecidedError(
-            f"holds dates such as {words[at].as_py()!r}, all of which may have the day or the month first; "
-            "write them as 2015-12-31"
+            f"holds dates such as {words[at].as_py()!r}, all of which may have the day or the month first; {_AS_ISO}"
         )
+    if fitting and _all(import_pyarrow("pyarrow.compute").match_substring_regex(words, _SHORT_DATE)):
+        pc = import_pyarrow("pyarrow.compute")
+        century = import_pyarrow().scalar("20", words.type)
+        if not np.isnan(
+            days_of(pc.binary_join_element_wise(century, words, import_pyarrow().scalar("", words.type)), "ymd")
+        ).any():
+            raise UndecidedError(
+                f"holds dates such as {words[0].as_py()!r}, whose year may be first or last; {_AS_ISO}"
+            )
     for order, days in fitting.items():
         return Numbers(f"date {order}", days)
     hours = hours_of(words)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 __all__ = ["BLANKS", "CleanedLines", "cleaner", "cut", "find_separator", "like_number", "most_common_length"]
@@ -32,15 +33,15 @@ def cut(text: str, sep: str, clean: Callable[[bytes], bytes] | None = None) -> I
 
     ``csv.Error`` for a cell of more than 128 KiB. ``clean`` is applied to the text before.
     """
-    if clean is not None:
-        text = _as_bytes(text, clean)
-    if sep == BLANKS:
-        text, sep = _as_bytes(text, single_tabs), "\t"
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sep)
+    changes = [change for change in (clean, single_tabs if sep == BLANKS else None) if change is not None]
+    lines: Iterable[str] = io.StringIO(text, newline="")
+    for change in changes:  # line by line, as few are asked for
+        lines = map(functools.partial(_as_bytes, change), lines)
+    reader = csv.reader(lines, delimiter="\t" if sep == BLANKS else sep)
     yield from ((reader.line_num, cells) for cells in reader if cells)
 
 
-def _as_bytes(text: str, change: Callable[[bytes], bytes]) -> str:
+def _as_bytes(change: Callable[[bytes], bytes], text: str) -> str:
     return change(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 

@@ -54,6 +54,8 @@ def at_hand(path: str | os.PathLike[str]) -> Path:
     DataError
         No such member, or a stream that the temporary folder has no room for.
     """
+    if isinstance(path, Spooled):
+        return path
     path = Path(path)
     if str(path) == STANDARD_INPUT:
         if sys.stdin is None:

@@ -71,16 +71,14 @@ class Matrix:
 
     def take(self, names: Sequence[str]) -> Matrix:
         """The columns ``names``, in that order; a view where they are neighbours and dense, else a copy."""
-        if names is self.names or self.names == names:
+        if self.names == names:
             return self
-        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.lacking(names):
-            positions: Any = self.names.places(names)
-        else:
-            names = tuple(names)
-            positions = pick_columns(self.names, names, self.source)
-        if len(positions) == 0:
+        if not len(names):
             raise DataError(f"{self.source.name}: no column is left")
-        return replace(self, values=columns_at(self.values, positions), names=names)
+        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.lacking(names):
+            return replace(self, values=columns_at(self.values, self.names.places(names)), names=names)
+        positions = pick_columns(self.names, names, self.source)
+        return replace(self, values=columns_at(self.values, positions), names=tuple(names))
 
     def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
         """A copy of the rows at ``positions``, counted from 0; labels too."""
@@ -129,6 +127,8 @@ class Table:
         With which the numbers of the file are written, as far as they are known.
     remarks : tuple of str
         What a person should know of how the cells were read.
+    as_text : frozenset of str
+        Columns that the user wants as text, of which nothing is to be told.
     """
 
     arrow: Any
@@ -137,6 +137,7 @@ class Table:
     unnamed: frozenset[str] = frozenset()
     marks: Marks = field(default_factory=Marks)
     remarks: tuple[str, ...] = ()
+    as_text: frozenset[str] = frozenset()
 
     @classmethod
     def from_arrow(
@@ -171,7 +172,8 @@ class Table:
         forms = {name: read.form for name, read in columns.items() if read.form is not None}
         seen = {read.decimal for read in columns.values()} - {None}
         marks = rules.marks if rules.marks.decimal or len(seen) != 1 else replace(rules.marks, decimal=seen.pop())
-        return cls(table, source, forms, frozenset(unnamed), marks, form_remarks(columns, source))
+        as_text = frozenset(rules.text)
+        return cls(table, source, forms, frozenset(unnamed), marks, form_remarks(columns, source), as_text)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -216,11 +218,6 @@ class Table:
         """Sorted categories of a text column."""
         texts: list[str] = self.arrow.column(name).combine_chunks().dictionary.to_pylist()
         return texts
-
-    def texts_alone(self, name: str) -> int:
-        """How many categories of a text column are in one row only."""
-        codes = self.arrow.column(name).combine_chunks().indices.drop_null()
-        return int(np.count_nonzero(np.bincount(codes.to_numpy()) == 1)) if len(codes) else 0
 
     def values(self, name: str) -> NDArray[Any]:
         """A column as labels: array of shape (n,) of str, int, float or bool.
@@ -271,8 +268,10 @@ class Table:
         pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
         encoded = self.arrow.column(name).combine_chunks()
         words = encoded.dictionary.cast(pa.large_string())
+        if name in self.as_text or len(words) <= _FEWEST_NUMBERS:
+            return None
         alike = like_numbers(words)
-        if len(words) <= _FEWEST_NUMBERS or np.count_nonzero(alike) <= _SHARE_OF_NUMBERS * len(words):
+        if np.count_nonzero(alike) <= _SHARE_OF_NUMBERS * len(words):
             return None
         odd = pc.invert(numbers_among(encoded.dictionary)) if alike.all() else pa.array(~alike)
         row = pc.index(odd.take(encoded.indices), pa.scalar(True)).as_py()
