@@ -79,9 +79,10 @@ def _refuse_many(labels: Any, classes: Any, name: str, many: int) -> None:
     what = "texts" if texts else "numbers"
     of_their_own = len(labels) >= _FEWEST_ROWS and 2 * len(classes) > len(labels)
     if (texts and (of_their_own or len(classes) > _MANY_TEXTS)) or (numbers and of_their_own):
+        other = "" if name.endswith(": the labels") else "name another column with --target, or "
         raise DataError(
             f"{name} holds {len(classes):,} {what} in {len(labels):,} rows: {some(classes)}; these are no classes: "
-            "name another column with --target, or set one label against the rest with --positive LABEL"
+            f"{other}set one label against the rest with --positive LABEL"
         )
     if numbers and len(classes) > many:
         raise DataError(

@@ -591,7 +591,7 @@ def test_numbers_of_libsvm_text_are_classes(capsys, tmp_path):
     (tmp_path / "more.svm").write_text("".join(" ".join([str(at), *rest]) + "\n" for at, rest in enumerate(lines * 3)))
     ended = run(capsys, "train", tmp_path / "more.svm")
     assert ended.code == 2
-    assert "holds 1,080 numbers: 0, 1, 2, 3, 4, 5, 6, 7, ...; more than 1,000 classes are to be" in ended.err
+    assert "holds 1,080 numbers in 1,080 rows: 0, 1, 2, 3, 4, 5, 6, 7, ...; these are no classes: set one" in ended.err
     np.savez(tmp_path / "many.npz", X=X.toarray(), y=np.arange(360) % 120)
     assert "more than 100 classes" in run(capsys, "train", tmp_path / "many.npz", "--target", "y").err
 

@@ -171,7 +171,7 @@ def test_the_order_is_decided_by_the_column() -> None:
     for texts, form, start in [
         (("02/01/2015", "12/31/2015"), "date mdy", first),
         (("01/02/2015", "31/12/2015"), "date dmy", first),
-        (("01-02-15 0:00", "31-12-15 12:00"), "date dmy", first),
+        (("01/02/15 0:00", "31/12/15 12:00"), "date dmy", first),
         (("01.02.2015", "03.04.2015"), "date dmy", first),
         (("1/1/2015", "2/2/2015"), "date dmy", days(2015, 1, 1)),
         (("2/1/68", "12/31/69"), "date mdy", days(2068, 2, 1)),

@@ -54,7 +54,7 @@ _TEXT_ENDINGS = (".data", ".txt")  # LIBSVM text where it looks like it, else CS
 _HEAD_BYTES = 2**22
 _HEAD_RECORDS = 100
 _COMMENT_LINE = re.compile(rb"^[ \t]*#[^\r\n]*", re.MULTILINE)
-_LIBSVM_LINE = re.compile(r"\s*[-+]?[\d.]\S*(\s+(qid|\d+):\S+)*\s*(#.*)?")
+_LIBSVM_LINE = re.compile(r"\s*[-+]?[\d.]\S*(\s+(qid|\d+):[^\s,;|]+)*\s*(#.*)?")
 _LIBSVM_PAIR = re.compile(r"\s\d+:[-+\d.]")
 
 

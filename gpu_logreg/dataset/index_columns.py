@@ -23,6 +23,9 @@ _STORED_INDEX = re.compile(r"__index_level_\d+__")
 _SHARE_OF_ITS_OWN = 0.5
 """Share of the rows that must have a value of their own for a column to name them."""
 
+_SHARE_RISING = 0.9
+"""Share of the rows that must follow on the one before, where tables with an index stand below each other."""
+
 _FEWEST_ROWS = 20
 """With fewer rows a column may rise by chance."""
 
@@ -131,7 +134,7 @@ def _of_its_own(table: Table, name: str) -> bool:
 def _rises_by_one(table: Table, name: str) -> bool:
     """Whether most rows follow on the one before, as where tables with an index stand below each other."""
     numbers = _whole_numbers(table, name)
-    return numbers is not None and float(np.mean(np.diff(numbers) == 1)) > _SHARE_OF_ITS_OWN
+    return numbers is not None and float(np.mean(np.diff(numbers) == 1)) > _SHARE_RISING
 
 
 def _numbers_the_rows(table: Table, name: str) -> bool:

@@ -143,6 +143,8 @@ def find_layout(path: Path, options: FileOptions, text: Collection[str] = ()) ->
 
 
 def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str]) -> Layout:
+    if not head.records(","):
+        raise DataError(f"{path}: holds nothing but lines that begin with '#'")
     sep = options.sep or find_separator(head.records)
     if sep is None:
         _refuse_blanks(path, head.lines())
@@ -151,8 +153,6 @@ def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str])
     comments = "#" in head.text and _COMMENT.search(head.text) is not None
     clean = cleaner(sep, n_columns, comments)
     numbered = head.numbered("\t" if sep == BLANKS else sep, clean)
-    if not numbered:
-        raise DataError(f"{path}: holds nothing but lines that begin with '#'")
     records = [record for _, record in numbered]
     lines = [options.skip_rows + line for line, _ in numbered]
     if not options.header:
@@ -176,7 +176,9 @@ def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str])
 def _header(path: Path, records: Sequence[Sequence[str]], lines: Sequence[int], n_columns: int) -> list[str]:
     """The names in the first record, one for each column; empty where a column has none."""
     header = [" ".join(name.split()) for name in records[0]]
-    if header[0].startswith("#") and header[0].strip("# "):  # a header as NumPy writes it
+    if header[0] == "#" and len(header) == n_columns + 1:  # a header as NumPy writes it, between blanks
+        header = header[1:]
+    elif header[0].startswith("#") and header[0].strip("# "):
         header[0] = header[0].lstrip("# ")
     for name in header:
         if any("\ud800" <= letter <= "\udfff" for letter in name):
@@ -185,7 +187,7 @@ def _header(path: Path, records: Sequence[Sequence[str]], lines: Sequence[int], 
                 f"{path}, line {lines[0]}: the header is not UTF-8 text ('{shown}'); "
                 "convert the file, for example with iconv -f latin1 -t utf-8"
             )
-    rows = records[1:]
+    rows, records = records[1:], [header, *records[1:]]
     if len(header) == n_columns or not rows or any(len(row) != n_columns for row in rows):
         _refuse_odd_start(path, records, lines, n_columns, "the header")
         return header

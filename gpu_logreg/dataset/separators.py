@@ -56,7 +56,7 @@ def without_comments(data: bytes, sep: str, n_columns: int) -> bytes:
 
     def shorten(match: re.Match[bytes]) -> bytes:
         line = match[0]
-        cells = len(line.split()) if sep == BLANKS else line.count(sep.encode()) + 1
+        cells = len(line.lstrip(b" \t#").split()) if sep == BLANKS else line.count(sep.encode()) + 1
         return line if cells == n_columns and n_columns > 1 else b""
 
     return _COMMENT.sub(shorten, data)
@@ -126,7 +126,7 @@ def find_separator(records_by: Callable[[str], Sequence[Sequence[str]]], least_s
         if count < 2 or share <= least_share:
             continue
         alike = [record[:_CELLS_JUDGED] for record in records if len(record) == count]
-        if sep == BLANKS and not _has_numbers(alike):
+        if sep == BLANKS and not _has_numbers(alike, every=best is not None):
             continue
         cells = [cell for record in alike for cell in record]
         numbers = [like_number(cell) for cell in cells]
@@ -145,10 +145,11 @@ def like_number(cell: str) -> bool:
     return _LIKE_NUMBER.fullmatch(cell) is not None
 
 
-def _has_numbers(records: Sequence[Sequence[str]]) -> bool:
-    """Whether a column is of numbers, whatever its first cell is: blanks also stand between words."""
+def _has_numbers(records: Sequence[Sequence[str]], every: bool) -> bool:
+    """Whether a column, or ``every``, is of numbers, whatever its first cell is: blanks also stand between words."""
     rows = records[1:] or records
-    return any(all(map(like_number, column)) for column in zip(*rows, strict=True))
+    found = (all(map(like_number, column)) for column in zip(*rows, strict=True))
+    return all(found) if every else any(found)
 
 
 def most_common_length(records: Sequence[Sequence[str]]) -> tuple[int, int]:

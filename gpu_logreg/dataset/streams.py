@@ -11,6 +11,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import weakref
 import zipfile
 from pathlib import Path, PosixPath
 from typing import IO, Any
@@ -103,6 +104,7 @@ def _spool(stream: IO[bytes] | Any, shown: Path) -> Path:
     spooled = Spooled(shown)
     anonymous = os.path.isdir("/proc/self/fd")
     spooled.file = tempfile.TemporaryFile() if anonymous else tempfile.NamedTemporaryFile()  # noqa: SIM115
+    weakref.finalize(spooled, spooled.file.close)
     size = checked = 0
     while block := stream.read(_BLOCK_BYTES):
         size += len(block)
