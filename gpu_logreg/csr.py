@@ -13,6 +13,7 @@ from gpu_logreg.errors import DataError
 __all__ = [
     "all_finite",
     "block_of_rows",
+    "columns_at",
     "csr_rows",
     "elements_in_a_row",
     "in_order",
@@ -142,3 +143,28 @@ def all_finite(X: Any) -> Any:
     """Whether every element is finite: an array of no dimension, where ``X`` lives, so that a GPU is not waited for."""
     values = X.data if is_sparse(X) else X
     return array_namespace(values).isfinite(values).all()
+
+
+def columns_at(X: Any, at: Any) -> Any:
+    """The columns ``at`` of dense or sparse rows, in that order; of neighbours of dense ones a view.
+
+    Of sparse rows, the time is that of a walk over their elements and of one over the numbers of their columns.
+
+    Parameters
+    ----------
+    X : array or csr_array of shape (n, d)
+    at : range, or integers of shape (m,), each of them once
+    """
+    at = at if isinstance(at, range) else np.asarray(at, dtype=np.intp)
+    if not is_sparse(X):
+        first, last = int(at[0]), int(at[-1])
+        neighbours = last - first + 1 == len(at) and bool((np.asarray(at) == np.arange(first, last + 1)).all())
+        return X[:, first : last + 1] if neighbours else X[:, np.asarray(at)]
+    place = np.full(X.shape[1], -1, dtype=X.indices.dtype)
+    place[np.asarray(at)] = np.arange(len(at), dtype=place.dtype)
+    indices = place[X.indices]
+    kept = indices >= 0
+    starts = np.concatenate([[0], np.cumsum(kept, dtype=X.indptr.dtype)])[X.indptr].astype(X.indptr.dtype)
+    taken = sparse.csr_array((X.data[kept], indices[kept], starts), shape=(X.shape[0], len(at)))
+    taken.sort_indices()  # where the columns came in another order
+    return taken

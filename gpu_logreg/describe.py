@@ -12,6 +12,7 @@ import numpy as np
 
 from gpu_logreg import __version__
 from gpu_logreg.backend import AUTO_CUDA_BYTES, cuda_problem, resolve_device
+from gpu_logreg.dataset.numbered import numbered_columns
 from gpu_logreg.lines import printable
 from gpu_logreg.model_file import StoredModel, load_model_file
 from gpu_logreg.network_target import known_target
@@ -87,16 +88,26 @@ def describe_model(path: Path) -> None:
     if hasattr(model, "coefs_"):
         _describe_layers(model)
         return
-    names = schema.feature_names if schema is not None else [f"c{j}" for j in range(model.n_features_in_)]
+    names = schema.feature_names if schema is not None else numbered_columns(model.n_features_in_)
     if len(classes) > 2:
         _describe_classes(model, names, classes)
         return
     coef, second = model.coef_[0], classes[1]
-    largest = np.argsort(-np.abs(coef), kind="stable")[:_SHOWN_COEFFICIENTS]
+    largest = _largest(np.abs(coef), _SHOWN_COEFFICIENTS)
     cells = {"(intercept)": f"{model.intercept_[0]:+.6g}"} | {str(names[j]): f"{coef[j]:+.6g}" for j in largest}
     of_all = f"the {len(largest)} largest of {len(coef):,}" if len(coef) > len(largest) else "all"
     print(f"\nCoefficients, {of_all}; those above zero speak for {printable(second)}")
     print_table({"": cells})
+
+
+def _largest(values: Any, count: int) -> Any:
+    """Places of the largest of ``values``, from the largest on, the first of equal ones; without sorting millions."""
+    if len(values) > count:
+        least = np.partition(values, len(values) - count)[len(values) - count]
+        places = np.flatnonzero(values >= least)
+    else:
+        places = np.arange(len(values))
+    return places[np.argsort(-values[places], kind="stable")][:count]
 
 
 def _describe_classes(model: Any, names: Any, classes: Sequence[str]) -> None:

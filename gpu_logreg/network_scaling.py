@@ -22,9 +22,10 @@ def fit_on_standardised(model: MLPClassifier, X: Any, y: Any, sample_weight: Any
     Steps of one size for all weights suit columns of one scale: dollars beside years leave a network where it began.
     With ``z_1 = u @ W + b`` of the first layer, ``z_1 = x @ (W / scale) + (b - (centre / scale) @ W)``.
 
-    Dense columns are centred at their mean, and ``scale`` is their standard deviation. Sparse columns are not centred,
-    as that would leave no zeros: ``centre = 0``, and ``scale**2 = sum_i x_i**2 / n``, the deviation from there. Over
-    that from the mean, a column that hardly varies would become huge.
+    Columns that every row stores, as all dense ones are, are centred at their mean, and ``scale`` is their standard
+    deviation. Other columns of sparse rows are not centred, as that would leave no zeros: ``centre = 0``, and
+    ``scale**2 = sum_i x_i**2 / n``, the deviation from there. Over that from the mean, a column that hardly varies
+    would become huge.
 
     Parameters
     ----------
@@ -68,13 +69,16 @@ def _centre_scale_and_width(X: Any) -> tuple[Any, Any, Any]:
         width = X.max(axis=0).astype(np.float64) - X.min(axis=0)
         return X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64), width
     n, d = X.shape
-    squares, width = np.bincount(X.indices, X.data.astype(np.float64) ** 2, d), np.zeros(d)
-    np.maximum.at(width, X.indices, np.abs(X.data))
-    return np.zeros(d), np.sqrt(squares / n), width
+    full = np.bincount(X.indices, minlength=d) == n  # rows name no column twice
+    centre = np.where(full, np.bincount(X.indices, X.data, d) / n, 0.0)
+    off = X.data - centre[X.indices]
+    squares, width = np.bincount(X.indices, off**2, d), np.zeros(d)
+    np.maximum.at(width, X.indices, np.abs(off))
+    return centre, np.sqrt(squares / n), width
 
 
 def _standardised(X: Any, centre: Any, scale: Any) -> Any:
     if not is_sparse(X):
         return ((X - centre) / scale).astype(X.dtype, copy=False)
-    data = (X.data / scale[X.indices]).astype(X.dtype, copy=False)
+    data = ((X.data - centre[X.indices]) / scale[X.indices]).astype(X.dtype, copy=False)
     return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)

@@ -18,7 +18,6 @@ from gpu_logreg.dataset.files import Matrix, load_prediction_data
 from gpu_logreg.dataset.formats import THOUSANDS, FileOptions, applicable, refuse_header
 from gpu_logreg.dataset.kept_columns import KeptColumns, read_kept
 from gpu_logreg.dataset.number_words import Marks
-from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.dataset.streams import at_hand
 from gpu_logreg.dataset.unseen import unseen_remarks
 from gpu_logreg.errors import DataError, ModelFileError

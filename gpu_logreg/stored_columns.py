@@ -77,7 +77,7 @@ def _check(held: Any, n_features: int) -> None:
         raise ValueError(f"schema_version {version!r}, first_index {first_index!r}")
     widths: list[int | None]
     if isinstance(columns, int):
-        widths = [columns]
+        widths = [columns - _left_out(held.get("left_out", []), columns)]
     else:
         widths = [_width(column) for column in columns]
         _refuse_twice("column", [column["name"] for column in columns])
@@ -87,6 +87,15 @@ def _check(held: Any, n_features: int) -> None:
     known = [width for width in widths if width is not None]
     if len(known) == len(widths) and sum(known) != n_features:
         raise ValueError(f"they make {str(sum(known))[:20]} of a matrix, and the weights are of {n_features}")
+
+
+def _left_out(numbers: Any, n_columns: int) -> int:
+    """How many columns of an array the model was trained without."""
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise ValueError("left_out is no list of whole numbers")
+    if len(set(numbers)) != len(numbers) or any(not 0 <= number < n_columns for number in numbers):
+        raise ValueError(f"left_out names columns twice, or beyond the {str(n_columns)[:20]} there are")
+    return len(numbers)
 
 
 def _width(column: Any) -> int | None:

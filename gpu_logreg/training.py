@@ -23,7 +23,6 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimator_choice import make_estimator, needs_dense_rows
 from gpu_logreg.linear_model import LogisticRegression
 from gpu_logreg.model_file import save_model
-from gpu_logreg.network_scaling import fit_on_standardised
 from gpu_logreg.neural_network import MLPClassifier
 from gpu_logreg.report import (
     class_names,
@@ -45,6 +44,7 @@ from gpu_logreg.training_labels import (
     some,
     split_rows,
 )
+from gpu_logreg.used_columns import fit_on_used_columns
 from gpu_logreg.whole_files import check_destination
 
 __all__ = ["TrainingRequest", "train_on_file"]
@@ -102,8 +102,10 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
         _refuse_dtype(rows, request)
         marks = rows.marks if isinstance(rows, Table) else Marks()
         y, positive = _classes(labels, rows, request)
-        weights = None
+        weights = rows.weights if isinstance(rows, Matrix) else None
         if request.weight is not None:
+            if weights is not None:
+                raise DataError(f"{data}: has weights behind its labels; leave out --weight {request.weight}")
             rows, weights = take_weights(rows, request.weight)
         tested = None
         if request.test_size is not None:
@@ -112,10 +114,10 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
             rows, y = rows.take_rows(train_at), y[train_at]
             weights = None if weights is None else weights[train_at]
         schema = Schema.fit(rows)
-        X = schema.transform(rows, dtype)
+        X = schema.transform(rows, dtype, dense=request.options.dense)
         if request.valid is not None:
             tested = _load_valid(request, schema, labels, positive, dtype, marks)
-        X_test, y_test = (None, None) if tested is None else (_finite(tested[0], schema, dtype), tested[1])
+        X_test, y_test = (None, None) if tested is None else (_finite(tested[0], schema, request), tested[1])
     stored = rows if isinstance(rows, Matrix) else None
     del rows, labels, tested
     loaded = time.perf_counter()
@@ -124,10 +126,7 @@ def train_on_file(request: TrainingRequest, given: dict[str, Any]) -> LogisticRe
     try:
         with fit_progress() as observer:
             estimator.set_params(verbose=observer)
-            if isinstance(estimator, MLPClassifier):
-                fit_on_standardised(estimator, X, y, weights)
-            else:
-                estimator.fit(X, y, weights)
+            fit_on_used_columns(estimator, X, y, weights)
             estimator.set_params(verbose=0)
     except DataError:
         if stored is not None:
@@ -228,11 +227,11 @@ def _same(path: Path, other: Path) -> bool:
     return os.path.realpath(path) == os.path.realpath(other)
 
 
-def _finite(rows: Table | Matrix, schema: Schema, dtype: np.dtype[Any]) -> Any:
+def _finite(rows: Table | Matrix, schema: Schema, request: TrainingRequest) -> Any:
     """The matrix of rows to test on, checked now, so that a long fit is not lost to it."""
     if isinstance(rows, Matrix):
         rows.refuse_not_finite()
-    return schema.transform(rows, dtype)
+    return schema.transform(rows, np.dtype(request.dtype), dense=request.options.dense)
 
 
 def _load_valid(

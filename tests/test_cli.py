@@ -555,7 +555,6 @@ def test_which_options_need_dense_rows(given, needed):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("1 3:1 61:2", "test.svm: has a feature 61, but the model was trained on 60 features"),
         ("1 0:1", "test.svm: has a feature 0, but the features of the model start at 1; add 1 to each index"),
         ("1 3:1 9:nan", "test.svm, row 2: column 'c8' holds NaN; remove or replace it"),
         ("1 3:-inf", "test.svm, row 2: column 'c2' holds infinity; remove or replace it"),

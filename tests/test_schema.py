@@ -11,11 +11,12 @@ import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_data import real_data
+from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
-from gpu_logreg.dataset import schema as schema_module
+from gpu_logreg.dataset import encoding
 from gpu_logreg.dataset.columns import NumericColumn, TextColumn
 from gpu_logreg.dataset.files import FileOptions, Matrix, Table, as_table, load_prediction_data, load_training_data
 from gpu_logreg.dataset.schema import Schema
@@ -201,6 +202,32 @@ def test_adult_at_predict_time() -> None:
     assert set(X[:, 6:].sum(axis=1).tolist()) == {8.0}
 
 
+def test_numbers_in_a_column_of_text_are_text() -> None:
+    schema = Schema.fit(table(code=["1", "A", "2.5", "true"], x=[1, 2, 3, 4]))
+    new = table(code=[1, 2, 2.5, None], x=[0, 0, 0, 0])
+    expected = [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]]
+    np.testing.assert_array_equal(schema.transform(new), expected)
+    assert schema.unseen_categories(new) == {"code": (2, ["2", "(missing)"])}
+    np.testing.assert_array_equal(schema.transform(table(code=[True, False], x=[0, 0]))[:, 4], [1, 0])
+    numbered = Schema.fit(as_table(pa.table({"c0": ["1", "A"], "c1": [1, 2]})))
+    np.testing.assert_array_equal(numbered.transform(matrix([[1, 7], [3, 8]])), [[7, 1, 0], [8, 0, 0]])
+    assert numbered.unseen_categories(matrix([[1, 7], [3, 8]])) == {"c0": (1, ["3"])}
+
+
+def test_unseen_categories_are_counted() -> None:
+    schema = Schema.fit(table(**MIXED))
+    assert schema.unseen_categories(table(**MIXED)) == {}
+    new = table(**(MIXED | {"sex": ["x", None, "d", "x"], "town": ["a", None, "b", "c"]}))
+    assert schema.unseen_categories(new) == {"sex": (3, ["x", "d"]), "town": (2, ["c", "(missing)"])}
+    nothing = table(**{name: pa.nulls(3) for name in MIXED})
+    assert schema.unseen_categories(nothing) == {"town": (3, ["(missing)"])}
+    many = table(**(MIXED | {"town": [f"t{at}" for at in range(4)]})).take_rows(np.arange(4).repeat([1, 2, 3, 4]))
+    assert schema.unseen_categories(many)["town"] == (10, ["t3", "t2", "t1", "t0"])
+    assert Schema.fit(table(a=[1, 2])).unseen_categories(table(a=[3])) == {}
+    with pytest.raises(DataError, match="lacks 1 column of the model: 'town'"):
+        schema.unseen_categories(table(**MIXED).drop(["town"]))
+
+
 # ------------------------------------------------------------------------------------------------ refused
 
 
@@ -212,9 +239,11 @@ def test_a_column_without_any_cell() -> None:
 
 def test_an_identifier() -> None:
     ids = [f"u{at}" for at in range(1500)]
-    with pytest.raises(DataError, match=r"column 'id' is text and has 1,500 different texts in 2,000 rows.*--drop id"):
+    expected = r"column 'id' is text and has 1,500 different texts in 2,000 rows, 1,000 of them only once.*--drop id"
+    with pytest.raises(DataError, match=expected):
         Schema.fit(table(id=ids + ids[:500]))
-    assert Schema.fit(table(id=ids * 3)).columns[0].name == "id"
+    assert Schema.fit(table(id=ids + ids[:501])).columns[0].name == "id"
+    assert Schema.fit(table(id=ids * 2)).columns[0].name == "id"
     with pytest.warns(UserWarning, match=r"'id' is text with a value of its own in 900 of 900 rows.*\(--drop id\)"):
         assert Schema.fit(table(id=ids[:900])).columns[0].name == "id"
 
@@ -225,7 +254,7 @@ def test_numbers_with_a_word_among_them() -> None:
         Schema.fit(table(a=[*numbers, "n/k"]))
     with pytest.warns(UserWarning, match=r"column 'a' is text because of cells like 'n/k' \(the table, row 101\)"):
         Schema.fit(table(a=[*numbers[:100], "n/k"]))
-    with pytest.warns(UserWarning, match="column 'a' is text because of cells like '0,5'.*decimal point"):
+    with pytest.warns(UserWarning, match="column 'a' is text because of cells like '0,5'.*write all its numbers alike"):
         Schema.fit(table(a=[f"{number},5" for number in numbers[:50]]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -235,11 +264,17 @@ def test_numbers_with_a_word_among_them() -> None:
 def test_too_large_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = table(a=[1.0] * 300, t=[f"w{at % 100}" for at in range(300)])
     schema = Schema.fit(rows)
-    monkeypatch.setattr(schema_module, "available_memory", lambda: 10_000)
-    with pytest.raises(
-        DataError, match=r"takes 0.0 GiB as a float64 matrix of 300 x 101.*'t' with 100 categories: --drop t"
-    ):
+    monkeypatch.setattr(encoding, "available_memory", lambda: 20_000)
+    assert sparse.issparse(schema.transform(rows))
+    with pytest.raises(DataError, match=r"takes 0.0 GiB as a float64 matrix of 300 x 101.*without --device cuda"):
+        schema.transform(rows, dense=True)
+    monkeypatch.setattr(encoding, "available_memory", lambda: 10_000)
+    with pytest.raises(DataError, match=r"takes 0.0 GiB to encode as sparse float64 rows.*use fewer rows or columns"):
         schema.transform(rows)
+    monkeypatch.setattr(encoding, "available_memory", lambda: 1000)
+    few = table(t=["a", "b", "c"] * 100)
+    with pytest.raises(DataError, match=r"most of it is text column 't' with 3 categories: --drop t"):
+        Schema.fit(few).transform(few)
     with pytest.raises(DataError, match="use fewer rows or columns"):
         Schema.fit(rows.take(["a"])).transform(rows.take(["a"]).take_rows(np.zeros(2000, int)))
 
@@ -260,8 +295,6 @@ def test_columns_that_are_missing_or_of_another_kind() -> None:
         schema.transform(table(**MIXED).drop(["age", "sex"]))
     with pytest.raises(DataError, match="row 2: column 'age' held numbers in training, not 'x'"):
         schema.transform(table(**(MIXED | {"age": ["1", "x", None, None]})))
-    with pytest.raises(DataError, match="column 'sex' holds numbers, but held text in training"):
-        schema.transform(table(**(MIXED | {"sex": [1, 2, 3, 4]})))
     with pytest.raises(
         DataError, match=r"lacks 2 columns of the model: 'c1', 'c2'; it has 1 column; if it has no header"
     ):
@@ -337,4 +370,4 @@ def test_columns_that_are_only_numbered_are_only_counted() -> None:
 
 def test_a_newer_schema() -> None:
     with pytest.raises(DataError, match="newer gpu-logreg; upgrade"):
-        Schema.from_json('{"schema_version": 3, "first_index": 0, "columns": [{"kind": "date"}]}')
+        Schema.from_json('{"schema_version": 4, "first_index": 0, "columns": [{"kind": "date"}]}')

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.dataset.column_names import Source
+from gpu_logreg.dataset.numbered import numbered_columns
 from gpu_logreg.dataset.reading import content, reading
 from gpu_logreg.dataset.table import Matrix
 from gpu_logreg.errors import DataError
 
-__all__ = ["array_names", "numbered_columns", "read_npy", "read_npz", "whole_labels"]
+__all__ = ["array_names", "read_labels", "read_npy", "read_npz", "whole_labels"]
 
 _REAL = "biuf"
 
@@ -32,6 +33,22 @@ def read_npy(path: Path) -> Matrix:
         if array.ndim != 2:
             raise DataError(f"{path}: holds an array of shape {array.shape}; rows and columns are needed")
         return _matrix(array, path)
+
+
+def read_labels(path: Path, rows: Matrix) -> NDArray[Any]:
+    """The labels in a ``.npy`` file, one for each of ``rows``.
+
+    Raises
+    ------
+    DataError
+        Not an array of one label a row, or of another number of labels than there are rows.
+    """
+    with reading(path):
+        _check_magic(path, "NumPy .npy", "a NumPy .npy file")
+        labels = _label_vector(_load(path, path), path, None)
+    if len(labels) != rows.n_rows:
+        raise DataError(f"{path}: has {len(labels)} labels, and {rows.source.name} has {rows.n_rows} rows")
+    return np.ascontiguousarray(labels)
 
 
 def read_npz(path: Path, target: str | None, features: str | None) -> tuple[Matrix, NDArray[Any] | None]:
@@ -108,18 +125,12 @@ def _matrix(array: NDArray[Any], path: Path) -> Matrix:
     return Matrix(array, numbered_columns(array.shape[1]), source=Source(str(path)))
 
 
-def numbered_columns(count: int) -> tuple[str, ...]:
-    """Names for columns without: ``c0``, ``c1``, ..."""
-    return tuple(f"c{at}" for at in range(count))
-
-
-def _label_vector(labels: NDArray[Any], path: Path, name: str) -> NDArray[Any]:
+def _label_vector(labels: NDArray[Any], path: Path, name: str | None) -> NDArray[Any]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in _REAL + "US":
-        raise DataError(
-            f"{path}: array {name!r} has shape {labels.shape} and dtype {labels.dtype}; one label a row is needed"
-        )
+        what = "the array" if name is None else f"array {name!r}"
+        raise DataError(f"{path}: {what} has shape {labels.shape} and dtype {labels.dtype}; one label a row is needed")
     return np.char.decode(labels, "utf-8") if labels.dtype.kind == "S" else labels
 
 

@@ -12,7 +12,7 @@ from gpu_logreg.dataset.column_names import Source, drop_option
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.errors import DataError
 
-__all__ = ["MISSING_WORDS", "as_float64", "canonical", "numbers_among", "refuse_infinity"]
+__all__ = ["MISSING_WORDS", "as_float64", "canonical", "numbers_among", "numbers_as_text", "refuse_infinity"]
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Cells that count as missing, once the blanks around them are taken off."""
@@ -49,13 +49,10 @@ def canonical(
     Raises
     ------
     DataError
-        Dates, nested values, or text that is not UTF-8.
+        Dates, several values in a cell, or text that is not UTF-8.
     """
     types = import_pyarrow("pyarrow.types")
-    if types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if str(column.type) == "string_view":  # has no predicate before pyarrow 16
-        column = column.cast("large_string")
+    column = _decoded(column)
     dtype = column.type
     if types.is_string(dtype) or types.is_large_string(dtype):
         return _canonical_text(column, numbers_in_text, missing)
@@ -65,14 +62,42 @@ def canonical(
         return column.cast("float64", safe=False)
     if types.is_boolean(dtype) or types.is_integer(dtype) or types.is_floating(dtype) or types.is_null(dtype):
         return column
+    if types.is_duration(dtype):
+        return _days(column)
     drop = f"drop it ({drop_option(name)})"
-    if types.is_binary(dtype) or types.is_large_binary(dtype):
+    if types.is_large_binary(dtype):
         row = _first_not_utf8(column)
         raise DataError(
             f"{source.at(row)}: column {name!r} is not UTF-8 text; "
             f"convert the file, for example with iconv -f latin1 -t utf-8, or {drop}"
         )
     raise DataError(f"{source.name}: column {name!r} holds {dtype} values; convert them to numbers or {drop}")
+
+
+def _decoded(column: Any) -> Any:
+    """A column without what is only a way to store it; bytes as text where they are UTF-8, else as ``large_binary``."""
+    pa, types = import_pyarrow(), import_pyarrow("pyarrow.types")
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
+    if types.is_run_end_encoded(column.type):
+        column = import_pyarrow("pyarrow.compute").run_end_decode(column)
+    if types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    dtype = str(column.type)
+    if dtype == "string_view":  # has no predicate before pyarrow 16
+        return column.cast("large_string")
+    if dtype not in ("binary", "large_binary", "binary_view") and not types.is_fixed_size_binary(column.type):
+        return column
+    try:
+        return column.cast("large_string")
+    except pa.ArrowInvalid:
+        return column.cast("large_binary")
+
+
+def _days(column: Any) -> Any:
+    """Spans of time as days, missing ones null."""
+    per_day = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit] * 86400.0
+    return import_pyarrow("pyarrow.compute").divide(column.cast("int64").cast("float64", safe=False), per_day)
 
 
 def _first_not_utf8(column: Any) -> int:
@@ -99,6 +124,11 @@ def _canonical_text(column: Any, numbers_in_text: bool, missing: Sequence[str]) 
     kept = kept.take(pc.sort_indices(kept))
     codes = pc.index_in(words, kept).take(encoded.indices)
     return pa.chunked_array([pa.DictionaryArray.from_arrays(codes, kept.cast(pa.string()))])
+
+
+def numbers_as_text(column: Any) -> Any:
+    """Numbers or booleans as text in the canonical form, as pyarrow writes them: ``12`` for 12 and for 12.0."""
+    return _canonical_text(column.cast("string"), False, MISSING_WORDS)
 
 
 def refuse_infinity(name: str, column: Any, source: Source) -> None:

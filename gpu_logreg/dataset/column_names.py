@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.errors import DataError
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Source",
     "drop_option",
     "missing_columns",
+    "need_target",
     "pick_columns",
     "reads_as_number",
     "text_option",
@@ -86,8 +88,21 @@ def text_option(name: str) -> str:
     return f"--text {shlex.quote(name)}"
 
 
+def need_target(target: str | None, path: Any, names: Sequence[str] = (), more: str = "") -> str:
+    """The name of the labels; refused where none is given, with what they may be."""
+    if target is not None:
+        return target
+    shown = f"; it has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}{more}" if len(names) else ""
+    raise DataError(f"{path}: name the labels with --target{shown}")
+
+
 def pick_columns(present: Sequence[str], wanted: Collection[str], source: Source) -> list[int]:
     """Positions of ``wanted`` among ``present``; unknown names are a `DataError` that gives the nearest."""
+    if isinstance(present, NumberedNames):
+        for name in wanted:
+            if name not in present:
+                raise DataError(f"{source.name}: has no column {name!r}; its columns are {present[0]} to {present[-1]}")
+        return [present.index(name) for name in wanted]
     position = {name: at for at, name in enumerate(present)}
     for name in wanted:
         if name not in position:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from gpu_logreg.dataset.column_names import drop_option, missing_option
 from gpu_logreg.dataset.number_forms import checked_form
+from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.dataset.table import Table
 from gpu_logreg.errors import DataError
 
-__all__ = ["NumericColumn", "TextColumn", "column_from_json", "column_to_json", "fit_column"]
+__all__ = ["NumberedColumns", "NumericColumn", "TextColumn", "column_from_json", "column_to_json", "fit_column"]
 
 # A text column where this share of the rows has a value of its own is an identifier or free text: a category seen once
 # teaches nothing about new rows. With more categories than this it is refused, with fewer it is told of.
@@ -42,6 +44,39 @@ class NumericColumn:
     mean: float | None = None
     flagged: bool = False
     form: str | None = None
+
+
+class NumberedColumns(Sequence[NumericColumn]):
+    """The columns of an array, by their names: a sequence of `NumericColumn` that are made when they are asked for.
+
+    It equals a tuple or a list of the same columns.
+
+    Attributes
+    ----------
+    names : NumberedNames
+    """
+
+    def __init__(self, names: NumberedNames) -> None:
+        self.names = names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, at: int) -> NumericColumn: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[NumericColumn]: ...
+    def __getitem__(self, at: int | slice) -> NumericColumn | Sequence[NumericColumn]:
+        return tuple(map(NumericColumn, self.names[at])) if isinstance(at, slice) else NumericColumn(self.names[at])
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, NumberedColumns):
+            return self.names == other.names
+        if isinstance(other, tuple | list):
+            return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

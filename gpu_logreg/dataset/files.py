@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.dataset.array_files import array_names, read_npy, read_npz, whole_labels
 from gpu_logreg.dataset.arrow_columns import MISSING_WORDS
 from gpu_logreg.dataset.cell_rules import CellRules
-from gpu_logreg.dataset.column_names import Source, missing_columns, pick_columns
-from gpu_logreg.dataset.columns import NumericColumn
+from gpu_logreg.dataset.column_names import Source, missing_columns, need_target, pick_columns
 from gpu_logreg.dataset.delimited import Select, read_csv
 from gpu_logreg.dataset.formats import FORMATS, FileOptions, choose_format
-from gpu_logreg.dataset.index_columns import pandas_index, warn_of_identifiers, without_index
+from gpu_logreg.dataset.index_columns import warn_of_identifiers, without_index
+from gpu_logreg.dataset.labelled_arrays import labelled_array, own_labels, read_array
 from gpu_logreg.dataset.libsvm import read_libsvm
+from gpu_logreg.dataset.nested_columns import FlatNames
 from gpu_logreg.dataset.number_words import Marks
-from gpu_logreg.dataset.reading import content, import_pyarrow, reading
+from gpu_logreg.dataset.numbered import missing_names
+from gpu_logreg.dataset.parquet_files import read_parquet
 from gpu_logreg.dataset.schema import Schema
-from gpu_logreg.dataset.streams import at_hand, parquet_parts
+from gpu_logreg.dataset.streams import at_hand
 from gpu_logreg.dataset.table import Matrix, Table, as_table
 from gpu_logreg.errors import DataError
 
@@ -74,10 +75,12 @@ def read_table(
         One line that names the file, the line and column where known, and the remedy.
     """
 
-    def select(names: Sequence[str]) -> list[str]:
+    def select(names: Sequence[str]) -> Sequence[str]:
         source = Source(str(path))
-        pick_columns(names, [*(columns or ()), *drop], source)
-        return [name for name in (names if columns is None else columns) if name not in drop]
+        left_out = FlatNames.spread(names, drop)
+        kept = names if columns is None else FlatNames.spread(names, columns)
+        pick_columns(names, [*(() if columns is None else kept), *left_out], source)
+        return [name for name in kept if name not in left_out] if drop else kept
 
     path = at_hand(path)
     return _read(path, choose_format(path, options), options, select, _rules(options, text_columns))
@@ -98,7 +101,8 @@ def load_training_data(
     ----------
     path : path
     target : str or None
-        Column of the labels; for ``.npz``, the array of the labels. LIBSVM text has its own labels: None.
+        Column of the labels; for ``.npz``, the array of the labels; for arrays, also a ``.npy`` file of them. LIBSVM
+        text has its own labels: None.
     options : FileOptions
     drop : collection of str
         Columns to leave out.
@@ -126,24 +130,25 @@ def load_training_data(
     if target is not None and target in drop:
         raise DataError(f"{path}: {target!r} is the target and cannot be dropped as well")
     kind = choose_format(path, options)
-    if kind == "npz":
-        rows, labels = read_npz(path, target or _need_target(None, path, array_names(path)), options.features)
-        return rows.drop(drop), _checked_labels(labels, path, target)
+    if kind in ("npy", "npz"):
+        matrix, labels = labelled_array(path, kind, target, options)
+        return matrix.drop(drop), labels
     if kind == "libsvm":
         matrix = read_libsvm(path, dtype=dtype, dense=options.dense)
-        return _own_labels(matrix, target, path).drop(drop), _checked_labels(matrix.labels, path, target)
+        return matrix.drop(drop), own_labels(matrix, target, path)
 
     def select(names: Sequence[str]) -> list[str]:
-        named = [_need_target(target, path, names), *drop, *options.text, *([weight] if weight else [])]
+        left_out = FlatNames.spread(names, drop)
+        named = [need_target(target, path, names), *left_out, *options.text, *([weight] if weight else [])]
         pick_columns(names, named, Source(str(path)))
-        return [name for name in names if name not in drop]
+        return [name for name in names if name not in left_out]
 
     named = [name for name in (target, weight) if name is not None]
     table = _read(path, kind, options, select, _rules(options, labels=target))
     if isinstance(table, Table):
         table = without_index(table, [*named, *options.text])
         warn_of_identifiers(table, named)
-    return _split(table, _need_target(target, path))
+    return _split(table, need_target(target, path))
 
 
 def load_prediction_data(
@@ -179,9 +184,10 @@ def load_prediction_data(
     path = at_hand(path)
     kind = choose_format(path, options)
     if kind == "libsvm":
-        rows: Table | Matrix = _read_libsvm_for(schema, path, options, dtype)
+        rows: Table | Matrix = _read_libsvm_for(schema, path, options, dtype, labelled=False)
     else:
-        rows = _read(path, kind, options, _select_for(schema, path), _rules_for(schema, options, marks))
+        rules = _rules_for(schema, options, marks) if kind in ("csv", "parquet") else CellRules()
+        rows = _read(path, kind, options, _select_for(schema, path), rules)
     schema.check(rows)
     return rows.take(schema.names)
 
@@ -214,21 +220,25 @@ def load_labelled_data(
     """
     path = at_hand(path)
     kind = choose_format(path, options)
-    if kind == "npz":
-        rows, labels = read_npz(path, _need_target(target, path), options.features)
-        schema.check(rows)
-        return rows.take(schema.names), _checked_labels(labels, path, target)
-    if kind == "libsvm":
-        matrix = _own_labels(_read_libsvm_for(schema, path, options, dtype), target, path)
+    if target is not None and target in schema.names and kind in ("csv", "parquet", "npy"):
+        raise DataError(f"{path}: {target!r} is a column that the model reads, so it cannot hold the labels")
+    if kind in ("npy", "npz"):
+        matrix, labels = labelled_array(path, kind, target, options)
         schema.check(matrix)
-        return matrix.take(schema.names), _checked_labels(matrix.labels, path, target)
+        return matrix.take(schema.names), labels
+    if kind == "libsvm":
+        matrix = _read_libsvm_for(schema, path, options, dtype, labelled=True)
+        labels = own_labels(matrix, target, path)
+        schema.check(matrix)
+        return matrix.take(schema.names), labels
     rules = _rules_for(schema, options, marks, target)
     if text_labels and target is not None:
         rules = replace(rules, text=[*rules.text, target])
-    table = _read(path, kind, options, _select_for(schema, path, _need_target(target, path)), rules)
-    rows_, labels = _split(table, _need_target(target, path))
-    schema.check(rows_)
-    return rows_.take(schema.names), labels
+    target = need_target(target, path)
+    table = _read(path, kind, options, _select_for(schema, path, target), rules)
+    rows, labels = _split(table, target)
+    schema.check(rows)
+    return rows.take(schema.names), labels
 
 
 def _rules(options: FileOptions, text: Collection[str] = (), labels: str | None = None) -> CellRules:
@@ -240,7 +250,7 @@ def _rules(options: FileOptions, text: Collection[str] = (), labels: str | None 
 def _rules_for(schema: Schema, options: FileOptions, marks: Marks, labels: str | None = None) -> CellRules:
     """How the cells of a file for a model are read: as in training."""
     rules = _rules(options, [column.name for column in schema.text], labels)
-    known = {column.name: column.form for column in schema.columns if isinstance(column, NumericColumn)}
+    known = {column.name: column.form for column in schema.numeric}
     return replace(rules, known=known, marks=marks)
 
 
@@ -248,96 +258,39 @@ def _read(path: Path, kind: str, options: FileOptions, select: Select, rules: Ce
     if kind == "csv":
         return read_csv(path, options, select, rules)
     if kind == "parquet":
-        return _read_folder(path, select, rules) if path.is_dir() else _read_parquet(path, select, rules)
-    if kind == "npy":
-        matrix = read_npy(path)
-    elif kind == "npz":
-        matrix, _ = read_npz(path, None, options.features)
-    else:
-        matrix = read_libsvm(path, dense=options.dense)
+        return read_parquet(path, select, rules)
+    matrix = read_libsvm(path, dense=options.dense) if kind == "libsvm" else read_array(path, kind, options)
     return matrix.take(select(matrix.names))
 
 
-def _read_folder(path: Path, select: Select, rules: CellRules) -> Table:
-    """The Parquet files of a folder, one below the other."""
-    pa, parts = import_pyarrow(), parquet_parts(path)
-    if not parts:
-        raise DataError(f"{path}: is a directory; give one file")
-    tables = [_read_parquet(part, select, rules) for part in parts]
-    try:
-        arrow = pa.concat_tables([table.arrow for table in tables], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"{path}: its files have different columns ({first}); give one file") from error
-    return replace(tables[0], arrow=Table.from_arrow(arrow, Source(str(path))).arrow, source=Source(str(path)))
-
-
-def _read_parquet(path: Path, select: Select, rules: CellRules) -> Table:
-    parquet = import_pyarrow("pyarrow.parquet")
-    with reading(path):
-        with open(path, "rb") as file:
-            head = file.read(8)
-        if not head:
-            raise DataError(f"{path}: is empty")
-        if content(head) != "Parquet":
-            raise DataError(f"{path}: is not a Parquet file; give it the ending of what it is, or use --format")
-        try:
-            with parquet.ParquetFile(path) as file:
-                arrow = file.read(columns=list(select(file.schema_arrow.names)))
-        except (import_pyarrow().ArrowException, OSError) as error:
-            first = str(error).splitlines()[0].split(". ")[0]
-            raise DataError(f"{path}: is truncated or damaged ({first}); fetch it again") from error
-        return Table.from_arrow(arrow, Source(str(path)), rules, pandas_index(arrow.schema))
-
-
-def _read_libsvm_for(schema: Schema, path: Path, options: FileOptions, dtype: Any) -> Matrix:
-    n_features = len(schema.names)
-    return read_libsvm(path, n_features=n_features, first_index=schema.first_index, dtype=dtype, dense=options.dense)
+def _read_libsvm_for(schema: Schema, path: Path, options: FileOptions, dtype: Any, *, labelled: bool) -> Matrix:
+    """LIBSVM text with as many columns as the model was trained on, those that it was to leave out among them."""
+    return read_libsvm(
+        path,
+        n_features=schema.array_width,
+        first_index=schema.first_index,
+        dtype=dtype,
+        dense=options.dense,
+        labelled=labelled,
+    )
 
 
 def _select_for(schema: Schema, path: Path, target: str | None = None) -> Select:
-    def select(names: Sequence[str]) -> list[str]:
-        missing = [name for name in schema.names if name not in set(names)]
+    def select(names: Sequence[str]) -> Sequence[str]:
+        missing = missing_names(schema.names, names)
         if missing:
             raise missing_columns(missing, names, Source(str(path)))
         if target is None:
-            return list(schema.names)
+            return schema.names
         pick_columns(names, [target], Source(str(path)))
         return [*schema.names, target]
 
-    if target in schema.names:
-        raise DataError(f"{path}: {target!r} is a column that the model reads, so it cannot hold the labels")
     return select
 
 
-def _need_target(target: str | None, path: Path, names: Sequence[str] = ()) -> str:
-    if target is not None:
-        return target
-    shown = f"; it has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}" if names else ""
-    raise DataError(f"{path}: name the labels with --target{shown}")
-
-
-def _own_labels(matrix: Matrix, target: str | None, path: Path) -> Matrix:
-    """Refuse a target for LIBSVM text, whose labels are its own."""
-    if target not in (None, "label"):
-        raise DataError(f"{path}: LIBSVM text has its own labels; leave out the target {target!r}")
-    return matrix
-
-
-def _split(table: Table | Matrix, target: str) -> tuple[Table | Matrix, NDArray[Any]]:
+def _split(table: Table | Matrix, target: str) -> tuple[Table, NDArray[Any]]:
     """Rows without the target column, and that column as labels."""
+    assert isinstance(table, Table)
     if len(table.names) == 1:
         raise DataError(f"{table.source.name}: has no column but the target {target!r}")
-    if isinstance(table, Table):
-        return table.drop([target]), table.values(target)
-    labels = np.ascontiguousarray(table.values[:, table.names.index(target)])
-    return table.drop([target]), _checked_labels(labels, Path(table.source.name), target)
-
-
-def _checked_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
-    """Labels of an array or LIBSVM text, whole numbers as integers; refused where one is not finite."""
-    assert labels is not None
-    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        row = int(np.argmin(np.isfinite(labels)))
-        raise DataError(f"{path}, row {row + 1}: the label{f' in {target!r}' if target else ''} is not a finite number")
-    return whole_labels(labels)
+    return table.drop([target]), table.values(target)

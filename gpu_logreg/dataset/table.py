@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.backend import is_sparse
+from gpu_logreg.csr import columns_at
 from gpu_logreg.dataset.arrow_columns import as_float64, numbers_among, refuse_infinity
 from gpu_logreg.dataset.cell_rules import CellRules, form_remarks, read_column
 from gpu_logreg.dataset.column_names import Part, Source, pick_columns
+from gpu_logreg.dataset.nested_columns import flat_table
 from gpu_logreg.dataset.number_forms import like_numbers
 from gpu_logreg.dataset.number_words import Marks
+from gpu_logreg.dataset.numbered import NumberedNames
 from gpu_logreg.dataset.reading import import_pyarrow
 from gpu_logreg.dataset.resident import first_not_finite
 from gpu_logreg.errors import DataError
@@ -45,19 +48,22 @@ class Matrix:
     ----------
     values : array of shape (n, d)
         In the dtype of the file; not checked for NaN. LIBSVM text of few elements is a ``csr_array``.
-    names : tuple of str, length d
-        ``c0``, ``c1``, ... by the position in the file.
+    names : sequence of str, length d
+        ``c0``, ``c1``, ... by the position in the file, as a `NumberedNames`.
     labels : array of shape (n,) or None
         The labels of LIBSVM text.
     first_index : 0 or 1
         Index of the first feature in LIBSVM text; 0 for arrays.
+    weights : array of shape (n,) or None
+        Row weights of LIBSVM text that has them, as ``label:weight``.
     """
 
     values: Any
-    names: tuple[str, ...]
+    names: Sequence[str]
     labels: NDArray[Any] | None = None
     first_index: int = 0
     source: Source = field(default_factory=lambda: Source("the array"))
+    weights: NDArray[Any] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -66,22 +72,21 @@ class Matrix:
 
     def take(self, names: Sequence[str]) -> Matrix:
         """The columns ``names``, in that order; a view where they are neighbours and dense, else a copy."""
-        if tuple(names) == self.names:  # of millions, the positions take longer than the rest of the way
+        if self.names == names:
             return self
-        positions = pick_columns(self.names, names, self.source)
-        if not positions:
+        if not len(names):
             raise DataError(f"{self.source.name}: no column is left")
-        first, last = positions[0], positions[-1]
-        if positions == list(range(first, last + 1)):
-            values = self.values[:, first : last + 1]
-        else:
-            values = self.values[:, positions]
-        return replace(self, values=values, names=tuple(names))
+        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.lacking(names):
+            return replace(self, values=columns_at(self.values, self.names.places(names)), names=names)
+        positions = pick_columns(self.names, names, self.source)
+        return replace(self, values=columns_at(self.values, positions), names=tuple(names))
 
     def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
         """A copy of the rows at ``positions``, counted from 0; labels too."""
         labels = None if self.labels is None else self.labels[positions]
-        return replace(self, values=self.values[positions], labels=labels, source=Part.of(self.source, positions))
+        weights = None if self.weights is None else self.weights[positions]
+        source = Part.of(self.source, positions)
+        return replace(self, values=self.values[positions], labels=labels, weights=weights, source=source)
 
     def refuse_not_finite(self) -> None:
         """Refuse NaN and infinity with a `DataError` that names the first by its row and column."""
@@ -100,6 +105,8 @@ class Matrix:
     def drop(self, names: Collection[str]) -> Matrix:
         """All columns but ``names``."""
         pick_columns(self.names, names, self.source)
+        if isinstance(self.names, NumberedNames):
+            return self.take(self.names.without(names))
         return self.take([name for name in self.names if name not in names])
 
 
@@ -155,6 +162,7 @@ class Table:
         """
         if arrow.num_rows == 0:
             raise DataError(f"{source.name}: holds no rows")
+        arrow = flat_table(arrow, source)
         if len(set(arrow.column_names)) < arrow.num_columns:
             raise DataError(f"{source.name}: several of its columns have one name; rename them")
         columns = {}
