@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.impute import SimpleImputer
 
+from gpu_logreg.cached_attribute import cached_attribute
 from gpu_logreg.dataset.arrow_columns import as_float64
 from gpu_logreg.dataset.column_names import drop_option
 from gpu_logreg.dataset.columns import NumericColumn, TextColumn
