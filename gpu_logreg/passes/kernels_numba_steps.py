@@ -14,11 +14,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one, row_terms, tanh, wait_for_all
 from gpu_logreg.passes.kernels_numba_zeros import columns_times_dz, list_nonzeros, rows_times_weights
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = ["ACTIVATION_CODES", "PIECES", "RULE_CODES", "rounded", "run_steps"]
 
@@ -31,7 +30,7 @@ PIECES = 16
 # As in kernels_numba: no "nnan" or "ninf", so that what is not finite is noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": CAN_CACHE,
+    "cache": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
