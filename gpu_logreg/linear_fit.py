@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gpu_logreg.backend import is_sparse
+from gpu_logreg.certificate import finished, l1_strengths
 from gpu_logreg.dataset.labels import sums_by_class
 from gpu_logreg.errors import DataError
+from gpu_logreg.multinomial import ClasswiseCoordinates
 from gpu_logreg.multinomial_sampler import MultinomialSampler
 from gpu_logreg.objective import Objective
-from gpu_logreg.penalty import l1_by_parameter
+from gpu_logreg.penalty import l1_penalty
 from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers import Metric, SolverResult, Vector
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.proximal import proximal
+from gpu_logreg.solvers.proximal import proximal, proximal_without_a_sample
 from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton
+from gpu_logreg.solvers.watch import renewed
 from gpu_logreg.solvers.working_set import Columns, working_set
 from gpu_logreg.sparse_metric import diagonal_at
 from gpu_logreg.sparse_sample import SparseSampler
@@ -30,6 +34,9 @@ __all__ = ["class_shares", "minimise", "solver_name", "start_without_weights"]
 
 LARGEST_WHOLE = 2000
 """Parameters of two classes up to which an L1 problem is solved for all columns at once."""
+
+NEWTON_FLOPS = 2e7
+"""Multiplications of a Hessian of all rows that take a few milliseconds."""
 
 LBFGS_DECREASE = 0.1 * DECREASE_PER_TOL
 """What `solver="lbfgs"` leaves to gain by its own estimate, relatively and for each ``tol``."""
@@ -104,7 +111,80 @@ def minimise(
         start = np.zeros(objective.n_params)
         if objective.l1 == 0.0:
             return lbfgs(objective, start, **limits)
+    if start is not None and not _worth_taking(objective, shares, start):
+        start = None
     rng = np.random.default_rng(_seed(model.random_state))
+    result = _solved(model, solver, objective, shares, start, limits, rng)
+    if solver in ("sgd", "adam"):  # which reach no optimum, and say so
+        return result
+
+    def again(ended: SolverResult, tol: float, max_iter: int) -> SolverResult:
+        rest = limits | {"tol": tol, "max_iter": max_iter}
+        if solver == "gradient-descent":
+            return _solved(model, solver, objective, shares, ended.params, rest, rng)
+        if objective.l1 > 0.0 and in_working_sets(objective):
+            return _by_working_sets(objective, rng, ended.params, True, rest)
+        if objective.l1 == 0.0 and _newton_costs_little(objective):
+            return _with_all_rows(objective, _sampler(objective, rng), ended, rest)
+        return _without_a_sample(objective, ended, rest)
+
+    by_gradients = solver in ("lbfgs", "gradient-descent") and _newton_costs_little(objective)
+    decrement = _decrement(objective, _sampler(objective, rng)) if by_gradients else None
+    return finished(objective, result, limits["tol"], limits["max_iter"], again, decrement)
+
+
+def _newton_costs_little(objective: Objective) -> bool:
+    """Whether a Hessian of all rows costs no more than a few milliseconds."""
+    p = objective.n_params
+    return p <= 500 and objective.dataset.n_rows * p * p <= NEWTON_FLOPS
+
+
+def _decrement(objective: Objective, sampler: Sampler) -> Callable[[Vector, Vector], float]:
+    """Half the squared Newton decrement, by the Hessian of all rows."""
+
+    def decrement(params: Vector, grad: Vector) -> float:
+        sample = sampler.sample(objective.dataset.n_rows)
+        metric = sample.params_metric(sample.coordinates.from_params(params))
+        return 0.5 * max(0.0, float(grad @ metric.solve(grad)))
+
+    return decrement
+
+
+def _with_all_rows(objective: Objective, sampler: Sampler, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:
+    """On from where a fit has ended, with the Hessian of all rows, taken anew where it misleads."""
+    objective.widen()
+    sample = sampler.sample(objective.dataset.n_rows)
+
+    def metric_at(params: Vector) -> Metric:
+        metric: Metric = sample.params_metric(sample.coordinates.from_params(params))
+        return metric
+
+    met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+    metric, refresh = metric_at(ended.params), renewed(metric_at)
+    return lbfgs(objective, ended.params, metric=metric, refresh=refresh, criterion=met_at, last_step=True, **limits)
+
+
+def _worth_taking(objective: Objective, shares: Vector, start: Vector) -> bool:
+    """Whether a start has a lower value than `start_without_weights`, whose value is the entropy of the classes.
+
+    From farther away every row may be saturated, where no model of the curvature is worth the name.
+    """
+    value = objective.keep(start) + l1_penalty(start, l1_strengths(objective))
+    present = shares[shares > 0.0]
+    entropy = -float(present @ np.log(present)) if objective.fit_intercept else math.log(len(shares))
+    return value <= entropy * (1.0 + 1e-6)  # no weights at all may be the optimum
+
+
+def _solved(
+    model: Any,
+    solver: str,
+    objective: Objective,
+    shares: Vector,
+    start: Vector | None,
+    limits: dict[str, Any],
+    rng: np.random.Generator,
+) -> SolverResult:
+    """What one solver makes of it."""
     if solver in ("subsampled-newton", "proximal"):
         sampler = _sampler(objective, rng)
         params = start_without_weights(objective, shares) if start is None else start
@@ -112,7 +192,7 @@ def minimise(
             if in_working_sets(objective):
                 return _by_working_sets(objective, rng, params, start is not None, limits)
             return proximal(
-                objective, sampler, params, _l1(objective), l2=objective.l2, warm=start is not None, **limits
+                objective, sampler, params, l1_strengths(objective), l2=objective.l2, warm=start is not None, **limits
             )
         return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
     mean, variance = objective.column_moments()
@@ -152,10 +232,27 @@ def in_working_sets(objective: Objective) -> bool:
     return objective.n_params > (LARGEST_WHOLE if objective.n_logits == 1 else LARGEST_P)
 
 
-def _l1(objective: Objective) -> Vector:
-    """The strength of the L1 penalty on every parameter."""
-    K = objective.n_logits
-    return np.tile(l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params // K), K)
+def _without_a_sample(objective: Objective, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:
+    """On from where a fit has ended, with a diagonal of the columns' moments for the curvature.
+
+    A bad model of the curvature sees nothing left to gain; this one asks nothing of rows or samples, and gradients
+    correct it.
+    """
+    columns, K = objective.standard_columns, objective.n_logits
+    curvature = min(0.25, max(abs(ended.value), 1e-8))
+    if objective.l1 > 0.0:
+        ridge = np.resize(np.append(objective.l2 / columns.scale / columns.scale, 0.0), objective.n_params // K)
+        coordinates = columns if K == 1 else ClasswiseCoordinates(columns, K)
+        strengths, n_rows = l1_strengths(objective), objective.dataset.n_rows
+        of_loss = np.full(objective.n_params, curvature)
+        by_phi = (coordinates, of_loss, np.tile(ridge, K), ended.params, strengths)
+        return proximal_without_a_sample(objective, *by_phi, n_rows=n_rows, l2=objective.l2, **limits)
+    variance = columns.scale**2
+    metric: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
+    if K > 1:
+        metric = ClasswiseMetric([metric] * K)
+    met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+    return lbfgs(objective, ended.params, metric=metric, memory=30, criterion=met_at, last_step=True, **limits)
 
 
 def _by_working_sets(
@@ -167,7 +264,7 @@ def _by_working_sets(
     def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
         some = objective.restricted(by_columns(columns))
         ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
-        found = proximal(some, _sampler(some, rng), start, _l1(some), l2=some.l2, warm=warm, **ends)
+        found = proximal(some, _sampler(some, rng), start, l1_strengths(some), l2=some.l2, warm=warm, **ends)
         # Of arrays as of sparse rows, `size` is what is stored.
         objective.n_reads += some.n_reads * some.dataset.rows.X.size / max(1, objective.dataset.rows.X.size)
         if some.centre is not None:  # of the other columns the weights are zero
@@ -176,7 +273,10 @@ def _by_working_sets(
         return found
 
     columns = Columns(n_columns, objective.n_logits, LARGEST_P // objective.n_logits - 1)
-    return working_set(objective, solve, params, _l1(objective), columns, l2=objective.l2, warm=warm, **limits)
+    strengths = l1_strengths(objective)
+    result = working_set(objective, solve, params, strengths, columns, l2=objective.l2, warm=warm, **limits)
+    objective.spread = None  # known of some columns alone
+    return result
 
 
 def _sampler(objective: Objective, rng: np.random.Generator) -> Sampler:

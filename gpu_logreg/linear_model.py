@@ -23,6 +23,7 @@ from gpu_logreg.callbacks import (
     upload_lines,
     with_callbacks,
 )
+from gpu_logreg.certificate import coef_dtype
 from gpu_logreg.conversion import LinearConversion
 from gpu_logreg.dataset.inputs import given_column
 from gpu_logreg.dataset.labels import class_weighted, encode_labels
@@ -118,7 +119,8 @@ class LogisticRegression(
     Attributes
     ----------
     coef_ : ndarray of shape (1, d), or (K, d) for K >= 3 classes
-        float32 from float32 rows, as in scikit-learn; else float64.
+        float32 from float32 rows, as in scikit-learn, where that holds the optimum: weights of collinear columns that
+        nearly cancel are float64. Of other rows float64.
     intercept_ : ndarray of shape (1,) or (K,), float64
         Of ``coef_`` as it is: it makes up for its rounding, which columns far from zero would feel.
     classes_ : ndarray of shape (K,)
@@ -285,6 +287,7 @@ class LogisticRegression(
         limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         result = minimise(self, solver, objective, shares, last, limits)
+        dtype = coef_dtype(objective, result.params, result.value, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
         self._keep(result, solver, asked.solver_reason, objective, device)

@@ -22,7 +22,7 @@ from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.objective import Objective
-from gpu_logreg.passes import Float64Vector, Rows
+from gpu_logreg.passes import Float64Vector, Rows, Sums
 from gpu_logreg.sample_objective import ParamsMetric, SampleObjective, mended
 from gpu_logreg.solvers.factor import Factor
 from gpu_logreg.solvers.watch import keeps_whole_hessian
@@ -69,6 +69,10 @@ class MultinomialObjective(Objective):
         by_class = params.reshape(self.n_logits, -1)
         d = self.dataset.n_columns
         return by_class[:, :d], by_class[:, d] if self.fit_intercept else np.zeros(self.n_logits)
+
+    def _loss_sums(self, sums: Sums) -> Sums:
+        """The same sums, with gradients that add up to 0 over the classes, as those of the loss do but for rounding."""
+        return sums._replace(dw_sum=sums.dw_sum - sums.dw_sum.mean(axis=0), db_sum=sums.db_sum - sums.db_sum.mean())
 
     def _gradient(self, dw: Any, db: Any) -> Float64Vector:
         return np.column_stack([dw, db]).ravel() if self.fit_intercept else dw.ravel()
@@ -149,7 +153,8 @@ class MultinomialSample(SampleObjective):
         sums = dataset.sum(self.implementation, Phi, np.zeros(self.n_logits))  # the ones in U are the intercepts
         penalised = self.penalty * Phi
         value = sums.loss_sum / self.weight_total + 0.5 * float((Phi * penalised).sum())
-        return value, (sums.dw_sum / self.weight_total + penalised).ravel()
+        dw_sum = sums.dw_sum - sums.dw_sum.mean(axis=0)  # which is 0 but for rounding
+        return value, (dw_sum / self.weight_total + penalised).ravel()
 
     def _probabilities(self, phi: Float64Vector, part: slice, dtype: Any) -> tuple[Any, Any]:
         """Rows and probabilities of a block."""
@@ -217,7 +222,7 @@ class MultinomialSample(SampleObjective):
             H[:, p - 1, :, p - 1] += np.einsum("kk->k", H[:, p - 1, :, p - 1]).mean() / K
         diagonal = np.einsum("kjkj->kj", H)
         diagonal += self.penalty
-        return mended(H.reshape(K * p, K * p))
+        return mended(H.reshape(K * p, K * p), self.penalty)
 
     def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
         """The Hessian at ``phi`` as the product of its mean factors.

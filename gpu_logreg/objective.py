@@ -10,10 +10,11 @@ import numpy as np
 
 from gpu_logreg.backend import is_sparse, resolve_device, using
 from gpu_logreg.csr import csr_rows
+from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.errors import DataError
 from gpu_logreg.interchange import as_array
-from gpu_logreg.passes import Float64Vector
+from gpu_logreg.passes import Float64Vector, Sums
 from gpu_logreg.passes.table import Implementation, choose
 from gpu_logreg.penalty import l2_penalty
 from gpu_logreg.solvers.watch import Costs
@@ -71,6 +72,7 @@ class Objective:
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
+        self._kept: tuple[Any, ...] | None = None
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
 
@@ -100,6 +102,15 @@ class Objective:
         least = 1.0 if s is None else float(s[s > 0].min())
         return math.log(2.0) * least / self.dataset.weight_total
 
+    @property
+    def standard_columns(self) -> Coordinates:
+        """The columns as `centre` and `spread`, which must be known, standardise them; constant ones have scale 1."""
+        assert self.centre is not None
+        assert self.spread is not None
+        mean = self.centre if self.fit_intercept else np.zeros(len(self.centre))
+        scale = self.spread if self.fit_intercept else np.hypot(self.spread, self.centre)
+        return Coordinates(mean, np.where(scale > 0.0, scale, 1.0), self.fit_intercept)
+
     def widen(self) -> bool:
         """Have the passes compute in float64 from here on; false where they do already.
 
@@ -115,6 +126,17 @@ class Objective:
         """The same objective of other columns of the rows; its reads are counted anew."""
         return Objective(dataset, self.implementation, self.l2, self.fit_intercept, self.l1)
 
+    def keep(self, params: Float64Vector) -> float:
+        """The value at ``params``, which is kept with its gradient: a solver that begins there reads nothing."""
+        value, grad = self(params)
+        self._kept = params, id(self.dataset), self._shift, value, grad
+        return value
+
+    @property
+    def _shift(self) -> int:
+        """What a value depends on beside parameters and rows: where passes round the weights, `centre`."""
+        return 0 if self.dataset.compute_dtype == np.float64 else id(self.centre)
+
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
         """Weights and intercept of packed parameters."""
         d = self.dataset.n_columns
@@ -129,10 +151,12 @@ class Objective:
             If ``X`` holds NaN or infinity; the message names the first. Seen without a further read, because they
             make the sums not finite too.
         """
+        if self._kept is not None and self._kept[0] is params and self._kept[1:3] == (id(self.dataset), self._shift):
+            return self._kept[3], self._kept[4]
         w, b = self.unpack(params)
         if self.centre is not None:
             b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
-        sums = self.dataset.sum(self.implementation, w, b)
+        sums = self._loss_sums(self.dataset.sum(self.implementation, w, b))
         self.n_reads += 1
         penalty, penalty_grad = l2_penalty(w, self.l2)
         total = self.dataset.weight_total
@@ -145,6 +169,10 @@ class Objective:
         value = sums.loss_sum / total + penalty
         self.rounding = self._rounding(w, value, penalty)
         return value, grad
+
+    def _loss_sums(self, sums: Sums) -> Sums:
+        """Sums over all rows, mended where the mathematics knows more of them than the pass."""
+        return sums
 
     def _gradient(self, dw: Float64Vector, db: Any) -> Float64Vector:
         return np.append(dw, db) if self.fit_intercept else dw

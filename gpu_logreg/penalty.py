@@ -24,6 +24,9 @@ __all__ = [
     "subgradient",
 ]
 
+LARGEST_STRENGTH = 1e303
+"""Beyond it sums of a strength times a weight would soon be infinite; every weight is below 1e-300 by then."""
+
 Float64Vector = npt.NDArray[np.float64]
 
 
@@ -31,9 +34,10 @@ def ridge_strength(C: float, weight_total: float) -> float:
     """Strength of the ridge penalty on the mean loss: ``l2 = 1 / (C sum(s))``.
 
     With it, ``mean loss + l2 |w|**2 / 2`` is scikit-learn's ``C sum(s row_loss) + |w|**2 / 2`` divided by ``C sum(s)``.
-    ``C = inf`` gives 0.
+    ``C = inf`` gives 0; no strength is above `LARGEST_STRENGTH`.
     """
-    return 1.0 / (C * weight_total)
+    inverse = C * weight_total
+    return 1.0 / max(inverse, 1.0 / LARGEST_STRENGTH)
 
 
 def elastic_net_strengths(C: float, l1_ratio: float, weight_total: float) -> tuple[float, float]:

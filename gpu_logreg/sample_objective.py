@@ -35,7 +35,7 @@ Below, a factorisation takes the host a few milliseconds; every ``solve(v)`` on 
 """
 
 NEXT_TO_NOTHING = 1e-12
-"""Curvature, relative to the largest, of a coordinate that has none, for those that look for such."""
+"""Curvature, relative to the largest of the loss, of a coordinate that has none, for those that look for such."""
 
 T = TypeVar("T")
 
@@ -45,12 +45,16 @@ def hessian_namespace(U: Any, p: int) -> Any:
     return np if p < DEVICE_FACTOR_P else array_namespace(U)
 
 
-def mended(H: Any, factor: Factor | None = None) -> Any:
-    """``H`` on the host, with a positive diagonal, and what a factorisation had to add to it."""
+def mended(H: Any, penalty: Float64Vector, factor: Factor | None = None) -> Any:
+    """``H`` on the host, with a positive diagonal, and what a factorisation had to add to it.
+
+    ``penalty`` is what of the diagonal is the ridge's, if need be to be repeated for every class.
+    """
     H = to_numpy(H)
     diagonal = H.diagonal()
     added = 0.0 if factor is None else factor.added
-    least = NEXT_TO_NOTHING * (float(diagonal.max(initial=0.0)) or 1.0)
+    of_loss = diagonal - np.resize(penalty, len(H))
+    least = NEXT_TO_NOTHING * (float(of_loss.max(initial=0.0)) or 1.0)
     H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, least) * (1.0 + added)
     return H
 
@@ -189,7 +193,10 @@ class SampleObjective:
 
     def mended_hessian(self, phi: Float64Vector) -> Any:
         """The matrix behind `metric`, on the host; in float64 it is not factored to see whether it can be."""
-        return mended(self.hessian(phi)) if self.U.dtype == np.float64 else mended(*self._curvature(phi))
+        if self.U.dtype == np.float64:
+            return mended(self.hessian(phi), self.penalty)
+        H, factor = self._curvature(phi)
+        return mended(H, self.penalty, factor)
 
     def _curvature(self, phi: Float64Vector) -> tuple[Any, Factor]:
         H = self.hessian(phi)

@@ -23,6 +23,10 @@ FAR_FROM_ZERO = 2000.0
 """Columns whose mean is more than this times their spread are walked in float64: in float32 the logits would be off by
 about 1e-4, and what is left to gain could not be told below 1e-10 of the value."""
 
+STIFFEST = 1e303
+"""Curvature of the ridge along a standardised column, beyond which it would soon be infinite: that of a column in units
+of 1e-150 and less, whose weight is zero either way."""
+
 EFFECTIVE_SHARE = 0.05
 """A column whose variance hangs on fewer rows than this share of the sample is carried by few rows."""
 
@@ -152,7 +156,9 @@ class Sampler:
 
     def hessian(self, size: int, phi: Float64Vector) -> Any:
         """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host; in float64 it is not factored."""
-        return mended(*self._curvature(size, phi, factored=False))
+        assert self._coordinates is not None
+        H, factor = self._curvature(size, phi, factored=False)
+        return mended(H, self._penalty(self._coordinates), factor)
 
     def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:
         """Matrix and factor by ``phi``; the factor at least where the matrix may have to be summed again."""
@@ -221,5 +227,6 @@ class Sampler:
         )
 
     def _penalty(self, coordinates: Coordinates) -> Float64Vector:
-        by_weight = self._objective.l2 / coordinates.scale**2
+        with np.errstate(over="ignore"):
+            by_weight = np.minimum(self._objective.l2 / coordinates.scale / coordinates.scale, STIFFEST)
         return np.append(by_weight, 0.0) if coordinates.fit_intercept else by_weight

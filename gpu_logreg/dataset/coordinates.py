@@ -153,9 +153,12 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
         thinned = rows_at(X, at[::thinning], dtype)
         mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
         # A column whose spread is the rounding of its mean is constant.
-        constant = np.isfinite(second) & (second <= (4.0 * float(np.finfo(dtype).eps) * np.abs(mean)) ** 2)
+        eps = float(np.finfo(dtype).eps)
+        constant = np.isfinite(second) & (second <= (4.0 * eps * np.abs(mean)) ** 2)
+        # In units of 1 the gradient of a constant far from zero, a difference of large sums, would be their rounding.
+        second = np.where(constant, np.maximum(1.0, eps * mean**2), second)
     shift = xp.asarray(mean, dtype=dtype)
-    inverse = xp.asarray(1.0 / np.sqrt(np.where(constant, 1.0, second)), dtype=dtype)
+    inverse = xp.asarray(1.0 / np.sqrt(second), dtype=dtype)
 
     # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.
     with np.errstate(divide="ignore"):

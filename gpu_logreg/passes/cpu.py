@@ -76,7 +76,7 @@ def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
         else:
             sum_short_rows(vector, X, y[offset:], s, padded, float(b), first, last, chunk, out)
 
-    total = _sum_chunks(X, dtype, d + 2, sum_rows)
+    total = _sum_chunks(X, dtype, d + 2, sum_rows, widens=vector is None)
     return Sums(float(total[d + 1]), total[:d], float(total[d]))
 
 
@@ -93,13 +93,19 @@ def cpu_moments(rows: Rows) -> Moments:
     return Moments(total[:d], total[d:])
 
 
-def _sum_chunks(X: Any, dtype: np.dtype[Any], width: int, sum_rows: Callable[..., None]) -> Float64Vector:
-    """Add the sums of all chunks of rows, in order, each computed by ``sum_rows`` on some thread."""
+def _sum_chunks(
+    X: Any, dtype: np.dtype[Any], width: int, sum_rows: Callable[..., None], widens: bool = False
+) -> Float64Vector:
+    """Add the sums of all chunks of rows, in order, each computed by ``sum_rows`` on some thread.
+
+    ``widens``: whether ``sum_rows`` takes C-ordered float32 rows for arithmetic in float64 as they are.
+    """
     n = X.shape[0]
     n_chunks = -(-n // CHUNK_ROWS)
     partials = np.zeros((n_chunks, width))
-    in_place = X.dtype == dtype and X.dtype.isnative and X.flags.aligned
-    in_place = in_place and (X.flags.c_contiguous or X.flags.f_contiguous)
+    in_place = X.dtype == dtype and (X.flags.c_contiguous or X.flags.f_contiguous)
+    in_place = in_place or (widens and X.dtype == np.float32 and dtype == np.float64 and X.flags.c_contiguous)
+    in_place = in_place and X.dtype.isnative and X.flags.aligned
 
     def work(first_chunk: int, last_chunk: int) -> None:
         first, last = first_chunk * CHUNK_ROWS, min(n, last_chunk * CHUNK_ROWS)

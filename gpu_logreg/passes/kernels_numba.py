@@ -23,7 +23,7 @@ from gpu_logreg.passes.numba_cache import njit
 __all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
 FLUSH_ROWS = 2048
-"""Rows accumulated in the dtype of ``X`` before float64 takes over."""
+"""Rows accumulated in the dtype of the arithmetic before float64 takes over."""
 
 LOG_ROWS = 256
 """Rows whose factors 1 + e, each in (1, 2], are multiplied before one logarithm; a float64 holds 1,023."""
@@ -62,13 +62,14 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
 
     Row q of ``out`` receives, for the q-th chunk of ``chunk`` rows: ``dw_sum`` (d), ``db_sum``, ``loss_sum``. ``b`` is
     float64 and is added as such: where columns are far from zero, ``x @ w`` and ``b`` are large and nearly cancel.
+    The arithmetic is that of ``w``: float64 weights widen float32 rows as they are read.
     """
     d = X.shape[1]
-    real = X.dtype.type
+    real = w.dtype.type
     flat = X.reshape(-1)
     per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
     block = 8
-    z, dz, acc = np.empty(block, X.dtype), np.empty(block, X.dtype), np.zeros(d, X.dtype)
+    z, dz, acc = np.empty(block, w.dtype), np.empty(block, w.dtype), np.zeros(d, w.dtype)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = min(last, begin + chunk)
@@ -178,6 +179,8 @@ def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> 
         out[q, :] = 0.0
         for i in range(begin, min(last, begin + chunk)):
             s_i = 1.0 if s is None else float(s[i])
+            if s_i == 0.0:
+                continue  # whose squares may be infinite
             row, x_sum, xx_sum = X[i], out[q, :d], out[q, d:]
             for j in range(d):
                 x = float(row[j])

@@ -124,6 +124,11 @@ class SolverResult:
         Value at the start and after every iteration.
     duality_gap : float
         Bound on what is left to gain, where the solver has one; else NaN.
+    smooth_grad : ndarray or None
+        Gradient of the smooth part where ``grad`` is a subgradient; None where ``grad`` is it.
+    predicted : float
+        What of the way to ``value`` the model of the curvature predicts: the decrease by a last step without a read.
+        The gradients are those before it.
     """
 
     params: Vector
@@ -134,3 +139,5 @@ class SolverResult:
     message: str
     loss_curve: list[float] = field(default_factory=list)
     duality_gap: float = math.nan
+    smooth_grad: Vector | None = None
+    predicted: float = 0.0

@@ -23,7 +23,7 @@ import numpy as np
 from gpu_logreg.penalty import l1_penalty
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
 from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
-from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, Criterion, Stagnation
+from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, BeforeStep, Criterion, Stagnation
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
 
 __all__ = ["Composite", "Curvature", "proximal_steps"]
@@ -33,7 +33,10 @@ NO_LOWER = 1e-12
 is rounding that hides it."""
 
 FLAT = 1e-9
-"""Curvature, relative to the largest, below which a coordinate is flat; the model gives it the largest instead."""
+"""Curvature, relative to the largest of the loss, below which a coordinate is flat; the model gives it that instead.
+
+The ridge is left out of the largest: a column in small units has a ridge of any size in standardised columns, beside
+which the loss of all others would pass for flat."""
 
 MISLED = 0.125
 """A step at most so long tells that the matrix is far from the curvature."""
@@ -56,11 +59,14 @@ class Composite(NamedTuple):
         Strength for each coordinate; 0 for one that is not penalised.
     shown : function (x, grad) -> ndarray
         The subgradient of least norm by the parameters that a person sees, from ``x`` and the gradient of ``f``.
+    ridge : ndarray of shape (p,), optional
+        What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
     """
 
     smooth: Objective
     l1: Vector
     shown: Callable[[Vector, Vector], Vector]
+    ridge: Vector | None = None
 
     def at(self, x: Vector, step: float) -> tuple[Trial, Vector]:
         """The value of ``F`` and its subgradient, as a `Trial`, and the gradient of ``f``; one read."""
@@ -71,7 +77,8 @@ class Composite(NamedTuple):
 class _Model:
     """The matrix ``B``: what was given, and BFGS updates on top of it."""
 
-    def __init__(self, H: Any) -> None:
+    def __init__(self, H: Any, ridge: Vector | None) -> None:
+        self._ridge = ridge
         self._n_pushed = 0
         self.restart(H)
 
@@ -79,11 +86,12 @@ class _Model:
         """Forget the updates, and take a new matrix if one is given."""
         if H is not None:
             diagonal = H.diagonal()
-            largest = float(diagonal.max(initial=0.0))
-            self._flat = diagonal < FLAT * largest
+            of_loss = diagonal if self._ridge is None else diagonal - self._ridge
+            self._largest = float(of_loss.max(initial=0.0))
+            self._flat = diagonal < FLAT * self._largest
             if self._flat.any():
                 H = H.copy()
-                np.fill_diagonal(H, np.where(self._flat, largest, diagonal))
+                np.fill_diagonal(H, np.where(self._flat, self._largest, diagonal))
             self._given = H
         self.matrix = self._given
         self.n_updates = 0
@@ -124,8 +132,7 @@ class _Model:
             return False
         self._floor = 1.0 if self._floor else 1e-3
         self.matrix = self.matrix.copy()
-        diagonal = self.matrix.diagonal()
-        np.fill_diagonal(self.matrix, np.maximum(diagonal, self._floor * float(diagonal.max(initial=0.0))))
+        np.fill_diagonal(self.matrix, np.maximum(self.matrix.diagonal(), self._floor * self._largest))
         return True
 
     def update(self, step: Vector, change: Vector) -> None:
@@ -160,6 +167,7 @@ def proximal_steps(
     patience: int = 20,
     last_step: bool = False,
     forcing: float = ON_THE_WAY,
+    before_step: BeforeStep | None = None,
 ) -> SolverResult:
     """Minimise ``F``.
 
@@ -175,7 +183,7 @@ def proximal_steps(
     rescue : function x -> ndarray of shape (p, p), optional
         A better matrix, from more rows or at the present point, for where the present one has misled: a step had to be
         cut to an eighth, or no lower value was found.
-    refresh, observer, patience, last_step
+    refresh, observer, patience, last_step, before_step
         As for `gpu_logreg.solvers.lbfgs.lbfgs`. Criteria and refreshments see the subgradient as ``grad``.
     forcing : float
         How well models are minimised on the way: see `gpu_logreg.solvers.coordinate_descent.model_minimum`. The last
@@ -184,13 +192,13 @@ def proximal_steps(
     Returns
     -------
     SolverResult
-        ``grad`` is the subgradient, by the parameters that are shown.
+        ``grad`` is the subgradient, by the parameters that are shown; ``smooth_grad`` the gradient of ``f`` by ``x``.
     """
     stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
-    model = _Model(H)
+    model = _Model(H, composite.ridge)
     here, grad = composite.at(start, 0.0)
     rounding = composite.smooth.rounding  # there, and not where steps were tried in vain
-    curve, rescued = [here.value], False
+    curve, rescued, predicted = [here.value], False, 0.0
     for n_iter in range(max_iter + 1):
         target, left = model.minimum(grad, here, composite.l1, forcing)
         met = criterion(here, left)
@@ -211,18 +219,20 @@ def proximal_steps(
         if last_step and met is not None and met.converged:
             target, gain = model.least(grad, here, composite.l1)  # as well as zeros ask for
             if math.isfinite(gain):
-                left = gain
+                left = predicted = gain
                 here = here._replace(params=target, value=here.value - left)
                 curve[-1] = here.value
         last = met is not None or n_iter == max_iter
         if n_iter > 0 and observer is not None:
             told = Iteration(n_iter, here.params, here.value, _largest(here), here.step, last, left)
             if observer(told) and not last:
-                return _result(here, n_iter, False, "stopped by a callback", curve)
+                return _result(here, grad, n_iter, False, "stopped by a callback", curve)
         if met is not None:
-            return _result(here, n_iter, met.converged, met.message, curve)
+            return _result(here, grad, n_iter, met.converged, met.message, curve, predicted)
         if n_iter == max_iter:
             break
+        if before_step is not None:
+            before_step(here, left)
         found = _lower(composite, here, grad, target, rounding)
         if found is None:
             # Updates may be spoilt by rounding: once more from the matrix that was given, then from a better one.
@@ -242,15 +252,15 @@ def proximal_steps(
                 continue
             rounded = stagnation.reached(here, left, NO_LOWER)
             if rounded is not None:
-                return _result(here, n_iter, True, rounded.message, curve)
-            return _result(here, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
+                return _result(here, grad, n_iter, True, rounded.message, curve)
+            return _result(here, grad, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
         there, grad_there = found
         model.update(there.params - here.params, grad_there - grad)
         here, grad, rescued, rounding = there, grad_there, False, composite.smooth.rounding
         if here.step <= MISLED and rescue is not None:
             model.restart(rescue(here.params))
         curve.append(here.value)
-    return _result(here, max_iter, False, f"max_iter = {max_iter} reached with {_figures(here)}", curve)
+    return _result(here, grad, max_iter, False, f"max_iter = {max_iter} reached with {_figures(here)}", curve)
 
 
 def _widened(composite: Composite, here: Trial, left: float) -> bool:
@@ -291,5 +301,9 @@ def _figures(here: Trial) -> str:
     return f"max |subgradient| = {_largest(here):.2g}"
 
 
-def _result(here: Trial, n_iter: int, converged: bool, message: str, curve: list[float]) -> SolverResult:
-    return SolverResult(here.params, here.value, here.grad, n_iter, converged, message, curve)
+def _result(
+    here: Trial, grad: Vector, n_iter: int, converged: bool, message: str, curve: list[float], predicted: float = 0.0
+) -> SolverResult:
+    return SolverResult(
+        here.params, here.value, here.grad, n_iter, converged, message, curve, smooth_grad=grad, predicted=predicted
+    )

@@ -15,6 +15,9 @@ from gpu_logreg.solvers import Metric, Vector
 __all__ = ["CentredDiagonalMetric", "ClasswiseMetric"]
 
 
+ROUNDING = float(np.finfo(np.float64).eps)
+
+
 class CentredDiagonalMetric:
     """``H`` with ``H^-1 = T diag(1 / h) T.T``, where ``T`` maps centred parameters to ``[w, b]``.
 
@@ -33,7 +36,8 @@ class CentredDiagonalMetric:
     def __init__(self, mean: Vector, variance: Vector, curvature: float, l2: float, fit_intercept: bool) -> None:
         self._mean = mean
         self._fit_intercept = fit_intercept
-        second = variance if fit_intercept else variance + mean**2
+        # Of a column that is constant, far from zero, no gradient is more than the rounding of its size.
+        second = np.maximum(variance, ROUNDING * mean**2) if fit_intercept else variance + mean**2
         diagonal = curvature * second + l2
         # A constant column without a penalty has no curvature; leave it at the scale of one that has.
         diagonal[diagonal <= 0.0] = curvature

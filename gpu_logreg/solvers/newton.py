@@ -87,7 +87,8 @@ def newton(
         if met is None and 0.25 * last_left < left <= ROUNDING * abs(value):
             met = Stop(f"what is left to gain, {left:.2g}, no longer falls: it is rounding", True)
         last_left = left
-        if met is not None and met.converged:
+        predicted = left if met is not None and met.converged else 0.0
+        if predicted:
             phi, value = phi + direction, value - left
             curve[-1] = value
         last = met is not None or n_iter == max_iter
@@ -97,7 +98,9 @@ def newton(
             if stop and not last:
                 return SolverResult(params, value, by_params, n_iter, False, "stopped by a callback", curve)
         if met is not None:
-            return SolverResult(params, value, by_params, n_iter, met.converged, met.message, curve)
+            return SolverResult(
+                params, value, by_params, n_iter, met.converged, met.message, curve, predicted=predicted
+            )
         if n_iter == max_iter:
             break
         found = _lower(objective, phi, value, slope, direction)

@@ -25,10 +25,11 @@ import numpy as np
 from gpu_logreg.penalty import duality_gap, subgradient
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Stop, Vector, separable
 from gpu_logreg.solvers.composite import Composite, Curvature, proximal_steps
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.subsampled_newton import (
     PATIENCE,
+    SURE,
     TOLD,
     Sampler,
     sample_size,
@@ -38,7 +39,7 @@ from gpu_logreg.solvers.subsampled_newton import (
 )
 from gpu_logreg.solvers.watch import Watch, renewed
 
-__all__ = ["proximal"]
+__all__ = ["proximal", "proximal_without_a_sample"]
 
 SUPPORT = 1e-2
 """The subgradient must also be below this times the strength of the penalty, or zeros would not be told from others."""
@@ -121,16 +122,66 @@ def proximal(
     """
     whole = sampler.whole() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
     begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
-    decrease = _decrease(sampler)
+    ends = _Ends(tol, support, _decrease(sampler), max_iter)
+    return _steps(objective, begin, l1, l2, ends, observer)
+
+
+def proximal_without_a_sample(
+    objective: Objective,
+    coordinates: Any,
+    curvature: Vector,
+    ridge: Vector,
+    start: Vector,
+    l1: Vector,
+    *,
+    n_rows: int,
+    l2: float = 0.0,
+    tol: float = 1e-6,
+    support: float = SUPPORT,
+    max_iter: int = 1000,
+    observer: Observer | None = None,
+) -> SolverResult:
+    """As `proximal`, from a diagonal model of the curvature, which only gradients correct: slow, and misled by nothing.
+
+    Parameters
+    ----------
+    objective, start, l1, l2, tol, support, max_iter, observer
+        As for `proximal`.
+    coordinates : Coordinates
+        Standardised columns.
+    curvature, ridge : ndarray of shape (p,)
+        Of the loss and of the ridge along each of them.
+    n_rows : int
+        Rows behind the objective.
+    """
+    phi, H = coordinates.from_params(start), np.diag(curvature + ridge)
+    begin = _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, None, None)
+    return _steps(objective, begin, l1, l2, _Ends(tol, support, 0.1 * DECREASE_PER_TOL, max_iter), observer)
+
+
+class _Ends(NamedTuple):
+    """When the steps end: see `proximal` and `_optimal`."""
+
+    tol: float
+    support: float
+    decrease: float
+    max_iter: int
+
+
+def _steps(
+    objective: Objective, begin: _Begin, l1: Vector, l2: float, ends: _Ends, observer: Observer | None
+) -> SolverResult:
+    """Steps on all rows from ``begin``; the result by parameters."""
+    tol, support, decrease, max_iter = ends
     coordinates = begin.coordinates
 
     def shown(phi: Vector, grad: Vector) -> Vector:
         return subgradient(coordinates.to_params(phi), coordinates.grad_to_params(grad), l1)
 
     seen: list[Trial] = []
-    met_at = sure(_optimal(objective, l1, tol, support, decrease), tol, decrease, 5.0 * len(start) / begin.n_rows)
+    met_at = sure(_optimal(objective, l1, tol, support, decrease), tol, decrease, 5.0 * len(l1) / begin.n_rows)
     result = proximal_steps(
-        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown),
+        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge),
         begin.phi,
         begin.H,
         criterion=_remember(met_at, seen),
@@ -140,12 +191,15 @@ def proximal(
         observer=None if observer is None else _by_params(observer, coordinates),
         patience=PATIENCE,
         last_step=True,
+        before_step=widen_for_the_last(begin.smooth, decrease * tol, SURE),
     )
     gap = _gap(seen[-1], coordinates, l1, l2)
     told = result.converged and not math.isnan(gap)
     message = f"{result.message}; duality gap at most {gap:.2g}" if told else result.message
     params = coordinates.to_params(result.params)
-    return dataclasses.replace(result, params=params, message=message, duality_gap=gap)
+    assert result.smooth_grad is not None
+    smooth_grad = coordinates.grad_to_params(result.smooth_grad)
+    return dataclasses.replace(result, params=params, message=message, duality_gap=gap, smooth_grad=smooth_grad)
 
 
 class _Begin(NamedTuple):
@@ -155,8 +209,9 @@ class _Begin(NamedTuple):
     coordinates: Any
     phi: Vector
     H: Any
+    ridge: Vector
     n_rows: int
-    refresh: Curvature
+    refresh: Curvature | None
     rescue: Callable[[Vector], Any] | None
 
 
@@ -164,7 +219,7 @@ def _with_all_rows(whole: Any, start: Vector) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     phi = whole.coordinates.from_params(start)
     H = whole.mended_hessian(phi)
-    return _Begin(whole, whole.coordinates, phi, H, whole.n_rows, _at_every_step(whole), None)
+    return _Begin(whole, whole.coordinates, phi, H, whole.penalty, whole.n_rows, _at_every_step(whole), None)
 
 
 def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:
@@ -177,7 +232,8 @@ def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Ve
     H = sample.mended_hessian(phi)
     n, p, goal = sampler.n_rows, sampler.n_params, _decrease(sampler) * tol
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
-    return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, sample.n_rows, watch, watch.grown)
+    ridge = np.resize(sample.penalty, len(phi))  # the same for every class
+    return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, watch, watch.grown)
 
 
 def _decrease(sampler: Sampler) -> float:
@@ -250,6 +306,7 @@ def _at_every_step(whole: Any) -> Curvature:
 def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
     """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
     p = len(phi)
+    ridge = np.resize(sample.penalty, p)
     ks, first = thinnings(sample.n_rows, p)
     H = sample.thin(first).mended_hessian(phi)
     H.flat[:: p + 1] *= 1.0 + DAMPING
@@ -257,7 +314,7 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
         level = sample.thin(k)
         told = TOLD * p / level.n_rows
         result = proximal_steps(
-            Composite(level, strengths, lambda phi, grad: subgradient(phi, grad, strengths)),
+            Composite(level, strengths, lambda phi, grad: subgradient(phi, grad, strengths), ridge),
             phi,
             H,
             criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, lbfgs, optimal
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, lbfgs, optimal, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.newton import newton
 from gpu_logreg.solvers.watch import DENSE, Costs, Watch, curvature_reads, keeps_whole_hessian, renewed
@@ -214,6 +214,7 @@ def subsampled_newton(
         refresh=watch,
         patience=PATIENCE,
         last_step=True,
+        before_step=widen_for_the_last(objective, goal, SURE),
     )
 
 
