@@ -10,7 +10,7 @@ from fresh_process import run_fresh
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux reports it")
 
-N, D = 1_000_000, 100
+N, D = 400_000, 100
 ALLOWED_SHARE, ALLOWED_BYTES = 0.05, 64 * 2**20
 
 MEASURE = """
