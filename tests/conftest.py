@@ -6,12 +6,19 @@ import os
 
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:
+IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if IN_WORKER:
     # Every processor has a test on it already, and threads of BLAS that wait for work spin. Read as NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-BY_THEMSELVES = ("test_kernels_compile.py", "test_check_estimator.py")
-"""Files whose tests share nothing and take long: any process may take any of them."""
+TOGETHER = {"test_multilabel": "test_steps"}
+"""Files that are compiled for each other: the steps of networks take longest to compile."""
+
+APART = ("test_kernels_compile",)
+"""Files of long tests that share nothing: any process may take any of them."""
+
+FIRST = ("test_steps", "scikit_learn_suite", "test_check_estimator", "test_memory", "test_multinomial", "test_cli")
+"""Groups that take long, so that no process is left with one at the end."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -20,7 +27,14 @@ def pytest_collection_modifyitems(items):
 
     scikit-learn's tests are counted when they have ended, so that all of them are one group.
     """
+    if not IN_WORKER:
+        return
+
+    def group(item):
+        folder, name = item.path.parent.name, item.path.stem
+        return folder if folder == "scikit_learn_suite" else TOGETHER.get(name, name)
+
     for item in items:
-        folder, name = item.path.parent.name, item.path.name
-        if name not in BY_THEMSELVES and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(folder if folder == "scikit_learn_suite" else item.path.stem))
+        if item.path.stem not in APART:
+            item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: FIRST.index(group(item)) if group(item) in FIRST else len(FIRST))
