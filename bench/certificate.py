@@ -16,7 +16,6 @@ from exact_objective import WIDE, Exact, Standard
 from lower_bounds import lower_bound
 from newton_steps import line_search, newton_step, polished, step_by_root
 
-
 HARD = 12
 """Iterations beyond which the Hessian is suspected of having lost small curvatures."""
 
@@ -44,7 +43,7 @@ def find_truth(exact: Exact, max_iter: int = 300) -> Truth:
     n_iter = 0
     if problem.n_columns == 0:
         return Truth(float(value), float(value), False, *problem.given(u), 0)
-    for n_iter in range(1, max_iter + 1):  # noqa: B007 - told at the end
+    for n_iter in range(1, max_iter + 1):
         if exact.l1 == exact.l2 == 0 and value < math.log(2.0) * exact.least_weight:
             separable = True  # every row is on its right side: the loss falls to 0 along this direction
             break

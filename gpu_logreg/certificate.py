@@ -224,7 +224,7 @@ def coef_dtype(objective: Objective, params: Vector, value: float, wanted: Any) 
     """float32 for the weights where it is wanted and holds the optimum, else float64.
 
     Rounding ``w`` by ``r`` moves the logits by ``u @ r`` and the value, which is level at the optimum, by about
-    ``sum_j r_j**2 (scale_j**2 / 8 + l2 / 2)``: as the ``r_j`` are of random sign, whether or not columns are correlated.
+    ``sum_j r_j**2 (scale_j**2 / 8 + l2 / 2)``: the ``r_j`` are of random sign, so columns may be correlated or not.
     Weights that nearly cancel, of collinear columns, lose more digits of the value than the dtype has.
     """
     if wanted == np.float64 or objective.spread is None:

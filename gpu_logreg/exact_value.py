@@ -1,7 +1,7 @@
 """The value of an objective at given parameters, to the last digits, where columns lie far from zero.
 
 ``x @ w + b`` of columns far from zero is a small difference of large numbers, and no pass in float64 has its digits.
-Written as ``(x - c) @ w + (b + c @ w)`` about a typical row ``c`` both parts are small, if the second is summed exactly.
+Of ``(x - c) @ w + (b + c @ w)``, about a typical row ``c``, both parts are small, if the second is summed exactly.
 """
 
 from __future__ import annotations

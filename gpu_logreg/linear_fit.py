@@ -169,7 +169,11 @@ def _worth_taking(objective: Objective, shares: Vector, start: Vector) -> bool:
 
     From farther away every row may be saturated, where no model of the curvature is worth the name.
     """
-    value = objective.keep(start) + l1_penalty(start, l1_strengths(objective))
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = objective.keep(start) + l1_penalty(start, l1_strengths(objective))
+    except DataError:  # the sums overflow; a row that is not finite is refused from any start
+        return False
     present = shares[shares > 0.0]
     entropy = -float(present @ np.log(present)) if objective.fit_intercept else math.log(len(shares))
     return value <= entropy * (1.0 + 1e-6)  # no weights at all may be the optimum

@@ -100,6 +100,8 @@ class Sampler:
         DataError
             If a row of the sample holds NaN or infinity.
         """
+        if size >= self.n_rows:  # few rows: float64 costs nothing, and shows curvatures next to nothing
+            self._objective.widen()
         indices, weight = self._indices(size)
         rows, y, s = self._standardised(indices, weight)
         far = (np.abs(rows.coordinates.mean) > FAR_FROM_ZERO * rows.coordinates.scale) & (rows.variance > 0.0)

@@ -10,7 +10,18 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Iteration", "Metric", "Objective", "Observer", "SolverResult", "Stop", "Vector", "separable", "stop_at"]
+__all__ = [
+    "Iteration",
+    "Metric",
+    "Objective",
+    "Observer",
+    "SolverResult",
+    "Stop",
+    "Vector",
+    "falls_for_ever",
+    "separable",
+    "stop_at",
+]
 
 Vector = npt.NDArray[np.float64]
 
@@ -92,11 +103,20 @@ class Stop(NamedTuple):
 
 def stop_at(objective: Objective, value: float, grad_max: float, tol: float) -> Stop | None:
     """The stop where ``max |grad| <= tol``, if it is; not converged where the value can fall for ever."""
+    if falls_for_ever(value, grad_max, tol, objective.separable_below):
+        return separable(value)
     if grad_max > tol:
         return None
-    if value < objective.separable_below:
-        return separable(value)
     return Stop(f"max |grad| = {grad_max:.2g} <= tol = {tol:g}", True)
+
+
+SEPARABLE = 1e-4
+"""Share of the value that proves the classes separable, from which on nobody needs a smaller one."""
+
+
+def falls_for_ever(value: float, grad_max: float, tol: float, separable_below: float) -> bool:
+    """Whether there is no minimum, and the value is as small as ``tol`` asks for, or next to nothing."""
+    return value < separable_below and (grad_max <= tol or value <= SEPARABLE * separable_below)
 
 
 def separable(value: float) -> Stop:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, Vector, separable
+from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, Vector, falls_for_ever, separable
 from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["SecondOrder", "newton"]
@@ -113,7 +113,7 @@ def newton(
 
 
 def _met(grad_max: float, left: float, value: float, tol: float, separable_below: float) -> Stop | None:
-    if grad_max <= tol and value < separable_below:
+    if falls_for_ever(value, grad_max, tol, separable_below):
         return separable(value)
     if left <= min(2.0 * float(np.finfo(np.float64).eps), tol * tol) * abs(value):
         return Stop(f"what is left to gain, {left:.2g}, is below the rounding of the objective", True)
