@@ -59,7 +59,7 @@ def run_loaded(arguments: list[str]) -> bool:
 
 def main(arguments: list[str]) -> int:
     passed = []
-    with tempfile.TemporaryDirectory() as cache:  # of one processor at a time, but not of the user's own
+    with tempfile.TemporaryDirectory() as cache:  # loops for other processors are of no use to the user
         for name, processor in PROCESSORS.items():
             if lacking := missing(processor):
                 print(f"\n=== {name} is left out: this processor has no {', '.join(lacking)}")
