@@ -111,7 +111,7 @@ def minimise(
         start = np.zeros(objective.n_params)
         if objective.l1 == 0.0:
             return lbfgs(objective, start, **limits)
-    if start is not None and not _worth_taking(objective, shares, start):
+    if start is not None and limits["max_iter"] > 0 and not _worth_taking(objective, shares, start):
         start = None
     rng = np.random.default_rng(_seed(model.random_state))
     result = _solved(model, solver, objective, shares, start, limits, rng)

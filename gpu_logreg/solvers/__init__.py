@@ -116,7 +116,7 @@ SEPARABLE = 1e-4
 
 def falls_for_ever(value: float, grad_max: float, tol: float, separable_below: float) -> bool:
     """Whether there is no minimum, and the value is as small as ``tol`` asks for, or next to nothing."""
-    return value < separable_below and (grad_max <= tol or value <= SEPARABLE * separable_below)
+    return 0.0 <= value < separable_below and (grad_max <= tol or value <= SEPARABLE * separable_below)
 
 
 def separable(value: float) -> Stop:
