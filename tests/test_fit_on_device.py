@@ -109,7 +109,7 @@ def value_of_classes(model, X, y, s) -> float:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
-@pytest.mark.parametrize(("K", "d", "weighted"), [(3, 12, True), (10, 5, False)])
+@pytest.mark.parametrize(("K", "d", "weighted"), every_other([(3, 12, True), (10, 5, False)]))
 def test_a_fit_of_many_classes_on_the_device_finds_what_one_on_the_host_finds(cupy, K, d, weighted, dtype):
     X, y, s = classes_problem(K, d, dtype)
     s = s if weighted else None

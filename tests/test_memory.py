@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from fresh_process import run_fresh
+from sweeps import every_other
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak is read as Linux reports it")
 
@@ -72,19 +73,21 @@ def check(bytes_added: int, nbytes: int, per_row: int = 0) -> None:
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
-@pytest.mark.parametrize(("dtype", "n"), [("float32", N), ("float64", N // 2)])
+@pytest.mark.parametrize(("dtype", "n"), every_other([("float32", N), ("float64", N // 2)]))
 def test_a_fit_copies_neither_float32_nor_float64_rows(dtype, n, solver):
     check(*added(dtype, n=n, solver=solver, max_iter=2))
 
 
 @pytest.mark.parametrize(
     ("dtype", "parameters"),
-    [
-        ("uint8", {}),
-        ("int8", {"solver": "lbfgs"}),
-        ("float16", {"solver": "lbfgs"}),
-        ("uint8", {"solver": "lbfgs", "impl": "reference"}),
-    ],
+    every_other(
+        [
+            ("uint8", {}),
+            ("int8", {"solver": "lbfgs"}),
+            ("float16", {"solver": "lbfgs"}),
+            ("uint8", {"solver": "lbfgs", "impl": "reference"}),
+        ]
+    ),
 )
 def test_a_fit_does_not_widen_narrow_rows_as_a_whole(dtype, parameters):
     # Widened to float32 they would take four or two times their size.
