@@ -5,9 +5,10 @@ Public names are loaded on first use, so ``import gpu_logreg`` imports neither C
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as typing's, without the time that takes to import: Ctrl-C has no answer yet
 if TYPE_CHECKING:
+    from typing import Any
+
     from gpu_logreg.linear_model import LogisticRegression
     from gpu_logreg.model_file import load_model, save_model
     from gpu_logreg.neural_network import MLPClassifier

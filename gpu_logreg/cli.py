@@ -1,6 +1,7 @@
 """The command line ``gpu-logreg``: from files to a saved model and back. It holds no mathematics.
 
-Exit codes: 0 done; 2 bad input, with one line on standard error; 130 interrupted; 1 anything unforeseen.
+Exit codes: 0 done; 2 bad input, with one line on standard error; 130 interrupted, 143 terminated; 1 anything
+unforeseen.
 """
 
 from __future__ import annotations
@@ -8,11 +9,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import sys
 import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
+
+from gpu_logreg.interruption import answer_signals, ending, open_closed_streams, received, work_is_done
+
+if __name__ == "__main__":  # before what takes time to import; as gpu_logreg.__main__ does
+    open_closed_streams()
+    answer_signals()
 
 try:
     import rich  # noqa: F401
@@ -22,6 +30,8 @@ except ImportError:
 
 from gpu_logreg import __version__
 from gpu_logreg.errors import GpuLogregError
+from gpu_logreg.lines import note
+from gpu_logreg.whole_files import forget_written_files, written_files
 
 __all__ = ["app", "main"]
 
@@ -258,16 +268,22 @@ def demo() -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal has no letters for is shown by their numbers
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("default", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's; what is not finite is refused by name
         warnings.filterwarnings("ignore", "CUDA path could not be detected", UserWarning)  # `info` tells of the GPU
         code = _run(arguments)
+        _flush()
+    work_is_done()
     sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:
+    forget_written_files()
     try:
         code = app(args=arguments, prog_name="gpu-logreg", standalone_mode=False)
         if code == _INTERRUPTED:  # typer's answer to Ctrl-C; older versions raise Abort
@@ -275,27 +291,37 @@ def _run(arguments: list[str] | None) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted; nothing was saved", _INTERRUPTED)
+        return _interrupted()
     except (BrokenPipeError, SystemExit):  # the reader of our output has gone, as in `| head`; typer exits there
         _forget_output()
         return 0
-    except GpuLogregError as error:
+    except Exception as error:
+        return _interrupted() if received() else _failed(error)
+
+
+def _interrupted() -> int:
+    saved = written_files()
+    what = f"{', '.join(saved)} was saved before" if saved else "nothing was saved"
+    return _fail(f"{ending(received() or signal.SIGINT)}; {what}", 128 + (received() or signal.SIGINT))
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, GpuLogregError):
         return _fail(str(error), 2)
-    except MemoryError as error:
+    if isinstance(error, MemoryError):
         return _fail(f"out of memory ({error}); use fewer columns, or --dtype float32", 2)
-    except OSError as error:
+    if isinstance(error, OSError):
         name = error.filename
         if name is None and error.errno in _OUTPUT_FAULTS:
             name = "standard output"
             _forget_output()
         return _fail(f"{name}: {error.strerror}" if name else str(error), 2)
-    except Exception as error:
-        if hasattr(error, "format_message"):  # a wrong option; typer has moved this class between versions
-            return _fail(_wrong_option(error), 2)
-        if os.environ.get("GPU_LOGREG_TRACEBACK"):
-            raise
-        kind = type(error).__name__
-        return _fail(f"unforeseen {kind}: {error}. For a report, set GPU_LOGREG_TRACEBACK=1 and run it again", 1)
+    if hasattr(error, "format_message"):  # a wrong option; typer has moved this class between versions
+        return _fail(_wrong_option(error), 2)
+    if os.environ.get("GPU_LOGREG_TRACEBACK"):
+        raise error
+    kind = type(error).__name__
+    return _fail(f"unforeseen {kind}: {error}. For a report, set GPU_LOGREG_TRACEBACK=1 and run it again", 1)
 
 
 def _wrong_option(error: Any) -> str:
@@ -305,6 +331,14 @@ def _wrong_option(error: Any) -> str:
     return f"{message}{'' if message.endswith('?') else '.'} See {command} --help"
 
 
+def _flush() -> None:
+    """Write what is left of the output; Python would do it at its exit, and complain at length where it cannot."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
+
+
 def _forget_output() -> None:
     """Drop what is left to write: it cannot be written, and Python would try again at its exit."""
     with contextlib.suppress(OSError):
@@ -312,12 +346,12 @@ def _forget_output() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    note(f"error: {' '.join(message.split())}")
     return code
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+    note(f"warning: {' '.join(str(message).split())}")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from scipy import sparse
 from gpu_logreg.backend import array_namespace, is_sparse
 from gpu_logreg.errors import DataError
 
-__all__ = ["all_finite", "csr_rows", "elements_in_a_row", "place_of", "rows_at"]
+__all__ = ["all_finite", "block_of_rows", "csr_rows", "elements_in_a_row", "place_of", "rows_at", "stored_as"]
 
 
 def csr_rows(X: Any) -> Any:
     """Sparse rows as the passes read them: a CSR array whose rows are sorted, name no column twice, and hold floats.
 
-    Shares its memory with a CSR matrix that is so already; ``X`` itself is never changed.
+    Shares its memory with a CSR matrix that is so already, and with one of whole numbers but for these; any other
+    matrix is copied once. ``X`` itself is never changed.
 
     Parameters
     ----------
@@ -29,31 +30,60 @@ def csr_rows(X: Any) -> Any:
     Raises
     ------
     DataError
-        Complex numbers; one dimension; numbers of columns that are outside ``X``, which no pass would check again.
+        Complex numbers; one dimension; numbers of rows or columns that are outside ``X``, which nobody would check
+        again: SciPy's own conversions would read and write outside their arrays.
     """
     if X.ndim != 2:
         raise DataError(f"Expected 2D array, got {X.ndim}D array instead; sparse X must have shape (n, d)")
     if X.dtype.kind not in "fiub":
         kind = "Complex data not supported: X" if X.dtype.kind == "c" else "X"
         raise DataError(f"{kind} has dtype {X.dtype}; give real numbers")
+    _refuse_damaged(X)
     try:
         rows = sparse.csr_array(X)
-    except ValueError as error:  # it looks at the lengths, and at some of the numbers
+    except ValueError as error:  # it looks at the lengths
         raise DataError(f"sparse X is damaged: {error}") from error
     n, d = rows.shape
     starts = rows.indptr
-    if (np.diff(starts) < 0).any():
-        raise DataError("sparse X is damaged: indptr does not rise from 0 to the number of its elements")
     if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # room that was never used, or no more
         rows = sparse.csr_array((rows.data[: starts[-1]], rows.indices[: starts[-1]], starts), shape=(n, d))
-    used = rows.indices
-    if used.size and not (used.min() >= 0 and used.max() < d):
-        raise DataError(f"sparse X is damaged: indices hold {used.min()} to {used.max()}, and X has {d} columns")
     if not rows.has_canonical_format:
-        rows = rows.copy()
+        rows = rows.copy() if X.format == "csr" else rows  # of another kind it is a copy
         rows.sum_duplicates()
-    dtype = rows.dtype if rows.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    return rows.astype(dtype, copy=False)
+    return stored_as(rows, rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64)
+
+
+def _refuse_damaged(X: Any) -> None:
+    """Raise a `DataError` if a number of a row or column is outside ``X``, or rows do not follow each other."""
+    if X.format == "coo":
+        used = len(X.data)
+        if not len(X.row) == len(X.col) == used:
+            raise DataError(f"sparse X is damaged: it has {used} elements, {len(X.row)} row and {len(X.col)} col")
+        _refuse_outside(X.row, X.shape[0], "row", "rows")
+        _refuse_outside(X.col, X.shape[1], "col", "columns")
+    elif X.format in ("csr", "csc", "bsr"):
+        starts, (rows_of_block, columns_of_block) = X.indptr, getattr(X, "blocksize", (1, 1))
+        n_rows, n_columns = X.shape[0] // rows_of_block, X.shape[1] // columns_of_block
+        lines, numbers, what = (n_columns, n_rows, "rows") if X.format == "csc" else (n_rows, n_columns, "columns")
+        if len(starts) != lines + 1:
+            raise DataError(f"sparse X is damaged: indptr has length {len(starts)}, and {lines + 1} are needed")
+        used = min(len(X.indices), len(X.data))
+        if starts[0] != 0 or starts[-1] > used or (starts[1:] < starts[:-1]).any():
+            raise DataError("sparse X is damaged: indptr does not rise from 0 to the number of its elements")
+        _refuse_outside(X.indices[: starts[-1]], numbers, "indices", f"{what}{' of blocks' * (X.format == 'bsr')}")
+
+
+def _refuse_outside(numbers: Any, limit: int, name: str, what: str) -> None:
+    if numbers.size and not (numbers.min() >= 0 and numbers.max() < limit):
+        held = f"{name} hold {numbers.min()} to {numbers.max()}"
+        raise DataError(f"sparse X is damaged: {held}, and X has {limit} {what}")
+
+
+def stored_as(X: Any, dtype: Any) -> Any:
+    """CSR rows with elements of a dtype; the numbers of their columns are shared, which SciPy's ``astype`` copies."""
+    if X.dtype == dtype:
+        return X
+    return sparse.csr_array((X.data.astype(dtype), X.indices, X.indptr), shape=X.shape)
 
 
 def rows_at(X: Any, at: Any, dtype: Any) -> Any:
@@ -70,6 +100,14 @@ def rows_at(X: Any, at: Any, dtype: Any) -> Any:
     array of shape (m, d), where ``X`` lives
     """
     return X[at].toarray().astype(dtype, copy=False) if is_sparse(X) else X[at].astype(dtype, copy=False)
+
+
+def block_of_rows(X: Any, part: slice) -> Any:
+    """Consecutive rows of a CSR array; SciPy copies them where they are less than half of it, so make one at a time."""
+    starts = X.indptr[part.start : part.stop + 1]
+    first, last = int(starts[0]), int(starts[-1])
+    shape = (len(starts) - 1, X.shape[1])
+    return sparse.csr_array((X.data[first:last], X.indices[first:last], starts - starts[0]), shape=shape)
 
 
 def elements_in_a_row(X: Any) -> int:

@@ -12,9 +12,11 @@ import numpy as np
 
 from gpu_logreg import __version__
 from gpu_logreg.backend import AUTO_CUDA_BYTES, cuda_problem, resolve_device
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.lines import printable
 from gpu_logreg.model_file import StoredModel, load_model_file
+from gpu_logreg.network_target import known_target
 from gpu_logreg.report import class_names, describe_fit, print_facts, print_table
+from gpu_logreg.stored_columns import positive_of, schema_of
 
 __all__ = ["describe_machine", "describe_model"]
 
@@ -65,21 +67,20 @@ def describe_model(path: Path) -> None:
     """Classes, columns, fit and parameters of a model, and its largest coefficients."""
     stored = load_model_file(path)
     model = stored.estimator
-    schema = Schema.from_json(stored.schema) if stored.schema else None
+    schema = schema_of(stored, path)
     columns = f"{model.n_features_in_:,} after encoding"
     if schema is not None:
         columns = f"{len(schema.numeric):,} of numbers, {len(schema.text):,} of text; {columns}"
     defaults = type(model)().get_params()
-    changed = {name: value for name, value in model.get_params().items() if value != defaults[name]}
-    classes = class_names(model.classes_, stored.notes.get("positive"))
+    changed = {name: value for name, value in model.get_params().items() if not _is_same(value, defaults[name])}
+    classes = class_names(model.classes_, positive_of(stored, path))
     print_facts(
         {
             "model": f"{stored.kind}, written by gpu-logreg {stored.version}",
             "classes": " | ".join(classes[:_SHOWN_CLASSES]) + (" | ..." if len(classes) > _SHOWN_CLASSES else ""),
             **_target(stored),
             "columns": columns,
-            **describe_fit(model),
-            "objective": f"{model.loss_ if hasattr(model, 'coefs_') else model.objective_:.10g}",
+            **_fit(model),
             "parameters": ", ".join(f"{name}={value!r}" for name, value in changed.items()) or "defaults",
         }
     )
@@ -94,7 +95,7 @@ def describe_model(path: Path) -> None:
     largest = np.argsort(-np.abs(coef), kind="stable")[:_SHOWN_COEFFICIENTS]
     cells = {"(intercept)": f"{model.intercept_[0]:+.6g}"} | {str(names[j]): f"{coef[j]:+.6g}" for j in largest}
     of_all = f"the {len(largest)} largest of {len(coef):,}" if len(coef) > len(largest) else "all"
-    print(f"\nCoefficients, {of_all}; those above zero speak for {second}")
+    print(f"\nCoefficients, {of_all}; those above zero speak for {printable(second)}")
     print_table({"": cells})
 
 
@@ -113,7 +114,7 @@ def _describe_classes(model: Any, names: Any, classes: Sequence[str]) -> None:
 def _describe_layers(model: Any) -> None:
     """Units, parameters and size of the weights of every layer of a network."""
     units = [W.shape[1] for W in model.coefs_]
-    activations = [model.activation] * (len(units) - 1) + [model.out_activation_]
+    activations = [model.activation] * (len(units) - 1) + [known_target(model).out_activation]
     cells = {
         "units": [f"{m:,}" for m in units],
         "activation": activations,
@@ -123,6 +124,20 @@ def _describe_layers(model: Any) -> None:
     rows = [f"layer {k}" for k in range(1, len(units) + 1)]
     print()
     print_table({heading: dict(zip(rows, column, strict=True)) for heading, column in cells.items()})
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    """Whether a parameter is the default; files know lists alone, and an array is compared as a whole."""
+    return repr(value) == repr(list(default) if isinstance(value, list) and isinstance(default, tuple) else default)
+
+
+def _fit(model: Any) -> dict[str, str]:
+    """Facts of the fit, which a model that another library fitted has not all."""
+    try:
+        objective = model.loss_ if hasattr(model, "coefs_") else model.objective_
+        return {**describe_fit(model), "objective": f"{objective:.10g}"}
+    except AttributeError:
+        return {"fit": "elsewhere; nothing is known of it"}
 
 
 def _target(stored: StoredModel) -> dict[str, str]:

@@ -263,7 +263,7 @@ def _by_working_sets(
     objective: Objective, rng: np.random.Generator, params: Vector, warm: bool, limits: dict[str, Any]
 ) -> SolverResult:
     objective.widen()  # columns are told to be missed by a gradient that no sample has told the rounding of
-    by_columns, n_columns = objective.dataset.by_columns(), objective.dataset.n_columns
+    by_columns, n_columns = objective.dataset.by_columns(objective.implementation.compiled), objective.dataset.n_columns
 
     def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
         some = objective.restricted(by_columns(columns))

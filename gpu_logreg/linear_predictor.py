@@ -9,7 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg.backend import Device, array_namespace, is_sparse, resolve_device, using
 from gpu_logreg.passes import compute_dtype
-from gpu_logreg.passes.threads import map_in_order, row_blocks
+from gpu_logreg.passes.sparse import sparse_logits
+from gpu_logreg.passes.threads import blas_on_one_thread, map_in_order, row_blocks
 from gpu_logreg.predictor import Predictor
 from gpu_logreg.sparse_coef import dense_coef
 
@@ -32,13 +33,13 @@ class LinearPredictor(Predictor):
         check_is_fitted(self)
         X = self._validated_rows(X)
         xp, dtype = array_namespace(X), compute_dtype(X.dtype)
-        with using(resolve_device("auto", X) if xp is not np else Device("cpu")):
+        with using(resolve_device("auto", X) if xp is not np else Device("cpu")), blas_on_one_thread():
             # In float64, block by block: in float32 columns far from zero would cost digits of the logits.
             W, b = xp.asarray(np.ascontiguousarray(dense_coef(self.coef_).T)), xp.asarray(self.intercept_)
             if W.shape[1] == 1:
                 W, b = W[:, 0], float(self.intercept_[0])
             if is_sparse(X):
-                z = X.astype(np.float64, copy=False) @ W + b
+                z = sparse_logits(X, W, b, compiled=False)
                 if not np.isfinite(z).all():
                     self._refuse_not_finite(X)
                 return z.astype(dtype, copy=False)

@@ -12,6 +12,8 @@ whose metadata, all strings, are::
     schema           JSON of the columns of the table, or ""
     notes            JSON of what else the caller kept: name of the target, positive label, ...
     sha256           over all tensors and all other metadata, in sorted order
+
+Whoever writes a file can write its checksum: what it holds is checked as well, when it is saved and when it is loaded.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,9 +33,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as tensor_bytes
 
 from gpu_logreg.errors import DataError, ModelFileError
+from gpu_logreg.model_checks import check_fitted
 from gpu_logreg.model_values import encode, from_json, to_json
 from gpu_logreg.sparse_coef import dense_coef
-from gpu_logreg.whole_files import check_destination, in_order, read_safetensors, write_whole
+from gpu_logreg.tensor_files import in_order, read_safetensors
+from gpu_logreg.whole_files import check_destination, write_whole
 
 __all__ = ["FORMAT_VERSION", "StoredModel", "load_model", "load_model_file", "save_model"]
 
@@ -48,6 +53,9 @@ _NEEDED = {
     "logistic-regression": {"coef_", "intercept_", "classes_", "n_features_in_"},
     "neural-network": {"coefs_", "intercepts_", "classes_", "n_features_in_"},
 }
+_TEXTS = ("fitted", "gpu_logreg", "notes", "params", "schema", "sha256")
+_VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,64}")
+_LONGEST_REASON = 300
 # Parameters that a fitted model no longer depends on: stored where JSON can hold them, else left at their default.
 _PASSING = ("random_state", "verbose")
 
@@ -96,8 +104,8 @@ def save_model(
     Raises
     ------
     DataError
-        A model that is not fitted or of another class, a parameter or label that cannot be stored, a directory that
-        is not there.
+        A model that is not fitted or of another class, a parameter or label that cannot be stored, weights that
+        contradict each other, a directory that is not there.
     ModelFileError
         If the file cannot be written, for example because the disk is full.
     """
@@ -107,7 +115,7 @@ def save_model(
     if not _NEEDED[kind].issubset(vars(model)):
         raise DataError(f"this {type(model).__name__} is not fitted; call fit before saving it")
     fitted = _without_lists({name: _dense(value) for name, value in vars(model).items() if _is_fitted_name(name)})
-    tensors = {name: np.ascontiguousarray(value) for name, value in fitted.items() if _is_tensor(value)}
+    tensors = {name: _stored(value) for name, value in fitted.items() if _is_tensor(value)}
     metadata = {
         "format": _FORMAT,
         "format_version": str(FORMAT_VERSION),
@@ -118,6 +126,10 @@ def save_model(
         "schema": schema or "",
         "notes": to_json(dict(notes or {}), "note"),
     }
+    try:
+        _restored(kind, tensors, metadata)
+    except _WRONG as error:
+        raise DataError(f"this {type(model).__name__} cannot be saved: {_reason(error)}") from error
     metadata["sha256"] = _checksum(tensors, metadata)
     write_whole(path, in_order(tensor_bytes(tensors, metadata)))
 
@@ -143,25 +155,50 @@ def load_model_file(path: str | os.PathLike[str]) -> StoredModel:
         a newer gpu-logreg.
     """
     path = Path(path)
-    tensors, metadata = read_safetensors(path)
-    _check_format(path, metadata)
-    if metadata.get("sha256") != _checksum(tensors, metadata):
+    tensors, metadata = read_safetensors(path, lambda metadata: _check_format(path, metadata))
+    for name in _TEXTS:
+        if name not in metadata:
+            raise ModelFileError(f"{path}: lacks its {name}; fetch it again or train again")
+    if metadata["sha256"] != _checksum(tensors, metadata):
         raise ModelFileError(f"{path}: is damaged (its checksum does not match); fetch it again or train again")
     kind = metadata.get("kind", "")
     if kind not in _ESTIMATORS:
-        raise ModelFileError(f"{path}: holds a {kind!r} model, unknown to this gpu-logreg; upgrade it")
+        raise ModelFileError(f"{path}: holds a {kind[:40]!r} model, unknown to this gpu-logreg; upgrade it")
     try:
-        estimator = _class(kind)(**from_json(metadata["params"]))
-        fitted = _with_lists({**tensors, **from_json(metadata["fitted"])})
-        notes = from_json(metadata["notes"])
-        if not _NEEDED[kind].issubset(fitted) or not all(map(_is_fitted_name, fitted)):
-            raise ValueError(f"the attributes {', '.join(sorted(fitted))}")
-        schema, version = metadata["schema"] or None, metadata["gpu_logreg"]
-    except (KeyError, TypeError, ValueError) as error:  # whole, yet written by other rules than these
-        raise ModelFileError(f"{path}: holds what this gpu-logreg does not know ({error}); upgrade it") from error
+        estimator, notes = _restored(kind, tensors, metadata)
+    except _WRONG as error:  # whole, yet written by other rules than these
+        raise ModelFileError(
+            f"{path}: holds what this gpu-logreg does not know, or a model that cannot be: {_reason(error)}; "
+            "upgrade it, or train again"
+        ) from error
+    return StoredModel(estimator, metadata["schema"] or None, notes, kind, metadata["gpu_logreg"])
+
+
+_WRONG = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+
+
+def _reason(error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
+
+
+def _restored(
+    kind: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+) -> tuple[Any, dict[str, Any]]:
+    """The estimator and the notes that tensors and metadata stand for; one of `_WRONG` where they stand for none."""
+    if not _VERSION.fullmatch(metadata["gpu_logreg"]):
+        raise ValueError(f"it was written by {metadata['gpu_logreg'][:40]!r}, which is no version")
+    estimator = _class(kind)(**from_json(metadata["params"]))
+    estimator._validate_params()
+    others = from_json(metadata["fitted"])
+    fitted = _with_lists({**tensors, **others})
+    strange = [name for name in fitted if not _is_fitted_name(name) or hasattr(estimator, name)]
+    if strange or tensors.keys() & others.keys() or not _NEEDED[kind].issubset(fitted):
+        raise ValueError(f"the attributes {', '.join(sorted(fitted))}")
+    check_fitted(kind, fitted)
     for name, value in fitted.items():
         setattr(estimator, name, value)
-    return StoredModel(estimator, schema, notes, kind, version)
+    return estimator, from_json(metadata["notes"])
 
 
 def _class(kind: str) -> Any:
@@ -190,6 +227,11 @@ def _is_tensor(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
+def _stored(value: NDArray[Any]) -> NDArray[Any]:
+    """The array in the order of rows and bytes of the file."""
+    return np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
+
+
 def _without_lists(fitted: Mapping[str, Any]) -> dict[str, Any]:
     """Every array of a list of arrays under a name of its own, ``name/0``, ``name/1``, ..."""
     apart: dict[str, Any] = {}
@@ -207,7 +249,9 @@ def _with_lists(apart: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in apart.items():
         if "/" not in name:
             fitted[name] = value
-    for name in {name.split("/", 1)[0] for name in apart if "/" in name}:
+    for name in sorted({name.split("/", 1)[0] for name in apart if "/" in name}):
+        if name in fitted:
+            raise ValueError(f"{name}, once as a list and once as a whole")
         count = sum(other.startswith(f"{name}/") for other in apart)
         fitted[name] = [apart[f"{name}/{k}"] for k in range(count)]
     return fitted
@@ -231,7 +275,7 @@ def _checksum(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) 
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(json.dumps([name, tensor.dtype.str, tensor.shape]).encode())
-        digest.update(tensor.tobytes())
+        digest.update(tensor.data)
     return digest.hexdigest()
 
 
@@ -239,8 +283,12 @@ def _check_format(path: Path, metadata: Mapping[str, str]) -> None:
     if metadata.get("format") != _FORMAT:
         raise ModelFileError(f"{path}: is a safetensors file, but not a model of gpu-logreg")
     version = metadata.get("format_version", "")
-    if version.isdecimal() and int(version) > FORMAT_VERSION:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
         raise ModelFileError(
-            f"{path}: was written by a newer gpu-logreg ({metadata.get('gpu_logreg', 'unknown')}, format {version}; "
-            f"this one reads up to {FORMAT_VERSION}); upgrade gpu-logreg"
+            f"{path}: is damaged (format_version {version[:40]!r} is not a whole number); fetch it again or train again"
+        )
+    if int(version) > FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path}: was written by a newer gpu-logreg ({metadata.get('gpu_logreg', 'unknown')[:40]}, format "
+            f"{version}; this one reads up to {FORMAT_VERSION}); upgrade gpu-logreg"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ from gpu_logreg.errors import DataError
 
 __all__ = ["encode", "from_json", "to_json"]
 
+_DEEPEST = 100
+_LARGEST_TEXTS = 2**26
+_ARRAY_DTYPE = re.compile(r"object|[<>|=]?[biufU]\d{1,9}")
+_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
 
 def to_json(values: Mapping[str, Any], what: str) -> str:
     """JSON of named values; those that JSON does not know are written as an object with one tag."""
@@ -23,6 +29,8 @@ def to_json(values: Mapping[str, Any], what: str) -> str:
             written[name] = encode(value)
         except TypeError as error:
             raise DataError(f"{what} {name}={value!r} cannot be stored in a model file: {error}") from error
+        except RecursionError as error:
+            raise DataError(f"{what} {name} cannot be stored in a model file: it is too deep") from error
     return json.dumps(written, allow_nan=False, sort_keys=True)
 
 
@@ -52,17 +60,55 @@ def _items(array: NDArray[Any]) -> list[Any]:
 
 
 def from_json(text: str) -> dict[str, Any]:
-    """Inverse of `to_json`."""
-    return {name: _decode(value) for name, value in dict(json.loads(text)).items()}
+    """Inverse of `to_json`.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, OverflowError
+        If ``text`` is not what `to_json` writes: it holds arrays of other types or lengths than they say, another
+        tag, or lists in lists beyond all need.
+    """
+    try:
+        values = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("lists in lists, deeper than any model has") from None
+    if not isinstance(values, dict):
+        raise TypeError(f"a {type(values).__name__} where names and values were expected")
+    return {name: _decode(value, 0) for name, value in values.items()}
 
 
-def _decode(value: Any) -> Any:
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text}, which is no JSON")
+
+
+def _decode(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"lists in lists, more than {_DEEPEST} deep")
     if isinstance(value, list):
-        return [_decode(item) for item in value]
+        return [_decode(item, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
-    if "float" in value:
-        return float(value["float"])
-    if "array" in value:
-        return np.array(_decode(value["array"]), dtype=value["dtype"])
-    return {_decode(key): _decode(item) for key, item in value["pairs"]}
+    if value.keys() == {"float"}:
+        return _NOT_FINITE[value["float"]]
+    if value.keys() == {"array", "dtype"}:
+        return _array(_decode(value["array"], depth + 1), value["dtype"])
+    if value.keys() == {"pairs"}:
+        return {_decode(key, depth + 1): _decode(item, depth + 1) for key, item in value["pairs"]}
+    raise ValueError(f"an object of {', '.join(sorted(value))[:40]!r}")
+
+
+def _array(items: Any, name: Any) -> NDArray[Any]:
+    """The array of a dtype by its name, if it holds the items as they are."""
+    if not isinstance(items, list) or not isinstance(name, str) or not _ARRAY_DTYPE.fullmatch(name):
+        raise ValueError(f"an array of dtype {str(name)[:40]!r}")
+    dtype = np.dtype(name)
+    if dtype.kind == "U" and len(items) * dtype.itemsize > _LARGEST_TEXTS:  # few letters may ask for a wide array
+        raise ValueError(
+            f"{len(items)} texts that take {dtype.itemsize} bytes each; give labels as objects, y.astype(object)"
+        )
+    array = np.array(items, dtype=dtype)
+    if dtype.kind == "O" and not all(isinstance(item, str) for item in array.flat):
+        raise ValueError("an array of objects that are not all texts")
+    if dtype.kind != "f" and array.tolist() != items:
+        raise ValueError(f"an array of dtype {name} that does not hold its items as they are")
+    return array

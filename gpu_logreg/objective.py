@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpu_logreg.backend import is_sparse, resolve_device, using
+from gpu_logreg.cached_attribute import cached_attribute
 from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.dataset.resident import ResidentDataset
@@ -83,14 +83,14 @@ class Objective:
         """Length of the packed parameters."""
         return self.dataset.n_columns + int(self.fit_intercept)
 
-    @cached_property
+    @cached_attribute
     def costs(self) -> Costs:
         """Times relative to those of as many dense rows, for the choice of solver and sample."""
         read = self.dataset.read_cost
         # Samples of sparse rows stay sparse for two classes; for more they are dense.
         return Costs(read, read, self.dataset.curvature_cost) if self.n_logits == 1 else Costs(read)
 
-    @cached_property
+    @cached_attribute
     def separable_below(self) -> float:
         """Value below which the classes are separable and there is no minimum; 0 where there is a penalty.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
-import secrets
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,15 @@ import numpy as np
 
 from gpu_logreg.dataset.files import Matrix, load_prediction_data
 from gpu_logreg.dataset.formats import FileOptions
-from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError, ModelFileError
+from gpu_logreg.lines import printable
 from gpu_logreg.logistic import sigmoid
 from gpu_logreg.model_file import load_model_file
 from gpu_logreg.network_target import known_target
 from gpu_logreg.report import class_names, note, waiting
 from gpu_logreg.softmax import softmax
-from gpu_logreg.whole_files import check_destination
+from gpu_logreg.stored_columns import header_of, positive_of, schema_of
+from gpu_logreg.whole_files import check_destination, is_replaced, whole_file
 
 __all__ = ["PredictionRequest", "predict_file"]
 
@@ -63,14 +64,16 @@ def predict_file(request: PredictionRequest) -> None:
     """
     _check_output(request)
     stored = load_model_file(request.model)
-    if stored.schema is None:
+    schema = schema_of(stored, request.model)
+    if schema is None:
         raise ModelFileError(
             f"{request.model}: holds no columns of a table, so it cannot read files; use it from Python"
         )
     if stored.kind == "neural-network" and known_target(stored.estimator).several:
         raise ModelFileError(f"{request.model}: gives a row several labels, and a CSV has one; use it from Python")
-    schema = Schema.from_json(stored.schema)
-    header = bool(stored.notes.get("header", True)) if request.header is None else request.header
+    header = header_of(stored, request.model) if request.header is None else request.header
+    names = class_names(stored.estimator.classes_, positive_of(stored, request.model))
+    _refuse_half_letters(names, request.model)
     options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)
     with waiting(f"reading {request.data}"):
         rows = load_prediction_data(request.data, schema, options)
@@ -81,7 +84,6 @@ def predict_file(request: PredictionRequest) -> None:
         if isinstance(rows, Matrix):
             rows.refuse_not_finite()
         raise
-    names = class_names(stored.estimator.classes_, stored.notes.get("positive"))
     with _opened(request.output) as file:
         _write_csv(file, z, names, request.proba)
     if request.output != "-":
@@ -92,42 +94,50 @@ def _check_output(request: PredictionRequest) -> None:
     if request.output == "-":
         return
     for path in (request.data, request.model):
-        if os.path.realpath(path) == os.path.realpath(request.output):
+        if _is_same(path, Path(request.output)):
             raise DataError(f"--output {request.output} is read as well and would be overwritten; choose another")
-    if not _is_special(Path(request.output)):
+    if is_replaced(Path(request.output)):
         check_destination(request.output)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether ``path`` is a device or a pipe, which is written to and not replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether both are one file, by any of its names."""
+    try:
+        return is_replaced(other) and os.path.samefile(path, other)
+    except OSError:
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _refuse_half_letters(names: Sequence[str], path: Path) -> None:
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ModelFileError(f"{path}: the class {name!r} is no text that a CSV can hold") from error
 
 
 @contextlib.contextmanager
 def _opened(output: str) -> Iterator[TextIO]:
-    """Standard output, or a file that appears under its name only when it is whole."""
+    """Standard output, or a file that appears under its name only when it is whole; UTF-8 in both."""
     if output == "-":
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
         return
-    path = Path(output).resolve()
-    special = _is_special(path)
-    written = path if special else path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(written, "w" if special else "x", encoding="utf-8", newline="") as file:
-            yield file
-        if not special:
-            os.replace(written, path)
+        with whole_file(Path(output)) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+            yield text
+            text.detach()
     except BrokenPipeError:  # the reader of a named pipe has seen enough
         raise
     except OSError as error:
         raise DataError(f"{output}: cannot be written: {error.strerror or error}; nothing was saved") from error
-    finally:  # also after Ctrl-C; gone already where the file was renamed
-        if not special:
-            with contextlib.suppress(OSError):
-                written.unlink()
 
 
 def _write_csv(file: TextIO, z: Any, names: Sequence[str], proba: bool) -> None:
+    if file.isatty():  # a name may command a terminal; a file gets it as it is
+        names = [printable(name) for name in names]
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"])
     for first in range(0, len(z), _BLOCK_ROWS):

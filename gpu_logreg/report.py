@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from gpu_logreg.lines import note, printable
 from gpu_logreg.logistic import row_loss
 from gpu_logreg.softmax import loss_and_dz as softmax_loss
 from gpu_logreg.solvers import Iteration, Observer
@@ -40,11 +40,6 @@ __all__ = [
 
 _LONGEST_NAME = 48
 _SILENT_SECONDS = 5.0
-
-
-def note(text: str) -> None:
-    """A line on standard error, apart from results on standard output."""
-    print(text, file=sys.stderr, flush=True)
 
 
 # -------------------------------------------------------------------------------------------------------- progress
@@ -111,12 +106,13 @@ def _is_round(count: int) -> bool:
 
 def print_table(columns: Mapping[str, Mapping[str, str]]) -> None:
     """A table on standard output; ``columns`` maps a heading to its cells by the name of their row."""
+    columns = {heading: {name: printable(cell) for name, cell in cells.items()} for heading, cells in columns.items()}
     names = list(dict.fromkeys(name for cells in columns.values() for name in cells))
     shown = [_cut(name) for name in names]
     first = max(map(cell_len, shown))
-    widths = {heading: max(map(len, [heading, *cells.values()])) for heading, cells in columns.items()}
+    widths = {heading: max(map(len, [_cut(heading), *cells.values()])) for heading, cells in columns.items()}
     if any(columns):
-        print(" " * first + "".join(f"  {heading:>{widths[heading]}}" for heading in columns))
+        print(" " * first + "".join(f"  {_cut(heading):>{widths[heading]}}" for heading in columns))
     for name, cell in zip(names, shown, strict=True):
         values = (f"  {cells.get(name, ''):>{widths[heading]}}" for heading, cells in columns.items())
         print((set_cell_size(cell, first) + "".join(values)).rstrip())
@@ -127,14 +123,14 @@ def print_facts(facts: Mapping[str, str]) -> None:
     first = max(map(len, facts)) + 2
     width = max(40, shutil.get_terminal_size((80, 24)).columns)
     for name, value in facts.items():
-        lines = textwrap.wrap(value, width - first, break_on_hyphens=False, break_long_words=False) or [""]
+        lines = textwrap.wrap(printable(value), width - first, break_on_hyphens=False, break_long_words=False) or [""]
         print(f"{name:<{first}}{lines[0]}")
         for line in lines[1:]:
             print(" " * first + line)
 
 
 def _cut(name: str) -> str:
-    name = " ".join(name.split())
+    name = " ".join(printable(name).split())
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
@@ -180,9 +176,7 @@ def print_confusion(model: Any, X: Any, y: Any, classes: Sequence[str]) -> None:
     print()
     if len(classes) <= _CONFUSED_CLASSES:
         print("Rows of a class (down), taken for (across)")
-        print_table(
-            {_cut(name): dict(zip(classes, map(str, counts[:, k]), strict=True)) for k, name in enumerate(classes)}
-        )
+        print_table({name: dict(zip(classes, map(str, counts[:, k]), strict=True)) for k, name in enumerate(classes)})
         return
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)

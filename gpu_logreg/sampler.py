@@ -231,4 +231,6 @@ class Sampler:
     def _penalty(self, coordinates: Coordinates) -> Float64Vector:
         with np.errstate(over="ignore"):
             by_weight = np.minimum(self._objective.l2 / coordinates.scale / coordinates.scale, STIFFEST)
+        if coordinates.constant is not None:  # a little curvature, of which a weight that is zero takes nothing
+            by_weight = np.where(coordinates.constant, np.maximum(by_weight, 1.0), by_weight)
         return np.append(by_weight, 0.0) if coordinates.fit_intercept else by_weight

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpu_logreg.logistic import curvature
 from gpu_logreg.objective import Objective
-from gpu_logreg.passes import Float64Vector, Rows
-from gpu_logreg.passes.sparse import sparse_moments
+from gpu_logreg.passes import Float64Vector
+from gpu_logreg.passes.sparse import moments_by_curvature
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 
 __all__ = ["diagonal_at"]
@@ -32,13 +31,11 @@ def diagonal_at(objective: Objective, params: Float64Vector) -> CentredDiagonalM
         Of two classes.
     params : ndarray of shape (p,)
     """
-    X, y, s = objective.dataset.rows
     w, b = objective.unpack(params)
-    h = curvature(X @ w + b) / objective.dataset.weight_total
-    h = h if s is None else s * h
-    moments = sparse_moments(Rows(X, y, h))
+    h_sum, moments = moments_by_curvature(objective.dataset.rows, w, b, objective.implementation.compiled)
     objective.n_reads += 1
-    total = max(float(h.sum()), LEAST_CURVATURE)
-    mean = moments.x_sum / total
-    variance = np.maximum(moments.xx_sum / total - mean**2, 0.0)
+    total = max(h_sum / objective.dataset.weight_total, LEAST_CURVATURE)
+    of_all = objective.dataset.weight_total * total
+    mean = moments.x_sum / of_all
+    variance = np.maximum(moments.xx_sum / of_all - mean**2, 0.0)
     return CentredDiagonalMetric(mean, variance, total, objective.l2, objective.fit_intercept)

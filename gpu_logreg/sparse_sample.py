@@ -15,12 +15,14 @@ from gpu_logreg.dataset.coordinates import StandardisedRows
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.logistic import curvature
 from gpu_logreg.passes import Float64Vector, Rows
-from gpu_logreg.passes.sparse import sparse_curvature_sums
-from gpu_logreg.sample_objective import SampleObjective
+from gpu_logreg.passes.sparse import sparse_curvature_sums, sparse_logits
+from gpu_logreg.sample_objective import SampleObjective, mended
 from gpu_logreg.sampler import Sampler
 from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["SparseSample", "SparseSampler"]
+
+_ROWS_AT_ONCE = 256
 
 
 class SparseSample(SampleObjective):
@@ -28,14 +30,20 @@ class SparseSample(SampleObjective):
 
     Attributes
     ----------
-    U : csr_array of shape (m, d), float64
-        The rows as they are; all others as of `SampleObjective`.
+    U : csr_array of shape (m, d), float32 or float64
+        The rows as they are, computed in float64; all others as of `SampleObjective`.
     """
+
+    @property
+    def rounding(self) -> float:
+        """Of float64, whatever the rows are stored in."""
+        return float(np.finfo(np.float64).eps)
 
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
         self.count(self.n_rows / self.n_total)
-        dataset = ResidentDataset(Rows(self.U, self.y, self.sample_weight), self.weight_total)
+        rows = Rows(self.U, self.y, self.sample_weight)
+        dataset = ResidentDataset(rows, self.weight_total, computed_in=np.dtype(np.float64))
         sums = dataset.sum(self.implementation, *self._unpacked(phi))
         by_params = np.append(sums.dw_sum, sums.db_sum) if self.coordinates.fit_intercept else sums.dw_sum
         penalised = self.penalty * phi
@@ -57,6 +65,14 @@ class SparseSample(SampleObjective):
         y, s = (np.ascontiguousarray(array[::k]) for array in (self.y, self.sample_weight))
         return replace(self, U=self.U[::k], y=y, sample_weight=s, weight_total=float(s.sum(dtype=np.float64)))
 
+    def mended_hessian(self, phi: Float64Vector) -> Any:
+        """The matrix behind `metric`, which is not factored to see whether it can be."""
+        return mended(self.hessian(phi), self.penalty)
+
+    def _curvature(self, phi: Float64Vector) -> tuple[Any, Factor]:
+        H = self.hessian(phi)
+        return H, Factor(H)
+
     def hessian(self, phi: Float64Vector, dtype: Any = None) -> Any:
         """Second derivative of the value by ``phi``, in float64 whatever ``dtype``.
 
@@ -65,19 +81,21 @@ class SparseSample(SampleObjective):
         """
         self.count(self.n_rows / self.n_total)
         w, b = self._unpacked(phi)
-        h = self.sample_weight * curvature(self.U @ w + b) / self.weight_total
-        H, v = sparse_curvature_sums(self.U, h, self.implementation.compiled)
-        inverse, mean = 1.0 / self.coordinates.scale, self.coordinates.mean
-        if self.coordinates.fit_intercept:  # centred
-            total = float(h.sum())
-            crossed = np.multiply.outer(mean, v - 0.5 * total * mean)
-            H -= crossed
-            H -= crossed.T
-        H *= inverse
-        H *= inverse[:, None]
+        compiled = self.implementation.compiled
+        h = self.sample_weight * curvature(sparse_logits(self.U, w, b, compiled)) / self.weight_total
+        H, v = sparse_curvature_sums(self.U, h, compiled, int(self.coordinates.fit_intercept))
+        inverse, mean, total = 1.0 / self.coordinates.scale, self.coordinates.mean, float(h.sum())
+        of_weights = H[: len(v), : len(v)]
         if self.coordinates.fit_intercept:
-            edge = inverse * (v - total * mean)
-            H = np.block([[H, edge[:, None]], [edge, np.array([[total]])]])
+            centre = v - 0.5 * total * mean
+            for first in range(0, len(v), _ROWS_AT_ONCE):  # no second matrix
+                part = slice(first, first + _ROWS_AT_ONCE)
+                of_weights[part] -= np.multiply.outer(mean[part], centre)
+                of_weights[part] -= np.multiply.outer(centre[part], mean)
+            H[-1, :-1] = H[:-1, -1] = inverse * (v - total * mean)
+            H[-1, -1] = total
+        of_weights *= inverse
+        of_weights *= inverse[:, None]
         H.flat[:: len(phi) + 1] += self.penalty
         return H
 
@@ -95,7 +113,6 @@ class SparseSampler(Sampler):
             X = X[indices]
         total = float(s.sum(dtype=np.float64))
         penalty, implementation = self._penalty(self._coordinates), self._objective.implementation
-        X = X.astype(np.float64, copy=False)
         return SparseSample(X, y, s, total, penalty, self._coordinates, implementation, self._count, self.n_rows)
 
     def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:

@@ -17,7 +17,7 @@ pytest.importorskip("typer", reason="the command line is not installed: pip inst
 
 from gpu_logreg.cli import main
 
-COMMAND = [sys.executable, "-m", "gpu_logreg.cli"]
+COMMAND = [sys.executable, "-m", "gpu_logreg"]
 
 
 class Ended(NamedTuple):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gpu_logreg.csr import all_finite, csr_rows, elements_in_a_row, place_of, rows_at
+from gpu_logreg.csr import all_finite, block_of_rows, csr_rows, elements_in_a_row, place_of, rows_at
 from gpu_logreg.errors import DataError
 
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
@@ -239,6 +239,65 @@ def test_a_damaged_matrix(damage):
     X = sparse.csr_array(DENSE)
     damage(X)
     assert refusal(X).startswith("sparse X is damaged: ")
+
+
+def outside(name: str, value: int):
+    def damage(X):
+        getattr(X, name)[1] = value
+
+    return damage
+
+
+def shorter(X):
+    X.data = X.data[:-1]
+
+
+@pytest.mark.parametrize("index", ["int32", "int64"])
+@pytest.mark.parametrize(
+    ("kind", "damage", "said"),
+    [
+        ("csc_array", outside("indices", 10**9), "to 1000000000, and X has 6 rows"),
+        ("csc_matrix", outside("indices", -1), "indices hold -1 to"),
+        ("csc_array", falling, "indptr does not rise from 0"),
+        ("csc_array", too_far, "indptr does not rise from 0"),
+        ("csc_array", shorter, "indptr does not rise from 0"),
+        ("coo_array", outside("row", 10**9), "row hold 0 to 1000000000, and X has 6 rows"),
+        ("coo_array", outside("col", -1), "col hold -1 to 3, and X has 4 columns"),
+        ("coo_matrix", outside("row", -(10**9)), "row hold -1000000000 to"),
+        ("coo_matrix", shorter, "row and"),
+        ("bsr_array", outside("indices", 10**9), "to 1000000000, and X has 2 columns of blocks"),
+        ("bsr_array", falling, "indptr does not rise from 0"),
+    ],
+)
+def test_a_damaged_matrix_of_another_kind_is_refused_before_it_is_converted(kind, damage, said, index):
+    """SciPy's conversions look at no number, and would write where it points to."""
+    D = np.vstack([DENSE, DENSE])[:6]
+    X = getattr(sparse, kind)(D, **({"blocksize": (2, 2)} if kind.startswith("bsr") else {}))
+    if kind.startswith("coo"):
+        X.row, X.col = X.row.astype(index), X.col.astype(index)
+    else:
+        X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    np.testing.assert_array_equal(csr_rows(X).toarray(), D)
+    damage(X)
+    assert said in refusal(X)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+def test_whole_numbers_share_the_numbers_of_their_columns(dtype):
+    X = sparse.csr_array((DENSE != 0).astype(dtype))
+    rows = csr_rows(X)
+    assert rows.dtype == np.float64
+    assert np.shares_memory(rows.indices, X.indices)
+    assert np.shares_memory(rows.indptr, X.indptr)
+    np.testing.assert_array_equal(rows.toarray(), X.toarray())
+
+
+@pytest.mark.parametrize("part", [slice(0, 2), slice(1, 4), slice(2, 2), slice(0, 5), slice(3, 5)])
+def test_a_block_of_rows(part):
+    X = csr_rows(sparse.csr_array(np.vstack([DENSE, DENSE])[:5]))
+    block = block_of_rows(X, part)
+    np.testing.assert_array_equal(block.toarray(), X.toarray()[part])
+    assert block.data.dtype == X.data.dtype
 
 
 # ---- what is asked of rows

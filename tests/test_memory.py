@@ -17,10 +17,11 @@ ALLOWED_SHARE, ALLOWED_BYTES = 0.05, 64 * 2**20
 MEASURE = """
 import json, sys, warnings
 import numpy as np
+from scipy import sparse
 from gpu_logreg import LogisticRegression
 
 warnings.simplefilter("ignore")  # a few iterations are enough
-n, d, dtype, parameters, what = json.loads(sys.argv[1])
+n, d, dtype, parameters, what, per_row, K = json.loads(sys.argv[1])
 
 
 def status(name):
@@ -30,7 +31,23 @@ def status(name):
     return int(line.split()[1]) * 1024
 
 
+def sparse_rows(n):
+    rng = np.random.default_rng(0)
+    few = rng.integers(0, d - per_row, (4096, per_row), np.int32)
+    few.sort(axis=1)
+    few += np.arange(per_row, dtype=np.int32)  # they rise
+    data, indices = np.empty(n * per_row, dtype), np.empty(n * per_row, np.int32)
+    for start in range(0, n * per_row, few.size):
+        indices[start : start + few.size] = few.ravel()[: len(indices) - start]
+        data[start : start + few.size] = rng.random(few.size)[: len(indices) - start]
+    X = sparse.csr_array((data, indices, np.arange(0, n * per_row + 1, per_row, dtype=np.int32)), shape=(n, d))
+    y = rng.integers(0, K, n)
+    return X, y
+
+
 def rows(n):
+    if per_row:
+        return sparse_rows(n)
     spread = 20 if np.dtype(dtype).itemsize == 1 else 1
     few = (np.random.default_rng(0).standard_normal((4096, d)) * spread + 60).clip(0, 120).astype(dtype)
     X = np.empty((n, d), dtype)
@@ -44,8 +61,8 @@ def job(X, y):
     if what == "fit":
         model.fit(X, y)
     else:
-        model.coef_, model.intercept_ = np.zeros((1, d)), np.zeros(1)
-        model.classes_, model.n_features_in_ = np.arange(2), d
+        model.coef_, model.intercept_ = np.zeros((K if K > 2 else 1, d)), np.zeros(K if K > 2 else 1)
+        model.classes_, model.n_features_in_ = np.arange(K), d
         model.predict_log_proba(X)
 
 
@@ -56,13 +73,16 @@ del warm
 X, y = rows(n)
 before = status("VmRSS")
 job(X, y)
-print(json.dumps([status("VmHWM") - before, X.nbytes]))
+nbytes = X.data.nbytes + X.indices.nbytes + X.indptr.nbytes if per_row else X.nbytes
+print(json.dumps([status("VmHWM") - before, nbytes]))
 """
 
 
-def added(dtype: str, *, n: int = N, what: str = "fit", **parameters) -> tuple[int, int]:
-    """Bytes that a job adds to the peak, and bytes of the rows."""
-    settings = json.dumps([n, D, dtype, parameters, what])
+def added(
+    dtype: str, *, n: int = N, d: int = D, what: str = "fit", per_row: int = 0, K: int = 2, **parameters
+) -> tuple[int, int]:
+    """Bytes that a job adds to the peak, and bytes of the rows: dense, or sparse with some elements ``per_row``."""
+    settings = json.dumps([n, d, dtype, parameters, what, per_row, K])
     return tuple(json.loads(run_fresh(f"import sys; sys.argv[1:] = [{settings!r}]\n{MEASURE}")))
 
 
@@ -98,3 +118,28 @@ def test_a_fit_does_not_widen_narrow_rows_as_a_whole(dtype, parameters):
 def test_predictions_copy_no_rows(dtype):
     # Logits and both logarithms of N rows, with what they are computed from, take a few numbers a row.
     check(*added(dtype, what="predict"), per_row=24)
+
+
+# ---- sparse rows, of which a copy of the elements in float64 alone would add 100 % of float32 rows
+
+
+@pytest.mark.parametrize(
+    ("dtype", "parameters"),
+    [
+        ("float32", {"max_iter": 3}),
+        ("float64", {"max_iter": 3}),
+        ("float32", {"max_iter": 2, "K": 3}),
+        ("float32", {"max_iter": 2, "impl": "reference"}),
+        ("float64", {"max_iter": 3, "l1_ratio": 1.0, "C": 0.01}),
+        ("float32", {"max_iter": 3, "d": 200}),  # with samples
+        ("float32", {"what": "predict"}),
+        ("float64", {"what": "predict", "K": 3}),
+    ],
+)
+def test_sparse_rows_are_copied_neither_by_a_fit_nor_by_predictions(dtype, parameters):
+    n = 300_000
+    K = parameters.get("K", 2)
+    # What is made of every row of predictions: its logits and logarithms.
+    per_row = 16 * (K + 1) if parameters.get("what") == "predict" else 0
+    bytes_added, nbytes = added(dtype, **{"n": n, "d": 10_000, "per_row": 40, **parameters})
+    check(bytes_added, nbytes, per_row * n // N)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpu_logreg.backend import array_namespace, to_numpy
+from gpu_logreg.cached_attribute import cached_attribute
 from gpu_logreg.csr import rows_at
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.passes import Float64Vector
@@ -30,11 +30,15 @@ class Coordinates:
     mean, scale : ndarray of shape (d,)
         ``mean`` is zero without an intercept.
     fit_intercept : bool
+    constant : ndarray of shape (d,), bool, or None
+        Columns that are constant and far from zero: beside an intercept their weights do nothing, and the gradient by
+        them is the rounding of large sums.
     """
 
     mean: Float64Vector
     scale: Float64Vector
     fit_intercept: bool
+    constant: Any = None
 
     def rows(self, X: Any) -> Any:
         """``u`` of every row of ``X``, in its dtype; an array of shape (m, d + 1), or (m, d) without an intercept."""
@@ -102,7 +106,7 @@ class StandardisedRows:
     variance: Float64Vector
     effective: Float64Vector
 
-    @functools.cached_property
+    @cached_attribute
     def U(self) -> Any:  # noqa: N802 - the letter of the formula
         """The rows, copied when first asked for, a cacheful at a time.
 
@@ -163,7 +167,7 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.
     with np.errstate(divide="ignore"):
         scale = 1.0 / to_numpy(inverse).astype(np.float64)
-    used = Coordinates(to_numpy(shift).astype(np.float64), scale, fit_intercept)
+    used = Coordinates(to_numpy(shift).astype(np.float64), scale, fit_intercept, constant & (np.abs(mean) > 1.0))
     variance, rows_behind = np.where(constant, 0.0, second), np.where(constant, 0.0, effective * thinning)
     return StandardisedRows(dataset, at, shift, inverse, used, variance, rows_behind)
 

@@ -16,6 +16,7 @@ from gpu_logreg.dataset.storage import stored
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
 from gpu_logreg.passes.scores import compiled_row_scores, row_scores, sparse_row_scores
+from gpu_logreg.passes.sparse_columns import sparse_columns
 from gpu_logreg.passes.table import Implementation
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
@@ -33,7 +34,7 @@ flat around their best. From trials on two cores; no row is kept."""
 PAIR_COST = 40.0
 """Time in which a pair of elements of a sparse row is added to a Hessian, relative to one of a dense row; likewise."""
 
-_SEARCH_BYTES = 2**24
+_SEARCH_BYTES, _SEARCH_ELEMENTS = 2**24, 2**22
 _SCORE_BYTES = 2**20
 
 
@@ -127,22 +128,22 @@ class ResidentDataset:
         X = self.rows.X
         if not is_sparse(X):
             return 1.0
-        pairs = float((np.diff(X.indptr).astype(np.float64) ** 2).sum())
+        lengths = np.diff(X.indptr)
+        pairs = float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))  # converted a few at a time
         return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
 
     def in_float64(self) -> ResidentDataset:
         """The same rows, where they lie, for passes that compute in float64: a block is widened as it is walked."""
         return replace(self, computed_in=np.dtype(np.float64))
 
-    def by_columns(self) -> Callable[[Any], ResidentDataset]:
+    def by_columns(self, compiled: bool = False) -> Callable[[Any], ResidentDataset]:
         """A function from numbers of columns, which rise, to the same rows with these columns alone, copied."""
         X = self.rows.X
-        source = X.tocsc() if is_sparse(X) else X  # of which columns are taken without a look at the others
 
         def some(columns: Any) -> ResidentDataset:
             names = None if self.column_names is None else [self.column_names[column] for column in columns]
             if is_sparse(X):
-                taken = source[:, columns].tocsr()
+                taken = sparse_columns(X, columns, compiled)
             else:
                 xp = array_namespace(X)
                 taken = xp.ascontiguousarray(X[:, xp.asarray(columns)])
@@ -223,8 +224,12 @@ def first_not_finite(X: Any) -> tuple[int, int, float] | None:
     if X.dtype.kind != "f" and X.dtype.name != "bfloat16":
         return None
     if is_sparse(X):
-        bad = np.flatnonzero(~np.isfinite(X.data))
-        return (*place_of(X, int(bad[0])), float(X.data[bad[0]])) if len(bad) else None
+        for first in range(0, X.nnz, _SEARCH_ELEMENTS):
+            bad = np.flatnonzero(~np.isfinite(X.data[first : first + _SEARCH_ELEMENTS]))
+            if len(bad):
+                element = first + int(bad[0])
+                return *place_of(X, element), float(X.data[element])
+        return None
     xp = array_namespace(X)
     step = max(1, _SEARCH_BYTES // max(1, X.shape[1] * X.dtype.itemsize))
     for start in range(0, X.shape[0], step):

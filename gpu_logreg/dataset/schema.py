@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
+from gpu_logreg.cached_attribute import cached_attribute
 from gpu_logreg.dataset.array_files import numbered_columns
 from gpu_logreg.dataset.arrow_columns import as_float64
 from gpu_logreg.dataset.column_names import drop_option, missing_columns
@@ -65,22 +65,22 @@ class Schema:
             return cls(tuple(NumericColumn(name) for name in rows.names), rows.first_index)
         return cls(tuple(fit_column(rows, name) for name in rows.names))
 
-    @cached_property
+    @cached_attribute
     def names(self) -> tuple[str, ...]:
         """Names of the columns of a table."""
         return tuple(column.name for column in self.columns)
 
-    @cached_property
+    @cached_attribute
     def numeric(self) -> tuple[NumericColumn, ...]:
         """The numeric columns."""
         return tuple(column for column in self.columns if isinstance(column, NumericColumn))
 
-    @cached_property
+    @cached_attribute
     def text(self) -> tuple[TextColumn, ...]:
         """The text columns."""
         return tuple(column for column in self.columns if isinstance(column, TextColumn))
 
-    @cached_property
+    @cached_attribute
     def feature_names(self) -> tuple[str, ...]:
         """Names of the columns of the matrix: ``age``, ``age is missing``, ``sex=Male``, ``sex is missing``."""
         features = [column.name for column in self.numeric]
@@ -185,7 +185,7 @@ class Schema:
             raise DataError("the schema was written by a newer gpu-logreg; upgrade gpu-logreg to read it")
         return cls(columns, first_index)
 
-    @cached_property
+    @cached_attribute
     def _imputer(self) -> SimpleImputer | None:
         """An imputer with the stored means: fitted on two rows, the means and, where a column is flagged, NaN."""
         if not self.numeric or any(column.mean is None for column in self.numeric):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.backend import Device, array_namespace, is_sparse, to_device
+from gpu_logreg.csr import stored_as
 from gpu_logreg.dataset.upload import upload
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import compute_dtype
@@ -73,7 +74,7 @@ def _sparse_stored(X: Any, storage: str) -> Any:
         return X
     if storage not in ("float32", "float64"):
         raise DataError(f"storage={storage!r} is for dense rows, and X is sparse; use 'auto', 'float32' or 'float64'")
-    return X.astype(np.dtype(storage), copy=False)
+    return stored_as(X, np.dtype(storage))
 
 
 def narrowest(X: Any) -> np.dtype[Any]:

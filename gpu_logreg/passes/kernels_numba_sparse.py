@@ -16,7 +16,17 @@ from gpu_logreg.passes.kernels_numba import LOG_ROWS
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one, row_terms
 from gpu_logreg.passes.numba_cache import njit
 
-__all__ = ["score_sparse_rows", "sum_curvature", "sum_sparse_rows", "sum_sparse_rows_of_classes"]
+__all__ = [
+    "count_in_columns",
+    "fill_logits",
+    "score_sparse_rows",
+    "sum_column_moments",
+    "sum_curvature",
+    "sum_moments_by_curvature",
+    "sum_sparse_rows",
+    "sum_sparse_rows_of_classes",
+    "take_columns",
+]
 
 # No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
@@ -47,6 +57,53 @@ def _logits(x: Any, column: Any, start: Any, w: Any, b: Any, first: Any, m: Any,
             z0 += x[k] * w[np.uintp(column[k])]
             k += _1
         z[r] = (z0 + z1) + (z2 + z3) + b
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def fill_logits(x: Any, column: Any, start: Any, w: Any, b: Any, first: Any, last: Any, z: Any) -> None:
+    """``z[i] = x_i @ w + b`` of the rows ``first`` to ``last``."""
+    _logits(x, column, start, w, b, first, last - first, z[first:last])
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _add_moments(x: Any, column: Any, begin: Any, end: Any, s: Any, sums: Any) -> None:
+    """``s x_ij`` and ``s x_ij**2`` of a row, added to ``sums[j]``."""
+    for k in range(begin, end):
+        x_k, of_column = float(x[k]), sums[np.uintp(column[k])]
+        weighted = s * x_k
+        of_column[0] += weighted
+        of_column[1] += weighted * x_k
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def sum_column_moments(x: Any, column: Any, start: Any, s: Any, first: Any, last: Any, sums: Any) -> None:
+    """``sum_i s_i x_ij`` and ``sum_i s_i x_ij**2`` over the rows ``first`` to ``last``, added to ``sums``.
+
+    ``sums`` is of shape (d, 2), as both are looked up by the same column; ``s`` may be None.
+    """
+    for i in range(first, last):
+        s_i = 1.0 if s is None else float(s[i])
+        _add_moments(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), s_i, sums)
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def sum_moments_by_curvature(
+    x: Any, column: Any, start: Any, s: Any, w: Any, b: Any, first: Any, last: Any, sums: Any
+) -> Any:
+    """As `sum_column_moments`, with the weights ``h_i = s_i p_i (1 - p_i)``, whose sum is returned."""
+    z, h = np.empty(TILE_ROWS), np.empty(TILE_ROWS)
+    total = 0.0
+    for i in range(first, last, TILE_ROWS):
+        m = min(TILE_ROWS, last - i)
+        _logits(x, column, start, w, b, i, m, z)
+        for r in range(m):
+            e = exp_of_negative(-abs(z[r]))
+            h[r] = e / ((1.0 + e) * (1.0 + e))
+        for r in range(m):
+            h_r = h[r] if s is None else h[r] * s[i + r]
+            total += h_r
+            _add_moments(x, column, np.uintp(start[i + r]), np.uintp(start[i + r + 1]), h_r, sums)
+    return total
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -156,7 +213,7 @@ def sum_sparse_rows_of_classes(
 def sum_curvature(x: Any, column: Any, start: Any, h: Any, first: Any, last: Any, H: Any, v: Any) -> None:
     """``sum_i h_i x_i x_i.T`` and ``sum_i h_i x_i`` over the rows ``first`` to ``last``, added to ``H`` and ``v``.
 
-    Of ``H``, float64 of shape (d, d), the lower triangle: the columns of a row rise.
+    Of ``H``, float64 of shape (d, d) or more, the lower triangle: the columns of a row rise.
     """
     for i in range(first, last):
         begin, end = np.uintp(start[i]), np.uintp(start[i + 1])
@@ -187,3 +244,28 @@ def score_sparse_rows(
             else:
                 score += (unseen if deviation != 0.0 else 0.0) - of_zero[at]
         out[i] = score
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def count_in_columns(column: Any, start: Any, place: Any, first: Any, last: Any, counts: Any) -> None:
+    """``counts[i]``: stored elements of row i in columns that have a ``place``, which is -1 for others."""
+    for i in range(first, last):
+        count = 0
+        for k in range(np.uintp(start[i]), np.uintp(start[i + 1])):
+            count += place[np.uintp(column[k])] >= 0
+        counts[i] = count
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def take_columns(
+    x: Any, column: Any, start: Any, place: Any, first: Any, last: Any, at: Any, taken: Any, places: Any
+) -> None:
+    """Elements in columns that have a ``place``, and their places, from ``at[i]`` on in ``taken`` and ``places``."""
+    for i in range(first, last):
+        to = np.uintp(at[i])
+        for k in range(np.uintp(start[i]), np.uintp(start[i + 1])):
+            here = place[np.uintp(column[k])]
+            if here >= 0:
+                taken[to] = x[k]
+                places[to] = here
+                to += _1

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from gpu_logreg.backend import array_namespace
-from gpu_logreg.csr import elements_in_a_row
+from gpu_logreg.csr import block_of_rows, elements_in_a_row
 from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
@@ -70,12 +70,22 @@ def sparse_row_scores(
     if compiled:
         changes = _compiled_changes(X, mean, inverse_variance, of_zero, unseen)
     else:
-        at = X.indices
-        deviation = X.data - mean[at]
-        of_element = np.where(known[at], deviation * deviation * inverse_variance[at], unseen * (deviation != 0.0))
-        # The sums of all rows at once, each of its own elements: a product with ones takes them in order.
-        changes = csr_array((of_element - of_zero[at], at, X.indptr), shape=X.shape) @ np.ones(X.shape[1])
+        of_parts = [
+            _changes(block_of_rows(X, part), mean, inverse_variance, of_zero, unseen)
+            for part in row_blocks(X.shape[0], elements_in_a_row(X), _SPARSE_BLOCK_ELEMENTS)
+        ]
+        changes = np.concatenate([np.zeros(0), *of_parts])
     return np.maximum(of_zero.sum() + changes, 0.0)
+
+
+def _changes(
+    X: Any, mean: Float64Vector, weights: Float64Vector, of_zero: Float64Vector, unseen: float
+) -> Float64Vector:
+    at = X.indices
+    deviation = X.data - mean[at]
+    of_element = np.where(weights[at] == weights[at], deviation * deviation * weights[at], unseen * (deviation != 0.0))
+    # The sums of all rows at once, each of its own elements: a product with ones takes them in order.
+    return np.asarray(csr_array((of_element - of_zero[at], at, X.indptr), shape=X.shape) @ np.ones(X.shape[1]))
 
 
 def _compiled_changes(

@@ -2,7 +2,8 @@
 
 Equations as of `gpu_logreg.passes.cpu` and `gpu_logreg.passes.cpu_multinomial`; zeros that are not stored add nothing
 to a logit or a gradient, so that time and memory are those of the stored elements. Everything is computed in float64,
-whatever the elements are stored in: what takes time is to look up weights by column.
+whatever the elements are stored in: what takes time is to look up weights by column. Elements are read where they lie;
+SciPy's products would convert all of them first, and so are given a block of rows at a time.
 
 Bits: rows are cut into chunks of about equally many elements, whose number depends on the sizes alone, and their
 float64 sums are added in order, so the result does not depend on the number of threads.
@@ -10,21 +11,37 @@ float64 sums are added in order, so the result does not depend on the number of 
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gpu_logreg.csr import block_of_rows, elements_in_a_row
+from gpu_logreg.logistic import curvature
 from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
-from gpu_logreg.passes.threads import map_in_order
+from gpu_logreg.passes.threads import map_in_order, row_blocks, sum_in_order
 
-__all__ = ["sparse_curvature_sums", "sparse_moments", "sparse_multinomial_pass", "sparse_pass"]
+__all__ = [
+    "by_row_blocks",
+    "moments_by_curvature",
+    "reference_sparse_moments",
+    "sparse_curvature_sums",
+    "sparse_logits",
+    "sparse_moments",
+    "sparse_multinomial_pass",
+    "sparse_pass",
+]
 
 CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
 ELEMENTS_PER_COLUMN = 4
 """Elements of a chunk for each column, at least: the sums of all chunks are added in the end."""
 
 PARTIAL_BYTES = 2**28
-"""Of the sums of all chunks together."""
+"""Of the sums of all chunks together; kept are those at a time that threads work at, or that wait to be added."""
+
+_BLOCK_ELEMENTS, _LOGITS_ELEMENTS = 2**19, 2**17
+_SUMMED_TRIANGLE = 256
 
 
 def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
@@ -55,7 +72,7 @@ def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Su
         loss, db = sum_sparse_rows(X.data, X.indices, X.indptr, y, s, w, float(b), first, last, dw)
         return Sums(float(loss), dw, float(db))
 
-    return _added(map_in_order(of_chunk, *_chunks(X, 1)))
+    return sum_in_order(_add, of_chunk, *_chunks(X, 1))
 
 
 def sparse_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None) -> Sums:
@@ -88,47 +105,137 @@ def sparse_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = N
         loss = sum_sparse_rows_of_classes(X.data, X.indices, X.indptr, y, s, by_column, intercepts, first, last, dw, db)
         return Sums(float(loss), dw, db)
 
-    total = _added(map_in_order(of_chunk, *_chunks(X, len(intercepts))))
+    total = sum_in_order(_add, of_chunk, *_chunks(X, len(intercepts)))
     return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
+
+
+def by_row_blocks(reference: Callable[..., Sums]) -> Callable[..., Sums]:
+    """A pass by SciPy's products, which convert the rows they are given, over a block of rows at a time."""
+
+    def over_blocks(rows: Rows, w: Any, b: Any, dtype: Any = None) -> Sums:
+        return sum_in_order(_add, lambda part: reference(_block(rows, part), w, b, dtype), _blocks(rows.X, np.size(w)))
+
+    return over_blocks
 
 
 def sparse_moments(rows: Rows) -> Moments:
     """Weighted sums of the columns and of their squares, in float64."""
+    from gpu_logreg.passes.kernels_numba_sparse import sum_column_moments
+
     X, _, s = rows
-    x = X.data.astype(np.float64)
-    weighted = x if s is None else x * np.repeat(s, np.diff(X.indptr))
-    d = X.shape[1]
-    x_sum, xx_sum = np.bincount(X.indices, weighted, d), np.bincount(X.indices, weighted * x, d)
-    return Moments(x_sum.astype(np.float64), xx_sum.astype(np.float64))  # of no elements they are whole numbers
+
+    def of_chunk(first: int, last: int) -> Any:
+        sums = np.zeros((X.shape[1], 2))
+        sum_column_moments(X.data, X.indices, X.indptr, s, first, last, sums)
+        return sums
+
+    sums: Any = sum_in_order(operator.iadd, of_chunk, *_chunks(X, 2))
+    return _by_sum(sums)
 
 
-def sparse_curvature_sums(X: Any, h: Float64Vector, compiled: bool) -> tuple[Any, Float64Vector]:
+def reference_sparse_moments(rows: Rows) -> Moments:
+    """As `sparse_moments`, by NumPy."""
+
+    def of_block(part: slice) -> Moments:
+        X, _, s = _block(rows, part)
+        x = X.data.astype(np.float64)
+        weighted = x if s is None else x * np.repeat(s, np.diff(X.indptr))
+        x_sum, xx_sum = (np.bincount(X.indices, values, X.shape[1]) for values in (weighted, weighted * x))
+        return Moments(x_sum.astype(np.float64), xx_sum.astype(np.float64))  # of no elements they are whole numbers
+
+    found: Moments = sum_in_order(operator.add, of_block, _blocks(rows.X, 2 * rows.X.shape[1]))
+    return found
+
+
+def moments_by_curvature(rows: Rows, w: Float64Vector, b: float, compiled: bool) -> tuple[float, Moments]:
+    """``sum_i h_i``, and `sparse_moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of two classes.
+
+    Parameters
+    ----------
+    rows : Rows
+    w, b : ndarray of shape (d,), float
+    compiled : bool
+        Whether by Numba, or by SciPy's products, which are what it is held to.
+    """
+    X, y, s = rows
+    if not compiled:
+        h = curvature(sparse_logits(X, w, b, compiled))
+        h = h if s is None else s * h
+        return float(h.sum()), reference_sparse_moments(Rows(X, y, h))
+    from gpu_logreg.passes.kernels_numba_sparse import sum_moments_by_curvature
+
+    w = np.ascontiguousarray(w, np.float64)
+
+    def of_chunk(first: int, last: int) -> Sums:
+        sums = np.zeros((X.shape[1], 2))
+        total = sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), first, last, sums)
+        return Sums(float(total), sums, 0.0)
+
+    found = sum_in_order(_add, of_chunk, *_chunks(X, 2))
+    return found.loss_sum, _by_sum(found.dw_sum)
+
+
+def sparse_logits(X: Any, w: Any, b: Any, compiled: bool) -> Any:
+    """``X @ w + b`` in float64, of CSR rows that are read where they lie.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n, d)
+    w, b : ndarray of shape (d,) and float; or, not compiled, (d, K) and (K,)
+    compiled : bool
+
+    Returns
+    -------
+    ndarray of shape (n,), or (n, K)
+    """
+    z = np.empty((X.shape[0], *np.shape(w)[1:]))
+    parts = row_blocks(X.shape[0], elements_in_a_row(X), _LOGITS_ELEMENTS)
+    if compiled:
+        from gpu_logreg.passes.kernels_numba_sparse import fill_logits
+
+    w = np.ascontiguousarray(w, np.float64)  # by whose dtype SciPy computes
+
+    def of_part(part: slice) -> None:
+        if compiled:
+            fill_logits(X.data, X.indices, X.indptr, w, float(b), part.start, part.stop, z)
+        else:
+            z[part] = (X if len(parts) == 1 else block_of_rows(X, part)) @ w + b
+
+    map_in_order(of_part, parts)
+    return z
+
+
+def sparse_curvature_sums(X: Any, h: Float64Vector, compiled: bool, more: int = 0) -> tuple[Any, Float64Vector]:
     """``sum_i h_i x_i x_i.T`` of shape (d, d) and ``sum_i h_i x_i`` of shape (d,), over CSR rows.
 
     Parameters
     ----------
-    X : csr_array of shape (n, d), float64
+    X : csr_array of shape (n, d)
     h : ndarray of shape (n,)
     compiled : bool
         Whether by Numba, or by SciPy's products, which are what it is held to.
+    more : int
+        Rows and columns of zeros that the matrix has behind those of ``X``.
     """
+    d = X.shape[1]
     if not compiled:
-        return (X.T @ (X * h[:, None])).toarray(), X.T @ h
+        X = X.astype(np.float64, copy=False)
+        H = np.zeros((d + more, d + more))
+        H[:d, :d] = (X.T @ (X * h[:, None])).toarray()
+        return H, X.T @ h
     from gpu_logreg.passes.kernels_numba_sparse import sum_curvature
 
-    d = X.shape[1]
-
-    def of_chunk(first: int, last: int) -> tuple[Any, Float64Vector]:
-        H, v = np.zeros((d, d)), np.zeros(d)
+    def of_chunk(first: int, last: int) -> Sums:
+        H, v = np.zeros((d + more, d + more)), np.zeros(d)
         sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
-        return H, v
+        return Sums(0.0, H, v)
 
-    parts = map_in_order(of_chunk, *_chunks(X, d))
-    H, v = parts[0]
-    for H_part, v_part in parts[1:]:
-        H += H_part
-        v += v_part
-    return H + np.tril(H, -1).T, v
+    _, H, v = sum_in_order(_add, of_chunk, *_chunks(X, d))
+    for first in range(0, d, _SUMMED_TRIANGLE):  # a block of columns at a time: no second matrix
+        last = min(d, first + _SUMMED_TRIANGLE)
+        H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
+        H[first:last, last:d] = H[last:d, first:last].T
+    return H, v
 
 
 def _chunks(X: Any, sums_by_column: int) -> tuple[list[int], list[int]]:
@@ -143,11 +250,26 @@ def _chunks(X: Any, sums_by_column: int) -> tuple[list[int], list[int]]:
     return [0, *edges], [*edges, n]
 
 
-def _added(parts: list[Sums]) -> Sums:
-    """The sums of all chunks, in order, in the memory of the first."""
-    loss, dw, db = parts[0]
-    for part in parts[1:]:
-        loss += part.loss_sum
-        dw += part.dw_sum
-        db = db + part.db_sum
-    return Sums(loss, dw, db)
+def _blocks(X: Any, n_sums: int) -> list[slice]:
+    """Blocks of rows, of enough elements for sums as many as ``n_sums``."""
+    elements = max(_BLOCK_ELEMENTS, ELEMENTS_PER_COLUMN * n_sums)
+    return row_blocks(X.shape[0], elements_in_a_row(X), elements) or [slice(0, 0)]
+
+
+def _block(rows: Rows, part: slice) -> Rows:
+    X, y, s = rows
+    if part.stop - part.start == X.shape[0]:
+        return rows
+    return Rows(block_of_rows(X, part), y[part], None if s is None else s[part])
+
+
+def _add(total: Sums, part: Sums) -> Sums:
+    """The sums of two chunks, in the memory of the first."""
+    loss, dw, db = total
+    dw += part.dw_sum
+    return Sums(loss + part.loss_sum, dw, db + part.db_sum)
+
+
+def _by_sum(sums: Any) -> Moments:
+    """From the two sums of every column, which lie together."""
+    return Moments(np.ascontiguousarray(sums[:, 0]), np.ascontiguousarray(sums[:, 1]))

@@ -141,7 +141,7 @@ def choose(impl: str, rows: Rows, device: Device) -> Implementation:
 
 def _for_sparse(impl: str, rows: Rows, n_logits: int) -> Implementation:
     """``cpu``, in one read, or ``reference``, by SciPy's products, for rows in CSR; all rows at once."""
-    from gpu_logreg.passes.sparse import sparse_moments, sparse_multinomial_pass, sparse_pass
+    from gpu_logreg.passes import sparse
 
     if impl in ("cuda", "cublas"):
         raise ImplementationError(f"impl={impl!r} reads dense rows, and X is sparse; use impl='auto', or X.toarray()")
@@ -151,10 +151,12 @@ def _for_sparse(impl: str, rows: Rows, n_logits: int) -> Implementation:
         impl, reason = ("cpu", "auto: one read per gradient") if many else ("reference", "auto: the elements are few")
     host = Device("cpu")
     dense = _load(impl, reason, host) if n_logits == 1 else _load_multinomial(impl, reason, host)
-    sums = dense.sums  # of the reference: SciPy's products are written as those of NumPy
+    reason = f"{reason}; the rows are sparse"
     if impl == "cpu":
-        sums = sparse_pass if n_logits == 1 else sparse_multinomial_pass
-    return Implementation(impl, f"{reason}; the rows are sparse", sums, sparse_moments, None, None, dense)
+        sums = sparse.sparse_pass if n_logits == 1 else sparse.sparse_multinomial_pass
+        return Implementation(impl, reason, sums, sparse.sparse_moments, None, None, dense)
+    sums = sparse.by_row_blocks(dense.sums)  # SciPy's products are written as those of NumPy
+    return Implementation(impl, reason, sums, sparse.reference_sparse_moments, None, None, dense)
 
 
 def _automatic(rows: Rows, device: Device) -> Implementation:

@@ -20,12 +20,14 @@ import numpy as np
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["blas_on_one_thread", "map_in_order", "n_threads", "row_blocks"]
+from gpu_logreg.passes.forks import wait_before_forks
+
+__all__ = ["blas_on_one_thread", "map_in_order", "n_threads", "row_blocks", "sum_in_order"]
 
 T = TypeVar("T")
 
 _pool: ThreadPoolExecutor | None = None
-_lock = threading.Lock()
+_lock = threading.RLock()  # of this module's state, and of the number of threads of BLAS
 _inside = 0
 _limiter: Any = None
 _here = threading.local()
@@ -50,14 +52,30 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     could wait for ever. NumPy's floating-point warnings are off: what is not finite shows in the sums, and is dealt
     with there.
     """
+    return list(_in_order(function, *arguments))
 
+
+def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
+    """As `map_in_order`, the results added in order as they come: only those that wait for their turn are kept.
+
+    Parameters
+    ----------
+    add : function (total, part) -> total
+        It may change and return ``total``, which at first is the first result.
+    function, arguments : as of `map_in_order`; there is at least one of each argument
+    """
+    parts = _in_order(function, *arguments)
+    return functools.reduce(add, parts)
+
+
+def _in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> Iterator[T]:
     def quiet(*values: Any) -> T:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every thread has its own
             return function(*values)
 
     if len(arguments[0]) <= 1 or n_threads() == 1 or getattr(_here, "is_ours", False):
-        return [quiet(*values) for values in zip(*arguments, strict=True)]
-    return list(_threads().map(quiet, *arguments))
+        return (quiet(*values) for values in zip(*arguments, strict=True))
+    return _threads().map(quiet, *arguments)
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:
@@ -73,17 +91,24 @@ def blas_on_one_thread() -> Iterator[None]:
     global _inside, _limiter
     with _lock:
         _inside += 1
-        if _inside == 1:
+        if _limiter is None:
             _limiter = _controller().limit(limits=1, user_api="blas")
             _limiter.__enter__()
+    _here.entered = _entered_here() + 1
     try:
         yield
     finally:
+        _here.entered -= 1
         with _lock:
             _inside -= 1
             if _inside == 0:
                 _limiter.__exit__(None, None, None)
                 _limiter = None
+
+
+def _entered_here() -> int:
+    """Blocks of `blas_on_one_thread` that this thread is in."""
+    return getattr(_here, "entered", 0)
 
 
 @functools.cache
@@ -104,10 +129,12 @@ def _mark_as_ours() -> None:
 
 
 def _forget_threads() -> None:
-    """A forked child has none of its parent's threads."""
-    global _pool, _inside, _limiter, _lock
-    _pool, _inside, _limiter, _lock = None, 0, None, threading.Lock()
+    """A forked child has none of its parent's threads but the one that forked.
+
+    Where the parent kept BLAS to one thread, the child does so up to the end of its own next block.
+    """
+    global _pool, _inside
+    _pool, _inside = None, _entered_here()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+wait_before_forks(_lock, _forget_threads)

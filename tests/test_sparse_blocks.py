@@ -1,0 +1,134 @@
+"""Sparse rows are read where they lie: some at a time, or by loops that take them as they are stored."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from gpu_logreg.csr import csr_rows
+from gpu_logreg.logistic import curvature
+from gpu_logreg.passes import Rows, scores, threads
+from gpu_logreg.passes import sparse as module
+from gpu_logreg.passes.multinomial import reference_multinomial_pass
+from gpu_logreg.passes.reference import reference_pass
+from gpu_logreg.passes.sparse import by_row_blocks, moments_by_curvature, reference_sparse_moments, sparse_logits
+from gpu_logreg.passes.sparse import sparse_moments as compiled_sparse_moments
+from gpu_logreg.passes.sparse_columns import sparse_columns
+
+N, D = 300, 12
+dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
+compiled = pytest.mark.parametrize("compiled", [False, True])
+
+
+def rows_of(dtype: str, weighted: bool = True, index: str = "int32", seed: int = 0) -> Rows:
+    rng = np.random.default_rng(seed)
+    D_ = np.where(rng.random((N, D)) < 0.3, rng.standard_normal((N, D)) + 0.5, 0.0).astype(dtype)
+    D_[7:11] = 0.0  # rows without elements
+    X = csr_rows(sparse.csr_array(D_))
+    X.indices, X.indptr = X.indices.astype(index), X.indptr.astype(index)
+    return Rows(X, rng.integers(0, 2, N).astype(np.uint8), rng.random(N) if weighted else None)
+
+
+@pytest.fixture(params=[10, 100, 10**6], ids=lambda elements: f"{elements} elements")
+def block_elements(request, monkeypatch):
+    """Blocks and chunks of a few elements, of some, and of all."""
+    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", request.param)
+    monkeypatch.setattr(module, "_LOGITS_ELEMENTS", request.param)
+    monkeypatch.setattr(module, "LEAST_CHUNK_WORK", request.param)
+    monkeypatch.setattr(module, "ELEMENTS_PER_COLUMN", 1)
+    monkeypatch.setattr(scores, "_SPARSE_BLOCK_ELEMENTS", request.param)
+
+
+@dtypes
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.usefixtures("block_elements")
+def test_sums_of_blocks_by_scipy_are_those_of_all_rows_at_once(dtype, K):
+    rows, rng = rows_of(dtype), np.random.default_rng(1)
+    rows = rows if K == 1 else rows._replace(y=rng.integers(0, K, N).astype(np.int32))
+    w, b = (rng.standard_normal(D), 0.5) if K == 1 else (rng.standard_normal((K, D)), rng.standard_normal(K))
+    reference = reference_pass if K == 1 else reference_multinomial_pass
+    found, wanted = by_row_blocks(reference)(rows, w, b, np.float64), reference(rows, w, b, np.float64)
+    for a, c in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)
+
+
+@dtypes
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("moments", [reference_sparse_moments, compiled_sparse_moments])
+@pytest.mark.usefixtures("block_elements")
+def test_moments_are_those_of_the_rows_written_out(dtype, weighted, moments):
+    rows = rows_of(dtype, weighted)
+    X, s = rows.X.toarray().astype(np.float64), np.ones(N) if rows.sample_weight is None else rows.sample_weight
+    found = moments(rows)
+    np.testing.assert_allclose(found.x_sum, s @ X, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.xx_sum, s @ X**2, rtol=1e-12, atol=1e-12)
+
+
+@dtypes
+@compiled
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.usefixtures("block_elements")
+def test_moments_by_curvature_are_those_of_the_rows_written_out(dtype, compiled, weighted):
+    rows, w = rows_of(dtype, weighted), np.linspace(-3.0, 4.0, D)
+    X = rows.X.toarray().astype(np.float64)
+    h = curvature(X @ w - 0.5) * (1.0 if rows.sample_weight is None else rows.sample_weight)
+    total, found = moments_by_curvature(rows, w, -0.5, compiled)
+    assert total == pytest.approx(h.sum(), rel=1e-12)
+    np.testing.assert_allclose(found.x_sum, h @ X, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.xx_sum, h @ X**2, rtol=1e-12, atol=1e-12)
+
+
+@compiled
+def test_a_value_that_is_not_finite_reaches_the_moments(compiled):
+    rows = rows_of("float64")
+    rows.X.data[5] = np.nan
+    with np.errstate(invalid="ignore"):
+        total, found = moments_by_curvature(rows, np.ones(D), 0.0, compiled)
+    assert np.isnan(total)
+    assert np.isnan(found.x_sum).any()
+    assert np.isnan((compiled_sparse_moments if compiled else reference_sparse_moments)(rows).x_sum).sum() == 1
+
+
+@dtypes
+@compiled
+@pytest.mark.usefixtures("block_elements")
+def test_logits_are_summed_in_float64(dtype, compiled):
+    X = rows_of(dtype, index="int64").X
+    w = np.linspace(-3.0, 4.0, D)
+    z = sparse_logits(X, w, 0.25, compiled)
+    assert z.dtype == np.float64
+    np.testing.assert_allclose(z, X.toarray().astype(np.float64) @ w + 0.25, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.usefixtures("block_elements")
+def test_logits_of_classes_are_summed_in_float64_with_weights_of_float32():
+    X, W, b = rows_of("float32").X, np.linspace(-3.0, 4.0, 3 * D).reshape(D, 3).astype(np.float32), np.arange(3.0)
+    z = sparse_logits(X, W, b, compiled=False)
+    np.testing.assert_allclose(z, X.toarray().astype(np.float64) @ W.astype(np.float64) + b, rtol=1e-13, atol=1e-13)
+
+
+@compiled
+@dtypes
+@pytest.mark.parametrize("index", ["int32", "int64"])
+@pytest.mark.parametrize("columns", [[], [0], [3, 4, 11], list(range(D))])
+def test_some_columns(columns, index, dtype, compiled, monkeypatch):
+    monkeypatch.setattr("gpu_logreg.passes.sparse_columns._BLOCK_ELEMENTS", 50)
+    X = rows_of(dtype, index=index).X
+    found = sparse_columns(X, np.array(columns, dtype=np.intp), compiled)
+    assert (found.shape, found.dtype) == ((N, len(columns)), X.dtype)
+    assert found.has_canonical_format
+    np.testing.assert_array_equal(found.toarray(), X.toarray()[:, columns])
+
+
+def test_parts_are_added_in_order_as_they_come(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    kept = []
+
+    def add(total, part):
+        kept.append(part)
+        return total + part
+
+    assert threads.sum_in_order(add, lambda k: [k], range(6)) == list(range(6))
+    assert kept == [[1], [2], [3], [4], [5]]
+    assert threads.sum_in_order(add, lambda k: [k], [3]) == [3]
