@@ -11,13 +11,13 @@ if IN_WORKER:
     # Every processor has a test on it already, and threads of BLAS that wait for work spin. Read as NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-TOGETHER = {"test_multilabel": "test_steps"}
+TOGETHER = {"test_multilabel": "test_steps", "test_check_estimator": "test_steps"}
 """Files that are compiled for each other: the steps of networks take longest to compile."""
 
 APART = ("test_kernels_compile",)
 """Files of long tests that share nothing: any process may take any of them."""
 
-FIRST = ("test_steps", "scikit_learn_suite", "test_check_estimator", "test_memory", "test_multinomial", "test_cli")
+FIRST = ("test_steps", "scikit_learn_suite", "test_memory", "test_multinomial", "test_cli")
 """Groups that take long, so that no process is left with one at the end."""
 
 
