@@ -6,11 +6,6 @@ import os
 
 import pytest
 
-IN_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-if IN_WORKER:
-    # Every processor has a test on it already, and threads of BLAS that wait for work spin. Read as NumPy is imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 TOGETHER = {"test_multilabel": "test_steps", "test_check_estimator": "test_steps"}
 """Files that are compiled for each other: the steps of networks take longest to compile."""
 
@@ -21,13 +16,19 @@ FIRST = ("test_steps", "scikit_learn_suite", "test_memory", "test_multinomial", 
 """Groups that take long, so that no process is left with one at the end."""
 
 
+def pytest_configure(config):
+    if getattr(config.option, "dist", "no") != "no":
+        # Inherited by the processes. Every processor has a test on it already, and idle threads of BLAS spin.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Keep the tests of a file in one process, where they share fixtures and compiled loops.
 
     scikit-learn's tests are counted when they have ended, so that all of them are one group.
     """
-    if not IN_WORKER:
+    if not hasattr(config, "workerinput"):  # not one of several processes
         return
 
     def group(item):
