@@ -9,7 +9,7 @@ demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
 
 # As many processes as processors; tests/conftest.py says which tests stay together.
-PYTEST := $(BIN)/pytest -q --numprocesses logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -q --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 test: $(VENV)/.installed-test
 	$(PYTEST) -m "not slow" $(ARGS)

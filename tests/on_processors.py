@@ -39,7 +39,7 @@ def missing(processor: Processor) -> list[str]:
 
 def run(name: str, arguments: list[str], environment: dict[str, str], *, processes: str = "logical") -> bool:
     print(f"\n=== {name}", flush=True)
-    options = ["-q", "-r", "fE", "--numprocesses", processes, "--dist", "loadgroup", "--no-loadscope-reorder"]
+    options = ["-q", "-r", "fE", "--numprocesses", processes, "--dist", "loadscope", "--no-loadscope-reorder"]
     command = [sys.executable, "-m", "pytest", *options, "-m", "not slow", *arguments]
     return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode == 0
 
