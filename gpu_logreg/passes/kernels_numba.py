@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpu_logreg.passes.kernels_numba_math import log1p_up_to_one, row_terms
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
@@ -33,7 +33,7 @@ PREFETCH_BYTES = 4000
 # No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": CAN_CACHE,
+    "cache": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }

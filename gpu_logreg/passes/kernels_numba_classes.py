@@ -11,7 +11,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from gpu_logreg.passes.kernels_numba import FLUSH_ROWS
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative
@@ -28,7 +27,7 @@ from gpu_logreg.passes.kernels_numba_vectors import (
     subtract,
     sum_of_smaller,
 )
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = ["sum_rows_of_classes"]
 
@@ -36,7 +35,7 @@ TILE_BYTES, TILE_ROWS = 2**15, 64
 """Of the rows worked on at once."""
 
 # No "nnan" or "ninf": not-a-number must travel through the sums. No "reassoc": `exp_of_negative` needs its order.
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": CAN_CACHE, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

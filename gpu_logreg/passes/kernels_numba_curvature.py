@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from gpu_logreg.passes.kernels_numba import FLUSH_ROWS
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative
@@ -22,14 +21,14 @@ from gpu_logreg.passes.kernels_numba_vectors import (
     multiply_into,
     subtract,
 )
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = ["fill_hessian", "pair_weights", "sum_pairs"]
 
 TILE_ROWS = 128
 ATS = (0,) * AT_ONCE
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": CAN_CACHE, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -2,9 +2,6 @@
 
 The mathematical library's functions are called one element at a time; these are straight-line arithmetic, which the
 compiler turns into four to sixteen elements at once. For the hyperbolic tangent in float64 the library is called.
-
-Numba's cache on disk knows a compiled function by the file it is in, not by those it calls: whoever changes this file
-while developing touches those that import it too.
 """
 
 from __future__ import annotations

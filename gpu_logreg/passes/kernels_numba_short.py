@@ -12,12 +12,11 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from gpu_logreg.passes.kernels_numba import FLUSH_ROWS, LOG_ROWS
 from gpu_logreg.passes.kernels_numba_math import log1p_up_to_one, row_terms
 from gpu_logreg.passes.kernels_numba_vectors import REGISTER_BYTES, add_rows, logits_of_short_rows
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = ["SHORT_ROW_BYTES", "sum_short_rows", "vector_for"]
 
@@ -30,7 +29,7 @@ TILE_ROWS = 128
 # As in kernels_numba: no "nnan" or "ninf", so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": CAN_CACHE,
+    "cache": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }

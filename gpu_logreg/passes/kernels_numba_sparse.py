@@ -11,11 +11,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from gpu_logreg.passes.kernels_numba import LOG_ROWS
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one, row_terms
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = [
     "count_in_columns",
@@ -32,7 +31,7 @@ __all__ = [
 # No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": CAN_CACHE,
+    "cache": True,
     "error_model": "numpy",
     # Nor "reassoc": loops over the elements of a row are short, and gathering them into vectors was slower.
     "fastmath": {"contract", "nsz", "arcp"},

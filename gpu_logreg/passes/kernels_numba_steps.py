@@ -14,11 +14,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one, row_terms, tanh, wait_for_all
 from gpu_logreg.passes.kernels_numba_zeros import columns_times_dz, list_nonzeros, rows_times_weights
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = ["ACTIVATION_CODES", "PIECES", "RULE_CODES", "rounded", "run_steps"]
 
@@ -31,7 +30,7 @@ PIECES = 16
 # As in kernels_numba: no "nnan" or "ninf", so that what is not finite is noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
-    "cache": CAN_CACHE,
+    "cache": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
@@ -114,12 +113,16 @@ def _times_derivative(dz: Any, a: Any, code: Any, db: Any) -> None:
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _logistic_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
-    """Turn the logits of two classes into ``dz`` in place; the sums of the loss and of the weights."""
+    """Turn the logits of two classes into ``dz`` in place; the sums of the loss and of the weights.
+
+    Here and below ``y`` is a matrix, and ``s`` is empty where every weight is one: each kind of argument would cost a
+    compilation of all loops.
+    """
     real = z.dtype.type
     loss, weight = 0.0, 0.0
     for i in range(len(at)):
-        s_i = 1.0 if s is None else float(s[at[i]])
-        e, dz, linear = row_terms(z[i, 0], real(y[at[i]]))
+        s_i = 1.0 if len(s) == 0 else float(s[at[i]])
+        e, dz, linear = row_terms(z[i, 0], real(y[at[i], 0]))
         loss += s_i * float(linear + log1p_up_to_one(e))
         z[i, 0] = real(s_i) * dz
         weight += s_i
@@ -132,7 +135,7 @@ def _softmax_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
     real = z.dtype.type
     loss, weight = 0.0, 0.0
     for i in range(len(at)):
-        s_i, own = 1.0 if s is None else float(s[at[i]]), int(y[at[i]])
+        s_i, own = 1.0 if len(s) == 0 else float(s[at[i]]), int(y[at[i], 0])
         row = z[i]
         top = 0
         for k in range(len(row)):
@@ -158,7 +161,7 @@ def _labels_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
     real = z.dtype.type
     loss, weight = 0.0, 0.0
     for i in range(len(at)):
-        s_i = 1.0 if s is None else float(s[at[i]])
+        s_i = 1.0 if len(s) == 0 else float(s[at[i]])
         row, label = z[i], y[at[i]]
         row_loss = 0.0
         for k in range(len(row)):
@@ -216,7 +219,7 @@ def _lane(
 
     K = sizes[n_layers]
     z = work[a_at[n_layers] : a_at[n_layers] + m * K].reshape(m, K)
-    if y.ndim == 2:  # decided when this is compiled: no other loss takes a matrix
+    if y.shape[1] > 1:
         loss, weight = _labels_loss(z, y, s, at)
     elif K == 1:
         loss, weight = _logistic_loss(z, y, s, at)
@@ -354,7 +357,10 @@ def run_steps(
             if piece < PIECES:
                 sums[n_lanes + k, 0] = square
                 if decay != 0.0:
-                    params[here] *= shrink
+                    for j in range(
+                        here.start, here.stop
+                    ):  # a loop compiles seconds faster than ``params[here] *= shrink``
+                        params[j] *= shrink
             _update(params[here], grads[0][here], m[here], v[here], rule, numbers, n_updates)
         wait_for_all(arrived, n_threads)
         if thread == 0:

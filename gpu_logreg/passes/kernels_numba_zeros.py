@@ -6,8 +6,7 @@ so that what they are added to is read and written once for eight.
 
 Layout of ``lists`` (int32) for m rows of d columns, and of ``values``: first the columns of the elements and their
 values, row after row (m d); then their rows and values, column after column (m d); then, in ``lists`` alone, where
-each row begins (m + 1) and where each column begins (d + 1). Like `kernels_numba_math`, this file is not known to
-Numba's cache.
+each row begins (m + 1) and where each column begins (d + 1).
 """
 
 from __future__ import annotations

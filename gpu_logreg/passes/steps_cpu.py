@@ -77,11 +77,13 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
         batches = rows if in_place else take_batch(rows, part, params.dtype)
         if is_sparse(batches.X):
             batches = batches._replace(X=batches.X.toarray())
-        s = None if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
+        s = np.empty(0) if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
+        y = np.ascontiguousarray(batches.y)
         _together(
             min(n_threads(), room.lanes),
             (
-                *(batches.X, batches.y, s, part if in_place else np.arange(len(part)), batch_size, room.sizes),
+                *(batches.X, y if y.ndim == 2 else y[:, None], s, part if in_place else np.arange(len(part))),
+                *(batch_size, room.sizes),
                 *(kernels.ACTIVATION_CODES[network.activation], room.params, training.n_trained, room.m, room.v),
                 *(rule, numbers, n_updates, float(training.fixed_l2), float(training.alpha), decay),
                 *(room.grads, room.work, room.lists, room.values, room.sums, room.out),

@@ -1,7 +1,5 @@
 """Compiled cycles of coordinate descent and systems in an orthant; what they do is written in plain NumPy in
 `gpu_logreg.solvers.coordinate_descent`: `cycles` and `settle`, which these are held to.
-
-Numba keeps the machine code beside this file and compiles it anew where the file has changed.
 """
 
 from __future__ import annotations
@@ -9,9 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from gpu_logreg.passes.numba_cache import CAN_CACHE
+from gpu_logreg.passes.numba_cache import njit
 
 __all__ = ["cycles", "settle"]
 
@@ -22,7 +19,7 @@ steps are then long, and end where the first coordinate becomes zero."""
 _INDEFINITE = 1e-8
 
 
-@njit(nogil=True, cache=CAN_CACHE, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.cycles`, element by element."""
     k = len(x)
@@ -49,7 +46,7 @@ def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
     return most + 1
 
 
-@njit(nogil=True, cache=CAN_CACHE, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
 def _factor_from(H: Any, at: Any, first: Any, m: Any, L: Any) -> Any:
     """Rows ``first`` to ``m`` of the Cholesky factor of ``H`` at ``at``, whose columns before ``first`` are at hand.
 
@@ -70,7 +67,7 @@ def _factor_from(H: Any, at: Any, first: Any, m: Any, L: Any) -> Any:
     return True
 
 
-@njit(nogil=True, cache=CAN_CACHE, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
 def _solve(L: Any, m: Any, v: Any) -> None:
     """``v <- (L L.T)^-1 v``."""
     for i in range(m):
@@ -85,7 +82,7 @@ def _solve(L: Any, m: Any, v: Any) -> None:
             v[c] -= v[i] * row[c]
 
 
-@njit(nogil=True, cache=CAN_CACHE, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
 def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, change: Any) -> Any:
     """``q`` where the coordinates ``at`` have these values, less that at ``x``; ``change`` becomes that of ``r``."""
     change[:] = 0.0
@@ -102,7 +99,7 @@ def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, chan
     return rise
 
 
-@njit(nogil=True, cache=CAN_CACHE, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def settle(H: Any, r: Any, x: Any, l1: Any, most: Any, trusted: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.settle`, on ``r`` and ``x`` themselves; at most ``most`` systems.
 

@@ -21,6 +21,7 @@ with contextlib.suppress(ImportError):  # a machine with a GPU may do without: i
     import ml_dtypes  # noqa: F401 - NumPy knows "bfloat16" from it
 
 HERE = Path(__file__).parent
+SHIM = "shim.h"
 FLAGS = (
     *("-std=c++17", "-O1", "-fPIC", "-shared"),
     # A narrowed index or a float32 that slips into float64 arithmetic is a fault in a kernel.
@@ -57,14 +58,36 @@ def compile_library(code: str, options: Iterable[str] = ()) -> ctypes.PyDLL:
         raise KernelHostError(f"{folder} belongs to somebody else")
     built = folder / f"{key[:32]}.so"
     if not built.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            unfinished = Path(scratch, built.name)
-            command += ["-I", str(HERE), "-x", "c++", "-", "-o", str(unfinished)]
-            result = subprocess.run(command, input=code, capture_output=True, text=True)
-            if result.returncode != 0:
-                raise KernelHostError(result.stderr)
-            unfinished.replace(built)  # at once, so that tests may run side by side
+        if f'#include "{SHIM}"' in code:
+            command += ["-include", str(_precompiled_shim(folder))]
+        _compile(code, [*command, "-x", "c++", "-"], built)
     return ctypes.PyDLL(str(built))  # keeps the interpreter's lock: threadIdx and its like are global
+
+
+def _precompiled_shim(folder: Path) -> Path:
+    """A header that includes the shim, with what the compiler made of it beside: it is most of a kernel's text."""
+    text = f'#include "{HERE / SHIM}"\n'
+    command = ["g++", *FLAGS, "-x", "c++-header"]
+    key = hashlib.sha256("\0".join([_compiler_version(), *command, text, *_headers()]).encode()).hexdigest()
+    header = folder / f"{key[:32]}.h"
+    compiled = header.with_suffix(".h.gch")
+    if not compiled.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            unfinished = Path(scratch, header.name)
+            unfinished.write_text(text)
+            unfinished.replace(header)
+        _compile("", [*command, str(header)], compiled)
+    return header
+
+
+def _compile(code: str, command: list[str], built: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=built.parent) as scratch:
+        unfinished = Path(scratch, built.name)
+        command = [*command, "-I", str(HERE), "-o", str(unfinished)]
+        result = subprocess.run(command, input=code, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise KernelHostError(result.stderr)
+        unfinished.replace(built)  # at once, so that tests may run side by side
 
 
 def _headers() -> list[str]:
@@ -83,7 +106,7 @@ class HostModule:
             element, name = dynamic.groups()
             count = f"[kernel_host::DYNAMIC_SHARED_BYTES / sizeof({element})]"
             code += f"\nalignas(16) thread_local {element} {name}{count};\n#define DYNAMIC_SHARED {name}"
-        text = f'#include "shim.h"\n{code}\n#line 1 "exports"\n#include "launch.h"\n{exports}\n'
+        text = f'#include "{SHIM}"\n{code}\n#line 1 "exports"\n#include "launch.h"\n{exports}\n'
         self._library = compile_library(text, options)
 
     def get_function(self, name: str) -> HostKernel:

@@ -1,0 +1,53 @@
+"""How the tests are shared out among processes (pytest-xdist), and the threads that each of them starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import PurePosixPath
+
+import pytest
+
+TOGETHER = {"test_multilabel": "test_steps", "test_check_estimator": "test_steps"}
+"""Files that are compiled for each other: the steps of networks take longest to compile."""
+
+APART = ("test_kernels_compile",)
+"""Files of long tests that share nothing: any process may take any of them."""
+
+FIRST = ("test_steps", "scikit_learn_suite", "test_memory", "test_multinomial", "test_cli")
+"""Groups that take long, so that no process is left with one at the end."""
+
+
+def group(nodeid: str) -> str:
+    """Tests of one group share fixtures and compiled loops, and are run by one process: most often those of a file.
+
+    scikit-learn's tests are counted when they have ended, so that all of them are one.
+    """
+    path = PurePosixPath(nodeid.partition("::")[0])
+    if path.stem in APART:
+        return nodeid
+    return path.parent.name if path.parent.name == "scikit_learn_suite" else TOGETHER.get(path.stem, path.stem)
+
+
+def pytest_configure(config):
+    if getattr(config.option, "dist", "no") != "no":
+        # Inherited by the processes. Every processor has a test on it already, and idle threads of BLAS spin.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group(nodeid)
+
+    return ByGroup(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        groups = [group(item.nodeid) for item in items]
+        order = sorted(range(len(items)), key=lambda k: FIRST.index(groups[k]) if groups[k] in FIRST else len(FIRST))
+        items[:] = [items[k] for k in order]
