@@ -330,7 +330,7 @@ def test_what_partial_fit_refuses():
     with pytest.raises(DataError, match=r"classes=\[0, 1\] are not those of the first call"):
         model.partial_fit(X, Y, classes=[0, 1])
     np.testing.assert_array_equal(model.coefs_[0], before)
-    of_classes = MLPClassifier((5,)).partial_fit(X, Y[:, 0])
+    of_classes = MLPClassifier((5,)).partial_fit(X, Y[:, 0], classes=[0, 1])
     with pytest.raises(DataError, match=r"the network was trained on the classes \[0 1\], and y has shape \(200, 4\)"):
         of_classes.partial_fit(X, Y)
 

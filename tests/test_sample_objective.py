@@ -121,7 +121,7 @@ def test_columns_of_a_sample_are_standardised(dtype, fit_intercept, has_weights)
 
 @dtypes
 @pytest.mark.parametrize("value", [0.0, 7.0, 0.1, 1e6, -1e30])
-def test_a_constant_column_is_left_at_zero_and_at_scale_one(dtype, value):
+def test_a_constant_column_is_left_at_zero_and_at_a_scale_of_its_size(dtype, value):
     X, y, _ = rows_of(dtype)
     X[:, 2] = value
     dataset = ResidentDataset.from_arrays(X, y, None, CPU)
@@ -129,7 +129,10 @@ def test_a_constant_column_is_left_at_zero_and_at_scale_one(dtype, value):
     rows = standardised(dataset, np.arange(N), share, True)
     np.testing.assert_array_equal(rows.U[:, 2], 0.0)
     assert rows.coordinates.mean[2] == np.dtype(dtype).type(value)
-    assert (rows.coordinates.scale[2], rows.variance[2], rows.effective[2]) == (1.0, 0.0, 0.0)
+    assert (rows.variance[2], rows.effective[2]) == (0.0, 0.0)
+    # Far from zero gradients by it are rounding of the size of its values.
+    scale = max(1.0, np.sqrt(np.finfo(dtype).eps) * abs(value))
+    assert rows.coordinates.scale[2] == pytest.approx(scale, rel=1e-5)
 
 
 def test_a_column_carried_by_few_rows_has_few_effective_rows():
@@ -329,6 +332,7 @@ def test_nearly_collinear_float32_columns_are_summed_again_in_float64():
     X = np.hstack([Z, Z[:, :1] + 1e-4 * rng.standard_normal((2000, 1))]).astype(np.float32)
     y = (rng.random(2000) < 0.5).astype(np.uint8)
     sampler = sampler_of(X, y, None, True, l2=0.0)
+    sampler._objective.widen = lambda: False  # as if there were more rows, of which float32 is kept
     sample = sampler.sample(2000)
     phi = np.zeros(5)
     before = sampler._objective.n_reads

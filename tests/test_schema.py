@@ -254,7 +254,7 @@ def test_numbers_with_a_word_among_them() -> None:
         Schema.fit(table(a=[*numbers, "n/k"]))
     with pytest.warns(UserWarning, match=r"column 'a' is text because of cells like 'n/k' \(the table, row 101\)"):
         Schema.fit(table(a=[*numbers[:100], "n/k"]))
-    with pytest.warns(UserWarning, match="column 'a' is text because of cells like '0,5'.*write all its numbers alike"):
+    with pytest.warns(UserWarning, match="column 'a' is text because of cells like '0,5'.*write all its cells alike"):
         Schema.fit(table(a=[f"{number},5" for number in numbers[:50]]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

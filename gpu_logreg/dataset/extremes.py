@@ -12,7 +12,7 @@ from gpu_logreg.csr import place_of
 
 __all__ = ["first_beyond", "largest_of_row", "too_large"]
 
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES = 2**20
 
 
 def too_large(dtype: Any) -> float:
@@ -37,9 +37,13 @@ def first_beyond(X: Any, limit: float, at: Any = None) -> tuple[int, int, float]
         looked_at = np.zeros(X.shape[0], bool)
         looked_at[at] = True
     if is_sparse(X):
-        bad = np.flatnonzero(~(np.abs(X.data) <= limit))
-        places = ((*place_of(X, int(element)), float(X.data[element])) for element in bad)
-        return next((place for place in places if looked_at is None or looked_at[place[0]]), None)
+        step = _BLOCK_BYTES // X.data.itemsize
+        for start in range(0, len(X.data), step):
+            for element in start + np.flatnonzero(~(np.abs(X.data[start : start + step]) <= limit)):
+                row, column = place_of(X, int(element))
+                if looked_at is None or looked_at[row]:
+                    return row, column, float(X.data[element])
+        return None
     xp = array_namespace(X)
     step = max(1, _BLOCK_BYTES // max(1, X.shape[1] * X.dtype.itemsize))
     for start in range(0, X.shape[0], step):

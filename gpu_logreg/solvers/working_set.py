@@ -124,7 +124,7 @@ def working_set(
             message = "stopped by a callback" if stopped else f"{ended} reached with {here.figures}"
             if converged:
                 message = ("" if here.largest <= limit else f"{said}; ") + _message(here, columns, gap)
-            return SolverResult(params, here.value, here.grad, n_iter, converged, message, curve, gap)
+            return SolverResult(params, here.value, here.grad, n_iter, converged, message, curve, gap, smooth_grad=grad)
         chosen = _chosen(columns, np.flatnonzero(has_weights), missed, limit)
         at = columns.parameters(chosen, len(params))
         # While columns are missed, the solution of the others is not that of all, and need not be exact.
