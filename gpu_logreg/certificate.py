@@ -21,7 +21,7 @@ import numpy as np
 
 from gpu_logreg.exact_value import value_about_the_centre
 from gpu_logreg.objective import Objective
-from gpu_logreg.penalty import l1_by_parameter, l1_penalty, subgradient
+from gpu_logreg.penalty import l1_by_parameter, l1_penalty, l2_penalty, subgradient
 from gpu_logreg.solvers import SolverResult, Vector
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, VALUE_ROUNDING
 
@@ -180,10 +180,22 @@ def _without_shift(objective: Objective, result: SolverResult) -> SolverResult:
         return result
     by_class = result.params.reshape(K, -1).copy()
     w = by_class[:, : objective.dataset.n_columns]
-    w -= _least_shift(w, objective.l1, objective.l2)
+    before, shift = _penalties(objective, w), _least_shift(w, objective.l1, objective.l2)
+    w -= shift
     if objective.fit_intercept:
         by_class[:, -1] -= by_class[:, -1].mean()
-    return replace(result, params=by_class.ravel())
+    value = result.value + _penalties(objective, w) - before
+    of_shift = np.zeros_like(by_class)
+    of_shift[:, : len(shift)] = objective.l2 * shift
+    grad = (result.grad if result.smooth_grad is None else result.smooth_grad) - of_shift.ravel()
+    params = by_class.ravel()
+    of_least_norm = subgradient(params, grad, l1_strengths(objective))
+    curve = [*result.loss_curve[:-1], value]
+    return replace(result, params=params, value=value, grad=of_least_norm, smooth_grad=grad, loss_curve=curve)
+
+
+def _penalties(objective: Objective, w: Vector) -> float:
+    return l2_penalty(w, objective.l2)[0] + objective.l1 * float(np.abs(w).sum())
 
 
 def _least_shift(w: Any, l1: float, l2: float) -> Any:
@@ -220,17 +232,20 @@ COEF_ROUNDING = 1e-10
 """What rounding the weights may add to the value, relatively, by an estimate that is right within a factor of ten."""
 
 
-def coef_dtype(objective: Objective, params: Vector, value: float, wanted: Any) -> Any:
+def coef_dtype(objective: Objective, result: SolverResult, wanted: Any) -> Any:
     """float32 for the weights where it is wanted and holds the optimum, else float64.
 
-    Rounding ``w`` by ``r`` moves the logits by ``u @ r`` and the value, which is level at the optimum, by about
+    Rounding ``w`` by ``r`` moves the logits by ``u @ r`` and the value by ``grad @ r`` and about
     ``sum_j r_j**2 (scale_j**2 / 8 + l2 / 2)``: the ``r_j`` are of random sign, so columns may be correlated or not.
     Weights that nearly cancel, of collinear columns, lose more digits of the value than the dtype has.
     """
     if wanted == np.float64 or objective.spread is None:
         return wanted
-    w = objective.unpack(params)[0]
+    if bool(((objective.spread == 1.0) & np.atleast_2d(objective.unpack(result.params)[0]).any(axis=0)).any()):
+        objective.column_moments()  # of columns that a sample held for constant, and that have weights all the same
+    w, gradient = (objective.unpack(packed)[0] for packed in (result.params, result.grad))
     with np.errstate(over="ignore", invalid="ignore"):
         r = w - w.astype(wanted)
-        added = float((r * r * (0.125 * objective.standard_columns.scale**2 + 0.5 * objective.l2)).sum())
-    return wanted if added <= COEF_ROUNDING * abs(value) else np.float64
+        added = (r * r * (0.125 * objective.standard_columns.scale**2 + 0.5 * objective.l2)).sum()
+        added += np.abs(gradient * r).sum()
+    return wanted if added <= COEF_ROUNDING * abs(result.value) else np.float64

@@ -23,7 +23,7 @@ from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal, proximal_without_a_sample
-from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton
+from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton, tiny
 from gpu_logreg.solvers.watch import renewed
 from gpu_logreg.solvers.working_set import Columns, working_set
 from gpu_logreg.sparse_metric import diagonal_at
@@ -286,7 +286,9 @@ def _by_working_sets(
 def _sampler(objective: Objective, rng: np.random.Generator) -> Sampler:
     if objective.n_logits > 1:
         return MultinomialSampler(objective, rng)
-    return SparseSampler(objective, rng) if is_sparse(objective.dataset.rows.X) else Sampler(objective, rng)
+    # Few rows are centred as dense ones: sums over sparse rows lose digits where columns are far from zero.
+    few = tiny(objective.dataset.n_rows, objective.n_params)
+    return SparseSampler(objective, rng) if is_sparse(objective.dataset.rows.X) and not few else Sampler(objective, rng)
 
 
 def _diagonal(objective: Objective, shares: Vector, mean: Vector, variance: Vector) -> Metric:

@@ -287,7 +287,7 @@ class LogisticRegression(
         limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         result = minimise(self, solver, objective, shares, last, limits)
-        dtype = coef_dtype(objective, result.params, result.value, dtype)
+        dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
         self._keep(result, solver, asked.solver_reason, objective, device)

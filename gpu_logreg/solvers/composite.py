@@ -38,6 +38,10 @@ FLAT = 1e-9
 The ridge is left out of the largest: a column in small units has a ridge of any size in standardised columns, beside
 which the loss of all others would pass for flat."""
 
+LEAST_ADDED, MORE_ADDED = 1e-9, 1e3
+"""Share of the largest curvature that is added first to all where a model has no minimum, and how many times as much
+then: collinear columns have none along some direction though each has its own."""
+
 MISLED = 0.125
 """A step at most so long tells that the matrix is far from the curvature."""
 
@@ -95,7 +99,7 @@ class _Model:
             self._given = H
         self.matrix = self._given
         self.n_updates = 0
-        self._floor = 0.0
+        self._added = 0.0
 
     def minimum(self, grad: Vector, here: Trial, l1: Vector, forcing: float) -> tuple[Vector, float]:
         """Where to go, and how far below ``here`` the model is there."""
@@ -128,11 +132,12 @@ class _Model:
         Rows far on the wrong side, where one step too long has taken them, have a gradient and no curvature, and the
         way back would be a step without end.
         """
-        if self._floor >= 1.0:
+        if self._added >= 1.0:
             return False
-        self._floor = 1.0 if self._floor else 1e-3
+        added = max(LEAST_ADDED, MORE_ADDED * self._added)
         self.matrix = self.matrix.copy()
-        np.fill_diagonal(self.matrix, np.maximum(self.matrix.diagonal(), self._floor * self._largest))
+        self.matrix.flat[:: len(self.matrix) + 1] += (added - self._added) * self._largest
+        self._added = added
         return True
 
     def update(self, step: Vector, change: Vector) -> None:
