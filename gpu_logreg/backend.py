@@ -7,11 +7,10 @@ when a CUDA array, an explicit ``device="cuda"`` or the decision of ``device="au
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -32,7 +31,6 @@ __all__ = [
     "is_cuda_array",
     "is_cupy",
     "is_sparse",
-    "may_underflow",
     "numpy_defaults",
     "one_line",
     "one_line_errors",
@@ -212,17 +210,6 @@ def using(device: Device) -> Iterator[None]:
         return
     with import_cupy().cuda.Device(device.index):
         yield
-
-
-def may_underflow(function: Callable[P, T]) -> Callable[P, T]:
-    """A function of which results that underflow are 0 by design, whatever reaction the caller has set."""
-
-    @functools.wraps(function)
-    def quiet(*args: P.args, **kwargs: P.kwargs) -> T:
-        with np.errstate(under="ignore"):
-            return function(*args, **kwargs)
-
-    return quiet
 
 
 def numpy_defaults() -> Any:

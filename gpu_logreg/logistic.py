@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_logreg.backend import array_namespace, may_underflow
+from gpu_logreg.backend import array_namespace
 
 __all__ = ["curvature", "log_proba", "log_sigmoid", "loss_and_dz", "loss_dz_and_curvature", "row_loss", "sigmoid"]
 
 
-@may_underflow
 def sigmoid(z: Any) -> Any:
     """Probability of the class 1.
 
@@ -41,7 +40,6 @@ def sigmoid(z: Any) -> Any:
     return xp.where(z >= 0, 1, e) / (1 + e)
 
 
-@may_underflow
 def log_sigmoid(z: Any) -> Any:
     """Logarithm of the probability of the class 1, finite for every finite logit.
 
@@ -79,7 +77,6 @@ def row_loss(z: Any, y: Any) -> Any:
     return loss_and_dz(z, y)[0]
 
 
-@may_underflow
 def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     """Cross-entropy of each row and its derivative by the logit, from one exponential.
 
@@ -105,7 +102,6 @@ def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     return _loss_and_dz(xp, z, y, e, e / (1 + e))
 
 
-@may_underflow
 def loss_dz_and_curvature(z: Any, y: Any) -> tuple[Any, Any, Any]:
     """`loss_and_dz` and `curvature` of each row, from one exponential.
 
@@ -132,7 +128,6 @@ def _loss_and_dz(xp: Any, z: Any, y: Any, e: Any, q: Any) -> tuple[Any, Any]:
     return xp.maximum(z, 0) - y * z + xp.log1p(e), xp.where(z >= 0, (1 - y) - q, q - y)
 
 
-@may_underflow
 def curvature(z: Any) -> Any:
     """Second derivative of the loss of each row by its logit.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.backend import is_sparse, resolve_device, using
+from gpu_logreg.backend import is_sparse, numpy_defaults, resolve_device, using
 from gpu_logreg.cached_attribute import cached_attribute
 from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.coordinates import Coordinates
@@ -290,7 +290,7 @@ def loss_and_gradient(
     if not l2 >= 0:
         raise DataError(f"l2={l2:g} is negative")
     place = resolve_device(device, X)
-    with using(place):
+    with using(place), numpy_defaults():
         dataset = ResidentDataset.from_arrays(X, y, as_array(sample_weight, "sample_weight"), place)
         implementation = choose(impl, dataset.rows, place)
         objective = Objective(dataset, implementation, l2, fit_intercept=True)
