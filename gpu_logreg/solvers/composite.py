@@ -38,9 +38,11 @@ FLAT = 1e-9
 The ridge is left out of the largest: a column in small units has a ridge of any size in standardised columns, beside
 which the loss of all others would pass for flat."""
 
+FLOOR = 1e-3
+"""Share of the largest curvature that every coordinate has at least where a model has misled; then it is all of it."""
+
 LEAST_ADDED, MORE_ADDED = 1e-9, 1e3
-"""Share of the largest curvature that is added first to all where a model has no minimum, and how many times as much
-then: collinear columns have none along some direction though each has its own."""
+"""Share of the largest curvature that is added to all, of few rows, and how many times as much then."""
 
 MISLED = 0.125
 """A step at most so long tells that the matrix is far from the curvature."""
@@ -65,12 +67,15 @@ class Composite(NamedTuple):
         The subgradient of least norm by the parameters that a person sees, from ``x`` and the gradient of ``f``.
     ridge : ndarray of shape (p,), optional
         What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
+    few_rows : bool
+        Whether matrices are of all rows, which cost little, at the points where they are asked for.
     """
 
     smooth: Objective
     l1: Vector
     shown: Callable[[Vector, Vector], Vector]
     ridge: Vector | None = None
+    few_rows: bool = False
 
     def at(self, x: Vector, step: float) -> tuple[Trial, Vector]:
         """The value of ``F`` and its subgradient, as a `Trial`, and the gradient of ``f``; one read."""
@@ -81,8 +86,8 @@ class Composite(NamedTuple):
 class _Model:
     """The matrix ``B``: what was given, and BFGS updates on top of it."""
 
-    def __init__(self, H: Any, ridge: Vector | None) -> None:
-        self._ridge = ridge
+    def __init__(self, H: Any, ridge: Vector | None, gradual: bool) -> None:
+        self._ridge, self._gradual = ridge, gradual
         self._n_pushed = 0
         self.restart(H)
 
@@ -127,16 +132,25 @@ class _Model:
         return np.where(free & (np.abs(target) > 0.5 * np.abs(x)), 0.5 * x, target)
 
     def stiffen(self) -> bool:
-        """Give curvature to the coordinates with the least, where even a good matrix has misled; false if all have.
+        """Give curvature where even a good matrix has misled; false if all have as much as there can be.
 
         Rows far on the wrong side, where one step too long has taken them, have a gradient and no curvature, and the
-        way back would be a step without end.
+        way back would be a step without end: the coordinates with the least get some, then all. Of few rows, whose
+        matrix is exact, the whole diagonal is raised little by little: a combination of columns may have next to no
+        curvature, and the way along it be long, though each column has its own.
+
+        Source: D. Marquardt, "An algorithm for least-squares estimation of nonlinear parameters" (1963).
         """
         if self._added >= 1.0:
             return False
-        added = max(LEAST_ADDED, MORE_ADDED * self._added)
         self.matrix = self.matrix.copy()
-        self.matrix.flat[:: len(self.matrix) + 1] += (added - self._added) * self._largest
+        diagonal = self.matrix.diagonal()
+        if self._gradual:
+            added = max(LEAST_ADDED, MORE_ADDED * self._added)
+            np.fill_diagonal(self.matrix, diagonal + (added - self._added) * self._largest)
+        else:
+            added = 1.0 if self._added else FLOOR
+            np.fill_diagonal(self.matrix, np.maximum(diagonal, added * self._largest))
         self._added = added
         return True
 
@@ -200,7 +214,7 @@ def proximal_steps(
         ``grad`` is the subgradient, by the parameters that are shown; ``smooth_grad`` the gradient of ``f`` by ``x``.
     """
     stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
-    model = _Model(H, composite.ridge)
+    model = _Model(H, composite.ridge, composite.few_rows)
     here, grad = composite.at(start, 0.0)
     rounding = composite.smooth.rounding  # there, and not where steps were tried in vain
     curve, rescued, predicted = [here.value], False, 0.0

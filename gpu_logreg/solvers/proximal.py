@@ -155,7 +155,7 @@ def proximal_without_a_sample(
         Rows behind the objective.
     """
     phi, H = coordinates.from_params(start), np.diag(curvature + ridge)
-    begin = _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, None, None)
+    begin = _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, False, None, None)
     return _steps(objective, begin, l1, l2, _Ends(tol, support, 0.1 * DECREASE_PER_TOL, max_iter), observer)
 
 
@@ -181,7 +181,7 @@ def _steps(
     seen: list[Trial] = []
     met_at = sure(_optimal(objective, l1, tol, support, decrease), tol, decrease, 5.0 * len(l1) / begin.n_rows)
     result = proximal_steps(
-        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge),
+        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge, begin.few_rows),
         begin.phi,
         begin.H,
         criterion=_remember(met_at, seen),
@@ -211,6 +211,7 @@ class _Begin(NamedTuple):
     H: Any
     ridge: Vector
     n_rows: int
+    few_rows: bool
     refresh: Curvature | None
     rescue: Callable[[Vector], Any] | None
 
@@ -219,7 +220,7 @@ def _with_all_rows(whole: Any, start: Vector) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     phi = whole.coordinates.from_params(start)
     H = whole.mended_hessian(phi)
-    return _Begin(whole, whole.coordinates, phi, H, whole.penalty, whole.n_rows, _at_every_step(whole), None)
+    return _Begin(whole, whole.coordinates, phi, H, whole.penalty, whole.n_rows, True, _at_every_step(whole), None)
 
 
 def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:
@@ -233,7 +234,9 @@ def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Ve
     n, p, goal = sampler.n_rows, sampler.n_params, _decrease(sampler) * tol
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
-    return _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, watch, watch.grown)
+    return _Begin(
+        _ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown
+    )
 
 
 def _decrease(sampler: Sampler) -> float:
