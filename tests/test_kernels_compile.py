@@ -218,6 +218,7 @@ def test_every_architecture_meets_the_softmax_of_every_storage_and_weight():
         assert {case[5] for case in cases} == {None, "float32", "float64"}
 
 
+@pytest.mark.slow
 @hopper
 def test_softmax_loss_and_gradient_fits_the_registers_that_its_family_counts_on(arch):
     code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)

@@ -270,7 +270,7 @@ def test_a_fit_gives_the_same_bits_again_and_on_one_thread(impl, monkeypatch):
 
 
 @penalties
-@pytest.mark.parametrize("n", [300, 5000])
+@pytest.mark.parametrize("n", [2001, 5000])
 def test_samples_of_two_classes_stay_sparse(n, l1_ratio, monkeypatch):
     D, y, s = data(2, n=n)
 
