@@ -10,14 +10,14 @@ from gpu_logreg import LogisticRegression, MLPClassifier
 ESTIMATORS = [
     LogisticRegression(),
     LogisticRegression(solver="lbfgs"),
-    LogisticRegression(impl="cpu", class_weight="balanced"),
     LogisticRegression(solver="sgd"),
     MLPClassifier(max_iter=100),
     MLPClassifier((8, 4), "tanh", solver="lbfgs"),
-    MLPClassifier(impl="cpu", max_iter=100),
 ]
 
 MORE_SOLVERS = [
+    LogisticRegression(impl="cpu", class_weight="balanced"),  # compiled for every dtype that the checks try
+    MLPClassifier(impl="cpu", max_iter=100),
     LogisticRegression(solver="gradient-descent"),
     LogisticRegression(solver="adam", max_iter=300, learning_rate=0.02),
     MLPClassifier(solver="sgd", learning_rate_init=0.05),

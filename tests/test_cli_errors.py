@@ -362,6 +362,7 @@ def one_line(ended, code: int) -> str:
     return ended.err.splitlines()[-1].removeprefix("error: ")
 
 
+@pytest.mark.slow
 def test_full_disk(capsys):
     people(Path("people.csv"), 2000)
     succeed(capsys, "train", "people.csv", "--target", "income", "--model", "m.model")

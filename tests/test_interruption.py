@@ -163,6 +163,7 @@ def test_readers_that_have_gone(model):
     assert Path("new.model").exists()  # though nobody could read of it
 
 
+@pytest.mark.slow
 def test_streams_that_are_closed(model):
     def close(*streams: int):
         def closing() -> None:
@@ -196,6 +197,7 @@ def test_streams_that_are_full(model):
         assert ended(nobody)[0] == 2
 
 
+@pytest.mark.slow
 def test_letters_that_a_terminal_has_not_and_commands_to_it(capsys, model):
     narrow = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     shown = start("info", model, env=narrow)
