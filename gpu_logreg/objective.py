@@ -129,13 +129,15 @@ class Objective:
     def keep(self, params: Float64Vector) -> float:
         """The value at ``params``, which is kept with its gradient: a solver that begins there reads nothing."""
         value, grad = self(params)
-        self._kept = params, id(self.dataset), self._shift, value, grad
+        self._kept = params, self.dataset, self.centre, value, grad
         return value
 
-    @property
-    def _shift(self) -> int:
-        """What a value depends on beside parameters and rows: where passes round the weights, `centre`."""
-        return 0 if self.dataset.compute_dtype == np.float64 else id(self.centre)
+    def _is_as_kept(self) -> bool:
+        """Whether a value would be what it was: of the same passes and, where they round the weights, `centre`."""
+        assert self._kept is not None
+        _, dataset, centre, *_ = self._kept
+        in_float64 = self.dataset.compute_dtype == np.float64
+        return dataset is self.dataset and (in_float64 or centre is self.centre)
 
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
         """Weights and intercept of packed parameters."""
@@ -151,7 +153,7 @@ class Objective:
             If ``X`` holds NaN or infinity; the message names the first. Seen without a further read, because they
             make the sums not finite too.
         """
-        if self._kept is not None and self._kept[0] is params and self._kept[1:3] == (id(self.dataset), self._shift):
+        if self._kept is not None and self._kept[0] is params and self._is_as_kept():
             return self._kept[3], self._kept[4]
         w, b = self.unpack(params)
         if self.centre is not None:
