@@ -11,7 +11,7 @@ from typing import Any
 
 import nvrtc
 import pytest
-from sweeps import thinned
+from sweeps import every_other, thinned
 
 from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
 from gpu_logreg.passes.family import STORAGES, Family, choose_family
@@ -35,7 +35,7 @@ ADAM_REGISTERS = {"float32": 48, "float64": 64}
 
 
 @oldest_and_newest
-@pytest.mark.parametrize(("real", "label", "weight"), SPECIALISATIONS)
+@pytest.mark.parametrize(("real", "label", "weight"), every_other(SPECIALISATIONS))
 def test_sigmoid_cross_entropy_fits_its_budget(real, label, weight, arch):
     options = cublas.kernel_options(real, label, weight) + nvrtc.CUPY_OPTIONS
     code = kernel_source(f"{cublas.KERNEL}.cu", cublas.HEADERS)

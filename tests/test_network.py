@@ -7,6 +7,7 @@ import pytest
 from central_differences import gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sweeps import slow
 
 from gpu_logreg import loss_and_gradient as logistic_regression
 from gpu_logreg.errors import DataError
@@ -43,8 +44,7 @@ def clear_of_kinks(network: Network, params: np.ndarray, X: np.ndarray) -> bool:
     return all(np.abs(a @ W + b).min() > 5e-3 for a, (W, b) in zip(activations[:-1], layers[:-1], strict=True))
 
 
-@pytest.mark.parametrize("l2", [0.0, 0.3])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("weighted", "l2"), [(False, 0.3), (True, 0.0), slow((False, 0.0)), slow((True, 0.3))])
 @pytest.mark.parametrize("K", [1, 4])
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -35,6 +35,7 @@ WIDEST_SPARSE = 4096
 
 CACHE_LINE = 64
 _LOOKED_AT = 256
+_MOST_CLASSES_OF_A_BYTE = 256
 _LANE_ROWS = 64
 _LONG_LANE_ROWS = 256
 _MOST_LANES = 8
@@ -78,7 +79,7 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
         if is_sparse(batches.X):
             batches = batches._replace(X=batches.X.toarray())
         s = np.empty(0) if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
-        y = np.ascontiguousarray(batches.y)
+        y = _narrow(batches.y, network.sizes[-1])
         _together(
             min(n_threads(), room.lanes),
             (
@@ -147,6 +148,12 @@ def _memory(optimizer: Any, training: Training) -> tuple[Any, Any]:
         return None, None
     optimizer.remember(training.params[: training.n_trained])
     return (optimizer.m, optimizer.v) if isinstance(optimizer, Adam) else (optimizer.velocity, None)
+
+
+def _narrow(y: Any, n_outputs: int) -> Any:
+    """Labels in one byte where their numbers fit into it: each kind of label would cost a compilation of all steps."""
+    fits = y.dtype.kind in "iu" and n_outputs <= _MOST_CLASSES_OF_A_BYTE
+    return np.ascontiguousarray(y, dtype=np.uint8 if fits else None)
 
 
 def _is_read_in_place(X: Any) -> bool:
