@@ -45,6 +45,23 @@ def test_a_random_problem_is_fitted_as_its_certificate_says(seed):
     assert verdict.faults == [], verdict.text
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        101_100_334,  # widened before a step, from a value whose rounding hid every lower one
+        101_100_465,  # the same matrix given anew where no step was found, without end
+        2_100_079,  # steps on a value that only its rounding moves, to the last iteration
+    ],
+)
+def test_a_problem_that_once_was_not_fitted_is(seed):
+    verdict = judge(draw(seed), LogisticRegression, GpuLogregError)
+    assert [kind for kind, _ in verdict.faults if kind != "slow"] == []
+    model = LogisticRegression(**draw(seed).params)
+    with warnings.catch_warnings(action="ignore"):
+        model.fit(draw(seed).X, draw(seed).y, draw(seed).sample_weight)
+    assert model.converged_, model.stop_reason_
+
+
 # --- the draws
 
 

@@ -213,15 +213,17 @@ def proximal_steps(
     SolverResult
         ``grad`` is the subgradient, by the parameters that are shown; ``smooth_grad`` the gradient of ``f`` by ``x``.
     """
-    stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
+    stagnation = Stagnation(composite.smooth, patience, "max |subgradient|", composite.few_rows)
     model = _Model(H, composite.ridge, composite.few_rows)
     here, grad = composite.at(start, 0.0)
     rounding = composite.smooth.rounding  # there, and not where steps were tried in vain
-    curve, rescued, predicted = [here.value], False, 0.0
+    curve, rescued, stuck, predicted = [here.value], False, False, 0.0
     for n_iter in range(max_iter + 1):
         target, left = model.minimum(grad, here, composite.l1, forcing)
         met = criterion(here, left)
-        better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, left)
+        # Where no step was found the matrix stays, and what was added to it: a new one would begin all that again.
+        asked = refresh is not None and not stuck and met is None and n_iter < max_iter
+        better = refresh(here, left) if refresh is not None and asked else None
         if better is not None:
             model.restart(better)
             target, left = model.minimum(grad, here, composite.l1, forcing)
@@ -231,7 +233,7 @@ def proximal_steps(
             if met is not None and n_iter < max_iter and _widened(composite, here, left):
                 here, grad = composite.at(here.params, 0.0)
                 rounding = composite.smooth.rounding
-                stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
+                stagnation = Stagnation(composite.smooth, patience, "max |subgradient|", composite.few_rows)
                 model.restart()
                 curve.append(here.value)
                 continue
@@ -250,10 +252,15 @@ def proximal_steps(
             return _result(here, grad, n_iter, met.converged, met.message, curve, predicted)
         if n_iter == max_iter:
             break
-        if before_step is not None:
-            before_step(here, left)
+        widened = before_step is not None and before_step(here, left)
         found = _lower(composite, here, grad, target, rounding)
+        stuck = found is None
         if found is None:
+            if widened:  # the value here is from before, and its rounding may hide every lower one
+                here, grad = composite.at(here.params, 0.0)
+                rounding, stuck = composite.smooth.rounding, False
+                curve.append(here.value)
+                continue
             # Updates may be spoilt by rounding: once more from the matrix that was given, then from a better one.
             if model.n_updates or (rescue is not None and not rescued):
                 rescued = not model.n_updates
@@ -266,7 +273,7 @@ def proximal_steps(
             if _widened(composite, here, left):
                 here, grad = composite.at(here.params, 0.0)
                 rounding = composite.smooth.rounding
-                stagnation = Stagnation(composite.smooth, patience, "max |subgradient|")
+                stagnation = Stagnation(composite.smooth, patience, "max |subgradient|", composite.few_rows)
                 curve.append(here.value)
                 continue
             rounded = stagnation.reached(here, left, NO_LOWER)

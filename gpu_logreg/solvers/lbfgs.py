@@ -52,8 +52,8 @@ Criterion = Callable[[Trial, float], Stop | None]
 Refresh = Callable[[Trial, float], Metric | None]
 """From a point and what is left to gain there to a better model of the curvature, or None to keep the present one."""
 
-BeforeStep = Callable[[Trial, float], object]
-"""Told a point and what is left to gain there before a step leaves it."""
+BeforeStep = Callable[[Trial, float], bool]
+"""Told a point and what is left to gain there before a step leaves it; whether it has made the passes preciser."""
 
 
 class _InverseHessian:
@@ -117,23 +117,38 @@ class _InverseHessian:
         return solved
 
 
+PLATEAU, PLATEAU_FALL = 50, 1e-10
+"""Steps in which a value must fall by that share of it."""
+
+
 class Stagnation:
     """Notices that what is left to gain no longer falls because it has reached the rounding of the arithmetic.
 
     That rounding is `Objective.rounding`, of a value, and at most `Objective.precision`, of one row.
+
+    With ``exact`` curvature at every point the value itself tells: after `PLATEAU` steps that have not lowered it they
+    only stir its rounding, which is far above that of a row where logits are sums of large terms that cancel.
     """
 
-    def __init__(self, objective: Objective, patience: int, name: str = "max |grad|") -> None:
+    def __init__(self, objective: Objective, patience: int, name: str = "max |grad|", exact: bool = False) -> None:
         self._objective = objective
         self._name = name
         self._patience = patience
-        self._least = np.inf
-        self._count = 0
+        self._exact = exact
+        self._least = self._lowest = self._last = np.inf
+        self._count = self._level = 0
 
     def __call__(self, here: Trial, left: float) -> Stop | None:
         """The stop, once what is left to gain has not halved for so many iterations and is rounding."""
         self._count = self._count + 1 if left > 0.5 * self._least else 0
         self._least = min(left, self._least)
+        moved = here.value != self._last
+        self._last = here.value
+        lower = not here.value >= self._lowest - PLATEAU_FALL * abs(self._lowest)
+        self._level = 0 if lower else self._level + int(moved)
+        self._lowest = here.value if lower else self._lowest
+        if self._exact and self._level >= PLATEAU and left <= PLATEAU_FALL * abs(here.value):
+            return Stop(f"the value has not fallen by {PLATEAU_FALL:.0e} of it in {PLATEAU} steps", True)
         return self.reached(here, left) if self._count >= self._patience else None
 
     def reached(self, here: Trial, left: float, least: float = 0.0) -> Stop | None:
@@ -233,13 +248,16 @@ def lbfgs(
             return _result(here, n_iter, met.converged, met.message, curve, predicted)
         if n_iter == max_iter:
             break
-        if before_step is not None:
-            before_step(here, -0.5 * slope)
+        widened = before_step is not None and before_step(here, -0.5 * slope)
         first_step = 1.0 if len(model) or metric is not None else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
         # Where the gain to expect is about the rounding of the value, more trials would only roll dice.
         budget = MAX_TRIALS if -0.5 * slope > 10.0 * objective.rounding * abs(here.value) else 2
         trial = strong_wolfe(objective, here._replace(step=0.0, slope=slope), direction, first_step, budget=budget)
         if trial is None:
+            if widened:  # the value here is from before, and its rounding may hide every lower one
+                here = _evaluated(objective, here)
+                curve.append(here.value)
+                continue
             if len(model):  # the pairs may be spoilt by rounding: once more from the first model
                 model.restart()
                 curve.append(here.value)
@@ -263,6 +281,11 @@ def _widened(objective: Objective, here: Trial, left: float) -> Trial | None:
     """The same point by preciser passes, where rounding hides more than `WIDEN_ABOVE` and they are to be had."""
     if left <= WIDEN_ABOVE * abs(here.value) or not objective.widen():
         return None
+    return _evaluated(objective, here)
+
+
+def _evaluated(objective: Objective, here: Trial) -> Trial:
+    """The same point by the passes as they are now."""
     value, grad = objective(here.params)
     return Trial(0.0, here.params, value, 0.0, grad)
 
@@ -282,12 +305,12 @@ def widen_for_the_last(objective: Objective, goal: float, sure: float = 1.0) -> 
     """
     last = np.nan
 
-    def before_step(here: Trial, left: float) -> None:
+    def before_step(here: Trial, left: float) -> bool:
         nonlocal last
         rate, last = left / last, left  # not a number before the first step: no rate is known
         after = min(1.0, rate) * left
-        if objective.rounding > VALUE_ROUNDING and max(after, after * rate / sure) <= goal * abs(here.value):
-            objective.widen()
+        due = objective.rounding > VALUE_ROUNDING and max(after, after * rate / sure) <= goal * abs(here.value)
+        return due and objective.widen()
 
     return before_step
 
