@@ -1,0 +1,156 @@
+"""What a fit or an answer on a GPU owes the owner of the GPU: its memory back, and errors of one line.
+
+Memory. CuPy keeps the blocks of arrays that are gone for arrays to come, out of reach of everybody else on the device:
+after a fit on 20 GB those would stay taken. So blocks that were taken meanwhile go back when it ends, however it ends.
+Arrays of others are not touched, nor is an allocator that is not CuPy's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from gpu_logreg.backend import INSTALL, Device, default_pool, import_cupy, one_line, using
+from gpu_logreg.errors import DeviceError, GpuLogregError
+
+__all__ = ["KEPT_BYTES", "given_back", "on_device", "one_line_errors"]
+
+KEPT_BYTES = 2**24
+"""Memory that an answer on a GPU may leave in CuPy's pool for the next one: to take and give it back takes longer than
+an answer on few rows. A guess: not measured on a GPU."""
+
+_OURS = ("gpu_logreg", "cupy", "cupyx")
+_OF_CUDA = ("cupy", "cupyx", "cupy_backends", "cuda")
+
+
+@contextlib.contextmanager
+def on_device(
+    device: Device,
+    *,
+    kept: int = 0,
+    less: str = "storage='float16', fewer rows",
+    otherwise: str = "use device='cpu'",
+) -> Iterator[None]:
+    """Make ``device`` the current one within the block, with `given_back` and `one_line_errors`; nothing on the CPU.
+
+    The device that was current is so again afterwards.
+
+    Parameters
+    ----------
+    device : Device
+    kept : int
+        As of `given_back`.
+    less, otherwise : str
+        As of `one_line_errors`.
+    """
+    with one_line_errors(device, less, otherwise), using(device), given_back(device, kept):
+        yield
+
+
+@contextlib.contextmanager
+def given_back(device: Device, kept: int = 0) -> Iterator[None]:
+    """Give back the memory that CuPy's pools have grown by within the block, on ``device`` and page-locked on the host.
+
+    Arrays that are still in use stay; so the block calls the function whose variables they are. Where that ends in an
+    exception, its traceback holds the variables of every function that was left, and a notebook holds the traceback:
+    variables of this package's functions, and of CuPy's, are emptied.
+
+    Parameters
+    ----------
+    device : Device
+        Nothing is done on the CPU.
+    kept : int
+        Bytes of growth that may stay.
+    """
+    if device.kind == "cpu":
+        yield
+        return
+    before = _held(device)
+    try:
+        yield
+    except BaseException as error:
+        _empty_variables(error)
+        raise
+    finally:
+        with contextlib.suppress(Exception):  # of a device that is lost, which has been told of
+            if _held(device) > before + kept:
+                _free(device)
+
+
+def _held(device: Device) -> int:
+    """Bytes of the device in CuPy's pool, used and not; 0 where arrays are not made in it."""
+    with using(device):
+        pool = default_pool()
+        return 0 if pool is None else int(pool.total_bytes())
+
+
+def _free(device: Device) -> None:
+    cupy = import_cupy()
+    with using(device):
+        cupy.get_default_memory_pool().free_all_blocks()
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+
+def _empty_variables(error: BaseException) -> None:
+    """Empty the variables of functions of ours and of CuPy's that ``error``, or what led to it, was raised through."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        known = waiting.pop()
+        if known is None or id(known) in seen:
+            continue
+        seen.add(id(known))
+        waiting += [known.__cause__, known.__context__]
+        step = known.__traceback__
+        while step is not None:
+            if str(step.tb_frame.f_globals.get("__name__")).split(".", 1)[0] in _OURS:
+                with contextlib.suppress(RuntimeError):  # a function that has not ended
+                    step.tb_frame.clear()
+            step = step.tb_next
+
+
+@contextlib.contextmanager
+def one_line_errors(device: Device, less: str, otherwise: str) -> Iterator[None]:
+    """Raise errors of CuPy and of the GPU within the block as a `DeviceError` of one line, with a remedy.
+
+    Parameters
+    ----------
+    device : Device
+    less : str
+        What takes less memory.
+    otherwise : str
+        What to do without the device.
+    """
+    try:
+        yield
+    except Exception as error:
+        problem = _problem_of(error, device, less, otherwise)
+        if problem is None:
+            raise
+        raise DeviceError(problem) from error
+
+
+def _problem_of(error: Exception, device: Device, less: str, otherwise: str) -> str | None:
+    if device.kind == "cpu" or isinstance(error, GpuLogregError):
+        return None
+    kind, said = type(error).__name__, one_line(error)
+    of_cuda = any(_is_of_cuda(kind.__module__) for kind in type(error).__mro__)
+    if (of_cuda and kind == "OutOfMemoryError") or _is_of_another_allocator(error):
+        return f"{device.name} ran out of memory ({said}); use {less}, or {otherwise}"
+    if kind in ("CompileException", "DynamicLibNotFoundError") and of_cuda:
+        return f"the kernels cannot be compiled ({said}); {INSTALL}"
+    if isinstance(error, ImportError) and _is_of_cuda(error.name or ""):
+        return f"a library of CUDA cannot be loaded ({said}); {INSTALL}"
+    if not of_cuda:
+        return None
+    return f"{device.name} failed ({said}); if it is lost, start a new process, or {otherwise}"
+
+
+def _is_of_cuda(module: str) -> bool:
+    return module.split(".", 1)[0] in _OF_CUDA
+
+
+def _is_of_another_allocator(error: Any) -> bool:
+    """Whether an allocator of the user's found no room: RMM's raises Python's own error, NumPy a class of its own."""
+    return type(error) is MemoryError and default_pool() is None
