@@ -177,8 +177,8 @@ def resolve_device(device: str, X: Any = None) -> Device:
     ----------
     device : "auto", "cpu", "cuda" or "cuda:N"
         ``"auto"`` and ``"cuda"`` follow ``X`` where it already lives on a GPU. Rows on the host go to cuda:0; with
-        ``"auto"`` only if it is usable and they take at least `AUTO_CUDA_BYTES`. An explicit device is taken or refused:
-        rows of one GPU are not sent to another.
+        ``"auto"`` only if it is usable and they take at least `AUTO_CUDA_BYTES`. An explicit device is taken or
+        refused: rows of one GPU are not sent to another.
     X : array, optional
         The rows.
 
@@ -208,8 +208,8 @@ def resolve_device(device: str, X: Any = None) -> Device:
         raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
     if there is not None and there != index:
         raise DeviceError(
-            f"device={device!r} cannot be used: X is on cuda:{there}; use device='auto', which fits it there, or bring X "
-            f"to cuda:{index} first"
+            f"device={device!r} cannot be used: X is on cuda:{there}; use device='auto', which fits it there, or bring "
+            f"X to cuda:{index} first"
         )
     return Device("cuda", index)
 

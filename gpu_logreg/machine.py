@@ -125,7 +125,13 @@ def _dotted(version: int) -> str:
 
 def _cupy() -> dict[str, Any]:
     packages = [name for name in _CUPY if version_of(name) is not None]
-    found: dict[str, Any] = {"version": None, "packages": packages, "runtime": None, "nvrtc": None, "kernel_cache": None}
+    found: dict[str, Any] = {
+        "version": None,
+        "packages": packages,
+        "runtime": None,
+        "nvrtc": None,
+        "kernel_cache": None,
+    }
     try:
         cupy = import_cupy()
     except DeviceError as error:

@@ -320,9 +320,7 @@ class MLPClassifier(
         fitted = hasattr(self, "coefs_")
         try:
             given = self._given(X, y, reset=not fitted)
-            return self._fit(
-                given, first_target(self, given[1], classes), sample_weight, fitted, only_one_epoch=True
-            )
+            return self._fit(given, first_target(self, given[1], classes), sample_weight, fitted, only_one_epoch=True)
         except BaseException:
             if not fitted:
                 self._forget()

@@ -305,7 +305,7 @@ def _value_and_gradient(
     if y.dtype == np.int32:  # which to the dataset are numbers of classes, encoded and checked
         y = y.astype(np.int64)
     weights = brought(as_array(sample_weight, "sample_weight"), place)
-    dataset = ResidentDataset.from_arrays(X, y, weights, place)
+    dataset = ResidentDataset.from_arrays(X, y, weights, place, storage=None)
     objective = Objective(dataset, choose(impl, dataset.rows, place), l2, fit_intercept=True)
     value, grad = objective(params)
     if not (np.isfinite(value) and np.isfinite(grad).all()):

@@ -17,6 +17,11 @@ NARROWER = ("uint8", "float16", "float32")
 
 _BLOCK_BYTES = 2**20
 
+_NARROWER_ROWS = {  # how they are asked for: by a parameter, which can leave the arithmetic as it is, or in the rows
+    "storage": ("storage='auto', which stores X as {} without loss and fits, ", "storage={!r}, which fits, "),
+    "astype": ("X.astype({!r}), which loses nothing and fits, ", "X.astype({!r}), which fits, "),
+}
+
 
 def holds_every_value(X: Any, dtype: Any) -> bool:
     """Whether ``dtype`` holds every value of ``X``, an array on the host; a few rows at a time."""
@@ -29,7 +34,7 @@ def _holds(X: Any, dtype: np.dtype[Any]) -> bool:
         return bool((X.astype(dtype) == X).all())
 
 
-def refuse_rows_that_do_not_fit(X: Any, device: Device, dtype: Any, asked: str = "storage={!r}") -> None:
+def refuse_rows_that_do_not_fit(X: Any, device: Device, dtype: Any, asked: str = "storage") -> None:
     """Refuse rows of the host that take more memory in ``dtype`` than ``device`` has free.
 
     Parameters
@@ -38,8 +43,8 @@ def refuse_rows_that_do_not_fit(X: Any, device: Device, dtype: Any, asked: str =
     device : Device
         A GPU. Where nobody can tell what is free, everything is taken to fit.
     dtype : dtype
-    asked : str
-        How narrower rows are asked for, with a place for the name of the dtype.
+    asked : "storage" or "astype"
+        Whether narrower rows are asked for by the parameter of that name, or only by giving them.
 
     Raises
     ------
@@ -65,10 +70,10 @@ def refuse_rows_that_do_not_fit(X: Any, device: Device, dtype: Any, asked: str =
 def _narrower_that_fits(n: int, d: int, free: int, lossless: list[Any], narrower: list[Any], asked: str) -> str:
     """Narrower rows that fit, for a remedy: those that lose nothing, else the widest that are numbers of any size."""
     if lossless and n <= _rows_that_fit(free, d, lossless[0]):
-        return f"{asked.format(lossless[0].name)}, which fits and loses nothing, "
+        return _NARROWER_ROWS[asked][0].format(lossless[0].name)
     for kind in reversed(narrower):
         if kind.kind == "f" and n <= _rows_that_fit(free, d, kind):
-            return f"{asked.format(kind.name)}, which fits, "
+            return _NARROWER_ROWS[asked][1].format(kind.name)
     return ""
 
 

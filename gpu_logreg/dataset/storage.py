@@ -27,16 +27,17 @@ _BLOCK_BYTES = 2**20
 _DEVICE_BLOCK_BYTES = 2**26
 
 
-def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any, np.dtype[Any]]:
+def stored(X: Any, device: Device, storage: str | None, told: Any = None) -> tuple[Any, np.dtype[Any]]:
     """Rows where they will be walked, and the dtype to compute in.
 
     Parameters
     ----------
     X : array of shape (n, d), real; sparse rows stay on the host and are computed in float64
     device : Device
-    storage : str
+    storage : str or None
         One of `STORAGES`, which rounds where it must, or ``"auto"``: on the host, and for rows that are on a GPU
-        already, as they are; for rows that go to a GPU, the narrowest dtype that holds every value.
+        already, as they are; for rows that go to a GPU, the narrowest dtype that holds every value. None is
+        ``"auto"`` of a caller that has no such parameter, for messages.
     told : function (bytes done, bytes in all) -> None, optional
         Called now and then while rows go to a GPU.
 
@@ -52,6 +53,7 @@ def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any,
     DeviceError
         Rows that do not fit the memory of the device.
     """
+    asked, storage = ("storage", storage) if storage is not None else ("astype", "auto")
     if is_sparse(X):
         return _sparse_stored(X, storage), np.dtype(np.float64)
     comes_from_host = array_namespace(X) is np
@@ -59,7 +61,7 @@ def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any,
         dtype = compute_dtype(X.dtype)
         if device.kind == "cpu" or not comes_from_host:
             return to_device(X, device), dtype
-        return upload(X, device, narrowest(X), told), dtype
+        return upload(X, device, narrowest(X), told, asked), dtype
     target = _dtype(storage)
     _refuse_what_does_not_fit(X, target)
     dtype = compute_dtype(target)
@@ -81,7 +83,7 @@ def rows_on(X: Any, device: Device) -> Any:
     if device.kind == "cpu" or is_sparse(X) or array_namespace(X) is not np:
         return to_device(X, device)
     dtype = X.dtype.newbyteorder("=") if X.dtype.itemsize <= 8 else np.dtype(np.float64)  # CuPy has no long doubles
-    return upload(X, device, dtype, asked="X.astype({!r})")
+    return upload(X, device, dtype, asked="astype")
 
 
 def _sparse_stored(X: Any, storage: str) -> Any:

@@ -22,7 +22,7 @@ def upload(
     device: Device,
     dtype: Any,
     told: Callable[[int, int], None] | None = None,
-    asked: str = "storage={!r}",
+    asked: str = "storage",
 ) -> Any:
     """Copy rows from the host to a GPU, converted to ``dtype`` on the way, a chunk at a time.
 
@@ -37,7 +37,7 @@ def upload(
         To store the rows in, in C order.
     told : function (bytes done, bytes in all) -> None, optional
         Called after every chunk.
-    asked : str
+    asked : "storage" or "astype"
         As of `gpu_logreg.dataset.room.refuse_rows_that_do_not_fit`.
 
     Returns
