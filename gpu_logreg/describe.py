@@ -49,7 +49,7 @@ def _machine_lines(facts: dict[str, Any]) -> dict[str, str]:
         "gpu-logreg": facts["gpu_logreg"],
         "Python": f"{facts['python']}, {facts['system']}",
         **facts["packages"],
-        "CPU": f"{cpu['name']}, {cpu['threads']} threads on {cpu['processors']} processors, {vectors}",
+        "CPU": f"{cpu['name']}, {_threads(cpu)}, {vectors}",
         "Numba cache": cache or "none: no folder can be written, so every process compiles anew; set NUMBA_CACHE_DIR",
         "CuPy": _cupy_line(facts["cupy"]),
         **({"kernel cache": facts["cupy"]["kernel_cache"]} if facts["cupy"]["kernel_cache"] else {}),
@@ -58,6 +58,12 @@ def _machine_lines(facts: dict[str, Any]) -> dict[str, str]:
         **{device["device"]: _device_line(device) for device in gpu["devices"]},
         "device": _auto_line(facts["auto"]),
     }
+
+
+def _threads(cpu: dict[str, Any]) -> str:
+    said = f"{cpu['threads']} thread{'s' if cpu['threads'] > 1 else ''} on {cpu['processors']} processors"
+    limit = cpu["omp_num_threads"]
+    return said if limit is None else f"{said} (OMP_NUM_THREADS={limit})"
 
 
 def _cupy_line(cupy: dict[str, Any]) -> str:

@@ -79,6 +79,7 @@ def _cpu() -> dict[str, Any]:
         "name": _cpu_name(),
         "processors": os.cpu_count(),
         "threads": n_threads(),
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "instructions": found[0] if found else None,
         "compiled_for": target,
     }

@@ -340,7 +340,7 @@ class MLPClassifier(
     def _fit(
         self, given: list[Any], target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
     ) -> MLPClassifier:
-        """Train on validated rows and labels, which are taken out of ``given``: they may be of this fit's own making."""
+        """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
         X, y = given
         given.clear()
         device = resolve_device(self.device, X)

@@ -52,7 +52,7 @@ def total(fake, index: int | None = None) -> int:
         return fake.get_default_memory_pool().total_bytes()
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Of a caller's own."""
 
 
@@ -81,7 +81,7 @@ def test_a_fit_gives_back_all_it_took(fake, kind):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("error", [Stopped("by the caller"), KeyboardInterrupt(), "memory", "lost"])
+@pytest.mark.parametrize("error", [StoppedError("by the caller"), KeyboardInterrupt(), "memory", "lost"])
 @pytest.mark.parametrize("kind", ["two classes", "three classes", "network, three classes", "network, lbfgs"])
 def test_a_fit_that_fails_gives_back_all_it_took_while_its_error_is_kept(fake, monkeypatch, kind, error):
     K, make = FITS[kind]
@@ -153,8 +153,8 @@ def test_fits_that_follow_can_use_all_memory(fake):
     y = rng.random(2000) < 0.5
     for _ in range(2):
         LogisticRegression(device="cuda:0", solver="lbfgs", max_iter=2, tol=1.0).fit(X, y)
-        with pytest.raises(Stopped):
-            LogisticRegression(device="cuda:0", solver="lbfgs", verbose=raising(Stopped())).fit(X, y)
+        with pytest.raises(StoppedError):
+            LogisticRegression(device="cuda:0", solver="lbfgs", verbose=raising(StoppedError())).fit(X, y)
         loss_and_gradient(X, y, np.zeros(X.shape[1]), device="cuda:0", impl="cublas")
         with fake.cuda.Device(0):
             fake.get_default_memory_pool().free_all_blocks()  # what a sum left, which is little
@@ -237,8 +237,8 @@ def test_sums_give_back_rows_that_came_for_them(fake, monkeypatch):
     monkeypatch.setattr("gpu_logreg.objective.KEPT_BYTES", 0)
     loss_and_gradient(X, y, np.zeros(4), device="cuda:1")
     assert total(fake, 1) == 0
+    monkeypatch.setattr(cuda, "kernel_options", _out_of_memory)
     with pytest.raises(DeviceError) as raised:
-        monkeypatch.setattr(cuda, "kernel_options", _out_of_memory)
         loss_and_gradient(X, y, np.zeros(4), device="cuda:1")
     assert str(raised.value) == (
         "cuda:1 ran out of memory (OutOfMemoryError: out); use fewer rows, or use device='cpu'"
@@ -297,20 +297,20 @@ def test_a_limit_of_the_pool_is_what_is_free(fake, monkeypatch):
 def test_variables_of_others_are_kept_for_their_debugger(fake):
     def mine(value) -> None:
         precious = [value]
-        raise Stopped(str(precious))
+        raise StoppedError(str(precious))
 
     def theirs() -> None:
         mine(7)
 
     for device, kept in ((Device("cuda"), True), (Device("cpu"), True)):
-        with pytest.raises(Stopped) as raised, given_back(device):
+        with pytest.raises(StoppedError) as raised, given_back(device):
             theirs()
         frames = [entry.frame.f_locals for entry in raised.traceback]
         assert any(frame.get("precious") == [7] for frame in frames) is kept
     X, y, _ = problem()
-    with pytest.raises(Stopped) as raised:
-        LogisticRegression(device="cpu", verbose=raising(Stopped())).fit(X, y)
+    with pytest.raises(StoppedError) as raised:
+        LogisticRegression(device="cpu", verbose=raising(StoppedError())).fit(X, y)
     assert any("objective" in entry.frame.f_locals for entry in raised.traceback)  # nothing is emptied on the CPU
-    with pytest.raises(Stopped) as raised:
-        LogisticRegression(device="cuda", verbose=raising(Stopped())).fit(X, y)
+    with pytest.raises(StoppedError) as raised:
+        LogisticRegression(device="cuda", verbose=raising(StoppedError())).fit(X, y)
     assert not any("objective" in entry.frame.f_locals for entry in raised.traceback)

@@ -58,7 +58,8 @@ def test_the_machine_as_it_is(capsys):
     assert said["gpu-logreg"] == gpu_logreg.__version__
     assert said["numba"] == numba.__version__
     assert said["numpy"] == np.__version__
-    assert " threads on " in said["CPU"]
+    assert " on " in said["CPU"]
+    assert " processors" in said["CPU"]
     assert "(Numba compiles for " in said["CPU"]
     assert "gpu_logreg-" in said["Numba cache"] or said["Numba cache"].startswith("none")
     found = json.loads(succeed(capsys, "info", "--json").out)
@@ -166,7 +167,7 @@ def test_the_devices_that_there_are(capsys, fake, monkeypatch):
 
 
 def test_kernels_that_do_not_compile_are_seen_by_trying(capsys, fake, monkeypatch):
-    class CompileException(Exception):
+    class CompileException(Exception):  # noqa: N818
         """As CuPy's."""
 
     CompileException.__module__ = "cupy.cuda.compiler"
