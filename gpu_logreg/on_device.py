@@ -8,10 +8,12 @@ Arrays of others are not touched, nor is an allocator that is not CuPy's own.
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
+from types import FunctionType, MethodType
 from typing import Any
 
-from gpu_logreg.backend import INSTALL, Device, default_pool, import_cupy, one_line, using
+from gpu_logreg.backend import INSTALL, Device, default_pool, import_cupy, is_cupy, one_line, using
 from gpu_logreg.errors import DeviceError, GpuLogregError
 
 __all__ = ["KEPT_BYTES", "given_back", "on_device", "one_line_errors"]
@@ -94,20 +96,58 @@ def _free(device: Device) -> None:
 
 def _empty_variables(error: BaseException) -> None:
     """Empty the variables of functions of ours and of CuPy's that ``error``, or what led to it, was raised through."""
-    seen: set[int] = set()
+    seen: dict[int, BaseException] = {}
     waiting: list[BaseException | None] = [error]
+    functions: list[Any] = []
     while waiting:
         known = waiting.pop()
         if known is None or id(known) in seen:
             continue
-        seen.add(id(known))
+        seen[id(known)] = known
         waiting += [known.__cause__, known.__context__]
         step = known.__traceback__
         while step is not None:
-            if str(step.tb_frame.f_globals.get("__name__")).split(".", 1)[0] in _OURS:
+            frame, step = step.tb_frame, step.tb_next
+            if _is_of(_OURS, str(frame.f_globals.get("__name__"))):
                 with contextlib.suppress(RuntimeError):  # a function that has not ended
-                    step.tb_frame.clear()
-            step = step.tb_next
+                    frame.clear()
+                    functions += [held for held in gc.get_referents(frame) if isinstance(held, FunctionType)]
+    _drop_arrays(functions)
+
+
+def _drop_arrays(waiting: list[Any]) -> None:
+    """Take the arrays of a GPU out of what functions hold by their closures: these outlast their variables."""
+    seen: dict[int, Any] = {}
+    while waiting:
+        holder = waiting.pop()
+        if id(holder) in seen:
+            continue
+        seen[id(holder)] = holder
+        if isinstance(holder, MethodType):
+            waiting += [holder.__self__, holder.__func__]
+        elif isinstance(holder, FunctionType):
+            for cell in holder.__closure__ or ():
+                with contextlib.suppress(ValueError):  # of a variable that has no value
+                    if _holds_array(cell.cell_contents):
+                        cell.cell_contents = None
+                    waiting.append(cell.cell_contents)
+        elif isinstance(holder, dict | list | tuple):
+            waiting += holder.values() if isinstance(holder, dict) else holder
+        elif _is_of(_OURS[:1], type(holder).__module__) and not hasattr(holder, "get_params"):  # no estimator
+            held = getattr(holder, "__dict__", {})
+            held.update({name: None for name, value in held.items() if _holds_array(value)})
+            waiting += held.values()
+
+
+def _holds_array(value: Any) -> bool:
+    """Whether ``value`` is an array of CuPy's, or one of several that are."""
+    if isinstance(value, dict | list | tuple):
+        return any(map(is_cupy, value.values() if isinstance(value, dict) else value))
+    return is_cupy(value)
+
+
+def _is_of(packages: tuple[str, ...], module: str) -> bool:
+    return module.split(".", 1)[0] in packages
 
 
 @contextlib.contextmanager
@@ -135,20 +175,16 @@ def _problem_of(error: Exception, device: Device, less: str, otherwise: str) -> 
     if device.kind == "cpu" or isinstance(error, GpuLogregError):
         return None
     kind, said = type(error).__name__, one_line(error)
-    of_cuda = any(_is_of_cuda(kind.__module__) for kind in type(error).__mro__)
+    of_cuda = any(_is_of(_OF_CUDA, kind.__module__) for kind in type(error).__mro__)
     if (of_cuda and kind == "OutOfMemoryError") or _is_of_another_allocator(error):
         return f"{device.name} ran out of memory ({said}); use {less}, or {otherwise}"
     if kind in ("CompileException", "DynamicLibNotFoundError") and of_cuda:
         return f"the kernels cannot be compiled ({said}); {INSTALL}"
-    if isinstance(error, ImportError) and _is_of_cuda(error.name or ""):
+    if isinstance(error, ImportError) and _is_of(_OF_CUDA, error.name or ""):
         return f"a library of CUDA cannot be loaded ({said}); {INSTALL}"
     if not of_cuda:
         return None
     return f"{device.name} failed ({said}); if it is lost, start a new process, or {otherwise}"
-
-
-def _is_of_cuda(module: str) -> bool:
-    return module.split(".", 1)[0] in _OF_CUDA
 
 
 def _is_of_another_allocator(error: Any) -> bool:

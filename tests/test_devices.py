@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 
-import dlpack_only
 import fake_cupy
 import fake_cupy_cuda
 import kernel_host
 import numpy as np
 import pytest
 from command_line import run, succeed
+from device_tensors import TorchLike
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, loss_and_gradient
 from gpu_logreg.backend import Device, brought, device_of, resolve_device, to_device
@@ -147,7 +147,7 @@ def test_rows_of_one_device_are_not_sent_to_another(fake):
         "device='cuda:0' cannot be used: X is on cuda:1; use device='auto', which fits it there, or bring X to cuda:0 "
         "first"
     )
-    tensor = dlpack_only.Tensor(X, kind=2, index=1)
+    tensor = TorchLike(X, 1)
     for rows in (there, tensor):
         for call in (
             LogisticRegression(device="cuda:0").fit,
@@ -297,7 +297,7 @@ def test_the_command_line_takes_a_device_by_its_number(fake, used, capsys, tmp_p
 
 def test_a_device_that_somebody_has_to_himself(fake, monkeypatch):
     def busy():
-        raise fake_cupy_cuda.CUDARuntimeError("cudaErrorDevicesUnavailable: busy or unavailable")
+        raise fake_cupy.CUDARuntimeError("cudaErrorDevicesUnavailable: busy or unavailable")
 
     monkeypatch.setattr(fake_cupy.cuda.runtime, "memGetInfo", busy)
     many = np.lib.stride_tricks.as_strided(np.zeros(1), (10**7, 2), (0, 0))

@@ -6,7 +6,6 @@ import gc
 
 import fake_cudf
 import fake_cupy
-import fake_cupy_cuda
 import kernel_host
 import numpy as np
 import pandas as pd
@@ -75,7 +74,7 @@ def test_a_fit_gives_back_all_it_took(fake, kind):
         model = fitted(make, f"cuda:{index}", X, y, s)
         assert [total(fake, 0), total(fake, 1)] == [0, 0]
     assert fake.counts["frees of page-locked memory"] == 2
-    if hasattr(model, "partial_fit") and model.solver == "adam":
+    if kind == "network, three classes":
         model.partial_fit(X, y)
         assert total(fake, 1) == 0
 
@@ -88,7 +87,7 @@ def test_a_fit_that_fails_gives_back_all_it_took_while_its_error_is_kept(fake, m
     X, y, s = problem(K)
     model = make("cuda:1")
     if isinstance(error, str):
-        of_cupy = {"memory": fake_cupy_cuda.OutOfMemoryError, "lost": fake_cupy_cuda.CUDARuntimeError}[error]("gone")
+        of_cupy = {"memory": fake_cupy.OutOfMemoryError, "lost": fake_cupy.CUDARuntimeError}[error]("gone")
     observed = raising(of_cupy if isinstance(error, str) else error)
     model.set_params(verbose=observed)
     with pytest.raises(BaseException) as raised:
@@ -135,7 +134,7 @@ def test_a_first_error_of_another_does_not_hide_memory(fake, monkeypatch):
 
     def fail(*_):
         try:
-            raise fake_cupy_cuda.CUDARuntimeError("gone")
+            raise fake_cupy.CUDARuntimeError("gone")
         except RuntimeError:
             raise ValueError("what came of it") from None
 
@@ -152,7 +151,7 @@ def test_fits_that_follow_can_use_all_memory(fake):
     X = rng.standard_normal((2000, int(0.6 * MEMORY) // (8 * 2000)))
     y = rng.random(2000) < 0.5
     for _ in range(2):
-        LogisticRegression(device="cuda:0", solver="lbfgs", max_iter=2, tol=1.0).fit(X, y)
+        LogisticRegression(device="cuda:0", solver="lbfgs", tol=1e-2).fit(X, y)
         with pytest.raises(StoppedError):
             LogisticRegression(device="cuda:0", solver="lbfgs", verbose=raising(StoppedError())).fit(X, y)
         loss_and_gradient(X, y, np.zeros(X.shape[1]), device="cuda:0", impl="cublas")
@@ -229,7 +228,7 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
 
 
 def _out_of_memory(*_):
-    raise fake_cupy_cuda.OutOfMemoryError("out")
+    raise fake_cupy.OutOfMemoryError("out")
 
 
 def test_sums_give_back_rows_that_came_for_them(fake, monkeypatch):
