@@ -112,11 +112,13 @@ def cuda_index(array: Any) -> int | None:
 
 
 def device_of(array: Any) -> Device:
-    """Where ``array`` lives; the CPU where that cannot be told, as of lists and tables."""
+    """Where ``array`` lives; the CPU where that cannot be told, as of lists, the current GPU for tables of cuDF."""
     try:
         index = cuda_index(array)
     except Exception:  # a library that has no answer for such an array; what reads it says so
         index = None
+    if index is None and hasattr(array, "to_cupy") and "cupy" in sys.modules:
+        index = int(sys.modules["cupy"].cuda.Device().id)
     return Device("cpu") if index is None else Device("cuda", index)
 
 

@@ -76,8 +76,11 @@ def given_back(device: Device, kept: int = 0) -> Iterator[None]:
         raise
     finally:
         with contextlib.suppress(Exception):  # of a device that is lost, which has been told of
-            if _held(device) > before + kept:
+            grown = _held(device) > before + kept
+            if grown:
                 _free(device)
+            if grown or not kept:
+                import_cupy().get_default_pinned_memory_pool().free_all_blocks()
 
 
 def _held(device: Device) -> int:
@@ -88,10 +91,8 @@ def _held(device: Device) -> int:
 
 
 def _free(device: Device) -> None:
-    cupy = import_cupy()
     with using(device):
-        cupy.get_default_memory_pool().free_all_blocks()
-    cupy.get_default_pinned_memory_pool().free_all_blocks()
+        import_cupy().get_default_memory_pool().free_all_blocks()
 
 
 def _empty_variables(error: BaseException) -> None:

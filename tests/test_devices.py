@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import fake_cupy
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import run, succeed
 from device_tensors import TorchLike
+from sweeps import thinned
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, loss_and_gradient
 from gpu_logreg.backend import Device, brought, device_of, resolve_device, to_device
@@ -83,6 +85,10 @@ FITS = {
 }
 
 
+OFTEN = ("two classes", "network, three classes")
+"""Fits that every run of the tests makes."""
+
+
 def weights_of(model):
     return [model.coef_, model.intercept_] if hasattr(model, "coef_") else [*model.coefs_, *model.intercepts_]
 
@@ -93,7 +99,7 @@ def fitted(make, device, X, y, s=None):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("kind", FITS)
+@pytest.mark.parametrize("kind", thinned(FITS, lambda kind: kind in OFTEN))
 def test_a_fit_runs_wholly_on_the_device_asked_for(fake, used, kind):
     K, make = FITS[kind]
     X, y, s = problem(K)
@@ -116,8 +122,15 @@ def test_a_fit_runs_wholly_on_the_device_asked_for(fake, used, kind):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:1"])
-@pytest.mark.parametrize("kind", ["two classes", "three classes", "network, three classes", "network, lbfgs"])
+@pytest.mark.parametrize(
+    ("kind", "device"),
+    thinned(
+        itertools.product(
+            ["two classes", "three classes", "network, three classes", "network, lbfgs"], ["auto", "cuda", "cuda:1"]
+        ),
+        lambda case: case in [(OFTEN[0], "auto"), (OFTEN[1], "cuda:1")],
+    ),
+)
 def test_rows_that_are_on_a_device_stay_there(fake, used, kind, device):
     K, make = FITS[kind]
     X, y, s = problem(K)
