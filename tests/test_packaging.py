@@ -83,3 +83,11 @@ def test_the_console_script_exists(project):
     module, name = target.split(":")
     code = f"import importlib; print(callable(getattr(importlib.import_module({module!r}), {name!r})))"
     assert run_fresh(code) == "True"
+
+
+def test_every_sweep_that_is_thinned_is_one():
+    import conftest
+
+    for file, functions in conftest.WIDE.items():
+        text = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
+        assert [name for name in functions if f"def {name}(" not in text] == [], file
