@@ -28,6 +28,7 @@ __all__ = [
     "Device",
     "array_namespace",
     "brought",
+    "cholesky",
     "cuda_index",
     "cuda_problem",
     "default_pool",
@@ -299,6 +300,27 @@ def free_bytes(device: Device) -> int | None:
 def to_numpy(array: Any) -> Any:
     """Copy a CuPy array to the host; return anything else as a NumPy array, without a copy where possible."""
     return array.get() if is_cupy(array) else np.asarray(array)
+
+
+def cholesky(R: Any) -> Any:
+    """Lower Cholesky factor of a matrix on a GPU, where the result stays.
+
+    Of its own accord CuPy does not look whether cuSOLVER found a factor, and leaves in its place whatever was computed
+    up to there. Within `cupyx.errstate` it looks, which waits for the device.
+
+    Parameters
+    ----------
+    R : CuPy array of shape (p, p)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If ``R`` is not positive definite.
+    """
+    from cupyx import errstate
+
+    with errstate(linalg="raise"):
+        return import_cupy().linalg.cholesky(R)
 
 
 def solve_triangular(L: Any, v: Any, *, transposed: bool) -> Any:

@@ -156,16 +156,16 @@ def _devices() -> list[dict[str, Any]]:
 
 def _device(index: int) -> dict[str, Any]:
     """What one GPU is, how much of its memory is free, and whether kernels compile and run there."""
-    runtime, device = import_cupy().cuda.runtime, Device("cuda", index)
+    cupy, device = import_cupy(), Device("cuda", index)
     found: dict[str, Any] = {"device": device.name, "name": None, "compute_capability": None}
     found |= {"memory_free": None, "memory": None, "kernels_seconds": None}
     try:
-        properties = runtime.getDeviceProperties(index)
+        properties = cupy.cuda.runtime.getDeviceProperties(index)
         found["name"] = properties["name"].decode()
         found["compute_capability"] = f"{properties['major']}.{properties['minor']}"
         found["memory"] = int(properties["totalGlobalMem"])
         with using(device):
-            found["memory_free"] = int(runtime.memGetInfo()[0])
+            found["memory_free"] = int(cupy.cuda.runtime.memGetInfo()[0])
     except Exception as error:
         return found | {"problem": f"{one_line(error)}; another process may have it to itself: see nvidia-smi"}
     begin = time.perf_counter()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import run, succeed
 from device_tensors import TorchLike
+from fake_cupy_streams import CUDARuntimeError
 from sweeps import thinned
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, loss_and_gradient
@@ -310,7 +311,7 @@ def test_the_command_line_takes_a_device_by_its_number(fake, used, capsys, tmp_p
 
 def test_a_device_that_somebody_has_to_himself(fake, monkeypatch):
     def busy():
-        raise fake_cupy.CUDARuntimeError("cudaErrorDevicesUnavailable: busy or unavailable")
+        raise CUDARuntimeError("cudaErrorDevicesUnavailable: busy or unavailable")
 
     monkeypatch.setattr(fake_cupy.cuda.runtime, "memGetInfo", busy)
     many = np.lib.stride_tricks.as_strided(np.zeros(1), (10**7, 2), (0, 0))

@@ -11,6 +11,7 @@ import kernel_host
 import numpy as np
 import pandas as pd
 import pytest
+from fake_cupy_streams import CUDARuntimeError, OutOfMemoryError
 from sweeps import thinned
 from test_devices import FITS, KERNELS, OFTEN, fitted, problem
 
@@ -21,7 +22,7 @@ from gpu_logreg.errors import DeviceError
 from gpu_logreg.on_device import given_back
 from gpu_logreg.passes import cuda
 
-MEMORY = 2**20
+MEMORY = 2**17
 """Bytes of every device."""
 
 
@@ -96,7 +97,7 @@ def test_a_fit_that_fails_gives_back_all_it_took_while_its_error_is_kept(fake, k
     K, make = FITS[kind]
     X, y, s = problem(K)
     model = make("cuda:1")
-    of_cupy = {"memory": fake_cupy.OutOfMemoryError("gone"), "lost": fake_cupy.CUDARuntimeError("gone")}
+    of_cupy = {"memory": OutOfMemoryError("gone"), "lost": CUDARuntimeError("gone")}
     given = of_cupy.get(error) or {"stopped": StoppedError(), "interrupted": KeyboardInterrupt()}[error]
     model.set_params(verbose=raising(given))
     with pytest.raises(BaseException) as raised:
@@ -142,7 +143,7 @@ def test_a_first_error_of_another_does_not_hide_memory(fake, monkeypatch):
 
     def fail(*_):
         try:
-            raise fake_cupy.CUDARuntimeError("gone")
+            raise CUDARuntimeError("gone")
         except RuntimeError:
             raise ValueError("what came of it") from None
 
@@ -156,8 +157,8 @@ def test_a_first_error_of_another_does_not_hide_memory(fake, monkeypatch):
 def test_fits_that_follow_can_use_all_memory(fake):
     """Rows that fill three fifths of a device fit again and again, and after errors."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((1000, int(0.6 * MEMORY) // (8 * 1000)))
-    y = rng.random(1000) < 0.5
+    X = rng.standard_normal((int(0.6 * MEMORY) // 16, 4)).astype(np.float32)
+    y = rng.random(len(X)) < 0.5
     for _ in range(2):
         LogisticRegression(device="cuda:0", solver="lbfgs", tol=1e-2).fit(X, y)
         with pytest.raises(StoppedError):
@@ -181,7 +182,6 @@ def test_what_the_user_holds_is_left_alone(fake):
     assert float(other.sum()) == 10_000.0
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_page_locked_memory_goes_where_the_pool_had_room_enough(fake):
     X, y, s = problem()
     with fake.cuda.Device(0):
@@ -193,6 +193,7 @@ def test_page_locked_memory_goes_where_the_pool_had_room_enough(fake):
     assert (fake.counts["frees"], fake.counts["frees of page-locked memory"]) == (0, 1)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_table_that_was_copied_is_given_back(fake, monkeypatch):
     X, y, _ = problem()
     frame = fake_cudf.DataFrame(pd.DataFrame(X, columns=list("abcd")))
@@ -244,7 +245,7 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
 
 
 def _out_of_memory(*_):
-    raise fake_cupy.OutOfMemoryError("out")
+    raise OutOfMemoryError("out")
 
 
 def test_sums_give_back_rows_that_came_for_them(fake, monkeypatch):
