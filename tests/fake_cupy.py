@@ -24,7 +24,7 @@ import numpy as np
 from cupy_signatures import strict
 from fake_cupy_array import METHODS, REDUCTIONS, apply, ndarray, refuse_dtype
 from fake_cupy_cuda import Device, RawKernel, RawModule
-from fake_cupy_streams import OutOfMemoryError, Stream, counts, faults
+from fake_cupy_streams import CUDARuntimeError, OutOfMemoryError, Stream, counts, faults  # noqa: F401 - for tests
 from fake_cupy_ufuncs import plain, refuse_strange
 
 __version__ = "14.fake"
