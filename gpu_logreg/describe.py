@@ -53,10 +53,10 @@ def _machine_lines(facts: dict[str, Any]) -> dict[str, str]:
         "Numba cache": cache or "none: no folder can be written, so every process compiles anew; set NUMBA_CACHE_DIR",
         "CuPy": _cupy_line(facts["cupy"]),
         **({"kernel cache": facts["cupy"]["kernel_cache"]} if facts["cupy"]["kernel_cache"] else {}),
-        "driver": _driver_line(facts["driver"]["cuda"], facts["cupy"]),
+        "driver": _driver_line(facts["driver"]["cuda"], facts["cupy"], gpu["problem"]),
         "GPU": f"not usable: {gpu['problem']}" if gpu["problem"] else _usable(gpu["devices"]),
         **{device["device"]: _device_line(device) for device in gpu["devices"]},
-        "device": _auto_line(facts["auto"]),
+        "device": _auto_line(facts["auto"], gpu["devices"]),
     }
 
 
@@ -76,8 +76,8 @@ def _cupy_line(cupy: dict[str, Any]) -> str:
     return ", ".join(parts) + (f"; {cupy['problem']}" if cupy["problem"] else "")
 
 
-def _driver_line(version: str | None, cupy: dict[str, Any]) -> str:
-    """The driver, and which of our extras goes with it."""
+def _driver_line(version: str | None, cupy: dict[str, Any], problem: str | None) -> str:
+    """The driver, which of our extras goes with it, and where to look if CuPy makes nothing of it."""
     if version is None:
         return "none found; a GPU needs NVIDIA's driver, and a container to be started with its GPUs (--gpus all)"
     extra = "cuda13" if int(version.split(".", 1)[0]) >= 13 else "cuda12"
@@ -88,6 +88,11 @@ def _driver_line(version: str | None, cupy: dict[str, Any]) -> str:
             f"for CUDA {version}, and CuPy is for {cupy['runtime']}: update the driver, or "
             f"pip uninstall {cupy['packages'][0] if cupy['packages'] else 'cupy'} and "
             f"pip install 'gpu-logreg[{extra}]'"
+        )
+    if problem is not None and cupy["runtime"] is not None:
+        return (
+            f"for CUDA {version}; if nvidia-smi shows no GPU either, is there one, and was a container started with it "
+            "(--gpus all)?"
         )
     return f"for CUDA {version}"
 
@@ -109,10 +114,12 @@ def _device_line(device: dict[str, Any]) -> str:
     return ", ".join([*parts, works])
 
 
-def _auto_line(auto: dict[str, Any]) -> str:
+def _auto_line(auto: dict[str, Any], devices: list[dict[str, Any]]) -> str:
     if auto["device"] == "cpu":
         return "auto takes cpu"
-    return f"auto takes {auto['device']} for rows of {auto['from_bytes'] >> 20} MiB and more, cpu for fewer"
+    fails = any(device["device"] == auto["device"] and device["problem"] for device in devices)
+    many = f"rows of {auto['from_bytes'] >> 20} MiB and more{', which fail there: use cpu' if fails else ''}"
+    return f"auto takes {auto['device']} for {many}, cpu for fewer"
 
 
 def _gpu_name() -> str:

@@ -23,6 +23,7 @@ KEPT_BYTES = 2**24
 an answer on few rows. A guess: not measured on a GPU."""
 
 _OURS = ("gpu_logreg", "cupy", "cupyx")
+_MOST_ELEMENTS = 1000
 _OF_CUDA = ("cupy", "cupyx", "cupy_backends", "cuda")
 
 
@@ -133,7 +134,7 @@ def _drop_arrays(waiting: list[Any]) -> None:
                         cell.cell_contents = None
                     waiting.append(cell.cell_contents)
         elif isinstance(holder, dict | list | tuple):
-            waiting += holder.values() if isinstance(holder, dict) else holder
+            waiting += _elements(holder)
         elif _is_of(_OURS[:1], type(holder).__module__) and not hasattr(holder, "get_params"):  # no estimator
             held = getattr(holder, "__dict__", {})
             held.update({name: None for name, value in held.items() if _holds_array(value)})
@@ -143,8 +144,17 @@ def _drop_arrays(waiting: list[Any]) -> None:
 def _holds_array(value: Any) -> bool:
     """Whether ``value`` is an array of CuPy's, or one of several that are."""
     if isinstance(value, dict | list | tuple):
-        return any(map(is_cupy, value.values() if isinstance(value, dict) else value))
-    return is_cupy(value)
+        return any(map(_is_array, _elements(value)))
+    return _is_array(value)
+
+
+def _is_array(value: Any) -> bool:
+    return is_cupy(value) and hasattr(value, "nbytes")  # a kernel is CuPy's too
+
+
+def _elements(holder: Any) -> list[Any]:
+    """What a dict, list or tuple holds; nothing of a long one, which is somebody's data."""
+    return [] if len(holder) > _MOST_ELEMENTS else [*(holder.values() if isinstance(holder, dict) else holder)]
 
 
 def _is_of(packages: tuple[str, ...], module: str) -> bool:

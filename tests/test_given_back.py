@@ -310,6 +310,17 @@ def test_a_limit_of_the_pool_is_what_is_free(fake, monkeypatch):
     assert free_bytes(Device("cuda")) == 100_000 - mine.nbytes
 
 
+def test_kernels_outlast_an_error(fake):
+    """What is kept for all fits is CuPy's too, and stays."""
+    X, y, s = problem()
+    first = LogisticRegression(device="cuda:0").fit(X, y, s)
+    with pytest.raises(StoppedError):
+        LogisticRegression(device="cuda:0", verbose=raising(StoppedError())).fit(X, y, s)
+    misses = cuda._kernels.cache_info().misses
+    assert LogisticRegression(device="cuda:0").fit(X, y, s).coef_.tobytes() == first.coef_.tobytes()
+    assert cuda._kernels.cache_info().misses == misses
+
+
 def test_variables_of_others_are_kept_for_their_debugger(fake):
     def mine(value) -> None:
         precious = [value]

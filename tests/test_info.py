@@ -130,6 +130,15 @@ def test_a_driver_older_than_cupy(capsys, monkeypatch):
     )
 
 
+def test_a_driver_without_a_device(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", without_devices(RuntimeError("cudaErrorNoDevice: no device")))
+    monkeypatch.setattr(machine, "driver_version", lambda: "13.0")
+    assert lines(capsys)["driver"] == (
+        "for CUDA 13.0; if nvidia-smi shows no GPU either, is there one, and was a container started with it "
+        "(--gpus all)?"
+    )
+
+
 def test_two_cupys_at_once(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", without_devices(RuntimeError("insufficient")))
     monkeypatch.setattr(machine, "version_of", lambda name: "14.0.0" if name.startswith("cupy-cuda1") else None)
@@ -185,8 +194,11 @@ def test_kernels_that_do_not_compile_are_seen_by_trying(capsys, fake, monkeypatc
     assert "pip install" in said["cuda:1"]
 
 
-def test_a_device_that_computes_wrongly(fake, monkeypatch):
+def test_a_device_that_computes_wrongly(capsys, fake, monkeypatch):
     monkeypatch.setattr(machine, "_probe", lambda: np.array([9.0, 0.0]))
+    assert lines(capsys)["device"] == (
+        "auto takes cuda:0 for rows of 64 MiB and more, which fail there: use cpu, cpu for fewer"
+    )
     assert kernel_problem(Device("cuda", 0)) == "a kernel that should give [9.0, 12.0] gave [9.0, 0.0]"
 
 
@@ -197,6 +209,7 @@ def test_a_device_that_another_process_has(capsys, fake, monkeypatch):
     monkeypatch.setattr(fake.cuda.runtime, "memGetInfo", busy)
     said = lines(capsys)
     assert said["GPU"] == "not usable: cuda:0, cuda:1, as below"
+    assert said["device"] == "auto takes cpu"
     assert said["cuda:0"].endswith("another process may have it to itself: see nvidia-smi")
 
 
