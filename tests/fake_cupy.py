@@ -33,15 +33,16 @@ __spec__ = importlib.machinery.ModuleSpec("cupy", None)
 schedule_seed = 0
 """Seed of the schedules of the launches to come."""
 memory_free = 2**33
-"""Bytes that ``cuda.runtime.memGetInfo`` says are free."""
+"""Bytes that are free, or kept by the pool for reuse."""
 device_count = 1
 """Devices that there are; an array of one is refused where another is current."""
 
 UFUNCS = (
     *("abs", "absolute", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "divide", "equal", "exp", "expm1"),
-    *("floor", "floor_divide", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less"),
-    *("less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "multiply"),
-    *("negative", "not_equal", "power", "remainder", "sign", "sqrt", "square", "subtract", "tanh", "true_divide"),
+    *("floor", "floor_divide", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "left_shift"),
+    *("less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum"),
+    *("multiply", "negative", "not_equal", "power", "remainder", "right_shift", "sign", "sqrt", "square", "subtract"),
+    *("tanh", "true_divide"),
 )
 FUNCTIONS = (
     *("bincount", "clip", "concatenate", "count_nonzero", "cumsum", "diag", "dot", "einsum", "empty_like"),
