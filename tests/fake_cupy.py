@@ -24,6 +24,7 @@ import numpy as np
 from cupy_signatures import strict
 from fake_cupy_array import METHODS, REDUCTIONS, apply, ndarray, refuse_dtype
 from fake_cupy_cuda import Device, RawKernel, RawModule
+from fake_cupy_sorting import argsort, sort  # noqa: F401 - as `cupy` has them
 from fake_cupy_streams import CUDARuntimeError, OutOfMemoryError, Stream, counts, faults  # noqa: F401 - for tests
 from fake_cupy_ufuncs import plain, refuse_strange
 
@@ -238,7 +239,14 @@ cuda = types.SimpleNamespace(
 def offered() -> list[str]:
     """Dotted names of all that the stand-in offers, to be recorded of CuPy and held against it."""
     own = (*UFUNCS, *FUNCTIONS, *CREATION, *SCALARS, "matmul", "asarray", "ascontiguousarray", "where", "empty")
-    own += ("fill_diagonal", "from_dlpack", "get_default_memory_pool", "get_default_pinned_memory_pool")
+    own += (
+        "argsort",
+        "sort",
+        "fill_diagonal",
+        "from_dlpack",
+        "get_default_memory_pool",
+        "get_default_pinned_memory_pool",
+    )
     names = [f"cupy.{name}" for name in (*own, "ndarray", "RawModule", "RawKernel", "linalg.cholesky")]
     names += [f"cupy.cuda.{name}" for name in (*CUDA, "MemoryPool", "PinnedMemoryPool")]
     names += ["cupyx.errstate", "cupyx.scipy.linalg.solve_triangular", "cupy.RawKernel.__call__"]
