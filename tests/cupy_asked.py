@@ -20,6 +20,7 @@ with warnings.catch_warnings():
     import cupy
     from cupy._core import _routines_logic, _routines_math, _routines_statistics
     from cupy._core._scalar import CScalar
+    from cupy._sorting.search import _where_ufunc
 
 TYPES = [np.dtype(name) for name in ("?", "b", "B", "h", "i", "I", "l", "L", "e", "f", "d")]
 REDUCTIONS = {
@@ -32,10 +33,9 @@ REDUCTIONS = {
 """Those of which CuPy shows the kernels."""
 
 
-def of_cupy(name: str, kinds: tuple[Any, ...]) -> str:
+def of_cupy(ufunc: Any, kinds: tuple[Any, ...]) -> str:
     """Type of the result of a ufunc; scalars of NumPy count as arrays of no dimension."""
     arguments = [CScalar(np.zeros((), kind)[()] if isinstance(kind, np.dtype) else kind(1)) for kind in kinds]
-    ufunc = getattr(cupy, name)
     try:
         found = ufunc._ops.guess_routine(ufunc.name, {}, arguments, None, None)
     except TypeError:
@@ -54,13 +54,20 @@ def types() -> tuple[int, list[str]]:
     """How many combinations of types were compared, and those that differ."""
     known = [*TYPES, np.dtype("bfloat16")] if _bfloat16() else TYPES
     count, differ = 0, []
+    truth, ones = fake_cupy.wrapped(np.ones(1, bool)), np.ones(1)
+    for kinds in itertools.product([*known, int, float], repeat=2):
+        given = [fake_cupy.wrapped(ones.astype(kind)) if isinstance(kind, np.dtype) else kind(1) for kind in kinds]
+        theirs, ours = of_cupy(_where_ufunc, (np.dtype(bool), *kinds)), str(fake_cupy.where(truth, *given).dtype)
+        count += 1
+        if theirs != ours:
+            differ.append(f"where of {kinds}: {theirs} in CuPy, {ours} here")
     for name in fake_cupy.UFUNCS:
         n_inputs = getattr(cupy, name).nin
         beside = [*known, bool, int, float] if n_inputs == 2 else known
         for kinds in itertools.product(beside, repeat=n_inputs):
             if any(isinstance(kind, np.dtype) for kind in kinds):
                 count += 1
-                theirs, ours = of_cupy(name, kinds), of_the_stand_in(name, kinds)
+                theirs, ours = of_cupy(getattr(cupy, name), kinds), of_the_stand_in(name, kinds)
                 if theirs != ours:
                     differ.append(f"{name} of {kinds}: {theirs} in CuPy, {ours} here")
     return count, differ
