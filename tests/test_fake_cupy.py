@@ -228,6 +228,19 @@ def test_host_arrays_are_no_indices_here(fake):
         np.where(there(fake, 1, 2) > 0)  # which CuPy takes, as its own
 
 
+def test_only_a_stable_sort_keeps_equals_in_order(cupy):
+    x = there(cupy, 2, 1, 2, 1)
+    assert cupy.argsort(x, kind="stable").get().tolist() == [1, 3, 0, 2]
+    assert cupy.sort(x).get().tolist() == [1, 1, 2, 2]
+    for call in (lambda: cupy.sort(x, kind="quicksort"), lambda: cupy.argsort(x, kind="mergesort")):
+        with pytest.raises(ValueError, match="kind"):
+            call()
+
+
+def test_no_order_of_equals_is_promised_without_it(fake):
+    assert fake.argsort(there(fake, 2, 1, 2, 1)).get().tolist() == [3, 1, 2, 0]
+
+
 # ---- devices
 
 

@@ -188,3 +188,28 @@ def test_labels_of_many_classes_are_counted_on_the_device(fake):
         assert copied
     finally:
         fake_cupy.ndarray.get = plain
+
+
+def test_tensors_of_bfloat16():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    rows = device_tensors.TorchLike(X.astype(bfloat16))
+    model = LogisticRegression().fit(rows, given("torch", Y))
+    host = LogisticRegression(device="cpu").fit(X.astype(bfloat16).astype(np.float32), Y)
+    assert (model.storage_, model.impl_) == ("bfloat16", "cuda")
+    np.testing.assert_allclose(model.coef_, host.coef_, atol=2e-3)
+    np.testing.assert_array_equal(on_host(model.predict(rows)), host.predict(X.astype(bfloat16).astype(np.float32)))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_network_goes_on():
+    options = {"activation": "tanh", "batch_size": 64, "max_iter": 2}
+    theirs = MLPClassifier((5,), impl="reference", device="cpu", warm_start=True, **options)
+    ours = MLPClassifier((5,), warm_start=True, **options)
+    rows, labels = X.astype(np.float64), given("cupy", CLASSES)
+    for model, given_rows, given_labels in ((theirs, rows, CLASSES), (ours, given("cupy", rows), labels)):
+        model.fit(given_rows, given_labels)
+        model.fit(given_rows, given_labels)
+        model.partial_fit(given_rows, given_labels)
+    assert ours.device_ == "cuda:0"
+    for here, there in zip(theirs.coefs_, ours.coefs_, strict=True):
+        np.testing.assert_allclose(there, here, atol=1e-7)
