@@ -77,7 +77,10 @@ FITS = {
     "labels of booleans": ({}, Y > 0, None),
 }
 
-SLOW = ("weights of integers", "no intercept", "lbfgs", "gradient descent", "many classes", "many classes, weights")
+SLOW = (
+    *("weights of integers", "class weights by name", "elastic net", "no intercept", "lbfgs", "gradient descent"),
+    *("many classes", "many classes, weights", "many classes, class weights alone", "labels of booleans"),
+)
 
 
 @pytest.mark.parametrize("library", ["host", slow("cupy")])
@@ -154,7 +157,7 @@ def test_a_warm_start(y):
 
 
 @pytest.mark.parametrize("library", every_other(LIBRARIES))
-@pytest.mark.parametrize(("y", "solver"), [(Y, "adam"), (CLASSES, "sgd"), (CLASSES, "lbfgs")])
+@pytest.mark.parametrize(("y", "solver"), [(Y, "adam"), slow((CLASSES, "sgd")), (CLASSES, "lbfgs")])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_network(library, y, solver):
     options = {"activation": "tanh", "solver": solver, "batch_size": 64, "max_iter": 3}
