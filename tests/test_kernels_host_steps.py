@@ -1,0 +1,309 @@
+"""The text of the kernels that make a batch without the host, executed on the CPU, against NumPy and the references."""
+
+from __future__ import annotations
+
+import itertools
+
+import kernel_host
+import numpy as np
+import pytest
+from sweeps import every_other, slow, thinned
+
+from gpu_logreg.network import ACTIVATIONS, loss_and_dz
+from gpu_logreg.optimizers import Adam, Sgd
+from gpu_logreg.passes import cublas
+from gpu_logreg.passes.kernel_text import kernel_source
+from gpu_logreg.passes.steps_graph import (
+    LAYER_HEADERS,
+    LOSS_HEADERS,
+    PRODUCT_HEADERS,
+    STORAGES,
+    layer_options,
+    loss_options,
+)
+from gpu_logreg.passes.steps_kernels import NULL, rates_of, rule_of, update_options
+from gpu_logreg.passes.steps_tiles import TILES
+
+pytestmark = pytest.mark.skipif(kernel_host.missing() is not None, reason=str(kernel_host.missing()))
+
+BATCH = 70
+"""Rows of a batch: more than one tile, and not a whole number of them."""
+N = 150
+"""Rows of the order: the last batch has ten."""
+SIZES = [(1, 1), (33, 8), (5, 65), slow((70, 9)), slow((31, 33))]
+"""Inputs and outputs of a layer: below, at and beyond the borders of tiles and of what is fetched at a time."""
+
+
+def kernel(name: str, headers: tuple[str, ...], options: tuple[str, ...]):
+    return kernel_host.HostModule(kernel_source(f"{name}.cu", headers), options).get_function(name)
+
+
+def stored(rng: np.random.Generator, shape: tuple[int, int], storage: str) -> np.ndarray:
+    """Rows with something between them, so that their stride is not their width."""
+    numbers = 4 * rng.standard_normal((shape[0], shape[1] + 3))
+    X = (np.abs(numbers) if storage == "uint8" else numbers).astype(storage)
+    return X[:, : shape[1]]
+
+
+def as_given(X: np.ndarray) -> np.ndarray:
+    as_ = STORAGES[X.dtype.name][1]
+    return X if as_ is None else X.view(as_)
+
+
+def batch(number: int, n: int = N) -> tuple:
+    """Which batch it is, as the kernels are told."""
+    return np.array([number, -1]), np.int32(BATCH), np.int64(n)
+
+
+def rows_of(number: int, order: np.ndarray) -> np.ndarray:
+    return order[number * BATCH : (number + 1) * BATCH]
+
+
+def problem(d: int, m: int, real: str, storage: str = ""):
+    rng = np.random.default_rng([d, m])
+    X = stored(rng, (200, d), storage or real)
+    W, b = rng.standard_normal((d, m)).astype(real), rng.standard_normal(m).astype(real)
+    return X, rng.permutation(200)[:N], W, b, rng.standard_normal((BATCH, m)).astype(real)
+
+
+def forward(tile, number: int, X, order, W, b, activation: str = "tanh", *, gather=True, seed=0) -> np.ndarray:
+    d, m = W.shape
+    options = layer_options(tile, W.dtype.name, storage=X.dtype.name, gather=gather, activation=activation)
+    out = np.full((BATCH, m), np.nan, W.dtype)
+    stride = np.int64(X.strides[0] // X.itemsize)
+    arguments = (as_given(X), stride, order, *batch(number), W, b, out, np.int32(d), np.int32(m))
+    run = kernel("dense_forward", LAYER_HEADERS, options)
+    run((tile.blocks(BATCH, m),), (cublas.BLOCK,), arguments, seed=seed)
+    return out
+
+
+def tolerance(real: str, length: int) -> dict[str, float]:
+    return {"rtol": 0, "atol": 20 * (length + 1) * float(np.finfo(real).eps)}
+
+
+@pytest.mark.parametrize(("d", "m"), SIZES)
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("real", every_other(["float32", "float64"]))
+def test_forward_gathers_the_rows_of_a_batch(real, tile, d, m):
+    X, order, W, b, _ = problem(d, m, real)
+    for number in range(4):
+        at = rows_of(number, order)
+        out = forward(tile, number, X, order, W, b)
+        wanted = np.tanh(X[at].astype(np.float64) @ W.astype(np.float64) + b)
+        np.testing.assert_allclose(out[: len(at)], wanted, **tolerance(real, d))
+        assert np.isnan(out[len(at) :]).all()
+
+
+@pytest.mark.parametrize(
+    ("storage", "activation"),
+    thinned(itertools.product(STORAGES, ACTIVATIONS), lambda case: "float32" in case or case[1] == "relu"),
+)
+def test_forward_of_every_storage_and_activation(storage, activation):
+    if storage == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    X, order, W, b, _ = problem(33, 8, "float32", "uint8" if storage == "bool" else storage)
+    X = X > 3 if storage == "bool" else X
+    out = forward(TILES[2], 1, X.view(np.uint8) if storage == "bool" else X, order, W, b, activation)
+    z = X[rows_of(1, order)].astype(np.float64) @ W.astype(np.float64) + b
+    np.testing.assert_allclose(out, ACTIVATIONS[activation].f(z), rtol=1e-5, atol=1e-4)
+
+
+def test_rows_that_lie_in_the_batch_are_not_gathered():
+    X, order, W, b, _ = problem(33, 8, "float64")
+    out = forward(TILES[2], 2, X[:BATCH], order, W, b, gather=False)
+    np.testing.assert_allclose(out[:10], np.tanh(X[:10] @ W + b), atol=1e-13)
+    assert np.isnan(out[10:]).all()
+
+
+def gradient(tile, number: int, X, order, dz, parts: int, *, seed=0) -> np.ndarray:
+    (_, d), m, real = X.shape, dz.shape[1], dz.dtype.name
+    options = layer_options(tile, real, storage=X.dtype.name, gather=True)
+    n_params = 7 + d * m + 2 + m + 1
+    partial = np.full((parts, n_params), np.nan, real)
+    stride = np.int64(X.strides[0] // X.itemsize)
+    places = (np.int64(n_params), np.int64(7), np.int64(7 + d * m + 2))
+    sizes = (np.int32(d), np.int32(m), np.int32(-(-BATCH // parts)))
+    run = kernel("dense_gradient", PRODUCT_HEADERS, options)
+    arguments = (as_given(X), stride, order, *batch(number), dz, partial, *places, *sizes)
+    run((parts * tile.blocks(d + 1, m),), (cublas.BLOCK,), arguments, seed=seed)
+    return partial
+
+
+@pytest.mark.parametrize(("d", "m"), SIZES)
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("real", every_other(["float64", "float32"]))
+def test_gradient_of_weights_and_intercepts(real, tile, d, m):
+    X, order, _, _, dz = problem(d, m, real)
+    for number, parts in itertools.product((0, 2), (1, 3)):
+        at = rows_of(number, order)
+        partial = gradient(tile, number, X, order, dz, parts)
+        own = dz[: len(at)].astype(np.float64)
+        found = partial.sum(axis=0)
+        wanted = X[at].astype(np.float64).T @ own
+        np.testing.assert_allclose(found[7 : 7 + d * m].reshape(d, m), wanted, **tolerance(real, BATCH))
+        np.testing.assert_allclose(found[7 + d * m + 2 : -1], own.sum(axis=0), **tolerance(real, BATCH))
+        outside = np.r_[0:7, 7 + d * m : 7 + d * m + 2, partial.shape[1] - 1]
+        assert np.isnan(partial[:, outside]).all()  # of other layers
+        assert not np.isnan(np.delete(partial, outside, axis=1)).any()  # parts without rows too
+    assert np.isnan(gradient(tile, 3, X, order, dz, 2)).all()  # beyond the last batch
+
+
+@pytest.mark.parametrize(
+    ("tile", "activation"),
+    thinned(itertools.product(TILES, ACTIVATIONS), lambda case: case[0] == TILES[2] or case[1] == "tanh"),
+)
+@pytest.mark.parametrize("real", every_other(["float64", "float32"]))
+def test_backward_to_the_layer_below(real, tile, activation):
+    for d, m in ((33, 8), (5, 65)):
+        _, _, W, _, dz = problem(d, m, real)
+        a = ACTIVATIONS[activation].f(np.random.default_rng(m).standard_normal((BATCH, d))).astype(real)
+        run = kernel("dense_backward", LAYER_HEADERS, layer_options(tile, real, activation=activation))
+        for number, n in ((0, BATCH), (2, 10), (3, 0)):
+            below = np.full((BATCH, d), np.nan, real)
+            arguments = (*batch(number), dz, W, a, below, np.int32(d), np.int32(m))
+            run((tile.blocks(BATCH, d),), (cublas.BLOCK,), arguments)
+            wanted = (dz.astype(np.float64) @ W.T) * ACTIVATIONS[activation].derivative(a)
+            np.testing.assert_allclose(below[:n], wanted[:n], **tolerance(real, 4 * m))
+            assert np.isnan(below[n:]).all()
+
+
+def test_what_is_not_a_number_stays_in_its_row():
+    X, order, W, b, _ = problem(33, 8, "float64")
+    X = X.copy()
+    X[order[3], 32] = np.nan
+    out = forward(TILES[2], 0, X, order, W, b, "relu")
+    assert np.isnan(out[3]).all()
+    assert np.isfinite(np.delete(out, 3, axis=0)).all()
+
+
+@pytest.mark.parametrize("tile", every_other(TILES))
+def test_the_schedule_changes_no_bit(tile):
+    X, order, W, b, dz = problem(33, 8, "float32")
+    outs = {forward(tile, 1, X, order, W, b, seed=seed).tobytes() for seed in range(6)}
+    sums = {gradient(tile, 1, X, order, dz, 3, seed=seed).tobytes() for seed in range(6)}
+    assert len(outs) == len(sums) == 1
+
+
+def test_a_sum_does_not_hang_on_the_tile():
+    X, order, W, b, dz = problem(33, 8, "float32")
+    assert len({forward(tile, 1, X, order, W, b).tobytes() for tile in TILES}) == 1
+    assert len({gradient(tile, 1, X, order, dz, 3).tobytes() for tile in TILES}) == 1
+
+
+# ------------------------------------------------------------------------------------------------- losses and update
+
+LABELS = {
+    "one logit": (1, "uint8", False),
+    "one logit, soft labels": (1, "real", False),
+    "three classes": (3, "int32", False),
+    "forty classes": (40, "int64", False),
+    "five labels": (5, "uint8", True),
+    "fifty labels": (50, "int32", True),
+}
+
+
+def losses(K: int, label: str, several: bool, weight: str | None, real: str, number: int, blocks: int, seed: int = 0):
+    rng = np.random.default_rng([K, number])
+    shape = (200, K) if several else (200,)
+    y = rng.random(shape) if label == "real" else rng.integers(0, 2 if K == 1 or several else K, shape)
+    y = y.astype(real if label == "real" else label)
+    s = None if weight is None else rng.exponential(size=200).astype(weight)
+    z = (6 * rng.standard_normal((BATCH, K))).astype(real)
+    order = rng.permutation(200)[:N]
+    run = kernel("row_losses", LOSS_HEADERS, loss_options(real, y.dtype.name, weight, K, several or K == 1))
+    sums, dz = np.full(blocks, 0.25), z.copy()
+    turn, *sizes = batch(number)
+    given = (dz, y, NULL if s is None else s, order, turn, *sizes, sums, np.int32(K))
+    run((blocks,), (cublas.BLOCK,), given, seed=seed)
+    assert turn.tolist() == [number, number]
+    at = rows_of(number, order)
+    wanted = loss_and_dz(z[: len(at)], y[at], None if s is None else s[at])
+    return sums, dz, wanted, z
+
+
+@pytest.mark.parametrize("weight", [None, "float32", slow("float64")])
+@pytest.mark.parametrize("real", every_other(["float64", "float32"]))
+@pytest.mark.parametrize("labels", LABELS)
+def test_losses_and_derivatives_of_the_rows_of_a_batch(labels, real, weight):
+    for number, blocks in ((0, 1), (1, 3), (2, 2), (3, 2)):
+        sums, dz, (loss, wanted), z = losses(*LABELS[labels], weight, real, number, blocks)
+        eps = np.finfo(real).eps
+        assert sums.sum() == pytest.approx(float(loss) + 0.25 * blocks, rel=50 * eps)
+        np.testing.assert_allclose(dz[: len(wanted)], wanted, rtol=200 * eps, atol=4 * eps)
+        np.testing.assert_array_equal(dz[len(wanted) :], z[len(wanted) :])
+
+
+def test_the_schedule_changes_no_bit_of_the_losses():
+    for labels in ("one logit", "forty classes"):
+        runs = {losses(*LABELS[labels], "float32", "float32", 1, 3, seed)[0].tobytes() for seed in range(6)}
+        assert len(runs) == 1
+
+
+RULES = {
+    "sgd": lambda: Sgd(),
+    "momentum": lambda: Sgd(0.8),
+    "nesterov": lambda: Sgd(0.8, True),
+    "adam": lambda: Adam(0.8, 0.95, 1e-6),
+    "adamw": lambda: Adam(0.8, 0.95, 1e-6, decay=0.3),
+}
+ALPHA, FIXED_L2, RATE = 0.7, 0.01, 0.02
+
+
+def run_update(real: str, name: str, sizes: tuple[int, int, int], blocks: int, parts: int = 1, *, seed=0, turns=True):
+    """Three updates, of batches of different weights; what came out, and what the references say."""
+    n_weights, n_trained, n = sizes
+    rng = np.random.default_rng(n)
+    params, weights = rng.standard_normal(n).astype(real), np.array([37.5, 30.0, 2.5])
+    grads = (100 * rng.standard_normal((3, parts, n))).astype(real)
+    rule, theirs = RULES[name](), params.astype(np.float64)
+    ours, m, v = params.copy(), np.zeros(n_trained, real), np.zeros(n_trained, real)
+    turn, penalties = np.zeros(2, np.int64), np.zeros(blocks)
+    run = kernel("update", cublas.HEADERS, update_options(rule_of(rule), real))
+    numbers = (rule.beta_1, rule.beta_2, rule.epsilon) if isinstance(rule, Adam) else (rule.momentum, 0.0, 0.0)
+    numbers, rates, value = (ALPHA, FIXED_L2, *numbers), rates_of(rule, 3, RATE), 0.0
+    for k in range(4):
+        turn[1] = turn[0]
+        grad = grads[min(k, 2)]
+        which = turn if turns else NULL, np.int64(0 if turns else k), np.int64(3)
+        given = (ours, grad, np.int32(parts), m, v, weights, rates, *which, *map(np.float64, numbers))
+        given += (penalties, np.int64(n), np.int64(n_weights))
+        run((blocks,), (cublas.BLOCK,), (*given, np.int64(n_trained)), seed=seed)
+        if k == 3:
+            break  # beyond the last batch: nothing has changed
+        l2 = FIXED_L2 + ALPHA / weights[k]
+        value += 0.5 * l2 * weights[k] * np.sum(theirs[:n_weights] ** 2)
+        g = grad.sum(axis=0, dtype=np.float64) / weights[k]
+        g[:n_weights] += l2 * theirs[:n_weights]
+        rule.update(theirs[:n_trained], g[:n_trained], RATE, n_weights)
+    return (ours, m, v, turn, penalties), (theirs, rule, value), params
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(0, 0, 0), (1, 1, 1), (256, 256, 256), pytest.param((300, 310, 310), marks=pytest.mark.slow), (600, 600, 603)],
+)
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("real", every_other(["float64", "float32"]))
+def test_update_is_the_reference_update(real, name, sizes):
+    n_trained = sizes[1]
+    eps = np.finfo(real).eps
+    for blocks, parts, turns in ((1, 1, True), (3, 4, True), (2, 1, False)):
+        found, (theirs, rule, value), params = run_update(real, name, sizes, blocks, parts, turns=turns)
+        ours, m, v, turn, penalties = found
+        np.testing.assert_allclose(ours, theirs, rtol=200 * eps, atol=200 * eps)
+        np.testing.assert_array_equal(ours[n_trained:], params[n_trained:])
+        if isinstance(rule, Adam):
+            np.testing.assert_allclose(m, rule.m, rtol=2000 * eps, atol=200 * eps)
+            np.testing.assert_allclose(v, rule.v, rtol=2000 * eps)
+        elif rule.momentum:
+            np.testing.assert_allclose(m, rule.velocity, rtol=2000 * eps, atol=200 * eps)
+        assert penalties.sum() == pytest.approx(value, rel=1e-12 if real == "float64" else 1e-5)
+        assert turn.tolist() == ([3, 3] if turns else [0, 0])
+
+
+def test_the_schedule_changes_no_bit_of_an_update():
+    runs = {
+        tuple(array.tobytes() for array in run_update("float32", "adam", (900, 1000, 1000), 3, 2, seed=seed)[0])
+        for seed in range(6)
+    }
+    assert len(runs) == 1
