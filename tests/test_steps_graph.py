@@ -1,4 +1,4 @@
-"""Epochs as CUDA graphs: what Python does between batches, where a graph is refused, what is given back; no GPU needed.
+"""Epochs as CUDA graphs: what Python does between batches, where a graph is refused, what is given back.
 
 That the epochs are right is tested in `test_steps_cuda`, here and on CuPy itself.
 """
@@ -13,15 +13,17 @@ import fake_graphs
 import numpy as np
 import pytest
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
-from test_steps_cuda import cupy, fake, on_device  # noqa: F401 - fixtures
+from test_steps_cuda import fake, on_device  # noqa: F401 - a fixture
 
 from gpu_logreg import LogisticRegression, MLPClassifier
+from gpu_logreg.backend import Device, cuda_problem, import_cupy
 from gpu_logreg.errors import DeviceError, ImplementationError
 from gpu_logreg.network import Network
 from gpu_logreg.passes import Rows, steps_graph
 from gpu_logreg.passes.steps import reference_epoch
 from gpu_logreg.passes.steps_cuda import CudaSteps, supports
 from gpu_logreg.passes.steps_graph import GraphEpochs, flops_of, graph_problem
+from gpu_logreg.passes.steps_table import choose_steps
 from gpu_logreg.passes.steps_tiles import FILL, TILES, choose_parts, choose_tile
 
 IN_A_GRAPH = "batches in a CUDA graph"
@@ -31,6 +33,17 @@ IN_A_GRAPH = "batches in a CUDA graph"
 def strict(fake, monkeypatch):  # noqa: F811
     fake_graphs.make_strict(monkeypatch)
     return fake
+
+
+@pytest.fixture(params=["strict", pytest.param("cupy", marks=pytest.mark.gpu)])
+def anywhere(request):
+    """The stand-in, and CuPy itself."""
+    if request.param == "strict":
+        return request.getfixturevalue("strict")
+    problem = cuda_problem()
+    if problem:
+        pytest.skip(problem)
+    return import_cupy()
 
 
 @pytest.mark.parametrize(("optimizer", "K"), [*((name, 1) for name in OPTIMIZERS), ("adam", 3)])
@@ -152,22 +165,22 @@ def test_other_rows_go_to_cublas_and_the_reason_is_shown(strict, change, why):
         assert epoch.how == f"batches launched from Python, since {why}"
 
 
-def test_rows_with_a_stride_labels_of_every_whole_dtype_and_flags(strict):
+def test_rows_with_a_stride_labels_of_every_whole_dtype_and_flags(anywhere):
     rows, network = make_rows(40, 6, 3), Network((6, 7, 3))
     wanted = run(reference_epoch, make_training(network), rows, 10, 1)
     for dtype in ("int8", "int64"):
-        _, training = on_device(strict, rows, make_training(network))
+        _, training = on_device(anywhere, rows, make_training(network))
         wide = np.zeros((80, 9))
         wide[::2, 2:8] = rows.X
-        X = strict.asarray(wide)[::2, 2:8]
+        X = anywhere.asarray(wide)[::2, 2:8]
         epoch = CudaSteps()
-        found = epoch(training, Rows(X, strict.asarray(rows.y.astype(dtype)), None), orders(40, 1)[0], 10, 0.01)
+        found = epoch(training, Rows(X, anywhere.asarray(rows.y.astype(dtype)), None), orders(40, 1)[0], 10, 0.01)
         np.testing.assert_allclose(found.get(), wanted[0], rtol=1e-12)
         assert epoch.how == IN_A_GRAPH
     rows, network = make_rows(40, 6), Network((6, 7, 1))
     flags = Rows(rows.X > 0, rows.y > 0, None)
     wanted = run(reference_epoch, make_training(network), Rows(flags.X * 1.0, rows.y, None), 10, 1)
-    there, training = on_device(strict, flags, make_training(network))
+    there, training = on_device(anywhere, flags, make_training(network))
     epoch = CudaSteps()
     np.testing.assert_allclose(epoch(training, there, orders(40, 1)[0], 10, 0.01).get(), wanted[0], rtol=1e-12)
     assert epoch.how == IN_A_GRAPH
@@ -207,12 +220,12 @@ def test_rows_or_numbers_that_change_make_new_launches(strict):
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
-def test_fits_in_threads_do_not_mix(strict):
+def test_fits_in_threads_do_not_mix(anywhere):
     problems = []
     for seed in range(4):
         rows, network = make_rows(60, 6, seed=seed), Network((6, 5 + seed, 1))
         wanted = run(reference_epoch, make_training(network), rows, 10, 2)
-        problems.append((*on_device(strict, rows, make_training(network)), wanted))
+        problems.append((*on_device(anywhere, rows, make_training(network)), wanted))
     found: list = [None] * len(problems)
 
     def fit(k: int) -> None:
@@ -232,7 +245,7 @@ def test_fits_in_threads_do_not_mix(strict):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("case", ["plain", "early stopping", "warm start", "partial_fit", "labels"])
-def test_networks_fit_on_a_graph_as_on_the_cpu(strict, case):
+def test_networks_fit_on_a_graph_as_on_the_cpu(anywhere, case):
     rows = make_rows(120, 6, 3, weighted=True)
     X, y, s = rows
     options = {"activation": "tanh", "batch_size": 32, "max_iter": 3, "learning_rate_init": 0.01}
@@ -257,7 +270,7 @@ def test_networks_fit_on_a_graph_as_on_the_cpu(strict, case):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("K", [2, 3])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_linear_models_fit_on_a_graph_as_on_the_cpu(strict, solver, K):
+def test_linear_models_fit_on_a_graph_as_on_the_cpu(anywhere, solver, K):
     X, y, s = make_rows(120, 6, K, weighted=True)
     options = {"solver": solver, "max_iter": 3, "tol": 0.0}
     ours = LogisticRegression(device="cuda", **options).fit(X, y, s)
@@ -294,14 +307,7 @@ def test_an_update_rule_that_no_kernel_knows_is_refused_by_name(strict):
     training.optimizer = None
     assert supports(there, training) == "the cuda steps know no NoneType"
     with pytest.raises(ImplementationError, match="the cuda steps know no NoneType"):
-        steps_graph_choice(there, training)
-
-
-def steps_graph_choice(rows, training):
-    from gpu_logreg.backend import Device
-    from gpu_logreg.passes.steps_table import choose_steps
-
-    return choose_steps("cuda", rows, Device("cuda"), training)
+        choose_steps("cuda", there, Device("cuda"), training)
 
 
 def test_tiles_and_parts_fill_the_device_by_the_sizes_alone():

@@ -5,6 +5,7 @@ Not measured on a GPU. See `gpu_logreg.passes.steps_graph` and `gpu_logreg.passe
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from gpu_logreg.passes.steps_kernels import memory_of
 from gpu_logreg.passes.steps_kernels import step_kernel as _kernel
 
 __all__ = ["CudaSteps", "_kernel", "cuda_epoch", "supports"]
+
+logger = logging.getLogger(__name__)
 
 
 def supports(rows: Rows, training: Training) -> str | None:
@@ -65,6 +68,7 @@ class CudaSteps:
         if problem is None:
             problem = epochs.problem
         self.how = "batches in a CUDA graph" if problem is None else f"batches launched from Python, since {problem}"
+        logger.info("steps: %s", self.how)
         return epochs
 
 

@@ -11,7 +11,6 @@ the epoch ends. CuPy refuses cuBLAS while it captures, which is why the products
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import Any
 
 import numpy as np
@@ -33,8 +32,6 @@ __all__ = [
     "layer_options",
     "loss_options",
 ]
-
-logger = logging.getLogger(__name__)
 
 GRAPH_FLOPS = 5e9
 """Arithmetic of a batch from which cuBLAS, called from Python, is taken instead. A guess: not measured on a GPU.
@@ -192,7 +189,6 @@ class GraphEpochs(Epochs):
                 return stream.end_capture()
         except Exception as error:  # whatever the driver says, the same kernels can be launched one by one
             self.problem = f"a CUDA graph was refused ({one_line(error)})"
-            logger.info("steps: %s; every kernel is launched from Python", self.problem)
             return None
 
     def _rows_of(self, layer: int) -> tuple[tuple[Any, ...], str]:
