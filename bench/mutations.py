@@ -201,7 +201,7 @@ ALL_FAULTS = FAULTS | softmax.FAULTS | network.FAULTS
 MUTATIONS = (
     *(Mutation(name, file, *texts) for file in ALL_FAULTS for name, *texts in ALL_FAULTS[file]),
     *HARMLESS,
-    *(Mutation(*texts) for texts in softmax.HARMLESS),
+    *(Mutation(*texts) for texts in (*softmax.HARMLESS, *network.HARMLESS)),
 )
 
 

@@ -125,9 +125,9 @@ FAULTS = [
     ),
     Fault(
         "memory that nobody has written",
-        "passes.steps_cuda",
-        "cupy.zeros(n_batches * batch_size",
-        "cupy.empty(n_batches * batch_size",
+        "passes.steps_kernels",
+        "cupy.zeros(self.n_batches * self.batch_rows",
+        "cupy.empty(self.n_batches * self.batch_rows",
         "batches",
     ),
     Fault(
@@ -222,7 +222,7 @@ def batches(fake) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         device, host = (
-            LogisticRegression(device=device, solver="adam", max_iter=2).fit(X[:390], Y[:390])
+            LogisticRegression(device=device, solver="adam", max_iter=2).fit(X[:390], Y[:390], WEIGHTS[:390])
             for device in ("cuda", "cpu")
         )
     np.testing.assert_allclose(device.coef_, host.coef_, rtol=1e-3)
