@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from gpu_logreg.backend import Device, numpy_defaults, one_line_errors, resolve_device, to_device, using
+from gpu_logreg.backend import Device, numpy_defaults, resolve_device, to_device, using
 from gpu_logreg.callbacks import (
     CallbackSupportMixin,
     FitTask,
@@ -340,7 +340,7 @@ class MLPClassifier(
         if not only_one_epoch and weights is not None:
             refuse_one_class(to_device(weights, Device("cpu")), codes, target)
         device = resolve_device(self.device, X)
-        with using(device), blas_on_one_thread(), one_line_errors(device), numpy_defaults():
+        with using(device), blas_on_one_thread(), numpy_defaults():
             rows = Rows(to_device(X, device), to_device(codes, device), to_device(weights, device))
             training = self._training(network, rows, device, going_on, only_one_epoch)
             training.alpha = 0.0 if self.solver == "adamw" else alpha
@@ -358,7 +358,7 @@ class MLPClassifier(
                 self._keep_progress(X.shape[0])
             else:
                 self._keep_result(*fit_by_reads(self, training, rows, observer))
-            self.impl_, self.impl_reason_ = steps.name, steps.reasons
+            self.impl_, self.impl_reason_ = steps.name, steps.reason
             self._keep(network, training.params, device)
             task.end(training.params)
         self._warn(only_one_epoch)
