@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -22,11 +23,16 @@ from gpu_logreg.errors import DataError, DeviceError
 __all__ = [
     "AUTO_CUDA_BYTES",
     "DLPACK_CUDA",
+    "INSTALL",
     "ROOM",
     "Device",
     "array_namespace",
+    "brought",
     "cholesky",
+    "cuda_index",
     "cuda_problem",
+    "default_pool",
+    "device_of",
     "free_bytes",
     "import_cupy",
     "is_cuda_array",
@@ -34,7 +40,6 @@ __all__ = [
     "is_sparse",
     "numpy_defaults",
     "one_line",
-    "one_line_errors",
     "resolve_device",
     "solve_triangular",
     "to_device",
@@ -54,7 +59,8 @@ ROOM = 1.05
 DLPACK_CUDA = (2, 13)
 """Kinds of device that DLPack calls kDLCUDA and kDLCUDAManaged."""
 
-_INSTALL = "install it with: pip install 'gpu-logreg[cuda12]' (or [cuda13])"
+INSTALL = "install it with: pip install 'gpu-logreg[cuda12]' (or [cuda13])"
+"""What to do without CuPy, or with one that does not work."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,24 @@ def is_cuda_array(array: Any) -> bool:
     return int(array.__dlpack_device__()[0]) in DLPACK_CUDA
 
 
+def cuda_index(array: Any) -> int | None:
+    """Number of the CUDA device that ``array`` lives on, of any library; None where it does not."""
+    if is_cupy(array):
+        return int(array.device.id)
+    return int(array.__dlpack_device__()[1]) if is_cuda_array(array) else None
+
+
+def device_of(array: Any) -> Device:
+    """Where ``array`` lives; the CPU where that cannot be told, as of lists, the current GPU for tables of cuDF."""
+    try:
+        index = cuda_index(array)
+    except Exception:  # a library that has no answer for such an array; what reads it says so
+        index = None
+    if index is None and hasattr(array, "to_cupy") and "cupy" in sys.modules:
+        index = int(sys.modules["cupy"].cuda.Device().id)
+    return Device("cpu") if index is None else Device("cuda", index)
+
+
 def array_namespace(*arrays: Any) -> Any:
     """CuPy if the arrays are CuPy arrays, NumPy otherwise; imports nothing.
 
@@ -116,11 +140,11 @@ def array_namespace(*arrays: Any) -> Any:
 def import_cupy() -> Any:
     """CuPy, or a `DeviceError` that says why it cannot be imported and what to install."""
     if importlib.util.find_spec("cupy") is None:
-        raise DeviceError(f"CuPy is not installed; {_INSTALL}")
+        raise DeviceError(f"CuPy is not installed; {INSTALL}")
     try:
         import cupy
     except Exception as error:  # a broken toolkit raises more than ImportError
-        raise DeviceError(f"CuPy is installed but cannot be imported ({one_line(error)}); {_INSTALL}") from error
+        raise DeviceError(f"CuPy is installed but cannot be imported ({one_line(error)}); {INSTALL}") from error
     return cupy
 
 
@@ -135,12 +159,18 @@ def cuda_problem(index: int = 0) -> str | None:
     except Exception as error:
         return (
             f"CuPy {cupy.__version__} is installed but finds no usable CUDA driver ({one_line(error)}); "
-            "install or update the NVIDIA driver"
+            f"install or update the NVIDIA driver{_hidden()}"
         )
     if index >= count:
         present = "no device" if count == 0 else f"only cuda:0 to cuda:{count - 1}" if count > 1 else "only cuda:0"
         return f"there is no device cuda:{index}; this machine has {present}"
     return None
+
+
+def _hidden() -> str:
+    """That the environment hides devices, where it does."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if visible is None else f", or unset CUDA_VISIBLE_DEVICES={visible!r}, which hides devices"
 
 
 def resolve_device(device: str, X: Any = None) -> Device:
@@ -149,8 +179,9 @@ def resolve_device(device: str, X: Any = None) -> Device:
     Parameters
     ----------
     device : "auto", "cpu", "cuda" or "cuda:N"
-        ``"auto"`` follows ``X`` where it already lives on a GPU; rows on the host go to a usable GPU when they take
-        at least `AUTO_CUDA_BYTES`, and stay on the CPU otherwise. An explicit device is taken or refused.
+        ``"auto"`` and ``"cuda"`` follow ``X`` where it already lives on a GPU. Rows on the host go to cuda:0; with
+        ``"auto"`` only if it is usable and they take at least `AUTO_CUDA_BYTES`. An explicit device is taken or
+        refused: rows of one GPU are not sent to another.
     X : array, optional
         The rows.
 
@@ -168,9 +199,8 @@ def resolve_device(device: str, X: Any = None) -> Device:
     match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
     if match is None:
         raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
-    index = int(match[1] or 0)
-    if match[1] is None and is_cupy(X):
-        index = int(X.device.id)
+    there = cuda_index(X)
+    index = int(match[1]) if match[1] is not None else there or 0
     if is_sparse(X):
         raise DeviceError(
             f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
@@ -179,24 +209,31 @@ def resolve_device(device: str, X: Any = None) -> Device:
     problem = cuda_problem(index)
     if problem is not None:
         raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
+    if there is not None and there != index:
+        raise DeviceError(
+            f"device={device!r} cannot be used: X is on cuda:{there}; use device='auto', which fits it there, or bring "
+            f"X to cuda:{index} first"
+        )
     return Device("cuda", index)
 
 
 def _automatic(X: Any) -> Device:
     if is_sparse(X):
         return Device("cpu", reason="auto: X is sparse, and sparse rows are walked on the CPU")
-    if is_cupy(X):
-        return Device("cuda", int(X.device.id), "auto: the rows are on this device")
-    if is_cuda_array(X):
-        return Device("cuda", int(X.__dlpack_device__()[1]), "auto: the rows are on this device")
+    there = cuda_index(X)
+    if there is not None:
+        return Device("cuda", there, "auto: the rows are on this device")
     nbytes = int(getattr(X, "nbytes", 0))
     if X is not None and nbytes < AUTO_CUDA_BYTES:
         return Device("cpu", reason=f"auto: the rows are few ({nbytes / 2**20:.1f} MiB)")
     problem = cuda_problem()
     if problem is not None:
         return Device("cpu", reason=f"auto: {problem}")
-    free = free_bytes(Device("cuda"))
-    if ROOM * nbytes > free:
+    try:
+        free = free_bytes(Device("cuda"))
+    except Exception as error:  # somebody else may have it to himself
+        return Device("cpu", reason=f"auto: cuda:0 cannot be used ({one_line(error)})")
+    if free is not None and ROOM * nbytes > free:
         return Device(
             "cpu", reason=f"auto: the rows take {nbytes / 2**30:.1f} GiB, and cuda:0 has {free / 2**30:.1f} GiB free"
         )
@@ -225,41 +262,39 @@ def to_device(array: Any, device: Device) -> Any:
     if device.kind == "cpu":
         return to_numpy(array)
     cupy = import_cupy()
+    if is_cupy(array) and int(array.device.id) != device.index:
+        with array.device:
+            array = cupy.ascontiguousarray(array)  # CuPy copies no other from one device to another
+            array.device.synchronize()
     with using(device):
         return cupy.asarray(array)
 
 
-def free_bytes(device: Device) -> int:
-    """Bytes of a GPU that can be allocated, what CuPy keeps for reuse included."""
+def brought(array: Any, device: Device) -> Any:
+    """Labels or weights beside rows on ``device``: a CuPy array of elsewhere comes there, anything else is as it is."""
+    return to_device(array, device) if is_cupy(array) else array
+
+
+def default_pool() -> Any:
+    """CuPy's pool, if arrays are made in it; None where the user has another allocator, such as RMM's."""
+    cupy = import_cupy()
+    pool = cupy.get_default_memory_pool()
+    return pool if getattr(cupy.cuda.get_allocator(), "__self__", None) is pool else None
+
+
+def free_bytes(device: Device) -> int | None:
+    """Bytes of a GPU that can be allocated, what CuPy keeps for reuse included; None where nobody can tell.
+
+    Nobody can where the user has another allocator than CuPy's: it may hold what the driver calls taken.
+    """
     cupy = import_cupy()
     with using(device):
-        free, _ = cupy.cuda.runtime.memGetInfo()
-        return int(free) + int(cupy.get_default_memory_pool().free_bytes())
-
-
-@contextlib.contextmanager
-def one_line_errors(device: Device) -> Iterator[None]:
-    """Raise errors of CuPy and of the GPU within the block as a `DeviceError` of one line, with a remedy."""
-    try:
-        yield
-    except Exception as error:
-        problem = _problem_of(error, device)
-        if problem is None:
-            raise
-        raise DeviceError(problem) from error
-
-
-def _problem_of(error: Exception, device: Device) -> str | None:
-    if device.kind == "cpu" or not any(kind.__module__.startswith("cupy") for kind in type(error).__mro__):
-        return None
-    kind, said = type(error).__name__, one_line(error)
-    if kind == "OutOfMemoryError":
-        with contextlib.suppress(Exception):
-            import_cupy().get_default_memory_pool().free_all_blocks()
-        return f"{device.name} ran out of memory ({said}); use storage='float16', fewer rows, or device='cpu'"
-    if kind in ("CompileException", "DynamicLibNotFoundError"):
-        return f"the kernels cannot be compiled ({said}); {_INSTALL}"
-    return f"{device.name} failed ({said}); if it is lost, start a new process, or use device='cpu'"
+        pool = default_pool()
+        if pool is None:
+            return None
+        free = int(cupy.cuda.runtime.memGetInfo()[0]) + int(pool.free_bytes())
+        limit = int(pool.get_limit())
+        return min(free, limit - int(pool.used_bytes())) if limit else free
 
 
 def to_numpy(array: Any) -> Any:

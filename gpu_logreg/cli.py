@@ -68,7 +68,7 @@ from gpu_logreg.cli_options import (
     ValidSkipRows,
     Weight,
 )
-from gpu_logreg.errors import GpuLogregError
+from gpu_logreg.errors import DataError, GpuLogregError
 from gpu_logreg.lines import note
 from gpu_logreg.whole_files import forget_written_files, written_files
 
@@ -229,12 +229,15 @@ def predict(
 @app.command()
 def info(
     model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="Model to describe.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="This machine, for a program to read.")] = False,
 ) -> None:
-    """Describe this machine, or what a model holds."""
+    """Describe what would run on this machine and why not, or what a model holds."""
     from gpu_logreg.describe import describe_machine, describe_model
 
     if model is None:
-        describe_machine()
+        describe_machine(as_json=as_json)
+    elif as_json:
+        raise DataError(f"--json describes this machine, and {model} is a model; leave out one of the two")
     else:
         describe_model(model)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg import __version__
-from gpu_logreg.backend import AUTO_CUDA_BYTES, cuda_problem, resolve_device
+from gpu_logreg.backend import cuda_problem, import_cupy
 from gpu_logreg.dataset.numbered import numbered_columns
 from gpu_logreg.lines import printable
+from gpu_logreg.machine import machine_facts, version_of
 from gpu_logreg.model_file import StoredModel, load_model_file
 from gpu_logreg.network_target import known_target
-from gpu_logreg.report import class_names, describe_fit, print_facts, print_table
+from gpu_logreg.passes.threads import n_threads
+from gpu_logreg.report import class_names, describe_fit, duration, print_facts, print_table
 from gpu_logreg.stored_columns import positive_of, schema_of
 
 __all__ = ["describe_machine", "describe_model"]
@@ -25,41 +26,103 @@ _SHOWN_COEFFICIENTS = 12
 _SHOWN_CLASSES = 12
 
 
-def describe_machine(in_one_line: bool = False) -> None:
-    """Versions, threads, and which device a fit would take and why."""
-    from joblib import cpu_count
-
-    problem = cuda_problem()
+def describe_machine(in_one_line: bool = False, as_json: bool = False) -> None:
+    """What would run here, and why not what would not; versions."""
     if in_one_line:
+        problem = cuda_problem()
         gpu = "no usable GPU (gpu-logreg info tells why)" if problem else _gpu_name()
-        print(f"gpu-logreg {__version__}, scikit-learn {_version('scikit-learn')}, {cpu_count()} CPUs, {gpu}")
+        version = version_of("scikit-learn")
+        print(f"gpu-logreg {__version__}, scikit-learn {version}, {n_threads()} CPUs, {gpu}")
         return
-    packages = ("numpy", "scikit-learn", "numba", "safetensors", "pyarrow", "cupy-cuda12x", "cupy-cuda13x")
-    device = resolve_device("auto").name
-    print_facts(
-        {
-            "gpu-logreg": __version__,
-            "Python": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
-            **{name: version for name in packages if (version := _version(name)) is not None},
-            "CPUs": str(cpu_count()),
-            "GPU": f"not usable: {problem}" if problem else _gpu_name(),
-            "device": f"auto takes {device} for rows of {AUTO_CUDA_BYTES >> 20} MiB and more, cpu for fewer"
-            if device != "cpu"
-            else "auto takes cpu",
-        }
-    )
+    facts = machine_facts()
+    if as_json:
+        print(json.dumps(facts, indent=2))
+    else:
+        print_facts(_machine_lines(facts))
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def _machine_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """The facts of `machine_facts` for a person: a line each."""
+    gpu, cpu, cache = facts["gpu"], facts["cpu"], facts["numba_cache"]
+    vectors = f"{cpu['instructions'] or 'no vector instructions'} (Numba compiles for {cpu['compiled_for']})"
+    return {
+        "gpu-logreg": facts["gpu_logreg"],
+        "Python": f"{facts['python']}, {facts['system']}",
+        **facts["packages"],
+        "CPU": f"{cpu['name']}, {_threads(cpu)}, {vectors}",
+        "Numba cache": cache or "none: no folder can be written, so every process compiles anew; set NUMBA_CACHE_DIR",
+        "CuPy": _cupy_line(facts["cupy"]),
+        **({"kernel cache": facts["cupy"]["kernel_cache"]} if facts["cupy"]["kernel_cache"] else {}),
+        "driver": _driver_line(facts["driver"]["cuda"], facts["cupy"], gpu["problem"]),
+        "GPU": f"not usable: {gpu['problem']}" if gpu["problem"] else _usable(gpu["devices"]),
+        **{device["device"]: _device_line(device) for device in gpu["devices"]},
+        "device": _auto_line(facts["auto"], gpu["devices"]),
+    }
+
+
+def _threads(cpu: dict[str, Any]) -> str:
+    said = f"{cpu['threads']} thread{'s' if cpu['threads'] > 1 else ''} on {cpu['processors']} processors"
+    limit = cpu["omp_num_threads"]
+    return said if limit is None else f"{said} (OMP_NUM_THREADS={limit})"
+
+
+def _cupy_line(cupy: dict[str, Any]) -> str:
+    if cupy["version"] is None:
+        return str(cupy["problem"])
+    parts = [f"{cupy['version']} ({' and '.join(cupy['packages']) or 'its package is not known'})"]
+    parts += [f"{name} {cupy[key]}" for name, key in (("CUDA", "runtime"), ("NVRTC", "nvrtc")) if cupy[key]]
+    if len(cupy["packages"]) > 1:
+        parts.append("which are in each other's way: uninstall all of them, and install one")
+    return ", ".join(parts) + (f"; {cupy['problem']}" if cupy["problem"] else "")
+
+
+def _driver_line(version: str | None, cupy: dict[str, Any], problem: str | None) -> str:
+    """The driver, which of our extras goes with it, and where to look if CuPy makes nothing of it."""
+    if version is None:
+        return "none found; a GPU needs NVIDIA's driver, and a container to be started with its GPUs (--gpus all)"
+    extra = "cuda13" if int(version.split(".", 1)[0]) >= 13 else "cuda12"
+    if cupy["version"] is None:
+        return f"for CUDA {version}: pip install 'gpu-logreg[{extra}]'"
+    if cupy["runtime"] is not None and int(cupy["runtime"].split(".", 1)[0]) > int(version.split(".", 1)[0]):
+        return (
+            f"for CUDA {version}, and CuPy is for {cupy['runtime']}: update the driver, or "
+            f"pip uninstall {cupy['packages'][0] if cupy['packages'] else 'cupy'} and "
+            f"pip install 'gpu-logreg[{extra}]'"
+        )
+    if problem is not None and cupy["runtime"] is not None:
+        return (
+            f"for CUDA {version}; if nvidia-smi shows no GPU either, is there one, and was a container started with it "
+            "(--gpus all)?"
+        )
+    return f"for CUDA {version}"
+
+
+def _usable(devices: list[dict[str, Any]]) -> str:
+    good = [device["device"] for device in devices if device["problem"] is None]
+    bad = [device["device"] for device in devices if device["problem"] is not None]
+    said = [f"usable: {', '.join(good)}"] if good else []
+    return "; ".join([*said, *([f"not usable: {', '.join(bad)}, as below"] if bad else [])])
+
+
+def _device_line(device: dict[str, Any]) -> str:
+    parts = [device["name"]] if device["name"] else []
+    if device["compute_capability"]:
+        parts.append(f"compute capability {device['compute_capability']}")
+    if device["memory_free"] is not None:
+        parts.append(f"{device['memory_free'] / 2**30:.1f} of {device['memory'] / 2**30:.1f} GiB free")
+    works = device["problem"] or f"kernels compile and run (tried in {duration(device['kernels_seconds'])})"
+    return ", ".join([*parts, works])
+
+
+def _auto_line(auto: dict[str, Any], devices: list[dict[str, Any]]) -> str:
+    if auto["device"] == "cpu":
+        return "auto takes cpu"
+    fails = any(device["device"] == auto["device"] and device["problem"] for device in devices)
+    many = f"rows of {auto['from_bytes'] >> 20} MiB and more{', which fail there: use cpu' if fails else ''}"
+    return f"auto takes {auto['device']} for {many}, cpu for fewer"
 
 
 def _gpu_name() -> str:
-    from gpu_logreg.backend import import_cupy
-
     properties = import_cupy().cuda.runtime.getDeviceProperties(0)
     return f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB"
 

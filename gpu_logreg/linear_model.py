@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
-from gpu_logreg.backend import Device, numpy_defaults, one_line_errors, resolve_device, to_device, using
+from gpu_logreg.backend import Device, brought, numpy_defaults, resolve_device, to_device
 from gpu_logreg.callbacks import (
     WRAPPER_FRAMES,
     CallbackSupportMixin,
@@ -42,6 +42,7 @@ from gpu_logreg.linear_parameters import (
 from gpu_logreg.linear_predictor import LinearPredictor
 from gpu_logreg.multinomial import MultinomialObjective
 from gpu_logreg.objective import Objective
+from gpu_logreg.on_device import on_device
 from gpu_logreg.passes.table import choose, choose_multinomial
 from gpu_logreg.passes.threads import blas_on_one_thread
 from gpu_logreg.penalty import elastic_net_strengths
@@ -88,7 +89,10 @@ class LogisticRegression(
         ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
+        Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
+        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
+        fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
+        that the fit takes there is given back when it ends.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
     storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
@@ -255,16 +259,20 @@ class LogisticRegression(
         try:
             X, y = self._validated(X, y, reset=True)
             device = resolve_device(self.device, X)
-            with using(device), blas_on_one_thread(), one_line_errors(device), numpy_defaults():
-                return self._fit(X, y, sample_weight, device, start, asked)
+            with on_device(device), blas_on_one_thread(), numpy_defaults():
+                try:
+                    return self._fit(X, y, sample_weight, device, start, asked)
+                finally:
+                    del X, y  # which may be of this fit's own making
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
-        classes, labels = encode_labels(y)
+        classes, labels = encode_labels(brought(y, device))
         refuse_for_liblinear(self.solver, X, len(classes))
-        weights = to_device(check_sample_weight(given_column(sample_weight, "sample_weight"), X.shape[0]), device)
+        weights = brought(given_column(sample_weight, "sample_weight"), device)
+        weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         labels = to_device(labels, device)
         weights = class_weighted(self.class_weight, classes, labels, weights)
         told = upload_lines(device) if self.verbose and not callable(self.verbose) else None

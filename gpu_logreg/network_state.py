@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from typing import Any
@@ -56,6 +57,11 @@ class NetworkState:
         params = to_device(np.ascontiguousarray(params, dtype=dtype), device)
         self._optimizer.move(lambda array: to_device(array, device).astype(dtype, copy=False))
         return Training(network, params, self._optimizer)
+
+    def _leave_device(self: Any) -> None:
+        """Take to the host what is remembered for a call to come, so that nothing of a training stays on a GPU."""
+        with contextlib.suppress(Exception):  # of a device that is lost, which is told of elsewhere
+            self._optimizer.move(to_numpy)
 
     def _progress_so_far(self: Any) -> Progress:
         """That of a model from a file."""

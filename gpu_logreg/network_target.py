@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import to_numpy
+from gpu_logreg.backend import Device, brought, to_numpy
 from gpu_logreg.dataset.classes import encode_classes, sorted_classes
 from gpu_logreg.dataset.indicator import holds_labels
 from gpu_logreg.dataset.inputs import given_column
@@ -110,7 +110,7 @@ def first_target(model: Any, y: Any, classes: Any) -> Target:
                 "partial_fit(X, y, classes=...)"
             )
         return known_target(model) if fitted else target_of(y)
-    classes = sorted_classes(given_column(classes, "classes"), "classes")
+    classes = sorted_classes(brought(given_column(classes, "classes"), Device("cpu")), "classes")
     if not fitted and not holds_labels(y):
         return Target(classes)
     known = known_target(model) if fitted else target_of(y)

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from gpu_logreg.backend import Device, numpy_defaults, resolve_device, to_device, using
+from gpu_logreg.backend import Device, brought, numpy_defaults, resolve_device, to_device
 from gpu_logreg.callbacks import (
     CallbackSupportMixin,
     FitTask,
@@ -21,17 +21,22 @@ from gpu_logreg.callbacks import (
 from gpu_logreg.conversion import NetworkConversion
 from gpu_logreg.dataset.inputs import given_column
 from gpu_logreg.dataset.resident import check_sample_weight
+from gpu_logreg.dataset.storage import rows_on
 from gpu_logreg.errors import DataError
 from gpu_logreg.network import INITIALISATIONS, Network
 from gpu_logreg.network_fit import STOCHASTIC, choose_way, fit_by_batches, fit_by_reads, hidden_sizes, of_unit_size
 from gpu_logreg.network_predictor import NetworkPredictor
 from gpu_logreg.network_state import NetworkState
 from gpu_logreg.network_target import Target, first_target, known_target, refuse_one_class, target_of
+from gpu_logreg.on_device import on_device
 from gpu_logreg.optimizers import SCHEDULES
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.threads import blas_on_one_thread
 
 __all__ = ["MLPClassifier"]
+
+_LESS = "X in a narrower dtype such as float16, a smaller batch_size, fewer rows"
+"""What takes less memory of a GPU."""
 
 
 def _is_stochastic(model: Any) -> bool:
@@ -106,7 +111,10 @@ class MLPClassifier(
     max_fun : int, default=15000
         Most evaluations of the full-batch solvers.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
-        An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log.
+        Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
+        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
+        fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
+        that the fit takes there is given back when it ends.
     impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
         How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
         ``reference`` alone.
@@ -271,11 +279,11 @@ class MLPClassifier(
         start = self if self.warm_start and hasattr(self, "coefs_") else None
         before = None if start is None else (self.n_features_in_, known_target(self))
         try:
-            X, y = self._validated(X, y, reset=True)
-            target = target_of(y)
+            given = self._given(X, y, reset=True)
+            target = target_of(given[1])
             if before is not None:
                 self._check_same(before, target)
-            return self._fit(X, y, target, sample_weight, start is not None, only_one_epoch=False)
+            return self._fit(given, target, sample_weight, start is not None, only_one_epoch=False)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
@@ -311,12 +319,17 @@ class MLPClassifier(
             )
         fitted = hasattr(self, "coefs_")
         try:
-            X, y = self._validated(X, y, reset=not fitted)
-            return self._fit(X, y, first_target(self, y, classes), sample_weight, fitted, only_one_epoch=True)
+            given = self._given(X, y, reset=not fitted)
+            return self._fit(given, first_target(self, given[1], classes), sample_weight, fitted, only_one_epoch=True)
         except BaseException:
             if not fitted:
                 self._forget()
             raise
+
+    def _given(self, X: Any, y: Any, *, reset: bool) -> list[Any]:
+        """Validated rows, and labels, which are encoded on the host."""
+        X, y = self._validated(X, y, reset=reset)
+        return [X, brought(y, Device("cpu"))]
 
     def _check_same(self, before: tuple[int, Target], target: Target) -> None:
         n_features, old = before
@@ -325,10 +338,26 @@ class MLPClassifier(
             raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
 
     def _fit(
-        self, X: Any, y: Any, target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
+        self, given: list[Any], target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
     ) -> MLPClassifier:
+        """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
+        X, y = given
+        given.clear()
+        device = resolve_device(self.device, X)
+        with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
+            try:
+                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch)
+            finally:
+                del X, y
+                self._leave_device()
+        self._warn(only_one_epoch)
+        return self
+
+    def _train(
+        self, X: Any, y: Any, target: Target, sample_weight: Any, device: Device, going_on: bool, only_one_epoch: bool
+    ) -> None:
         codes = target.encode(y)
-        weights = check_sample_weight(given_column(sample_weight, "sample_weight"), X.shape[0])
+        weights = check_sample_weight(brought(given_column(sample_weight, "sample_weight"), device), X.shape[0])
         weights, alpha = of_unit_size(weights, self.alpha)
         self._refuse_extremes(X, weights)
         network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), target.n_logits), self.activation)
@@ -339,27 +368,23 @@ class MLPClassifier(
             )
         if not only_one_epoch and weights is not None:
             refuse_one_class(to_device(weights, Device("cpu")), codes, target)
-        device = resolve_device(self.device, X)
-        with using(device), blas_on_one_thread(), numpy_defaults():
-            rows = Rows(to_device(X, device), to_device(codes, device), to_device(weights, device))
-            training = self._training(network, rows, device, going_on, only_one_epoch)
-            training.alpha = 0.0 if self.solver == "adamw" else alpha
-            steps = choose_way(self, rows, device, training)
-            logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
-            self.classes_, self.out_activation_ = target.classes, target.out_activation
-            task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(network, params))
-            told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
-            task.begin_iteration(training.params)
-            observer = observe_all(task, told)
-            if self.solver in STOCHASTIC:
-                fit_by_batches(
-                    self, training, rows, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
-                )
-                self._keep_progress(X.shape[0])
-            else:
-                self._keep_result(*fit_by_reads(self, training, rows, observer))
-            self.impl_, self.impl_reason_ = steps.name, steps.reason
-            self._keep(network, training.params, device)
-            task.end(training.params)
-        self._warn(only_one_epoch)
-        return self
+        rows = Rows(rows_on(X, device), to_device(codes, device), to_device(weights, device))
+        training = self._training(network, rows, device, going_on, only_one_epoch)
+        training.alpha = 0.0 if self.solver == "adamw" else alpha
+        steps = choose_way(self, rows, device, training)
+        logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
+        self.classes_, self.out_activation_ = target.classes, target.out_activation
+        task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(network, params))
+        told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
+        task.begin_iteration(training.params)
+        observer = observe_all(task, told)
+        if self.solver in STOCHASTIC:
+            fit_by_batches(
+                self, training, rows, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
+            )
+            self._keep_progress(X.shape[0])
+        else:
+            self._keep_result(*fit_by_reads(self, training, rows, observer))
+        self.impl_, self.impl_reason_ = steps.name, steps.reason
+        self._keep(network, training.params, device)
+        task.end(training.params)

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.backend import is_sparse, numpy_defaults, resolve_device, using
+from gpu_logreg.backend import Device, brought, is_sparse, numpy_defaults, resolve_device
 from gpu_logreg.cached_attribute import cached_attribute
 from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.coordinates import Coordinates
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.errors import DataError
 from gpu_logreg.interchange import as_array
+from gpu_logreg.on_device import KEPT_BYTES, on_device
 from gpu_logreg.passes import Float64Vector, Sums
 from gpu_logreg.passes.table import Implementation, choose
 from gpu_logreg.penalty import l2_penalty
@@ -266,6 +267,8 @@ def loss_and_gradient(
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass; a name that cannot take these rows is refused with the reason.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where another GPU is named;
+        labels and weights come to the rows.
 
     Returns
     -------
@@ -279,9 +282,7 @@ def loss_and_gradient(
     DeviceError, ImplementationError
         An explicit ``device`` or ``impl`` that cannot be had.
     """
-    X, y = csr_rows(X) if is_sparse(X) else _array(X, "X"), _array(y, "y")
-    if y.dtype == np.int32:  # which to the dataset are numbers of classes, encoded and checked
-        y = y.astype(np.int64)
+    X = csr_rows(X) if is_sparse(X) else _array(X, "X")
     if X.ndim != 2 or X.shape[0] == 0:
         raise DataError(f"X must be an array of shape (n, d) with at least one row, and has shape {X.shape}")
     w = np.asarray(w, dtype=np.float64)
@@ -292,11 +293,21 @@ def loss_and_gradient(
     if not l2 >= 0:
         raise DataError(f"l2={l2:g} is negative")
     place = resolve_device(device, X)
-    with using(place), numpy_defaults():
-        dataset = ResidentDataset.from_arrays(X, y, as_array(sample_weight, "sample_weight"), place)
-        implementation = choose(impl, dataset.rows, place)
-        objective = Objective(dataset, implementation, l2, fit_intercept=True)
-        value, grad = objective(np.append(w, b))
+    with on_device(place, kept=KEPT_BYTES, less="fewer rows"), numpy_defaults():
+        value, grad = _value_and_gradient(X, y, np.append(w, b), sample_weight, l2, impl, place)
+    return LossAndGradient(value, grad[:-1], float(grad[-1]))
+
+
+def _value_and_gradient(
+    X: Any, y: Any, params: Float64Vector, sample_weight: Any, l2: float, impl: str, place: Device
+) -> tuple[float, Float64Vector]:
+    y = brought(_array(y, "y"), place)
+    if y.dtype == np.int32:  # which to the dataset are numbers of classes, encoded and checked
+        y = y.astype(np.int64)
+    weights = brought(as_array(sample_weight, "sample_weight"), place)
+    dataset = ResidentDataset.from_arrays(X, y, weights, place, storage=None)
+    objective = Objective(dataset, choose(impl, dataset.rows, place), l2, fit_intercept=True)
+    value, grad = objective(params)
     if not (np.isfinite(value) and np.isfinite(grad).all()):
         dataset.refuse_not_finite()
-    return LossAndGradient(value, grad[:-1], float(grad[-1]))
+    return value, grad

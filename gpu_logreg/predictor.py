@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from gpu_logreg import logistic, softmax
-from gpu_logreg.backend import array_namespace, is_sparse, numpy_defaults, one_line, to_numpy
+from gpu_logreg.backend import array_namespace, device_of, is_sparse, numpy_defaults, one_line, to_numpy, using
 from gpu_logreg.csr import csr_rows
 from gpu_logreg.dataset.extremes import largest_of_row
 from gpu_logreg.dataset.indicator import holds_labels, label_indicator
@@ -21,6 +21,7 @@ from gpu_logreg.dataset.no_numbers import refuse_dates, refuse_no_numbers
 from gpu_logreg.dataset.resident import check_sample_weight, first_not_finite
 from gpu_logreg.errors import DataError, NotNumbersError
 from gpu_logreg.interchange import as_array, is_bfloat16, like
+from gpu_logreg.on_device import KEPT_BYTES, on_device
 
 __all__ = ["Predictor"]
 
@@ -81,9 +82,10 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         y = exact_array(given_column(y, "y"))
         if y.ndim > 2:
             raise DataError(f"y has shape {y.shape}; give a vector of labels")
-        if not holds_labels(y):
-            return label_array(y)
-        return label_indicator(y) if self._learns_labels else y  # which scikit-learn refuses for its shape
+        with using(device_of(y)):
+            if not holds_labels(y):
+                return label_array(y)
+            return label_indicator(y) if self._learns_labels else y  # which scikit-learn refuses for its shape
 
     def _validated_rows(self, X: Any) -> Any:
         """Rows to predict, in the memory they are in, with the columns of the fit."""
@@ -225,13 +227,17 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
                     f"X and y have inconsistent numbers of samples: X has {len(predicted)} rows, and y has "
                     f"{len(y) if y.shape else 'no'} labels"
                 )
-            weights = check_sample_weight(given_column(sample_weight, "sample_weight"), len(predicted))
+            weights = given_column(sample_weight, "sample_weight")
+            with using(device_of(weights)):
+                weights = check_sample_weight(weights, len(predicted))
             right = self._is_right(predicted, y)
             return float(np.average(right, weights=None if weights is None else to_numpy(weights)))
 
     def _answer(self, X: Any, made_of: Callable[[Any], Any]) -> Any:
-        """What is made of the logits of ``X``, in its library."""
-        with numpy_defaults():
+        """What is made of the logits of ``X``, in its library and on its device, whichever is the current one."""
+        rows_device = device_of(X)
+        less, otherwise = "fewer rows at a time", "give rows in the memory of the host"
+        with on_device(rows_device, kept=KEPT_BYTES, less=less, otherwise=otherwise), numpy_defaults():
             return like(made_of(self._logits(X)), X)
 
     # What is made of the logits, and what is right: another for rows of several labels.

@@ -24,7 +24,7 @@ import numpy as np
 from cupy_signatures import strict
 from fake_cupy_array import METHODS, REDUCTIONS, apply, ndarray, refuse_dtype
 from fake_cupy_cuda import Device, RawKernel, RawModule
-from fake_cupy_streams import OutOfMemoryError, Stream, counts, faults
+from fake_cupy_streams import CUDARuntimeError, OutOfMemoryError, Stream, counts, faults  # noqa: F401 - for tests
 from fake_cupy_ufuncs import plain, refuse_strange
 
 __version__ = "14.fake"
@@ -51,7 +51,8 @@ FUNCTIONS = (
 CREATION = ("arange", "eye", "full", "ones", "zeros")
 SCALARS = ("bool_", "float16", "float32", "float64", "int32", "int64", "uint8", "uint32")
 CUDA = (
-    *("Device", "Event", "Graph", "Stream", "alloc_pinned_memory", "get_current_stream", "get_elapsed_time"),
+    *("Device", "Event", "Graph", "Stream", "alloc_pinned_memory", "get_allocator", "get_current_stream"),
+    "get_elapsed_time",
     *("memory.OutOfMemoryError", "runtime.CUDARuntimeError", "runtime.driverGetVersion", "runtime.getDeviceCount"),
     *("runtime.getDeviceProperties", "runtime.memGetInfo", "runtime.runtimeGetVersion", "nvrtc.getVersion"),
 )
@@ -198,8 +199,11 @@ fill_diagonal = strict("cupy.fill_diagonal", _fill_diagonal)
 from_dlpack = strict("cupy.from_dlpack", _from_dlpack)
 
 
+_pool = fake_cupy_cuda.MemoryPool()
+
+
 def _default_pool() -> Any:
-    return fake_cupy_cuda.MemoryPool()
+    return _pool
 
 
 def _default_pinned_pool() -> Any:
@@ -221,6 +225,7 @@ cuda = types.SimpleNamespace(
     PinnedMemoryPool=fake_cupy_cuda.PinnedMemoryPool,
     Stream=Stream,
     alloc_pinned_memory=strict("cupy.cuda.alloc_pinned_memory", fake_cupy_streams.alloc_pinned_memory),
+    get_allocator=strict("cupy.cuda.get_allocator", lambda: _pool.malloc),
     get_current_stream=strict("cupy.cuda.get_current_stream", _current_stream),
     get_elapsed_time=strict("cupy.cuda.get_elapsed_time", lambda start_event, end_event: 0.0),
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),

@@ -31,6 +31,16 @@ class StandInArray:
 StandInArray.__module__ = "cupy"
 
 
+class _Pool:
+    def malloc(self, size: int) -> None:
+        raise NotImplementedError
+
+    def free_bytes(self) -> int:
+        return 0
+
+    get_limit = used_bytes = total_bytes = free_bytes
+
+
 def stand_in(count) -> types.ModuleType:
     """A CuPy that finds ``count`` devices, or raises ``count`` when it looks for them."""
     cupy = types.ModuleType("cupy")
@@ -50,7 +60,9 @@ def stand_in(count) -> types.ModuleType:
 
     runtime = types.SimpleNamespace(getDeviceCount=get_device_count, memGetInfo=lambda: (2**33, 2**34))
     cupy.cuda = types.SimpleNamespace(runtime=runtime, Device=enter)
-    cupy.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)
+    pool = _Pool()
+    cupy.get_default_memory_pool = lambda: pool
+    cupy.cuda.get_allocator = lambda: pool.malloc
     cupy.asarray = lambda array: StandInArray(array, cupy.entered[-1])
     cupy.from_dlpack = lambda array: StandInArray(array.held, array.index)
     return cupy

@@ -123,8 +123,16 @@ def test_devices_that_are_not_there_are_refused(monkeypatch, count, device, pres
 
 
 def test_cuda_means_the_device_of_the_rows(two_devices):
-    assert resolve_device("cuda", StandInArray([1.0], index=1)).index == 1
-    assert resolve_device("cuda:0", StandInArray([1.0], index=1)).index == 0
+    for rows in (StandInArray([1.0], index=1), dlpack_only.Tensor(np.zeros(1), kind=2, index=1)):
+        assert resolve_device("cuda", rows) == Device("cuda", 1)
+        assert resolve_device("cuda:1", rows) == Device("cuda", 1)
+        assert resolve_device("cpu", rows) == Device("cpu")
+        with pytest.raises(DeviceError) as error:
+            resolve_device("cuda:0", rows)
+        assert one_line(error) == (
+            "device='cuda:0' cannot be used: X is on cuda:1; use device='auto', which fits it there, or bring X to "
+            "cuda:0 first"
+        )
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:3"])

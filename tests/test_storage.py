@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import fake_cupy
 import kernel_host
 import numpy as np
@@ -10,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gpu_logreg import LogisticRegression
+from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
 from gpu_logreg.backend import Device, resolve_device
 from gpu_logreg.dataset import upload as upload_module
-from gpu_logreg.dataset.storage import narrowest, stored
+from gpu_logreg.dataset.storage import narrowest, rows_on, stored
 from gpu_logreg.dataset.upload import upload
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.passes import cuda
@@ -230,3 +232,78 @@ def test_a_line_tells_of_the_rows_on_their_way(fake, capsys):
     X, y = whole_numbers()
     LogisticRegression(device="cuda", verbose=1).fit(X, y)
     assert capsys.readouterr().out.startswith("rows to cuda:0: 0 of 0 MiB, ")
+
+
+def refused(call) -> str:
+    with pytest.raises(DeviceError) as error:
+        call()
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_what_would_fit_is_said_for_narrower_rows_that_lose_nothing(fake, monkeypatch):
+    X, y = whole_numbers(1000, 10)
+    monkeypatch.setattr(fake_cupy, "memory_free", 50_000)
+    message = refused(lambda: LogisticRegression(device="cuda", storage="float64").fit(X, y))
+    assert message == (
+        "X takes 0.0 GiB as float64 (1,000 x 10), and cuda:0 has 0.0 GiB free: 595 rows fit as float64, and without "
+        "loss 1,190 as float32, 2,380 as float16, 4,761 as uint8; use storage='auto', which stores X as uint8 without "
+        "loss and fits, fewer rows or device='cpu'"
+    )
+    monkeypatch.setattr(fake_cupy, "memory_free", 8_000)
+    message = refused(lambda: LogisticRegression(device="cuda").fit(X, y))
+    assert "761 rows fit as uint8; use fewer rows or device='cpu'" in message
+    message = refused(lambda: LogisticRegression(device="cuda", storage="float32").fit(X * 100, y))
+    assert "190 rows fit as float32; use fewer rows or device='cpu'" in message
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_rows_of_a_network_that_do_not_fit(fake, monkeypatch, solver):
+    X, y = whole_numbers(1000, 10)
+    monkeypatch.setattr(fake_cupy, "memory_free", 50_000)
+    network = MLPClassifier((2,), device="cuda", solver=solver, max_iter=1)
+    message = refused(lambda: network.fit(X, y))
+    assert (
+        ": 595 rows fit as float64, and without loss 1,190 as float32, 2,380 as float16, 4,761 as uint8; use "
+        in message
+    )
+    assert message.endswith("use X.astype('uint8'), which loses nothing and fits, fewer rows or device='cpu'")
+    message = refused(lambda: network.fit(X + 0.1, y))
+    assert message.endswith("595 rows fit as float64; use X.astype('float32'), which fits, fewer rows or device='cpu'")
+    assert fake.counts["copies to the device"] == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert network.fit(X.astype(np.uint8), y).device_ == "cuda:0"
+
+
+def test_rows_of_sums_that_do_not_fit(fake, monkeypatch):
+    X, y = whole_numbers(1000, 10)
+    monkeypatch.setattr(fake_cupy, "memory_free", 50_000)
+    message = refused(lambda: loss_and_gradient(X + 0.1, y, np.zeros(10), device="cuda"))
+    assert message.endswith("595 rows fit as float64; use X.astype('float32'), which fits, fewer rows or device='cpu'")
+
+
+def test_a_copy_on_the_device_that_does_not_fit(fake, monkeypatch):
+    X, y = whole_numbers(1000, 10)
+    there = fake.asarray(X)
+    monkeypatch.setattr(fake_cupy, "memory_free", 10_000)
+    message = refused(lambda: LogisticRegression(storage="float32").fit(there, y))
+    assert message == (
+        "X is on cuda:0 as float64; a copy of it as float32 (1,000 x 10) takes 0.0 GiB, and 0.0 GiB are free: 238 rows "
+        "fit; use storage='auto', which reads X as it is, or fewer rows"
+    )
+    assert LogisticRegression().fit(there, y).storage_ == "float64"
+    assert LogisticRegression(storage="float64").fit(there, y).storage_ == "float64"  # no copy
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8", "int16", "bool", ">f8", "longdouble"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_a_network_go_up_as_they_are(fake, monkeypatch, dtype, order):
+    monkeypatch.setattr(upload_module, "_CHUNK_BYTES", 1000)
+    X = np.asarray(whole_numbers(200, 5)[0], dtype=dtype, order=order)
+    there = rows_on(X, CUDA)
+    assert there.dtype == (np.float64 if dtype in (">f8", "longdouble") else X.dtype)
+    np.testing.assert_array_equal(there.get(), X)
+    assert rows_on(there, CUDA) is there
+    assert rows_on(X, CPU) is X

@@ -68,7 +68,7 @@ class ResidentDataset:
         sample_weight: Any,
         device: Device,
         column_names: Any = None,
-        storage: str = "auto",
+        storage: str | None = "auto",
         told: Any = None,
     ) -> ResidentDataset:
         """Bring arrays to ``device`` and check what the passes take for granted.

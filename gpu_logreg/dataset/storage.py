@@ -12,31 +12,32 @@ import numpy as np
 
 from gpu_logreg.backend import Device, array_namespace, is_sparse, to_device
 from gpu_logreg.csr import stored_as
+from gpu_logreg.dataset.room import NARROWER, holds_every_value, refuse_copy_that_does_not_fit
 from gpu_logreg.dataset.upload import upload
 from gpu_logreg.errors import DataError
 from gpu_logreg.passes import compute_dtype
-from gpu_logreg.passes.threads import map_in_order, row_blocks
+from gpu_logreg.passes.threads import row_blocks
 
-__all__ = ["STORAGES", "narrowest", "stored"]
+__all__ = ["STORAGES", "narrowest", "rows_on", "stored"]
 
 STORAGES = ("float64", "float32", "float16", "bfloat16", "uint8")
 
 _SAMPLE_ROWS = 4096
 _BLOCK_BYTES = 2**20
 _DEVICE_BLOCK_BYTES = 2**26
-_CANDIDATES = ("uint8", "float16", "float32")
 
 
-def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any, np.dtype[Any]]:
+def stored(X: Any, device: Device, storage: str | None, told: Any = None) -> tuple[Any, np.dtype[Any]]:
     """Rows where they will be walked, and the dtype to compute in.
 
     Parameters
     ----------
     X : array of shape (n, d), real; sparse rows stay on the host and are computed in float64
     device : Device
-    storage : str
+    storage : str or None
         One of `STORAGES`, which rounds where it must, or ``"auto"``: on the host, and for rows that are on a GPU
-        already, as they are; for rows that go to a GPU, the narrowest dtype that holds every value.
+        already, as they are; for rows that go to a GPU, the narrowest dtype that holds every value. None is
+        ``"auto"`` of a caller that has no such parameter, for messages.
     told : function (bytes done, bytes in all) -> None, optional
         Called now and then while rows go to a GPU.
 
@@ -52,6 +53,7 @@ def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any,
     DeviceError
         Rows that do not fit the memory of the device.
     """
+    asked, storage = ("storage", storage) if storage is not None else ("astype", "auto")
     if is_sparse(X):
         return _sparse_stored(X, storage), np.dtype(np.float64)
     comes_from_host = array_namespace(X) is np
@@ -59,13 +61,29 @@ def stored(X: Any, device: Device, storage: str, told: Any = None) -> tuple[Any,
         dtype = compute_dtype(X.dtype)
         if device.kind == "cpu" or not comes_from_host:
             return to_device(X, device), dtype
-        return upload(X, device, narrowest(X), told), dtype
+        return upload(X, device, narrowest(X), told, asked), dtype
     target = _dtype(storage)
     _refuse_what_does_not_fit(X, target)
     dtype = compute_dtype(target)
     if device.kind == "cuda" and comes_from_host:
         return upload(X, device, target, told), dtype
+    if device.kind == "cuda":
+        refuse_copy_that_does_not_fit(X, device, target)
     return to_device(X, device).astype(target, copy=False), dtype
+
+
+def rows_on(X: Any, device: Device) -> Any:
+    """Rows where they will be walked, in their own dtype, converted a batch at a time by those who walk them.
+
+    Raises
+    ------
+    DeviceError
+        Rows that do not fit the memory of the device.
+    """
+    if device.kind == "cpu" or is_sparse(X) or array_namespace(X) is not np:
+        return to_device(X, device)
+    dtype = X.dtype.newbyteorder("=") if X.dtype.itemsize <= 8 else np.dtype(np.float64)  # CuPy has no long doubles
+    return upload(X, device, dtype, asked="astype")
 
 
 def _sparse_stored(X: Any, storage: str) -> Any:
@@ -84,20 +102,13 @@ def narrowest(X: Any) -> np.dtype[Any]:
     """
     native = X.dtype if X.dtype.name in STORAGES else compute_dtype(X.dtype)
     thinned = X[:: max(1, len(X) // _SAMPLE_ROWS)]
-    for name in _CANDIDATES:
+    for name in NARROWER:
         dtype = np.dtype(name)
         if dtype.itemsize >= native.itemsize:
             break
-        if _holds(thinned, dtype) and all(
-            map_in_order(lambda part, dtype=dtype: _holds(X[part], dtype), _blocks(X, _BLOCK_BYTES))
-        ):
+        if holds_every_value(thinned, dtype) and holds_every_value(X, dtype):
             return dtype
     return np.dtype(native)
-
-
-def _holds(X: Any, dtype: np.dtype[Any]) -> bool:
-    with np.errstate(all="ignore"):
-        return bool((X.astype(dtype) == X).all())
 
 
 def _blocks(X: Any, block_bytes: int) -> list[slice]:

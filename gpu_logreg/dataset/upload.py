@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.backend import ROOM, Device, free_bytes, import_cupy, using
-from gpu_logreg.errors import DeviceError
+from gpu_logreg.backend import Device, import_cupy, using
+from gpu_logreg.dataset.room import refuse_rows_that_do_not_fit
 from gpu_logreg.passes.threads import map_in_order, row_blocks
 
 __all__ = ["upload"]
@@ -17,7 +17,13 @@ _CHUNK_BYTES = 2**25
 _BLOCK_BYTES = 2**20
 
 
-def upload(X: Any, device: Device, dtype: Any, told: Callable[[int, int], None] | None = None) -> Any:
+def upload(
+    X: Any,
+    device: Device,
+    dtype: Any,
+    told: Callable[[int, int], None] | None = None,
+    asked: str = "storage",
+) -> Any:
     """Copy rows from the host to a GPU, converted to ``dtype`` on the way, a chunk at a time.
 
     Two chunks of page-locked memory: one is filled while the other is on its way. Nothing else of the size of ``X`` is
@@ -31,6 +37,8 @@ def upload(X: Any, device: Device, dtype: Any, told: Callable[[int, int], None] 
         To store the rows in, in C order.
     told : function (bytes done, bytes in all) -> None, optional
         Called after every chunk.
+    asked : "storage" or "astype"
+        As of `gpu_logreg.dataset.room.refuse_rows_that_do_not_fit`.
 
     Returns
     -------
@@ -45,7 +53,7 @@ def upload(X: Any, device: Device, dtype: Any, told: Callable[[int, int], None] 
     dtype = np.dtype(dtype)
     n, d = X.shape
     with using(device):
-        _refuse_what_does_not_fit(cupy, n, d, dtype, device)
+        refuse_rows_that_do_not_fit(X, device, dtype, asked)
         there = cupy.empty((n, d), dtype=dtype)
         step = max(1, _CHUNK_BYTES // max(1, d * dtype.itemsize))
         stream = _stream_after(cupy)
@@ -88,18 +96,3 @@ def _page_locked(cupy: Any, n: int, d: int, dtype: np.dtype[Any]) -> Any:
 def _convert(part: Any, chunk: Any) -> None:
     blocks = row_blocks(len(part), max(1, part[:1].nbytes), _BLOCK_BYTES)
     map_in_order(lambda rows: np.copyto(chunk[rows], part[rows], casting="unsafe"), blocks)
-
-
-def _refuse_what_does_not_fit(cupy: Any, n: int, d: int, dtype: np.dtype[Any], device: Device) -> None:
-    row = max(1, d) * dtype.itemsize
-    free = free_bytes(device)
-    if ROOM * n * row <= free:
-        return
-    fit = f"{int(free / (ROOM * row)):,} rows fit"
-    narrow = [name for name, size in (("float32", 4), ("float16", 2)) if size < dtype.itemsize]
-    narrow = [name for name in narrow if ROOM * n * d * np.dtype(name).itemsize <= free]
-    remedy = f"storage={narrow[0]!r}, which fits, " if narrow else ""
-    raise DeviceError(
-        f"X takes {n * row / 2**30:.1f} GiB as {dtype.name} ({n:,} x {d:,}), and {device.name} has "
-        f"{free / 2**30:.1f} GiB free: {fit}; use {remedy}fewer rows or device='cpu'"
-    )
