@@ -30,7 +30,7 @@ BATCH = 70
 """Rows of a batch: more than one tile, and not a whole number of them."""
 N = 150
 """Rows of the order: the last batch has ten."""
-SIZES = [(1, 1), (33, 8), (5, 65), slow((70, 9)), slow((31, 33))]
+SIZES = [(1, 1), (33, 8), (64, 9), (5, 65), slow((128, 9)), slow((31, 33))]
 """Inputs and outputs of a layer: below, at and beyond the borders of tiles and of what is fetched at a time."""
 
 

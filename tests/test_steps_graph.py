@@ -12,6 +12,7 @@ import weakref
 import fake_graphs
 import numpy as np
 import pytest
+from central_differences import gradient
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
 from test_steps_cuda import fake, on_device  # noqa: F401 - a fixture
 
@@ -59,6 +60,24 @@ def test_python_does_nothing_between_the_batches(strict, optimizer, K):
     assert strict.counts["launches from Python"] == strict.counts["waits"] == strict.counts["scalars read"] == 0
     assert strict.counts["copies to the host"] == 0
     assert epoch.how == IN_A_GRAPH
+
+
+@pytest.mark.parametrize(("activation", "K"), [("tanh", 1), ("logistic", 3), ("identity", 4)])
+def test_a_step_is_the_gradient_by_central_differences(anywhere, activation, K):
+    rows, network = make_rows(30, 3, 1 if K == 4 else K, weighted=True), Network((3, 4, K), activation)
+    if K == 4:  # labels, not classes
+        rows = rows._replace(y=np.random.default_rng(0).integers(0, 2, (30, 4)).astype(np.uint8))
+    begin = make_training(network, "sgd", alpha=0.3)
+
+    def value(params: np.ndarray) -> float:
+        begin.params = params
+        return float(reference_epoch(begin, rows, np.arange(30), 30, 0.0))
+
+    there, training = on_device(anywhere, rows, make_training(network, "sgd", alpha=0.3))
+    before = training.params.get()
+    CudaSteps()(training, there, np.arange(30), 30, 0.25)
+    step = (before - training.params.get()) / 0.25
+    np.testing.assert_allclose(step, gradient(value, before), atol=1e-9)
 
 
 def test_an_epoch_of_many_batches_is_cut_into_replays(strict, monkeypatch):
