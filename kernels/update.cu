@@ -27,7 +27,7 @@
 // Limits     n < 2^63. CuPy compiles with -ftz=true: a float32 v below 1.2e-38 comes out as 0, as does m.
 //
 // Needs logistic.cuh and reduce.cuh before it.
-extern "C" __global__ void __launch_bounds__(BLOCK)
+extern "C" __global__ void __launch_bounds__(BLOCK, 4)
 update(REAL* params, const REAL* grad, int parts, REAL* m, REAL* v, const double* weights, const double* rates,
        long long* turn, long long number, long long batches, double alpha, double fixed_l2, double beta_1, double beta_2,
        double epsilon, double* penalties, long long n, long long n_weights, long long n_trained) {
