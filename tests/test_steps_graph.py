@@ -16,9 +16,8 @@ from central_differences import gradient
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
 from test_steps_cuda import fake, on_device  # noqa: F401 - a fixture
 
-from gpu_logreg import LogisticRegression, MLPClassifier
 from gpu_logreg.backend import Device, cuda_problem, import_cupy
-from gpu_logreg.errors import DeviceError, ImplementationError
+from gpu_logreg.errors import ImplementationError
 from gpu_logreg.network import Network
 from gpu_logreg.passes import Rows, steps_graph
 from gpu_logreg.passes.steps import reference_epoch
@@ -260,65 +259,6 @@ def test_fits_in_threads_do_not_mix(anywhere):
     for (curve, how), (*_, wanted) in zip(found, problems, strict=True):
         np.testing.assert_allclose(curve, wanted, rtol=1e-12)
         assert how == IN_A_GRAPH
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("case", ["plain", "early stopping", "warm start", "partial_fit", "labels"])
-def test_networks_fit_on_a_graph_as_on_the_cpu(anywhere, case):
-    rows = make_rows(120, 6, 3, weighted=True)
-    X, y, s = rows
-    options = {"activation": "tanh", "batch_size": 32, "max_iter": 3, "learning_rate_init": 0.01}
-    if case == "early stopping":
-        options |= {"early_stopping": True, "solver": "sgd", "learning_rate": "invscaling"}
-    if case == "labels":
-        y = np.random.default_rng(0).integers(0, 2, (120, 4))
-    ours = MLPClassifier((7,), device="cuda", warm_start=case == "warm start", **options)
-    theirs = MLPClassifier((7,), device="cpu", impl="reference", warm_start=case == "warm start", **options)
-    for model in (ours, theirs):
-        for part in range(2 if case in ("warm start", "partial_fit") else 1):
-            if case == "partial_fit":
-                model.partial_fit(X[part::2], y[part::2], classes=[0, 1, 2], sample_weight=s[part::2])
-            else:
-                model.fit(X, y, s)
-    assert (ours.impl_, ours.impl_reason_) == ("cuda", f"auto: fused steps; {IN_A_GRAPH}")
-    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-9)
-    for here, there in zip(theirs.coefs_, ours.coefs_, strict=True):
-        np.testing.assert_allclose(there, here, atol=1e-8)
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("K", [2, 3])
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_linear_models_fit_on_a_graph_as_on_the_cpu(anywhere, solver, K):
-    X, y, s = make_rows(120, 6, K, weighted=True)
-    options = {"solver": solver, "max_iter": 3, "tol": 0.0}
-    ours = LogisticRegression(device="cuda", **options).fit(X, y, s)
-    theirs = LogisticRegression(device="cpu", impl="reference", **options).fit(X, y, s)
-    assert ours.impl_reason_.endswith(IN_A_GRAPH)
-    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=1e-9)
-    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, atol=1e-9)
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_fit_says_why_there_is_no_graph(strict, monkeypatch):
-    fake_graphs.refuse_captures(monkeypatch)
-    X, y, _ = make_rows(60, 6)
-    model = MLPClassifier((7,), device="cuda", max_iter=2).fit(X, y)
-    assert "batches launched from Python, since a CUDA graph was refused (CUDARuntimeError" in model.impl_reason_
-    linear = LogisticRegression(device="cuda", solver="adam", max_iter=2, tol=0.0).fit(X, y)
-    assert "since a CUDA graph was refused (CUDARuntimeError" in linear.impl_reason_
-
-
-def test_an_error_of_the_device_is_one_line(strict, monkeypatch):
-    def lost(self, stream=None):
-        raise strict.cuda.runtime.CUDARuntimeError("cudaErrorIllegalAddress: an illegal memory access")
-
-    monkeypatch.setattr(strict.cuda.Graph, "launch", lost)
-    X, y, _ = make_rows(60, 6)
-    model = MLPClassifier((7,), device="cuda")
-    with pytest.raises(DeviceError, match=r"^cuda:0 failed \(CUDARuntimeError: cudaErrorIllegalAddress"):
-        model.fit(X, y)
-    assert not hasattr(model, "coefs_")
 
 
 def test_an_update_rule_that_no_kernel_knows_is_refused_by_name(strict):

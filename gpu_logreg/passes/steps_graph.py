@@ -74,6 +74,9 @@ def graph_problem(training: Training, rows: Rows, batch_rows: int) -> str | None
         return f"y is {y.dtype}"
     if s is not None and s.dtype not in (np.float32, np.float64):
         return f"sample_weight is {s.dtype}"
+    for name, array in rows._asdict().items():
+        if array is not None and int(array.data.ptr) % array.dtype.itemsize:
+            return f"{name} is not aligned"
     if max(network.n_params, batch_rows * max(network.sizes)) >= _MOST_ELEMENTS:
         return "the network or a batch is beyond 32-bit counts"
     flops = flops_of(training, batch_rows)
