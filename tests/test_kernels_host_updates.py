@@ -63,7 +63,7 @@ WEIGHTED = ("one logit", "forty classes", "five labels")
 def test_losses_and_derivatives_of_the_rows_of_a_batch(labels, real, weight):
     for number, blocks in ((0, 1), (1, 3), (2, 2), (3, 2)):
         sums, dz, (loss, wanted), z = losses(*LABELS[labels], weight, real, number, blocks)
-        eps = np.finfo(real).eps
+        eps = float(np.finfo(real).eps)
         assert sums.sum() == pytest.approx(float(loss) + 0.25 * blocks, rel=50 * eps)
         np.testing.assert_allclose(dz[: len(wanted)], wanted, rtol=200 * eps, atol=4 * eps)
         np.testing.assert_array_equal(dz[len(wanted) :], z[len(wanted) :])
@@ -122,7 +122,7 @@ def run_update(real: str, name: str, sizes: tuple[int, int, int], blocks: int, p
 @pytest.mark.parametrize("real", every_other(["float64", "float32"]))
 def test_update_is_the_reference_update(real, name, sizes):
     n_trained = sizes[1]
-    eps = np.finfo(real).eps
+    eps = float(np.finfo(real).eps)
     for blocks, parts, turns in ((1, 1, True), (3, 4, True), (2, 1, False)):
         found, (theirs, rule, value), params = run_update(real, name, sizes, blocks, parts, turns=turns)
         ours, m, v, turn, penalties = found
