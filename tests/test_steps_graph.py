@@ -13,13 +13,14 @@ import fake_graphs
 import numpy as np
 import pytest
 from central_differences import gradient
+from sweeps import slow
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
 from test_steps_cuda import fake, on_device  # noqa: F401 - a fixture
 
 from gpu_logreg.backend import Device, cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.network import Network
-from gpu_logreg.passes import Rows, steps_graph
+from gpu_logreg.passes import Rows, steps_graph, steps_tiles
 from gpu_logreg.passes.steps import reference_epoch
 from gpu_logreg.passes.steps_cuda import CudaSteps, supports
 from gpu_logreg.passes.steps_graph import GraphEpochs, flops_of, graph_problem
@@ -77,6 +78,20 @@ def test_a_step_is_the_gradient_by_central_differences(anywhere, activation, K):
     CudaSteps()(training, there, np.arange(30), 30, 0.25)
     step = (before - training.params.get()) / 0.25
     np.testing.assert_allclose(step, gradient(value, before), atol=1e-9)
+
+
+@pytest.mark.parametrize("fill", [FILL, slow(1)])
+def test_batches_in_parts_and_in_tiles_of_every_size(strict, monkeypatch, fill):
+    monkeypatch.setattr(steps_tiles, "FILL", fill)  # of 1: the largest tiles
+    rows, network = make_rows(330, 6, 3, weighted=True), Network((6, 12, 9, 3))
+    theirs = make_training(network, alpha=0.2)
+    wanted = run(reference_epoch, theirs, rows, 200, 2)
+    there, training = on_device(strict, rows, make_training(network, alpha=0.2))
+    epochs = GraphEpochs(training, there, 200, 330)
+    assert epochs.parts == (3 if fill == FILL else 1)
+    found = [epochs(order, 0.01).get() for order in orders(330, 2)]
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    np.testing.assert_allclose(training.params.get(), theirs.params, atol=1e-10)
 
 
 def test_an_epoch_of_many_batches_is_cut_into_replays(strict, monkeypatch):
