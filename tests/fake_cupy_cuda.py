@@ -120,7 +120,7 @@ class MemoryPool:
         return self.used[Device.current]
 
     def free_bytes(self) -> int:
-        return self.kept[Device.current]
+        return min(self.kept[Device.current], settings().memory_free)
 
     def total_bytes(self) -> int:
         return self.used_bytes() + self.free_bytes()
@@ -139,7 +139,8 @@ class PinnedMemoryPool:
 
 
 def memory_info() -> tuple[int, int]:
-    return settings().memory_free, 2**33
+    free = settings().memory_free
+    return max(0, free - MemoryPool.kept[Device.current]), 2**33
 
 
 class RawModule:
