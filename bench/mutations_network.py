@@ -52,7 +52,7 @@ FAULTS = {
         ),
         ("net: parts over one another", "partial + part * n_params", "partial"),
         ("net: intercepts in the place of weights", ": out + b_at;", ": out + w_at;"),
-        ("net: rows of a tile counted without the ones", "(d + TM) / TM", "(d + TM - 1) / TM"),
+        ("net: a tile of rows too many in each part", "(d + TM) / TM", "(d + 2 * TM) / TM"),
     ],
     BACKWARD: [
         ("net: no derivative", "sum[r][c] * derivative(a[i * d + j])", "sum[r][c]"),
@@ -88,7 +88,7 @@ FAULTS = {
     ],
     UPDATE: [
         ("net: a batch beyond the last updated", "if (batch >= batches) return;", ""),
-        ("net: turn not counted up", "turn[0] = batch + 1;", ""),
+        ("net: turn not counted up", "turn[0] = batch + 1;", "turn[0] = batch;"),
         ("net: parts left out", "for (int part = 1; part < parts; ++part)", "for (int part = 2; part < parts; ++part)"),
         ("net: rates of the first batch", "rates[3 * batch];", "rates[0];"),
         ("net: no correction of the mean square", "sqrt(v_j) * per_root", "sqrt(v_j)"),
