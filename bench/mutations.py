@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import mutations_network as network
 import mutations_softmax as softmax
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/test_pass_cuda.py", "tests/test_kernels_host.py")
-"""And `mutations_softmax.TESTS` for the kernel of many classes."""
+"""And `mutations_softmax.TESTS` for the kernel of many classes, `mutations_network.TESTS` for those of networks."""
 SECONDS = 400
 
 FAMILY, SUM, ROWS = "loss_and_gradient.cu", "sum_partials.cu", "rows.cuh"
@@ -196,11 +197,11 @@ HARMLESS = (
     ),
 )
 
-ALL_FAULTS = FAULTS | softmax.FAULTS
+ALL_FAULTS = FAULTS | softmax.FAULTS | network.FAULTS
 MUTATIONS = (
     *(Mutation(name, file, *texts) for file in ALL_FAULTS for name, *texts in ALL_FAULTS[file]),
     *HARMLESS,
-    *(Mutation(*texts) for texts in softmax.HARMLESS),
+    *(Mutation(*texts) for texts in (*softmax.HARMLESS, *network.HARMLESS)),
 )
 
 
@@ -263,13 +264,18 @@ def mutated(mutation: Mutation) -> str:
     return text.replace(mutation.old, mutation.new)
 
 
+def tests_of(file: str) -> tuple[str, ...]:
+    """The tests that are to see a fault in that file."""
+    return softmax.TESTS if file in softmax.FAULTS else network.TESTS if file in network.FAULTS else TESTS
+
+
 def main() -> None:
     wanted = [part for part in sys.argv[1:] if not part.startswith("--")]
     mutations = [m for m in MUTATIONS if not wanted or any(part in m.name for part in wanted)]
     for mutation in mutations:
         mutated(mutation)  # so that a text that is not there ends the run before it begins
     with ThreadPoolExecutor(2) as pool:
-        tests = [softmax.TESTS if mutation.file in softmax.FAULTS else TESTS for mutation in mutations]
+        tests = [tests_of(mutation.file) for mutation in mutations]
         plain = pool.submit(run_tests, None, tuple(dict.fromkeys(path for paths in tests for path in paths)))
         outcomes = [pool.submit(run_tests, *each) for each in zip(mutations, tests, strict=True)]
         if plain.result().verdict != "missed":

@@ -385,6 +385,6 @@ class MLPClassifier(
             self._keep_progress(X.shape[0])
         else:
             self._keep_result(*fit_by_reads(self, training, rows, observer))
-        self.impl_, self.impl_reason_ = steps.name, steps.reason
+        self.impl_, self.impl_reason_ = steps.name, steps.reasons
         self._keep(network, training.params, device)
         task.end(training.params)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from gpu_logreg.backend import Device, array_namespace, to_numpy
@@ -85,6 +87,9 @@ def linear_batches(
         observer=observer,
     )
     objective.n_reads += progress.n_iter
+    if steps.how:
+        chosen = objective.implementation
+        objective.implementation = replace(chosen, reason=f"{chosen.reason}; {steps.how}")
     trained = to_numpy(training.params).astype(np.float64)
     end = trained[: K * d].reshape(d, K).T
     if objective.fit_intercept:

@@ -1,14 +1,10 @@
 // bias_activation and times_derivative: what a hidden layer does between its matrix products, forward and backward.
 //
 //     bias_activation     a  = f(a + b)          a holds x @ W before, one launch for intercepts and activation
-//     times_derivative    dz = dz * f'(z)        f' from the activation a = f(z):
-//
-//     ACTIVATION          0 identity    1 logistic        2 tanh       3 relu
-//     f(z)                z             1 / (1 + exp(-z)) tanh(z)      max(z, 0), NaN stays
-//     f'(z)               1             a (1 - a)         1 - a a      a > 0
+//     times_derivative    dz = dz * f'(z)        f' from the activation a = f(z)
 //
 // Shapes     a, dz: (n, columns), C order, size = n columns. b: (columns,).
-// Types      REAL: float32 or float64.
+// Types      REAL: float32 or float64. ACTIVATION: see activation.cuh.
 // Launch     1-D grid of any size, BLOCK threads, no dynamic shared memory. Thread t of block k takes element
 //            k BLOCK + t, then every gridDim.x BLOCK-th after it.
 // Bytes      bias_activation reads and writes size REAL, times_derivative reads twice as much.
@@ -16,24 +12,7 @@
 // Order      Elements are independent; the bits do not depend on the launch.
 // Limits     size < 2^32 - gridDim.x BLOCK, so that 32 bits count the elements: a division by columns is one of 32 bits.
 //
-// Needs logistic.cuh before it.
-HD REAL activated(REAL z) {
-    if (ACTIVATION == 1) {
-        const REAL e = exp(-fabs(z));
-        return (z >= 0 ? 1 : e) / (1 + e);
-    }
-    if (ACTIVATION == 2) return tanh(z);
-    if (ACTIVATION == 3) return z < 0 ? 0 : z;
-    return z;
-}
-
-HD REAL derivative(REAL a) {
-    if (ACTIVATION == 1) return a * (1 - a);
-    if (ACTIVATION == 2) return 1 - a * a;
-    if (ACTIVATION == 3) return a > 0 ? (REAL)1 : (REAL)0;
-    return 1;
-}
-
+// Needs logistic.cuh and activation.cuh before it.
 extern "C" __global__ void __launch_bounds__(BLOCK)
 bias_activation(REAL* a, const REAL* b, unsigned columns, unsigned size) {
     const unsigned step = gridDim.x * BLOCK;

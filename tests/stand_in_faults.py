@@ -158,9 +158,9 @@ FAULTS = [
     ),
     Fault(
         "memory that nobody has written",
-        "passes.steps_cuda",
-        "cupy.zeros(n_batches * batch_size",
-        "cupy.empty(n_batches * batch_size",
+        "passes.steps_kernels",
+        "cupy.zeros(self.n_batches * self.batch_rows",
+        "cupy.empty(self.n_batches * self.batch_rows",
         "batches",
         "Not equal to tolerance",
     ),

@@ -13,7 +13,7 @@ import nvrtc
 import pytest
 from sweeps import every_other, thinned
 
-from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
+from gpu_logreg.passes import cublas, cuda, cuda_multinomial
 from gpu_logreg.passes.family import STORAGES, Family, choose_family
 from gpu_logreg.passes.kernel_text import kernel_source
 from gpu_logreg.passes.softmax_family import choose_softmax_family
@@ -30,8 +30,6 @@ SPECIALISATIONS = [
 ]
 # 65,536 registers of a multiprocessor make room for six blocks of 256 threads at 40 registers, five at 48.
 REGISTERS = {"float32": 40, "float64": 48}
-# Adam holds fourteen numbers besides its addresses: five blocks at 48 registers, four at 64.
-ADAM_REGISTERS = {"float32": 48, "float64": 64}
 
 
 @oldest_and_newest
@@ -160,36 +158,6 @@ def test_a_vector_is_one_instruction(vec):
     assert found[vec] == family.rows * family.chunks
     narrower = {bytes_: count for bytes_, count in found.items() if size <= bytes_ < vec and bytes_ > 1}
     assert set(narrower.values()) <= {0}
-
-
-def compiled(name: str, options: tuple[str, ...], arch: int) -> dict[str, nvrtc.Resources]:
-    """Resources of the kernels of one file, which must compile without a warning."""
-    code = kernel_source(f"{name}.cu", cublas.HEADERS)
-    flags = (*options, *nvrtc.CUPY_OPTIONS, f"-arch=sm_{arch}", "--ptxas-options=-v")
-    cubin, log = nvrtc.compile_cubin(code, flags)
-    assert cubin.startswith(b"\x7fELF")
-    assert "warning" not in log
-    return nvrtc.resources(log)
-
-
-@oldest_and_newest
-@pytest.mark.parametrize("activation", steps_cuda.ACTIVATION_CODES)
-@pytest.mark.parametrize("real", REGISTERS)
-def test_activation_fits_its_budget(real, activation, arch):
-    taken = compiled("activation", steps_cuda.activation_options(activation, real), arch)
-    assert set(taken) == {"bias_activation", "times_derivative"}
-    for of_kernel in taken.values():
-        assert of_kernel.spill_bytes == of_kernel.stack_bytes == 0
-        assert of_kernel.registers <= REGISTERS[real]
-
-
-@oldest_and_newest
-@pytest.mark.parametrize("real", REGISTERS)
-def test_adam_fits_its_budget(real, arch):
-    taken = compiled("adam", steps_cuda.adam_options(real), arch)
-    assert set(taken) == {"adam"}
-    assert taken["adam"].spill_bytes == taken["adam"].stack_bytes == 0
-    assert taken["adam"].registers <= ADAM_REGISTERS[real]
 
 
 # The kernel of many classes: columns and classes of real data (Covertype, letters, digits, MNIST) and of the ends.

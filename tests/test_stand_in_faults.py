@@ -71,7 +71,7 @@ def batches(fake) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         device, host = (
-            LogisticRegression(device=device, solver="adam", max_iter=2).fit(X[:390], Y[:390])
+            LogisticRegression(device=device, solver="adam", max_iter=2).fit(X[:390], Y[:390], WEIGHTS[:390])
             for device in ("cuda", "cpu")
         )
     np.testing.assert_allclose(device.coef_, host.coef_, rtol=1e-3)

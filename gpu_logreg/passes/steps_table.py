@@ -38,6 +38,16 @@ class Steps:
     reason: str
     epoch: Callable[[Training, Rows, Any, int, float], Any]
 
+    @property
+    def reasons(self) -> str:
+        """The reason, and how the epochs were made where that is known."""
+        return f"{self.reason}; {self.how}" if self.how else self.reason
+
+    @property
+    def how(self) -> str:
+        """How the epochs were made; empty before the first, and where there is one way only."""
+        return str(getattr(self.epoch, "how", ""))
+
 
 def choose_steps(impl: str, rows: Rows, device: Device, training: Training) -> Steps:
     """Pick the steps for ``rows`` on ``device``.
@@ -82,7 +92,8 @@ def _supports(name: str, rows: Rows, training: Training) -> str | None:
 
 def _epoch(name: str) -> Callable[[Training, Rows, Any, int, float], Any]:
     # Imported here: Numba takes 0.3 s, and CuPy may not be there.
-    epoch: Callable[[Training, Rows, Any, int, float], Any] = getattr(
-        import_module(f"gpu_logreg.passes.steps_{name}"), f"{name}_epoch"
+    steps = import_module(f"gpu_logreg.passes.steps_{name}")
+    epoch: Callable[[Training, Rows, Any, int, float], Any] = (
+        steps.CudaSteps() if name == "cuda" else getattr(steps, f"{name}_epoch")
     )
     return epoch
