@@ -235,7 +235,9 @@ def main() -> int:
             return 1
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _end)
-    check = Check(Path(os.environ.get("OUT") or ROOT / "build" / "gpu-check"), options.seconds, ["--tiny"] * options.tiny)
+    check = Check(
+        Path(os.environ.get("OUT") or ROOT / "build" / "gpu-check"), options.seconds, ["--tiny"] * options.tiny
+    )
     with contextlib.suppress(KeyboardInterrupt):
         return run(check, steps, options.prepared)
     check.write_table()

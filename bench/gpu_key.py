@@ -1,4 +1,4 @@
-"""CuPy's compiler without CuPy: its own ``compiler.py`` over an NVRTC that is opened by hand, for a device that is away.
+"""CuPy's compiler without CuPy: its ``compiler.py`` over an NVRTC that is opened by hand, for a device that is away.
 
 What it says of a kernel, options and key, is what that CuPy says on the device, because its text is what runs here;
 only the device, the headers' folders and the compiler's library are given.
@@ -38,33 +38,33 @@ class NVRTC:
         self._library = ctypes.CDLL(str(library))
         self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
 
-    def getVersion(self) -> tuple[int, int]:  # noqa: N802 - CuPy's names
+    def getVersion(self) -> tuple[int, int]:  # noqa: N802, D102 - CuPy's names
         major, minor = ctypes.c_int(), ctypes.c_int()
         self._check(self._library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
         return major.value, minor.value
 
-    def createProgram(self, src: str, name: str, headers: Any, include_names: Any) -> Any:  # noqa: N802
+    def createProgram(self, src: str, name: str, headers: Any, include_names: Any) -> Any:  # noqa: N802, D102
         assert not headers
         program = ctypes.c_void_p()
         made = self._library.nvrtcCreateProgram(ctypes.byref(program), src.encode(), name.encode(), 0, None, None)
         self._check(made)
         return program
 
-    def destroyProgram(self, program: Any) -> None:  # noqa: N802
+    def destroyProgram(self, program: Any) -> None:  # noqa: N802, D102
         self._library.nvrtcDestroyProgram(ctypes.byref(program))
 
-    def compileProgram(self, program: Any, options: Sequence[str]) -> None:  # noqa: N802
+    def compileProgram(self, program: Any, options: Sequence[str]) -> None:  # noqa: N802, D102
         flags = [option.encode() for option in options]
         array = (ctypes.c_char_p * len(flags))(*flags)
         self._check(self._library.nvrtcCompileProgram(program, len(flags), array))
 
-    def getProgramLog(self, program: Any) -> str:  # noqa: N802
+    def getProgramLog(self, program: Any) -> str:  # noqa: N802, D102
         return self._read("ProgramLog", program).decode().rstrip("\0")
 
-    def getCUBIN(self, program: Any) -> bytes:  # noqa: N802
+    def getCUBIN(self, program: Any) -> bytes:  # noqa: N802, D102
         return self._read("CUBIN", program)
 
-    def getPTX(self, program: Any) -> bytes:  # noqa: N802
+    def getPTX(self, program: Any) -> bytes:  # noqa: N802, D102
         return self._read("PTX", program).rstrip(b"\0")
 
     def _read(self, what: str, program: Any) -> bytes:
@@ -97,7 +97,9 @@ class Compiler:
     environment : Environment
     """
 
-    def __init__(self, folder: Path, cache_key: str, headers: str, library: Path, arch: str, environment: Environment) -> None:
+    def __init__(
+        self, folder: Path, cache_key: str, headers: str, library: Path, arch: str, environment: Environment
+    ) -> None:
         self.nvrtc, self.environment, self._headers = NVRTC(library), environment, headers
         given: dict[str, Any] = {
             "cupy._core": _space(core=_space(CUPY_CACHE_KEY=cache_key)),
@@ -186,7 +188,7 @@ def headers_of(folder: Path, names: Iterable[str]) -> str:
 
 
 def cache_key_of(core: bytes) -> str:
-    """``CUPY_CACHE_KEY`` out of the binary of ``cupy._core.core``, which has it as text: a checksum of CuPy's headers."""
+    """``CUPY_CACHE_KEY``, a checksum of CuPy's headers, out of the binary ``cupy._core.core``, which has it as text."""
     found = set(re.findall(rb"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])", core))
     if len(found) != 1:
         raise SystemExit(f"cupy._core.core has {len(found)} texts like its checksum of headers, not one")

@@ -11,14 +11,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from gpu_data import labelled
 from gpu_goals import GOAL_COMPILE, GOAL_EAGER
 from gpu_mnist import mnist_file
-from gpu_peers import LARGEST_ERROR, TORCH_DEVICE
+from gpu_peers import LARGEST_ERROR
 from gpu_timing import Budget, one_line, say
+from gpu_torch_loop import Trainer, forget_compiled, full_float32, torch_trainer
 
 from gpu_logreg.backend import Device, array_namespace
 from gpu_logreg.network import Network, initialise
@@ -46,25 +47,8 @@ COMPILE_S = 10.0
 """Seconds that must be left before something is compiled."""
 
 
-class Trainer(NamedTuple):
-    """A way to train.
-
-    Attributes
-    ----------
-    losses : function (order of an epoch) -> mean loss
-    epoch : function ()
-        One epoch that shuffles for itself; it may end before the device has.
-    note : str
-        How it runs.
-    """
-
-    losses: Callable[[Any], float]
-    epoch: Callable[[], Any]
-    note: str = ""
-
-
 def resident_rows(cupy: Any, n: int, d: int) -> tuple[Rows, str]:
-    """MNIST, digits 5 to 9 against 0 to 4, where its file is found and that is what n and d ask for; else random rows."""
+    """MNIST, digits 5 to 9 against 0 to 4, where its file is found and n and d are its sizes; else random rows."""
     found = mnist_file()
     if found is None or (n, d) != (N, D):
         return Rows(*labelled(cupy, n, d), None), "random rows"
@@ -104,61 +88,6 @@ def ours(rows: Rows, network: Network, impl: str, batch: int) -> Trainer:
     return Trainer(lambda order: batches.epoch(order, batch, RATE), epoch, f"impl={impl!r}, shuffled on the host")
 
 
-def torch_trainer(rows: Rows, network: Network, batch: int, mode: str | None) -> Trainer:
-    """The loop a user of PyTorch writes; with a mode, network, loss and backward go through ``torch.compile``.
-
-    A batch is gathered outside of what is compiled, since a graph would first copy all rows that it is given.
-    """
-    import torch
-
-    if TORCH_DEVICE == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("torch finds no CUDA device")
-    X, labels = torch.from_dlpack(rows.X), torch.from_dlpack(rows.y).to(torch.float32)
-    n, d = X.shape
-    net = torch.nn.Sequential(torch.nn.Linear(d, UNITS), torch.nn.Tanh(), torch.nn.Linear(UNITS, 1)).to(X.device)
-    with torch.no_grad():
-        for layer, (W, b) in zip((net[0], net[2]), network.unpack(first_params(network)), strict=True):
-            layer.weight.copy_(torch.from_numpy(W.T.copy()))
-            layer.bias.copy_(torch.from_numpy(b.copy()))
-    adam = "fused Adam"
-    try:
-        stepper = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
-    except (RuntimeError, TypeError):
-        stepper, adam = torch.optim.Adam(net.parameters(), lr=RATE, foreach=True), "foreach Adam"
-
-    def loss_of(x: Any, y: Any) -> Any:
-        return torch.nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y)
-
-    loss_of_batch = loss_of
-    if mode is not None:
-        loss_of_batch = torch.compile(loss_of, dynamic=False, mode=mode)  # two sizes of a batch, a graph for each
-
-    def step(at: Any) -> Any:
-        x, y = X.index_select(0, at), labels.index_select(0, at)
-        if mode is not None:
-            torch.compiler.cudagraph_mark_step_begin()
-        loss = loss_of_batch(x, y)
-        stepper.zero_grad(set_to_none=True)
-        loss.backward()
-        stepper.step()
-        return loss
-
-    def losses(order: Any) -> float:
-        order, total = torch.from_numpy(order).to(X.device), 0.0
-        for first in range(0, n, batch):
-            at = order[first : first + batch]
-            total += len(at) * float(step(at).detach())
-        return total / n
-
-    def epoch() -> None:
-        order = torch.randperm(n, device=X.device)
-        for first in range(0, n, batch):
-            step(order[first : first + batch])
-
-    how = "eager" if mode is None else f"network, loss and backward by torch.compile, mode {mode!r}"
-    return Trainer(losses, epoch, f"torch {torch.__version__}, {how}, {adam}, no TF32, shuffled on the device")
-
-
 def error_of(losses: Sequence[float], true: Sequence[float]) -> float:
     """Largest relative error of an epoch's loss."""
     return float(np.max(np.abs(np.asarray(losses) / np.asarray(true) - 1.0)))
@@ -177,7 +106,7 @@ def networks(
 
     A row whose steps are wrong has a ``problem`` and no time.
     """
-    _full_float32()
+    full_float32()
     rows, source = resident_rows(cupy, n, d)
     cupy.cuda.Device().synchronize()
     say(f"network: {source}, {n:,} x {d}-{UNITS}-1")
@@ -204,27 +133,9 @@ def _joined(before: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     return before | row | {"trainers": row.get("trainers", {}) | before.get("trainers", {})}
 
 
-def _full_float32() -> None:
-    """Products of PyTorch in float32, as CuPy's are, and not in TF32; its own default, which another may have set."""
-    try:
-        import torch
-    except ImportError:
-        return
-    torch.set_float32_matmul_precision("highest")
-
-
-def _forget_compiled() -> None:
-    """Drop what was compiled for another batch size: PyTorch compiles a function for so many sizes only."""
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and COMPILED:
-        torch.compiler.reset()
-
-
-def _measured(
-    cupy: Any, rows: Rows, batch: int, names: Sequence[str], rounds: int, impl: str
-) -> dict[str, Any]:
+def _measured(cupy: Any, rows: Rows, batch: int, names: Sequence[str], rounds: int, impl: str) -> dict[str, Any]:
     """Trainers of one batch size: checked against the reference on the CPU, then timed in turns."""
-    _forget_compiled()
+    forget_compiled()
     n, d = rows.X.shape
     layers = Network((d, UNITS, 1), "tanh")
     host = Rows(rows.X.get(), rows.y.get(), None)
@@ -261,7 +172,7 @@ def _measured(
 def _trainer(name: str, rows: Rows, layers: Network, batch: int, impl: str) -> Trainer:
     if name in (OURS, PLAIN):
         return ours(rows, layers, impl if name == OURS else "reference", batch)
-    return torch_trainer(rows, layers, batch, COMPILED.get(name))
+    return torch_trainer(rows, layers, first_params(layers), batch, RATE, COMPILED.get(name))
 
 
 def _time(cupy: Any, found: dict[str, Any], trainers: dict[str, Trainer], n: int, rounds: int) -> None:

@@ -92,7 +92,12 @@ def _whole_call(data: Data, rounds: int) -> dict[str, Any]:
 
 
 def against(
-    cupy: Any, widths: Sequence[int], nbytes: int, budget: Budget, names: Sequence[str] = tuple(LOADERS), rounds: int = 15
+    cupy: Any,
+    widths: Sequence[int],
+    nbytes: int,
+    budget: Budget,
+    names: Sequence[str] = tuple(LOADERS),
+    rounds: int = 15,
 ) -> Iterator[dict[str, Any]]:
     """Our pass over float32 rows and others' two products, every width after every library that could be loaded.
 

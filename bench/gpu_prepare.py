@@ -61,9 +61,7 @@ class Tools(NamedTuple):
     def compiler(self) -> Compiler:
         """The compiler of this process."""
         environment = Environment(self.cupy, self.cuda_include or None)
-        return Compiler(
-            Path(self.folder), self.cache_key, self.headers, Path(self.library), self.arch, environment
-        )
+        return Compiler(Path(self.folder), self.cache_key, self.headers, Path(self.library), self.arch, environment)
 
 
 def fetched(wheel: str) -> Path:
@@ -192,7 +190,9 @@ def main() -> int:
         shutil.copyfile(mnist, options.to / MNIST)
     print("MNIST: " + ("there is no file; set GPU_LOGREG_DATA to its folder" if mnist is None else str(mnist)))
     size = sum(path.stat().st_size for path in options.to.rglob("*") if path.is_file())
-    print(f"{options.to}: {len(manifest['kernels'])} kernels, {size / 2**20:.1f} MiB, of {MOST_BYTES / 2**20:.0f} at most")
+    print(
+        f"{options.to}: {len(manifest['kernels'])} kernels, {size / 2**20:.1f} MiB, of {MOST_BYTES / 2**20:.0f} at most"
+    )
     return 1 if manifest["refused"] or size > MOST_BYTES else 0
 
 

@@ -20,7 +20,7 @@ OURS = '#line 1 "'
 """What the text of a kernel of ours has in it (`gpu_logreg.passes.kernel_text.kernel_source`)."""
 
 
-class Found(Exception):
+class NameFoundError(Exception):
     """Ends a compilation before it begins; the first argument is the name that the binary would have."""
 
 
@@ -29,7 +29,7 @@ class Names:
 
     def load(self, name: str) -> bytes:
         """CuPy asks for a binary before it compiles."""
-        raise Found(name)
+        raise NameFoundError(name)
 
 
 class Same(dict[Any, str]):
@@ -77,7 +77,7 @@ def cupy_key(text: str, options: tuple[str, ...]) -> str:
     compiler._set_kernel_cache_backend(Names())
     try:
         core.compile_with_cache(text, options, prepend_cupy_headers=False)
-    except Found as found:
+    except NameFoundError as found:
         return str(found.args[0])
     finally:
         compiler._set_kernel_cache_backend(before)

@@ -51,6 +51,7 @@ class Recorder:
         cupy.RawModule = self
 
     def __call__(self, *, code: str, options: Any = (), **more: Any) -> Any:
+        """Make a module."""
         assert not more, f"gpu_programs.py records text and options, and a kernel has {', '.join(more)}"
         self.programs[code, tuple(options)] = None
         return _Module(self, code, tuple(options))
@@ -180,7 +181,9 @@ def of_tests() -> list[Program]:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), RECORD: folder}
         environment.pop(gpu_stand_in.ASKED, None)  # the tests put it in its place themselves
         command = [sys.executable, "-m", "pytest", "-q", "-k", "fake", "-p", "no:cacheprovider", "-p", "gpu_programs"]
-        done = subprocess.run([*command, *files_with_tests()], cwd=ROOT, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, *files_with_tests()], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
         if done.returncode:
             raise SystemExit(f"the tests fail on the stand-in:\n{done.stdout[-2000:]}")
         found: dict[Program, None] = {}

@@ -128,7 +128,14 @@ def run_sanitizers(sizes: Sizes, journal: Journal, budget: Budget) -> None:
     with tempfile.TemporaryDirectory() as folder:
         children = {}
         for tool in TOOLS:
-            own = [sys.executable, str(Path(__file__).resolve()), "--tool", tool, "--folder", str(journal.folder.resolve())]
+            own = [
+                sys.executable,
+                str(Path(__file__).resolve()),
+                "--tool",
+                tool,
+                "--folder",
+                str(journal.folder.resolve()),
+            ]
             own += ["--run", str(journal.run), *(["--tiny"] if sizes.tiny else [])]
             command = [program, "--tool", tool, "--error-exitcode", str(FOUND), *own]
             children[tool] = Child(command, budget.left() - MARGIN_S, Path(folder, tool), dict(os.environ), ROOT)

@@ -44,9 +44,7 @@ class Sizes:
         self.sanitized: dict[str, Any] = (
             {"widths": (3,), "row_counts": (33,), "storages": ("float32",), "only_float32": ()} if tiny else {}
         )
-        self.network: dict[str, Any] = (
-            {"n": 60, "d": 3, "batches": (32,), "rounds": 1} if tiny else {"rounds": 10}
-        )
+        self.network: dict[str, Any] = {"n": 60, "d": 3, "batches": (32,), "rounds": 1} if tiny else {"rounds": 10}
         self.peer_widths = (3,) if tiny else (100, 512)
         self.peer_fit = {"n": 300, "d": 3, "rounds": 1} if tiny else {"n": 5_000_000, "d": 100}
         self.start_n = 300 if tiny else 200_000

@@ -1,4 +1,4 @@
-"""Six tiny fits on the device against the same fits by the reference passes on the CPU: whether anything works at all."""
+"""Six tiny fits on the device against the same fits by the reference passes on the CPU: does anything work at all?"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def smoke(cupy: Any) -> Iterator[dict[str, Any]]:
 
 
 def _fits(cupy: Any) -> dict[str, tuple[Callable[..., list[Any]], Callable[[Any], Any]]]:
-    """Fits by name: a function of the device and of what becomes of the rows, and what becomes of them on the device."""
+    """Fits by name: a function of the device and of what prepares the rows, and what prepares them for the device."""
     rng = np.random.default_rng(4)
     X = rng.standard_normal((N, D)).astype(np.float32)
     logits = X @ rng.standard_normal((D, 3))

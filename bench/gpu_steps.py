@@ -57,9 +57,7 @@ def storages(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
     _passes(cupy, "float64", sizes.float64_widths, sizes, journal, budget)
 
 
-def _passes(
-    cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, journal: Journal, budget: Budget
-) -> None:
+def _passes(cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, journal: Journal, budget: Budget) -> None:
     from gpu_passes import passes
 
     from gpu_logreg.passes.family import STORAGES

@@ -148,7 +148,10 @@ def _fits(rows: Rows) -> str:
         [
             *(f"{row['n']:,} x {row['d']}", row["solver"], shown(row.get("seconds"), ".4f")),
             *(shown(row.get("reads_wall"), ".1f"), shown(row.get("n_reads"), ".1f")),
-            *(shown(row.get("suboptimality"), ".1e"), "-" if "reached" not in row else "yes" if row["reached"] else "NO"),
+            *(
+                shown(row.get("suboptimality"), ".1e"),
+                "-" if "reached" not in row else "yes" if row["reached"] else "NO",
+            ),
             row.get("problem", "" if row["n"] == row["wanted_n"] else f"{row['wanted_n']:,} rows do not fit"),
         ]
         for row in rows
@@ -165,7 +168,11 @@ def _network(rows: Rows) -> str:
         for name, one in row.get("trainers", {}).items():
             met = "" if "met" not in one else " met" if one["met"] else " NOT MET"
             line = [str(row["batch"]), name, shown(one.get("epoch_ms")), shown(one.get("rows_per_s"), ",.0f")]
-            line += [shown(one.get("ratio"), ".2f"), shown(one.get("goal"), ".1f") + met, shown(one.get("error"), ".0e")]
+            line += [
+                shown(one.get("ratio"), ".2f"),
+                shown(one.get("goal"), ".1f") + met,
+                shown(one.get("error"), ".0e"),
+            ]
             lines.append([*line, one.get("problem", "")])
             notes += [f"{name}: {one['note']}"] if one.get("note") else []
         if "steps_ms" in row:
@@ -179,7 +186,11 @@ def _network(rows: Rows) -> str:
 
 def _first(rows: Rows) -> str:
     lines = [
-        [row["state"], *(shown(row.get(key), ".4f") for key in ("import_s", "first_fit_s", "warm_fit_s")), row.get("problem", "")]
+        [
+            row["state"],
+            *(shown(row.get(key), ".4f") for key in ("import_s", "first_fit_s", "warm_fit_s")),
+            row.get("problem", ""),
+        ]
         for row in rows
     ]
     head = f"{rows[0]['n']:,} x {rows[0]['d']} float32.\n\n"
@@ -188,7 +199,12 @@ def _first(rows: Rows) -> str:
 
 def _crossover(rows: Rows) -> str:
     lines = [
-        [f"{row['n']:,} x {row['d']}", f"{row['nbytes'] / 2**20:.1f}", shown(1e3 * row["cpu_s"]), shown(1e3 * row["gpu_s"])]
+        [
+            f"{row['n']:,} x {row['d']}",
+            f"{row['nbytes'] / 2**20:.1f}",
+            shown(1e3 * row["cpu_s"]),
+            shown(1e3 * row["gpu_s"]),
+        ]
         for row in rows
     ]
     least = crossover_nbytes(rows)
@@ -209,7 +225,8 @@ def crossover_nbytes(rows: Rows) -> int | None:
 
 def _smoke(rows: Rows) -> str:
     return table(
-        ["fit", "error", ""], [[row["fit"], shown(row.get("error"), ".0e"), row.get("problem", "right")] for row in rows]
+        ["fit", "error", ""],
+        [[row["fit"], shown(row.get("error"), ".0e"), row.get("problem", "right")] for row in rows],
     )
 
 
@@ -251,7 +268,9 @@ def _sanitized(rows: Rows) -> str:
 SECTIONS: dict[str, tuple[str, Callable[[Rows], str]]] = {
     "smoke": ("Tiny fits against the CPU", _smoke),
     "ceiling": ("Ceiling", _ceiling),
-    **{name: (f"The pass over {name} rows", _passes) for name in ("float32", "float64", "float16", "bfloat16", "uint8")},
+    **{
+        name: (f"The pass over {name} rows", _passes) for name in ("float32", "float64", "float16", "bfloat16", "uint8")
+    },
     "classes": ("The pass over rows of many classes", _classes),
     "fits": ("Whole fits", _fits),
     "ladder": ("Members of the family", _ladder),

@@ -66,7 +66,6 @@ class Quick:
         return 1e6
 
 
-
 def test_the_timer_counts_one_call_between_two_events(cupy):
     import gpu_timing
 
@@ -255,8 +254,9 @@ def test_fits_are_judged_by_the_best_value(cupy, monkeypatch):
 def test_networks_are_trained_in_turns_once_their_losses_are_right(cupy, monkeypatch):
     import gpu_network
     import gpu_tables
+    import gpu_torch_loop
 
-    monkeypatch.setattr(gpu_network, "TORCH_DEVICE", "cpu")
+    monkeypatch.setattr(gpu_torch_loop, "TORCH_DEVICE", "cpu")
     monkeypatch.setattr(gpu_network, "COMPILED", {"torch.compile": "no such mode"})
     rows = list(gpu_network.networks(cupy, Quick(), 70, 5, (32, 64), rounds=2))
     assert [row["batch"] for row in rows] == [32, 64, 32, 64]
