@@ -111,7 +111,7 @@ def against(
         found[d] = row
         if "ms" in row:
             row["cublas_call"] = cublas_call_ms(data, true_sums(data), rounds)
-        yield dict(row)
+        yield row | {"peers": {}}
     for name in names:
         peer: Peer | None = None
         try:
@@ -128,7 +128,7 @@ def against(
                 row["peers"][name] = of_it | peer_ms(cupy, peer, data, true_sums(data), rounds)
             else:
                 row["peers"][name] = of_it
-            yield row | _ratio(row)
+            yield row | {"peers": dict(row["peers"])} | _ratio(row)
 
 
 def _ratio(row: dict[str, Any]) -> dict[str, Any]:

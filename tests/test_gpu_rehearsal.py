@@ -1,4 +1,4 @@
-"""``gpu_check.py`` rehearsed on the stand-in for CuPy: every step, a kill in the middle of the run, the rerun after it."""
+"""``gpu_check.py`` rehearsed on the stand-in for CuPy: every step, a kill in the middle, the rerun after it."""
 
 from __future__ import annotations
 
