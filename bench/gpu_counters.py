@@ -60,7 +60,18 @@ def counted(sizes: Sizes, budget: Budget) -> Iterator[dict[str, Any]]:
         return
     own = [sys.executable, str(Path(__file__).with_name("gpu_steps.py")), "launches", "--folder", "."]
     # Clocks stay as they are: they belong to the machine.
-    command = [program, "--clock-control", "none", "--metrics", ",".join(METRICS), "--csv", "--page", "raw"]
+    command = [
+        program,
+        "--clock-control",
+        "none",
+        "--metrics",
+        ",".join(METRICS),
+        "--csv",
+        "--page",
+        "raw",
+        "--print-units",
+        "base",
+    ]
     command += ["--kernel-name", f"regex:^{KERNEL}$", *own, *(["--tiny"] if sizes.tiny else [])]
     try:
         done = subprocess.run(

@@ -12,6 +12,9 @@ FILE = "results.jsonl"
 BENIGN = "not measured"
 """How the problem of a row begins that says nothing about correctness."""
 
+LASTING = ("illegaladdress", "illegalmemoryaccess", "illegalinstruction", "misaligned", "launchfail", "launchtimeout")
+"""What errors of a device say after which a process can do nothing more on it; without spaces and underscores."""
+
 
 class Journal:
     """Lines about one step of one run.
@@ -53,7 +56,8 @@ class Journal:
         self.add("row", section=section, key=str(key), row=row, wrong=wrong)
         if wrong:
             self.wrong.append(f"{section} {key}: {problem}")
-        if any(name in problem for name in ("CUDARuntimeError", "CUDADriverError", "CUDA error")):
+        said = problem.lower().replace("_", "").replace(" ", "")
+        if any(name in said for name in LASTING):
             raise RuntimeError(f"the device has failed, and the step ends: {problem}")
 
     def found(self, section: str) -> list[dict[str, Any]]:

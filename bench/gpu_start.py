@@ -54,7 +54,8 @@ def first_fits(
         for state, folder in (("cold", empty), ("cached", cache or empty)):
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
             environment = {**os.environ, "PYTHONPATH": path, "CUPY_CACHE_DIR": folder}
-            environment.pop("SCIPY_ARRAY_API", None)
+            for name in ("SCIPY_ARRAY_API", "CUPY_CACHE_SAVE_CUDA_SOURCE"):
+                environment.pop(name, None)
             command = [sys.executable, "-c", _CHILD, str(n), str(d), device]
             row: dict[str, Any] = {"state": state, "n": n, "d": d}
             begin = time.perf_counter()
