@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import PurePosixPath
 
 import pytest
+from sweeps import WIDE
 
 TOGETHER = {"test_multilabel": "test_steps", "test_check_estimator": "test_steps"}
 """Files that are compiled for each other: the steps of networks take longest to compile."""
@@ -43,6 +45,14 @@ def pytest_xdist_make_scheduler(config, log):
             return group(nodeid)
 
     return ByGroup(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item):
+    share = WIDE.get(item.path.stem, {}).get(item.originalname, 1)
+    # By its name, so that a test is slow or not whichever others are collected with it.
+    if zlib.crc32(item.name.encode()) % share and not item.get_closest_marker("slow"):
+        item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(trylast=True)

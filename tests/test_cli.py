@@ -596,6 +596,7 @@ def test_numbers_of_libsvm_text_are_classes(capsys, tmp_path):
     assert "more than 100 classes" in run(capsys, "train", tmp_path / "many.npz", "--target", "y").err
 
 
+@pytest.mark.slow
 def test_reuters(capsys, tmp_path):
     data, test, model = real_data("reuters.trn.bz2"), real_data("reuters.tst.bz2"), tmp_path / "reuters.model"
     ended = succeed(capsys, "train", data, "--valid", test, "--model", model)

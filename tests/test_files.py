@@ -14,6 +14,7 @@ import pytest
 from data_files import Write, refusal, train, writer
 from real_data import real_data
 from scipy import sparse
+from sweeps import slow
 
 from gpu_logreg.dataset import libsvm
 from gpu_logreg.dataset.files import (
@@ -142,6 +143,7 @@ def test_labels_keep_their_type(column: str, expected: np.ndarray, write: Any) -
     assert y.tolist() == expected.tolist()
 
 
+@pytest.mark.slow
 def test_wide_rows_and_many_rows(write: Any) -> None:
     wide = ",".join(str(at) for at in range(50_000))
     matrix, _ = train(write("wide.csv", f"{wide}\n{wide}\n"), "c0", NO_HEADER)
@@ -698,7 +700,7 @@ def test_adult() -> None:
     [
         ("a9a.gz", (32561, 123), 7841, 451_592),
         ("ijcnn1.trn.bz2", (49990, 22), 4853, None),
-        ("reuters.trn.bz2", (7770, 8315), 538, 339_837),
+        slow(("reuters.trn.bz2", (7770, 8315), 538, 339_837)),
     ],
 )
 def test_real_libsvm(name: str, shape: tuple[int, int], positive: int, stored: int | None) -> None:

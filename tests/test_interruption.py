@@ -184,6 +184,7 @@ def test_streams_that_are_closed(model):
     assert len(Path("out.csv").read_text().splitlines()) == 301
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to write to")
 def test_streams_that_are_full(model):
     with open("/dev/full", "w") as full:

@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 from numba import njit
+from sweeps import slow
 
 from gpu_logreg.passes.kernels_numba_math import exp_of_negative, log1p_up_to_one, tanh, wait_for_all
 
@@ -94,7 +95,7 @@ def rounds(thread, n_threads, arrived, board, count):
     return stale
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 5])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, slow(5)])
 def test_no_thread_passes_the_barrier_before_the_others_arrive(n_threads):
     arrived, board, found = np.zeros(1, np.int64), np.zeros(8 * n_threads, np.int64), []
     rounds(0, 1, np.zeros(1, np.int64), board, 1)

@@ -58,6 +58,7 @@ print(probe((0,) * 4, np.array([-1.0, 9.0, 3.0, 4.0])), sum(probe.stats.cache_hi
 """
 
 
+@pytest.mark.slow
 def test_fits_where_no_code_can_be_kept():
     run = subprocess.run([sys.executable, "-c", WITHOUT_PLACE], capture_output=True, text=True, check=False)
     assert run.stdout == "True cpu\n", run.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from fresh_process import run_fresh
+from sweeps import WIDE
 
 import gpu_logreg
 
@@ -83,3 +84,9 @@ def test_the_console_script_exists(project):
     module, name = target.split(":")
     code = f"import importlib; print(callable(getattr(importlib.import_module({module!r}), {name!r})))"
     assert run_fresh(code) == "True"
+
+
+def test_every_sweep_that_is_thinned_is_one():
+    for file, functions in WIDE.items():
+        text = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
+        assert [name for name in functions if f"def {name}(" not in text] == [], file

@@ -184,6 +184,7 @@ def test_agrees_with_the_transformers_of_scikit_learn() -> None:
     np.testing.assert_array_equal(stored.transform(rows), schema.transform(rows))
 
 
+@pytest.mark.slow
 def test_kddcup() -> None:
     rows, y = load_training_data(real_data("kddcup.data_10_percent.gz"), "c41", NO_HEADER)
     schema = Schema.fit(rows)

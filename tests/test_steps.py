@@ -7,7 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from sweeps import thinned
+from sweeps import every_other, thinned
 
 from gpu_logreg import MLPClassifier
 from gpu_logreg.backend import Device
@@ -344,7 +344,7 @@ def test_a_thread_that_cannot_be_started_leaves_none_behind(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("impl", ["reference", "cpu"])
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("dtype", every_other(["float32", "uint8"]))
 def test_the_rows_are_not_copied(impl, dtype):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 9, (400_000, 24)).astype(dtype)
