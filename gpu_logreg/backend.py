@@ -25,6 +25,7 @@ __all__ = [
     "ROOM",
     "Device",
     "array_namespace",
+    "cholesky",
     "cuda_problem",
     "free_bytes",
     "import_cupy",
@@ -264,6 +265,27 @@ def _problem_of(error: Exception, device: Device) -> str | None:
 def to_numpy(array: Any) -> Any:
     """Copy a CuPy array to the host; return anything else as a NumPy array, without a copy where possible."""
     return array.get() if is_cupy(array) else np.asarray(array)
+
+
+def cholesky(R: Any) -> Any:
+    """Lower Cholesky factor of a matrix on a GPU, where the result stays.
+
+    Of its own accord CuPy does not look whether cuSOLVER found a factor, and leaves in its place whatever was computed
+    up to there. Within `cupyx.errstate` it looks, which waits for the device.
+
+    Parameters
+    ----------
+    R : CuPy array of shape (p, p)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If ``R`` is not positive definite.
+    """
+    from cupyx import errstate
+
+    with errstate(linalg="raise"):
+        return import_cupy().linalg.cholesky(R)
 
 
 def solve_triangular(L: Any, v: Any, *, transposed: bool) -> Any:

@@ -54,7 +54,7 @@ class Sampler:
     def __init__(self, objective: Objective, generator: np.random.Generator) -> None:
         self._objective = objective
         self._generator = generator
-        self._labels = to_numpy(objective.dataset.rows.y)
+        self._labels = objective.dataset.rows.y
         self._coordinates: Coordinates | None = None
         self._size: Float64Vector | None = None
         weights = objective.dataset.rows.sample_weight

@@ -99,7 +99,7 @@ class DataFrame:
         return self._frame
 
     def to_cupy(self, dtype: Any = None, copy: bool = False, na_value: Any = None) -> Any:
-        columns = [self[name].to_cupy().view(np.ndarray) for name in self.columns]
+        columns = [fake_cupy.peek(self[name].to_cupy()) for name in self.columns]
         return fake_cupy.asarray(np.asfortranarray(np.stack(columns, axis=1)))
 
     @property

@@ -1,332 +1,279 @@
 """The part of CuPy that the package uses, on NumPy arrays; kernels run in the host shim.
 
 Put in the place of ``cupy`` in ``sys.modules`` it lets the code for a GPU run where there is none. It is as strict as
-CuPy where that matters: host and device arrays do not mix, NumPy's functions refuse device arrays, what is allocated
-and not written is NaN, and every crossing between host and device is counted.
+CuPy 14: what it takes is what CuPy's own signatures say (`cupy_signatures`), results have the types of CuPy's tables,
+arrays have CuPy's attributes and no other, and host and device arrays do not mix. It is stricter where CuPy would do
+something slow in silence: NumPy's functions, host arrays as indices, and loops over elements are refused. What is
+allocated and not written is NaN, and every crossing between host and device is counted.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
+import ctypes
 import importlib.machinery
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import fake_cupy_cuda
+import fake_cupy_linalg
+import fake_cupy_streams
 import numpy as np
-import scipy.linalg
-from kernel_host import MOST_SHARED_BYTES, HostKernel, HostModule
+from cupy_signatures import strict
+from fake_cupy_array import METHODS, REDUCTIONS, apply, ndarray, refuse_dtype
+from fake_cupy_cuda import Device, RawKernel, RawModule
+from fake_cupy_streams import OutOfMemoryError, Stream, counts, faults
+from fake_cupy_ufuncs import plain, refuse_strange
 
-__version__ = "fake"
+__version__ = "14.fake"
 __spec__ = importlib.machinery.ModuleSpec("cupy", None)
 
-counts: collections.Counter[str] = collections.Counter()
-"""Launches of own kernels, copies to the host, copies to the device, scalars read (each waits for the device)."""
 schedule_seed = 0
 """Seed of the schedules of the launches to come."""
-
-FUNCTIONS = (
-    *("abs", "arange", "concatenate", "cumsum", "diag", "dot", "einsum", "exp", "eye", "fill_diagonal", "full"),
-    *("isfinite", "log", "log1p", "matmul", "maximum", "minimum", "multiply", "ones", "searchsorted", "sqrt", "stack"),
-    *("subtract", "tanh", "zeros", "zeros_like", "empty_like", "ones_like", "count_nonzero", "clip", "take"),
-)
-"""Functions of NumPy that CuPy has under the same name and that take and give device arrays here."""
-
-
-class OutOfMemoryError(MemoryError):
-    """As `cupy.cuda.memory.OutOfMemoryError`."""
-
-
-class CUDARuntimeError(RuntimeError):
-    """As `cupy.cuda.runtime.CUDARuntimeError`."""
-
-
-for _error in (OutOfMemoryError, CUDARuntimeError):
-    _error.__module__ = "cupy.cuda"
-
-
-class Device:
-    def __init__(self, index: int = 0) -> None:
-        self.id = index
-
-    def __enter__(self) -> Device:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    @property
-    def attributes(self) -> dict[str, int]:
-        return {"MultiProcessorCount": 4, "MaxSharedMemoryPerBlockOptin": MOST_SHARED_BYTES}
-
-    def synchronize(self) -> None:
-        counts["waits"] += 1
-
-
 memory_free = 2**33
 """Bytes that ``cuda.runtime.memGetInfo`` says are free."""
+device_count = 1
+"""Devices that there are; an array of one is refused where another is current."""
+
+UFUNCS = (
+    *("abs", "absolute", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "divide", "equal", "exp", "expm1"),
+    *("floor", "floor_divide", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less"),
+    *("less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "multiply"),
+    *("negative", "not_equal", "power", "remainder", "sign", "sqrt", "square", "subtract", "tanh", "true_divide"),
+)
+FUNCTIONS = (
+    *("bincount", "clip", "concatenate", "count_nonzero", "cumsum", "diag", "dot", "einsum", "empty_like"),
+    *("flatnonzero", "ones_like", "searchsorted", "stack", "take", "unique", "zeros_like"),
+)
+"""Functions of NumPy that CuPy has under the same name, and that take and give device arrays here."""
+CREATION = ("arange", "eye", "full", "ones", "zeros")
+SCALARS = ("bool_", "float16", "float32", "float64", "int32", "int64", "uint8", "uint32")
+CUDA = (
+    *("Device", "Event", "Graph", "Stream", "alloc_pinned_memory", "get_current_stream", "get_elapsed_time"),
+    *("memory.OutOfMemoryError", "runtime.CUDARuntimeError", "runtime.driverGetVersion", "runtime.getDeviceCount"),
+    *("runtime.getDeviceProperties", "runtime.memGetInfo", "runtime.runtimeGetVersion", "nvrtc.getVersion"),
+)
 
 
-class ndarray(np.ndarray):  # noqa: N801
-    """A "device" array: a NumPy array that refuses to be mixed with one."""
+def wrapped(array: np.ndarray) -> ndarray:
+    """A device array in the memory of a host array; for tests."""
+    return ndarray.of(array)
 
-    device_id = 0
 
-    @property
-    def device(self) -> Device:
-        return Device(self.device_id)
+def peek(array: ndarray) -> np.ndarray:
+    """The memory of a device array, without a copy that is counted; for tests."""
+    held: np.ndarray = array._held
+    return held
 
-    @property
-    def data(self) -> Any:
-        return types.SimpleNamespace(ptr=self.ctypes.data)
 
-    def get(self) -> np.ndarray:
-        counts["copies to the host"] += 1
-        return np.array(self)
+def moved(array: ndarray, device: int) -> ndarray:
+    """The same numbers on another device; for tests."""
+    return ndarray.of(array._held.copy(), fake_cupy_cuda.Block(array.nbytes, device))
 
-    def set(self, array: np.ndarray, stream: Any = None) -> None:
-        assert type(array) is np.ndarray
-        assert array.dtype == self.dtype
-        assert array.shape == self.shape
-        counts["copies to the device"] += 1
-        there = self.view(np.ndarray)
-        if stream is None:
-            there[...] = array
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _flat(value)
         else:
-            stream.pending.append(lambda: np.copyto(there, array))
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        _refuse_host_arrays(inputs)
-        if ufunc is np.matmul and not any(inputs[0].flags[order] for order in ("C_CONTIGUOUS", "F_CONTIGUOUS")):
-            counts["copies of X that CuPy makes for cuBLAS"] += 1
-        out = options.pop("out", (None,))
-        out = out if isinstance(out, tuple) else (out,)
-        _refuse_host_arrays(out)
-        options = {name: _plain(value) for name, value in options.items()}
-        if out[0] is not None:
-            options["out"] = tuple(map(_plain, out))
-        result = getattr(ufunc, method)(*(_plain(value) for value in inputs), **options)
-        return np.asarray(result).view(ndarray) if out[0] is None else out[0]
-
-    def __array_function__(self, function: Any, *_: Any) -> Any:
-        raise TypeError(f"numpy.{function.__name__} on a CuPy array")
-
-    def __array__(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("Implicit conversion to a NumPy array is not allowed")
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        _refuse_host_arrays((key, value))
-        super().__setitem__(_plain(key), _plain(value))
-
-    def __getitem__(self, key: Any) -> Any:
-        _refuse_host_arrays(key if isinstance(key, tuple) else (key,))
-        key = tuple(_plain(part) for part in key) if isinstance(key, tuple) else _plain(key)
-        return np.asarray(self.view(np.ndarray)[key]).view(ndarray)
-
-    def _scalar(self) -> Any:
-        if self.ndim:
-            raise AssertionError("a device array was read one element at a time, which waits for the device")
-        counts["scalars read"] += 1
-        return self.view(np.ndarray)[()]
-
-    def __bool__(self) -> bool:
-        return bool(self._scalar())
-
-    def __float__(self) -> float:
-        return float(self._scalar())
-
-    def __int__(self) -> int:
-        return int(self._scalar())
-
-    __index__ = __int__
-
-    def __iter__(self) -> Any:
-        raise AssertionError("a device array was read one element at a time, which waits for the device")
-
-    tolist = item = __iter__
-
-
-for _name in ("sum", "all", "any", "min", "max", "argmax", "argmin", "mean"):
-    # NumPy's own methods would give scalars; CuPy gives arrays of no dimension, which stay on the device.
-
-    def _reduction(self: ndarray, *arguments: Any, _name: str = _name, **options: Any) -> Any:
-        return np.asarray(getattr(self.view(np.ndarray), _name)(*arguments, **options)).view(ndarray)
-
-    setattr(ndarray, _name, _reduction)
-
-ndarray.__module__ = "cupy"
-
-float32, float64, uint8, int64, bool_ = np.float32, np.float64, np.uint8, np.int64, np.bool_
+            yield value
 
 
 def _plain(value: Any) -> Any:
-    return value.view(np.ndarray) if isinstance(value, ndarray) else value
+    return type(value)(map(_plain, value)) if isinstance(value, list | tuple) else plain(value)
 
 
-def _refuse_host_arrays(values: Sequence[Any]) -> None:
-    if any(type(value) is np.ndarray for value in values):
-        raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of NumPy's, of device arrays alone."""
 
-
-def _on_device(function: Any) -> Any:
     def call(*arguments: Any, **options: Any) -> Any:
-        flat = [*arguments, *options.values()]
-        flat += [value for argument in flat if isinstance(argument, list | tuple) for value in argument]
-        _refuse_host_arrays(flat)
-        plain = [
-            [_plain(value) for value in argument] if isinstance(argument, list | tuple) else _plain(argument)
-            for argument in arguments
-        ]
-        result = function(*plain, **{name: _plain(value) for name, value in options.items()})
-        return None if result is None else np.asarray(result).view(ndarray)
+        refuse_strange(_flat((*arguments, *options.values())))
+        result = function(*map(_plain, arguments), **{name: _plain(value) for name, value in options.items()})
+        if result is None:
+            return None
+        return tuple(map(ndarray.of, result)) if isinstance(result, tuple) else ndarray.of(result)
 
+    call.__name__ = function.__name__
     return call
 
 
-def __getattr__(name: str) -> Any:
-    if name in FUNCTIONS:
-        return _on_device(getattr(np, name))
-    raise AttributeError(f"the stand-in for CuPy has no {name}")
+def _ufunc(name: str) -> Callable[..., ndarray]:
+    def call(*arrays: Any, **options: Any) -> ndarray:
+        if len(arrays) > getattr(np, name).nin:
+            *inputs, options["out"] = arrays
+            return apply(np_name, *inputs, **options)
+        return apply(np_name, *arrays, **options)
+
+    np_name = getattr(np, name).__name__
+    call.__name__ = name
+    return call
 
 
-def asarray(array: Any, dtype: Any = None) -> ndarray:
-    if isinstance(array, ndarray):
-        return array if dtype is None else array.astype(dtype, copy=False)
+for _name in UFUNCS:
+    globals()[_name] = strict(f"cupy.{_name}", _ufunc(_name))
+for _name in FUNCTIONS + CREATION:
+    globals()[_name] = strict(f"cupy.{_name}", _on_device(getattr(np, _name)))
+for _name in SCALARS:
+    globals()[_name] = getattr(np, _name)
+matmul = strict("cupy.matmul", _ufunc("matmul"))
+
+
+def _asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> ndarray:
+    if copy is not None:
+        raise NotImplementedError("the stand-in copies where CuPy must")
+    if isinstance(a, ndarray):
+        if a.device.id != Device.current:
+            a = ndarray.of(a._held.copy())
+        return a if dtype is None else a.astype(dtype, copy=False)
     counts["copies to the device"] += 1
-    return np.array(array, dtype=dtype, copy=True).view(ndarray)
+    order = order or ("F" if isinstance(a, np.ndarray) and a.flags.f_contiguous else "C")
+    with np.errstate(all="ignore"):
+        made = np.array(a, dtype=dtype, copy=True, order=order)
+    refuse_dtype(made.dtype)
+    return ndarray.of(made)
 
 
-def ascontiguousarray(array: ndarray) -> ndarray:
-    assert isinstance(array, ndarray)
-    return array if array.flags.c_contiguous else array.view(np.ndarray).copy().view(ndarray)
+def _ascontiguousarray(a: Any, dtype: Any = None) -> ndarray:
+    a = _asarray(a, dtype)
+    return a if a.flags.c_contiguous else a.copy()
 
 
-def where(condition: Any, *choices: Any) -> ndarray:
+def _where(condition: Any, x: Any = None, y: Any = None) -> ndarray:
     """As CuPy's, which asks the condition for ``astype``: a truth value of Python has none."""
-    if not hasattr(condition, "astype"):
-        raise AttributeError(f"{type(condition).__name__!r} object has no attribute 'astype'")
-    return _on_device(np.where)(condition, *choices)  # type: ignore[no-any-return]
+    condition = condition.astype(np.bool_)
+    refuse_strange((condition, x, y))
+    dtype = np.result_type(*(value.dtype if hasattr(value, "dtype") else value for value in (x, y)))
+    return ndarray.of(np.where(plain(condition), plain(x), plain(y)).astype(dtype, copy=False))
 
 
-def empty(shape: Any, dtype: Any = float) -> ndarray:
-    array = np.empty(shape, dtype)
-    array.view(np.ndarray).reshape(-1).view(np.uint8)[:] = 0xFF  # what is not written stays NaN
-    return array.view(ndarray)
+def _empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
+    return ndarray(shape, dtype, order=order)
 
 
-def _cholesky(a: ndarray) -> ndarray:
-    """As CuPy by default: NaN, not an error, where there is no factor."""
-    assert isinstance(a, ndarray)
-    try:
-        return np.linalg.cholesky(a.view(np.ndarray)).view(ndarray)
-    except np.linalg.LinAlgError:
-        return np.full(a.shape, np.nan).view(ndarray)
+def _fill_diagonal(a: ndarray, val: Any, wrap: bool = False) -> None:
+    refuse_strange((a, val))
+    np.fill_diagonal(a._held, plain(val), wrap)
 
 
-linalg = types.SimpleNamespace(cholesky=_cholesky, LinAlgError=np.linalg.LinAlgError)
+class _Exported:
+    """An array of another library as one that NumPy can view."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self._array.__dlpack__(stream=1)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
 
 
-class Stream:
-    """Copies given to a stream are made as late as CUDA allows: when somebody waits for them."""
-
-    def __init__(self, non_blocking: bool = False) -> None:
-        self.pending: list[Any] = []
-
-    def record(self) -> Event:
-        return Event(self, len(self.pending))
-
-    def synchronize(self) -> None:
-        counts["waits"] += 1
-        self.run(len(self.pending))
-
-    def run(self, count: int) -> None:
-        for k in range(count):
-            if self.pending[k] is not None:
-                self.pending[k]()
-                self.pending[k] = None
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+def exported(array: Any) -> np.ndarray:
+    """The memory of an array of any library that speaks DLPack, as a host array."""
+    held = np.from_dlpack(_Exported(array))
+    span = held.itemsize + sum((size - 1) * stride for size, stride in zip(held.shape, held.strides, strict=True))
+    if held.flags.writeable or not held.size or min(held.strides, default=0) < 0:
+        return held
+    # An old capsule does not tell whether it may be written, and NumPy takes it for read-only.
+    memory = (ctypes.c_char * span).from_address(held.ctypes.data)
+    memory.kept = held
+    return np.ndarray(held.shape, held.dtype, memory, strides=held.strides)
 
 
-class Event:
-    """What a stream had to do when it was recorded."""
-
-    def __init__(self, stream: Stream, count: int) -> None:
-        self._stream, self._count = stream, count
-
-    def synchronize(self) -> None:
-        counts["waits"] += 1
-        self._stream.run(self._count)
+def _from_dlpack(array: Any, *, device: Any = None, copy: Any = None) -> ndarray:
+    kind, index = array.__dlpack_device__()
+    if kind not in (2, 13):
+        raise BufferError(f"device {kind} of DLPack is no CUDA device")
+    held = exported(array)
+    return ndarray.of(held, fake_cupy_cuda.Block(held.nbytes, index))
 
 
-def _alloc_pinned(size: int) -> Any:
-    return np.full(size, 0xFF, np.uint8)
+asarray = strict("cupy.asarray", _asarray)
+ascontiguousarray = strict("cupy.ascontiguousarray", _ascontiguousarray)
+where = strict("cupy.where", _where)
+empty = strict("cupy.empty", _empty)
+fill_diagonal = strict("cupy.fill_diagonal", _fill_diagonal)
+from_dlpack = strict("cupy.from_dlpack", _from_dlpack)
 
 
-class _Pool:
-    def free_bytes(self) -> int:
-        return 0
-
-    def free_all_blocks(self) -> None:
-        counts["frees"] += 1
+def _default_pool() -> Any:
+    return fake_cupy_cuda.MemoryPool()
 
 
-def get_default_memory_pool() -> _Pool:
-    return _Pool()
+def _default_pinned_pool() -> Any:
+    return fake_cupy_cuda.PinnedMemoryPool()
 
 
+def _current_stream(device_id: Any = -1) -> Any:
+    return Stream._current[-1]
+
+
+linalg = fake_cupy_linalg.linalg
+get_default_memory_pool = strict("cupy.get_default_memory_pool", _default_pool)
+get_default_pinned_memory_pool = strict("cupy.get_default_pinned_memory_pool", _default_pinned_pool)
 cuda = types.SimpleNamespace(
     Device=Device,
+    Event=fake_cupy_streams.Event,
+    Graph=fake_cupy_streams.Graph,
+    MemoryPool=fake_cupy_cuda.MemoryPool,
+    PinnedMemoryPool=fake_cupy_cuda.PinnedMemoryPool,
     Stream=Stream,
-    alloc_pinned_memory=_alloc_pinned,
+    alloc_pinned_memory=strict("cupy.cuda.alloc_pinned_memory", fake_cupy_streams.alloc_pinned_memory),
+    get_current_stream=strict("cupy.cuda.get_current_stream", _current_stream),
+    get_elapsed_time=strict("cupy.cuda.get_elapsed_time", lambda start_event, end_event: 0.0),
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
-    runtime=types.SimpleNamespace(
-        getDeviceCount=lambda: 1,
-        memGetInfo=lambda: (memory_free, 2**33),
-        CUDARuntimeError=CUDARuntimeError,
-        getDeviceProperties=lambda _: {"name": b"stand-in"},
-    ),
+    nvrtc=fake_cupy_cuda.nvrtc,
+    runtime=fake_cupy_cuda.runtime,
 )
 
 
-class RawModule:
-    def __init__(self, *, code: str, options: Sequence[str] = ()) -> None:
-        self._module = HostModule(code, options)
+def offered() -> list[str]:
+    """Dotted names of all that the stand-in offers, to be recorded of CuPy and held against it."""
+    own = (*UFUNCS, *FUNCTIONS, *CREATION, *SCALARS, "matmul", "asarray", "ascontiguousarray", "where", "empty")
+    own += ("fill_diagonal", "from_dlpack", "get_default_memory_pool", "get_default_pinned_memory_pool")
+    names = [f"cupy.{name}" for name in (*own, "ndarray", "RawModule", "RawKernel", "linalg.cholesky")]
+    names += [f"cupy.cuda.{name}" for name in (*CUDA, "MemoryPool", "PinnedMemoryPool")]
+    names += ["cupyx.errstate", "cupyx.scipy.linalg.solve_triangular", "cupy.RawKernel.__call__"]
+    kinds = {"cupy.ndarray": ndarray, "cupy.RawModule": RawModule, "cupy.RawKernel": RawKernel}
+    for kind in (Device, fake_cupy_cuda.MemoryPool, fake_cupy_cuda.PinnedMemoryPool):
+        kinds[f"cupy.cuda.{kind.__name__}"] = kind
+    for kind in (fake_cupy_streams.Event, fake_cupy_streams.Graph, Stream):
+        kinds[f"cupy.cuda.{kind.__name__}"] = kind
+    for room, kind in kinds.items():
+        public = [name for name in vars(kind) if not name.startswith("_")]
+        hidden = {"current", "of", "used", "kept"}  # of the stand-in itself
+        names += [f"{room}.{name}" for name in public if name not in hidden]
+    protocols = ("__dlpack__", "__dlpack_device__", "__cuda_array_interface__")
+    names += [f"cupy.ndarray.{name}" for name in (*protocols, *REDUCTIONS, *METHODS)]
+    return sorted(set(names))
 
-    def get_function(self, name: str) -> Any:
-        return _RawKernel(self._module.get_function(name))
+
+class _Facade(types.ModuleType):
+    """What the package sees: of this module nothing but what CuPy has."""
+
+    def __getattr__(self, name: str) -> Any:
+        if f"cupy.{name}" in _OFFERED or name in ("cuda", "linalg"):
+            return getattr(sys.modules[__name__], name)
+        raise AttributeError(f"the stand-in for CuPy has no {name}")
 
 
-class _RawKernel:
-    def __init__(self, kernel: HostKernel) -> None:
-        object.__setattr__(self, "_kernel", kernel)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name != "max_dynamic_shared_size_bytes":
-            raise AttributeError(name)
-        setattr(self._kernel, name, value)
-
-    def __call__(self, grid: tuple[int], block: tuple[int], arguments: Sequence[Any], *, shared_mem: int = 0) -> None:
-        for argument in arguments:
-            if type(argument) is np.ndarray:
-                raise TypeError("a kernel was given a host array")
-        counts["launches"] += 1
-        self._kernel(grid, block, arguments, shared_mem=shared_mem, seed=schedule_seed)
+_OFFERED = frozenset(offered())
 
 
 @contextlib.contextmanager
 def installed(monkeypatch: Any) -> Iterator[types.ModuleType]:
     """This module as ``cupy``, and what the package wants of ``cupyx``."""
-    solve = _on_device(scipy.linalg.solve_triangular)
-    monkeypatch.setitem(sys.modules, "cupy", sys.modules[__name__])
-    monkeypatch.setitem(sys.modules, "cupyx", types.ModuleType("cupyx"))
+    facade = _Facade("cupy")
+    facade.__version__, facade.__spec__ = __version__, __spec__  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cupy", facade)
+    monkeypatch.setitem(sys.modules, "cupyx", fake_cupy_linalg.cupyx)
     monkeypatch.setitem(sys.modules, "cupyx.scipy", types.ModuleType("cupyx.scipy"))
-    monkeypatch.setitem(sys.modules, "cupyx.scipy.linalg", types.SimpleNamespace(solve_triangular=solve))
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.linalg", fake_cupy_linalg.triangular)
     counts.clear()
+    faults.clear()
+    fake_cupy_cuda.MemoryPool.kept.clear()
     yield sys.modules[__name__]
+    assert not faults, faults
+    assert Device.current == 0, "a device was left the current one"

@@ -35,8 +35,22 @@ def library() -> ctypes.CDLL | None:
         except ModuleNotFoundError:
             continue
         for folder in spec.submodule_search_locations or () if spec else ():
-            for path in sorted(Path(folder, "lib").glob("libnvrtc.so.*")):
-                return ctypes.CDLL(str(path))
+            found = load(Path(folder, "lib"))
+            if found is not None:
+                return found
+    return None
+
+
+def load(folder: Path) -> ctypes.CDLL | None:
+    """NVRTC from the folder of a wheel, or None where it is not in there.
+
+    It opens ``libnvrtc-builtins`` by its name alone, which the loader of CUDA 13 does not find beside it; what is
+    loaded already it finds.
+    """
+    for path in sorted(folder.glob("libnvrtc.so.*")):
+        for builtins in sorted(folder.glob("libnvrtc-builtins.so.*")):
+            ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
+        return ctypes.CDLL(str(path))
     return None
 
 

@@ -12,7 +12,7 @@ from sweeps import every_other, thinned
 
 import gpu_logreg.sample_objective
 from gpu_logreg import LogisticRegression
-from gpu_logreg.backend import cuda_problem, import_cupy
+from gpu_logreg.backend import cholesky, cuda_problem, import_cupy
 from gpu_logreg.passes import cuda, cuda_multinomial
 from gpu_logreg.solvers.factor import Factor
 
@@ -179,7 +179,7 @@ def test_rows_that_are_on_the_device_stay_there_and_predict_there(cupy):
     proba = model.predict_proba(there)
     assert isinstance(proba, cupy.ndarray)
     np.testing.assert_allclose(proba.get(), host.predict_proba(X), atol=1e-5)
-    np.testing.assert_array_equal(model.predict(there), host.predict(X))
+    np.testing.assert_array_equal(model.predict(there).get(), host.predict(X))
 
 
 def test_a_second_fit_gives_the_same_bits(cupy):
@@ -203,3 +203,17 @@ def test_the_factor_on_the_device_is_that_on_the_host(cupy):
         Factor(cupy.asarray(np.array([[1.0, 9.0], [9.0, 1.0]])))
     with pytest.raises(np.linalg.LinAlgError, match="NaN or infinity"):
         Factor(cupy.asarray(np.array([[1.0, np.nan], [np.nan, 1.0]])))
+
+
+def test_a_factorisation_that_fails_is_seen_whatever_cusolver_leaves(cupy):
+    """CuPy raises of its own accord for none of these, and the pivots that are left may all be positive."""
+    rng = np.random.default_rng(1)
+    for p, bad in ((2, 1), (40, 20), (300, 299)):
+        A = rng.standard_normal((2 * p, p))
+        H = A.T @ A / p
+        H[bad, 0] = H[0, bad] = 5.0 * np.sqrt(H[0, 0] * H[bad, bad])
+        with pytest.raises(np.linalg.LinAlgError):
+            cholesky(cupy.asarray(H))
+        with pytest.raises(np.linalg.LinAlgError, match="far from positive definite"):
+            Factor(cupy.asarray(H))
+    assert cholesky(cupy.asarray(np.eye(3))).get().tolist() == np.eye(3).tolist()  # the setting is for one alone

@@ -102,7 +102,7 @@ def test_rows_are_filled_in_pieces_in_every_storage(cupy, monkeypatch, storage):
     z = X @ data.w + data.b
     assert 0.2 < z.std() < 5
     assert abs(z.mean()) < 1
-    np.testing.assert_array_equal(X, data.X.view(np.ndarray).astype(np.float64))
+    np.testing.assert_array_equal(X, data.X.get().astype(np.float64))
 
 
 def test_the_ceiling_counts_only_reads_that_saw_every_word(cupy, monkeypatch):

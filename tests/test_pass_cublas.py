@@ -192,7 +192,7 @@ def test_rows_that_are_refused(cupy, change, reason):
 
 def test_rows_beyond_the_reach_of_cublas(fake):
     one = fake.asarray(np.zeros(1, np.float32))
-    many = np.lib.stride_tricks.as_strided(one.view(np.ndarray), (2**31, 1), (0, 0)).view(fake.ndarray)
+    many = fake.wrapped(np.lib.stride_tricks.as_strided(fake.peek(one), (2**31, 1), (0, 0)))
     assert cublas.supports(Rows(many, one, None)) == (
         "the cublas pass takes fewer than 2**31 rows at once, and X has 2147483648; split them into blocks"
     )
@@ -200,5 +200,5 @@ def test_rows_beyond_the_reach_of_cublas(fake):
 
 def test_arrays_of_two_devices(fake):
     rows = to_device(fake, make_rows(8, 2, "float32", "uint8", None))
-    rows.y.device_id = 1
+    rows = rows._replace(y=fake.moved(rows.y, 1))
     assert cublas.supports(rows) == "the cublas pass takes arrays of one device; X is on 0 and y on 1"

@@ -543,7 +543,7 @@ def test_rows_that_are_too_wide(cupy, storage, real):
 
 def test_arrays_of_two_devices(fake):
     rows = to_device(fake, make_rows(8, case_of("float32", "float32", 28)))
-    rows.sample_weight.device_id = 1
+    rows = rows._replace(sample_weight=fake.moved(rows.sample_weight, 1))
     assert cuda.supports(rows) == "the cuda pass takes arrays of one device; X is on 0 and sample_weight on 1"
-    rows.y.device_id = 1
+    rows = rows._replace(y=fake.moved(rows.y, 1))
     assert cuda.supports(rows) == "the cuda pass takes arrays of one device; X is on 0 and y on 1"

@@ -166,7 +166,7 @@ def test_weights_of_another_width_and_arrays_of_another_device_are_refused(cupy)
     rows = device_rows(cupy)
     with pytest.raises(ImplementationError, match="as X has columns, 3, and W has 4"):
         cuda_multinomial.cuda_multinomial_pass(rows, np.zeros((3, 4)), np.zeros(3))
-    rows.y.device_id = 1
+    rows = rows._replace(y=fake_cupy.moved(rows.y, 1))
     assert cuda_multinomial.supports(rows, 3) == "the cuda pass takes arrays of one device; X is on 0 and y on 1"
 
 

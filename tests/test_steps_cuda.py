@@ -203,6 +203,6 @@ def test_what_is_refused(fake):
     training.params = training.params.astype(np.float16)
     assert "the parameters are float16" in steps_cuda.supports(there, training)
     training.params = training.params.astype(np.float64)
-    monster = np.lib.stride_tricks.as_strided(np.zeros(1), (2**30, 6), (0, 0)).view(fake.ndarray)
+    monster = fake.wrapped(np.lib.stride_tricks.as_strided(np.zeros(1), (2**30, 6), (0, 0)))
     with pytest.raises(ValueError, match="a batch of 1073741824 rows is beyond"):
         steps_cuda._Steps(fake, training, Rows(monster, there.y, None), 2**30, 1)

@@ -43,16 +43,20 @@ def encode_labels(y: Any) -> tuple[Any, Any]:
     found = _two_values(typed)
     if found is not None:
         return found[0].astype(y.dtype), found[1]
-    host = to_numpy(typed)
-    refuse_continuous(host)
-    classes = np.unique(host)
+    xp = array_namespace(typed)
+    if xp is np:
+        refuse_continuous(typed)
+    there = xp.unique(typed)  # labels on a GPU stay there; only the classes come to the host
+    classes = to_numpy(there)
+    if xp is not np:
+        refuse_continuous(np.repeat(classes, 2))  # twice: many classes of one row each are remarked on
     if len(classes) == 1:
         raise DataError(
             "This solver needs samples of at least 2 classes in the data, "
             f"but the data contains only one class: {shown(classes[0])}"
         )
-    labels = np.searchsorted(classes, host).astype(np.uint8 if len(classes) == 2 else np.int32)
-    return classes.astype(y.dtype), array_namespace(y).asarray(labels)
+    labels = xp.searchsorted(there, typed).astype(np.uint8 if len(classes) == 2 else np.int32)
+    return classes.astype(y.dtype), labels
 
 
 def refuse_continuous(y: Any) -> None:
@@ -122,6 +126,12 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
 
 
 def sums_by_class(labels: Any, weights: Any, n_classes: int) -> Any:
-    """Sum of the weights of every class, on the host: CuPy's own count is by atomics, in an order of its own."""
-    weights = None if weights is None else to_numpy(weights)
-    return np.bincount(to_numpy(labels), weights, minlength=n_classes).astype(np.float64)
+    """Sum of the weights of every class, on the host, from one copy of ``n_classes`` numbers.
+
+    CuPy's own sums by class are by atomics, in an order of its own, which for whole numbers makes no difference. Those
+    of weights take a walk for every class.
+    """
+    xp = array_namespace(labels)
+    if xp is np or weights is None:
+        return to_numpy(xp.bincount(labels, weights, minlength=n_classes)).astype(np.float64)
+    return to_numpy(xp.stack([xp.where(labels == k, weights, 0).sum(dtype=np.float64) for k in range(n_classes)]))

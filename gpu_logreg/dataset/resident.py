@@ -267,7 +267,8 @@ def check_sample_weight(sample_weight: Any, n: int) -> Any:
         raise DataError(f"Sample weights must be 1D array or scalar, and have shape {weights.shape}")
     if weights.shape != (n,):
         raise DataError(f"sample_weight has length {weights.shape[0]}, and X has {n} rows")
-    low, total = float(weights.min(initial=0.0)), float(weights.sum(dtype=np.float64))
+    low = float(weights.min()) if n else 0.0
+    total = float(weights.sum(dtype=np.float64))
     if not np.isfinite(total):
         raise DataError(f"sample_weight contains NaN or infinity at row {int(xp.isfinite(weights).argmin())}")
     if low < 0:

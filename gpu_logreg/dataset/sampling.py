@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpu_logreg.backend import array_namespace, to_numpy
 from gpu_logreg.passes import Float64Vector
 
 __all__ = ["draw", "evenly", "inclusion"]
@@ -71,10 +72,11 @@ def _systematic(probability: Float64Vector, generator: np.random.Generator) -> I
 
 
 def _counts(labels: Any) -> list[int]:
-    """Rows of every class."""
+    """Rows of every class, counted where the labels live."""
+    xp = array_namespace(labels)
     if labels.dtype != np.uint8:
-        return [int(count) for count in np.bincount(labels)]
-    seconds = int(np.count_nonzero(labels))
+        return [int(count) for count in to_numpy(xp.bincount(labels))]
+    seconds = int(xp.count_nonzero(labels))
     return [len(labels) - seconds, seconds]
 
 
@@ -85,8 +87,8 @@ def draw(
 
     Parameters
     ----------
-    labels : integer ndarray of shape (n,)
-        Number of each row's class; ``uint8`` for two classes.
+    labels : integer array of shape (n,)
+        Number of each row's class; ``uint8`` for two classes. From a GPU they are copied where a class is rare.
     m : int
         Rows wanted; a rare class may add up to a quarter, of K classes 1 / (2 K).
     generator : numpy Generator
@@ -106,6 +108,7 @@ def draw(
     if size is None and min(counts) >= 2.0 * RARE_SHARE / len(counts) * n:
         rows, weight = _even_sample(None, n, m, generator)
         return rows, weight
+    labels = to_numpy(labels)
     parts: list[tuple[Indices, Float64Vector]] = []
     for label, count in enumerate(counts):
         if count == 0:

@@ -48,21 +48,36 @@ def upload(X: Any, device: Device, dtype: Any, told: Callable[[int, int], None] 
         _refuse_what_does_not_fit(cupy, n, d, dtype, device)
         there = cupy.empty((n, d), dtype=dtype)
         step = max(1, _CHUNK_BYTES // max(1, d * dtype.itemsize))
-        stream = cupy.cuda.Stream(non_blocking=True)
+        stream = _stream_after(cupy)
         chunks = [_page_locked(cupy, min(step, n), d, dtype) for _ in range(2 if n > step else 1)]
         sent: list[Any] = [None] * len(chunks)
-        for k, first in enumerate(range(0, n, step)):
-            turn, part = k % len(chunks), X[first : first + step]
-            if sent[turn] is not None:
-                sent[turn].synchronize()  # the chunk is still being read
-            chunk = chunks[turn][: len(part)]
-            _convert(part, chunk)
-            there[first : first + len(part)].set(chunk, stream=stream)
-            sent[turn] = stream.record()
-            if told is not None:
-                told((first + len(part)) * d * dtype.itemsize, there.nbytes)
-        stream.synchronize()
+        try:
+            for k, first in enumerate(range(0, n, step)):
+                turn, part = k % len(chunks), X[first : first + step]
+                if sent[turn] is not None:
+                    sent[turn].synchronize()  # the chunk is still being read
+                chunk = chunks[turn][: len(part)]
+                _convert(part, chunk)
+                there[first : first + len(part)].set(chunk, stream=stream)
+                sent[turn] = stream.record()
+                if told is not None:
+                    told((first + len(part)) * d * dtype.itemsize, there.nbytes)
+        finally:
+            stream.synchronize()  # in any case: chunks and rows are given back where something has failed
     return there
+
+
+def _stream_after(cupy: Any) -> Any:
+    """A stream beside the current one, for copies to memory that is allocated already.
+
+    The pool hands out memory that earlier work of the current stream may still read or write; a stream that does not
+    block would not wait for it.
+    """
+    stream = cupy.cuda.Stream(non_blocking=True)
+    allocated = cupy.cuda.Event(disable_timing=True)
+    allocated.record()
+    stream.wait_event(allocated)
+    return stream
 
 
 def _page_locked(cupy: Any, n: int, d: int, dtype: np.dtype[Any]) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-from gpu_logreg.backend import array_namespace, solve_triangular, to_numpy
+from gpu_logreg.backend import array_namespace, cholesky, solve_triangular, to_numpy
 from gpu_logreg.solvers import Vector
 
 __all__ = ["Factor", "poorly_conditioned"]
@@ -53,13 +53,13 @@ class Factor:
         diagonal[~(diagonal > 0.0)] = 1.0  # neither curvature nor penalty along it: any step length will do
         self._scale = 1.0 / np.sqrt(diagonal)
         scale = xp.asarray(self._scale)
-        cholesky = _on_host if xp is np else _on_device
+        factored = _on_host if xp is np else _on_device
         self.added = noise
         while True:
             R = H * scale
             R *= scale[:, None]
             xp.fill_diagonal(R, 1.0 + self.added)
-            self._factor, smallest = cholesky(R)
+            self._factor, smallest = factored(R)
             if smallest is not None:
                 break
             if self.added >= 1.0:
@@ -88,13 +88,13 @@ def _on_host(R: Any) -> tuple[Any, float | None]:
 
 
 def _on_device(R: Any) -> tuple[Any, float | None]:
-    """As `_on_host`, by CuPy, which leaves NaN where there is no factor, or raises, as its settings say."""
+    """As `_on_host`, by cuSOLVER."""
     try:
-        L = array_namespace(R).linalg.cholesky(R)
+        L = cholesky(R)
     except np.linalg.LinAlgError:
         return None, None
     pivots = to_numpy(L.diagonal())
-    return L, float(pivots.min(initial=1.0)) if np.isfinite(pivots).all() and (pivots > 0.0).all() else None
+    return L, float(pivots.min(initial=1.0)) if (pivots > 0.0).all() and np.isfinite(pivots).all() else None
 
 
 def poorly_conditioned(factor: Factor, eps: float) -> bool:
