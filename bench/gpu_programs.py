@@ -82,8 +82,8 @@ def recorded(steps: tuple[str, ...] | None = None) -> list[Program]:
     """What the steps ask for on the stand-in, which this process has from now on in the place of CuPy."""
     import fake_cupy
 
-    recorder = Recorder(fake_cupy)
-    for name, (idle, run) in _runs(fake_cupy).items():
+    recorder, cupy = Recorder(fake_cupy), sys.modules["cupy"]
+    for name, (idle, run) in _runs(cupy).items():
         if steps is None or name in steps:
             recorder.idle = idle
             _forget()
