@@ -2,8 +2,8 @@
 
 Run with ``make gpu-check``, or from a plain checkout with ``PYTHONPATH=. python3 bench/gpu_check.py``. Every step is a
 process of its own with a limit of time, and writes what it finds when it finds it into the folder that ``OUT`` names:
-``results.jsonl``, ``table.md``, ``log.txt``. Whatever ends a run, what was finished is there; ``--only a,b`` runs steps
-again and adds to the same folder. docs/gpu.md says how to prepare and carry it. Where the checkout has no history,
+``results.jsonl``, ``table.md``, ``log.txt``, ``kernels.zip``. Whatever ends a run, what was finished is there;
+``--only a,b`` runs steps again and adds to the same folder. docs/gpu.md says how to prepare and carry it. Where the checkout has no history,
 ``COMMIT`` names the commit. The exit code is 1 if anything was wrong, or if there is no device.
 """
 
@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from gpu_children import Child, wait
 from gpu_journal import FILE, Journal, next_run, read, rows_of, wrong_of
-from gpu_prepared import PREPARED, new_kernels, use_prepared
+from gpu_prepared import PACKED, PREPARED, new_kernels, pack, use_prepared
 from gpu_tables import readable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +33,7 @@ TOTAL_S = 560.0
 LAST_S = 5.0
 """Seconds kept for ending a step and writing the table."""
 
-FACTS_S = 30.0
+FACTS, FACTS_S = "facts", 30.0
 TABLE, LOG = "table.md", "log.txt"
 PROGRAM = Path(__file__).with_name("gpu_steps.py")
 
@@ -90,6 +90,7 @@ class Check:
         self.folder, self.options = folder.resolve(), list(options)
         self.run = next_run(self.folder)
         self._end = time.monotonic() + seconds
+        self._known: set[str] = set()
         path = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
         self.environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -125,6 +126,10 @@ class Check:
         with new_kernels(cache) as compiled:
             child = Child(command, limit, self.folder / LOG, environment, ROOT)
             wait([child])
+        if cache is not None:
+            if step.name == FACTS:  # what was prepared is there now, under its keys
+                self._known = {path.name for path in cache.glob("*.cubin")}
+            pack(cache, self._known, self.folder / PACKED)
         lines = [line for line in read(self.folder) if line["run"] == self.run and line["step"] == step.name]
         wrong = wrong_of(lines)
         if child.why:
@@ -175,11 +180,11 @@ def keep(folder: Path, to: Path = RESULTS) -> list[Path]:
 
 def run(check: Check, steps: Sequence[Step], prepared: Path) -> int:
     """All steps in order; the exit code."""
-    journal = Journal(check.folder, check.run, "facts")
+    journal = Journal(check.folder, check.run, FACTS)
     # In the same place for all runs on this machine, so that a rerun finds what the first has compiled.
     cache = Path(tempfile.gettempdir(), f"gpu-logreg-check-{os.getuid()}")
     check.environment |= use_prepared(prepared, cache)
-    facts = check.step(Step("facts", FACTS_S, 1, "the device"))
+    facts = check.step(Step(FACTS, FACTS_S, 1, "the device"))
     if facts.get("failed", True) or not [row for row in journal.found("facts") if row]:
         print(f"nothing is known about the device: {facts['outcome']}\n{facts.get('tail', '')}")
         return 1

@@ -12,6 +12,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from gpu_programs import Program, programs_of
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = ROOT / "build" / "gpu-prepare"
 MOST_BYTES = 60 * 2**20
+KEY = r"[0-9a-f]{40}\.cubin"
 PYTHON_VERSION = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 
@@ -127,8 +129,10 @@ def _compile(program: Program, folder: str) -> tuple[str, str, str]:
     return key, compiler.build(), ""
 
 
-def prepare(programs: Sequence[Program], all_tools: Sequence[Tools], folder: Path, jobs: int) -> dict[str, Any]:
-    """Compile all programs by all compilers into the folder; the manifest."""
+def prepare(
+    programs: Sequence[Program], all_tools: Sequence[Tools], folder: Path, jobs: int, came_back: Path | None = None
+) -> dict[str, Any]:
+    """Compile all programs by all compilers; the manifest. ``came_back`` is an archive of a run before."""
     kernels = folder / KERNELS
     kernels.mkdir(parents=True, exist_ok=True)
     texts = list(dict.fromkeys(code for code, _ in programs))
@@ -143,10 +147,21 @@ def prepare(programs: Sequence[Program], all_tools: Sequence[Tools], folder: Pat
                 else:
                     entry["builds"][build] = key
     wanted = {key for entry in entries for key in entry["builds"].values()}
+    others: list[str] = []
+    if came_back is not None:
+        with zipfile.ZipFile(came_back) as archive:
+            others = [name for name in archive.namelist() if name not in wanted and re.fullmatch(KEY, name)]
+            for name in others:
+                archive.extract(name, kernels)
     for path in kernels.iterdir():
-        if path.name not in wanted:  # of another text or compiler, from before
+        if path.name not in wanted and path.name not in others:  # of another text or compiler, from before
             path.unlink()
-    return {"texts": texts, "kernels": [entry for entry in entries if entry["builds"]], "refused": refused}
+    return {
+        "others": len(others),
+        "texts": texts,
+        "kernels": [entry for entry in entries if entry["builds"]],
+        "refused": refused,
+    }
 
 
 def main() -> int:
@@ -160,6 +175,7 @@ def main() -> int:
         "--site", default="/opt/torch/.venv/lib/python3.12/site-packages", help="where its packages are, as a guess"
     )
     parser.add_argument("--cuda-include", default="", help="where its headers of CUDA are, as a guess")
+    parser.add_argument("--came-back", type=Path, help="kernels.zip of a run before, for CuPy's own kernels")
     parser.add_argument("--to", type=Path, default=ROOT / PREPARED)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-tests", action="store_true", help="without the kernels of the tests")
@@ -181,7 +197,7 @@ def main() -> int:
     all_tools = [Tools(*cupy, str(unpacked_nvrtc(fetched(nvrtc))), *places) for nvrtc in nvrtcs]
     print(f"{len(programs)} kernels for sm_{arch} by {', '.join(nvrtcs)}, as {options.cupy} keeps them ...", flush=True)
     manifest = {"arch": arch, "cupy": options.cupy, "nvrtc": nvrtcs, "site": options.site}
-    manifest |= prepare(programs, all_tools, options.to, options.jobs)
+    manifest |= prepare(programs, all_tools, options.to, options.jobs, options.came_back)
     (options.to / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     for refused in manifest["refused"]:
         print(f"not compiled: {refused}")

@@ -10,12 +10,16 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 PREPARED = ".gpu"
 KERNELS, MANIFEST, MNIST = "kernels", "manifest.json", "mnist.npz"
+PACKED, MOST_PACKED = "kernels.zip", 12 * 2**20
+"""What a run brings back of the binaries that it has made itself."""
+
 OURS = '#line 1 "'
 """What the text of a kernel of ours has in it (`gpu_logreg.passes.kernel_text.kernel_source`)."""
 
@@ -66,6 +70,28 @@ def new_kernels(cache: Path | None) -> Iterator[dict[str, int]]:
             source = path.with_name(f"{path.name}.cu")
             own = source.exists() and OURS in source.read_text(errors="replace")
             counts["ours" if own else "cupy"] += 1
+
+
+def pack(cache: Path, known: Collection[str], to: Path) -> None:
+    """Add the binaries in the cache that were not ``known`` to an archive, CuPy's own above all: the next run has them.
+
+    The key of a kernel of CuPy's own is known where there is a device; `gpu_prepare.py` takes them over.
+    """
+    before = set()
+    if to.exists():
+        with zipfile.ZipFile(to) as archive:
+            before = set(archive.namelist())
+    new = [path for path in sorted(cache.glob("*.cubin")) if path.name not in known and path.name not in before]
+    if not new:
+        return
+    unfinished = to.with_name(f".{to.name}")
+    if before:
+        shutil.copyfile(to, unfinished)
+    with zipfile.ZipFile(unfinished, "a", zipfile.ZIP_DEFLATED) as archive:
+        for path in new:
+            if unfinished.stat().st_size < MOST_PACKED:
+                archive.write(path, path.name)
+    unfinished.replace(to)
 
 
 def cupy_key(text: str, options: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ ASKED = "GPU_CHECK_STAND_IN"
 _kept: list[Any] = []
 
 
-class Event:
-    """A moment of the host's clock: what runs on the stand-in has run when a call returns."""
+def timed(event: Any, clock: Callable[[], float]) -> Any:
+    """The stand-in's events with the moments at which they were recorded, in milliseconds of a clock."""
 
-    def record(self, stream: Any = None) -> None:
-        """Now."""
-        self.at = time.perf_counter()
+    class Timed(event):  # type: ignore[misc]
+        def record(self, stream: Any = None) -> None:
+            super().record(stream)
+            self.at = clock()
+
+    return Timed
 
 
 def asked() -> bool:
@@ -36,5 +40,6 @@ def install_if_asked() -> None:
     patch = pytest.MonkeyPatch()
     _kept.append(fake_cupy.installed(patch))
     _kept[0].__enter__()
-    patch.setattr(fake_cupy.cuda, "Event", Event, raising=False)
-    patch.setattr(fake_cupy.cuda, "get_elapsed_time", lambda a, b: 1e3 * (b.at - a.at) + 1e-6, raising=False)
+    # What runs on the stand-in has run when a call returns, so that the host's clock tells.
+    patch.setattr(fake_cupy.cuda, "Event", timed(fake_cupy.cuda.Event, lambda: 1e3 * time.perf_counter()))
+    patch.setattr(fake_cupy.cuda, "get_elapsed_time", lambda a, b: b.at - a.at + 1e-6)

@@ -20,15 +20,6 @@ ROOT = Path(__file__).resolve().parents[1]
 KIB = 2**10
 
 
-class Event:
-    """An event on a clock that moves by a millisecond whenever one is recorded."""
-
-    clock = itertools.count()
-
-    def record(self, stream=None) -> None:
-        self.at = next(self.clock)
-
-
 @pytest.fixture(autouse=True)
 def bench_on_the_path(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
@@ -40,13 +31,17 @@ def cupy(monkeypatch):
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
     pytest.importorskip("ml_dtypes", reason="the stand-in knows bfloat16 from ml_dtypes")
+    import gpu_stand_in
+
     caches = cuda._kernels, cublas._kernel, steps_cuda._kernel
     caches += cuda_multinomial._kernels, cuda_multinomial._most_shared
     for cache in caches:
         cache.cache_clear()
     with fake_cupy.installed(monkeypatch) as module:
-        monkeypatch.setattr(module.cuda, "Event", Event, raising=False)
-        monkeypatch.setattr(module.cuda, "get_elapsed_time", lambda a, b: float(b.at - a.at), raising=False)
+        # A clock that moves by a millisecond whenever an event is recorded.
+        event = gpu_stand_in.timed(module.cuda.Event, itertools.count().__next__)
+        monkeypatch.setattr(module.cuda, "Event", event)
+        monkeypatch.setattr(module.cuda, "get_elapsed_time", lambda a, b: float(b.at - a.at))
         yield module
     for cache in caches:
         cache.cache_clear()

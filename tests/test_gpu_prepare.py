@@ -74,8 +74,24 @@ def tools(cupy_compiler):
     return Tools(str(folder), key, headers, str(library()), "90", f"{folder}/cupy", (cuda or [""])[0])
 
 
-def programs(whole: bool) -> list:
-    """Text and options of what the check will ask for; of some of its kernels only, unless ``whole``."""
+def some_programs() -> list:
+    """Text and options of a few kernels of the check."""
+    import gpu_ceiling
+    import gpu_data
+
+    from gpu_logreg.passes import cuda
+    from gpu_logreg.passes.family import choose_family
+    from gpu_logreg.passes.kernel_text import kernel_source
+
+    text = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
+    found = [gpu_ceiling.read_program(8, True), gpu_data.fill_program()]
+    for d, storage in ((28, "float32"), (100, "uint8"), (512, "bfloat16")):
+        member = choose_family(d, storage, "float32")
+        found.append((text, cuda.kernel_options(member, storage, "float32", "uint8", None)))
+    return found
+
+
+def all_programs() -> list:
     import fake_cupy
     import gpu_programs
 
@@ -83,9 +99,9 @@ def programs(whole: bool) -> list:
         pytest.skip(kernel_host.missing())
     with pytest.MonkeyPatch.context() as patch, fake_cupy.installed(patch):
         patch.setattr(fake_cupy, "RawModule", fake_cupy.RawModule)  # put back afterwards
-        found = gpu_programs.recorded(None if whole else ("float32",))
+        found = gpu_programs.recorded()
         gpu_programs._forget()
-    return found if whole else found[::4]
+    return found
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -93,8 +109,8 @@ def test_the_key_of_every_kernel_is_the_one_that_cupy_computes(tools, whole):
     import gpu_prepared
 
     compiler = tools.compiler()
-    found = programs(whole)
-    assert len(found) >= (120 if whole else 4)
+    found = all_programs() if whole else some_programs()
+    assert len(found) >= (120 if whole else 5)
     for code, options in found:
         assert compiler.key(code, options) == gpu_prepared.cupy_key(code, options)
 
@@ -155,6 +171,26 @@ def test_kernels_of_another_architecture_or_build_are_not_adopted(tools, cupy_co
     assert gpu_prepared.adopt(tmp_path, tmp_path)["problem"] == "not measured: the device is sm_80"
     shutil.rmtree(tmp_path)
     assert gpu_prepared.adopt(tmp_path, tmp_path)["problem"].startswith("not measured: there is no ")
+
+
+def test_what_a_run_has_compiled_comes_back_and_is_carried_along_the_next_time(tmp_path):
+    import gpu_prepare
+    import gpu_prepared
+
+    cache, packed = tmp_path / "cache", tmp_path / "kernels.zip"
+    cache.mkdir()
+    gpu_prepared.pack(cache, (), packed)
+    assert not packed.exists()
+    names = [f"{digit * 40}.cubin" for digit in "abc"]
+    for name in names:
+        (cache / name).write_bytes(name.encode())
+        (cache / f"{name}.cu").touch()
+        gpu_prepared.pack(cache, names[:1], packed)
+    assert not list(tmp_path.glob(".*"))
+    manifest = gpu_prepare.prepare([], [], tmp_path / "prepared", 1, packed)
+    assert manifest["others"] == 2
+    kept = sorted((tmp_path / "prepared" / gpu_prepared.KERNELS).iterdir())
+    assert [path.read_bytes().decode() for path in kept] == names[1:]
 
 
 def test_programs_are_written_once_for_a_text(tmp_path):
