@@ -3,8 +3,8 @@
 Run with ``make gpu-check``, or from a plain checkout with ``PYTHONPATH=. python3 bench/gpu_check.py``. Every step is a
 process of its own with a limit of time, and writes what it finds when it finds it into the folder that ``OUT`` names:
 ``results.jsonl``, ``table.md``, ``log.txt``, ``kernels.zip``. Whatever ends a run, what was finished is there;
-``--only a,b`` runs steps again and adds to the same folder. docs/gpu.md says how to prepare and carry it. Where the checkout has no history,
-``COMMIT`` names the commit. The exit code is 1 if anything was wrong, or if there is no device.
+``--only a,b`` runs steps again and adds to the same folder. docs/gpu.md says how to prepare and carry it. Where the
+checkout has no history, ``COMMIT`` names the commit. The exit code is 1 if anything was wrong, or without a device.
 """
 
 from __future__ import annotations

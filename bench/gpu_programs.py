@@ -28,6 +28,9 @@ RECORD = "GPU_CHECK_RECORD"
 FEW = 4096
 """Elements of ``X``."""
 
+EVERYTHING = "everything"
+"""Says that no kernel has to run: sizes are those of a device, and so are then the kernels that suit them."""
+
 FAMILIES = ("loss_and_gradient", "softmax_loss_and_gradient")
 
 Program = tuple[str, tuple[str, ...]]
@@ -40,13 +43,13 @@ class Recorder:
     ----------
     programs : dict
         Text and options of every one, in order.
-    idle : bool
-        Whether kernels of the families do nothing from now on.
+    idle : bool or EVERYTHING
+        Whether kernels of the families, or all, do nothing from now on.
     """
 
     def __init__(self, cupy: Any) -> None:
         self.programs: dict[Program, None] = {}
-        self.idle = False
+        self.idle: Any = False
         self._whole = cupy.RawModule
         cupy.RawModule = self
 
@@ -66,7 +69,7 @@ class _Module:
         self._recorder, self._code, self._options = recorder, code, options
 
     def get_function(self, name: str) -> Any:
-        if self._recorder.idle and name in FAMILIES:
+        if self._recorder.idle is EVERYTHING or (self._recorder.idle and name in FAMILIES):
             return _Idle()
         return self._recorder.whole(self._code, self._options).get_function(name)
 
@@ -100,7 +103,7 @@ def _forget() -> None:
             getattr(value, "cache_clear", lambda: None)()
 
 
-def _runs(cupy: Any) -> dict[str, tuple[bool, Callable[[], Any]]]:
+def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
     """By step: whether kernels may idle, and the run."""
     import gpu_ceiling
     from families import few_members
@@ -108,7 +111,7 @@ def _runs(cupy: Any) -> dict[str, tuple[bool, Callable[[], Any]]]:
     from gpu_data import fill_program
     from gpu_launch import Launches
     from gpu_multinomial import multinomial
-    from gpu_network import networks
+    from gpu_network import BATCHES, D, networks
     from gpu_passes import passes
     from gpu_sanitize import run, run_classes, run_networks
     from gpu_smoke import smoke
@@ -157,7 +160,7 @@ def _runs(cupy: Any) -> dict[str, tuple[bool, Callable[[], Any]]]:
         "counters": (True, counted),
         "sanitizers": (True, lambda: (list(run()), list(run_classes()))),
         "sanitized networks": (False, lambda: list(run_networks())),
-        "networks": (False, lambda: list(networks(cupy, budget, 200, 784, (64,), rounds=1))),
+        "networks": (EVERYTHING, lambda: list(networks(cupy, budget, 2 * max(BATCHES), D, BATCHES, rounds=1))),
         "peers": (True, lambda: over("float32", sizes.peer_widths)),
     }
 

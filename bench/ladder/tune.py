@@ -1,9 +1,9 @@
-"""Constants of ``gpu_logreg/passes/family.py`` that agree best with what a device has measured.
+"""Constants of the model of the kernel family that agree best with what a device has measured.
 
 Run with ``PYTHONPATH=. python3 bench/ladder/tune.py results.jsonl [--write]`` on the results of ``gpu_check.py``. The
-bytes of a clock come from the pure read. The others are searched, one after another, for the least *regret*: the time
-of the member that the model picks over that of the fastest one measured, of every width and storage; of equal ones,
-those that predict times best. Prints the constants, and writes them with ``--write``.
+rate of memory is the pure read's. The others are searched, one after another, for the least *regret*: the time of the
+member that the model picks over that of the fastest one measured, of every width and storage; of equal ones, those that
+predict times best. Prints the constants, and with ``--write`` changes them where they stand.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ from gpu_journal import rows_of
 
 from gpu_logreg.passes import family
 
-BYTES_PER_CLOCK = "BYTES_PER_CLOCK"
-SEARCHED = ("SLOTS_PER_CLOCK", "LATENCY")
-"""Names of constants; those that the module does not have are left out."""
+MODEL = sys.modules[family._clocks.__module__]
+"""The module whose constants they are."""
+
+RATE, PER_CLOCK = "READ_BYTES_PER_SECOND", "BYTES_PER_CLOCK"
+"""The pure read, of the whole device in a second, and what follows from it, of a multiprocessor in a clock."""
+
+SEARCHED = ("SLOTS_PER_CLOCK", "LATENCY", "STALL")
+"""Names of constants; those that the model does not have are left out."""
 
 FACTORS = tuple(1.1**k for k in range(-8, 9))
 ROUNDS = 4
@@ -51,21 +56,17 @@ def timed(lines: Sequence[dict[str, Any]]) -> dict[tuple[int, str], list[Timed]]
     return {key: members for key, members in found.items() if len(members) > 1}
 
 
-def bytes_per_clock(lines: Sequence[dict[str, Any]]) -> float | None:
-    """Bytes that a multiprocessor reads in a clock, by the pure read; None where something for it is missing."""
-    ceilings, facts = rows_of(list(lines), "ceiling"), rows_of(list(lines), "facts")
-    if not ceilings or not facts or "multiprocessors" not in facts[-1]:
-        return None
-    words = str(facts[-1].get("clocks_max_sm", "")).split()
-    hertz = 1e6 * float(words[0]) if words and words[0].isdigit() else 1e3 * facts[-1].get("clock_khz", 0)
-    return ceilings[-1]["read_gb_per_s"] * 1e9 / facts[-1]["multiprocessors"] / hertz if hertz else None
+def measured_rate(lines: Sequence[dict[str, Any]]) -> float | None:
+    """Bytes a second of the pure read; None where it has not been measured."""
+    ceilings = rows_of(list(lines), "ceiling")
+    return 1e9 * ceilings[-1]["read_gb_per_s"] if ceilings else None
 
 
-def regret(module: ModuleType, groups: Iterable[list[Timed]]) -> tuple[float, float]:
+def regret(groups: Iterable[list[Timed]]) -> tuple[float, float]:
     """Sum of what the model's choices lose, relative to the fastest; and the spread of time over predicted clocks."""
     lost, ratios = 0.0, []
     for members in groups:
-        clocks = [module._clocks(one.member, one.d, one.storage, "float32") for one in members]
+        clocks = [family._clocks(one.member, one.d, one.storage, "float32") for one in members]
         picked = members[min(range(len(members)), key=lambda k: clocks[k])]
         lost += picked.ms / min(one.ms for one in members) - 1.0
         logs = [math.log(one.ms / clock[0]) for one, clock in zip(members, clocks, strict=True)]
@@ -74,27 +75,35 @@ def regret(module: ModuleType, groups: Iterable[list[Timed]]) -> tuple[float, fl
     return round(lost, 6), math.sqrt(sum(ratios) / max(1, len(ratios)))
 
 
-def tuned(module: ModuleType, lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """New values of the constants that the module has; it is left as it was."""
+def put(model: ModuleType, values: dict[str, float]) -> None:
+    """Give the model's constants other values, and what follows from them."""
+    for name, value in values.items():
+        setattr(model, name, value)
+    if RATE in values:
+        setattr(model, PER_CLOCK, values[RATE] / (model.MULTIPROCESSORS * model.CLOCK_HZ))
+
+
+def tuned(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """New values of the model's constants; they are left as they were."""
     groups = list(timed(lines).values())
-    names = [name for name in SEARCHED if isinstance(getattr(module, name, None), float)]
-    before = {name: getattr(module, name) for name in (BYTES_PER_CLOCK, *names) if hasattr(module, name)}
-    measured = bytes_per_clock(lines)
+    names = [name for name in SEARCHED if isinstance(getattr(MODEL, name, None), float)]
+    before = {name: getattr(MODEL, name) for name in (RATE, *names) if hasattr(MODEL, name)}
+    values, rate = dict(before), measured_rate(lines)
+    if rate is not None and RATE in values:
+        values[RATE] = rate
     try:
-        if measured is not None and BYTES_PER_CLOCK in before:
-            setattr(module, BYTES_PER_CLOCK, measured)
+        put(MODEL, values)
         for _ in range(ROUNDS if groups else 0):
             for name in names:
-                now = getattr(module, name)
                 scores = {}
                 for factor in FACTORS:
-                    setattr(module, name, now * factor)
-                    scores[factor] = (*regret(module, groups), abs(math.log(factor)))
-                setattr(module, name, now * min(scores, key=lambda factor: scores[factor]))
-        return {name: float(f"{getattr(module, name):.4g}") for name in before}
+                    put(MODEL, {name: values[name] * factor})
+                    scores[factor] = (*regret(groups), abs(math.log(factor)))
+                values[name] *= min(scores, key=lambda factor: scores[factor])
+                put(MODEL, {name: values[name]})
+        return {name: float(f"{value:.4g}") for name, value in values.items()}
     finally:
-        for name, value in before.items():
-            setattr(module, name, value)
+        put(MODEL, before)
 
 
 def rewritten(text: str, values: dict[str, float]) -> str:
@@ -117,24 +126,24 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Tune the model of the kernel family by measured times.")
     parser.add_argument("results", type=Path, help="results.jsonl, or a file of bench/results")
-    parser.add_argument("--write", action="store_true", help="change gpu_logreg/passes/family.py")
+    parser.add_argument("--write", action="store_true", help="change the model")
     options = parser.parse_args()
     lines = lines_of(options.results)
     groups = list(timed(lines).values())
     if not groups:
         print(f"{options.results} has no times of members; run the step ladder")
         return 1
-    values = tuned(family, lines)
-    print(f"{sum(map(len, groups))} members, {len(groups)} widths and storages")
-    print(f"regret, spread: {regret(family, groups)[0]:.4f}, {regret(family, groups)[1]:.3f} as it is")
-    before = {name: getattr(family, name) for name in values}
+    before, values = regret(groups), tuned(lines)
+    old = {name: getattr(MODEL, name) for name in values}
+    put(MODEL, values)
+    after = regret(groups)
+    put(MODEL, old)
+    print(f"{sum(map(len, groups))} members of {len(groups)} widths and storages")
+    print(f"regret {before[0]:.4f}, spread {before[1]:.3f} as it is; {after[0]:.4f}, {after[1]:.3f} with")
     for name, value in values.items():
-        setattr(family, name, value)
-    print(f"regret, spread: {regret(family, groups)[0]:.4f}, {regret(family, groups)[1]:.3f} with")
-    for name, value in values.items():
-        print(f"{name} = {value!r}  # {before[name]!r}")
+        print(f"{name} = {value!r}  # {old[name]!r}")
     if options.write:
-        path = Path(str(family.__file__))
+        path = Path(str(MODEL.__file__))
         path.write_text(rewritten(path.read_text(encoding="utf-8"), values), encoding="utf-8")
         print(f"written to {path}")
     return 0
