@@ -106,11 +106,14 @@ def against(
     flat = filled(cupy, "float32", columns_of("float32", nbytes), 0)
     found: dict[int, dict[str, Any]] = {}
     for d in widths:
-        data = cut(cupy, flat, "float32", d)
-        row = {"d": d, "n": int(data.X.shape[0]), "peers": {}} | _measure(cupy, [data], None, rounds)
+        row: dict[str, Any] = {"d": d, "peers": {}}
         found[d] = row
-        if "ms" in row:
+        try:
+            data = cut(cupy, flat, "float32", d)
+            row |= _measure(cupy, [data], None, rounds)
             row["cublas_call"] = cublas_call_ms(data, true_sums(data), rounds)
+        except Exception as error:
+            row["problem"] = one_line(error)
         yield row | {"peers": {}}
     for name in names:
         peer: Peer | None = None

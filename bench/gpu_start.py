@@ -59,9 +59,13 @@ def first_fits(
             command = [sys.executable, "-c", _CHILD, str(n), str(d), device]
             row: dict[str, Any] = {"state": state, "n": n, "d": d}
             begin = time.perf_counter()
-            done = subprocess.run(
-                command, cwd=empty, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-            )
+            try:
+                done = subprocess.run(
+                    command, cwd=empty, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+                )
+            except subprocess.TimeoutExpired:
+                yield row | {"problem": f"not measured: it took more than {timeout:.0f} s"}
+                continue
             if done.returncode:
                 lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
                 yield row | {"problem": f"the fresh process failed: {lines[-1]}"}

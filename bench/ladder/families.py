@@ -61,8 +61,12 @@ def few_members(d: int, storage: str, real: str, count: int) -> list[Family]:
     variants = [member for member in members(d, storage, real) if member[:4] == chosen[:4] and member != chosen]
     variants.sort(key=lambda member: abs(2 * member.block * member.resident - chosen.block * chosen.resident))
     found = [chosen, *variants[: max(0, count // 4)]]
-    nearest = ranked[: max(0, (count - len(found) + 1) // 2)]
-    rest = ranked[len(nearest) :]
+    shapes: dict[tuple[int, ...], Family] = {}
+    for member in ranked:
+        if member[:4] != chosen[:4]:
+            shapes.setdefault(member[:4], member)
+    nearest = list(shapes.values())[: max(0, (count - len(found) + 1) // 2)]
+    rest = [member for member in ranked if member not in nearest]
     wanted = count - len(found) - len(nearest)
     spread = [rest[len(rest) * k // wanted] for k in range(wanted)] if rest and wanted > 0 else []
     return list(dict.fromkeys([*found, *nearest, *spread]))[:count]
