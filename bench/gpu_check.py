@@ -111,7 +111,8 @@ class Check:
         journal.add("end", limit=round(limit, 1), **end)
         self.write_table()
         compiled = end.get("compiled", {})
-        kernels = f", compiled {compiled['ours']} + {compiled['cupy']}" if any(compiled.values()) else ""
+        counts = f"; compiled {compiled.get('ours')} kernels of ours and {compiled.get('cupy')} of CuPy"
+        kernels = counts if any(compiled.values()) else ""
         print(f"{step.name}: {end['outcome']}, {end['seconds']} of {limit:.0f} s{kernels}", flush=True)
         return end
 

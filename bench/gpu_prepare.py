@@ -189,7 +189,10 @@ def main() -> int:
     command = [sys.executable, str(Path(__file__).with_name("gpu_programs.py")), str(listed)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path}
-    if subprocess.run([*command, *([] if options.no_tests else ["--tests"])], env=environment, check=False).returncode:
+    command += [] if options.no_tests else ["--tests"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr[-3000:])
         return 1
     programs = list(programs_of(listed))
     cupy = unpacked_cupy(fetched(options.cupy))
