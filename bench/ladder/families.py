@@ -27,6 +27,15 @@ BLOCKS = (128, 256, 512)
 MOST_THREADS = 2048
 """Of a multiprocessor, on every device the project compiles for but sm_86, 89 and 120, which hold 1,536."""
 
+MOST_STATIC_SHARED = 48 * 1024
+"""Bytes of shared memory that a block may have without asking."""
+
+
+def _static_shared(member: Family, storage: str, real: str) -> int:
+    """Bytes of shared memory that the text of a member declares; 0 where the model does not say."""
+    count = getattr(family_module, "static_shared_bytes", None)
+    return 0 if count is None else int(count(member, storage, real))
+
 
 def members(d: int, storage: str, real: str = "float32") -> Iterator[Family]:
     """Every admissible member for contiguous rows of ``d`` columns, in other blocks and numbers of them as well.
@@ -42,7 +51,8 @@ def members(d: int, storage: str, real: str = "float32") -> Iterator[Family]:
             for halves in (2, 1, 3, 4):
                 resident = threads * halves // (2 * block)
                 member = family._replace(block=block, resident=resident)
-                if resident >= 1 and block * resident <= MOST_THREADS and member not in seen:
+                fits = block * resident <= MOST_THREADS and _static_shared(member, storage, real) <= MOST_STATIC_SHARED
+                if resident >= 1 and fits and member not in seen:
                     seen.add(member)
                     yield member
 
