@@ -25,7 +25,16 @@ from gpu_logreg.penalty import l1_by_parameter, l1_penalty, l2_penalty, subgradi
 from gpu_logreg.solvers import SolverResult, Vector
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, VALUE_ROUNDING
 
-__all__ = ["Again", "Certificate", "certificate", "coef_dtype", "finished", "l1_strengths", "with_exact_value"]
+__all__ = [
+    "Again",
+    "Certificate",
+    "certificate",
+    "coef_dtype",
+    "finished",
+    "gradient_noise",
+    "l1_strengths",
+    "with_exact_value",
+]
 
 MARGIN = 3.0
 """A residual may be so many times what the least decrease of a solver amounts to."""
@@ -87,13 +96,23 @@ def certificate(objective: Objective, params: Vector, value: float, grad: Vector
     strengths = by_class(l1_strengths(objective)) / np.append(columns.scale, np.ones(int(columns.fit_intercept)))
     v = np.abs(subgradient(by_class(params), columns.grad_to_phi(by_class(grad)), strengths))
     ridge = objective.l2 / columns.scale / columns.scale
+    h = min(0.25, 4.0 * abs(value)) + (np.append(ridge, 0.0) if columns.fit_intercept else ridge)
+    residual = float((np.maximum(v - gradient_noise(objective, value), 0.0) / np.sqrt(h)).max(initial=0.0))
+    return Certificate(residual if residual == residual else math.inf, limit)
+
+
+def gradient_noise(objective: Objective, value: float) -> Vector:
+    """By how much rounding may move the gradient along every standardised column, and the intercept.
+
+    By Cauchy and Schwarz it is at most the precision times ``sqrt(2 value)``, since ``dz**2 <= 2 row_loss``, and more
+    for columns far from zero.
+    """
+    columns = objective.standard_columns
     noise = 1.0 + np.abs(columns.mean) / columns.scale
     if columns.fit_intercept:
-        ridge, noise = np.append(ridge, 0.0), np.append(noise, 1.0)
-    noise *= NOISE * objective.precision * math.sqrt(2.0 * abs(value))  # by Cauchy and Schwarz, as dz**2 <= 2 row_loss
-    h = min(0.25, 4.0 * abs(value)) + ridge
-    residual = float((np.maximum(v - noise, 0.0) / np.sqrt(h)).max(initial=0.0))
-    return Certificate(residual if residual == residual else math.inf, limit)
+        noise = np.append(noise, 1.0)
+    noise *= NOISE * objective.precision * math.sqrt(2.0 * abs(value))
+    return np.asarray(noise)
 
 
 Again = Callable[[SolverResult, float, int], SolverResult]
@@ -112,7 +131,7 @@ def finished(
     tol: float,
     max_iter: int,
     again: Again,
-    decrement: Callable[[Vector, Vector], float] | None = None,
+    decrement: Callable[[Vector, Vector, float], float] | None = None,
 ) -> SolverResult:
     """The end of a fit, its value exact; converged only with a certificate.
 
@@ -127,9 +146,8 @@ def finished(
     max_iter : int
     again : Again
         Another way on than the one that has ended here.
-    decrement : function (params, grad) -> float, optional
-        ``grad @ H^-1 grad / 2`` with the Hessian of all rows, where that costs little and the solver had none: it sees
-        what is left to gain along directions that many columns make up together.
+    decrement : function (params, grad, value) -> float, optional
+        Where a Hessian of all rows costs little: see `gpu_logreg.decrement`.
     """
     for attempt in range(ATTEMPTS + 1):
         if objective.centre is None or objective.spread is None:
@@ -140,7 +158,7 @@ def finished(
         grad = result.grad if result.smooth_grad is None else result.smooth_grad
         proof = certificate(objective, result.params, result.value, grad, tol)
         if proof.holds and decrement is not None:
-            left = decrement(result.params, grad) / max(abs(result.value), 1e-300)
+            left = decrement(result.params, grad, result.value) / max(abs(result.value), 1e-300)
             proof = Certificate(math.sqrt(left), MARGIN * math.sqrt(max(DECREASE_PER_TOL * tol, LEAST_DECREASE)))
         if proof.holds:
             return result

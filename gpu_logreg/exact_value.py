@@ -21,6 +21,9 @@ from gpu_logreg.passes.threads import row_blocks
 __all__ = ["value_about_the_centre"]
 
 _BLOCK_BYTES = 2**22
+_WIDE_ELEMENTS = 10**7
+"""Elements of the rows up to which logits are summed in long double, which takes some ten nanoseconds for each: weights
+of nearly equal columns cancel. Of more rows the losses' errors cancel each other."""
 
 
 def value_about_the_centre(objective: Objective, params: Float64Vector) -> float:
@@ -43,11 +46,13 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
     w, b = objective.unpack(params)
     by_class = np.atleast_2d(w)
     intercepts = [_dot_plus(row, objective.centre, b_k) for row, b_k in zip(by_class, np.atleast_1d(b), strict=True)]
-    W, c, at_centre = (xp.asarray(a) for a in (by_class.T, objective.centre, np.array(intercepts)))
+    wide = xp is np and X.shape[0] * X.shape[1] * len(by_class) <= _WIDE_ELEMENTS
+    dtype = np.longdouble if wide else np.float64
+    W, c, at_centre = (xp.asarray(a, dtype) for a in (by_class.T, objective.centre, np.array(intercepts)))
     total = 0.0
     for part in row_blocks(X.shape[0], 8 * max(1, X.shape[1]), _BLOCK_BYTES):
-        z = (rows_at(X, part, np.float64) - c) @ W + at_centre
-        loss = _row_loss(z, y[part])
+        z = (rows_at(X, part, np.float64).astype(dtype) - c) @ W + at_centre
+        loss = _row_loss(z.astype(np.float64), y[part])
         total += float((loss if s is None else loss * s[part]).sum(dtype=np.float64))
     objective.n_reads += 1
     return total / objective.dataset.weight_total + 0.5 * objective.l2 * float(np.vdot(w, w))

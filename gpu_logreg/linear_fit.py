@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from gpu_logreg.backend import is_sparse
 from gpu_logreg.certificate import finished, l1_strengths
 from gpu_logreg.dataset.labels import sums_by_class
+from gpu_logreg.decrement import Decrement, l1_decrement, newton_decrement
 from gpu_logreg.errors import DataError
 from gpu_logreg.multinomial import ClasswiseCoordinates
 from gpu_logreg.multinomial_sampler import MultinomialSampler
@@ -128,9 +128,7 @@ def minimise(
             return _with_all_rows(objective, _sampler(objective, rng), ended, rest)
         return _without_a_sample(objective, ended, rest)
 
-    by_gradients = solver in ("lbfgs", "gradient-descent") and _newton_costs_little(objective)
-    decrement = _decrement(objective, _sampler(objective, rng)) if by_gradients else None
-    return finished(objective, result, limits["tol"], limits["max_iter"], again, decrement)
+    return finished(objective, result, limits["tol"], limits["max_iter"], again, _decrement(solver, objective, rng))
 
 
 def _newton_costs_little(objective: Objective) -> bool:
@@ -139,15 +137,14 @@ def _newton_costs_little(objective: Objective) -> bool:
     return p <= 500 and objective.dataset.n_rows * p * p <= NEWTON_FLOPS
 
 
-def _decrement(objective: Objective, sampler: Sampler) -> Callable[[Vector, Vector], float]:
-    """Half the squared Newton decrement, by the Hessian of all rows."""
-
-    def decrement(params: Vector, grad: Vector) -> float:
-        sample = sampler.sample(objective.dataset.n_rows)
-        metric = sample.params_metric(sample.coordinates.from_params(params))
-        return 0.5 * max(0.0, float(grad @ metric.solve(grad)))
-
-    return decrement
+def _decrement(solver: str, objective: Objective, rng: np.random.Generator) -> Decrement | None:
+    """What a certificate asks of the Hessian, where that costs little; None where the solver has gone by it itself."""
+    if objective.l1 > 0.0:
+        few = tiny(objective.dataset.n_rows, objective.n_params) and not in_working_sets(objective)
+        return l1_decrement(objective, _sampler(objective, rng)) if few else None
+    if solver not in ("lbfgs", "gradient-descent") or not _newton_costs_little(objective):
+        return None
+    return newton_decrement(objective, _sampler(objective, rng))
 
 
 def _with_all_rows(objective: Objective, sampler: Sampler, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:

@@ -31,6 +31,9 @@ class TorchLike:
     def dtype(self) -> str:
         return f"torch.{self.held.dtype}"
 
+    def view(self, dtype: Any) -> TorchLike:
+        return type(self)(self.held.view(dtype), self.index)
+
     def is_neg(self) -> bool:
         return False
 

@@ -24,8 +24,9 @@ import numpy as np
 from cupy_signatures import strict
 from fake_cupy_array import METHODS, REDUCTIONS, apply, ndarray, refuse_dtype
 from fake_cupy_cuda import Device, RawKernel, RawModule
-from fake_cupy_streams import OutOfMemoryError, Stream, counts, faults
-from fake_cupy_ufuncs import plain, refuse_strange
+from fake_cupy_sorting import argsort, sort  # noqa: F401 - as `cupy` has them
+from fake_cupy_streams import CUDARuntimeError, OutOfMemoryError, Stream, counts, faults  # noqa: F401 - for tests
+from fake_cupy_ufuncs import kind_of, loop, plain, refuse_strange
 
 __version__ = "14.fake"
 __spec__ = importlib.machinery.ModuleSpec("cupy", None)
@@ -33,15 +34,16 @@ __spec__ = importlib.machinery.ModuleSpec("cupy", None)
 schedule_seed = 0
 """Seed of the schedules of the launches to come."""
 memory_free = 2**33
-"""Bytes that ``cuda.runtime.memGetInfo`` says are free."""
+"""Bytes that are free, or kept by the pool for reuse."""
 device_count = 1
 """Devices that there are; an array of one is refused where another is current."""
 
 UFUNCS = (
     *("abs", "absolute", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "divide", "equal", "exp", "expm1"),
-    *("floor", "floor_divide", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "less"),
-    *("less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum", "multiply"),
-    *("negative", "not_equal", "power", "remainder", "sign", "sqrt", "square", "subtract", "tanh", "true_divide"),
+    *("floor", "floor_divide", "greater", "greater_equal", "invert", "isfinite", "isinf", "isnan", "left_shift"),
+    *("less", "less_equal", "log", "log1p", "logical_and", "logical_not", "logical_or", "maximum", "minimum"),
+    *("multiply", "negative", "not_equal", "power", "remainder", "right_shift", "sign", "sqrt", "square", "subtract"),
+    *("tanh", "true_divide"),
 )
 FUNCTIONS = (
     *("bincount", "clip", "concatenate", "count_nonzero", "cumsum", "diag", "dot", "einsum", "empty_like"),
@@ -51,7 +53,8 @@ FUNCTIONS = (
 CREATION = ("arange", "eye", "full", "ones", "zeros")
 SCALARS = ("bool_", "float16", "float32", "float64", "int32", "int64", "uint8", "uint32")
 CUDA = (
-    *("Device", "Event", "Graph", "Stream", "alloc_pinned_memory", "get_current_stream", "get_elapsed_time"),
+    *("Device", "Event", "Graph", "Stream", "alloc_pinned_memory", "get_allocator", "get_current_stream"),
+    "get_elapsed_time",
     *("memory.OutOfMemoryError", "runtime.CUDARuntimeError", "runtime.driverGetVersion", "runtime.getDeviceCount"),
     *("runtime.getDeviceProperties", "runtime.memGetInfo", "runtime.runtimeGetVersion", "nvrtc.getVersion"),
 )
@@ -144,8 +147,10 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> ndarray:
     """As CuPy's, which asks the condition for ``astype``: a truth value of Python has none."""
     condition = condition.astype(np.bool_)
     refuse_strange((condition, x, y))
-    dtype = np.result_type(*(value.dtype if hasattr(value, "dtype") else value for value in (x, y)))
-    return ndarray.of(np.where(plain(condition), plain(x), plain(y)).astype(dtype, copy=False))
+    dtype = loop("maximum", (kind_of(x), kind_of(y)))[1]  # whose types it has, but for bfloat16
+    dtype = np.dtype(np.float32) if dtype.name == "bfloat16" else dtype
+    chosen = (np.asarray(plain(value)).astype(dtype, copy=False) for value in (x, y))
+    return ndarray.of(np.where(plain(condition), *chosen))
 
 
 def _empty(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
@@ -198,8 +203,11 @@ fill_diagonal = strict("cupy.fill_diagonal", _fill_diagonal)
 from_dlpack = strict("cupy.from_dlpack", _from_dlpack)
 
 
+_pool = fake_cupy_cuda.MemoryPool()
+
+
 def _default_pool() -> Any:
-    return fake_cupy_cuda.MemoryPool()
+    return _pool
 
 
 def _default_pinned_pool() -> Any:
@@ -221,6 +229,7 @@ cuda = types.SimpleNamespace(
     PinnedMemoryPool=fake_cupy_cuda.PinnedMemoryPool,
     Stream=Stream,
     alloc_pinned_memory=strict("cupy.cuda.alloc_pinned_memory", fake_cupy_streams.alloc_pinned_memory),
+    get_allocator=strict("cupy.cuda.get_allocator", lambda: _pool.malloc),
     get_current_stream=strict("cupy.cuda.get_current_stream", _current_stream),
     get_elapsed_time=strict("cupy.cuda.get_elapsed_time", lambda start_event, end_event: 0.0),
     memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
@@ -232,7 +241,14 @@ cuda = types.SimpleNamespace(
 def offered() -> list[str]:
     """Dotted names of all that the stand-in offers, to be recorded of CuPy and held against it."""
     own = (*UFUNCS, *FUNCTIONS, *CREATION, *SCALARS, "matmul", "asarray", "ascontiguousarray", "where", "empty")
-    own += ("fill_diagonal", "from_dlpack", "get_default_memory_pool", "get_default_pinned_memory_pool")
+    own += (
+        "argsort",
+        "sort",
+        "fill_diagonal",
+        "from_dlpack",
+        "get_default_memory_pool",
+        "get_default_pinned_memory_pool",
+    )
     names = [f"cupy.{name}" for name in (*own, "ndarray", "RawModule", "RawKernel", "linalg.cholesky")]
     names += [f"cupy.cuda.{name}" for name in (*CUDA, "MemoryPool", "PinnedMemoryPool")]
     names += ["cupyx.errstate", "cupyx.scipy.linalg.solve_triangular", "cupy.RawKernel.__call__"]

@@ -1,4 +1,4 @@
-"""The array of `fake_cupy`: it holds a host array and shows of it what CuPy's arrays have, and nothing that they lack."""
+"""The array of `fake_cupy`: it holds a host array, and has what CuPy's arrays have and nothing that they lack."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import threading
 import types
 import weakref
 from typing import Any, ClassVar
@@ -15,11 +16,24 @@ from kernel_host import MOST_SHARED_BYTES, HostKernel, HostModule
 _PAGE = 512
 _MOST_THREADS = 1024
 
+_here = threading.local()
+_lock = threading.RLock()  # of the bytes of pools, which threads count together
 
-class Device:
+
+class _Current(type):
+    """The current device is every thread's own."""
+
+    @property
+    def current(cls) -> int:
+        return int(getattr(_here, "device", 0))
+
+    @current.setter
+    def current(cls, index: int) -> None:
+        _here.device = index
+
+
+class Device(metaclass=_Current):
     """A device; within a ``with`` block the current one."""
-
-    current = 0
 
     def __init__(self, device: Any = None) -> None:
         self.id = Device.current if device is None else int(device)
@@ -70,7 +84,7 @@ class Block:
         Stream.null._issued += 1
         self.taken = Stream.null._issued
         size = -(-nbytes // _PAGE) * _PAGE
-        MemoryPool.used[self.device] += size
+        MemoryPool._taken(self.device, size)
         weakref.finalize(self, MemoryPool._given_back, self.device, size).atexit = False
 
 
@@ -84,15 +98,29 @@ class MemoryPool:
         pass
 
     @classmethod
+    def _taken(cls, device: int, size: int) -> None:
+        """Out of what is kept, as far as that goes; the rest is the driver's."""
+        with _lock:
+            cls.used[device] += size
+            cls.kept[device] -= min(size, cls.kept[device])
+
+    @classmethod
     def _given_back(cls, device: int, size: int) -> None:
-        cls.used[device] -= size
-        cls.kept[device] += size
+        with _lock:
+            cls.used[device] -= size
+            cls.kept[device] += size
+
+    def malloc(self, size: int) -> Any:
+        raise NotImplementedError("arrays of the stand-in take their memory by themselves")
+
+    def get_limit(self) -> int:
+        return 0
 
     def used_bytes(self) -> int:
         return self.used[Device.current]
 
     def free_bytes(self) -> int:
-        return self.kept[Device.current]
+        return min(self.kept[Device.current], settings().memory_free)
 
     def total_bytes(self) -> int:
         return self.used_bytes() + self.free_bytes()
@@ -111,7 +139,8 @@ class PinnedMemoryPool:
 
 
 def memory_info() -> tuple[int, int]:
-    return settings().memory_free, 2**33
+    free = settings().memory_free
+    return max(0, free - MemoryPool.kept[Device.current]), 2**33
 
 
 class RawModule:
@@ -181,10 +210,11 @@ for _room, _kinds in {"cupy.cuda": (Device, MemoryPool, PinnedMemoryPool), "cupy
         _kind.__module__ = "cupy.cuda"
 RawKernel.__module__ = "cupy.cuda"
 
+_PROPERTIES = {"name": b"stand-in", "multiProcessorCount": 4, "major": 9, "minor": 0, "totalGlobalMem": 2**33}
 _RUNTIME = {
     "driverGetVersion": lambda: 13000,
     "getDeviceCount": lambda: settings().device_count,
-    "getDeviceProperties": lambda device: {"name": b"stand-in", "multiProcessorCount": 4, "major": 9, "minor": 0},
+    "getDeviceProperties": lambda device: _PROPERTIES,
     "memGetInfo": memory_info,
     "runtimeGetVersion": lambda: 13000,
 }

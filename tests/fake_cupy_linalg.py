@@ -20,10 +20,10 @@ _linalg_errors = ["ignore"]
 
 @contextlib.contextmanager
 def _errstate(**given: Any) -> Iterator[None]:
-    """As CuPy's, which knows of the factorisations alone, and within which what is not named is ignored."""
+    """As CuPy's, which knows of the factorisations alone; what is not named stays as it is."""
     if any(given.get(name) is not None for name in ("divide", "over", "under", "invalid")):
         raise NotImplementedError
-    _linalg_errors.append(given.get("linalg") or "ignore")
+    _linalg_errors.append(given.get("linalg") or _linalg_errors[-1])
     try:
         yield
     finally:

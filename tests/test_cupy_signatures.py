@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
+import json
 from pathlib import Path
+from typing import Any
 
 import cupy_signatures
 import fake_cupy
@@ -13,7 +16,8 @@ import pytest
 import record_cupy
 from fresh_process import run_fresh
 
-PACKAGE = Path(__file__).resolve().parents[1] / "gpu_logreg"
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parent / "gpu_logreg"
 CALLS = ("import_cupy", "array_namespace", "hessian_namespace")
 """Functions of the package that give CuPy, or NumPy in its place."""
 NAMES = ("cupy", "xp")
@@ -83,31 +87,32 @@ def test_both_wheels_say_the_same_of_all_that_the_stand_in_offers():
     }
 
 
-INSTALLED = """
-import json, sys
-sys.path.insert(0, {tests!r})
-import warnings
-warnings.simplefilter("ignore")
-import cupy
-import record_cupy, fake_cupy
-wheel, version = record_cupy.wheel_of(cupy)
-print(json.dumps([wheel, version, {{name: record_cupy.found(name) for name in fake_cupy.offered()}}]))
-"""
-
-
-def test_the_record_is_what_the_installed_cupy_says():
-    """In a process of its own, where no stand-in is in its place."""
-    import importlib.util
-    import json
-
+@pytest.fixture(scope="module")
+def installed() -> dict[str, Any]:
+    """What the installed CuPy says, from a process of its own, where no stand-in is in its place."""
     if importlib.util.find_spec("cupy") is None:
         pytest.skip("CuPy is not installed")
-    output = run_fresh(INSTALLED.format(tests=str(Path(__file__).parent)))
-    wheel, version, said = json.loads(output.strip().splitlines()[-1])
+    said: dict[str, Any] = json.loads(run_fresh(f"import sys; sys.path.insert(0, {str(HERE)!r}); import cupy_asked"))
+    wheel, version = said["wheel"]
+    if cupy_signatures.record()["wheels"][wheel] != version:
+        pytest.skip(f"{wheel} {version} is installed, and {cupy_signatures.record()['wheels'][wheel]} recorded")
+    return said
+
+
+def test_the_record_is_what_the_installed_cupy_says(installed):
     record = cupy_signatures.record()
-    if record["wheels"][wheel] != version:
-        pytest.skip(f"{wheel} {version} is installed, and {record['wheels'][wheel]} recorded")
-    assert said == record["names"] | record[f"of {wheel}"]
+    assert installed["names"] == record["names"] | record[f"of {installed['wheel'][0]}"]
+
+
+def test_results_have_the_types_that_cupy_finds(installed):
+    """Of every ufunc, for every type of array beside every other and beside Python's numbers."""
+    assert installed["types compared"] > 5000
+    assert installed["types that differ"] == []
+
+
+def test_reductions_have_the_types_that_cupy_finds(installed):
+    assert installed["reductions compared"] > 40
+    assert installed["reductions that differ"] == []
 
 
 def test_parameters_are_read_from_docstrings():

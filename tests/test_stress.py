@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as TheirLogisticRegression
+from sweeps import slow
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import GpuLogregError
@@ -46,20 +47,26 @@ def test_a_random_problem_is_fitted_as_its_certificate_says(seed):
 
 
 @pytest.mark.parametrize(
-    "seed",
+    ("seed", "resolved"),
     [
-        101_100_334,  # widened before a step, from a value whose rounding hid every lower one
-        101_100_465,  # the same matrix given anew where no step was found, without end
-        2_100_079,  # steps on a value that only its rounding moves, to the last iteration
+        (101_100_334, True),  # widened before a step, from a value whose rounding hid every lower one
+        slow((101_100_465, True)),  # the same matrix given anew where no step was found, without end
+        slow((2_100_079, True)),  # steps on a value that only its rounding moves, to the last iteration
+        (4_400_308, True),  # no coordinate alone left much to gain, and all of them together did
+        slow((3_100_102, False)),  # L1 with a twin column: the twins differ by less than a float64 Hessian shows
+        (4_300_105, False),
+        (4_100_038, False),  # weights of twin columns cancel, and with them the digits of a value in float64
     ],
 )
-def test_a_problem_that_once_was_not_fitted_is(seed):
-    verdict = judge(draw(seed), LogisticRegression, GpuLogregError)
-    assert [kind for kind, _ in verdict.faults if kind != "slow"] == []
-    model = LogisticRegression(**draw(seed).params)
+def test_a_problem_that_was_not_fitted_once_is_now_or_said_not_to_be(seed, resolved):
+    drawn = draw(seed)
+    model = LogisticRegression(**drawn.params)
     with warnings.catch_warnings(action="ignore"):
-        model.fit(draw(seed).X, draw(seed).y, draw(seed).sample_weight)
-    assert model.converged_, model.stop_reason_
+        model.fit(drawn.X, drawn.y, drawn.sample_weight)
+    value = exact_of(drawn).value(model.coef_, model.intercept_)
+    assert model.objective_ == pytest.approx(float(value), rel=1e-9)
+    if resolved or model.converged_:
+        assert stress_judge.relative_excess(value, find_truth(exact_of(drawn)).upper) <= 1e-7
 
 
 # --- the draws
