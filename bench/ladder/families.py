@@ -19,22 +19,13 @@ from gpu_launch import checked
 from gpu_tables import shown, table
 from gpu_timing import Budget, device_ms, one_line, say
 
+import gpu_logreg.passes.family as family_module
 from gpu_logreg.backend import cuda_problem, import_cupy
-from gpu_logreg.passes import family as family_module
 from gpu_logreg.passes.family import STORAGES, WARP, Family, admissible, choose_family
 
 BLOCKS = (128, 256, 512)
 MOST_THREADS = 2048
 """Of a multiprocessor, on every device the project compiles for but sm_86, 89 and 120, which hold 1,536."""
-
-MOST_STATIC_SHARED = 48 * 1024
-"""Bytes of shared memory that a block may have without asking."""
-
-
-def _static_shared(member: Family, storage: str, real: str) -> int:
-    """Bytes of shared memory that the text of a member declares; 0 where the model does not say."""
-    count = getattr(family_module, "static_shared_bytes", None)
-    return 0 if count is None else int(count(member, storage, real))
 
 
 def members(d: int, storage: str, real: str = "float32") -> Iterator[Family]:
@@ -51,8 +42,7 @@ def members(d: int, storage: str, real: str = "float32") -> Iterator[Family]:
             for halves in (2, 1, 3, 4):
                 resident = threads * halves // (2 * block)
                 member = family._replace(block=block, resident=resident)
-                fits = block * resident <= MOST_THREADS and _static_shared(member, storage, real) <= MOST_STATIC_SHARED
-                if resident >= 1 and fits and member not in seen:
+                if resident >= 1 and block * resident <= MOST_THREADS and member not in seen:
                     seen.add(member)
                     yield member
 
