@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow test-all test-processors lint bench gpu-check clean
+.PHONY: demo test test-slow test-all test-processors lint bench gpu-prepare gpu-check clean
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
@@ -33,6 +33,11 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/pytest -q -s bench/bench_pass.py
 
+# What gpu-check will ask for, compiled without a GPU and gathered in .gpu: docs/gpu.md.
+ARCH ?= sm_90
+gpu-prepare: $(VENV)/.installed-test
+	$(BIN)/python bench/gpu_prepare.py --arch $(ARCH) $(ARGS)
+
 # A machine with a GPU often brings its own Python with CuPy; that one is used from the checkout, without installing.
 gpu-check:
 	@if $(PYTHON) -c 'import cupy, numba, pytest, sklearn' 2>/dev/null; then PYTHONPATH=. $(PYTHON) bench/gpu_check.py $(ARGS); \
@@ -49,4 +54,4 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .gpu *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,232 +1,253 @@
-"""Everything that wants a GPU, in one command of at most eight minutes; the results are kept in ``bench/results``.
+"""Everything that wants a GPU, in one command of at most 570 seconds, in the order of its worth.
 
-Run with ``make gpu-check``, or from a plain checkout with ``PYTHONPATH=. python3 bench/gpu_check.py [--quick]``:
-
-1. the device and the versions of what runs on it;
-2. the tests marked ``gpu``;
-3. ``compute-sanitizer``, memcheck and racecheck, on small ragged sizes, where the tool is there and knows the device;
-4. ``bench_gpu.py``.
-
-Writes ``bench/results/gpu-<name>-<date>.json`` and a table beside it, and copies both to the folder in ``OUT`` if that
-is set. Where the checkout has no history, ``COMMIT`` names the commit. The exit code is 1 if anything failed, or if
-there is no device, in which case nothing is written.
+Run with ``make gpu-check``, or from a plain checkout with ``PYTHONPATH=. python3 bench/gpu_check.py``. Every step is a
+process of its own with a limit of time, and writes what it finds when it finds it into the folder that ``OUT`` names:
+``results.jsonl``, ``table.md``, ``log.txt``, ``kernels.zip``. Whatever ends a run, what was finished is there;
+``--only a,b`` runs steps again and adds to the same folder. docs/gpu.md says how to prepare and carry it. Where the
+checkout has no history, ``COMMIT`` names the commit. The exit code is 1 if anything was wrong, or without a device.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
-import importlib.metadata
-import json
 import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from gpu_tables import shown, tables
-from gpu_timing import Budget, one_line, say
-from record import RESULTS, environment
-
-from gpu_logreg.backend import cuda_problem, import_cupy
+from gpu_children import Child, wait
+from gpu_journal import FILE, Journal, next_run, read, rows_of, wrong_of
+from gpu_prepared import PACKED, PREPARED, new_kernels, pack, use_prepared
+from gpu_tables import readable
 
 ROOT = Path(__file__).resolve().parents[1]
-TOTAL_S = 465.0
-TESTS_S, SANITIZER_S, LEAST_S = 150.0, 50.0, 10.0
-PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "scipy", "torch", "triton", "jax", "ml-dtypes", "pytest")
-UNSUPPORTED = ("device not supported", "not supported on this", "unable to find injection library")
-TAIL = 4000
+RESULTS = ROOT / "bench" / "results"
+TOTAL_S = 560.0
+LAST_S = 5.0
+"""Seconds kept for ending a step and writing the table."""
+
+FACTS, FACTS_S = "facts", 30.0
+TABLE, LOG = "table.md", "log.txt"
+PROGRAM = Path(__file__).with_name("gpu_steps.py")
 
 
-def device_facts() -> dict[str, Any]:
-    """Name, driver, CUDA and sizes of the current device, and versions; what cannot be found out is left out."""
-    cupy = import_cupy()
-    facts = _environment()
-    runtime, device = cupy.cuda.runtime, cupy.cuda.Device()
-    facts["name"] = _text(runtime.getDeviceProperties(int(device.id)).get("name", b"unknown"))
-    wanted = {
-        "cuda_driver_api": lambda: int(runtime.driverGetVersion()),
-        "cuda_runtime": lambda: int(runtime.runtimeGetVersion()),
-        "nvrtc": lambda: ".".join(map(str, cupy.cuda.nvrtc.getVersion())),
-        "compute_capability": lambda: str(device.compute_capability),
-        "multiprocessors": lambda: int(device.attributes["MultiProcessorCount"]),
-        "l2_bytes": lambda: int(device.attributes["L2CacheSize"]),
-        "memory_bytes": lambda: int(runtime.memGetInfo()[1]),
-        "driver": _driver,
-    }
-    for name, find in wanted.items():
-        with contextlib.suppress(Exception):
-            facts[name] = find()
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            facts[package] = importlib.metadata.version(package)
-    return facts
+class Step(NamedTuple):
+    """A step of `gpu_steps.py`.
+
+    Attributes
+    ----------
+    name : str
+    seconds : float
+        Limit.
+    least : float
+        Seconds with which it is not worth beginning.
+    what : str
+    """
+
+    name: str
+    seconds: float
+    least: float
+    what: str
 
 
-def _environment() -> dict[str, Any]:
-    """Commit, date, processor and versions; the commit from ``COMMIT`` where the checkout has no history."""
-    try:
-        known: dict[str, Any] = dict(environment())
-    except Exception:  # no git on this machine
-        today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-        known = {"date": today, "commit": "unknown", "python": sys.version.split()[0]}
-    return known | ({"commit": os.environ["COMMIT"]} if os.environ.get("COMMIT") else {})
+STEPS = (
+    Step("smoke", 30, 8, "six tiny fits against the CPU"),  # CuPy compiles its own kernels here, for all steps
+    Step("float32", 30, 10, "the pure read, and the pass over float32 rows of nine widths"),
+    Step("fit", 30, 12, "the fit of 50,000,000 x 100"),
+    Step("storages", 50, 12, "16- and 8-bit rows, many classes, float64"),
+    Step("ladder", 40, 10, "members of the kernel family, for bench/ladder/tune.py"),
+    Step("tests", 90, 20, "the tests marked gpu, a process a file"),
+    Step("counters", 45, 15, "ncu: bytes from memory, use of the issue slots"),
+    Step("sanitizers", 60, 20, "memcheck and racecheck, side by side"),
+    Step("networks", 50, 15, "networks against PyTorch"),
+    Step("peers", 50, 15, "other libraries on the same rows"),
+    Step("start", 40, 15, "the first fit, cold and cached; from the CPU to the GPU"),
+)
 
 
-def _text(name: Any) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+class Check:
+    """One run over some of the steps.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the results are.
+    seconds : float
+        For everything.
+    options : sequence of str
+        For every step.
+    """
+
+    def __init__(self, folder: Path, seconds: float, options: Sequence[str] = ()) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.options = folder.resolve(), list(options)
+        self.run = next_run(self.folder)
+        self._end = time.monotonic() + seconds
+        self._known: set[str] = set()
+        path = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUNBUFFERED": "1"}
+        self.environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+    def left(self) -> float:
+        """Seconds until everything has to have ended."""
+        return self._end - time.monotonic()
+
+    def step(self, step: Step) -> dict[str, Any]:
+        """Run a step, and note what became of it."""
+        journal = Journal(self.folder, self.run, step.name)
+        limit = min(step.seconds, self.left() - LAST_S)
+        journal.add("begin", limit=round(limit, 1))
+        if limit < step.least:
+            end: dict[str, Any] = {"outcome": f"left out: {max(0.0, self.left()):.0f} s left", "seconds": 0.0}
+        else:
+            end = self._ran(step, limit)
+        journal.add("end", limit=round(limit, 1), **end)
+        self.write_table()
+        compiled = end.get("compiled", {})
+        counts = f"; compiled {compiled.get('ours')} kernels of ours and {compiled.get('cupy')} of CuPy"
+        kernels = counts if any(compiled.values()) else ""
+        print(f"{step.name}: {end['outcome']}, {end['seconds']} of {limit:.0f} s{kernels}", flush=True)
+        return end
+
+    def _ran(self, step: Step, limit: float) -> dict[str, Any]:
+        # A step is told to begin nothing in its last two seconds.
+        own = ["--folder", str(self.folder), "--run", str(self.run), "--seconds", f"{limit - 2:.1f}", *self.options]
+        command = [sys.executable, str(PROGRAM), step.name, *own]
+        cache = Path(self.environment["CUPY_CACHE_DIR"]) if "CUPY_CACHE_DIR" in self.environment else None
+        environment = dict(self.environment)
+        if step.name == "peers":
+            environment["SCIPY_ARRAY_API"] = "1"  # read when SciPy is imported
+        with new_kernels(cache) as compiled:
+            child = Child(command, limit, self.folder / LOG, environment, ROOT)
+            wait([child])
+        if cache is not None:
+            if step.name == FACTS:  # what was prepared is there now, under its keys
+                self._known = {path.name for path in cache.glob("*.cubin")}
+            pack(cache, self._known, self.folder / PACKED)
+        lines = [line for line in read(self.folder) if line["run"] == self.run and line["step"] == step.name]
+        wrong = wrong_of(lines)
+        if child.why:
+            outcome = child.why
+        elif wrong:
+            outcome = "wrong"
+        elif child.returncode:
+            outcome = f"failed (exit code {child.returncode})"
+        else:
+            newest = {(line["section"], line["key"]): line["row"] for line in lines if line["kind"] == "row"}
+            problems = [row["problem"] for row in newest.values() if "problem" in row]
+            outcome = problems[0] if problems and len(problems) == len(newest) else "ok"
+        return {
+            "outcome": outcome,
+            "failed": bool(wrong) or bool(child.returncode),
+            "seconds": round(child.spent, 1),
+            "tail": "" if outcome == "ok" else child.tail(1500),
+            "compiled": compiled,
+        }
+
+    def write_table(self) -> None:
+        """The table of all results so far, whole or as it was."""
+        unfinished = self.folder / f".{TABLE}"
+        unfinished.write_text(readable(read(self.folder)), encoding="utf-8")
+        unfinished.replace(self.folder / TABLE)
 
 
-def _driver() -> str:
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    return done.stdout.strip().splitlines()[0]
-
-
-def step(name: str, command: list[str], seconds: float, **environment: str) -> dict[str, Any]:
-    """Run a command; what became of it: ``ok``, ``returncode`` (None: out of time), ``seconds`` and the last output."""
-    if seconds < LEAST_S:
-        say(f"== {name}: no time left")
-        return {"ok": False, "returncode": None, "seconds": 0.0, "tail": "not run: no time left"}
-    say(f"== {name} (at most {seconds:.0f} s): {' '.join(command)}")
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    begin = time.monotonic()
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
-        try:
-            child = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": path, **environment},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that what it has started ends with it
-            )
-        except OSError as error:
-            return {"ok": False, "returncode": None, "seconds": 0.0, "tail": one_line(error)}
-        try:
-            returncode = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            returncode = None
-        output.seek(0)
-        text = output.read()
-    took = round(time.monotonic() - begin, 1)
-    said = "out of time" if returncode is None else f"exit code {returncode}"
-    say(f"{text[-TAIL:]}\n== {name}: {said} after {took} s")
-    return {"ok": returncode == 0, "returncode": returncode, "seconds": took, "tail": text[-TAIL:]}
-
-
-def gpu_tests(seconds: float) -> dict[str, Any]:
-    """The tests marked ``gpu``; deprecations in the libraries of a machine are shown and fail nothing."""
-    files = [
-        str(path.relative_to(ROOT))
-        for path in sorted((ROOT / "tests").glob("test_*.py"))
-        if "mark.gpu" in path.read_text(encoding="utf-8") and path.name != "test_gpu_check.py"
-    ]
-    lenient = [f"-Wdefault::{kind}" for kind in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning")]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *lenient]
-    command += ["--continue-on-collection-errors", *files]
-    result = step("pytest -m gpu", command, seconds)
-    counts = re.findall(r"(\d+) (passed|failed|skipped|errors?|deselected)", result["tail"])
-    result["counts"] = {kind: int(number) for number, kind in counts}
-    if not result["counts"].get("passed"):
-        result["ok"] = False  # there is a device: not to have run anything is a failure
-    return result
-
-
-def sanitized(tool: str, seconds: float) -> dict[str, Any]:
-    """One tool of ``compute-sanitizer`` on both passes; ``absent`` says why it could not be used at all."""
-    known = Path("/usr/local/cuda/bin/compute-sanitizer")
-    program = shutil.which("compute-sanitizer") or (str(known) if known.exists() else None)
-    if program is None:
-        return {"ok": None, "absent": "compute-sanitizer is not installed"}
-    command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, "bench/gpu_sanitize.py"]
-    result = step(f"compute-sanitizer --tool {tool}", command, seconds)
-    if not result["ok"] and any(words in result["tail"].lower() for words in UNSUPPORTED):
-        result |= {"ok": None, "absent": "compute-sanitizer does not know this device"}
-    return result
-
-
-def benchmark(seconds: float, quick: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """``bench_gpu.py``: what became of it, and its results as far as it came."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "bench.json")
-        command = [sys.executable, "bench/bench_gpu.py", "--json", str(path), "--budget", f"{seconds - 25:.0f}"]
-        result = step("bench_gpu.py", [*command, *(["--quick"] if quick else [])], seconds)
-        results: dict[str, Any] = {"sections": {}, "problems": {"bench_gpu.py": result["tail"][-300:]}, "seconds": {}}
-        with contextlib.suppress(OSError, ValueError):
-            results = json.loads(path.read_text())
-    return result, results
-
-
-def written(everything: dict[str, Any], folder: Path = RESULTS) -> list[Path]:
-    """Write the figures and the table; the files, also those in the folder ``OUT``."""
-    facts = everything["device"]
-    name = re.sub(r"[^a-z0-9]+", "-", facts["name"].lower().replace("nvidia", "")).strip("-") or "unknown"
-    folder.mkdir(exist_ok=True)
-    stem, number = f"gpu-{name}-{facts['date']}", 1
-    while (folder / f"{stem}.json").exists():  # results are never rewritten
+def keep(folder: Path, to: Path = RESULTS) -> list[Path]:
+    """Put the results of a folder that came back among those that are committed; nothing is rewritten."""
+    lines = read(folder)
+    facts = rows_of(lines, "facts")
+    if not facts:
+        raise SystemExit(f"{folder / FILE} has no facts about a device; is it the folder that came back?")
+    name = "".join(letter if letter.isalnum() else "-" for letter in facts[-1]["name"].lower().replace("nvidia", ""))
+    first = f"gpu-{'-'.join(filter(None, name.split('-'))) or 'unknown'}-{facts[-1]['date']}"
+    stem, number = first, 1
+    to.mkdir(exist_ok=True)
+    while (to / f"{stem}.json").exists():
         number += 1
-        stem = f"gpu-{name}-{facts['date']}-{number}"
-    files = [folder / f"{stem}.json", folder / f"{stem}.md"]
-    files[0].write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
-    files[1].write_text(readable(everything), encoding="utf-8")
-    out = os.environ.get("OUT")
-    if out:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        files += [Path(shutil.copy(file, out)) for file in files[:2]]
+        stem = f"{first}-{number}"
+    import json
+
+    files = [to / f"{stem}.json", to / f"{stem}.md"]
+    files[0].write_text("[\n" + ",\n".join(json.dumps(line) for line in lines) + "\n]\n", encoding="utf-8")
+    files[1].write_text(readable(lines), encoding="utf-8")
     return files
 
 
-def readable(everything: dict[str, Any]) -> str:
-    """All of it in Markdown."""
-    facts = everything["device"]
-    lines = [f"# {facts['name']}, {facts['date']}, commit {facts['commit']}", ""]
-    lines += [
-        f"- {name}: {shown(value, '')}" for name, value in facts.items() if name not in ("name", "commit", "date")
-    ]
-    lines.append("")
-    for name in ("tests", "memcheck", "racecheck", "bench"):
-        result = everything[name]
-        outcome = "not run" if result["ok"] is None else "passed" if result["ok"] else "FAILED"
-        detail = result.get("absent") or f"exit code {result['returncode']}, {result['seconds']} s"
-        counts = ", ".join(f"{number} {kind}" for kind, number in result.get("counts", {}).items())
-        lines.append(f"- {name}: {outcome} ({detail}{'; ' + counts if counts else ''})")
-    return "\n".join([*lines, "", tables(everything["results"]), ""])
+def run(check: Check, steps: Sequence[Step], prepared: Path) -> int:
+    """All steps in order; the exit code."""
+    journal = Journal(check.folder, check.run, FACTS)
+    # In the same place for all runs on this machine, so that a rerun finds what the first has compiled.
+    cache = Path(tempfile.gettempdir(), f"gpu-logreg-check-{os.getuid()}")
+    check.environment |= use_prepared(prepared, cache)
+    facts = check.step(Step(FACTS, FACTS_S, 1, "the device"))
+    if facts.get("failed", True) or not [row for row in journal.found("facts") if row]:
+        print(f"nothing is known about the device: {facts['outcome']}\n{facts.get('tail', '')}")
+        return 1
+    failed = [step.name for step in steps if check.step(step).get("failed")]
+    print("\n" + (check.folder / TABLE).read_text(encoding="utf-8")[:9000])
+    print(f"kept in {check.folder}" + (f"; wrong: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+def chosen_steps(only: str) -> list[Step]:
+    """The steps that ``--only`` names, in the order of their worth; all where it names none."""
+    names = [name for name in only.split(",") if name]
+    unknown = set(names) - {step.name for step in STEPS}
+    if unknown:
+        raise SystemExit(f"--only: there is no step {', '.join(sorted(unknown))}; there are {_named()}")
+    return [step for step in STEPS if not names or step.name in names]
+
+
+def _named() -> str:
+    return ", ".join(step.name for step in STEPS)
+
+
+def _end(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run everything that wants a GPU.")
-    parser.add_argument("--quick", action="store_true", help="smaller data and fewer widths in the benchmark")
+    parser.add_argument("--only", default="", metavar="A,B", help=f"these steps alone: {_named()}")
+    parser.add_argument("--list", action="store_true", help="the steps and their limits")
+    parser.add_argument("--seconds", type=float, default=TOTAL_S, help="for everything")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, for a rehearsal")
+    parser.add_argument("--prepared", type=Path, default=ROOT / PREPARED, help="what make gpu-prepare has gathered")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="put the results that came back in bench/results")
     options = parser.parse_args()
-    problem = cuda_problem()
-    if problem is not None:
-        print(f"gpu-check needs a GPU: {problem}")
-        return 1
-    budget = Budget(TOTAL_S)
-    everything: dict[str, Any] = {"device": device_facts()}
-    say("\n".join(f"{name}: {value}" for name, value in everything["device"].items()))
-    everything["tests"] = gpu_tests(min(TESTS_S, budget.left()))
-    everything["memcheck"] = sanitized("memcheck", min(SANITIZER_S, budget.left()))
-    everything["racecheck"] = sanitized("racecheck", min(SANITIZER_S, budget.left()))
-    everything["bench"], everything["results"] = benchmark(budget.left(), options.quick)
-    everything["finished"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    files = written(everything)
-    print(readable(everything))
-    print("kept in", *files)
-    failed = [name for name in ("tests", "memcheck", "racecheck", "bench") if everything[name]["ok"] is False]
-    if failed:
-        print("failed:", ", ".join(failed))
-    return 1 if failed else 0
+    if options.list:
+        for step in STEPS:
+            print(f"{step.name:12}{step.seconds:4.0f} s  {step.what}")
+        print(f"{'all':12}{sum(step.seconds for step in STEPS):4.0f} s")
+        return 0
+    if options.keep is not None:
+        print(*keep(options.keep), sep="\n")
+        return 0
+    steps = chosen_steps(options.only)
+    import gpu_stand_in
+
+    if not gpu_stand_in.asked():
+        from gpu_logreg.backend import cuda_problem
+
+        problem = cuda_problem()
+        if problem is not None:
+            print(f"gpu-check needs a GPU: {problem}")
+            return 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _end)
+    check = Check(
+        Path(os.environ.get("OUT") or ROOT / "build" / "gpu-check"), options.seconds, ["--tiny"] * options.tiny
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        return run(check, steps, options.prepared)
+    check.write_table()
+    return 130
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ from gpu_logreg.passes.kernel_text import kernel_source
 from gpu_logreg.passes.reference import reference_pass
 
 BLOCK = 256
+HIGH = np.uint32(2**16)
+"""The upper half of the bits of a float32 is a bfloat16."""
+
 CHUNK = 2**26
 """Numbers that are made or widened at a time."""
 
@@ -100,7 +103,7 @@ def filled(cupy: Any, storage: str, count: int, seed: int = 0) -> Any:
         if storage == "uint8":
             numbers = cupy.clip(numbers * np.float32(42) + np.float32(128), 0, 255)
         elif storage == "bfloat16":
-            numbers = (numbers.view(np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
+            numbers = (numbers.view(np.uint32) + np.uint32(0x8000)) // HIGH
         flat[first : first + CHUNK] = numbers.astype(flat.dtype)
     if storage == "bfloat16":
         try:
@@ -142,7 +145,7 @@ def labelled(cupy: Any, n: int, d: int, seed: int = 2) -> tuple[Any, Any]:
 def widened(storage: str, X: Any) -> Any:
     """Rows as float64, exactly."""
     if storage == "bfloat16":
-        X = (X.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+        X = (X.view(np.uint16).astype(np.uint32) * HIGH).view(np.float32)
     return X.astype(np.float64)
 
 

@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,12 @@ from gpu_logreg.backend import Device, free_bytes
 GOAL = 1e-8
 """Relative distance from the best value found."""
 
-GOAL_READS = 20
 GOAL_N, GOAL_D = 50_000_000, 100
+OURS = "gpu-logreg"
+PEERS = ("torch L-BFGS", "scikit-learn, CuPy arrays", "scikit-learn, torch arrays")
+LEAST_S = 5.0
+"""Seconds that must be left before a solver begins."""
+
 TOLERANCES = (1e-4, 1e-6, 1e-8)
 
 
@@ -31,40 +35,57 @@ def rows_that_fit(n: int, d: int) -> int:
 
 
 def fits(
-    cupy: Any, read_gb_per_s: float | None, budget: Budget, n: int = GOAL_N, d: int = GOAL_D, rounds: int = 3
-) -> dict[str, Any]:
-    """Fits of n x d float32 rows, scaled down to what memory allows; the figures say how many rows it was."""
+    cupy: Any,
+    read_gb_per_s: float | None,
+    budget: Budget,
+    n: int = GOAL_N,
+    d: int = GOAL_D,
+    rounds: int = 3,
+    solvers: Sequence[str] = (OURS, *PEERS),
+) -> Iterator[dict[str, Any]]:
+    """Rows about fits of n x d float32 rows, scaled down to what memory allows; a row says how many it was.
+
+    A solver has a row when it has ended, and a later one once its values are compared with the least value found.
+    """
     wanted, n = n, rows_that_fit(n, d)
     X, y = labelled(cupy, n, d)
     cupy.cuda.Device().synchronize()
     say(f"fits: {n:,} x {d} float32" + ("" if n == wanted else f", because {wanted:,} do not fit"))
     read_s = None if not read_gb_per_s else X.nbytes / read_gb_per_s / 1e9
-    found = {"n": n, "d": d, "wanted_n": wanted, "nbytes": int(X.nbytes), "read_s": read_s}
+    found: dict[str, Any] = {"n": n, "d": d, "wanted_n": wanted, "nbytes": int(X.nbytes), "read_s": read_s}
+    found |= {"goal_reads": True} if (n, d) == (GOAL_N, GOAL_D) else {}
+    run: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        OURS: lambda: _ours(cupy, X, y, rounds),
+        "torch L-BFGS": lambda: _torch_lbfgs(X, y),
+        "scikit-learn, CuPy arrays": lambda: _sklearn(X, y, budget),
+        "scikit-learn, torch arrays": lambda: _sklearn(*_as_torch(X, y), budget),
+    }
     rows: list[dict[str, Any]] = []
-    least = [np.inf]
-    for name, run in (
-        ("gpu-logreg", lambda: _ours(cupy, X, y, rounds)),
-        ("torch L-BFGS", lambda: _torch_lbfgs(X, y)),
-        ("scikit-learn, CuPy arrays", lambda: _sklearn(X, y, budget)),
-        ("scikit-learn, torch arrays", lambda: _sklearn(*_as_torch(X, y), budget)),
-    ):
-        row: dict[str, Any] = {"solver": name}
+    least = np.inf
+    for name in solvers:
+        row: dict[str, Any] = {"solver": name, **found}
         try:
-            if budget.left() < 20:
-                raise RuntimeError("not measured: no time left")
-            row["trials"] = run()
-            for trial in row["trials"]:
+            if budget.left() < LEAST_S:
+                raise TimeoutError(f"not measured: {budget.left():.0f} s left")
+            trials = run[name]()
+            yield _reads(row | {"seconds": min(trial["seconds"] for trial in trials)})
+            for trial in trials:
                 trial["value"] = value(X, y, trial.pop("w"), trial.pop("b"))
-                least[0] = min(least[0], trial["value"])
+                least = min(least, trial["value"])
+            row["trials"] = trials
+        except TimeoutError as error:
+            row["problem"] = str(error)
         except Exception as error:
             row["problem"] = one_line(error)
         say(f"  {name}: {row.get('problem', 'measured')}")
         rows.append(row)
+        yield from [_judged(row, least)] if "problem" in row else []
     try:
-        least[0] = min(least[0], _newton_minimum(cupy, X, y))
+        least = min(least, _newton_minimum(cupy, X, y))
     except Exception as error:
-        found["minimum_problem"] = one_line(error)
-    return found | {"best_value": least[0], "rows": [_judged(row, least[0], read_s) for row in rows]}
+        say(f"no minimum by Newton's method: {one_line(error)}")
+        rows = [row | {"least_problem": one_line(error)} for row in rows]
+    yield from (_judged(row, least) for row in rows)
 
 
 def _newton_minimum(cupy: Any, X: Any, y: Any) -> float:
@@ -73,18 +94,25 @@ def _newton_minimum(cupy: Any, X: Any, y: Any) -> float:
     return minimum(cupy, X, y, model.coef_[0].astype(np.float64), float(model.intercept_[0]))
 
 
-def _judged(row: dict[str, Any], least: float, read_s: float | None) -> dict[str, Any]:
+def _judged(row: dict[str, Any], least: float) -> dict[str, Any]:
     """The first trial of a solver that is near enough to the best value, or its last one, which then is not."""
-    trials = row.pop("trials", [])
+    row = dict(row)
+    trials = [dict(trial) for trial in row.pop("trials", [])]
     for trial in trials:
         trial["suboptimality"] = trial["value"] / least - 1.0
     if trials:
         reached = [trial for trial in trials if trial["suboptimality"] <= GOAL]
         best = reached[0] if reached else min(trials, key=lambda trial: trial["suboptimality"])
-        row |= best | {"reached": bool(reached), "n_trials": len(trials)}
-        if read_s:
-            row["reads_wall"] = row["seconds"] / read_s
+        row |= best | {"best_value": least, "reached": bool(reached), "n_trials": len(trials)}
+        row = _reads(row)
+        if row["solver"] == OURS and not reached:
+            row["problem"] = f"wrong: {best['suboptimality']:.1e} above the least value"
     return row
+
+
+def _reads(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its seconds in reads at the ceiling."""
+    return row | ({"reads_wall": row["seconds"] / row["read_s"]} if row["read_s"] else {})
 
 
 def _ours(cupy: Any, X: Any, y: Any, rounds: int) -> list[dict[str, Any]]:
@@ -164,7 +192,7 @@ def _sklearn(X: Any, y: Any, budget: Budget) -> list[dict[str, Any]]:
 
     fit(X[:10_000], y[:10_000], 1e-2)
     for tol in TOLERANCES:
-        if found and budget.left() < 30 + 2 * found[-1]["seconds"]:
+        if found and budget.left() < 5 + 2 * found[-1]["seconds"]:
             break
         begin = time.perf_counter()
         model = fit(X, y, tol)

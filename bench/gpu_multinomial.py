@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,10 @@ from gpu_timing import Budget, call_ms, device_ms, one_line, say
 from gpu_logreg.backend import Device
 from gpu_logreg.dataset.resident import ResidentDataset
 from gpu_logreg.passes import Rows, Sums, compute_dtype, cuda, cuda_multinomial
+from gpu_logreg.passes.family import STORAGES
 from gpu_logreg.passes.multinomial import reference_multinomial_pass
 from gpu_logreg.passes.softmax_layout import SoftmaxFamily
 from gpu_logreg.passes.table import choose_multinomial
-
-SHAPES = ((100, 10, "float32"), (784, 10, "float32"), (54, 7, "float32"), (784, 10, "uint8"))
-"""Columns, classes and storage."""
 
 
 class Launches:
@@ -56,30 +54,28 @@ class Launches:
 
 def multinomial(
     cupy: Any,
-    nbytes: int,
+    elements: int,
     read_gb_per_s: float | None,
     budget: Budget,
-    shapes: Sequence[tuple[int, int, str]] = SHAPES,
+    shapes: Sequence[tuple[int, int, str]],
     rounds: int = 30,
-) -> dict[str, Any]:
-    """A row for every shape, of ``nbytes`` of ``X``; rows that could not be measured say why."""
-    rows = []
+) -> Iterator[dict[str, Any]]:
+    """A row for every shape, of so many elements of ``X``, as soon as it is known; those not measured say why."""
     for d, K, storage in shapes:
         row: dict[str, Any] = {"d": d, "classes": K, "storage": storage}
         if budget.left() < 5:
-            rows.append(row | {"problem": "not measured: no time left"})
+            yield row | {"problem": "not measured: no time left"}
             continue
         try:
-            row |= _measure(cupy, *class_rows(cupy, d, K, storage, nbytes), read_gb_per_s, rounds)
+            row |= _measure(cupy, *class_rows(cupy, d, K, storage, elements * STORAGES[storage]), read_gb_per_s, rounds)
         except Exception as error:
             row |= {"problem": one_line(error)}
-        rows.append(row)
         shown = (
             row.get("problem")
             or f"{row['ms']:.3f} ms, {row['gb_per_s']:.0f} GB/s, reference {row['reference_ms']:.3f} ms"
         )
         say(f"  {storage} d = {d}, {K} classes: {shown}")
-    return {"rows": rows}
+        yield row
 
 
 def class_rows(cupy: Any, d: int, K: int, storage: str, nbytes: int) -> tuple[Rows, Any, Any]:

@@ -133,16 +133,11 @@ def jax_peer() -> Peer:
     return Peer("jax", "jax.jit, own stream: by the clock of the host", prepare, np.asarray, jax.block_until_ready)
 
 
-def load_peers(cupy: Any) -> tuple[list[Peer], dict[str, str]]:
-    """The peers that are here, and why the others are not."""
-    found, absent = [], {}
-    for name, load in (("cupy", lambda: cupy_peer(cupy)), ("torch", torch_peer), ("jax", jax_peer)):
-        try:
-            found.append(load())
-        except Exception as error:
-            absent[name] = one_line(error)
-            say(f"{name} is absent: {absent[name]}")
-    return found, absent
+LOADERS: dict[str, Callable[[Any], Peer]] = {
+    "cupy": cupy_peer,
+    "torch": lambda _: torch_peer(),
+    "jax": lambda _: jax_peer(),
+}
 
 
 def peer_ms(cupy: Any, peer: Peer, data: Data, true: Sums, rounds: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,44 +42,49 @@ print(json.dumps({"import_s": imported - begin, "first_fit_s": times[0], "warm_f
 """
 
 
-def first_fits(n: int = 200_000, d: int = 100, device: str = "cuda", timeout: float = 120.0) -> dict[str, Any]:
-    """Seconds of the first and of a later fit in a process of its own: with nothing compiled, and then once more.
+def first_fits(
+    n: int = 200_000, d: int = 100, device: str = "cuda", timeout: float = 60.0, cache: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Seconds of the first and of a later fit in a process of its own: with nothing compiled, and with binaries kept.
 
-    The first holds the import of CuPy, the context, the compilation or the binaries' loading, and the upload.
+    The first holds the import of CuPy, the context, the compilation or the binaries' loading, and the upload. Binaries
+    are those in ``cache``, or those of the first process.
     """
-    found: dict[str, Any] = {"n": n, "d": d}
-    with tempfile.TemporaryDirectory() as cache:
-        for state in ("cold", "cached"):
+    with tempfile.TemporaryDirectory() as empty:
+        for state, folder in (("cold", empty), ("cached", cache or empty)):
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-            environment = {**os.environ, "PYTHONPATH": path, "CUPY_CACHE_DIR": cache}
-            environment.pop("SCIPY_ARRAY_API", None)
+            environment = {**os.environ, "PYTHONPATH": path, "CUPY_CACHE_DIR": folder}
+            for name in ("SCIPY_ARRAY_API", "CUPY_CACHE_SAVE_CUDA_SOURCE"):
+                environment.pop(name, None)
             command = [sys.executable, "-c", _CHILD, str(n), str(d), device]
+            row: dict[str, Any] = {"state": state, "n": n, "d": d}
             begin = time.perf_counter()
-            done = subprocess.run(
-                command, cwd=cache, env=environment, capture_output=True, text=True, timeout=timeout, check=False
-            )
+            try:
+                done = subprocess.run(
+                    command, cwd=empty, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+                )
+            except subprocess.TimeoutExpired:
+                yield row | {"problem": f"not measured: it took more than {timeout:.0f} s"}
+                continue
             if done.returncode:
                 lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-                raise RuntimeError(f"the fresh process failed: {lines[-1]}")
-            found[state] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
-            found[state]["process_s"] = time.perf_counter() - begin
-            say(f"first fit, {state}: {found[state]['first_fit_s']:.2f} s; warm {found[state]['warm_fit_s']:.4f} s")
-    return found
+                yield row | {"problem": f"the fresh process failed: {lines[-1]}"}
+                continue
+            row |= json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+            row["process_s"] = time.perf_counter() - begin
+            say(f"first fit, {state}: {row['first_fit_s']:.2f} s; warm {row['warm_fit_s']:.4f} s")
+            yield row
 
 
 def crossover(
     budget: Budget, sizes: tuple[int, ...] = SIZES, d: int = 100, device: str = "cuda", rounds: int = 3
-) -> dict[str, Any]:
-    """Fits of n x d float32 rows in host memory on the CPU and on the GPU, upload counted, in a warm process.
-
-    ``crossover_nbytes`` is the least size from which the GPU is faster at every size measured; None where it is not
-    at the largest. ``auto_nbytes`` is where ``device="auto"`` changes over.
-    """
-    rows: list[dict[str, Any]] = []
+) -> Iterator[dict[str, Any]]:
+    """Fits of n x d float32 rows in host memory on the CPU and on the GPU, upload counted, in a warm process."""
     rng = np.random.default_rng(5)
     w = rng.standard_normal(d) / np.sqrt(d)
+    spent = 0.0
     for n in sizes:
-        if budget.left() < 15 + (10 * sum(rows[-1][key] for key in ("cpu_s", "gpu_s")) if rows else 0):
+        if budget.left() < 3 + 10 * spent:
             break
         X = rng.standard_normal((n, d), dtype=np.float32)
         y = (rng.logistic(size=n) < X @ w).astype(np.int64)
@@ -86,14 +92,9 @@ def crossover(
         for key, where in (("cpu_s", "cpu"), ("gpu_s", device)):
             LogisticRegression(device=where).fit(X, y)
             row[key] = statistics.median(_fit_s(X, y, where) for _ in range(rounds))
-        rows.append(row)
+        spent = row["cpu_s"] + row["gpu_s"]
         say(f"  {n:,} x {d}: CPU {1e3 * row['cpu_s']:.2f} ms, GPU {1e3 * row['gpu_s']:.2f} ms")
-    least = None
-    for row in reversed(rows):
-        if row["gpu_s"] >= row["cpu_s"]:
-            break
-        least = row["nbytes"]
-    return {"rows": rows, "crossover_nbytes": least, "auto_nbytes": AUTO_CUDA_BYTES}
+        yield row | {"auto_nbytes": AUTO_CUDA_BYTES}
 
 
 def _fit_s(X: Any, y: Any, device: str) -> float:

@@ -1,11 +1,17 @@
-"""The figures of ``bench_gpu.py`` as tables of Markdown. A figure that is not there is shown as a dash."""
+"""The results of ``gpu_check.py`` as Markdown. A figure that is not there is shown as a dash.
+
+Nothing heavy is imported: tables are written anew after every step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpu_passes import GOAL_RATIO
+from gpu_goals import GOAL_RATIO, judged
+from gpu_journal import rows_of, wrong_of
+
+Rows = Sequence[dict[str, Any]]
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -26,31 +32,57 @@ def shown(value: Any, form: str = ".3f") -> str:
     return format(value, form) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
-def tables(results: dict[str, Any]) -> str:
-    """All sections."""
-    sections = results["sections"]
-    parts = []
-    if "ceiling" in sections:
-        parts += ["## Ceiling", _ceiling(sections["ceiling"])]
-    for name in ("float32", "float64", "float16", "bfloat16", "uint8"):
-        if name in sections:
-            parts += [f"## The pass over {name} rows", _passes(sections[name])]
-    if "classes" in sections:
-        parts += ["## The pass over rows of many classes", _classes(sections["classes"])]
-    if "fits" in sections:
-        parts += ["## Whole fits", _fits(sections["fits"])]
-    if "network" in sections:
-        parts += ["## A network in training", _network(sections["network"])]
-    if "first fit" in sections:
-        parts += ["## First fit of a process", _first(sections["first fit"])]
-    if "crossover" in sections:
-        parts += ["## From the CPU to the GPU", _crossover(sections["crossover"])]
-    if results["problems"]:
-        parts += ["## Not measured", "\n".join(f"- {name}: {why}" for name, why in results["problems"].items())]
-    return "\n\n".join(parts)
+def readable(lines: Sequence[dict[str, Any]]) -> str:
+    """Everything that the lines of the results say."""
+    found = list(lines)
+
+    def rows(section: str) -> list[dict[str, Any]]:
+        return rows_of(found, section)
+
+    parts = [_head(rows("facts")), "## Steps", _steps(found)]
+    wrong = wrong_of(found)
+    if wrong:
+        parts += ["## Wrong", "\n".join(f"- {text}" for text in wrong)]
+    limits = judged(rows)
+    if limits:
+        parts += ["## The limits", table(["what", "figure, limit", ""], limits)]
+    for section, (title, shown_as) in SECTIONS.items():
+        if rows(section):
+            parts += [f"## {title}", shown_as(rows(section))]
+    return "\n\n".join([*parts, ""])
 
 
-def _ceiling(found: dict[str, Any]) -> str:
+def _head(facts: Rows) -> str:
+    if not facts:
+        return "# A run without a device"
+    newest = facts[-1]
+    names = [name for name in newest if name not in ("name", "commit", "date")]
+    lines = [f"# {newest['name']}, {newest['date']}, commit {newest['commit']}", ""]
+    return "\n".join([*lines, *(f"- {name}: {newest[name]}" for name in names)])
+
+
+def _last_ends(lines: Rows) -> list[dict[str, Any]]:
+    ends = {line["step"]: line for line in lines if line["kind"] == "end"}
+    return list(ends.values())
+
+
+def _steps(lines: Rows) -> str:
+    cells = []
+    ends = {line["step"]: line for line in _last_ends(lines)}
+    for step in dict.fromkeys(line["step"] for line in lines if line["kind"] in ("begin", "end")):
+        end = ends.get(step, {"outcome": "did not end"})
+        compiled = end.get("compiled", {})
+        cells.append(
+            [
+                *(step, str(end.get("run", "-")), end["outcome"], shown(end.get("seconds"), ".1f")),
+                *(shown(end.get("limit"), ".0f"), shown(compiled.get("ours"), "d"), shown(compiled.get("cupy"), "d")),
+            ]
+        )
+    return table(["step", "run", "outcome", "s", "limit s", "compiled, ours", "compiled, CuPy's"], cells)
+
+
+def _ceiling(rows_found: Rows) -> str:
+    found = rows_found[-1]
     by = found["read_by"]
     how = f"{by['flight']} loads of 16 bytes under way in a thread, {by['blocks_per_multiprocessor']} blocks per SM"
     rows = [
@@ -60,74 +92,77 @@ def _ceiling(found: dict[str, Any]) -> str:
     return f"{found['nbytes'] / 1e9:.2f} GB.\n\n" + table(["what", "GB/s", "how"], rows)
 
 
-def _passes(found: dict[str, Any]) -> str:
-    names = list(found["peers"])
+def _passes(rows: Rows) -> str:
     heads = ["d", "n", "ms", "GB/s", "share", "goal", "call ms", "registers", "local B", "error", "family"]
-    if names:
-        heads += [*(f"{name} ms" for name in names), "ratio", "cublas call ms"]
     lines = []
-    for row in found["rows"]:
-        family = " ".join(f"{key}={number}" for key, number in row.get("family", {}).items())
+    for row in rows:
         met = "" if "met" not in row else " met" if row["met"] else " NOT MET"
-        line = [
-            *(str(row["d"]), shown(row.get("n"), ","), shown(row.get("ms")), shown(row.get("gb_per_s"), ",.0f")),
-            *(shown(row.get("share"), ".1%"), shown(row.get("goal"), ".0%") + met, shown(row.get("call_ms"))),
-            *(shown(row.get("registers"), "d"), shown(row.get("local_bytes"), "d"), shown(row.get("error"), ".0e")),
-            str(row.get("problem", family)),
-        ]
-        if names:
-            peers = row.get("peers", {})
-            line += [shown(peers.get(name, {}).get("ms", peers.get(name, {}).get("problem"))) for name in names]
-            line += [shown(row.get("ratio"), ".2f"), shown(row.get("cublas_call", {}).get("ms"))]
-        lines.append(line)
-    text = table(heads, lines)
-    notes = [f"{name}: {note}" for name, note in found["peers"].items()]
-    notes += [f"{name} is absent: {why}" for name, why in found["absent"].items()]
-    if names:
-        notes.insert(
-            0,
-            f"ratio: time of the fastest of {', '.join(names)} over ours, both on the device; "
-            f"the goal is {GOAL_RATIO} for d = 64 to 2,048",
+        lines.append(
+            [
+                *(str(row["d"]), shown(row.get("n"), ","), shown(row.get("ms")), shown(row.get("gb_per_s"), ",.0f")),
+                *(shown(row.get("share"), ".1%"), shown(row.get("goal"), ".0%") + met, shown(row.get("call_ms"))),
+                *(shown(row.get("registers"), "d"), shown(row.get("local_bytes"), "d"), shown(row.get("error"), ".0e")),
+                str(row.get("problem", _member(row.get("family", {})))),
+            ]
         )
-    return "\n".join([text, "", *(f"- {note}" for note in notes)]) if notes else text
+    return table(heads, lines)
 
 
-def _classes(found: dict[str, Any]) -> str:
+def _member(family: dict[str, Any]) -> str:
+    return " ".join(f"{key}={number}" for key, number in family.items())
+
+
+def _peers(rows: Rows) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row["peers"]))
+    lines = []
+    for row in rows:
+        peers = [row["peers"].get(name, {}) for name in names]
+        line = [str(row["d"]), shown(row.get("n"), ","), shown(row.get("ms", row.get("problem")))]
+        line += [shown(peer.get("ms", peer.get("problem"))) for peer in peers]
+        lines.append([*line, shown(row.get("ratio"), ".2f"), shown(row.get("cublas_call", {}).get("ms"))])
+    notes = {f"{name}: {peer['note']}" for row in rows for name, peer in row["peers"].items() if "note" in peer}
+    said = f"ratio: time of the fastest of the others over ours, both on the device; the goal is {GOAL_RATIO}"
+    text = table(["d", "n", "ours ms", *(f"{name} ms" for name in names), "ratio", "cublas call ms"], lines)
+    return "\n".join([text, "", f"- {said}", *(f"- {note}" for note in sorted(notes))])
+
+
+def _classes(rows: Rows) -> str:
     heads = ["d", "classes", "storage", "n", "ms", "GB/s", "share", "pure read ms", "call ms", "reference call ms"]
     heads += ["ratio", "registers", "local B", "error", "family"]
     lines = []
-    for row in found["rows"]:
-        family = " ".join(f"{key}={number}" for key, number in row.get("family", {}).items())
+    for row in rows:
         lines.append(
             [
                 *(str(row["d"]), str(row["classes"]), row["storage"], shown(row.get("n"), ","), shown(row.get("ms"))),
                 *(shown(row.get("gb_per_s"), ",.0f"), shown(row.get("share"), ".1%"), shown(row.get("read_ms"))),
                 *(shown(row.get("call_ms")), shown(row.get("reference_ms")), shown(row.get("ratio"), ".2f")),
                 *(shown(row.get("registers"), "d"), shown(row.get("local_bytes"), "d"), shown(row.get("error"), ".0e")),
-                str(row.get("problem", family)),
+                str(row.get("problem", _member(row.get("family", {})))),
             ]
         )
     return table(heads, lines) + "\n\n- ratio: time of a call of the reference pass over one of ours"
 
 
-def _fits(found: dict[str, Any]) -> str:
+def _fits(rows: Rows) -> str:
     lines = [
         [
-            *(row["solver"], shown(row.get("seconds"), ".4f"), shown(row.get("reads_wall"), ".1f")),
-            *(shown(row.get("n_reads"), ".1f"), shown(row.get("suboptimality"), ".1e")),
-            row.get("problem") or ("yes" if row.get("reached") else "NO"),
+            *(f"{row['n']:,} x {row['d']}", row["solver"], shown(row.get("seconds"), ".4f")),
+            *(shown(row.get("reads_wall"), ".1f"), shown(row.get("n_reads"), ".1f")),
+            *(
+                shown(row.get("suboptimality"), ".1e"),
+                "-" if "reached" not in row else "yes" if row["reached"] else "NO",
+            ),
+            row.get("problem", "" if row["n"] == row["wanted_n"] else f"{row['wanted_n']:,} rows do not fit"),
         ]
-        for row in found["rows"]
+        for row in rows
     ]
-    scaled = "" if found["n"] == found["wanted_n"] else f" ({found['wanted_n']:,} do not fit)"
-    head = f"{found['n']:,} x {found['d']} float32, resident{scaled}; one read at the ceiling "
-    head += "-" if found["read_s"] is None else f"{1e3 * found['read_s']:.2f} ms"
-    return head + ".\n\n" + table(["solver", "s", "reads, wall", "reads", "suboptimality", "1e-8 reached"], lines)
+    heads = ["float32 rows, resident", "solver", "s", "reads, wall", "reads", "suboptimality", "1e-8 reached", ""]
+    return table(heads, lines)
 
 
-def _network(found: dict[str, Any]) -> str:
-    lines, notes = [], [f"{name}: {note}" for name, note in found["notes"].items()]
-    for row in found["rows"]:
+def _network(rows: Rows) -> str:
+    lines, notes = [], []
+    for row in rows:
         if "problem" in row:
             notes.append(f"batch {row['batch']}: {row['problem']}")
         for name, one in row.get("trainers", {}).items():
@@ -139,26 +174,30 @@ def _network(found: dict[str, Any]) -> str:
                 shown(one.get("error"), ".0e"),
             ]
             lines.append([*line, one.get("problem", "")])
+            notes += [f"{name}: {one['note']}"] if one.get("note") else []
         if "steps_ms" in row:
             parts = ", ".join(f"{what} {row[f'{what}_ms']:.3f} ms" for what in ("shuffle", "queue", "steps"))
             notes.append(f"batch {row['batch']}, an epoch of ours: {parts} (queue near steps: the device waits)")
     heads = ["batch", "trainer", "epoch ms", "rows/s", "ours / it", "goal", "error", "problem"]
-    text = f"{found['source']}, {found['n']:,} x {found['d']}-{found['units']}-1, tanh, Adam, float32, resident.\n\n"
-    return "\n".join([text + table(heads, lines), "", *(f"- {note}" for note in notes)])
+    sizes = [f"{row['source']}, {row['n']:,} x {row['d']}-{row['units']}-1" for row in rows if "source" in row]
+    text = f"{sizes[-1] if sizes else '-'}, tanh, Adam, float32, resident.\n\n"
+    return "\n".join([text + table(heads, lines), "", *(f"- {note}" for note in dict.fromkeys(notes))])
 
 
-def _first(found: dict[str, Any]) -> str:
+def _first(rows: Rows) -> str:
     lines = [
-        [state, *(shown(found[state].get(key), ".4f") for key in ("import_s", "first_fit_s", "warm_fit_s"))]
-        for state in ("cold", "cached")
-        if state in found
+        [
+            row["state"],
+            *(shown(row.get(key), ".4f") for key in ("import_s", "first_fit_s", "warm_fit_s")),
+            row.get("problem", ""),
+        ]
+        for row in rows
     ]
-    return f"{found['n']:,} x {found['d']} float32.\n\n" + table(
-        ["binaries", "import s", "first fit s", "warm s"], lines
-    )
+    head = f"{rows[0]['n']:,} x {rows[0]['d']} float32.\n\n"
+    return head + table(["binaries", "import s", "first fit s", "warm s", "problem"], lines)
 
 
-def _crossover(found: dict[str, Any]) -> str:
+def _crossover(rows: Rows) -> str:
     lines = [
         [
             f"{row['n']:,} x {row['d']}",
@@ -166,11 +205,84 @@ def _crossover(found: dict[str, Any]) -> str:
             shown(1e3 * row["cpu_s"]),
             shown(1e3 * row["gpu_s"]),
         ]
-        for row in found["rows"]
+        for row in rows
     ]
-    least = found["crossover_nbytes"]
-    said = (
-        "The GPU is not faster at the largest size" if least is None else f"The GPU wins from {least / 2**20:.1f} MiB"
-    )
+    least = crossover_nbytes(rows)
+    won = f"The GPU wins from {least / 2**20:.1f} MiB" if least else "The GPU is not faster at the largest size"
     text = table(["rows", "MiB", "CPU ms", "GPU ms"], lines)
-    return f'{text}\n\n{said}; device="auto" changes over at {found["auto_nbytes"] / 2**20:.1f} MiB.'
+    return f'{text}\n\n{won}; device="auto" changes over at {rows[-1]["auto_nbytes"] / 2**20:.1f} MiB.'
+
+
+def crossover_nbytes(rows: Rows) -> int | None:
+    """The least size from which the GPU is faster at every size measured; None where it is not at the largest."""
+    least = None
+    for row in sorted(rows, key=lambda row: -row["nbytes"]):
+        if row["gpu_s"] >= row["cpu_s"]:
+            break
+        least = row["nbytes"]
+    return least
+
+
+def _smoke(rows: Rows) -> str:
+    return table(
+        ["fit", "error", ""],
+        [[row["fit"], shown(row.get("error"), ".0e"), row.get("problem", "right")] for row in rows],
+    )
+
+
+def _ladder(rows: Rows) -> str:
+    lines = []
+    for row in sorted(rows, key=lambda row: (row["d"], row["storage"], -row.get("gb_per_s", 0.0))):
+        line = [str(row["d"]), row["storage"], _member(row["family"]), shown(row.get("registers"), "d")]
+        line += [shown(row.get("local_bytes"), "d"), shown(row.get("ms")), shown(row.get("gb_per_s"), ",.0f")]
+        lines.append([*line, "chosen" if row["chosen"] else "", row.get("problem", "")])
+    return table(["d", "storage", "member", "registers", "local B", "ms", "GB/s", "", "problem"], lines)
+
+
+def _tests(rows: Rows) -> str:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
+    said = ", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items()))
+    failed = [f"- {row['test']}: {row['problem']}" for row in rows if row["outcome"] == "failed"]
+    slowest = sorted(rows, key=lambda row: -row["seconds"])[:3]
+    longest = ", ".join(f"{row['test']} {row['seconds']} s" for row in slowest)
+    return "\n".join([f"{said}; longest: {longest}", *(["", *failed] if failed else [])])
+
+
+def _plain(rows: Rows) -> str:
+    """Rows as they are: a column for every name."""
+    heads = list(dict.fromkeys(name for row in rows for name in row if name != "said"))
+    lines = [
+        [shown(row.get(name), ",.3f" if isinstance(row.get(name), float) else "") for name in heads] for row in rows
+    ]
+    return table(heads, lines)
+
+
+def _sanitized(rows: Rows) -> str:
+    counts = {tool: sum(row["tool"] == tool for row in rows) for tool in dict.fromkeys(row["tool"] for row in rows)}
+    wrong = [f"- {row['tool']}, {row['case']}: {row['problem']}" for row in rows if "problem" in row]
+    return "\n".join([", ".join(f"{tool}: {count} cases" for tool, count in counts.items()), *wrong])
+
+
+SECTIONS: dict[str, tuple[str, Callable[[Rows], str]]] = {
+    "smoke": ("Tiny fits against the CPU", _smoke),
+    "ceiling": ("Ceiling", _ceiling),
+    "ceiling problem": ("No ceiling", _plain),
+    **{
+        name: (f"The pass over {name} rows", _passes) for name in ("float32", "float64", "float16", "bfloat16", "uint8")
+    },
+    "classes": ("The pass over rows of many classes", _classes),
+    "fits": ("Whole fits", _fits),
+    "ladder": ("Members of the family", _ladder),
+    "tests": ("Tests", _tests),
+    "test files": ("Test files", _plain),
+    "counters": ("Counters of the profiler", _plain),
+    "sanitizers": ("compute-sanitizer", _plain),
+    "sanitized": ("Under compute-sanitizer", _sanitized),
+    "network": ("A network in training", _network),
+    "peers": ("Other libraries on the same rows", _peers),
+    "first fit": ("First fit of a process", _first),
+    "crossover": ("From the CPU to the GPU", _crossover),
+    "kernels": ("Kernels that were carried along", _plain),
+}

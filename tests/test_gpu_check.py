@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import sys
-import types
 from pathlib import Path
 
 import fake_cupy
@@ -23,18 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 KIB = 2**10
 
 
-class Event:
-    """An event on a clock that moves by a millisecond whenever one is recorded."""
-
-    clock = itertools.count()
-
-    def record(self, stream=None) -> None:
-        self.at = next(self.clock)
-
-
 @pytest.fixture(autouse=True)
 def bench_on_the_path(monkeypatch):
-    monkeypatch.setenv("SCIPY_ARRAY_API", "0")  # bench_gpu.py sets it where it is unset
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     monkeypatch.syspath_prepend(str(ROOT / "bench" / "ladder"))
 
@@ -44,16 +31,27 @@ def cupy(monkeypatch):
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
     pytest.importorskip("ml_dtypes", reason="the stand-in knows bfloat16 from ml_dtypes")
+    import gpu_stand_in
+
     caches = cuda._kernels, cublas._kernel, steps_cuda._kernel
     caches += cuda_multinomial._kernels, cuda_multinomial._most_shared
     for cache in caches:
         cache.cache_clear()
     with fake_cupy.installed(monkeypatch) as module:
-        monkeypatch.setattr(module.cuda, "Event", Event, raising=False)
-        monkeypatch.setattr(module.cuda, "get_elapsed_time", lambda a, b: float(b.at - a.at), raising=False)
+        # A clock that moves by a millisecond whenever an event is recorded.
+        event = gpu_stand_in.timed(module.cuda.Event, itertools.count().__next__)
+        monkeypatch.setattr(module.cuda, "Event", event)
+        monkeypatch.setattr(module.cuda, "get_elapsed_time", lambda a, b: float(b.at - a.at))
         yield module
     for cache in caches:
         cache.cache_clear()
+
+
+def late():
+    """The budget of a run whose time is over."""
+    from gpu_timing import Budget
+
+    return Budget(0.0)
 
 
 class Quick:
@@ -61,9 +59,6 @@ class Quick:
 
     def left(self) -> float:
         return 1e6
-
-    def spent(self) -> float:
-        return 0.0
 
 
 def test_the_timer_counts_one_call_between_two_events(cupy):
@@ -177,21 +172,24 @@ def test_small_rows_are_measured_in_several_sets_and_what_does_not_fit_says_so(c
     assert "problem" in wide
 
 
-def test_peers_give_the_same_sums_and_the_others_say_why_not(cupy):
+def test_peers_give_the_same_sums_and_the_others_say_why_not(cupy, monkeypatch):
     import gpu_passes
-    import gpu_peers
 
-    peers, absent = gpu_peers.load_peers(cupy)
-    assert {peer.name for peer in peers} | set(absent) == {"cupy", "torch", "jax"}
-    assert all("\n" not in reason for reason in absent.values())
-    for storage in ("float32", "float64"):
-        (row,) = gpu_passes.passes(cupy, storage, (6,), 8 * KIB, None, peers[:1], Quick(), rounds=2)
-        assert row["peers"]["cupy"]["error"] < 1e-5
-        assert row["ratio"] == 1.0
-        assert row["fastest_peer"] == "cupy"
-        assert row["cublas_ratio"] > 0
-    wrong = peers[0]._replace(to_host=lambda array: 2 * array.get())
-    (row,) = gpu_passes.passes(cupy, "float32", (6,), 8 * KIB, None, [wrong], Quick(), rounds=2)
+    rows = list(gpu_passes.against(cupy, (6,), 8 * KIB, Quick(), ("cupy", "nowhere"), rounds=2))
+    assert [sorted(row["peers"]) for row in rows] == [[], ["cupy"], ["cupy", "nowhere"]]
+    row = rows[-1]
+    assert row["peers"]["cupy"]["error"] < 1e-5
+    assert row["peers"]["nowhere"] == {"problem": "KeyError: 'nowhere'"}
+    assert row["ratio"] == 1.0
+    assert row["fastest_peer"] == "cupy"
+    assert row["cublas_call"]["ms"] > 0
+    unmeasured = list(gpu_passes.against(cupy, (6,), 8 * KIB, late(), ("cupy",), rounds=2))[-1]
+    assert unmeasured["peers"]["cupy"]["problem"].startswith("TimeoutError: not measured: ")
+    load = gpu_passes.LOADERS["cupy"]
+    monkeypatch.setitem(
+        gpu_passes.LOADERS, "cupy", lambda cupy: load(cupy)._replace(to_host=lambda array: 2 * array.get())
+    )
+    row = list(gpu_passes.against(cupy, (6,), 8 * KIB, Quick(), ("cupy",), rounds=2))[-1]
     assert row["peers"]["cupy"]["problem"].startswith("wrong: relative error")
     assert "ratio" not in row
 
@@ -199,20 +197,19 @@ def test_peers_give_the_same_sums_and_the_others_say_why_not(cupy):
 def test_the_pass_of_many_classes_is_measured_once_it_is_right(cupy, monkeypatch):
     import gpu_multinomial
     import gpu_tables
-    from gpu_timing import Budget
 
     shapes = ((28, 10, "float32"), (12, 3, "uint8"), (4, 5, "float64"))
-    found = gpu_multinomial.multinomial(cupy, 32 * KIB, 2.0, Quick(), shapes, rounds=2)
-    for row, (d, K, storage) in zip(found["rows"], shapes, strict=True):
+    found = list(gpu_multinomial.multinomial(cupy, 8 * KIB, 2.0, Quick(), shapes, rounds=2))
+    for row, (d, K, storage) in zip(found, shapes, strict=True):
         assert (row["d"], row["classes"], row["storage"]) == (d, K, storage)
         assert row["error"] < 1e-5
         assert row["ms"] == 1.0
         assert row["gb_per_s"] == row["nbytes"] / 1e6 == 2.0 * row["share"] == 2.0 * row["read_ms"]
         assert row["ratio"] == row["reference_ms"] / row["call_ms"] > 0
     assert gpu_tables._classes(found).count("softmax_lanes=") == 3
-    (late,) = gpu_multinomial.multinomial(cupy, KIB, None, Budget(0.0), shapes[:1])["rows"]
-    assert late["problem"] == "not measured: no time left"
-    (wide,) = gpu_multinomial.multinomial(cupy, 400 * KIB, None, Quick(), ((50_000, 3, "float32"),))["rows"]
+    (unmeasured,) = gpu_multinomial.multinomial(cupy, KIB, None, late(), shapes[:1])
+    assert unmeasured["problem"] == "not measured: no time left"
+    (wide,) = gpu_multinomial.multinomial(cupy, 100 * KIB, None, Quick(), ((50_000, 3, "float32"),))
     assert "does not fit the registers" in wide["problem"]
     true = gpu_multinomial.true_sums
     for factor in (1.01, float("nan")):
@@ -221,39 +218,51 @@ def test_the_pass_of_many_classes_is_measured_once_it_is_right(cupy, monkeypatch
             "true_sums",
             lambda *of, factor=factor: true(*of)._replace(loss_sum=factor * true(*of).loss_sum),
         )
-        (row,) = gpu_multinomial.multinomial(cupy, 4 * KIB, None, Quick(), shapes[2:], rounds=1)["rows"]
+        (row,) = gpu_multinomial.multinomial(cupy, KIB // 2, None, Quick(), shapes[2:], rounds=1)
         assert row["problem"].startswith("wrong on 128 rows: relative error")
         assert "ms" not in row
 
 
-def test_fits_are_judged_by_the_best_value(cupy, monkeypatch):
+@pytest.mark.slow
+def test_fits_are_timed_and_judged(cupy, monkeypatch):
     import gpu_fits
 
-    found = gpu_fits.fits(cupy, 1.0, Quick(), n=3000, d=4, rounds=1)
-    ours = found["rows"][0]
-    assert ours["solver"] == "gpu-logreg"
-    assert ours["reached"]
-    assert -1e-12 <= ours["suboptimality"] <= gpu_fits.GOAL
-    assert ours["reads_wall"] == ours["seconds"] / found["read_s"]
-    assert all("problem" in row or "seconds" in row for row in found["rows"])
+    timed, judged = gpu_fits.fits(cupy, 1.0, Quick(), n=3000, d=4, rounds=1, solvers=(gpu_fits.OURS,))
+    assert timed["solver"] == judged["solver"] == "gpu-logreg"
+    assert timed["reads_wall"] == judged["reads_wall"] == judged["seconds"] / judged["read_s"]
+    assert "reached" not in timed
+    assert judged["reached"]
+    assert -1e-12 <= judged["suboptimality"] <= gpu_fits.GOAL
     monkeypatch.setattr(fake_cupy, "memory_free", 3 * 4 * 4 * 500)
     assert gpu_fits.rows_that_fit(3000, 4) == 500
+    unmeasured, again = gpu_fits.fits(cupy, None, late(), n=300, d=4, solvers=("torch L-BFGS",))
+    assert unmeasured == again
+    assert unmeasured["problem"].startswith("not measured: ")
+
+
+def test_fits_are_judged_by_the_best_value():
+    import gpu_fits
+
     trials = [{"value": 1.1, "seconds": 1.0}, {"value": 1.0 + 1e-9, "seconds": 2.0}, {"value": 1.0, "seconds": 3.0}]
-    judged = gpu_fits._judged({"trials": trials}, 1.0, None)
-    assert judged["seconds"] == 2.0
-    assert judged["reached"]
-    assert not gpu_fits._judged({"trials": [{"value": 1.1, "seconds": 1.0}]}, 1.0, 2.0)["reached"]
+    row = {"solver": "gpu-logreg", "read_s": None, "trials": trials}
+    assert gpu_fits._judged(row, 1.0)["seconds"] == 2.0
+    assert gpu_fits._judged(row, 1.0)["reached"]
+    bad = gpu_fits._judged(row | {"trials": trials[:1]}, 1.0)
+    assert not bad["reached"]
+    assert bad["problem"].startswith("wrong: 1.0e-01 above the least value")
 
 
 def test_networks_are_trained_in_turns_once_their_losses_are_right(cupy, monkeypatch):
     import gpu_network
     import gpu_tables
+    import gpu_torch_loop
 
-    monkeypatch.setattr(gpu_network, "TORCH_DEVICE", "cpu")
+    monkeypatch.setattr(gpu_torch_loop, "TORCH_DEVICE", "cpu")
     monkeypatch.setattr(gpu_network, "COMPILED", {"torch.compile": "no such mode"})
-    found = gpu_network.networks(cupy, Quick(), 70, 5, (32, 64), rounds=2)
-    assert [row["batch"] for row in found["rows"]] == [32, 64]
-    for row in found["rows"]:
+    rows = list(gpu_network.networks(cupy, Quick(), 70, 5, (32, 64), rounds=2))
+    assert [row["batch"] for row in rows] == [32, 64, 32, 64]
+    assert not any("torch.compile" in row["trainers"] for row in rows[:2])
+    for row in rows[2:]:
         assert "problem" not in row
         ours, plain, eager = (row["trainers"][name] for name in (gpu_network.OURS, gpu_network.PLAIN, "torch eager"))
         assert ours["error"] < 1e-6
@@ -262,16 +271,16 @@ def test_networks_are_trained_in_turns_once_their_losses_are_right(cupy, monkeyp
         assert "ratio" not in ours
         assert 0 < row["queue_ms"] <= row["steps_ms"]
         assert row["shuffle_ms"] > 0
-        assert row["ratio_compile"] is None
+        assert "ratio_compile" not in row
         assert row["trainers"]["torch.compile"]["problem"]
         if "problem" in eager:
             assert "torch" in eager["problem"]
-            assert row["ratio_eager"] is None
+            assert "ratio_eager" not in row
             continue
         assert eager["error"] < 1e-5
         assert row["ratio_eager"] == eager["ratio"]
         assert eager["met"] == (eager["ratio"] >= 2.0)
-    text = gpu_tables._network(found)
+    text = gpu_tables._network(rows[2:])
     assert text.count("gpu-logreg, reference on CuPy |") == 2
     assert "- batch 64, an epoch of ours: shuffle " in text
 
@@ -290,14 +299,13 @@ def test_a_network_that_is_wrong_has_no_time(cupy, monkeypatch):
 
     monkeypatch.setattr(gpu_network, "batches_of", wrong)
     monkeypatch.setattr(gpu_network, "COMPILED", {})
-    found = gpu_network.networks(cupy, Quick(), 70, 5, (32,), rounds=1)
-    (row,) = found["rows"]
+    (row,) = gpu_network.networks(cupy, Quick(), 70, 5, (32,), rounds=1)
     assert "gpu-logreg: ValueError: wrong: relative error of the loss" in row["problem"]
     assert not any("epoch_ms" in one for one in row["trainers"].values())
-    assert f"- batch 32: {row['problem']}" in gpu_tables._network(found)
+    assert f"- batch 32: {row['problem']}" in gpu_tables._network([row])
     monkeypatch.setattr(gpu_network, "batches_of", lambda *_: 1 / 0)
-    (row,) = gpu_network.networks(cupy, Quick(), 70, 5, (32,))["rows"]
-    assert row == {"batch": 32, "problem": "ZeroDivisionError: division by zero"}
+    (row,) = gpu_network.networks(cupy, Quick(), 70, 5, (32,))
+    assert (row["batch"], row["problem"]) == (32, "ZeroDivisionError: division by zero")
 
 
 def test_a_loop_that_breaks_while_it_is_timed_loses_only_itself(cupy):
@@ -311,7 +319,7 @@ def test_a_loop_that_breaks_while_it_is_timed_loses_only_itself(cupy):
     found[gpu_network.OURS]["epoch_ms"], found["torch.compile"]["epoch_ms"] = 2.0, 3.0
     row = {"trainers": found}
     gpu_network._compare(row)
-    assert row["ratio_eager"] is None
+    assert "ratio_eager" not in row
     assert row["ratio_compile"] == 1.5
     assert found["torch.compile"]["met"]
 
@@ -335,132 +343,64 @@ def test_the_rows_of_a_network_are_those_of_mnist_where_they_are_asked_for(cupy,
 @pytest.mark.slow
 def test_first_fits_and_the_crossover(monkeypatch):
     import gpu_start
+    import gpu_tables
 
-    found = gpu_start.first_fits(500, 4, device="cpu")
-    for state in ("cold", "cached"):
-        assert found[state]["first_fit_s"] > 0
-        assert found[state]["device"] == "cpu"
-    with pytest.raises(RuntimeError, match=r"the fresh process failed: .*DataError"):
-        gpu_start.first_fits(500, 4, device="nowhere")
-    found = gpu_start.crossover(Quick(), (200, 400), 3, device="cpu", rounds=1)
-    assert [row["n"] for row in found["rows"]] == [200, 400]
+    cold, cached = gpu_start.first_fits(500, 4, device="cpu")
+    assert (cold["state"], cached["state"]) == ("cold", "cached")
+    assert all(row["first_fit_s"] > 0 and row["device"] == "cpu" for row in (cold, cached))
+    assert "| cached |" in " ".join(gpu_tables._first([cold, cached]).split())
+    assert all("DataError" in row["problem"] for row in gpu_start.first_fits(500, 4, device="nowhere"))
+    rows = list(gpu_start.crossover(Quick(), (200, 400), 3, device="cpu", rounds=1))
+    assert [row["n"] for row in rows] == [200, 400]
     times = iter([2.0, 1.0, 1.0, 2.0, 2.0, 1.0, 2.0, 1.0])  # CPU and GPU in turn: the GPU wins, loses, wins, wins
     monkeypatch.setattr(gpu_start, "_fit_s", lambda *_: next(times))
-    found = gpu_start.crossover(Quick(), (100, 200, 400, 800), 3, device="cpu", rounds=1)
-    assert found["crossover_nbytes"] == 400 * 3 * 4
-
-
-def tiny_results(cupy) -> dict:
-    import bench_gpu
-
-    class Tiny(bench_gpu.Sizes):
-        def __init__(self) -> None:
-            self.read_bytes, self.pass_bytes, self.rounds = 4 * KIB, 4 * KIB, 1
-            self.widths, self.float64_widths = (3,), (3,)
-            self.class_shapes = ((3, 4, "float32"), (5, 3, "uint8"))
-            self.fit_n, self.fit_d, self.start_n, self.crossover = 500, 3, 100, (100,)
-            self.network = {"n": 60, "d": 3, "batches": (32,), "rounds": 1}
-
-    kept = []
-    results = bench_gpu.measure(cupy, Tiny(), Quick(), kept.append)
-    assert len(kept) == 11
-    return results
-
-
-@pytest.mark.slow
-def test_all_sections_make_tables_and_json(cupy, monkeypatch, tmp_path):
-    import bench_gpu
-    import gpu_check
-
-    monkeypatch.setattr(bench_gpu, "first_fits", lambda n, timeout: {"n": n, "d": 1, "cold": {"first_fit_s": 1.5}})
-    results = tiny_results(cupy)
-    assert not results["problems"]
-    assert bench_gpu.faults(results) == []
-    row = {"d": 3, "storage": "uint8", "problem": "a second run gave other bits"}
-    batch = {"batch": 32, "problem": "wrong"}
-    sections = {"uint8": {"rows": [row]}, "network": {"rows": [batch]}, "classes": {"rows": [row]}}
-    broken = {"sections": sections, "problems": {"fits": "broken"}}
-    said = ["fits: broken", "uint8 d = 3: a second run gave other bits", "network batch = 32: wrong"]
-    said += ["classes d = 3: a second run gave other bits"]
-    assert bench_gpu.faults(broken) == said
-    json.dumps(results)
-    text = bench_gpu.tables(results)
-    for head in (
-        "Ceiling",
-        "over float32",
-        "over uint8",
-        "many classes",
-        "Whole fits",
-        "First fit",
-        "From the CPU to the GPU",
-    ):
-        assert head in text
-    assert "## A network in training\n\nrandom rows, 60 x 3-128-1" in text
-    facts = gpu_check.device_facts()
-    assert facts["name"] == "stand-in"
-    monkeypatch.setenv("COMMIT", "abc")
-    monkeypatch.setattr(gpu_check, "environment", lambda: 1 / 0)
-    assert gpu_check.device_facts()["commit"] == "abc"
-    outcome = {"ok": True, "returncode": 0, "seconds": 1.0, "counts": {"passed": 3}}
-    absent = {"ok": None, "absent": "compute-sanitizer is not installed"}
-    everything = {"device": facts, "tests": outcome, "memcheck": absent, "racecheck": absent, "bench": outcome}
-    everything["results"] = results
-    monkeypatch.setenv("OUT", str(tmp_path / "out"))
-    for stem in (f"gpu-stand-in-{facts['date']}", f"gpu-stand-in-{facts['date']}-2"):
-        files = gpu_check.written(everything, tmp_path)
-        assert [file.name for file in files] == 2 * [f"{stem}.json", f"{stem}.md"]
-    assert json.loads(files[2].read_text())["results"]["sections"].keys() == results["sections"].keys()
-    assert "- tests: passed (exit code 0, 1.0 s; 3 passed)" in files[3].read_text()
-
-
-def test_a_section_that_fails_or_finds_no_time_loses_only_itself():
-    import bench_gpu
-    from gpu_timing import Budget
-
-    def fail() -> None:
-        raise ValueError("broken")
-
-    sections = {"a": (0, fail), "b": (1e9, fail), "c": (0, lambda: {"x": 1})}
-    results = bench_gpu.run_sections(sections, Budget(100), lambda _: None)
-    assert results["sections"] == {"c": {"x": 1}}
-    assert results["problems"]["a"] == "ValueError: broken"
-    assert results["problems"]["b"].startswith("not measured: ")
-    assert "- a: ValueError: broken" in bench_gpu.tables(results)
-
-
-def test_steps_have_a_limit_of_time_and_report_failures(monkeypatch):
-    import gpu_check
-
-    monkeypatch.setattr(gpu_check, "LEAST_S", 0.0)
-    good = gpu_check.step("good", [sys.executable, "-c", "print('here')"], 30)
-    assert good["ok"]
-    assert good["tail"] == "here\n"
-    assert gpu_check.step("bad", [sys.executable, "-c", "raise SystemExit(3)"], 30)["returncode"] == 3
-    slow = gpu_check.step("slow", [sys.executable, "-c", "import time; time.sleep(60)"], 0.5)
-    assert not slow["ok"]
-    assert slow["returncode"] is None
-    assert not gpu_check.step("none", ["/does/not/exist"], 30)["ok"]
-    monkeypatch.setattr(gpu_check, "LEAST_S", 10.0)
-    assert gpu_check.step("late", ["true"], 5.0)["tail"] == "not run: no time left"
-    monkeypatch.setattr(gpu_check, "step", lambda *_: {"ok": False, "returncode": 1, "tail": "Device not supported."})
-    monkeypatch.setattr(gpu_check.shutil, "which", lambda _: "compute-sanitizer")
-    assert gpu_check.sanitized("memcheck", 50.0)["ok"] is None
-    monkeypatch.setattr(gpu_check, "step", lambda *_: {"ok": True, "returncode": 0, "tail": "5 deselected"})
-    assert not gpu_check.gpu_tests(50.0)["ok"]
+    rows = list(gpu_start.crossover(Quick(), (100, 200, 400, 800), 3, device="cpu", rounds=1))
+    assert gpu_tables.crossover_nbytes(rows) == 400 * 3 * 4
+    assert gpu_tables.crossover_nbytes(rows[:2]) is None
 
 
 @pytest.mark.slow
 def test_what_the_sanitizer_runs_is_right(cupy):
     import gpu_sanitize
 
-    cases, wrong = gpu_sanitize.run((3, 28), (1, 33))
-    assert cases == 2 * 2 * (len(STORAGES) + 3) + 2 * 2 * 3
-    assert wrong == []
-    assert gpu_sanitize.run_classes(((3, 4), (28, 10))) == (2 * (len(STORAGES) - 1), [])
+    cases = list(gpu_sanitize.run((3, 28), (1, 33)))
+    assert len(cases) == 2 * 2 * (len(STORAGES) + 3) + 2 * 2 * 3
+    cases += gpu_sanitize.run_classes(((3, 4), (28, 10)))
+    assert len(cases) == 2 * 2 * (len(STORAGES) + 3) + 2 * 2 * 3 + 2 * (len(STORAGES) - 1)
+    assert [case for case in cases if case[1]] == []
+
+
+@pytest.mark.slow
+def test_smoke_fits_are_right(cupy):
+    import gpu_smoke
+
+    rows = list(gpu_smoke.smoke(cupy))
+    assert len(rows) == 6
+    assert not [row for row in rows if "problem" in row]
+    assert all(0 <= row["error"] <= gpu_smoke.TOLERANCE for row in rows)
+
+
+def test_smoke_tells_what_is_wrong(monkeypatch):
+    import gpu_smoke
+
+    values = {"good": 0.0, "bad": 0.1, "lost": float("nan")}
+
+    def fit(name):
+        return lambda device, prepared: [np.ones(3), np.full(2, values[name] if device == "cuda" else 0.0)], np.asarray
+
+    fits = {name: fit(name) for name in values} | {"broken": (lambda *_: 1 / 0, np.asarray)}
+    monkeypatch.setattr(gpu_smoke, "_fits", lambda _: fits)
+    rows = {row["fit"]: row.get("problem") for row in gpu_smoke.smoke(None)}
+    assert rows == {
+        "good": None,
+        "bad": "wrong: coefficients differ by 1.0e-01 from those of the CPU",
+        "lost": "wrong: coefficients differ by nan from those of the CPU",
+        "broken": "ZeroDivisionError: division by zero",
+    }
 
 
 def test_without_a_device_one_line_says_so(tmp_path):
-    programs = ["gpu_check.py", "bench_gpu.py", "gpu_sanitize.py", "ladder/families.py"]
+    programs = ["gpu_check.py", "gpu_sanitize.py", "ladder/families.py"]
     before = sorted((ROOT / "bench" / "results").iterdir())
     code = f"""
         import runpy, sys
@@ -503,16 +443,27 @@ def test_the_ladder_tries_admissible_members_and_the_chosen_one(storage, d):
         assert family.block * family.resident <= families.MOST_THREADS
 
 
-def test_the_ladder_is_timed_and_sorted(cupy, monkeypatch):
+def test_the_ladder_is_timed_member_by_member(cupy):
     import families
 
-    kept = list(families.members(28, "float32"))[::40]
-    monkeypatch.setattr(families, "members", lambda *_: iter(kept))
-    chosen = choose_family(28, "float32", "float32")
-    rows = families.measure(cupy, 28, "float32", 16 * KIB, Quick(), rounds=1)
-    assert {row["family"] for row in rows} == {chosen, *kept}
-    assert [row["family"] for row in rows if row["chosen"]] == [chosen]
+    kept = families.few_members(28, "float32", "float32", 4)
+    assert kept[0] == choose_family(28, "float32", "float32")
+    rows = list(families.measure(cupy, 28, "float32", 16 * KIB, Quick(), rounds=1, turns=kept))
+    assert [Family(**row["family"]) for row in rows] == kept
+    assert [row["chosen"] for row in rows] == [True, *([False] * (len(kept) - 1))]
     assert all(row["gb_per_s"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16", "uint8"])
+@pytest.mark.parametrize("d", [28, 100, 1000])
+def test_a_few_members_are_the_chosen_one_and_others_that_differ(storage, d):
+    import families
+
+    found = families.few_members(d, storage, "float32", 8)
+    assert found[0] == choose_family(d, storage, "float32")
+    assert len(found) == len(set(found)) == 8
+    assert set(found) <= set(families.members(d, storage, "float32"))
+    assert len({member[:4] for member in found}) >= 5
 
 
 def test_the_text_of_kernels_is_found_in_a_plain_checkout(monkeypatch):
@@ -541,12 +492,3 @@ def test_a_plain_checkout_on_the_path_is_enough(tmp_path):
     """
     said = run_fresh(code, PYTHONPATH=str(ROOT)).split()
     assert said == ["True", "True", str(ROOT / "gpu_logreg" / "__init__.py")]
-
-
-def test_sections_of_the_results_name_every_storage():
-    import gpu_tables
-
-    empty = types.SimpleNamespace(sections={}, problems={"fits": "not measured: 3 s left"})
-    assert gpu_tables.tables(vars(empty)) == "## Not measured\n\n- fits: not measured: 3 s left"
-    assert gpu_tables.shown(None) == gpu_tables.shown("") == "-"
-    assert gpu_tables.shown(1.25, ".1f") == "1.2"

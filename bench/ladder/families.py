@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from gpu_launch import checked
 from gpu_tables import shown, table
 from gpu_timing import Budget, device_ms, one_line, say
 
+import gpu_logreg.passes.family as family_module
 from gpu_logreg.backend import cuda_problem, import_cupy
 from gpu_logreg.passes.family import STORAGES, WARP, Family, admissible, choose_family
 
@@ -46,19 +47,51 @@ def members(d: int, storage: str, real: str = "float32") -> Iterator[Family]:
                     yield member
 
 
-def measure(cupy: Any, d: int, storage: str, nbytes: int, budget: Budget, rounds: int = 15) -> list[dict[str, Any]]:
-    """A row for every admissible member, the chosen one first, then those with most rows under way."""
+def few_members(d: int, storage: str, real: str, count: int) -> list[Family]:
+    """The chosen member, and others that tell most about the model.
+
+    Half of those are what the model finds next best, each with another load, lanes or rows; the rest are spread over
+    what it finds worse, and two are the chosen one in other blocks or with half as many threads.
+    """
+    chosen = choose_family(d, storage, real)
+    if not isinstance(chosen, Family):
+        return []
+    ranked = sorted(admissible(d, storage, real), key=lambda member: family_module._clocks(member, d, storage, real))
+    ranked = [member for member in ranked if member != chosen]
+    variants = [member for member in members(d, storage, real) if member[:4] == chosen[:4] and member != chosen]
+    variants.sort(key=lambda member: abs(2 * member.block * member.resident - chosen.block * chosen.resident))
+    found = [chosen, *variants[: max(0, count // 4)]]
+    shapes: dict[tuple[int, ...], Family] = {}
+    for member in ranked:
+        if member[:4] != chosen[:4]:
+            shapes.setdefault(member[:4], member)
+    nearest = list(shapes.values())[: max(0, (count - len(found) + 1) // 2)]
+    rest = [member for member in ranked if member not in nearest]
+    wanted = count - len(found) - len(nearest)
+    spread = [rest[len(rest) * k // wanted] for k in range(wanted)] if rest and wanted > 0 else []
+    return list(dict.fromkeys([*found, *nearest, *spread]))[:count]
+
+
+def measure(
+    cupy: Any,
+    d: int,
+    storage: str,
+    nbytes: int,
+    budget: Budget,
+    rounds: int = 15,
+    turns: Sequence[Family] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """A row for every member as soon as it is timed: the chosen one first, then those with most rows under way."""
     data = cut(cupy, filled(cupy, storage, columns_of(storage, nbytes)), storage, d)
     chosen = choose_family(d, storage, data.real)
-    turns = sorted(set(members(d, storage, data.real)) - {chosen}, key=_promise, reverse=True)
-    if isinstance(chosen, Family):
-        turns.insert(0, chosen)
-    found: list[dict[str, Any]] = []
+    if turns is None:
+        turns = sorted(set(members(d, storage, data.real)) - {chosen}, key=_promise, reverse=True)
+        turns = [chosen, *turns] if isinstance(chosen, Family) else turns
     for number, family in enumerate(turns):
         if budget.left() < 2:
             say(f"no time left: {len(turns) - number} of {len(turns)} members are not measured")
             break
-        row: dict[str, Any] = {"family": family, "chosen": family == chosen}
+        row: dict[str, Any] = {"d": d, "storage": storage, "family": family._asdict(), "chosen": family == chosen}
         try:
             launches, _, problem = checked(cupy, data, family, whole=family == chosen)
             row |= {"problem": problem} if launches is None else launches.resources()
@@ -67,9 +100,8 @@ def measure(cupy: Any, d: int, storage: str, nbytes: int, budget: Budget, rounds
                 row["gb_per_s"] = data.nbytes / row["ms"] / 1e6
         except Exception as error:
             row["problem"] = one_line(error)
-        found.append(row)
         say(f"{number + 1}/{len(turns)} {family}: {shown(row.get('gb_per_s', row.get('problem')), ',.0f')}")
-    return sorted(found, key=lambda row: row.get("gb_per_s", 0.0), reverse=True)
+        yield row
 
 
 def _promise(family: Family) -> tuple[int, int, int, int]:
@@ -90,11 +122,12 @@ def main() -> int:
         print(f"not measured: {problem}")
         return 1
     nbytes = int(options.gib * 2**30)
-    rows = measure(import_cupy(), options.d, options.storage, nbytes, Budget(options.seconds))
+    rows = list(measure(import_cupy(), options.d, options.storage, nbytes, Budget(options.seconds)))
+    rows.sort(key=lambda row: row.get("gb_per_s", 0.0), reverse=True)
     heads = [*Family._fields, "registers", "local B", "ms", "GB/s", ""]
     lines = [
         [
-            *(str(number) for number in row["family"]),
+            *(str(number) for number in row["family"].values()),
             *(shown(row.get("registers"), "d"), shown(row.get("local_bytes"), "d"), shown(row.get("ms"))),
             *(shown(row.get("gb_per_s"), ",.0f"), "chosen" if row["chosen"] else row.get("problem", "")),
         ]
