@@ -58,6 +58,16 @@ __device__ __forceinline__ void keep_stored(Vector& v) {
 #endif
 }
 
+// Makes the compiler forget how x was computed, so that it keeps it in a register and does not compute it again.
+__device__ __forceinline__ void keep_converted(REAL& x) {
+#ifdef __CUDACC__
+    if (sizeof(REAL) == 8) asm volatile("" : "+d"(*(double*)&x));
+    else asm volatile("" : "+f"(*(float*)&x));
+#else
+    (void)x;
+#endif
+}
+
 // Column k of a vector, exactly; k is known when the loop around is unrolled. The last argument picks the storage type.
 __device__ __forceinline__ REAL column(const Vector& v, int k, float32) { return (REAL)__uint_as_float(v.word[k]); }
 
