@@ -75,17 +75,17 @@ __device__ __forceinline__ Own own_of(const LABEL* y, const WEIGHT* s, bool exis
 #if !STAGES
 // Loads the rows of the batch at `from`, of which there are so many, one at least; a row beyond them is the last one,
 // and counts nothing.
-__device__ __forceinline__ void load_rows(Vector (&x)[ROWS][CHUNKS], const STORAGE* from, long long stride,
+__device__ __forceinline__ void load_rows(Vector (&x)[ROWS][CHUNKS], const unsigned char* from, long long row_bytes,
                                           long long there, unsigned lane, unsigned group, int vectors) {
     const int last = (there < BATCH ? (int)there : BATCH) - 1;
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
         const int row = r * GROUPS + (int)group;
-        const STORAGE* const at_row = from + (row < last ? row : last) * stride;
+        const unsigned char* const at_row = from + (row < last ? row : last) * row_bytes;
 #pragma unroll
         for (int c = 0; c < CHUNKS; ++c) {
             const int at = (int)lane + c * LANES;
-            x[r][c] = HOLDS(c, at) ? load_vector(at_row + at * COLUMNS) : no_vector();
+            x[r][c] = HOLDS(c, at) ? load_vector(at_row + at * VEC) : no_vector();
         }
     }
 }
@@ -128,6 +128,7 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
     const unsigned own = lane % ROWS;  // the row of a batch whose loss this thread computes
     const bool counts = SHARED_ROW ? threadIdx.x < ROWS : lane < ROWS;  // several threads own a row; one counts it
     const int vectors = d / COLUMNS;
+    const unsigned nothing = (unsigned)(n >> 62);  // 0
 
     REAL w_held[HELD];
     REAL dw_held[HELD];
@@ -166,10 +167,12 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
     }
     int stage = 0;  // where the present batch begins in the ring
 #else
-    const STORAGE* from = X + taker * BATCH * stride;
+    const long long row_bytes = stride * (int)sizeof(STORAGE);
+    const long long step_bytes = step * row_bytes;
+    const unsigned char* from = (const unsigned char*)X + taker * BATCH * row_bytes;
 #if AHEAD
     Vector next[ROWS][CHUNKS];
-    if (left > 0) load_rows(next, from, stride, left, lane, group, vectors);
+    if (left > 0) load_rows(next, from, row_bytes, left, lane, group, vectors);
 #endif
 #endif
 #if STAGES || AHEAD
@@ -198,11 +201,11 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
 #pragma unroll
             for (int c = 0; c < CHUNKS; ++c) x[r][c] = next[r][c];
         }
-        from += step * stride;
-        if (left > step) load_rows(next, from, stride, left - step, lane, group, vectors);
+        from += step_bytes;
+        if (left > step) load_rows(next, from, row_bytes, left - step, lane, group, vectors);
 #else
-        load_rows(x, from, stride, left, lane, group, vectors);
-        from += step * stride;
+        load_rows(x, from, row_bytes, left, lane, group, vectors);
+        from += step_bytes;
 #endif
         const bool exists = own_at < left;
 #if STAGES || AHEAD
@@ -261,7 +264,7 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
             const REAL dz = LANES == 1 ? own_dz : __shfl_sync(ALL_LANES, own_dz, r, ROW_LANES);
 #pragma unroll
             for (int c = 0; c < CHUNKS; ++c) {
-                if (!ONCE && sizeof(STORAGE) < sizeof(REAL)) keep_stored(x[r][c]);
+                if (!ONCE && sizeof(STORAGE) < sizeof(REAL)) keep_stored(x[r][c], nothing);
 #pragma unroll
                 for (int k = 0; k < COLUMNS; ++k) dw_held[c * COLUMNS + k] += dz * X_OF(r, c, k);
             }

@@ -49,13 +49,11 @@ __device__ __forceinline__ Vector no_vector() {
 }
 
 // Makes the compiler forget what it has computed from v, so that converted columns do not fill registers in between.
-__device__ __forceinline__ void keep_stored(Vector& v) {
-#ifdef __CUDACC__
+// nothing: 0, which the compiler is not to know; without that instruction for a word it would take the columns for what
+// they are, the same numbers as before, and keep them.
+__device__ __forceinline__ void keep_stored(Vector& v, unsigned nothing) {
 #pragma unroll
-    for (int k = 0; k < WORDS; ++k) asm volatile("" : "+r"(v.word[k]));
-#else
-    (void)v;
-#endif
+    for (int k = 0; k < WORDS; ++k) v.word[k] ^= nothing;
 }
 
 // Makes the compiler forget how x was computed, so that it keeps it in a register and does not compute it again.

@@ -40,8 +40,21 @@ SECTOR = 32
 CONVERSION = {"float32": 0, "float64": 0, "float16": 1, "bfloat16": 1, "uint8": 2}
 """Instructions for one column."""
 
-LOSS = {"float32": 75, "float64": 170}
-"""Instructions for the loss of a row that a lane owns, its sums included."""
+LOSS = {"float32": 0, "float64": 95}
+"""Instructions for the loss of a row that a lane owns, beyond those in float32."""
+
+
+class Cost(NamedTuple):
+    """Instructions of a warp besides those of its columns and of `LOSS`, fitted to counts of members."""
+
+    batch: float
+    row: float
+    load: float
+
+
+TO_REGISTERS, TO_STRIPES = Cost(batch=72, row=23, load=2.5), Cost(batch=100, row=10.4, load=0.6)
+COPY, EXCHANGE = 5.2, 12.0
+"""For a copy of 16 bytes to shared memory, and for the sum of logits over the warps that share a row."""
 
 
 class Family(NamedTuple):
@@ -114,15 +127,13 @@ def instructions_of_batch(family: Family, d: int, storage: str, real: str) -> fl
     held = family.chunks * (family.vec // STORAGES[storage])
     conversions = CONVERSION[storage] + (real == "float64" and storage != "float64")
     columns = held * (2 * twice + conversions * (1 if family.once else 2))
-    per_row = family.chunks + columns + (6 if family.lanes > 1 else 2)
-    if family.ahead and not family.once:
-        per_row += family.chunks * max(family.vec // 4, 1)  # from the registers of the rows ahead to those of this batch
-    of_warp = min(family.lanes, WARP)
-    tree = math.log2(of_warp / family.rows) if of_warp > family.rows else 0.0
-    stripes = 25 + 3 * -(-family.rows * family.chunks * family.vec // 16) if family.stages else 0.0
-    warps = max(1, family.lanes // WARP)
-    exchange = 20 + 2 * warps if warps > 1 else 0
-    return LOSS[real] + 20 + 4 * (family.rows - 1) + 2 * tree + exchange + stripes + family.rows * per_row
+    if conversions and not family.once or family.ahead and not family.once:
+        columns += family.chunks * max(family.vec // 4, 1)  # the registers of the row are made to look like others
+    cost = TO_STRIPES if family.stages else TO_REGISTERS
+    per_row = columns + cost.row + cost.load * family.chunks
+    exchange = EXCHANGE if family.lanes > WARP else 0.0
+    copies = -(-family.rows * family.chunks * family.vec // 16) if family.stages else 0
+    return LOSS[real] + cost.batch + exchange + COPY * copies + family.rows * per_row
 
 
 def _by_instructions(family: Family, instructions: float) -> float:
