@@ -91,7 +91,6 @@ def disassembler() -> str | None:
         for folder in spec.submodule_search_locations or () if spec else ():
             path = Path(folder, place, "nvdisasm")
             if path.exists():
-                path.chmod(path.stat().st_mode | 0o100) if not path.stat().st_mode & 0o100 else None
                 return str(path)
     return shutil.which("nvdisasm")
 

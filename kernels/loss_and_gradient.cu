@@ -73,20 +73,18 @@ __device__ __forceinline__ Own own_of(const LABEL* y, const WEIGHT* s, bool exis
 }
 
 #if !STAGES
-// Loads the rows of the batch at `from`, of which there are so many, one at least; a row beyond them is the last one,
-// and counts nothing.
+// Loads the rows of a batch, of which there are so many, one at least; a row beyond them is the last one, and counts
+// nothing. from: the first vector of the lane in the first row.
 __device__ __forceinline__ void load_rows(Vector (&x)[ROWS][CHUNKS], const unsigned char* from, long long row_bytes,
                                           long long there, unsigned lane, unsigned group, int vectors) {
-    const int last = (there < BATCH ? (int)there : BATCH) - 1;
+    const unsigned last = (unsigned)(there < BATCH ? (int)there : BATCH) - 1;
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
-        const int row = r * GROUPS + (int)group;
+        const unsigned row = (unsigned)(r * GROUPS) + group;
         const unsigned char* const at_row = from + (row < last ? row : last) * row_bytes;
 #pragma unroll
-        for (int c = 0; c < CHUNKS; ++c) {
-            const int at = (int)lane + c * LANES;
-            x[r][c] = HOLDS(c, at) ? load_vector(at_row + at * VEC) : no_vector();
-        }
+        for (int c = 0; c < CHUNKS; ++c)
+            x[r][c] = HOLDS(c, (int)lane + c * LANES) ? load_vector(at_row + c * LANES * VEC) : no_vector();
     }
 }
 
@@ -153,10 +151,13 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
     const WEIGHT* own_s = HAS_WEIGHT ? s + taker * BATCH + own_at : s;
 #if STAGES
     __shared__ Quad rings[WARPS][STAGES][QUADS];
+    __shared__ Quad zeros[WARPS];  // the last vector of lanes that have none
+    if (threadIdx.x % WARP == 0) zeros[warp] = Quad();
     const int lane_bytes = 16 * (int)(threadIdx.x % WARP);
     const int row_bytes = d * (int)sizeof(STORAGE);
     const int copies = (BATCH * row_bytes - lane_bytes + 16 * WARP - 1) / (16 * WARP);
-    const long long step_bytes = step * row_bytes;
+    long long step_bytes = step * row_bytes;
+    keep_number(step_bytes);
     unsigned char* const ring = (unsigned char*)rings[warp];
     const unsigned char* const own_vectors = ring + (int)group * row_bytes + (int)lane * VEC;
     const unsigned char* from = (const unsigned char*)X + taker * BATCH * row_bytes + lane_bytes;
@@ -168,8 +169,9 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
     int stage = 0;  // where the present batch begins in the ring
 #else
     const long long row_bytes = stride * (int)sizeof(STORAGE);
-    const long long step_bytes = step * row_bytes;
-    const unsigned char* from = (const unsigned char*)X + taker * BATCH * row_bytes;
+    long long step_bytes = step * row_bytes;
+    const unsigned char* from = (const unsigned char*)X + taker * BATCH * row_bytes + (int)lane * VEC;
+    keep_number(step_bytes);
 #if AHEAD
     Vector next[ROWS][CHUNKS];
     if (left > 0) load_rows(next, from, row_bytes, left, lane, group, vectors);
@@ -179,6 +181,7 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
     Own next_own = own_of(own_y, own_s, own_at < left);
 #endif
     for (; left > 0; left -= step) {
+        keep_number(from);
         Vector x[ROWS][CHUNKS];
 #if STAGES
         wait_for_oldest_copies();
@@ -187,8 +190,8 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
         for (int r = 0; r < ROWS; ++r) {
 #pragma unroll
             for (int c = 0; c < CHUNKS; ++c) {
-                const unsigned char* const at_row = own_vectors + stage + r * GROUPS * row_bytes;
-                x[r][c] = HOLDS(c, (int)lane + c * LANES) ? shared_vector(at_row + c * LANES * VEC) : no_vector();
+                const unsigned char* const at = own_vectors + stage + r * GROUPS * row_bytes + c * LANES * VEC;
+                x[r][c] = shared_vector(HOLDS(c, (int)lane + c * LANES) ? at : (const unsigned char*)&zeros[warp]);
             }
         }
         __syncwarp();  // all lanes have their rows: the stage may be filled again

@@ -56,6 +56,16 @@ __device__ __forceinline__ void keep_stored(Vector& v, unsigned nothing) {
     for (int k = 0; k < WORDS; ++k) v.word[k] ^= nothing;
 }
 
+// The same for an address or a number of 64 bits, which the compiler would else put together anew for every row.
+template <class Number>
+__device__ __forceinline__ void keep_number(Number& number) {
+#ifdef __CUDACC__
+    asm volatile("" : "+l"(number));
+#else
+    (void)number;
+#endif
+}
+
 // Makes the compiler forget how x was computed, so that it keeps it in a register and does not compute it again.
 __device__ __forceinline__ void keep_converted(REAL& x) {
 #ifdef __CUDACC__

@@ -47,7 +47,10 @@ OTHER_WORDS = {"float32": 32, "float64": 60}
 """Registers of a thread besides those."""
 
 CONVERTED_WORDS = {"float16": 14, "bfloat16": 14, "uint8": 18}
-"""Registers that columns take on their way from a narrower type."""
+"""Registers that columns take on their way from a narrower type, where they are converted twice."""
+
+ONCE_WORDS = 12
+"""The same where they are converted once."""
 
 LANE_REGISTERS = 512
 """Registers of a lane in one of the four partitions of a multiprocessor; its warps share them."""
@@ -149,7 +152,8 @@ def _registers(family: Family, storage: str, real: str, ahead: int) -> int:
     limit = (TOTAL_WORDS if plain else PIPELINE_WORDS)[real] - (8 if held > 16 else 0)  # many short loads take addresses
     if (family.rows > 1 or not plain) and (stored > FLIGHT_WORDS or total > limit):
         return 256
-    return total + OTHER_WORDS[real] + (CONVERTED_WORDS.get(storage, 0) if STORAGES[storage] < 4 * real_words else 0)
+    converted = CONVERTED_WORDS.get(storage, 0) if STORAGES[storage] < 4 * real_words else 0
+    return total + OTHER_WORDS[real] + (ONCE_WORDS if family.once else converted)
 
 
 def _resident(block: int, registers: int) -> int:

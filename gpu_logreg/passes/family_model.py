@@ -52,9 +52,9 @@ class Cost(NamedTuple):
     load: float
 
 
-TO_REGISTERS, TO_STRIPES = Cost(batch=72, row=23, load=2.5), Cost(batch=100, row=10.4, load=0.6)
-COPY, EXCHANGE = 5.2, 12.0
-"""For a copy of 16 bytes to shared memory, and for the sum of logits over the warps that share a row."""
+TO_REGISTERS, TO_STRIPES = Cost(batch=88, row=13, load=1.6), Cost(batch=105, row=10, load=1.2)
+COPY = 3.3
+"""For a copy of 16 bytes to shared memory."""
 
 
 class Family(NamedTuple):
@@ -104,7 +104,7 @@ def static_shared_bytes(family: Family, storage: str, real: str) -> int:
         return sums + 2 * warps * family.rows * (8 if real == "float64" else 4)
     held = family.chunks * (family.vec // STORAGES[storage])
     stripe = -(-family.rows * (WARP // lanes) * lanes * family.chunks * family.vec // 16) * 16
-    return sums + lanes * held * 8 + warps * family.stages * stripe
+    return sums + lanes * held * 8 + warps * (family.stages * stripe + (16 if family.stages else 0))
 
 
 def clocks_of(family: Family, d: int, storage: str, real: str) -> tuple[float, float]:
@@ -131,9 +131,8 @@ def instructions_of_batch(family: Family, d: int, storage: str, real: str) -> fl
         columns += family.chunks * max(family.vec // 4, 1)  # the registers of the row are made to look like others
     cost = TO_STRIPES if family.stages else TO_REGISTERS
     per_row = columns + cost.row + cost.load * family.chunks
-    exchange = EXCHANGE if family.lanes > WARP else 0.0
     copies = -(-family.rows * family.chunks * family.vec // 16) if family.stages else 0
-    return LOSS[real] + cost.batch + exchange + COPY * copies + family.rows * per_row
+    return LOSS[real] + cost.batch + COPY * copies + family.rows * per_row
 
 
 def _by_instructions(family: Family, instructions: float) -> float:
