@@ -31,9 +31,9 @@ __device__ __forceinline__ Vector load_vector(const void* from) {
 #elif VEC == 4
     asm("ld.global.nc.u32 %0, [%1];" : "=r"(v.word[0]) : "l"(from));
 #elif VEC == 2
-    v.word[0] = *(const unsigned short*)from;
+    asm("ld.global.nc.u16 %0, [%1];" : "=r"(v.word[0]) : "l"(from));
 #else
-    v.word[0] = *(const unsigned char*)from;
+    asm("ld.global.nc.u8 %0, [%1];" : "=r"(v.word[0]) : "l"(from));
 #endif
 #else
     kernel_host::load(&v, from, VEC);
