@@ -52,6 +52,10 @@ CONVERTED_WORDS = {"float16": 14, "bfloat16": 14, "uint8": 18}
 ONCE_WORDS = 12
 """The same where they are converted once."""
 
+STRIPE_WORDS = {"float32": 12, "float64": 28}
+"""Registers more that stripes take, but for single rows of a lane whose columns are converted once: those are counted
+as they are, for weights in float64 and sm_120, where they take most."""
+
 LANE_REGISTERS = 512
 """Registers of a lane in one of the four partitions of a multiprocessor; its warps share them."""
 
@@ -127,7 +131,8 @@ def _in_stripes(family: Family, d: int, storage: str, real: str) -> Iterator[Fam
         if member.rows * (WARP // member.lanes) * d * STORAGES[storage] % 16 != 0:
             continue
         taken = static_shared_bytes(member._replace(stages=stages), storage, real)
-        by_registers = _resident(member.block, _registers(member, storage, real, 0))
+        registers = _registers(member, storage, real, 0) + (STRIPE_WORDS[real] if member.rows > 1 or not member.once else 0)
+        by_registers = _resident(member.block, registers)
         resident = min(by_registers, MULTIPROCESSOR_BYTES // (taken + BLOCK_BYTES))
         if taken <= STATIC_BYTES and resident > 0:
             yield member._replace(resident=resident, stages=stages)
