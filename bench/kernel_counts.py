@@ -19,22 +19,16 @@ Counts of instructions are no times: not measured on a GPU.
 from __future__ import annotations
 
 import argparse
-import functools
 import math
-import re
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import nvrtc
+from sass import blocks_of, disassemble, disassembler, steady_loop
 
 from gpu_logreg.passes import cuda
 from gpu_logreg.passes.family import STORAGES, WARP, Family, choose_family
@@ -46,23 +40,6 @@ SLOW_LANES_PER_CLOCK = 16
 SLOW = ("MUFU", "I2F", "F2F", "F2I")
 SECTOR = 32
 DEFAULT_WIDTHS = (28, 64, 100, 128, 256, 512, 784, 1000, 1024, 2000)
-
-
-class Instruction(NamedTuple):
-    """One line of the disassembler."""
-
-    opcode: str
-    """With its modifiers, as ``LDG.E.128``."""
-    operands: str
-    predicate: str
-    """As ``@!P0``; empty where it is always executed."""
-
-
-class Block(NamedTuple):
-    """Instructions that are executed together, and the numbers of the blocks that may come next."""
-
-    instructions: list[Instruction]
-    next: list[int]
 
 
 class Counts(NamedTuple):
@@ -80,21 +57,6 @@ class Counts(NamedTuple):
     """Instructions of a row by their first word."""
 
 
-@functools.cache
-def disassembler() -> str | None:
-    """Path of nvdisasm, from its wheel, from that of Triton or from the path; None where there is none."""
-    for package, place in (("nvidia.cu13", "bin"), ("triton", "backends/nvidia/bin")):
-        try:
-            spec = find_spec(package)
-        except ModuleNotFoundError:
-            continue
-        for folder in spec.submodule_search_locations or () if spec else ():
-            path = Path(folder, place, "nvdisasm")
-            if path.exists():
-                return str(path)
-    return shutil.which("nvdisasm")
-
-
 def compile_member(
     family: Family, storage: str, real: str, arch: int, label: str = "uint8", weight: str | None = None
 ) -> tuple[bytes, nvrtc.Resources]:
@@ -104,116 +66,6 @@ def compile_member(
     flags = (*options, *nvrtc.CUPY_OPTIONS, f"-arch=sm_{arch}", "--ptxas-options=-v")
     cubin, log = nvrtc.compile_cubin(code, flags)
     return cubin, nvrtc.resources(log)[cuda.KERNEL]
-
-
-def disassemble(cubin: bytes) -> str:
-    """The text of nvdisasm for a binary with one kernel."""
-    path = disassembler()
-    assert path is not None
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        return subprocess.run([path, "-c", file.name], check=True, capture_output=True, text=True).stdout
-
-
-def blocks_of(text: str) -> list[Block]:
-    """Basic blocks of the kernel, in the order of its text."""
-    lines: list[tuple[str | None, Instruction | None]] = []
-    inside = False
-    for line in text.splitlines():
-        if line.startswith((".section", "\t.section", "\t.sectionflags")):
-            inside = f".text.{cuda.KERNEL}" in line or ("sectionflags" in line and inside)
-        label = re.match(r"\s*(\.L_\w+):", line)
-        if inside and label:
-            lines.append((label[1], None))
-        found = re.match(r"\s*/\*[0-9a-f]+\*/\s+(@!?U?P\w+ )?\s*([A-Z][\w.]*)\s*(.*?)\s*;", line)
-        if inside and found:
-            lines.append((None, Instruction(found[2], found[3], (found[1] or "").strip())))
-    return _linked(lines)
-
-
-def _linked(lines: list[tuple[str | None, Instruction | None]]) -> list[Block]:
-    """Blocks of lines that are labels or instructions."""
-    blocks, at, leader = [Block([], [])], {}, True
-    for label, instruction in lines:
-        if label is not None or leader:
-            if blocks[-1].instructions:
-                blocks.append(Block([], []))
-            leader = False
-        if label is not None:
-            at[label] = len(blocks) - 1
-        if instruction is not None:
-            blocks[-1].instructions.append(instruction)
-            leader = instruction.opcode.split(".")[0] in ("BRA", "EXIT", "RET", "BRX", "JMP")
-    for number, block in enumerate(blocks):
-        last = block.instructions[-1] if block.instructions else Instruction("NOP", "", "")
-        word = last.opcode.split(".")[0]
-        # A branch of diverged lanes (.DIV) is not taken in a steady loop.
-        conditional = last.predicate not in ("", "@PT") or bool(re.match(r"!?U?P\d", last.operands)) or ".DIV" in last.opcode
-        target = re.search(r"`\((\.L_\w+)\)", last.operands)
-        if word in ("BRA", "JMP") and target and target[1] in at and ".DIV" not in last.opcode:
-            block.next.append(at[target[1]])
-        if (word not in ("BRA", "JMP", "EXIT", "RET", "BRX") or conditional) and number + 1 < len(blocks):
-            block.next.append(number + 1)
-    return blocks
-
-
-def components(blocks: list[Block], among: set[int]) -> list[set[int]]:
-    """Loops: sets of blocks of ``among`` that lead to one another; a block that leads to itself is one too."""
-
-    def reached(start: int) -> set[int]:
-        found, turns = set(), [start]
-        while turns:
-            for after in blocks[turns.pop()].next:
-                if after in among and after not in found:
-                    found.add(after)
-                    turns.append(after)
-        return found
-
-    reach = {number: reached(number) for number in among}
-    rest, loops = set(among), []
-    while rest:
-        number = min(rest)
-        loop = {other for other in reach[number] if number in reach[other]}
-        rest -= loop | {number}
-        if loop:
-            loops.append(loop)
-    return loops
-
-
-def steady_loop(blocks: list[Block]) -> list[Instruction]:
-    """Instructions of one turn of the loop over batches: the longest way through it that enters no loop and no call."""
-
-    def size(loop: set[int]) -> int:
-        return sum(len(blocks[number].instructions) for number in loop)
-
-    def loads(loop: set[int]) -> bool:
-        words = {instruction.opcode.split(".")[0] for number in loop for instruction in blocks[number].instructions}
-        return "MUFU" in words and bool(words & {"LDG", "LDGSTS"})
-
-    reachable, turns = {0}, [0]
-    while turns:
-        fresh = set(blocks[turns.pop()].next) - reachable
-        reachable |= fresh
-        turns.extend(fresh)
-    loop = max((loop for loop in components(blocks, reachable) if loads(loop)), key=size)
-    outside = reachable - loop
-    (head,) = {after for number in outside for after in blocks[number].next if after in loop}
-    rare = set().union(*components(blocks, loop - {head}))
-    rare |= {number for number in loop if any(i.opcode.startswith("CALL") for i in blocks[number].instructions)}
-
-    @functools.cache
-    def longest(number: int) -> tuple[int, tuple[int, ...]] | None:
-        """Length of the way from a block back to the head, and its blocks; None where there is none."""
-        own = len([i for i in blocks[number].instructions if i.opcode != "NOP"])
-        ends = [(own, (number,))] if head in blocks[number].next else []
-        ways = [longest(after) for after in blocks[number].next if after in loop and after not in rare | {head}]
-        ends += [(own + way[0], (number, *way[1])) for way in ways if way is not None]
-        return max(ends, default=None)
-
-    way = longest(head)
-    assert way is not None
-    return [i for number in way[1] for i in blocks[number].instructions if i.opcode != "NOP"]
 
 
 def touched_over_least(family: Family, d: int, storage: str) -> float:
@@ -255,7 +107,7 @@ def bytes_under_way(family: Family, d: int, storage: str) -> int:
 def counts_of(family: Family, d: int, storage: str, real: str = "float32", arch: int = 90) -> Counts:
     """Compile a member, take it apart and count."""
     cubin, taken = compile_member(family, storage, real, arch)
-    turn = steady_loop(blocks_of(disassemble(cubin)))
+    turn = steady_loop(blocks_of(disassemble(cubin), cuda.KERNEL))
     warps, rows = max(1, family.lanes // WARP), family.rows * max(1, WARP // family.lanes)
     opcodes: dict[str, float] = {}
     for instruction in turn:
@@ -287,8 +139,8 @@ def main() -> int:
     if nvrtc.library() is None or disassembler() is None:
         print("not counted: pip install nvidia-cuda-nvrtc-cu12 nvidia-cuda-nvdisasm")
         return 1
-    print("| row of | " + " | ".join(Family._fields) + " | registers | spilled | sectors | under way | instructions a row"
-          " | issue / memory | conversions / memory |")
+    heads = ["row of", *Family._fields, "registers", "spilled", "sectors", "under way", "instructions a row"]
+    print(f"| {' | '.join([*heads, 'issue / memory', 'conversions / memory'])} |")
     print("|---" * (len(Family._fields) + 8) + "|")
     for storage in options.storage:
         for d in options.d:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gpu_logreg.passes.cuda import family_of
 from gpu_logreg.passes.family import OTHER_WORDS, STORAGES, Family, admissible, choose_family
-from gpu_logreg.passes.family_model import clocks_of, static_shared_bytes
+from gpu_logreg.passes.family_model import static_shared_bytes
 
 WORDS = {"float32": 1, "float64": 2}
 REALS = st.sampled_from(sorted(WORDS))

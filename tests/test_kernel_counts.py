@@ -124,7 +124,7 @@ LISTING = """
 
 
 def test_the_steady_loop_is_the_longest_way_without_inner_loops_calls_and_diverged_lanes(kernel_counts):
-    turn = kernel_counts.steady_loop(kernel_counts.blocks_of(LISTING))
+    turn = kernel_counts.steady_loop(kernel_counts.blocks_of(LISTING, "loss_and_gradient"))
     words = ["LDG.E", "BRA.DIV", "BRA", "IADD3", "FADD", "BRA", "BRA", "MUFU.EX2", "BRA"]
     assert [instruction.opcode for instruction in turn] == words
     assert [instruction.predicate for instruction in turn][2] == "@!P1"

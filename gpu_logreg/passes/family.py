@@ -131,8 +131,8 @@ def _in_stripes(family: Family, d: int, storage: str, real: str) -> Iterator[Fam
         if member.rows * (WARP // member.lanes) * d * STORAGES[storage] % 16 != 0:
             continue
         taken = static_shared_bytes(member._replace(stages=stages), storage, real)
-        registers = _registers(member, storage, real, 0) + (STRIPE_WORDS[real] if member.rows > 1 or not member.once else 0)
-        by_registers = _resident(member.block, registers)
+        more = STRIPE_WORDS[real] if member.rows > 1 or not member.once else 0
+        by_registers = _resident(member.block, _registers(member, storage, real, 0) + more)
         resident = min(by_registers, MULTIPROCESSOR_BYTES // (taken + BLOCK_BYTES))
         if taken <= STATIC_BYTES and resident > 0:
             yield member._replace(resident=resident, stages=stages)
@@ -154,7 +154,8 @@ def _registers(family: Family, storage: str, real: str, ahead: int) -> int:
     worked_on = family.rows * held if family.once else stored
     total = worked_on + ahead * stored + 2 * held
     plain = not (family.once or ahead)
-    limit = (TOTAL_WORDS if plain else PIPELINE_WORDS)[real] - (8 if held > 16 else 0)  # many short loads take addresses
+    addresses = 8 if held > 16 else 0  # of many short loads
+    limit = (TOTAL_WORDS if plain else PIPELINE_WORDS)[real] - addresses
     if (family.rows > 1 or not plain) and (stored > FLIGHT_WORDS or total > limit):
         return 256
     converted = CONVERTED_WORDS.get(storage, 0) if STORAGES[storage] < 4 * real_words else 0

@@ -11,7 +11,18 @@ import functools
 import math
 from typing import NamedTuple
 
-__all__ = ["BYTES_PER_CLOCK", "CONVERSION", "LATENCY", "STORAGES", "WARP", "Family", "clocks_of", "sector_share", "static_shared_bytes"]
+__all__ = [
+    "BYTES_PER_CLOCK",
+    "CONVERSION",
+    "LATENCY",
+    "STORAGES",
+    "WARP",
+    "Family",
+    "clocks_of",
+    "instructions_of_batch",
+    "sector_share",
+    "static_shared_bytes",
+]
 
 STORAGES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "uint8": 1}
 """Bytes of a column in every storage type the kernels read."""
@@ -127,7 +138,7 @@ def instructions_of_batch(family: Family, d: int, storage: str, real: str) -> fl
     held = family.chunks * (family.vec // STORAGES[storage])
     conversions = CONVERSION[storage] + (real == "float64" and storage != "float64")
     columns = held * (2 * twice + conversions * (1 if family.once else 2))
-    if conversions and not family.once or family.ahead and not family.once:
+    if (conversions and not family.once) or (family.ahead and not family.once):
         columns += family.chunks * max(family.vec // 4, 1)  # the registers of the row are made to look like others
     cost = TO_STRIPES if family.stages else TO_REGISTERS
     per_row = columns + cost.row + cost.load * family.chunks
@@ -144,7 +155,7 @@ def _by_instructions(family: Family, instructions: float) -> float:
 
 
 def sector_share(family: Family, row_bytes: int) -> float:
-    """Sectors of memory that the loads of contiguous rows touch, each as often as a load of a warp does, over the least."""
+    """Sectors that loads of contiguous rows touch, each counted for every load that touches it, over the least."""
     if family.stages:
         stripe = family.rows * (WARP // family.lanes) * row_bytes
         pieces = [min(WARP * 16, stripe - at) for at in range(0, stripe, WARP * 16)]
