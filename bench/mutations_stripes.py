@@ -9,7 +9,16 @@ FAULTS = [
         "        if (left > step)",
     ),
     ("rows ahead cut as those before them", "row_bytes, left - step, lane", "row_bytes, left, lane"),
-    ("label of this batch for the next", "own_s, own_at < left - step)", "own_s, own_at < left)"),
+    (
+        "labels of one batch for all",
+        "own_y += step;\n        own_s += HAS_WEIGHT ? step : 0;\n        next_own",
+        "own_s += HAS_WEIGHT ? step : 0;\n        next_own",
+    ),
+    (
+        "weights of one batch for all",
+        "own_s += HAS_WEIGHT ? step : 0;\n        next_own",
+        "next_own",
+    ),
     ("wait for the stripe missing", "        wait_for_oldest_copies();\n", ""),
     ("lanes do not meet after the wait", "copies();\n        __syncwarp();", "copies();"),
     ("a stage filled while lanes read it", "        __syncwarp();  // all lanes have their rows", "        //"),
