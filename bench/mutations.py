@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import mutations_network as network
 import mutations_softmax as softmax
+import mutations_stripes as stripes
 
 ROOT = Path(__file__).parents[1]
 TESTS = ("tests/test_pass_cuda.py", "tests/test_kernels_host.py")
@@ -67,46 +68,61 @@ FAULTS = {
         ("dz of the first group for every group", "own_dz, r, ROW_LANES)", "own_dz, r)"),
         ("dz of the lane's own row for every row", "own_dz, r, ROW_LANES)", "own_dz, (int)own, ROW_LANES)"),
         # Rows.
-        ("last row skipped", "exists = own_row < n;", "exists = own_row < n - 1;"),
-        ("a row beyond the last counted", "exists = own_row < n;", "exists = own_row <= n;"),
-        ("last batch skipped where it is one row", "base < n; base", "base < n - 1; base"),
+        ("last row skipped", "exists = own_at < left;", "exists = own_at < left - 1;"),
+        ("a row beyond the last counted", "exists = own_at < left;", "exists = own_at <= left;"),
+        ("last batch skipped where it is one row", "left > 0; left", "left > 1; left"),
         ("dz of rows that are not there", "own_dz = exists ? ", "own_dz = true ? "),
         ("loss of rows that are not there", "if (counts && exists)", "if (counts)"),
         (
             "rows of groups in another order than their labels",
-            "row = base + r * GROUPS + group;",
-            "row = base + group * ROWS + r;",
+            "row = (unsigned)(r * GROUPS) + group;",
+            "row = group * ROWS + (unsigned)r;",
         ),
-        ("group left out of the row", "row = base + r * GROUPS + group;", "row = base + r * GROUPS;"),
-        ("labels of a wrong row", "own_row = base + own * GROUPS + group;", "own_row = base + own + group;"),
-        ("the grid steps too little", "base += takers * BATCH", "base += takers"),
-        ("the grid steps too far", "base += takers * BATCH", "base += takers * BATCH * 2"),
+        ("group left out of the row", "row = (unsigned)(r * GROUPS) + group;", "row = (unsigned)(r * GROUPS);"),
+        ("rows after the last read", "(row < last ? row : last)", "row"),
+        (
+            "the last row one too far",
+            "(unsigned)(there < BATCH ? (int)there : BATCH) - 1;",
+            "(unsigned)(there < BATCH ? (int)there : BATCH);",
+        ),
+        ("labels of a wrong row", "own_at = own * GROUPS + group;", "own_at = own + group;"),
+        ("the grid steps too little", "step = takers * BATCH;", "step = takers;"),
+        ("the grid steps too far", "step = takers * BATCH;", "step = takers * BATCH * 2;"),
         (
             "warps of a block take the same rows",
             "(long long)blockIdx.x * WARPS + warp;",
             "(long long)blockIdx.x * WARPS;",
         ),
-        ("stride ignored", "n - 1) * stride;", "n - 1) * d;"),
+        ("stride ignored", "row_bytes = stride * (int)", "row_bytes = d * (long long)"),
         (
             "every warp counts a row that a block shares",
             "SHARED_ROW ? threadIdx.x < ROWS :",
             "SHARED_ROW ? threadIdx.x % WARP < ROWS :",
         ),
         ("every lane counts a row", ": lane < ROWS;", ": true;"),
+        *stripes.FAULTS,
         # Columns.
-        ("a vector too many", "at < vectors ?", "at <= vectors ?"),
-        ("last vector left out", "at < vectors ?", "at < vectors - 1 ?"),
+        ("a vector too many", "(at) < vectors)", "(at) <= vectors)"),
+        ("last vector left out", "(at) < vectors)", "(at) < vectors - 1)"),
         ("last column without its weight", "= j < d ? w[j]", "= j < d - 1 ? w[j]"),
         ("last column not written where a block shares a row", "if (j < d) out[j]", "if (j < d - 1) out[j]"),
         ("last column not written", "j < d; j += BLOCK", "j < d - 1; j += BLOCK"),
-        ("columns of a first chunk for every chunk", "dz * column(x[r][c], k", "dz * column(x[r][0], k"),
+        ("columns of a first chunk for every chunk", "dz * X_OF(r, c, k)", "dz * X_OF(r, 0, k)"),
         # The row's arithmetic in the kernel.
-        ("weight twice in the loss", "loss += (double)weight *", "loss += (double)weight * (double)weight *"),
-        ("weight twice in dz", "? (REAL)((WIDER)weight *", "? (REAL)((WIDER)weight * (WIDER)weight *"),
-        ("no weight in dz", "? (REAL)((WIDER)weight *", "? (REAL)((WIDER)1 *"),
-        ("no weight in the loss", "loss += (double)weight *", "loss +="),
-        ("intercept rounded before it is added", "(REAL)((double)own_z + b)", "(own_z + (REAL)b)"),
-        ("intercept left out", "(REAL)((double)own_z + b)", "own_z"),
+        (
+            "weight twice in the loss",
+            "loss += (double)row_of.weight *",
+            "loss += (double)row_of.weight * (double)row_of.weight *",
+        ),
+        (
+            "weight twice in dz",
+            "? (REAL)((WIDER)row_of.weight *",
+            "? (REAL)((WIDER)row_of.weight * (WIDER)row_of.weight *",
+        ),
+        ("no weight in dz", "? (REAL)((WIDER)row_of.weight *", "? (REAL)((WIDER)1 *"),
+        ("no weight in the loss", "loss += (double)row_of.weight *", "loss +="),
+        ("intercept rounded before it is added", "narrowed(widened(own_z) + b)", "(own_z + (REAL)b)"),
+        ("intercept left out", "narrowed(widened(own_z) + b)", "own_z"),
         # Sums over rows.
         ("sums in shared memory not initialised", "(turn == 0 ? 0.0 : dw_sums[j])", "dw_sums[j]"),
         ("only the last warp's gradient", "(turn == 0 ? 0.0 : dw_sums[j])", "0.0"),
@@ -156,11 +172,14 @@ FAULTS = {
         ("first warp left out", "unsigned warp = 0;", "unsigned warp = 1;"),
     ],
     LOGISTIC: [
-        ("softplus that overflows", "(z > 0 ? z : 0) - y * z + log1p(e)", "log1p(exp(z)) - y * z"),
-        ("softplus that loses small losses", "+ log1p(e), z", "+ log(1 + e), z"),
+        ("softplus that overflows", "(z > 0 ? z : 0) - y * z + log1p_of_odds(e, q)", "log1p(exp(z)) - y * z"),
+        ("softplus that loses small losses", "+ log1p_of_odds(e, q), z", "+ log(1 + e), z"),
         ("exponential that overflows", "exp(-fabs(z))", "exp(-z)"),
         ("dz that cancels where p is near y", "z >= 0 ? (1 - y) - q : q - y}", "(z >= 0 ? 1 - q : q) - y}"),
         ("sign of the label term", "- y * z", "+ y * z"),
+        ("quotient without its remainder", "fmaf(fmaf(-q, denominator, e), reciprocal, q)", "q"),
+        ("a coefficient of the logarithm", "0.22656340897083282f", "0.22646340897083282f"),
+        ("logarithm without its first term", "fmaf(q * q, r, q)", "q * q * r"),
     ],
 }
 
@@ -168,10 +187,10 @@ FAULTS = {
 HARMLESS = (
     Mutation("another zero byte", ROWS, "0x7440u +", "0x7450u +", "bytes 4, 5 and 6 of the pair are all zero"),
     Mutation(
-        "the first row for rows that are not there",
+        "the first row of its batch for rows that are not there",
         FAMILY,
-        "row < n ? row : n - 1",
-        "row < n ? row : 0",
+        "(row < last ? row : last)",
+        "(row <= last ? row : 0)",
         "any row that exists will do: its dz is zero, and what is not finite in it is in the sums already",
     ),
     Mutation(
@@ -191,8 +210,8 @@ HARMLESS = (
     Mutation(
         "label beyond the last row read",
         FAMILY,
-        "(REAL)y[at]",
-        "(REAL)y[own_row]",
+        "exists ? *y : (LABEL)0",
+        "*y",
         "changes no sum; the shim does not report reads, on a GPU compute-sanitizer does",
     ),
 )

@@ -31,9 +31,9 @@ __device__ __forceinline__ Vector load_vector(const void* from) {
 #elif VEC == 4
     asm("ld.global.nc.u32 %0, [%1];" : "=r"(v.word[0]) : "l"(from));
 #elif VEC == 2
-    v.word[0] = *(const unsigned short*)from;
+    asm("ld.global.nc.u16 %0, [%1];" : "=r"(v.word[0]) : "l"(from));
 #else
-    v.word[0] = *(const unsigned char*)from;
+    asm("ld.global.nc.u8 %0, [%1];" : "=r"(v.word[0]) : "l"(from));
 #endif
 #else
     kernel_host::load(&v, from, VEC);
@@ -49,12 +49,30 @@ __device__ __forceinline__ Vector no_vector() {
 }
 
 // Makes the compiler forget what it has computed from v, so that converted columns do not fill registers in between.
-__device__ __forceinline__ void keep_stored(Vector& v) {
-#ifdef __CUDACC__
+// nothing: 0, which the compiler is not to know; without that instruction for a word it would take the columns for what
+// they are, the same numbers as before, and keep them.
+__device__ __forceinline__ void keep_stored(Vector& v, unsigned nothing) {
 #pragma unroll
-    for (int k = 0; k < WORDS; ++k) asm volatile("" : "+r"(v.word[k]));
+    for (int k = 0; k < WORDS; ++k) v.word[k] ^= nothing;
+}
+
+// The same for an address or a number of 64 bits, which the compiler would else put together anew for every row.
+template <class Number>
+__device__ __forceinline__ void keep_number(Number& number) {
+#ifdef __CUDACC__
+    asm volatile("" : "+l"(number));
 #else
-    (void)v;
+    (void)number;
+#endif
+}
+
+// Makes the compiler forget how x was computed, so that it keeps it in a register and does not compute it again.
+__device__ __forceinline__ void keep_converted(REAL& x) {
+#ifdef __CUDACC__
+    if (sizeof(REAL) == 8) asm volatile("" : "+d"(*(double*)&x));
+    else asm volatile("" : "+f"(*(float*)&x));
+#else
+    (void)x;
 #endif
 }
 

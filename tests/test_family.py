@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpu_logreg.passes.cuda import family_of
 from gpu_logreg.passes.family import OTHER_WORDS, STORAGES, Family, admissible, choose_family
+from gpu_logreg.passes.family_model import static_shared_bytes
 
 WORDS = {"float32": 1, "float64": 2}
 REALS = st.sampled_from(sorted(WORDS))
@@ -94,7 +98,8 @@ def test_registers_of_a_multiprocessor_suffice(wish):
     for family in members(wish):
         held = family.chunks * columns_of(family, storage) * WORDS[real]
         loaded = family.rows * family.chunks * max(family.vec // 4, 1)
-        registers = OTHER_WORDS[real] + loaded + 2 * held
+        worked_on = family.rows * held if family.once else loaded
+        registers = OTHER_WORDS[real] + worked_on + family.ahead * loaded + 2 * held
         assert family.resident >= 1
         assert registers <= 255
         assert family.block * family.resident * (-(-registers // 8) * 8) <= 65_536
@@ -105,7 +110,50 @@ def test_registers_of_a_multiprocessor_suffice(wish):
 def test_a_warp_loads_whole_lines_or_whole_rows(wish):
     d, storage, _, _ = wish
     for family in members(wish):
-        assert family.lanes * family.vec >= min(128, d * STORAGES[storage])
+        assert family.stages or family.lanes * family.vec >= min(128, d * STORAGES[storage])
+
+
+@given(wishes())
+def test_stripes_are_of_contiguous_aligned_rows_and_of_whole_copies(wish):
+    d, storage, real, alignment = wish
+    for family in members(wish):
+        if family.stages:
+            assert alignment == 16
+            assert family.lanes <= 32
+            assert not family.ahead
+            assert family.rows * 32 // family.lanes * d * STORAGES[storage] % 16 == 0
+    assert not any(family.stages for family in admissible(d, storage, real, alignment, False))
+
+
+@given(wishes())
+def test_columns_are_converted_once_only_where_they_are_converted(wish):
+    _, storage, real, _ = wish
+    for family in members(wish):
+        assert not family.once or STORAGES[storage] < 4 * WORDS[real]
+
+
+class Pointer(NamedTuple):
+    ptr: int
+
+
+class Matrix(NamedTuple):
+    """What `family_of` asks of an array on a device."""
+
+    shape: tuple[int, int]
+    strides: tuple[int, int]
+    dtype: np.dtype
+    data: Pointer
+
+
+@pytest.mark.parametrize(
+    ("address", "columns", "striped"), [(4096, 28, True), (4096, 29, False), (4104, 28, False), (4100, 28, False)]
+)
+def test_stripes_only_where_rows_follow_one_another_from_an_aligned_address(address, columns, striped):
+    X = Matrix((1000, 28), (2 * columns, 2), np.dtype("float16"), Pointer(address))
+    family = family_of(X, np.dtype("float32"))
+    assert isinstance(family, Family)
+    assert (family.stages > 0) == striped
+    assert address % family.vec == 0
 
 
 @given(wishes())
@@ -116,8 +164,14 @@ def test_static_shared_memory_is_enough(wish):
         if family.lanes > 32:
             shared = 2 * warps * family.rows * 4 * WORDS[real]
         else:
-            shared = family.lanes * family.chunks * columns_of(family, storage) * 8
-        assert shared + 2 * warps * 8 <= 48 * 1024
+            row = family.lanes * family.chunks
+            stripe = -(-family.rows * (32 // family.lanes) * row * family.vec // 16) * 16
+            shared = row * columns_of(family, storage) * 8
+            if family.stages:
+                shared += warps * (family.stages * stripe + 16)
+        shared += 2 * warps * 8
+        assert static_shared_bytes(family, storage, real) == shared <= 48 * 1024
+        assert family.resident * (shared + 1024) <= 227 * 1024
 
 
 @given(st.sampled_from(sorted(STORAGES)), REALS, st.sampled_from([8, 16]), st.integers(20_000, 10**7))
@@ -134,7 +188,8 @@ def test_no_width_up_to_that_figure_is_refused(storage, real):
     most = widest(storage, real)
     for alignment in (STORAGES[storage], 16):
         for d in [*range(1, 300), *range(300, most, 97), *range(most - 40, most + 1)]:
-            assert isinstance(choose_family(d, storage, real, alignment), Family), d
+            assert next(admissible(d, storage, real, alignment), None) is not None, d
+        assert isinstance(choose_family(most, storage, real, alignment), Family)
 
 
 @pytest.mark.parametrize("real", sorted(WORDS))

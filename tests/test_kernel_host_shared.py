@@ -27,6 +27,18 @@ extern "C" __global__ void copied(const float* in, float* out, int wait, int bar
     out[threadIdx.x] = to[63 - threadIdx.x];
 }
 
+extern "C" __global__ void in_groups(const float* in, float* out, int latest) {
+    extern __shared__ int tile[];
+    float* const to = (float*)tile;
+    for (int group = 0; group < 3; ++group) {
+        kernel_host::copy_async(to + group * 64 + (int)threadIdx.x, in + group * 64 + (int)threadIdx.x, 4);
+        if (group < 2) kernel_host::copy_async_commit();
+    }
+    kernel_host::copy_async_wait((unsigned)latest);
+    for (int group = 0; group < 3; ++group)
+        out[group * 64 + (int)threadIdx.x] = to[group * 64 + (int)threadIdx.x];
+}
+
 extern "C" __global__ void misplaced(const float* in, int from, int to) {
     extern __shared__ int tile[];
     kernel_host::copy_async((char*)tile + to, (const char*)in + from, 16);
@@ -61,6 +73,19 @@ def test_more_than_48_kib_of_dynamic_shared_memory_is_asked_for_and_99_are_the_e
     kernel((1,), (64,), arguments, shared_mem=90 * 1024)
     with pytest.raises(KernelHostError, match="101377 bytes of dynamic shared memory; there are 101376"):
         kernel.max_dynamic_shared_size_bytes = 99 * 1024 + 1
+
+
+@pytest.mark.parametrize("latest", [0, 1, 2])
+def test_a_wait_for_groups_leaves_the_latest_and_what_is_not_committed_under_way(dynamic, latest):
+    kernel, numbers = dynamic.get_function("in_groups"), np.arange(192, dtype=np.float32)
+    for seed in range(4):
+        out = np.zeros(192, np.float32)
+        kernel((1,), (64,), (numbers, out, np.int32(latest)), shared_mem=768, seed=seed)
+        landed = ~np.isnan(out.reshape(3, 64))
+        assert (out[landed.ravel()] == numbers[landed.ravel()]).all()
+        for group in range(3):
+            waited_for = group < 2 - latest
+            assert landed[group].all() if waited_for else 0 < landed[group].sum() < 64
 
 
 def test_asynchronous_copies_land_at_once_or_when_they_are_waited_for(dynamic):

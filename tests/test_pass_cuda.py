@@ -35,12 +35,16 @@ class Case(NamedTuple):
     vec: int
     lanes: int
     rows: int
+    once: int = 0
+    ahead: int = 0
+    stages: int = 0
 
     @property
     def family(self) -> Family:
         chunks = -(-self.d * cuda.STORAGES[self.storage] // (self.vec * self.lanes))
-        block = self.lanes if self.lanes > 32 else 256
-        return Family(self.vec, self.lanes, chunks, self.rows, block, resident=3 if block <= 256 else 1)
+        block = self.lanes if self.lanes > 32 else 64 if self.stages else 256
+        resident = 3 if block <= 256 else 1
+        return Family(self.vec, self.lanes, chunks, self.rows, block, resident, self.once, self.ahead, self.stages)
 
 
 # A compilation each, so no product: every storage in both precisions, every label and weight, and of the families
@@ -74,6 +78,21 @@ CASES = [
     Case("uint8", "float32", 100, "uint8", "float32", vec=4, lanes=32, rows=8),
     Case("uint8", "float32", 784, "uint8", None, vec=16, lanes=64, rows=1),
     Case("uint8", "float64", 30, "float64", None, vec=2, lanes=16, rows=8),
+    # Rows ahead in registers.
+    Case("float32", "float32", 64, "float32", "float64", vec=16, lanes=8, rows=4, ahead=1),
+    Case("uint8", "float32", 1000, "uint8", "float32", vec=8, lanes=64, rows=4, once=1, ahead=1),
+    Case("bfloat16", "float32", 512, "uint8", None, vec=16, lanes=32, rows=2, once=1, ahead=1),
+    # Stripes: loads of every size, one lane and several, one chunk and several, one stage and several.
+    Case("uint8", "float32", 28, "uint8", "float32", vec=4, lanes=1, rows=1, once=1, stages=4),
+    Case("float32", "float64", 20, "uint8", "float64", vec=16, lanes=2, rows=2, once=1, stages=2),
+    Case("float16", "float32", 28, "uint8", None, vec=8, lanes=1, rows=1, once=1, stages=2),
+    Case("float64", "float32", 10, "float32", None, vec=16, lanes=4, rows=4, stages=1),
+    Case("float32", "float32", 100, "float32", "float64", vec=16, lanes=4, rows=2, stages=1),
+    Case("uint8", "float32", 50, "float32", None, vec=2, lanes=4, rows=2, once=1, stages=1),
+    Case("bfloat16", "float32", 100, "uint8", "float32", vec=8, lanes=4, rows=4, stages=2),
+    Case("float64", "float64", 6, "uint8", None, vec=16, lanes=2, rows=2, stages=3),
+    Case("uint8", "float32", 13, "uint8", None, vec=1, lanes=1, rows=1, stages=3),
+    Case("float32", "float32", 512, "uint8", None, vec=16, lanes=32, rows=4, stages=2),
 ]
 
 
@@ -193,6 +212,13 @@ def test_the_cases_meet_every_branch():
     assert {family.rows for family in families} == {1, 2, 4, 8}
     assert {family.chunks > 1 for family in families if family.lanes <= 32} == {True, False}
     assert {family.chunks > 1 for family in families if family.lanes > 32} == {True, False}
+    striped = [family for family in families if family.stages]
+    assert {family.lanes for family in striped} >= {1, 2, 4, 32}
+    assert {family.vec for family in striped} == {1, 2, 4, 8, 16}
+    assert {family.stages for family in striped} == {1, 2, 3, 4}
+    for flag in ("once", "ahead"):
+        assert {getattr(family, flag) for family in families if not family.stages} == {0, 1}
+    assert {family.once for family in striped} == {0, 1}
     assert {case[:2] for case in CASES} == {(storage, real) for storage in cuda.STORAGES for real in REALS}
     assert {(case.label == "uint8", case.weight) for case in CASES} == {
         (hard, weight) for hard in (True, False) for weight in (None, *REALS)
@@ -280,8 +306,9 @@ def test_rows_that_are_part_of_a_larger_array(cupy, monkeypatch, run, layout):
     on_device = Rows(part(there), cupy.asarray(rows.y), None)
     monkeypatch.setattr(cuda, "choose_family", lambda *arguments: asked.append(arguments) or case.family)
     assert cuda.supports(on_device) is None
-    d, *names, alignment = asked[0]
+    d, *names, alignment, contiguous = asked[0]
     assert (d, *names) == (layout.d, layout.storage, real)
+    assert contiguous == (layout.columns == layout.d and layout.step == 1)
     assert min(alignment, math.gcd(d * size, 16)) == layout.vec
     w, b = parameters(case)
     check(run(case, on_device, w, b), rows, w, b, real)

@@ -21,7 +21,8 @@ from gpu_timing import Budget, device_ms, one_line, say
 
 import gpu_logreg.passes.family as family_module
 from gpu_logreg.backend import cuda_problem, import_cupy
-from gpu_logreg.passes.family import STORAGES, WARP, Family, admissible, choose_family
+from gpu_logreg.passes.family import STATIC_BYTES, STORAGES, WARP, Family, admissible, choose_family
+from gpu_logreg.passes.family_model import static_shared_bytes
 
 BLOCKS = (128, 256, 512)
 MOST_THREADS = 2048
@@ -42,7 +43,8 @@ def members(d: int, storage: str, real: str = "float32") -> Iterator[Family]:
             for halves in (2, 1, 3, 4):
                 resident = threads * halves // (2 * block)
                 member = family._replace(block=block, resident=resident)
-                if resident >= 1 and block * resident <= MOST_THREADS and member not in seen:
+                fits = static_shared_bytes(member, storage, real) <= STATIC_BYTES
+                if fits and resident >= 1 and block * resident <= MOST_THREADS and member not in seen:
                     seen.add(member)
                     yield member
 

@@ -21,7 +21,7 @@ from gpu_logreg.passes.kernel_text import kernel_source
 __all__ = ["HEADERS", "KERNEL", "SUM_BLOCK", "SUM_KERNEL", "cuda_pass", "family_of", "kernel_options", "supports"]
 
 KERNEL = "loss_and_gradient"
-HEADERS = ("logistic.cuh", "reduce.cuh", "rows.cuh")
+HEADERS = ("logistic.cuh", "reduce.cuh", "rows.cuh", "stripes.cuh")
 SUM_KERNEL = "sum_partials"
 SUM_BLOCK = 256
 """Threads of a block of the second stage; eight warps share its columns."""
@@ -52,7 +52,9 @@ def supports(rows: Rows, dtype: Any = None) -> str | None:
 
 def family_of(X: Any, real: np.dtype[Any]) -> Family | str:
     """The member of the kernel family for ``X``, by its width, storage and alignment, or why there is none."""
-    return choose_family(X.shape[1], X.dtype.name, real.name, alignment_of(X))
+    d = X.shape[1]
+    contiguous = row_stride(X) == d
+    return choose_family(d, X.dtype.name, real.name, alignment_of(X, between_rows=not contiguous), contiguous)
 
 
 def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:

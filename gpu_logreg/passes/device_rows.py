@@ -77,9 +77,9 @@ def row_stride(X: Any) -> int:
     return int(X.strides[0] // X.dtype.itemsize) if X.shape[0] > 1 else int(X.shape[1])
 
 
-def alignment_of(X: Any) -> int:
-    """The largest power of two up to 16 that divides the address of ``X`` and the bytes between two rows."""
-    stride = row_stride(X) * X.dtype.itemsize
+def alignment_of(X: Any, *, between_rows: bool = True) -> int:
+    """The largest power of two up to 16 that divides the address of ``X`` and the bytes between two rows, if asked."""
+    stride = row_stride(X) * X.dtype.itemsize if between_rows else 0
     return next(size for size in (16, 8, 4, 2, 1) if int(X.data.ptr) % size == 0 and stride % size == 0)
 
 

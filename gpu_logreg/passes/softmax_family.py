@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 
-from gpu_logreg.passes.family import CONVERSION, STORAGES
+from gpu_logreg.passes.family_model import CONVERSION, STORAGES
 from gpu_logreg.passes.softmax_layout import Shape, SoftmaxFamily, rounded_up, shared_bytes
 from gpu_logreg.passes.softmax_model import clocks_of, of_gradient, of_logits, row_clocks
 

@@ -6,7 +6,7 @@ and its share of the gradient. The constants are those of data sheets and counts
 
 from __future__ import annotations
 
-from gpu_logreg.passes.family import BYTES_PER_CLOCK, LATENCY
+from gpu_logreg.passes.family_model import BYTES_PER_CLOCK, LATENCY
 from gpu_logreg.passes.softmax_layout import Shape, SoftmaxFamily, slices_of
 
 __all__ = ["clocks_of", "of_gradient", "of_logits", "row_clocks"]

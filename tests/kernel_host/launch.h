@@ -99,6 +99,7 @@ inline void run_block() {
         context.uc_stack.ss_size = STACK_BYTES;
         context.uc_link = &run.scheduler;
         run.fibers[t].copies.clear();
+        run.fibers[t].groups = 0;
         makecontext(&context, fiber_main, 0);
         make_ready(t);
     }

@@ -6,8 +6,8 @@
 // - __shared__ variables are thread_local, which is legal C++ inside a function and puts them all in one piece (every
 //   fiber lives in one OS thread); every byte of it becomes 0xff (NaN) before each block. An `extern __shared__` array
 //   is defined after the kernel's text, as large as a block may have; what is written beyond a launch's size is reported.
-// - An asynchronous copy lands at once or when its thread waits for it, at random: the earliest and the latest moment
-//   that CUDA allows.
+// - An asynchronous copy lands at once or when its thread waits for it, or for its group, at random: the earliest and
+//   the latest moment that CUDA allows.
 // - Refused, with the state of every thread: a deadlock, a barrier met at two places at once, a collective whose mask
 //   misses its caller or names a lane that has exited, an invalid address, more shared memory than a block may have.
 // - Not modelled: blocks at the same time, the interleaving of single memory accesses, warps in lockstep (a kernel
@@ -87,6 +87,7 @@ struct Copy {
     void* to;
     const void* from;
     size_t bytes;
+    unsigned group;  // of the copies before the same commit, counted from the first
 };
 
 struct Fiber {
@@ -97,6 +98,7 @@ struct Fiber {
     Word given;            // what this lane hands to the collective
     Word got[WARP_LANES];  // what every lane of the mask had handed over when the last one arrived
     std::vector<Copy> copies;  // asynchronous ones under way
+    unsigned groups;           // committed
 };
 
 // Small and the same everywhere, unlike std::shuffle (splitmix64).
@@ -160,18 +162,33 @@ inline float from_float16(unsigned bits) {
 
 inline Fiber& self() { return launch->fibers[launch->current]; }
 
-// A copy of a vector from global to shared memory that need not have landed before copy_async_wait_all.
+// A copy of a vector from global to shared memory that need not have landed before it is waited for.
 inline void copy_async(void* to, const void* from, size_t bytes) {
     if (reinterpret_cast<size_t>(from) % bytes != 0 || reinterpret_cast<size_t>(to) % bytes != 0)
         return launch->report.add("thread %u copies %zu bytes between addresses that they do not divide",
                                   launch->current, bytes);
     if (launch->random.below(2)) memcpy(to, from, bytes);
-    else self().copies.push_back({to, from, bytes});
+    else self().copies.push_back({to, from, bytes, self().groups});
 }
 
-inline void copy_async_wait_all() {
-    for (const Copy& copy : self().copies) memcpy(copy.to, copy.from, copy.bytes);
-    self().copies.clear();
+inline void land(unsigned groups) {  // what belongs to the first so many
+    std::vector<Copy> left;
+    for (const Copy& copy : self().copies) {
+        if (copy.group < groups) memcpy(copy.to, copy.from, copy.bytes);
+        else left.push_back(copy);
+    }
+    self().copies.swap(left);
+}
+
+inline void copy_async_wait_all() { land(~0u); }
+
+// The copies of this thread since the last commit become a group.
+inline void copy_async_commit() { ++self().groups; }
+
+// Waits until at most so many groups of this thread, the latest, are under way.
+inline void copy_async_wait(unsigned latest) {
+    const unsigned groups = self().groups;
+    land(groups > latest ? groups - latest : 0);
 }
 
 inline void wait_for(State state, Place place) {
