@@ -506,7 +506,7 @@ def test_the_ladder_tries_admissible_members_and_the_chosen_one(storage, d):
 def test_the_ladder_is_timed_and_sorted(cupy, monkeypatch):
     import families
 
-    kept = list(families.members(28, "float32"))[::40]
+    kept = list(families.members(28, "float32"))[::150]
     monkeypatch.setattr(families, "members", lambda *_: iter(kept))
     chosen = choose_family(28, "float32", "float32")
     rows = families.measure(cupy, 28, "float32", 16 * KIB, Quick(), rounds=1)
