@@ -11,6 +11,7 @@ import kernel_host
 import numpy as np
 import pandas as pd
 import pytest
+from fake_cupy_cuda import MemoryPool
 from fake_cupy_streams import CUDARuntimeError, OutOfMemoryError
 from sweeps import thinned
 from test_devices import FITS, KERNELS, OFTEN, fitted, problem
@@ -36,9 +37,7 @@ def fake(monkeypatch):
     gc.collect()
     monkeypatch.setattr(fake_cupy, "device_count", 2)
     with fake_cupy.installed(monkeypatch) as module:
-        for index in (0, 1):
-            with module.cuda.Device(index):
-                module.get_default_memory_pool().free_all_blocks()
+        MemoryPool.begin_anew()
         monkeypatch.setattr(module.cuda.runtime, "memGetInfo", lambda: (MEMORY - total(module), MEMORY))
         module.counts.clear()
         gc.disable()
