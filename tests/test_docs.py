@@ -17,7 +17,15 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("docs/devices.md", "docs/files.md", "docs/gradients.md", "docs/solver.md", "README.md", "CONTRIBUTING.md")
+DOCUMENTS = (
+    "docs/devices.md",
+    "docs/files.md",
+    "docs/gpu.md",
+    "docs/gradients.md",
+    "docs/solver.md",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 
 # A block after the line <!-- not run: reason --> is shown, not run.
 FENCE = re.compile(r"(?P<skip><!-- not run: .+ -->\n+)?^```(?:python|pycon)\n(?P<code>.*?)^```$", re.M | re.S)
