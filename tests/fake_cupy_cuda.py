@@ -85,7 +85,7 @@ class Block:
         self.taken = Stream.null._issued
         size = -(-nbytes // _PAGE) * _PAGE
         MemoryPool._taken(self.device, size)
-        weakref.finalize(self, MemoryPool._given_back, self.device, size, MemoryPool.era).atexit = False
+        weakref.finalize(self, MemoryPool._given_back, self.device, size, MemoryPool._era).atexit = False
 
 
 class MemoryPool:
@@ -93,13 +93,13 @@ class MemoryPool:
 
     used: ClassVar[collections.Counter[int]] = collections.Counter()
     kept: ClassVar[collections.Counter[int]] = collections.Counter()
-    era: ClassVar[int] = 0
+    _era: ClassVar[int] = 0
 
     @classmethod
-    def begin_anew(cls) -> None:
+    def _begin_anew(cls) -> None:
         """Count from nothing: what is still in use, as by the variables of tests before, is not counted any more."""
         with _lock:
-            cls.era += 1
+            cls._era += 1
             cls.used.clear()
             cls.kept.clear()
 
@@ -115,7 +115,7 @@ class MemoryPool:
 
     @classmethod
     def _given_back(cls, device: int, size: int, era: int) -> None:
-        if era != cls.era:
+        if era != cls._era:
             return
         with _lock:
             cls.used[device] -= size

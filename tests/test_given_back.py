@@ -37,7 +37,7 @@ def fake(monkeypatch):
     gc.collect()
     monkeypatch.setattr(fake_cupy, "device_count", 2)
     with fake_cupy.installed(monkeypatch) as module:
-        MemoryPool.begin_anew()
+        MemoryPool._begin_anew()
         monkeypatch.setattr(module.cuda.runtime, "memGetInfo", lambda: (MEMORY - total(module), MEMORY))
         module.counts.clear()
         gc.disable()
