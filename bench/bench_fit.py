@@ -22,7 +22,7 @@ from record import append
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.passes.threads import n_threads
+from gpu_logreg.arrays.blocks import n_threads
 
 GOAL = 1e-8
 PROBLEMS = [

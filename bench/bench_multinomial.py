@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 
 FOLDER = Path(os.environ.get("GPU_LOGREG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 GOAL = 1e-8

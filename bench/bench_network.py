@@ -29,7 +29,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier as ScikitLearn
 
 from gpu_logreg import MLPClassifier
-from gpu_logreg.passes.threads import n_threads
+from gpu_logreg.arrays.blocks import n_threads
 
 UNITS = 128
 TURNS = 10

@@ -26,8 +26,8 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.reference import reference_pass
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.passes.reference.gradient import reference_pass
 
 GOAL = 1e-8
 FOLDER = Path(os.environ.get("GPU_LOGREG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

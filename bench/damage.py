@@ -25,11 +25,11 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from gpu_logreg import LogisticRegression, MLPClassifier
-from gpu_logreg.cli import main as command_line
-from gpu_logreg.dataset.files import load_training_data
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.command.cli import main as command_line
 from gpu_logreg.errors import GpuLogregError
-from gpu_logreg.model_file import _checksum, load_model_file, save_model
+from gpu_logreg.files.load import load_training_data
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.saved.model_file import _checksum, load_model_file, save_model
 
 LIMIT_MIB = 300
 LIMIT_SECONDS = 2.0

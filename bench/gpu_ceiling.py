@@ -9,7 +9,7 @@ import numpy as np
 from gpu_data import columns_of, filled
 from gpu_timing import device_ms, one_line, say
 
-from gpu_logreg.passes.kernel_text import kernel_source
+from gpu_logreg.passes.cuda.source import kernel_source
 
 BLOCK = 256
 FLIGHTS = (4, 8, 16)

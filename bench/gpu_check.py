@@ -233,7 +233,7 @@ def main() -> int:
     import gpu_stand_in
 
     if not gpu_stand_in.asked():
-        from gpu_logreg.backend import cuda_problem
+        from gpu_logreg.arrays.device import cuda_problem
 
         problem = cuda_problem()
         if problem is not None:

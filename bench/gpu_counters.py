@@ -42,7 +42,7 @@ def launch(cupy: Any, sizes: Sizes) -> None:
     from gpu_data import cut, filled
     from gpu_launch import Launches, chosen
 
-    from gpu_logreg.passes.family import Family
+    from gpu_logreg.passes.cuda.tuning.family import Family
 
     for d, storage in sizes.counted:
         data = cut(cupy, filled(cupy, storage, sizes.counted_elements), storage, d)
@@ -107,7 +107,7 @@ def parsed(text: str) -> list[dict[str, float]]:
 
 
 def _compared(row: dict[str, float], d: int, storage: str, sizes: Sizes) -> dict[str, Any]:
-    from gpu_logreg.passes.family import STORAGES
+    from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     n, size = sizes.counted_elements // d, STORAGES[storage]
     found: dict[str, Any] = {"n": n, "nbytes": n * (d * size + 1), **row}

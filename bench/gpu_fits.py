@@ -15,7 +15,7 @@ from gpu_peers import TORCH_DEVICE
 from gpu_timing import Budget, one_line, say
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.backend import Device, free_bytes
+from gpu_logreg.arrays.device import Device, free_bytes
 
 GOAL = 1e-8
 """Relative distance from the best value found."""

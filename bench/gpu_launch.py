@@ -8,8 +8,8 @@ import numpy as np
 from gpu_data import Data, true_sums
 
 from gpu_logreg.passes import Sums
-from gpu_logreg.passes import cuda as cuda_module
-from gpu_logreg.passes.family import Family, choose_family
+from gpu_logreg.passes.cuda import dense as cuda_module
+from gpu_logreg.passes.cuda.tuning.family import Family, choose_family
 
 LARGEST_ERROR = {"float32": 1e-4, "float64": 1e-10}
 """Relative error of a gradient, and of a loss, from which a time is not given."""
@@ -18,7 +18,8 @@ SLICE_ROWS = 20_011
 
 
 class Launches:
-    """Both stages of one read, ready to be launched: what `gpu_logreg.passes.cuda.cuda_pass` does between its copies.
+    """Both stages of one read, ready to be launched: what `gpu_logreg.passes.cuda.dense.cuda_pass` does between its
+    copies.
 
     Parameters
     ----------

@@ -11,13 +11,15 @@ from gpu_data import CHUNK, columns_of, filled, normal, widened
 from gpu_launch import LARGEST_ERROR, SLICE_ROWS, error_of
 from gpu_timing import Budget, call_ms, device_ms, one_line, say
 
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.passes import Rows, Sums, compute_dtype, cuda, cuda_multinomial
-from gpu_logreg.passes.family import STORAGES
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.softmax_layout import SoftmaxFamily
-from gpu_logreg.passes.table import choose_multinomial
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.passes import Rows, Sums, compute_dtype
+from gpu_logreg.passes.choice import choose_multinomial
+from gpu_logreg.passes.cuda import classes as cuda_multinomial
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda.tuning.family import STORAGES
+from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.rows.resident import ResidentDataset
 
 
 class Launches:

@@ -21,13 +21,13 @@ from gpu_peers import LARGEST_ERROR
 from gpu_timing import Budget, one_line, say
 from gpu_torch_loop import Trainer, forget_compiled, full_float32, torch_trainer
 
-from gpu_logreg.backend import Device, array_namespace
-from gpu_logreg.network import Network, initialise
-from gpu_logreg.optimizers import Adam
+from gpu_logreg.arrays.device import Device, array_namespace
+from gpu_logreg.mathematics.network import Network, initialise
+from gpu_logreg.mathematics.optimizers import Adam
+from gpu_logreg.objectives.batches import NetworkBatches
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.steps import Training
-from gpu_logreg.passes.steps_table import choose_steps
-from gpu_logreg.stochastic import NetworkBatches
+from gpu_logreg.passes.reference.steps import Training
+from gpu_logreg.passes.steps_choice import choose_steps
 
 UNITS, RATE = 128, 1e-3
 BATCHES = (1024, 8192)

@@ -21,7 +21,7 @@ PACKED, MOST_PACKED = "kernels.zip", 12 * 2**20
 """What a run brings back of the binaries that it has made itself."""
 
 OURS = '#line 1 "'
-"""What the text of a kernel of ours has in it (`gpu_logreg.passes.kernel_text.kernel_source`)."""
+"""What the text of a kernel of ours has in it (`gpu_logreg.passes.cuda.source.kernel_source`)."""
 
 
 class NameFoundError(Exception):

@@ -96,7 +96,10 @@ def recorded(steps: tuple[str, ...] | None = None) -> list[Program]:
 
 def _forget() -> None:
     """Kernels that idle in one step may have to run in the next."""
-    from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
+    from gpu_logreg.passes.cuda import classes as cuda_multinomial
+    from gpu_logreg.passes.cuda import cublas
+    from gpu_logreg.passes.cuda import dense as cuda
+    from gpu_logreg.passes.cuda import steps as steps_cuda
 
     for module in (cublas, cuda, cuda_multinomial, steps_cuda):
         for value in vars(module).values():
@@ -117,7 +120,7 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
     from gpu_smoke import smoke
     from gpu_timing import Budget
 
-    from gpu_logreg.passes.family import STORAGES
+    from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     sizes, budget = Sizes(), Budget(1e6)
 

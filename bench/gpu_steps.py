@@ -63,7 +63,7 @@ def storages(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 def _passes(cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, journal: Journal, budget: Budget) -> None:
     from gpu_passes import passes
 
-    from gpu_logreg.passes.family import STORAGES
+    from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     nbytes = sizes.elements * min(4, STORAGES[storage])
     for row in passes(cupy, storage, widths, nbytes, journal.ceiling(), budget, sizes.rounds):
@@ -74,7 +74,7 @@ def _passes(cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, jour
 def ladder(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
     from families import few_members, measure
 
-    from gpu_logreg.passes.family import STORAGES
+    from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     for d in sizes.ladder_widths:
         for storage in sizes.ladder_storages:
@@ -196,7 +196,7 @@ def main() -> int:
     journal = Journal(options.folder, options.run, options.step)
     cupy = None
     if options.step not in WITHOUT_CUPY:
-        from gpu_logreg.backend import import_cupy
+        from gpu_logreg.arrays.device import import_cupy
 
         cupy = import_cupy()
     try:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from gpu_peers import TORCH_DEVICE
 
-from gpu_logreg.network import Network
+from gpu_logreg.mathematics.network import Network
 from gpu_logreg.passes import Rows
 
 

@@ -7,7 +7,7 @@ apart, and the steady loop is counted: the loop over batches, without what only 
 - *instructions*: of a warp, for one row.
 - *issue / memory*: clocks of a multiprocessor in which a row's instructions are issued, four a clock, over those in
   which its bytes come from memory: 4.3 TB/s to 132 multiprocessors at 1.7 GHz, 19.2 bytes a clock
-  (`gpu_logreg.passes.family_model`). Below 1 memory sets the pace; stalls are not counted.
+  (`gpu_logreg.passes.cuda.tuning.family_model`). Below 1 memory sets the pace; stalls are not counted.
 - *conversions / memory*: the same for the instructions of the slow unit (MUFU, I2F, F2F, F2I), taken to be 16 lanes a
   clock.
 - *sectors*: of 32 bytes, that the loads of a warp touch, each counted for every load that touches it, over the least.
@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import nvrtc
 from sass import blocks_of, disassemble, disassembler, steady_loop
 
-from gpu_logreg.passes import cuda
-from gpu_logreg.passes.family import STORAGES, WARP, Family, choose_family
-from gpu_logreg.passes.family_model import BYTES_PER_CLOCK
-from gpu_logreg.passes.kernel_text import kernel_source
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.tuning.family import STORAGES, WARP, Family, choose_family
+from gpu_logreg.passes.cuda.tuning.family_model import BYTES_PER_CLOCK
 
 SLOTS_PER_CLOCK = 4
 SLOW_LANES_PER_CLOCK = 16

@@ -231,7 +231,7 @@ def pytest_addoption(parser) -> None:
 
 def pytest_configure(config) -> None:
     """Kernels come from that folder."""
-    from gpu_logreg.passes import kernel_text
+    from gpu_logreg.passes.cuda import source as kernel_text
 
     folder = Path(config.getoption("--kernels"))
     assert folder.is_dir()

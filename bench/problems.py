@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.curvature import curvature_sums
-from gpu_logreg.passes.reference import reference_pass
+from gpu_logreg.passes.reference.curvature import curvature_sums
+from gpu_logreg.passes.reference.gradient import reference_pass
 
 BLOCK = 50_000
 

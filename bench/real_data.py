@@ -21,9 +21,9 @@ from record import append
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.dataset.files import load_training_data
-from gpu_logreg.dataset.formats import FileOptions
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.files.formats import FileOptions
+from gpu_logreg.files.load import load_training_data
+from gpu_logreg.files.schema import Schema
 
 FOLDER = Path(os.environ.get("GPU_LOGREG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 SEEDS = range(10)

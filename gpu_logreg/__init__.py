@@ -9,21 +9,21 @@ TYPE_CHECKING = False  # as typing's, without the time that takes to import: Ctr
 if TYPE_CHECKING:
     from typing import Any
 
-    from gpu_logreg.linear_model import LogisticRegression
-    from gpu_logreg.model_file import load_model, save_model
-    from gpu_logreg.neural_network import MLPClassifier
-    from gpu_logreg.objective import loss_and_gradient
+    from gpu_logreg.estimators.linear.model import LogisticRegression
+    from gpu_logreg.estimators.network.model import MLPClassifier
+    from gpu_logreg.objectives.linear import loss_and_gradient
+    from gpu_logreg.saved.model_file import load_model, save_model
 
 __version__ = "0.1.0"
 
 __all__ = ["LogisticRegression", "MLPClassifier", "__version__", "load_model", "loss_and_gradient", "save_model"]
 
 _HOMES = {
-    "LogisticRegression": "gpu_logreg.linear_model",
-    "MLPClassifier": "gpu_logreg.neural_network",
-    "load_model": "gpu_logreg.model_file",
-    "loss_and_gradient": "gpu_logreg.objective",
-    "save_model": "gpu_logreg.model_file",
+    "LogisticRegression": "gpu_logreg.estimators.linear.model",
+    "MLPClassifier": "gpu_logreg.estimators.network.model",
+    "load_model": "gpu_logreg.saved.model_file",
+    "loss_and_gradient": "gpu_logreg.objectives.linear",
+    "save_model": "gpu_logreg.saved.model_file",
 }
 
 

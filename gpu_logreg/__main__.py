@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from gpu_logreg.interruption import answer_signals, ending, open_closed_streams, received
+from gpu_logreg.command.interruption import answer_signals, ending, open_closed_streams, received
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def main() -> NoReturn:
     open_closed_streams()
     answer_signals()
     try:
-        from gpu_logreg.cli import main as run  # takes a good part of a second, in which Ctrl-C is answered
+        from gpu_logreg.command.cli import main as run  # takes a good part of a second, in which Ctrl-C is answered
 
         run()
     except SystemExit as end:

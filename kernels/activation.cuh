@@ -1,4 +1,4 @@
-// The activations of hidden layers; the twin of ACTIVATIONS in gpu_logreg/network.py.
+// The activations of hidden layers; the twin of ACTIVATIONS in gpu_logreg/mathematics/network.py.
 //
 //     ACTIVATION          0 identity    1 logistic        2 tanh       3 relu
 //     f(z)                z             1 / (1 + exp(-z)) tanh(z)      max(z, 0), NaN stays

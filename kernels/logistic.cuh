@@ -1,4 +1,4 @@
-// The mathematics of one row; the twin of gpu_logreg/logistic.py.
+// The mathematics of one row; the twin of gpu_logreg/mathematics/logistic.py.
 //
 //     e        = exp(-|z|)                          in [0, 1]
 //     row_loss = max(z, 0) - y z + log1p(e)         cross-entropy, in nats

@@ -1,4 +1,4 @@
-// The mathematics of one row of many classes, over the lanes that share the row; the twin of gpu_logreg/softmax.py.
+// The mathematics of one row of many classes, over the lanes that share the row; the twin of gpu_logreg/mathematics/softmax.py.
 //
 //     m        = largest logit                      e_k = exp(z_k - m), in [0, 1]
 //     rest     = sum of e_k without the largest     sum_k e_k = 1 + rest

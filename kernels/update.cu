@@ -1,4 +1,4 @@
-// update: penalty, gradient and update of all parameters in one launch; the twin of gpu_logreg/optimizers.py.
+// update: penalty, gradient and update of all parameters in one launch; the twin of gpu_logreg/mathematics/optimizers.py.
 //
 //     l2 = fixed_l2 + alpha / weight                     strength of the penalty on the mean loss of the batch
 //     g  = sum of the parts of grad / weight + l2 w      intercepts, which lie behind the weights, without l2 w

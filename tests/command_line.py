@@ -15,7 +15,7 @@ from sklearn.datasets import dump_svmlight_file
 
 pytest.importorskip("typer", reason="the command line is not installed: pip install 'gpu-logreg[cli]'")
 
-from gpu_logreg.cli import main
+from gpu_logreg.command.cli import main
 
 COMMAND = [sys.executable, "-m", "gpu_logreg"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gpu_logreg.dataset.files import FileOptions, load_training_data
 from gpu_logreg.errors import DataError
+from gpu_logreg.files.load import FileOptions, load_training_data
 
 Write = Callable[[str, "str | bytes"], Path]
 

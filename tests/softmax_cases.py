@@ -8,9 +8,9 @@ import kernel_host  # noqa: F401 - NumPy knows "bfloat16" from what it imports
 import numpy as np
 
 from gpu_logreg.passes import Rows, Sums
-from gpu_logreg.passes.family import STORAGES
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.softmax_layout import SoftmaxFamily, shared_bytes
+from gpu_logreg.passes.cuda.tuning.family import STORAGES
+from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily, shared_bytes
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 
 REALS = ("float32", "float64")
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 
 from gpu_logreg import LogisticRegression, MLPClassifier
-from gpu_logreg.dataset.arrow_inputs import speaks_arrow
+from gpu_logreg.arrays.interchange import as_array, is_array
 from gpu_logreg.errors import DataError
-from gpu_logreg.interchange import as_array, is_array
+from gpu_logreg.estimators.arrow_inputs import speaks_arrow
 
 N = 60
 RNG = np.random.default_rng(0)

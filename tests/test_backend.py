@@ -11,7 +11,7 @@ import pytest
 from fresh_process import run_fresh
 from stand_in_cupy import StandInArray, stand_in
 
-from gpu_logreg.backend import AUTO_CUDA_BYTES, Device, array_namespace, resolve_device
+from gpu_logreg.arrays.device import AUTO_CUDA_BYTES, Device, array_namespace, resolve_device
 from gpu_logreg.errors import DataError, DeviceError
 
 

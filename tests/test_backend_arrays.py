@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from stand_in_cupy import StandInArray, stand_in
 
-from gpu_logreg.backend import Device, to_device, to_numpy, using
+from gpu_logreg.arrays.device import Device, to_device, to_numpy, using
+from gpu_logreg.arrays.interchange import as_array, like
 from gpu_logreg.errors import DataError, DeviceError
-from gpu_logreg.interchange import as_array, like
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import gpu_logreg
-from gpu_logreg.cached_attribute import cached_attribute
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 
 PACKAGE = Path(gpu_logreg.__file__).parent
 

@@ -10,8 +10,10 @@ from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from gpu_logreg import LogisticRegression, certificate, linear_fit
-from gpu_logreg.certificate import _least_shift
+from gpu_logreg import LogisticRegression
+from gpu_logreg.estimators.linear import fit as linear_fit
+from gpu_logreg.objectives import certificate
+from gpu_logreg.objectives.certificate import _least_shift
 from gpu_logreg.solvers import SolverResult
 
 RNG = np.random.default_rng(3)

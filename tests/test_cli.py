@@ -16,12 +16,12 @@ from real_data import real_data
 from rich.console import Console
 
 import gpu_logreg
-from gpu_logreg import report
-from gpu_logreg.dataset.schema import Schema
-from gpu_logreg.demonstration import run_demo, table_like_problem
-from gpu_logreg.estimator_choice import needs_dense_rows
-from gpu_logreg.model_file import load_model_file
-from gpu_logreg.prediction import _probabilities
+from gpu_logreg.command import report
+from gpu_logreg.command.demonstration import run_demo, table_like_problem
+from gpu_logreg.command.estimator_choice import needs_dense_rows
+from gpu_logreg.command.predict import _probabilities
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.saved.model_file import load_model_file
 from gpu_logreg.solvers import Iteration
 
 
@@ -236,7 +236,7 @@ def test_predictions_are_those_of_the_model(capsys, tmp_path, table):
     assert ended.out == ""
     assert ended.err == f"200 predictions written to {output}\n"
     stored = load_model_file(model)
-    from gpu_logreg.dataset.files import load_prediction_data
+    from gpu_logreg.files.load import load_prediction_data
 
     schema = Schema.from_json(stored.schema)
     X = schema.transform(load_prediction_data(table, schema))

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from command_line import COMMAND, listing, numbers, people, run, run_alone, succeed
 
-from gpu_logreg.backend import cuda_problem
+from gpu_logreg.arrays.device import cuda_problem
 
 
 @pytest.fixture(autouse=True)
@@ -332,7 +332,7 @@ def test_what_nobody_foresaw_is_one_line_too(capsys, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("gpu_logreg.training.load_training_data", fail)
+    monkeypatch.setattr("gpu_logreg.command.train.load_training_data", fail)
     error = refuse(capsys, "train", "people.csv", "--target", "income", code=1)
     assert error.startswith("unforeseen ZeroDivisionError: division by zero. For a report, set GPU_LOGREG_TRACEBACK=1")
     monkeypatch.setenv("GPU_LOGREG_TRACEBACK", "1")
@@ -346,7 +346,7 @@ def test_memory_that_is_not_there(capsys, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 3 TiB")
 
-    monkeypatch.setattr("gpu_logreg.training.Schema.transform", fail)
+    monkeypatch.setattr("gpu_logreg.command.train.Schema.transform", fail)
     error = refuse(capsys, "train", "people.csv", "--target", "income")
     assert error == "out of memory (Unable to allocate 3 TiB); use fewer columns, or --dtype float32"
 
@@ -420,6 +420,6 @@ def test_interruption_by_whoever_turns_it_into_an_exception(capsys, monkeypatch)
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gpu_logreg.training.save_model", interrupt)
+    monkeypatch.setattr("gpu_logreg.command.train.save_model", interrupt)
     error = refuse(capsys, "train", "people.csv", "--target", "income", "--model", "m.model", code=130)
     assert error == "interrupted; nothing was saved"

@@ -14,13 +14,13 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
-from gpu_logreg.dataset.files import load_training_data
-from gpu_logreg.dataset.formats import FileOptions
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.command.estimator_choice import make_estimator
+from gpu_logreg.command.scaling import fit_on_standardised
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimator_choice import make_estimator
-from gpu_logreg.model_file import load_model_file
-from gpu_logreg.network_scaling import fit_on_standardised
+from gpu_logreg.files.formats import FileOptions
+from gpu_logreg.files.load import load_training_data
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.saved.model_file import load_model_file
 
 
 @pytest.fixture(autouse=True)

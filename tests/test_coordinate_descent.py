@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_logreg.penalty import subgradient
+from gpu_logreg.mathematics.penalty import subgradient
 from gpu_logreg.solvers import coordinate_descent
 from gpu_logreg.solvers.coordinate_descent import TRUSTED, cycles, model_minimum, most_systems, settle, strong_rule
-from gpu_logreg.solvers.kernels_numba_coordinates import cycles as compiled_cycles
-from gpu_logreg.solvers.kernels_numba_coordinates import settle as compiled_settle
+from gpu_logreg.solvers.coordinate_loops import cycles as compiled_cycles
+from gpu_logreg.solvers.coordinate_loops import settle as compiled_settle
 
 
 def model(p: int, seed: int = 0, condition: float = 100.0, strength: float = 0.3):

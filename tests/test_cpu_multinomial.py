@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from sweeps import every_other, thinned
 
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.multinomial import MultinomialObjective
-from gpu_logreg.multinomial_sampler import MultinomialSampler
-from gpu_logreg.passes import Rows, cpu_multinomial, kernels_numba_classes
-from gpu_logreg.passes.cpu_curvature import multinomial_curvature_sum
-from gpu_logreg.passes.cpu_multinomial import cpu_multinomial_pass
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.table import choose_multinomial
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.objectives.classes import MultinomialObjective
+from gpu_logreg.objectives.classes_sampler import MultinomialSampler
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.choice import choose_multinomial
+from gpu_logreg.passes.cpu import classes as cpu_multinomial
+from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
+from gpu_logreg.passes.cpu.curvature import multinomial_curvature_sum
+from gpu_logreg.passes.cpu.loops import classes as kernels_numba_classes
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.rows.resident import ResidentDataset
 
 CPU = Device("cpu")
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -176,7 +178,7 @@ def test_the_curvature_of_many_rows_a_part_at_a_time(monkeypatch):
     rng = np.random.default_rng(1)
     U, s, Phi = rng.standard_normal((9000, 4)).astype(np.float32), rng.random(9000), rng.standard_normal((3, 4))
     whole = multinomial_curvature_sum(U, s, Phi)
-    monkeypatch.setattr("gpu_logreg.passes.cpu_curvature.WEIGHT_BYTES", 1)
+    monkeypatch.setattr("gpu_logreg.passes.cpu.curvature.WEIGHT_BYTES", 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert multinomial_curvature_sum(U, s, Phi).tobytes() == whole.tobytes()
     z = U.astype(np.float64) @ Phi.T
@@ -204,7 +206,7 @@ def test_a_tile_is_whole_sets_of_rows():
 @pytest.mark.parametrize(("features", "wanted"), [("+avx2,+fma", "4"), ("+avx2,+fma,+avx512f", "8")])
 def test_rows_at_once_depend_on_the_processor_that_the_cache_is_for(features, wanted):
     """Machines that share a cache, compiled for what all of them have, must take what is in it alike."""
-    code = "from gpu_logreg.passes.kernels_numba_vectors import AT_ONCE; print(AT_ONCE)"
+    code = "from gpu_logreg.passes.cpu.loops.vectors import AT_ONCE; print(AT_ONCE)"
     environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == wanted

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gpu_logreg.csr import all_finite, block_of_rows, csr_rows, elements_in_a_row, in_order, place_of, rows_at
+from gpu_logreg.arrays.csr import all_finite, block_of_rows, csr_rows, elements_in_a_row, in_order, place_of, rows_at
 from gpu_logreg.errors import DataError
 
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")

@@ -11,9 +11,9 @@ import pytest
 from fresh_process import run_fresh
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
+from gpu_logreg.command.stored_columns import header_of, positive_of, schema_of
 from gpu_logreg.errors import DataError, ModelFileError
-from gpu_logreg.model_file import load_model_file
-from gpu_logreg.stored_columns import header_of, positive_of, schema_of
+from gpu_logreg.saved.model_file import load_model_file
 
 ROOT = Path(__file__).resolve().parents[1]
 SEMANTIC, RAW = 200, 160
@@ -186,7 +186,7 @@ def test_notes_that_are_of_another_kind(tmp_path):
 def test_a_model_that_another_library_fitted_is_described(tmp_path, capsys):
     from sklearn.linear_model import LogisticRegression as Theirs
 
-    from gpu_logreg.describe import describe_model
+    from gpu_logreg.command.describe import describe_model
 
     save_model(LogisticRegression.from_sklearn(Theirs().fit(np.eye(4, 3), [0, 1, 0, 1])), tmp_path / "m")
     describe_model(tmp_path / "m")
@@ -194,7 +194,7 @@ def test_a_model_that_another_library_fitted_is_described(tmp_path, capsys):
 
 
 def test_a_network_of_default_layers_is_described_without_them(tmp_path, capsys):
-    from gpu_logreg.describe import describe_model
+    from gpu_logreg.command.describe import describe_model
 
     model = MLPClassifier(max_iter=200, solver="lbfgs", tol=1.0, n_iter_no_change=np.int64(10))
     save_model(model.fit(np.eye(4, 3), [0, 1, 0, 1]), tmp_path / "m")
@@ -238,10 +238,10 @@ def test_memory_and_a_model_from_a_pipe(models):
         f"""
         import os, resource, threading
         from pathlib import Path
-        from gpu_logreg.dataset.schema import Schema
+        from gpu_logreg.files.schema import Schema
         from gpu_logreg.errors import GpuLogregError
-        from gpu_logreg.model_file import load_model, load_model_file
-        from gpu_logreg.stored_columns import schema_of
+        from gpu_logreg.saved.model_file import load_model, load_model_file
+        from gpu_logreg.command.stored_columns import schema_of
 
         path = Path({str(path)!r})
         data = path.read_bytes()

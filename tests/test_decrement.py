@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.backend import Device
-from gpu_logreg.certificate import certificate, l1_strengths
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.decrement import l1_decrement
-from gpu_logreg.objective import Objective
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.mathematics.penalty import l1_penalty
+from gpu_logreg.objectives.certificate import certificate, l1_strengths
+from gpu_logreg.objectives.decrement import l1_decrement
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.table import choose
-from gpu_logreg.penalty import l1_penalty
-from gpu_logreg.sampler import Sampler
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.rows.resident import ResidentDataset
 
 N, L1 = 200, 0.02
 

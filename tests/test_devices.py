@@ -16,9 +16,12 @@ from fake_cupy_streams import CUDARuntimeError
 from sweeps import thinned
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, loss_and_gradient
-from gpu_logreg.backend import Device, brought, device_of, resolve_device, to_device
+from gpu_logreg.arrays.device import Device, brought, device_of, resolve_device, to_device
 from gpu_logreg.errors import DeviceError
-from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
+from gpu_logreg.passes.cuda import classes as cuda_multinomial
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda import steps as steps_cuda
 
 N, D = 300, 4
 KERNELS = (cuda._kernels, cuda_multinomial._kernels, cuda_multinomial._most_shared, cublas._kernel, steps_cuda._kernel)

@@ -204,6 +204,9 @@ def test_interactive_blocks_are_read_too():
     assert [(one.line, one.want, run(one, "text", namespace)[-1]) for one in found] == [(2, None, ""), (3, "3\n", "3")]
 
 
-@pytest.mark.parametrize("name", ["gpu_logreg.no_such", "gpu_logreg.logistic.no_such", "gpu_logreg.logistic.sigmoid.x"])
+@pytest.mark.parametrize(
+    "name",
+    ["gpu_logreg.no_such", "gpu_logreg.mathematics.logistic.no_such", "gpu_logreg.mathematics.logistic.sigmoid.x"],
+)
 def test_names_that_do_not_exist_are_noticed(name):
     assert not exists(name)

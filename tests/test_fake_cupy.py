@@ -6,7 +6,7 @@ import fake_cupy
 import numpy as np
 import pytest
 
-from gpu_logreg.backend import cuda_problem, import_cupy
+from gpu_logreg.arrays.device import cuda_problem, import_cupy
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_logreg.passes.cuda import family_of
-from gpu_logreg.passes.family import OTHER_WORDS, STORAGES, Family, admissible, choose_family
-from gpu_logreg.passes.family_model import static_shared_bytes
+from gpu_logreg.passes.cuda.dense import family_of
+from gpu_logreg.passes.cuda.tuning.family import OTHER_WORDS, STORAGES, Family, admissible, choose_family
+from gpu_logreg.passes.cuda.tuning.family_model import static_shared_bytes
 
 WORDS = {"float32": 1, "float64": 2}
 REALS = st.sampled_from(sorted(WORDS))

@@ -12,7 +12,7 @@ import pytest
 from command_line import numbers, run, succeed
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.model_file import load_model, load_model_file
+from gpu_logreg.saved.model_file import load_model, load_model_file
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,9 @@ from real_data import real_data
 from scipy import sparse
 from sweeps import slow
 
-from gpu_logreg.dataset import libsvm
-from gpu_logreg.dataset.files import (
+from gpu_logreg.errors import DataError, MissingDependencyError
+from gpu_logreg.files import libsvm
+from gpu_logreg.files.load import (
     FileOptions,
     Matrix,
     Table,
@@ -26,8 +27,7 @@ from gpu_logreg.dataset.files import (
     load_prediction_data,
     read_table,
 )
-from gpu_logreg.dataset.schema import Schema
-from gpu_logreg.errors import DataError, MissingDependencyError
+from gpu_logreg.files.schema import Schema
 
 NO_HEADER = FileOptions(header=False)
 

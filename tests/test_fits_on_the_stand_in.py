@@ -10,7 +10,10 @@ import pytest
 from sweeps import every_other, slow, thinned
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
-from gpu_logreg.passes import cublas, cuda, cuda_multinomial, steps_cuda
+from gpu_logreg.passes.cuda import classes as cuda_multinomial
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda import steps as steps_cuda
 
 N, D = 200, 12
 RNG = np.random.default_rng(12)

@@ -42,7 +42,7 @@ begun = threading.Event()
 def test_a_fork_waits_for_modules_that_another_thread_imports(tmp_path):
     (tmp_path / "imported_slowly.py").write_text("import __main__, time\n__main__.begun.set()\ntime.sleep(0.5)\n")
     code = f"""
-import gpu_logreg.passes, gpu_logreg.passes.threads
+import gpu_logreg.passes, gpu_logreg.arrays.blocks
 gpu_logreg.passes.__path__.append({str(tmp_path)!r})
 
 
@@ -62,7 +62,7 @@ print(beside(work, job, begun))
 
 def test_a_fork_waits_for_a_loop_that_another_thread_compiles():
     code = """
-import gpu_logreg.passes.threads
+import gpu_logreg.arrays.blocks
 from numba import njit
 from numba.core.compiler_lock import global_compiler_lock
 
@@ -84,7 +84,7 @@ print(beside(work, job, begun))
 
 def test_a_fork_waits_for_its_turn_to_set_the_threads_of_blas():
     code = """
-from gpu_logreg.passes import threads
+from gpu_logreg.arrays import blocks as threads
 
 real = threads._controller()
 
@@ -121,7 +121,7 @@ print(beside(work, job, begun))
 def test_a_child_forked_within_a_fit_gives_blas_its_threads_back():
     code = """
 from threadpoolctl import threadpool_info
-from gpu_logreg.passes import threads
+from gpu_logreg.arrays import blocks as threads
 
 
 def of_blas():

@@ -16,12 +16,13 @@ from fake_cupy_streams import CUDARuntimeError, OutOfMemoryError
 from sweeps import thinned
 from test_devices import FITS, KERNELS, OFTEN, fitted, problem
 
-from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient, on_device
-from gpu_logreg.backend import Device, free_bytes
-from gpu_logreg.dataset import upload as upload_module
+from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
+from gpu_logreg.arrays import on_device
+from gpu_logreg.arrays.device import Device, free_bytes
+from gpu_logreg.arrays.on_device import given_back
 from gpu_logreg.errors import DeviceError
-from gpu_logreg.on_device import given_back
-from gpu_logreg.passes import cuda
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.rows import upload as upload_module
 
 MEMORY = 2**17
 """Bytes of every device."""
@@ -200,7 +201,7 @@ def test_a_table_that_was_copied_is_given_back(fake, monkeypatch):
         model.fit(frame, y)
         assert model.device_ == "cuda:0"
         assert total(fake, 0) == 0
-        monkeypatch.setattr("gpu_logreg.predictor.KEPT_BYTES", 0)
+        monkeypatch.setattr("gpu_logreg.estimators.predictor.KEPT_BYTES", 0)
         found = model.decision_function(frame)
         assert total(fake, 0) == fake.get_default_memory_pool().used_bytes() < X.nbytes
         del found
@@ -220,9 +221,9 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
     del z
     with fake.cuda.Device(1):
         fake.get_default_memory_pool().free_all_blocks()
-    monkeypatch.setattr("gpu_logreg.predictor.KEPT_BYTES", 0)
-    monkeypatch.setattr("gpu_logreg.linear_predictor._CUDA_BLOCK_BYTES", 1000)  # in chunks
-    monkeypatch.setattr("gpu_logreg.network_predictor._CUDA_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("gpu_logreg.estimators.predictor.KEPT_BYTES", 0)
+    monkeypatch.setattr("gpu_logreg.estimators.linear.prediction._CUDA_BLOCK_BYTES", 1000)  # in chunks
+    monkeypatch.setattr("gpu_logreg.estimators.network.prediction._CUDA_BLOCK_BYTES", 1000)
     for answer in (model.decision_function, model.predict_proba, model.predict):
         found = answer(there)
         with fake.cuda.Device(1):
@@ -232,8 +233,8 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
         with fake.cuda.Device(1):
             fake.get_default_memory_pool().free_all_blocks()
         assert total(fake, 1) == before
-    monkeypatch.setattr("gpu_logreg.linear_predictor.row_blocks", _out_of_memory)
-    monkeypatch.setattr("gpu_logreg.network_predictor.row_blocks", _out_of_memory)
+    monkeypatch.setattr("gpu_logreg.estimators.linear.prediction.row_blocks", _out_of_memory)
+    monkeypatch.setattr("gpu_logreg.estimators.network.prediction.row_blocks", _out_of_memory)
     with pytest.raises(DeviceError) as raised:
         model.predict(there)
     assert str(raised.value) == (
@@ -249,7 +250,7 @@ def _out_of_memory(*_):
 
 def test_sums_give_back_rows_that_came_for_them(fake, monkeypatch):
     X, y, _ = problem()
-    monkeypatch.setattr("gpu_logreg.objective.KEPT_BYTES", 0)
+    monkeypatch.setattr("gpu_logreg.objectives.linear.KEPT_BYTES", 0)
     loss_and_gradient(X, y, np.zeros(4), device="cuda:1")
     assert total(fake, 1) == 0
     monkeypatch.setattr(cuda, "kernel_options", _out_of_memory)

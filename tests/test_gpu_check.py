@@ -13,8 +13,12 @@ import pytest
 from fresh_process import run_fresh
 from sweeps import thinned
 
-from gpu_logreg.passes import cublas, cuda, cuda_multinomial, kernel_text, steps_cuda
-from gpu_logreg.passes.family import STORAGES, Family, admissible, choose_family
+from gpu_logreg.passes.cuda import classes as cuda_multinomial
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda import source as kernel_text
+from gpu_logreg.passes.cuda import steps as steps_cuda
+from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family, admissible, choose_family
 
 ROOT = Path(__file__).resolve().parents[1]
 KIB = 2**10
@@ -404,7 +408,7 @@ def test_without_a_device_one_line_says_so(tmp_path):
     before = sorted((ROOT / "bench" / "results").iterdir())
     code = f"""
         import runpy, sys
-        import gpu_logreg.backend as backend
+        import gpu_logreg.arrays.device as backend
         backend.cuda_problem = lambda *_: "there is none"
         for program in {programs}:
             sys.argv = ["program", *(["--d", "5"] if program.endswith("families.py") else [])]
@@ -485,7 +489,7 @@ def test_a_plain_checkout_on_the_path_is_enough(tmp_path):
         import numpy as np
         import gpu_logreg
         from gpu_logreg import LogisticRegression
-        from gpu_logreg.passes.cuda import KERNEL, kernel_source
+        from gpu_logreg.passes.cuda.dense import KERNEL, kernel_source
         X = np.random.default_rng(0).standard_normal((300, 3))
         model = LogisticRegression().fit(X, X[:, 0] > 0.3 * X[:, 1] + 0.1 * X[:, 2])
         print(model.converged_, len(kernel_source(KERNEL + ".cu")) > 1000, gpu_logreg.__file__)

@@ -79,9 +79,9 @@ def some_programs() -> list:
     import gpu_ceiling
     import gpu_data
 
-    from gpu_logreg.passes import cuda
-    from gpu_logreg.passes.family import choose_family
-    from gpu_logreg.passes.kernel_text import kernel_source
+    from gpu_logreg.passes.cuda import dense as cuda
+    from gpu_logreg.passes.cuda.source import kernel_source
+    from gpu_logreg.passes.cuda.tuning.family import choose_family
 
     text = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
     found = [gpu_ceiling.read_program(8, True), gpu_data.fill_program()]

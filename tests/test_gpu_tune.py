@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_logreg.passes import family
+from gpu_logreg.passes.cuda.tuning import family
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from data_files import Write, refusal, train, writer
 
-from gpu_logreg.dataset.files import FileOptions, load_prediction_data
-from gpu_logreg.dataset.index_columns import pandas_index
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.files.index_columns import pandas_index
+from gpu_logreg.files.load import FileOptions, load_prediction_data
+from gpu_logreg.files.schema import Schema
 
 N = 40
 LABELS = [at % 2 for at in range(N)]

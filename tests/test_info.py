@@ -15,9 +15,9 @@ from command_line import run, succeed
 from stand_in_cupy import stand_in
 
 import gpu_logreg
-from gpu_logreg import machine
-from gpu_logreg.backend import Device
-from gpu_logreg.machine import driver_version, kernel_problem, machine_facts
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.command import machine
+from gpu_logreg.command.machine import driver_version, kernel_problem, machine_facts
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,9 @@ from test_input_types import NAMES, TEXT, D, N, S, X, Y, logistic, network, weig
 
 from gpu_logreg import LogisticRegression, loss_and_gradient
 from gpu_logreg.errors import DataError, MissingDependencyError
-from gpu_logreg.passes import cublas, cuda, steps_cuda
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda import steps as steps_cuda
 
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed")
 
@@ -98,7 +100,7 @@ def test_torch_tensors_of_every_layout(make, torch, given):
 
 
 def test_bfloat16_tensors_are_not_copied(torch):
-    from gpu_logreg.interchange import as_array
+    from gpu_logreg.arrays.interchange import as_array
 
     given = torch.tensor(X).bfloat16()
     assert as_array(given).ctypes.data == given.data_ptr()

@@ -148,7 +148,7 @@ def test_arrow_labels_and_weights(make, given, y):
 
 
 def test_an_arrow_column_in_one_piece_is_not_copied():
-    from gpu_logreg.dataset.inputs import given_column
+    from gpu_logreg.estimators.inputs import given_column
 
     for held in (pa.array(S), pa.chunked_array([S]), pa.table({"s": S})):
         assert np.shares_memory(given_column(held, "sample_weight"), S)

@@ -80,7 +80,8 @@ def test_signals_at_any_time():
 def test_an_import_cannot_lose_a_signal():
     lines = "import os, signal, time\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(10)\n"
     Path("loses.py").write_text(lines + "except BaseException:\n    pass\n")
-    code = "import sys; from gpu_logreg.interruption import answer_signals; answer_signals(); import loses; sys.exit(7)"
+    code = "import sys; from gpu_logreg.command.interruption import answer_signals; "
+    code += "answer_signals(); import loses; sys.exit(7)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -95,7 +96,7 @@ def test_an_import_cannot_lose_a_signal():
 
 def test_a_signal_that_is_ignored_stays_so():
     code = (
-        "import signal; from gpu_logreg.interruption import answer_signals\n"
+        "import signal; from gpu_logreg.command.interruption import answer_signals\n"
         "for number in (signal.SIGHUP, signal.SIGINT): signal.signal(number, signal.SIG_IGN)\n"
         "answer_signals()\n"
         "print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
@@ -110,8 +111,8 @@ def test_an_interruption_that_became_another_error(capsys, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ImportError("numpy failed to import")
 
-    monkeypatch.setattr("gpu_logreg.training.load_training_data", fail)
-    monkeypatch.setattr("gpu_logreg.cli.received", lambda: signal.SIGINT)
+    monkeypatch.setattr("gpu_logreg.command.train.load_training_data", fail)
+    monkeypatch.setattr("gpu_logreg.command.cli.received", lambda: signal.SIGINT)
     code, out, err = run(capsys, "train", "people.csv", "--target", "income")
     assert (code, out, err) == (130, "", "error: interrupted; nothing was saved\n")
 
@@ -122,7 +123,7 @@ def test_an_interruption_after_the_model_was_saved(capsys, monkeypatch):
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gpu_logreg.training.print_table", interrupt)
+    monkeypatch.setattr("gpu_logreg.command.train.print_table", interrupt)
     code, _, err = run(capsys, "train", "people.csv", "--target", "income", "--model", "m.model")
     assert code == 130
     assert err.splitlines()[-1] == "error: interrupted; m.model was saved before"

@@ -8,8 +8,8 @@ import nvrtc
 import pytest
 from sweeps import slow
 
-from gpu_logreg.passes.family import STORAGES, Family, admissible, choose_family
-from gpu_logreg.passes.family_model import instructions_of_batch, sector_share
+from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family, admissible, choose_family
+from gpu_logreg.passes.cuda.tuning.family_model import instructions_of_batch, sector_share
 
 
 @pytest.fixture

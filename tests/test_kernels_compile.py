@@ -13,11 +13,13 @@ import nvrtc
 import pytest
 from sweeps import every_other, thinned
 
-from gpu_logreg.passes import cublas, cuda, cuda_multinomial
-from gpu_logreg.passes.family import STORAGES, Family, choose_family
-from gpu_logreg.passes.kernel_text import kernel_source
-from gpu_logreg.passes.softmax_family import choose_softmax_family
-from gpu_logreg.passes.softmax_layout import SoftmaxFamily
+from gpu_logreg.passes.cuda import classes as cuda_multinomial
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family, choose_family
+from gpu_logreg.passes.cuda.tuning.softmax_family import choose_softmax_family
+from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
 

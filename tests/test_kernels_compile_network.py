@@ -9,17 +9,17 @@ import pytest
 from sweeps import every_other, thinned
 from test_kernels_compile import REGISTERS, in_pool
 
-from gpu_logreg.passes.cublas import HEADERS
-from gpu_logreg.passes.kernel_text import kernel_source
-from gpu_logreg.passes.steps_graph import LAYER_HEADERS, LOSS_HEADERS, PRODUCT_HEADERS, layer_options, loss_options
-from gpu_logreg.passes.steps_kernels import (
+from gpu_logreg.passes.cuda.cublas import HEADERS
+from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.steps_graph import LAYER_HEADERS, LOSS_HEADERS, PRODUCT_HEADERS, layer_options, loss_options
+from gpu_logreg.passes.cuda.steps_kernels import (
     ACTIVATION_CODES,
     ACTIVATION_HEADERS,
     RULE_CODES,
     activation_options,
     update_options,
 )
-from gpu_logreg.passes.steps_tiles import TILES, Tile
+from gpu_logreg.passes.cuda.steps_tiles import TILES, Tile
 
 pytestmark = pytest.mark.skipif(nvrtc.library() is None, reason="the nvidia-cuda-nvrtc wheel is not installed")
 

@@ -11,9 +11,9 @@ import mpmath
 import numpy as np
 import pytest
 
-from gpu_logreg.logistic import loss_and_dz
-from gpu_logreg.passes import cublas
-from gpu_logreg.passes.kernel_text import kernel_source
+from gpu_logreg.mathematics.logistic import loss_and_dz
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda.source import kernel_source
 
 pytestmark = pytest.mark.skipif(kernel_host.missing() is not None, reason=str(kernel_host.missing()))
 

@@ -6,10 +6,10 @@ import kernel_host
 import numpy as np
 import pytest
 
-from gpu_logreg.network import ACTIVATIONS
-from gpu_logreg.passes import cublas
-from gpu_logreg.passes.kernel_text import kernel_source
-from gpu_logreg.passes.steps_kernels import ACTIVATION_HEADERS, activation_options
+from gpu_logreg.mathematics.network import ACTIVATIONS
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.steps_kernels import ACTIVATION_HEADERS, activation_options
 
 pytestmark = pytest.mark.skipif(kernel_host.missing() is not None, reason=str(kernel_host.missing()))
 

@@ -11,10 +11,11 @@ import pytest
 from softmax_cases import CASES, REALS, Case, bits_of, case_of, check, make_rows, parameters
 from sweeps import every_other
 
-from gpu_logreg.backend import cuda_problem, import_cupy
-from gpu_logreg.passes import Rows, Sums, cuda_multinomial
-from gpu_logreg.passes.family import STORAGES
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
+from gpu_logreg.arrays.device import cuda_problem, import_cupy
+from gpu_logreg.passes import Rows, Sums
+from gpu_logreg.passes.cuda import classes as cuda_multinomial
+from gpu_logreg.passes.cuda.tuning.family import STORAGES
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 
 
 def name_of(case: object) -> str | None:

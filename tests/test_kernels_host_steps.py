@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from sweeps import every_other, slow, thinned
 
-from gpu_logreg.network import ACTIVATIONS
-from gpu_logreg.passes import cublas
-from gpu_logreg.passes.kernel_text import kernel_source
-from gpu_logreg.passes.steps_graph import (
+from gpu_logreg.mathematics.network import ACTIVATIONS
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.steps_graph import (
     LAYER_HEADERS,
     PRODUCT_HEADERS,
     STORAGES,
     layer_options,
 )
-from gpu_logreg.passes.steps_tiles import TILES
+from gpu_logreg.passes.cuda.steps_tiles import TILES
 
 pytestmark = pytest.mark.skipif(kernel_host.missing() is not None, reason=str(kernel_host.missing()))
 

@@ -10,11 +10,11 @@ import pytest
 from sweeps import every_other, thinned
 from test_kernels_host_steps import BATCH, N, batch, kernel, rows_of
 
-from gpu_logreg.network import loss_and_dz
-from gpu_logreg.optimizers import Adam, Sgd
-from gpu_logreg.passes import cublas
-from gpu_logreg.passes.steps_graph import LOSS_HEADERS, loss_options
-from gpu_logreg.passes.steps_kernels import NULL, rates_of, rule_of, update_options
+from gpu_logreg.mathematics.network import loss_and_dz
+from gpu_logreg.mathematics.optimizers import Adam, Sgd
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.cuda.steps_graph import LOSS_HEADERS, loss_options
+from gpu_logreg.passes.cuda.steps_kernels import NULL, rates_of, rule_of, update_options
 
 pytestmark = pytest.mark.skipif(kernel_host.missing() is not None, reason=str(kernel_host.missing()))
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
-from gpu_logreg.dataset.label_types import exact_array, numbers_among, of_one_type, same_labels
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.label_types import exact_array, numbers_among, of_one_type, same_labels
 
 N = 60
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from data_files import Write, refusal, train, writer
 
-from gpu_logreg.dataset.files import FileOptions
+from gpu_logreg.files.load import FileOptions
 
 NO_HEADER = FileOptions(header=False)
 

@@ -14,15 +14,15 @@ from command_line import run, succeed
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from gpu_logreg.csr import columns_at
-from gpu_logreg.dataset.files import Matrix, load_labelled_data, load_prediction_data, load_training_data, read_table
-from gpu_logreg.dataset.numbered import NumberedNames, missing_names, numbered_columns
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.arrays.csr import columns_at
+from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
-from gpu_logreg.linear_model import LogisticRegression
-from gpu_logreg.model_file import load_model
-from gpu_logreg.neural_network import MLPClassifier
-from gpu_logreg.used_columns import fit_on_used_columns
+from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.network.model import MLPClassifier
+from gpu_logreg.files.load import Matrix, load_labelled_data, load_prediction_data, load_training_data, read_table
+from gpu_logreg.files.numbered import NumberedNames, missing_names, numbered_columns
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.saved.model_file import load_model
 
 Write = Callable[[str, str], Path]
 

@@ -135,7 +135,7 @@ def test_prediction_of_many_narrow_rows_goes_in_blocks_and_is_the_same(monkeypat
     model = LogisticRegression(C=1e-4).fit((X * 10 + 100).clip(0, 255), Y)
     rows = np.random.default_rng(0).integers(0, 256, (40_001, 8), dtype=np.uint8)
     wanted = model.decision_function(rows.astype(np.float64))
-    monkeypatch.setattr("gpu_logreg.linear_predictor._HOST_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("gpu_logreg.estimators.linear.prediction._HOST_BLOCK_BYTES", 1000)
     np.testing.assert_allclose(model.decision_function(rows), wanted, atol=1e-4)
 
 

@@ -9,7 +9,7 @@ from central_differences import derivative
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_logreg.logistic import curvature, log_proba, loss_and_dz, row_loss, sigmoid
+from gpu_logreg.mathematics.logistic import curvature, log_proba, loss_and_dz, row_loss, sigmoid
 
 LOGITS = (0.0, 1e-300, 1e-9, 0.3, 1.0, 5.0, 17.0, 36.5, 37.5, 100.0, 709.0, 745.0, 800.0, 1e4)
 GOLDEN_Z = tuple(sorted({sign * z for z in LOGITS for sign in (-1.0, 1.0)}))

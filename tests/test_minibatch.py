@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gpu_logreg.optimizers import Schedule
+from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
 

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from gpu_logreg import LogisticRegression, model_file, whole_files
-from gpu_logreg.dataset.files import load_prediction_data, load_training_data
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import DataError, GpuLogregError, ModelFileError
-from gpu_logreg.model_file import load_model, load_model_file, save_model
-from gpu_logreg.whole_files import check_destination
+from gpu_logreg.files.load import load_prediction_data, load_training_data
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.saved import model_file, whole_files
+from gpu_logreg.saved.model_file import load_model, load_model_file, save_model
+from gpu_logreg.saved.whole_files import check_destination
 
 
 @pytest.fixture(scope="module")

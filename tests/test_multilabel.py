@@ -19,9 +19,9 @@ from test_steps import OPTIMIZERS, compare, make_rows, make_training
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
 from gpu_logreg import loss_and_gradient as logistic_regression
 from gpu_logreg.errors import DataError
-from gpu_logreg.logistic import log_sigmoid
-from gpu_logreg.network import ACTIVATIONS, Network
-from gpu_logreg.network_objective import NetworkObjective
+from gpu_logreg.mathematics.logistic import log_sigmoid
+from gpu_logreg.mathematics.network import ACTIVATIONS, Network
+from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes import Rows
 
 X, Y = make_multilabel_classification(200, n_features=8, n_classes=4, random_state=0)

@@ -16,17 +16,17 @@ from sklearn.linear_model import LogisticRegression as ScikitLearn
 
 import gpu_logreg.solvers.watch as watch_module
 from gpu_logreg import LogisticRegression
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.labels import encode_labels
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.dataset.sampling import draw
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.multinomial import KroneckerFactor, MultinomialObjective
-from gpu_logreg.multinomial_sampler import MultinomialSampler
+from gpu_logreg.estimators.labels import encode_labels
+from gpu_logreg.objectives.classes import KroneckerFactor, MultinomialObjective
+from gpu_logreg.objectives.classes_sampler import MultinomialSampler
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.cpu_multinomial import cpu_multinomial_pass
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.table import choose_multinomial
+from gpu_logreg.passes.choice import choose_multinomial
+from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.sampling import draw
 
 CPU = Device("cpu")
 

@@ -11,7 +11,7 @@ from sweeps import slow
 
 from gpu_logreg import loss_and_gradient as logistic_regression
 from gpu_logreg.errors import DataError
-from gpu_logreg.network import (
+from gpu_logreg.mathematics.network import (
     ACTIVATIONS,
     INITIALISATIONS,
     Network,
@@ -19,7 +19,7 @@ from gpu_logreg.network import (
     initialise,
     loss_and_gradient,
 )
-from gpu_logreg.network_objective import NetworkObjective
+from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes import Rows
 
 DEPTHS = {0: (), 1: (5,), 2: (5, 4), 3: (5, 4, 3)}

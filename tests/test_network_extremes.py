@@ -8,13 +8,13 @@ import pytest
 from scipy import sparse
 
 from gpu_logreg import LogisticRegression, MLPClassifier
+from gpu_logreg.command.scaling import fit_on_standardised
 from gpu_logreg.errors import DataError
-from gpu_logreg.network import Network
-from gpu_logreg.network_fit import of_unit_size
-from gpu_logreg.network_objective import NetworkObjective
-from gpu_logreg.network_scaling import fit_on_standardised
+from gpu_logreg.estimators.network.fit import of_unit_size
+from gpu_logreg.mathematics.network import Network
+from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.steps import rows_that_count
+from gpu_logreg.passes.reference.steps import rows_that_count
 
 N = 120
 RNG = np.random.default_rng(1)

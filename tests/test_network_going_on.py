@@ -107,7 +107,7 @@ def test_early_stopping_with_a_class_of_one_row(n_classes):
 
 
 def test_the_only_row_of_a_class_is_trained_on():
-    from gpu_logreg.network_fit import _split
+    from gpu_logreg.estimators.network.fit import _split
 
     classes = np.arange(4)
     codes = np.array([0, 1, *[2, 3] * 20])

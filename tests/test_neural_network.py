@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import gpu_logreg
 from gpu_logreg import LogisticRegression, MLPClassifier
-from gpu_logreg.network import ACTIVATIONS
+from gpu_logreg.mathematics.network import ACTIVATIONS
 
 X, Y = make_moons(300, noise=0.15, random_state=0)
 CANCER, IS_BENIGN = load_breast_cancer(return_X_y=True)

@@ -10,12 +10,12 @@ from central_differences import gradient
 from naive_sums import naive_objective
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
-from gpu_logreg.objective import Objective
-from gpu_logreg.passes.table import choose
-from gpu_logreg.sampler import Sampler
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.newton import newton
 from gpu_logreg.solvers.subsampled_newton import tiny
 

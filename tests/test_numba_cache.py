@@ -18,7 +18,7 @@ from numba.core import caching
 from numba.core.dispatcher import Dispatcher
 
 import gpu_logreg
-from gpu_logreg.passes import numba_cache
+from gpu_logreg.arrays import compiled as numba_cache
 
 PACKAGE = Path(gpu_logreg.__file__).parent
 
@@ -41,9 +41,9 @@ print(LogisticRegression(l1_ratio=1.0).fit(X, y).converged_, LogisticRegression(
 
 # A small loop of the kind: it calls a loop of another file and an operation that is generated.
 PROBE = """
-from gpu_logreg.passes.kernels_numba_math import row_terms
-from gpu_logreg.passes.kernels_numba_vectors import largest_of
-from gpu_logreg.passes.numba_cache import njit
+from gpu_logreg.passes.cpu.loops.elementary import row_terms
+from gpu_logreg.passes.cpu.loops.vectors import largest_of
+from gpu_logreg.arrays.compiled import njit
 
 @njit(cache=True, error_model="numpy")
 def probe(vector, z):
@@ -53,7 +53,7 @@ RUN = """
 import sys
 sys.path.insert(0, {folder!r})
 import numpy as np
-from gpu_logreg.passes.kernels_numba_probe import probe
+from gpu_logreg.passes.cpu.loops.probe import probe
 print(probe((0,) * 4, np.array([-1.0, 9.0, 3.0, 4.0])), sum(probe.stats.cache_hits.values()))
 """
 
@@ -69,7 +69,7 @@ def copy(tmp_path):
     """A copy of the package with the probe in it."""
     package = tmp_path / "gpu_logreg"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    (package / "passes" / "kernels_numba_probe.py").write_text(PROBE)
+    (package / "passes" / "cpu" / "loops" / "probe.py").write_text(PROBE)
     return package
 
 
@@ -87,7 +87,7 @@ def replace(path: Path, old: str, new: str, *, as_installed: bool = False) -> No
 
 def test_loop_answers_with_the_texts_it_is_made_of(copy):
     """The sum, and whether its code was at hand."""
-    math, vectors = copy / "passes/kernels_numba_math.py", copy / "passes/vector_code.py"
+    math, vectors = copy / "passes/cpu/loops/elementary.py", copy / "passes/cpu/loops/vector_code.py"
     term, changed, halves = "max(z, zero) - y * z", "max(z, zero) + y * z", "for first in (0, n)"
 
     def answer() -> str:

@@ -8,12 +8,12 @@ from central_differences import gradient
 from naive_sums import naive_objective
 
 from gpu_logreg import loss_and_gradient
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
-from gpu_logreg.objective import Objective
-from gpu_logreg.passes.table import choose
-from gpu_logreg.penalty import l2_penalty, ridge_strength
+from gpu_logreg.mathematics.penalty import l2_penalty, ridge_strength
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.rows.resident import ResidentDataset
 
 IMPLS = ("reference", "cpu")
 N, D = 211, 6

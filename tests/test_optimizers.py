@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gpu_logreg.optimizers import SCHEDULES, Adam, Schedule, Sgd
+from gpu_logreg.mathematics.optimizers import SCHEDULES, Adam, Schedule, Sgd
 
 RNG = np.random.default_rng(5)
 START = RNG.standard_normal(7)

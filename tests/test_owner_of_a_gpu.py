@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gpu_logreg import LogisticRegression, MLPClassifier
-from gpu_logreg.backend import cuda_problem, import_cupy
-from gpu_logreg.machine import driver_version, machine_facts
+from gpu_logreg.arrays.device import cuda_problem, import_cupy
+from gpu_logreg.command.machine import driver_version, machine_facts
 
 pytestmark = pytest.mark.gpu
 

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from command_line import succeed
 
-from gpu_logreg.dataset.files import (
+from gpu_logreg.errors import DataError
+from gpu_logreg.files.load import (
     Table,
     as_table,
     load_labelled_data,
@@ -21,8 +22,7 @@ from gpu_logreg.dataset.files import (
     load_training_data,
     read_table,
 )
-from gpu_logreg.dataset.schema import Schema
-from gpu_logreg.errors import DataError
+from gpu_logreg.files.schema import Schema
 
 Write = Callable[..., Path]
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from fresh_process import run_fresh
 
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.passes import Rows, cpu
-from gpu_logreg.passes import threads as threads_module
-from gpu_logreg.passes.table import choose
+from gpu_logreg.arrays import blocks as threads_module
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.cpu import dense as cpu
+from gpu_logreg.rows.resident import ResidentDataset
 
 N = 5 * cpu.CHUNK_ROWS + 17
 
@@ -97,7 +98,9 @@ def test_a_forked_child_has_threads_of_its_own():
     code = """
         import os, signal, warnings
         import numpy as np
-        from gpu_logreg.passes import Rows, cpu, threads
+        from gpu_logreg.passes import Rows
+        from gpu_logreg.passes.cpu import dense as cpu
+        from gpu_logreg.arrays import blocks as threads
         warnings.simplefilter("ignore")  # Python warns of a fork while there are threads, which is the point here
         cpu.n_threads = threads.n_threads = lambda: 2
         X = np.ones((5 * cpu.CHUNK_ROWS, 2), np.float32)

@@ -9,10 +9,11 @@ import kernel_host
 import numpy as np
 import pytest
 
-from gpu_logreg.backend import cuda_problem, import_cupy
+from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Rows, Sums, cublas
-from gpu_logreg.passes.reference import reference_pass
+from gpu_logreg.passes import Rows, Sums
+from gpu_logreg.passes.cuda import cublas
+from gpu_logreg.passes.reference.gradient import reference_pass
 
 SPECIALISATIONS = [
     (real, label, weight)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpu_logreg.backend import Device
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.passes import Rows, compute_dtype
-from gpu_logreg.passes.table import CPU_PASS_ELEMENTS, NAMES, choose
+from gpu_logreg.passes.choice import CPU_PASS_ELEMENTS, NAMES, choose
 
 CPU, CUDA = Device("cpu"), Device("cuda")
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from naive_sums import NaiveSums, naive_sums
 
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.passes import Sums, compute_dtype, cpu
-from gpu_logreg.passes.kernels_numba import FLUSH_ROWS
-from gpu_logreg.passes.table import choose
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.passes import Sums, compute_dtype
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.cpu import dense as cpu
+from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
+from gpu_logreg.rows.resident import ResidentDataset
 
 IMPLS = ("reference", "cpu")
 REAL = ("float32", "float64")

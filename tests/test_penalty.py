@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_logreg.penalty import (
+from gpu_logreg.mathematics.penalty import (
     duality_gap,
     elastic_net_strengths,
     l1_by_parameter,

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression as ScikitLearn
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import DataError
-from gpu_logreg.linear_parameters import read_parameters
-from gpu_logreg.penalty import elastic_net_strengths
+from gpu_logreg.estimators.linear.parameters import read_parameters
+from gpu_logreg.mathematics.penalty import elastic_net_strengths
 
 rng = np.random.default_rng(0)
 X = rng.standard_normal((80, 4))

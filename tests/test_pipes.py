@@ -20,10 +20,10 @@ import pytest
 from command_line import COMMAND, environment, run, succeed
 from data_files import refusal, train
 
-from gpu_logreg.dataset import streams
-from gpu_logreg.dataset.files import FileOptions
-from gpu_logreg.dataset.streams import at_hand
 from gpu_logreg.errors import DataError
+from gpu_logreg.files import streams
+from gpu_logreg.files.load import FileOptions
+from gpu_logreg.files.streams import at_hand
 
 ROWS = 30_000
 TEXT = "a,y\n" + "".join(f"{at % 7}.5,{at % 2}\n" for at in range(ROWS))

@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive_sums import naive_objective
 
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.coordinates import Coordinates, standardised
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.dataset.sampling import draw
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
-from gpu_logreg.objective import Objective
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes import Rows
-from gpu_logreg.passes.curvature import curvature_sums
-from gpu_logreg.passes.scores import compiled_row_scores, row_scores
-from gpu_logreg.passes.table import choose
-from gpu_logreg.sampler import Sampler
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.reference.curvature import curvature_sums
+from gpu_logreg.passes.reference.scores import compiled_row_scores, row_scores
+from gpu_logreg.rows.coordinates import Coordinates, standardised
+from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.sampling import draw
 
 CPU = Device("cpu")
 N, D = 600, 5
@@ -226,8 +226,8 @@ def test_the_hessian_does_not_depend_on_the_blocks_it_is_summed_in(dtype, monkey
     sample = sampler_of(X, y, s, True).sample(N)
     phi = some_phi(D + 1)
     whole, value, grad = sample.hessian(phi), *sample(phi)
-    monkeypatch.setattr("gpu_logreg.sample_objective._HESSIAN_BYTES", 1)
-    monkeypatch.setattr("gpu_logreg.sample_objective._GRADIENT_BYTES", 1000, raising=False)
+    monkeypatch.setattr("gpu_logreg.objectives.sample._HESSIAN_BYTES", 1)
+    monkeypatch.setattr("gpu_logreg.objectives.sample._GRADIENT_BYTES", 1000, raising=False)
     eps = 10 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(sample.hessian(phi), whole, rtol=0, atol=eps)
     assert sample(phi)[0] == pytest.approx(value, rel=eps)
@@ -317,7 +317,7 @@ def test_the_metric_is_the_inverse_of_the_hessian_in_raw_coordinates(dtype, fit_
 @pytest.mark.parametrize("block_rows", [1, 10_000])
 def test_a_metric_of_many_blocks_is_that_of_one(block_rows, monkeypatch):
     X, y, s = rows_of("float64", 1e3)
-    monkeypatch.setattr("gpu_logreg.sampler._BLOCK_BYTES", 8 * (D + 1) * block_rows)
+    monkeypatch.setattr("gpu_logreg.objectives.sampler._BLOCK_BYTES", 8 * (D + 1) * block_rows)
     sampler = sampler_of(X, y, s, True)
     sample = sampler.sample(N)
     phi = some_phi(D + 1)
@@ -473,7 +473,7 @@ def test_scores_of_a_data_set_are_those_of_its_rows_in_order(dtype, monkeypatch)
     dataset = ResidentDataset.from_arrays(X, y, None, CPU)
     mean, inverse = X.mean(axis=0).astype(np.float64), 1.0 / X.var(axis=0).astype(np.float64)
     whole = row_scores(dataset.rows, mean, inverse, 0.0)
-    monkeypatch.setattr("gpu_logreg.dataset.resident._SCORE_BYTES", 1000)
+    monkeypatch.setattr("gpu_logreg.rows.resident._SCORE_BYTES", 1000)
     tolerance = 1e-5 if dtype == "float32" else 1e-13
     for compiled in (False, True):
         np.testing.assert_allclose(dataset.row_scores(mean, inverse, 0.0, compiled), whole, rtol=tolerance)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_logreg.dataset.sampling import RARE_SHARE, draw, evenly, inclusion
+from gpu_logreg.rows.sampling import RARE_SHARE, draw, evenly, inclusion
 
 DRAWS = 3000
 SIGMAS = 4.5

@@ -16,11 +16,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder
 
-from gpu_logreg.dataset import encoding
-from gpu_logreg.dataset.columns import NumericColumn, TextColumn
-from gpu_logreg.dataset.files import FileOptions, Matrix, Table, as_table, load_prediction_data, load_training_data
-from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError
+from gpu_logreg.files import encoding
+from gpu_logreg.files.columns import NumericColumn, TextColumn
+from gpu_logreg.files.load import FileOptions, Matrix, Table, as_table, load_prediction_data, load_training_data
+from gpu_logreg.files.schema import Schema
 
 NO_HEADER = FileOptions(header=False)
 

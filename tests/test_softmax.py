@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from central_differences import gradient
 
-from gpu_logreg import logistic
-from gpu_logreg.softmax import log_proba, loss_and_dz, softmax
+from gpu_logreg.mathematics import logistic
+from gpu_logreg.mathematics.softmax import log_proba, loss_and_dz, softmax
 
 RNG = np.random.default_rng(3)
 EXTREME = np.array([[0.0, 0.0, 0.0], [800.0, -800.0, 0.0], [-1e4, 1e4, 9999.0], [40.0, 0.0, -40.0], [1e-9, 0.0, 2.5]])

@@ -10,7 +10,8 @@ import pytest
 from command_line import run, succeed
 from scipy import sparse
 
-from gpu_logreg.dataset.files import (
+from gpu_logreg.errors import DataError
+from gpu_logreg.files.load import (
     FileOptions,
     Matrix,
     load_labelled_data,
@@ -18,8 +19,7 @@ from gpu_logreg.dataset.files import (
     load_training_data,
     read_table,
 )
-from gpu_logreg.dataset.schema import Schema
-from gpu_logreg.errors import DataError
+from gpu_logreg.files.schema import Schema
 
 FORMATS = ["csr", "csc", "coo", "bsr", "dia"]
 

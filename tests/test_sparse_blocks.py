@@ -7,15 +7,17 @@ import pytest
 from scipy import sparse
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.csr import csr_rows
-from gpu_logreg.logistic import curvature
-from gpu_logreg.passes import Rows, scores, threads
-from gpu_logreg.passes import sparse as module
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.reference import reference_pass
-from gpu_logreg.passes.sparse import by_row_blocks, moments_by_curvature, reference_sparse_moments, sparse_logits
-from gpu_logreg.passes.sparse import sparse_moments as compiled_sparse_moments
-from gpu_logreg.passes.sparse_columns import sparse_columns
+from gpu_logreg.arrays import blocks as threads
+from gpu_logreg.arrays.csr import csr_rows
+from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.cpu import sparse as module
+from gpu_logreg.passes.cpu.sparse import by_row_blocks, moments_by_curvature, reference_sparse_moments, sparse_logits
+from gpu_logreg.passes.cpu.sparse import sparse_moments as compiled_sparse_moments
+from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
+from gpu_logreg.passes.reference import scores
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.passes.reference.gradient import reference_pass
 
 N, D = 300, 12
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -114,7 +116,7 @@ def test_logits_of_classes_are_summed_in_float64_with_weights_of_float32():
 @pytest.mark.parametrize("index", ["int32", "int64"])
 @pytest.mark.parametrize("columns", [[], [0], [3, 4, 11], list(range(D))])
 def test_some_columns(columns, index, dtype, compiled, monkeypatch):
-    monkeypatch.setattr("gpu_logreg.passes.sparse_columns._BLOCK_ELEMENTS", 50)
+    monkeypatch.setattr("gpu_logreg.passes.cpu.sparse_columns._BLOCK_ELEMENTS", 50)
     X = rows_of(dtype, index=index).X
     found = sparse_columns(X, np.array(columns, dtype=np.intp), compiled)
     assert (found.shape, found.dtype) == ((N, len(columns)), X.dtype)

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from gpu_logreg.dataset import encoding
-from gpu_logreg.dataset.files import Table, as_table, load_prediction_data, load_training_data
-from gpu_logreg.dataset.schema import Schema
+from gpu_logreg.command.scaling import fit_on_standardised
 from gpu_logreg.errors import DataError
-from gpu_logreg.linear_model import LogisticRegression
-from gpu_logreg.model_file import load_model_file
-from gpu_logreg.network_scaling import fit_on_standardised
-from gpu_logreg.neural_network import MLPClassifier
+from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.network.model import MLPClassifier
+from gpu_logreg.files import encoding
+from gpu_logreg.files.load import Table, as_table, load_prediction_data, load_training_data
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.saved.model_file import load_model_file
 
 
 def cities(n: int = 1500, k: int = 300, seed: int = 0) -> tuple[Table, Any]:
@@ -72,7 +72,7 @@ def test_sparse_and_dense_rows_are_the_same_matrix(rows: list[Any], new: list[An
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "SPARSE_WIDTH", 0)
         patch.setattr(encoding, "SPARSE_SHARE", 1.0)
-        patch.setattr("gpu_logreg.dataset.table._BLOCK_ROWS", block)
+        patch.setattr("gpu_logreg.files.table._BLOCK_ROWS", block)
         schema = Schema.fit(table([*rows, (1.0, "x", 2.0, "y")]))
         for data in (table([*rows, (1.0, "x", 2.0, "y")]), table(new)):
             X, D = schema.transform(data, dtype), schema.transform(data, dtype, dense=True)

@@ -12,27 +12,28 @@ from hypothesis import strategies as st
 from naive_sums import WIDE, naive_sums
 from scipy import sparse
 
-from gpu_logreg.backend import Device
-from gpu_logreg.csr import csr_rows
-from gpu_logreg.dataset.resident import ResidentDataset, first_not_finite
+from gpu_logreg.arrays import blocks as threads_module
+from gpu_logreg.arrays.csr import csr_rows
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.multinomial import MultinomialObjective
-from gpu_logreg.multinomial_sampler import MultinomialSampler
-from gpu_logreg.objective import Objective
-from gpu_logreg.passes import Rows, Sums, table
-from gpu_logreg.passes import scores as scores_module
-from gpu_logreg.passes import sparse as sparse_module
-from gpu_logreg.passes import threads as threads_module
-from gpu_logreg.passes.kernels_numba import LOG_ROWS
-from gpu_logreg.passes.kernels_numba_sparse import TILE_ROWS
-from gpu_logreg.passes.multinomial import reference_multinomial_pass
-from gpu_logreg.passes.reference import reference_pass
-from gpu_logreg.passes.scores import row_scores, sparse_row_scores
-from gpu_logreg.passes.sparse import sparse_curvature_sums, sparse_moments, sparse_multinomial_pass, sparse_pass
-from gpu_logreg.passes.table import choose, choose_multinomial
-from gpu_logreg.sample_objective import SampleObjective
-from gpu_logreg.sampler import Sampler
-from gpu_logreg.sparse_sample import SparseSample, SparseSampler
+from gpu_logreg.objectives.classes import MultinomialObjective
+from gpu_logreg.objectives.classes_sampler import MultinomialSampler
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sample import SampleObjective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.objectives.sparse_sample import SparseSample, SparseSampler
+from gpu_logreg.passes import Rows, Sums
+from gpu_logreg.passes import choice as table
+from gpu_logreg.passes.choice import choose, choose_multinomial
+from gpu_logreg.passes.cpu import sparse as sparse_module
+from gpu_logreg.passes.cpu.loops.dense import LOG_ROWS
+from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS
+from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums, sparse_moments, sparse_multinomial_pass, sparse_pass
+from gpu_logreg.passes.reference import scores as scores_module
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.passes.reference.scores import row_scores, sparse_row_scores
+from gpu_logreg.rows.resident import ResidentDataset, first_not_finite
 
 CPU = Device("cpu")
 EPS = float(np.finfo(np.float64).eps)

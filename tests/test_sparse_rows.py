@@ -18,16 +18,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
-from gpu_logreg.backend import Device
-from gpu_logreg.csr import csr_rows
-from gpu_logreg.dataset.coordinates import StandardisedRows
-from gpu_logreg.dataset.resident import ResidentDataset
+from gpu_logreg.arrays.csr import csr_rows
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, DeviceError, ImplementationError
-from gpu_logreg.objective import Objective
-from gpu_logreg.passes import sparse as sparse_module
-from gpu_logreg.passes.steps_cpu import WIDEST_SPARSE
-from gpu_logreg.passes.table import choose
-from gpu_logreg.sparse_metric import diagonal_at
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sparse_metric import diagonal_at
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.cpu import sparse as sparse_module
+from gpu_logreg.passes.cpu.steps import WIDEST_SPARSE
+from gpu_logreg.rows.coordinates import StandardisedRows
+from gpu_logreg.rows.resident import ResidentDataset
 
 NEWTON = [("auto", 0.0), ("auto", 0.5), ("auto", 1.0), ("subsampled-newton", 0.0)]
 NEWTON += [("proximal", 0.0), ("proximal", 0.5), ("proximal", 1.0)]
@@ -388,7 +388,7 @@ def test_l1_of_more_columns_than_are_solved_at_once(fit_intercept, impl, monkeyp
     D, y, s = data(2, n=200, d=150, density=0.1)
     options = {"l1_ratio": 1.0, "C": 0.5, "fit_intercept": fit_intercept}
     whole = LogisticRegression(**options).fit(D, y, s)
-    monkeypatch.setattr("gpu_logreg.linear_fit.LARGEST_WHOLE", 40)
+    monkeypatch.setattr("gpu_logreg.estimators.linear.fit.LARGEST_WHOLE", 40)
     model = LogisticRegression(impl=impl, **options).fit(sparse.csr_array(D), y, s)
     assert model.converged_, model.stop_reason_
     assert value(model, D, y, s) == pytest.approx(value(whole, D, y, s), rel=1e-9)
@@ -453,7 +453,7 @@ def test_predictions_are_those_of_dense_rows(K, dtype, make, monkeypatch):
     D, y, s = data(K)
     D, y = D.astype(dtype), np.array(["ash", "birch", "cedar"])[y]
     model = make(K).fit(sparse.csr_array(D), y)
-    monkeypatch.setattr("gpu_logreg.network_predictor._HOST_BLOCK_BYTES", 500)
+    monkeypatch.setattr("gpu_logreg.estimators.network.prediction._HOST_BLOCK_BYTES", 500)
     for container in (sparse.csr_array, sparse.csc_matrix, sparse.coo_array):
         X = container(D)
         for ask in ("decision_function", "predict_proba", "predict_log_proba"):
@@ -504,7 +504,7 @@ def test_what_was_chosen_is_said(K, monkeypatch):
     asked = LogisticRegression(device="cpu", impl="cpu").fit(X, y)
     assert (asked.device_, asked.device_reason_) == ("cpu", "asked for")
     assert (asked.impl_, asked.impl_reason_) == ("cpu", "asked for; the rows are sparse")
-    monkeypatch.setattr("gpu_logreg.passes.table.SPARSE_PASS_ELEMENTS", 100)
+    monkeypatch.setattr("gpu_logreg.passes.choice.SPARSE_PASS_ELEMENTS", 100)
     many = LogisticRegression().fit(X, y)
     assert (many.impl_, many.impl_reason_) == ("cpu", "auto: one read per gradient; the rows are sparse")
     assert model.n_features_in_ == 8

@@ -10,14 +10,16 @@ import pytest
 from sweeps import every_other, thinned
 
 from gpu_logreg import MLPClassifier
-from gpu_logreg.backend import Device
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.network import ACTIVATIONS, Network, initialise
-from gpu_logreg.optimizers import Adam, Sgd
-from gpu_logreg.passes import Rows, steps_cpu, steps_table
-from gpu_logreg.passes.steps import Training, reference_epoch
-from gpu_logreg.passes.steps_cpu import cpu_epoch
-from gpu_logreg.passes.steps_table import choose_steps
+from gpu_logreg.mathematics.network import ACTIVATIONS, Network, initialise
+from gpu_logreg.mathematics.optimizers import Adam, Sgd
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes import steps_choice as steps_table
+from gpu_logreg.passes.cpu import steps as steps_cpu
+from gpu_logreg.passes.cpu.steps import cpu_epoch
+from gpu_logreg.passes.reference.steps import Training, reference_epoch
+from gpu_logreg.passes.steps_choice import choose_steps
 
 OPTIMIZERS = {
     "sgd": lambda: Sgd(),

@@ -12,14 +12,17 @@ from sweeps import slow, thinned
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
 
 from gpu_logreg import MLPClassifier
-from gpu_logreg.backend import Device, cuda_problem, import_cupy, to_numpy
+from gpu_logreg.arrays.device import Device, cuda_problem, import_cupy, to_numpy
 from gpu_logreg.errors import DataError
-from gpu_logreg.network import ACTIVATIONS, Network
-from gpu_logreg.passes import Rows, cublas, cuda, steps_cuda, steps_graph
-from gpu_logreg.passes.steps import Training, reference_epoch
-from gpu_logreg.passes.steps_cublas import CublasEpochs
-from gpu_logreg.passes.steps_table import choose_steps
-from gpu_logreg.stochastic import NetworkBatches
+from gpu_logreg.mathematics.network import ACTIVATIONS, Network
+from gpu_logreg.objectives.batches import NetworkBatches
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.cuda import cublas, steps_graph
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.passes.cuda import steps as steps_cuda
+from gpu_logreg.passes.cuda.steps_cublas import CublasEpochs
+from gpu_logreg.passes.reference.steps import Training, reference_epoch
+from gpu_logreg.passes.steps_choice import choose_steps
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
-from gpu_logreg.backend import Device, resolve_device
-from gpu_logreg.dataset import upload as upload_module
-from gpu_logreg.dataset.storage import narrowest, rows_on, stored
-from gpu_logreg.dataset.upload import upload
+from gpu_logreg.arrays.device import Device, resolve_device
 from gpu_logreg.errors import DataError, DeviceError
-from gpu_logreg.passes import cuda
+from gpu_logreg.passes.cuda import dense as cuda
+from gpu_logreg.rows import upload as upload_module
+from gpu_logreg.rows.storage import narrowest, rows_on, stored
+from gpu_logreg.rows.upload import upload
 
 CPU, CUDA = Device("cpu"), Device("cuda")
 

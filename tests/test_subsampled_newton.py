@@ -18,17 +18,17 @@ import pytest
 from naive_sums import naive_objective
 from sklearn.exceptions import ConvergenceWarning
 
-import gpu_logreg.linear_model
-import gpu_logreg.sampler
+import gpu_logreg.estimators.linear.model
+import gpu_logreg.objectives.sampler
 from gpu_logreg import LogisticRegression
-from gpu_logreg.backend import Device
-from gpu_logreg.dataset.resident import ResidentDataset
-from gpu_logreg.dataset.sampling import evenly
-from gpu_logreg.objective import Objective
-from gpu_logreg.passes.table import choose
-from gpu_logreg.penalty import ridge_strength
-from gpu_logreg.sample_objective import SampleObjective
-from gpu_logreg.sampler import Sampler
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.mathematics.penalty import ridge_strength
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sample import SampleObjective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.sampling import evenly
 from gpu_logreg.solvers import subsampled_newton
 from gpu_logreg.solvers.subsampled_newton import LARGEST_P, cost_in_reads, pays, sample_size
 
@@ -153,7 +153,7 @@ def test_reads_on_hard_data(name):
 
 def every_row_alike(monkeypatch):
     """No row is drawn by its score: rare columns are missed."""
-    monkeypatch.setattr(gpu_logreg.sampler, "EFFECTIVE_SHARE", 0.0)
+    monkeypatch.setattr(gpu_logreg.objectives.sampler, "EFFECTIVE_SHARE", 0.0)
 
 
 def classes_alike(monkeypatch):
@@ -163,23 +163,23 @@ def classes_alike(monkeypatch):
         rows = evenly(len(is_second), m, generator)
         return rows, np.full(len(rows), len(is_second) / len(rows))
 
-    monkeypatch.setattr(gpu_logreg.sampler, "draw", draw)
+    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", draw)
 
 
 def a_prefix(monkeypatch):
     """The first rows of the data are the sample."""
-    monkeypatch.setattr(gpu_logreg.sampler, "draw", lambda y, m, *_: (np.arange(m), np.ones(m)))
+    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", lambda y, m, *_: (np.arange(m), np.ones(m)))
 
 
 def no_weights(monkeypatch):
     """Rows that are drawn more often than others count as much."""
-    draw = gpu_logreg.sampler.draw
+    draw = gpu_logreg.objectives.sampler.draw
 
     def without(*args):
         rows, _ = draw(*args)
         return rows, np.ones(len(rows))
 
-    monkeypatch.setattr(gpu_logreg.sampler, "draw", without)
+    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", without)
 
 
 def no_watch(monkeypatch):
@@ -266,7 +266,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     n = len(X)
     walked = {"passes": 0, "samples": 0, "scores": 0}
 
-    standardised = gpu_logreg.sampler.standardised
+    standardised = gpu_logreg.objectives.sampler.standardised
     value, hessian, row_scores = SampleObjective.__call__, SampleObjective.hessian, ResidentDataset.row_scores
 
     def counting_choose(*args):
@@ -299,8 +299,8 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
         walked["scores"] += self.n_rows
         return row_scores(self, *args)
 
-    monkeypatch.setattr(gpu_logreg.linear_model, "choose", counting_choose)
-    monkeypatch.setattr(gpu_logreg.sampler, "standardised", gathered)
+    monkeypatch.setattr(gpu_logreg.estimators.linear.model, "choose", counting_choose)
+    monkeypatch.setattr(gpu_logreg.objectives.sampler, "standardised", gathered)
     monkeypatch.setattr(SampleObjective, "__call__", evaluated)
     monkeypatch.setattr(SampleObjective, "hessian", second_derivative)
     monkeypatch.setattr(ResidentDataset, "row_scores", scored)

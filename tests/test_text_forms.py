@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 from data_files import Write, refusal, train, writer
 
-from gpu_logreg.dataset.dates import days_of, days_of_column, hours_of
-from gpu_logreg.dataset.files import FileOptions, load_labelled_data, load_prediction_data
-from gpu_logreg.dataset.number_forms import UndecidedError, find_decimal, like_numbers, read_as, read_numbers
-from gpu_logreg.dataset.number_words import Marks
-from gpu_logreg.dataset.schema import Schema
 from gpu_logreg.errors import DataError
+from gpu_logreg.files.dates import days_of, days_of_column, hours_of
+from gpu_logreg.files.load import FileOptions, load_labelled_data, load_prediction_data
+from gpu_logreg.files.number_forms import UndecidedError, find_decimal, like_numbers, read_as, read_numbers
+from gpu_logreg.files.number_words import Marks
+from gpu_logreg.files.schema import Schema
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from gpu_logreg import whole_files
 from gpu_logreg.errors import DataError, ModelFileError
-from gpu_logreg.whole_files import check_destination, is_replaced, whole_file, write_whole
+from gpu_logreg.saved import whole_files
+from gpu_logreg.saved.whole_files import check_destination, is_replaced, whole_file, write_whole
 
 
 def mode(path: Path) -> int:

@@ -7,8 +7,9 @@ import pytest
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
-from gpu_logreg import LogisticRegression, linear_fit
+from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.linear import fit as linear_fit
 from gpu_logreg.solvers import working_set as module
 from gpu_logreg.solvers.working_set import Columns
 

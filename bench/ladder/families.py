@@ -19,10 +19,10 @@ from gpu_launch import checked
 from gpu_tables import shown, table
 from gpu_timing import Budget, device_ms, one_line, say
 
-import gpu_logreg.passes.family as family_module
-from gpu_logreg.backend import cuda_problem, import_cupy
-from gpu_logreg.passes.family import STATIC_BYTES, STORAGES, WARP, Family, admissible, choose_family
-from gpu_logreg.passes.family_model import static_shared_bytes
+import gpu_logreg.passes.cuda.tuning.family as family_module
+from gpu_logreg.arrays.device import cuda_problem, import_cupy
+from gpu_logreg.passes.cuda.tuning.family import STATIC_BYTES, STORAGES, WARP, Family, admissible, choose_family
+from gpu_logreg.passes.cuda.tuning.family_model import static_shared_bytes
 
 BLOCKS = (128, 256, 512)
 MOST_THREADS = 2048
@@ -32,7 +32,8 @@ MOST_THREADS = 2048
 def members(d: int, storage: str, real: str = "float32") -> Iterator[Family]:
     """Every admissible member for contiguous rows of ``d`` columns, in other blocks and numbers of them as well.
 
-    `gpu_logreg.passes.family.admissible` gives what its estimate of the registers allows on a multiprocessor. Around
+    `gpu_logreg.passes.cuda.tuning.family.admissible` gives what its estimate of the registers allows on a
+    multiprocessor. Around
     that, half as many threads, half as many again and twice as many are tried, in blocks of 128 to 512 where a row
     takes at most a warp: the estimate may be wrong, and the compiler then says what it spilled.
     """

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gpu_journal import rows_of
 
-from gpu_logreg.passes import family
+from gpu_logreg.passes.cuda.tuning import family
 
 MODEL = sys.modules[family._clocks.__module__]
 """The module whose constants they are."""

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.penalty import l1_penalty
+from gpu_logreg.mathematics.penalty import l1_penalty
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
 from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
 from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, BeforeStep, Criterion, Stagnation

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-from gpu_logreg.penalty import soft_threshold, subgradient
+from gpu_logreg.mathematics.penalty import soft_threshold, subgradient
 from gpu_logreg.solvers import Vector
 from gpu_logreg.solvers.factor import Factor
 
@@ -97,7 +97,7 @@ class Loops(NamedTuple):
 
 @functools.cache
 def _compiled() -> Loops:
-    from gpu_logreg.solvers import kernels_numba_coordinates as kernels
+    from gpu_logreg.solvers import coordinate_loops as kernels
 
     def settled(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
         if kernels.settle(H, r, x, l1, most_systems(x), TRUSTED):

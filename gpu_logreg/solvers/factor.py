@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
-from gpu_logreg.backend import array_namespace, cholesky, solve_triangular, to_numpy
+from gpu_logreg.arrays.device import array_namespace, cholesky, solve_triangular, to_numpy
 from gpu_logreg.solvers import Vector
 
 __all__ = ["Factor", "poorly_conditioned"]

@@ -39,7 +39,7 @@ class Batches(Protocol):
 
 
 class RateSchedule(Protocol):
-    """The learning rate of every epoch; see `gpu_logreg.optimizers.Schedule`."""
+    """The learning rate of every epoch; see `gpu_logreg.mathematics.optimizers.Schedule`."""
 
     rate: float
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.penalty import duality_gap, subgradient
+from gpu_logreg.mathematics.penalty import duality_gap, subgradient
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Stop, Vector, separable
 from gpu_logreg.solvers.composite import Composite, Curvature, proximal_steps
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, widen_for_the_last

@@ -53,7 +53,7 @@ FIRST_METRIC_ROWS = 4
 
 
 class Sampler(Protocol):
-    """Where samples come from; see `gpu_logreg.sampler.Sampler`."""
+    """Where samples come from; see `gpu_logreg.objectives.sampler.Sampler`."""
 
     @property
     def n_rows(self) -> int:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.errors import DataError
-from gpu_logreg.penalty import duality_gap, l1_penalty, subgradient
+from gpu_logreg.mathematics.penalty import duality_gap, l1_penalty, subgradient
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
 from gpu_logreg.solvers.proximal import SUPPORT
 

@@ -1,0 +1,140 @@
+"""Threads of the host: blocks of rows on a pool, BLAS on one thread meanwhile.
+
+NumPy's BLAS keeps its own threads, which go on spinning for a while after every product and take the processors from
+ours: a compiled pass right after a threaded product took clearly longer. So products are cut into blocks of rows,
+one thread each, and the sums of the blocks are added in order: the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from joblib import cpu_count
+from threadpoolctl import ThreadpoolController
+
+from gpu_logreg.arrays.forks import wait_before_forks
+
+__all__ = ["blas_on_one_thread", "map_in_order", "n_threads", "row_blocks", "sum_in_order"]
+
+T = TypeVar("T")
+
+_pool: ThreadPoolExecutor | None = None
+_lock = threading.RLock()  # of this module's state, and of the number of threads of BLAS
+_inside = 0
+_limiter: Any = None
+_here = threading.local()
+
+
+def n_threads() -> int:
+    """Threads a pass runs on: the CPUs this process may use, or ``OMP_NUM_THREADS`` where that is smaller."""
+    available = _cpus()
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(available, int(limit)) if limit.isdigit() and int(limit) > 0 else available
+
+
+@functools.cache
+def _cpus() -> int:
+    return int(cpu_count())
+
+
+def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
+    """``function`` of the arguments, on the pool; results in the order of the arguments.
+
+    From within such a function the calls are made one after the other: a thread of the pool that waited for others
+    could wait for ever. NumPy's floating-point warnings are off: what is not finite shows in the sums, and is dealt
+    with there.
+    """
+    return list(_in_order(function, *arguments))
+
+
+def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
+    """As `map_in_order`, the results added in order as they come: only those that wait for their turn are kept.
+
+    Parameters
+    ----------
+    add : function (total, part) -> total
+        It may change and return ``total``, which at first is the first result.
+    function, arguments : as of `map_in_order`; there is at least one of each argument
+    """
+    parts = _in_order(function, *arguments)
+    return functools.reduce(add, parts)
+
+
+def _in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> Iterator[T]:
+    def quiet(*values: Any) -> T:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every thread has its own
+            return function(*values)
+
+    if len(arguments[0]) <= 1 or n_threads() == 1 or getattr(_here, "is_ours", False):
+        return (quiet(*values) for values in zip(*arguments, strict=True))
+    return _threads().map(quiet, *arguments)
+
+
+def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:
+    """Equal blocks of rows of about ``block_bytes``; their number depends on the sizes alone."""
+    count = max(1, min(-(-n * row_bytes // block_bytes), n // max(1, least_rows)))
+    edges = [n * k // count for k in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
+
+
+@contextlib.contextmanager
+def blas_on_one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread within the block; the first to enter sets it, the last to leave sets it back."""
+    global _inside, _limiter
+    with _lock:
+        _inside += 1
+        if _limiter is None:
+            _limiter = _controller().limit(limits=1, user_api="blas")
+            _limiter.__enter__()
+    _here.entered = _entered_here() + 1
+    try:
+        yield
+    finally:
+        _here.entered -= 1
+        with _lock:
+            _inside -= 1
+            if _inside == 0:
+                _limiter.__exit__(None, None, None)
+                _limiter = None
+
+
+def _entered_here() -> int:
+    """Blocks of `blas_on_one_thread` that this thread is in."""
+    return getattr(_here, "entered", 0)
+
+
+@functools.cache
+def _controller() -> Any:
+    return ThreadpoolController()
+
+
+def _threads() -> ThreadPoolExecutor:
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(n_threads(), "gpu-logreg", initializer=_mark_as_ours)
+        return _pool
+
+
+def _mark_as_ours() -> None:
+    _here.is_ours = True
+
+
+def _forget_threads() -> None:
+    """A forked child has none of its parent's threads but the one that forked.
+
+    Where the parent kept BLAS to one thread, the child does so up to the end of its own next block.
+    """
+    global _pool, _inside
+    _pool, _inside = None, _entered_here()
+
+
+wait_before_forks(_lock, _forget_threads)

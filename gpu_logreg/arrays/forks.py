@@ -1,0 +1,68 @@
+"""A fork while another thread fits: it waits for what that thread holds, so that the child can fit too.
+
+Of the parent's threads a forked child has the one that forked. A lock that another thread held at that moment is never
+released in the child, and whoever asks for it there waits for ever. So a fork first waits for
+
+- imports of other threads: the first fit imports Numba and the compiled loops, which takes seconds;
+- a loop that another thread compiles, or loads from the cache: Numba does so under one lock;
+- the lock of `gpu_logreg.arrays.blocks`, under which BLAS is told its number of threads, and after every fork starts
+  them anew.
+
+Each of them ends by itself; the longest wait is for a loop to be compiled. Other locks have handlers of their own:
+those of CPython, of its modules ``logging`` and ``concurrent.futures``, and of the C library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["wait_before_forks"]
+
+IMPORTED_BY_FITS = frozenset({"gpu_logreg", "llvmlite", "numba", "scipy", "sklearn"})
+"""Packages of which a fit imports modules."""
+
+_here = threading.local()  # threads may fork at once
+
+
+def wait_before_forks(lock: Any, in_child: Callable[[], None]) -> None:
+    """From here on every fork of this process waits, and ``in_child`` is called in the child.
+
+    Parameters
+    ----------
+    lock : RLock
+        Held by the thread that forks while it does so.
+    in_child : function
+        Called in the child while it still holds the lock.
+    """
+
+    def before() -> None:
+        _wait_for_imports()
+        _here.held = held = contextlib.ExitStack()
+        compiler = sys.modules.get("numba.core.compiler_lock")  # never imported here
+        if compiler is not None:
+            held.enter_context(compiler.global_compiler_lock)
+        held.enter_context(lock)
+
+    def after() -> None:
+        vars(_here).pop("held", contextlib.ExitStack()).close()
+
+    def after_in_child() -> None:
+        in_child()
+        after()
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=after, after_in_child=after_in_child)
+
+
+def _wait_for_imports() -> None:
+    for name, module in list(sys.modules.items()):
+        initialising = getattr(getattr(module, "__spec__", None), "_initializing", False)
+        if initialising and name.partition(".")[0] in IMPORTED_BY_FITS:
+            with contextlib.suppress(Exception):  # the thread that imports it meets it, too
+                importlib.import_module(name)  # returns when that thread is done

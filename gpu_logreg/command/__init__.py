@@ -1,0 +1,1 @@
+"""What a person at a terminal sees: the command line, and what it prints."""

@@ -1,0 +1,1 @@
+"""What scikit-learn sees: the estimators, what they take and what they give back."""

@@ -1,0 +1,200 @@
+"""Fitted estimators to scikit-learn's of the same name and back, with the same predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.label_types import holds_text, of_one_type
+from gpu_logreg.estimators.linear.sparse_coef import dense_coef
+from gpu_logreg.estimators.target import known_target
+
+__all__ = ["LinearConversion", "NetworkConversion"]
+
+_LINEAR_SOLVERS = {"lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"}
+_LINEAR_STAND_INS = {"auto": "newton-cholesky", "subsampled-newton": "newton-cholesky"}
+_NETWORK_STAND_INS = {"adamw": "adam", "gradient-descent": "lbfgs"}
+_OF_BOTH = ("classes_", "n_features_in_", "feature_names_in_", "n_iter_")
+_OF_NETWORKS = (
+    *("n_layers_", "n_outputs_", "out_activation_", "t_"),
+    *("loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"),
+)
+
+
+class LinearConversion:
+    """`to_sklearn` and `from_sklearn` of logistic regression."""
+
+    def to_sklearn(self: Any) -> Any:
+        """scikit-learn's estimator with these parameters and, once fitted, these coefficients.
+
+        Parameters that scikit-learn does not have are left out. Of the solvers, ``"auto"`` and ``"subsampled-newton"``
+        become ``"newton-cholesky"`` (``"saga"`` with an L1 penalty), and those of steps become ``"lbfgs"``.
+
+        Returns
+        -------
+        sklearn.linear_model.LogisticRegression
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        theirs = LogisticRegression()
+        params = _shared_params(self, theirs)
+        if self.solver not in _LINEAR_SOLVERS:
+            with_l1 = bool(self.l1_ratio) or self.penalty in ("l1", "elasticnet")
+            params["solver"] = "saga" if with_l1 else _LINEAR_STAND_INS.get(self.solver, "lbfgs")
+        if params.get("penalty") == "deprecated":  # before 1.8 there was no such value
+            del params["penalty"]
+            if self.l1_ratio and getattr(theirs, "penalty", None) == "l2":
+                params["penalty"] = "l1" if self.l1_ratio == 1 else "elasticnet"
+        if not self.l1_ratio:
+            params.pop("l1_ratio", None)
+        theirs.set_params(**params)
+        if hasattr(self, "coef_"):
+            _copy_attributes(self, theirs, _OF_BOTH)
+            theirs.coef_, theirs.intercept_ = self.coef_.copy(), self.intercept_.copy()
+        return theirs
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Any:
+        """An estimator with the parameters of scikit-learn's and, where that is fitted, its coefficients.
+
+        Parameters
+        ----------
+        estimator : sklearn.linear_model.LogisticRegression
+
+        Returns
+        -------
+        LogisticRegression
+
+        Raises
+        ------
+        DataError
+            An estimator of another class, or of more than two classes by one versus the rest.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        _check_class(estimator, LogisticRegression)
+        ours: Any = cls()
+        params = _shared_params(estimator, ours)
+        if params.get("penalty") == "l2":  # the default before 1.8
+            del params["penalty"]
+        if params.get("l1_ratio", 0.0) is None:
+            del params["l1_ratio"]
+        ours.set_params(**params)
+        if not hasattr(estimator, "coef_"):
+            return ours
+        n_classes, way = len(estimator.classes_), getattr(estimator, "multi_class", None)
+        if n_classes > 2 and (way == "ovr" or estimator.solver == "liblinear"):
+            raise DataError(
+                f"this LogisticRegression holds {n_classes} models of one class versus the rest; "
+                "convert the estimators of a OneVsRestClassifier, or fit it anew"
+            )
+        if n_classes == 2 and way == "multinomial":
+            raise DataError("this LogisticRegression is multinomial with two classes, twice the logit; fit it anew")
+        _copy_attributes(estimator, ours, _OF_BOTH)
+        ours.coef_ = _float64(dense_coef(estimator.coef_))
+        ours.intercept_ = np.broadcast_to(_float64(estimator.intercept_), (len(ours.coef_),)).copy()
+        return ours
+
+
+class NetworkConversion:
+    """`to_sklearn` and `from_sklearn` of networks."""
+
+    def to_sklearn(self: Any) -> Any:
+        """scikit-learn's estimator with these parameters and, once fitted, these weights.
+
+        Parameters that scikit-learn does not have are left out. Of the solvers, ``"adamw"`` becomes ``"adam"`` and
+        ``"gradient-descent"`` ``"lbfgs"``; of the schedules, ``"cosine"`` becomes ``"constant"``.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier
+
+        Raises
+        ------
+        DataError
+            Labels that it does not take: whole numbers beyond 64 bits.
+        """
+        from sklearn.neural_network import MLPClassifier
+        from sklearn.preprocessing import LabelBinarizer
+
+        theirs = MLPClassifier()
+        classes = of_one_type(self.classes_) if hasattr(self, "coefs_") else None
+        if classes is not None and classes.dtype.kind == "O" and not holds_text(classes):
+            raise DataError("scikit-learn's network takes no whole numbers beyond 64 bits as labels; fit it on texts")
+        params = _shared_params(self, theirs)
+        params["solver"] = _NETWORK_STAND_INS.get(self.solver, self.solver)
+        if self.learning_rate == "cosine":
+            params["learning_rate"] = "constant"
+        theirs.set_params(**params)
+        if hasattr(self, "coefs_"):
+            _copy_attributes(self, theirs, (*_OF_BOTH, *_OF_NETWORKS))
+            theirs.coefs_ = [W.copy() for W in self.coefs_]
+            theirs.intercepts_ = [b.copy() for b in self.intercepts_]
+            # What its predict, and a training that goes on, look at.
+            labels = np.eye(len(self.classes_), dtype=int) if known_target(self).several else classes
+            theirs._label_binarizer = LabelBinarizer().fit(labels)
+            theirs._no_improvement_count = 0
+            theirs._best_coefs = [W.copy() for W in self.coefs_]  # of the best score, until an epoch is better
+            theirs._best_intercepts = [b.copy() for b in self.intercepts_]
+        return theirs
+
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Any:
+        """An estimator with the parameters of scikit-learn's and, where that is fitted, its weights.
+
+        Parameters
+        ----------
+        estimator : sklearn.neural_network.MLPClassifier
+
+        Returns
+        -------
+        MLPClassifier
+
+        Raises
+        ------
+        DataError
+            An estimator of another class, or of one class.
+        """
+        from sklearn.neural_network import MLPClassifier
+
+        _check_class(estimator, MLPClassifier)
+        ours: Any = cls()
+        ours.set_params(**_shared_params(estimator, ours))
+        if not hasattr(estimator, "coefs_"):
+            return ours
+        if len(estimator.classes_) < 2:
+            raise DataError("this MLPClassifier knows one class only; at least 2 classes are needed")
+        _copy_attributes(estimator, ours, (*_OF_BOTH, *_OF_NETWORKS))
+        ours.coefs_ = [np.array(W) for W in estimator.coefs_]
+        ours.intercepts_ = [np.array(b) for b in estimator.intercepts_]
+        return ours
+
+
+def _check_class(estimator: Any, wanted: type) -> None:
+    if type(estimator) is not wanted:
+        raise DataError(
+            f"from_sklearn takes scikit-learn's {wanted.__name__}, not {type(estimator).__module__}."
+            f"{type(estimator).__qualname__}"
+        )
+
+
+def _shared_params(source: Any, target: Any) -> dict[str, Any]:
+    """Parameters of one estimator that the other has too."""
+    names = target.get_params(deep=False).keys()
+    params = {name: value for name, value in source.get_params(deep=False).items() if name in names}
+    if callable(params.get("verbose")):
+        params["verbose"] = 0
+    return params
+
+
+def _copy_attributes(source: Any, target: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        if hasattr(source, name):
+            value = getattr(source, name)
+            setattr(target, name, value.copy() if isinstance(value, np.ndarray | list) else value)
+
+
+def _float64(array: Any) -> Any:
+    return np.array(array, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Logistic regression as an estimator."""

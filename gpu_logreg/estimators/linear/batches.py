@@ -1,0 +1,102 @@
+"""Stochastic training of a linear model: a network without a hidden layer, on the rows of an objective."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
+from gpu_logreg.mathematics.network import Network
+from gpu_logreg.mathematics.optimizers import Schedule
+from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.passes.reference.steps import Training, rows_that_count
+from gpu_logreg.passes.steps_choice import choose_steps
+from gpu_logreg.solvers import Observer, SolverResult, Vector
+from gpu_logreg.solvers.minibatch import Progress, minibatch
+
+__all__ = ["linear_batches"]
+
+BATCH_ROWS = 200
+EPOCHS_WITHOUT_GAIN = 10
+
+
+def linear_batches(
+    objective: Objective,
+    start: Vector,
+    solver: str,
+    *,
+    rate: float,
+    rng: np.random.Generator,
+    tol: float,
+    max_iter: int,
+    observer: Observer | None,
+) -> SolverResult:
+    """Lower the objective by steps on batches of rows; the penalty of a batch is that of the objective.
+
+    Parameters
+    ----------
+    objective : Objective
+        Its rows, penalty, intercept and pass, by whose name the steps are chosen; counts an epoch as a read.
+    start : ndarray of shape (p,)
+    solver : {"sgd", "adam"}
+        ``"sgd"`` has Nesterov's momentum of 0.9.
+    rate : float
+        Learning rate.
+    rng : Generator
+        Shuffles the rows.
+    tol, max_iter, observer
+        As of `gpu_logreg.solvers.minibatch.minibatch`.
+
+    Returns
+    -------
+    SolverResult
+        With value and gradient at the end, from one more read.
+    """
+    rows, K, d = objective.dataset.rows, objective.n_logits, objective.dataset.n_columns
+    xp, dtype = array_namespace(rows.X), objective.dataset.compute_dtype
+    network = Network((d, K))
+    by_class = start.reshape(K, -1)
+    params = np.zeros(network.n_params)
+    params[: K * d] = by_class[:, :d].T.ravel()  # a network has its weights first, input by input
+    if objective.fit_intercept:
+        params[K * d :] = by_class[:, d]
+    optimizer = make_optimizer(solver, momentum=0.9, nesterov=True, betas=(0.9, 0.999), epsilon=1e-8, decay=0.0)
+    training = Training(
+        network,
+        xp.asarray(params.astype(dtype)),
+        optimizer,
+        fixed_l2=objective.l2,
+        fit_intercept=objective.fit_intercept,
+    )
+    device = Device("cpu") if xp is np else Device("cuda", int(rows.X.device.id))
+    name = objective.implementation.name
+    steps = choose_steps("cuda" if name == "cublas" else name, rows, device, training)
+    at = rows_that_count(rows.sample_weight, objective.dataset.n_rows, dtype)
+    progress = minibatch(
+        NetworkBatches(training, rows, steps),
+        at,
+        batch_size=min(BATCH_ROWS, len(at)),
+        schedule=Schedule("constant", rate),
+        rng=rng,
+        progress=Progress(),
+        tol=tol,
+        max_iter=max_iter,
+        n_iter_no_change=EPOCHS_WITHOUT_GAIN,
+        observer=observer,
+    )
+    objective.n_reads += progress.n_iter
+    if steps.how:
+        chosen = objective.implementation
+        objective.implementation = replace(chosen, reason=f"{chosen.reason}; {steps.how}")
+    trained = to_numpy(training.params).astype(np.float64)
+    end = trained[: K * d].reshape(d, K).T
+    if objective.fit_intercept:
+        end = np.column_stack([end, trained[K * d :]])
+    end = np.ascontiguousarray(end).ravel()
+    value, grad = objective(end)
+    message = progress.stop.message
+    if progress.diverged:
+        message += f" with learning_rate={rate:g}; try learning_rate={rate / 10:g}, or scale the columns of X"
+    return SolverResult(end, value, grad, progress.n_iter, progress.stop.converged, message, progress.loss_curve)

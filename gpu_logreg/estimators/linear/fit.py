@@ -1,0 +1,305 @@
+"""From an objective of a linear model to its solution: where to start, and which solver with what."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.labels import sums_by_class
+from gpu_logreg.estimators.linear.batches import linear_batches
+from gpu_logreg.mathematics.penalty import l1_penalty
+from gpu_logreg.objectives.certificate import finished, l1_strengths
+from gpu_logreg.objectives.classes import ClasswiseCoordinates
+from gpu_logreg.objectives.classes_sampler import MultinomialSampler
+from gpu_logreg.objectives.decrement import Decrement, l1_decrement, newton_decrement
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.objectives.sparse_metric import diagonal_at
+from gpu_logreg.objectives.sparse_sample import SparseSampler
+from gpu_logreg.solvers import Metric, SolverResult, Vector
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric
+from gpu_logreg.solvers.gradient_descent import gradient_descent
+from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
+from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.proximal import proximal, proximal_without_a_sample
+from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton, tiny
+from gpu_logreg.solvers.watch import renewed
+from gpu_logreg.solvers.working_set import Columns, working_set
+
+__all__ = ["class_shares", "minimise", "solver_name", "start_without_weights"]
+
+LARGEST_WHOLE = 2000
+"""Parameters of two classes up to which an L1 problem is solved for all columns at once."""
+
+NEWTON_FLOPS = 2e7
+"""Multiplications of a Hessian of all rows that take a few milliseconds."""
+
+LBFGS_DECREASE = 0.1 * DECREASE_PER_TOL
+"""What `solver="lbfgs"` leaves to gain by its own estimate, relatively and for each ``tol``."""
+
+
+def solver_name(solver: str, objective: Objective) -> str:
+    """What ``solver="auto"`` is for this objective; any other name is itself."""
+    if solver != "auto":
+        return solver
+    if objective.l1 > 0.0:
+        return "proximal"
+    worth = pays(objective.dataset.n_rows, objective.n_params, objective.n_logits, objective.costs)
+    return "subsampled-newton" if worth else "lbfgs"
+
+
+def class_shares(labels: Any, weights: Any, weight_total: float, classes: Any) -> Vector:
+    """Weighted share of every class, on the host; refused where all the weight lies on one class.
+
+    Parameters
+    ----------
+    labels : integer array of shape (n,)
+        Number of each row's class; ``uint8`` for two classes.
+    weights : array of shape (n,) or None
+    weight_total : float
+    classes : ndarray of shape (K,)
+    """
+    if len(classes) == 2:
+        second = labels.sum(dtype=np.int64) if weights is None else weights[labels.view(np.bool_)].sum(dtype=np.float64)
+        sums = np.array([weight_total - float(second), float(second)])
+    else:
+        sums = sums_by_class(labels, weights, len(classes))
+    present = np.flatnonzero(sums > 0.0)
+    if len(present) < 2:
+        only: Any = classes[present[0]]
+        only = only.item() if hasattr(only, "item") else only
+        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")
+    return np.asarray(sums / weight_total)
+
+
+def start_without_weights(objective: Objective, shares: Vector) -> Vector:
+    """The optimum while all weights are zero: intercepts that give every class its share."""
+    params = np.zeros(objective.n_params)
+    if not objective.fit_intercept:
+        return params
+    if objective.n_logits == 1:
+        params[-1] = math.log(shares[1] / shares[0])
+        return params
+    logs = np.log(np.maximum(shares, 1e-3 / objective.dataset.weight_total))  # a class whose rows all weigh nothing
+    params.reshape(objective.n_logits, -1)[:, -1] = logs - logs.mean()
+    return params
+
+
+def minimise(
+    model: Any, solver: str, objective: Objective, shares: Vector, start: Vector | None, limits: dict[str, Any]
+) -> SolverResult:
+    """Run a solver.
+
+    Parameters
+    ----------
+    model : LogisticRegression
+        Its ``random_state``, ``step`` and ``learning_rate``.
+    solver : str
+    objective : Objective
+    shares : ndarray of shape (K,)
+        Of the classes.
+    start : ndarray of shape (p,) or None
+        The solution of the last fit.
+    limits : dict
+        ``tol``, ``max_iter`` and ``observer``.
+    """
+    if limits["max_iter"] == 0 and start is None:  # as scikit-learn: no step, and p = 1 / K
+        start = np.zeros(objective.n_params)
+        if objective.l1 == 0.0:
+            return lbfgs(objective, start, **limits)
+    if start is not None and limits["max_iter"] > 0 and not _worth_taking(objective, shares, start):
+        start = None
+    rng = np.random.default_rng(_seed(model.random_state))
+    result = _solved(model, solver, objective, shares, start, limits, rng)
+    if solver in ("sgd", "adam"):  # which reach no optimum, and say so
+        return result
+
+    def again(ended: SolverResult, tol: float, max_iter: int) -> SolverResult:
+        rest = limits | {"tol": tol, "max_iter": max_iter}
+        if solver == "gradient-descent":
+            return _solved(model, solver, objective, shares, ended.params, rest, rng)
+        if objective.l1 > 0.0 and in_working_sets(objective):
+            return _by_working_sets(objective, rng, ended.params, True, rest)
+        if objective.l1 == 0.0 and _newton_costs_little(objective):
+            return _with_all_rows(objective, _sampler(objective, rng), ended, rest)
+        return _without_a_sample(objective, ended, rest)
+
+    return finished(objective, result, limits["tol"], limits["max_iter"], again, _decrement(solver, objective, rng))
+
+
+def _newton_costs_little(objective: Objective) -> bool:
+    """Whether a Hessian of all rows costs no more than a few milliseconds."""
+    p = objective.n_params
+    return p <= 500 and objective.dataset.n_rows * p * p <= NEWTON_FLOPS
+
+
+def _decrement(solver: str, objective: Objective, rng: np.random.Generator) -> Decrement | None:
+    """What a certificate asks of the Hessian, where that costs little; None where the solver has gone by it itself."""
+    if objective.l1 > 0.0:
+        few = tiny(objective.dataset.n_rows, objective.n_params) and not in_working_sets(objective)
+        return l1_decrement(objective, _sampler(objective, rng)) if few else None
+    if solver not in ("lbfgs", "gradient-descent") or not _newton_costs_little(objective):
+        return None
+    return newton_decrement(objective, _sampler(objective, rng))
+
+
+def _with_all_rows(objective: Objective, sampler: Sampler, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:
+    """On from where a fit has ended, with the Hessian of all rows, taken anew where it misleads."""
+    objective.widen()
+    sample = sampler.sample(objective.dataset.n_rows)
+
+    def metric_at(params: Vector) -> Metric:
+        metric: Metric = sample.params_metric(sample.coordinates.from_params(params))
+        return metric
+
+    met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+    metric, refresh = metric_at(ended.params), renewed(metric_at)
+    return lbfgs(objective, ended.params, metric=metric, refresh=refresh, criterion=met_at, last_step=True, **limits)
+
+
+def _worth_taking(objective: Objective, shares: Vector, start: Vector) -> bool:
+    """Whether a start has a lower value than `start_without_weights`, whose value is the entropy of the classes.
+
+    From farther away every row may be saturated, where no model of the curvature is worth the name.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = objective.keep(start) + l1_penalty(start, l1_strengths(objective))
+    except DataError:  # the sums overflow; a row that is not finite is refused from any start
+        return False
+    present = shares[shares > 0.0]
+    entropy = -float(present @ np.log(present)) if objective.fit_intercept else math.log(len(shares))
+    return value <= entropy * (1.0 + 1e-6)  # no weights at all may be the optimum
+
+
+def _solved(
+    model: Any,
+    solver: str,
+    objective: Objective,
+    shares: Vector,
+    start: Vector | None,
+    limits: dict[str, Any],
+    rng: np.random.Generator,
+) -> SolverResult:
+    """What one solver makes of it."""
+    if solver in ("subsampled-newton", "proximal"):
+        sampler = _sampler(objective, rng)
+        params = start_without_weights(objective, shares) if start is None else start
+        if solver == "proximal":
+            if in_working_sets(objective):
+                return _by_working_sets(objective, rng, params, start is not None, limits)
+            return proximal(
+                objective, sampler, params, l1_strengths(objective), l2=objective.l2, warm=start is not None, **limits
+            )
+        return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
+    mean, variance = objective.column_moments()
+    if solver == "lbfgs":
+        params = start_without_weights(objective, shares) if start is None else start
+        # Without a metric worth the name what is left to gain is more than the pairs of steps tell of.
+        met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+        metric = _diagonal(objective, shares, mean, variance)
+        two_of_sparse = objective.n_logits == 1 and is_sparse(objective.dataset.rows.X)
+        refresh = _after_a_step(objective) if two_of_sparse else None
+        return lbfgs(objective, params, metric=metric, criterion=met_at, refresh=refresh, last_step=True, **limits)
+    params = np.zeros(objective.n_params) if start is None else start
+    # The curvature of the mean loss is at most this times the mean square length of [x, 1].
+    largest = 0.25 if objective.n_logits == 1 else 0.5
+    bound = largest * (1.0 + float((variance + mean**2).sum())) + objective.l2
+    rate = 1.0 / bound if model.learning_rate is None else model.learning_rate
+    if solver == "gradient-descent":
+        return gradient_descent(objective, params, step=model.step, learning_rate=rate, **limits)
+    rate = 1e-3 if solver == "adam" and model.learning_rate is None else rate
+    return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
+
+
+def _after_a_step(objective: Objective) -> Refresh:
+    """The exact diagonal at the point after the first step, instead of the one that it was taken with."""
+    calls = 0
+
+    def refresh(here: Trial, left: float) -> Metric | None:
+        nonlocal calls
+        calls += 1
+        return diagonal_at(objective, here.params) if calls == 2 else None
+
+    return refresh
+
+
+def in_working_sets(objective: Objective) -> bool:
+    """Whether an L1 problem has so many columns that it is solved for a few of them at a time."""
+    return objective.n_params > (LARGEST_WHOLE if objective.n_logits == 1 else LARGEST_P)
+
+
+def _without_a_sample(objective: Objective, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:
+    """On from where a fit has ended, with a diagonal of the columns' moments for the curvature.
+
+    A bad model of the curvature sees nothing left to gain; this one asks nothing of rows or samples, and gradients
+    correct it.
+    """
+    columns, K = objective.standard_columns, objective.n_logits
+    curvature = min(0.25, max(abs(ended.value), 1e-8))
+    if objective.l1 > 0.0:
+        ridge = np.resize(np.append(objective.l2 / columns.scale / columns.scale, 0.0), objective.n_params // K)
+        coordinates = columns if K == 1 else ClasswiseCoordinates(columns, K)
+        strengths, n_rows = l1_strengths(objective), objective.dataset.n_rows
+        of_loss = np.full(objective.n_params, curvature)
+        by_phi = (coordinates, of_loss, np.tile(ridge, K), ended.params, strengths)
+        return proximal_without_a_sample(objective, *by_phi, n_rows=n_rows, l2=objective.l2, **limits)
+    variance = columns.scale**2
+    metric: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
+    if K > 1:
+        metric = ClasswiseMetric([metric] * K)
+    met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+    return lbfgs(objective, ended.params, metric=metric, memory=30, criterion=met_at, last_step=True, **limits)
+
+
+def _by_working_sets(
+    objective: Objective, rng: np.random.Generator, params: Vector, warm: bool, limits: dict[str, Any]
+) -> SolverResult:
+    objective.widen()  # columns are told to be missed by a gradient that no sample has told the rounding of
+    by_columns, n_columns = objective.dataset.by_columns(objective.implementation.compiled), objective.dataset.n_columns
+
+    def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
+        some = objective.restricted(by_columns(columns))
+        ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
+        found = proximal(some, _sampler(some, rng), start, l1_strengths(some), l2=some.l2, warm=warm, **ends)
+        # Of arrays as of sparse rows, `size` is what is stored.
+        objective.n_reads += some.n_reads * some.dataset.rows.X.size / max(1, objective.dataset.rows.X.size)
+        if some.centre is not None:  # of the other columns the weights are zero
+            objective.centre = np.zeros(n_columns)
+            objective.centre[columns] = some.centre
+        return found
+
+    columns = Columns(n_columns, objective.n_logits, LARGEST_P // objective.n_logits - 1)
+    strengths = l1_strengths(objective)
+    result = working_set(objective, solve, params, strengths, columns, l2=objective.l2, warm=warm, **limits)
+    objective.spread = None  # known of some columns alone
+    return result
+
+
+def _sampler(objective: Objective, rng: np.random.Generator) -> Sampler:
+    if objective.n_logits > 1:
+        return MultinomialSampler(objective, rng)
+    # Few rows are centred as dense ones: sums over sparse rows lose digits where columns are far from zero.
+    few = tiny(objective.dataset.n_rows, objective.n_params)
+    return SparseSampler(objective, rng) if is_sparse(objective.dataset.rows.X) and not few else Sampler(objective, rng)
+
+
+def _diagonal(objective: Objective, shares: Vector, mean: Vector, variance: Vector) -> Metric:
+    fit_intercept, l2 = objective.fit_intercept, objective.l2
+    if objective.n_logits == 1:
+        curvature = float(shares[0] * shares[1]) if fit_intercept else 0.25
+        return CentredDiagonalMetric(mean, variance, curvature, l2, fit_intercept)
+    K = objective.n_logits
+    of_class = np.maximum(shares * (1.0 - shares), 1e-6) if fit_intercept else np.full(K, (K - 1) / K**2)
+    return ClasswiseMetric([CentredDiagonalMetric(mean, variance, float(c), l2, fit_intercept) for c in of_class])
+
+
+def _seed(random_state: Any) -> Any:
+    """A seed for NumPy's generators from scikit-learn's ``random_state``."""
+    if isinstance(random_state, np.random.RandomState):
+        return random_state.randint(2**31)
+    return 0 if random_state is None else random_state

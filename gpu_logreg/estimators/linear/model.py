@@ -1,0 +1,371 @@
+"""Logistic regression as a scikit-learn estimator. It chooses device, pass and solver; it computes nothing itself."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+
+from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device, to_device
+from gpu_logreg.arrays.interchange import is_bfloat16
+from gpu_logreg.arrays.on_device import on_device
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.callbacks import (
+    WRAPPER_FRAMES,
+    CallbackSupportMixin,
+    FitTask,
+    logger,
+    observe_all,
+    progress_lines,
+    upload_lines,
+    with_callbacks,
+)
+from gpu_logreg.estimators.conversion import LinearConversion
+from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.labels import class_weighted, encode_labels
+from gpu_logreg.estimators.linear.fit import class_shares, minimise, solver_name, start_without_weights
+from gpu_logreg.estimators.linear.parameters import (
+    OTHER_NAMES,
+    Asked,
+    not_converged,
+    read_parameters,
+    refuse_for_liblinear,
+)
+from gpu_logreg.estimators.linear.prediction import LinearPredictor
+from gpu_logreg.estimators.linear.sparse_coef import SparseCoef, dense_coef
+from gpu_logreg.mathematics.penalty import elastic_net_strengths
+from gpu_logreg.objectives.certificate import coef_dtype
+from gpu_logreg.objectives.classes import MultinomialObjective
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.passes.choice import choose, choose_multinomial
+from gpu_logreg.rows.resident import ResidentDataset, check_sample_weight
+from gpu_logreg.rows.storage import STORAGES
+from gpu_logreg.solvers import SolverResult, Vector
+
+__all__ = ["LogisticRegression"]
+
+
+class LogisticRegression(
+    CallbackSupportMixin,  # type: ignore[misc]
+    LinearConversion,
+    SparseCoef,
+    LinearPredictor,
+    BaseEstimator,  # type: ignore[misc]
+):
+    """Logistic regression of two or more classes, with a ridge, L1 or elastic-net penalty, on a CPU or an NVIDIA GPU.
+
+    Minimises scikit-learn's objective, ``C sum_i s_i row_loss_i + r |w|_1 + (1 - r) |w|**2 / 2``, where ``r`` is
+    ``l1_ratio``, ``s`` are row weights times class weights and the intercept is not penalised. Reported values are
+    that divided by ``C sum(s)``. K >= 3 classes have a logit each, as in scikit-learn's multinomial model.
+
+    Parameters
+    ----------
+    penalty : {"l1", "l2", "elasticnet", None}, deprecated
+        As in scikit-learn 1.9, which warns of it too; leave it out and use ``l1_ratio`` and ``C``.
+    C : float, default=1.0
+        Inverse strength of the penalty; ``inf`` for none.
+    l1_ratio : float from 0 to 1, default=0
+        Share of L1 in the penalty: 0 for ridge, 1 for L1, elastic net in between.
+    fit_intercept : bool, default=True
+    class_weight : dict, "balanced" or None, default=None
+    tol : float, default=1e-6
+        Largest ``max |grad|`` of the mean objective at which the fit stops. All but ``gradient-descent`` also ask that
+        what is left to gain is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
+        and stop where that is below the rounding of the value or of the passes.
+    max_iter : int, default=1000
+    solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
+        ``"auto"`` is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
+        ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
+        and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
+        optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
+        scikit-learn's other names are taken too, as ``solver_reason_`` tells: ``"newton-cg"`` and
+        ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
+        for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
+        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
+        fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
+        that the fit takes there is given back when it ends.
+    impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
+        The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
+    storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
+        How rows are stored where they are walked. ``"auto"``: as they are on the host; on their way to a GPU, the
+        narrowest dtype that holds every value. A dtype asked for rounds, and is computed in float32 unless it is
+        float64.
+    random_state : int, RandomState or None, default=None
+        Draws the sample of ``"subsampled-newton"`` and ``"proximal"``. The result depends on it within ``tol`` only.
+        None is a fixed seed, so that a fit repeated gives the same bits.
+    warm_start : bool, default=False
+        Start from ``coef_`` and ``intercept_`` of the last fit.
+    verbose : int or callable, default=0
+        Positive: a line after every iteration. A callable receives a `gpu_logreg.solvers.Iteration` instead, and
+        stops the fit by a true answer.
+    step : {"armijo", "fixed", "momentum"}, default="armijo"
+        Step rule of ``"gradient-descent"``.
+    learning_rate : float or None, default=None
+        Its step, and that of ``"sgd"`` and ``"adam"``; None for one over a bound of the curvature, and 1e-3 for
+        ``"adam"``.
+    dual : bool, default=False
+        True is taken with ``"liblinear"`` alone, as in scikit-learn; the primal problem has the same solution and is
+        the one that is solved.
+    intercept_scaling : float, default=1
+        Accepted and without effect: it counters liblinear's penalty on the intercept.
+    n_jobs : int or None, default=None
+        Accepted and without effect, as in scikit-learn 1.9, and with its warning.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, d), or (K, d) for K >= 3 classes
+        float32 from float32 rows, as in scikit-learn, where that holds the optimum: weights of collinear columns that
+        nearly cancel are float64. Of other rows float64.
+    intercept_ : ndarray of shape (1,) or (K,), float64
+        Of ``coef_`` as it is: it makes up for its rounding, which columns far from zero would feel.
+    classes_ : ndarray of shape (K,)
+    n_features_in_ : int
+    n_iter_ : ndarray of shape (1,)
+    n_reads_ : float
+        Passes over all rows that the fit took, of which ``reference`` and ``cublas`` walk ``X`` twice in each; those
+        over samples count with their share.
+    converged_ : bool
+    stop_reason_ : str
+        The criterion that was met, or not, with its figures.
+    objective_ : float
+        Value at the end, in nats: mean loss plus penalty.
+    loss_curve_ : list of float
+        That value at the start and after every iteration.
+    duality_gap_ : float
+        With an L1 penalty only: a bound on what was left to gain in the weights before the last step.
+    device_, device_reason_, impl_, impl_reason_, solver_, solver_reason_, storage_ : str
+        What was chosen, and why.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from gpu_logreg import LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> round(LogisticRegression().fit(X, y).score(X, y), 2)
+    0.96
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
+        "C": [Interval(numbers.Real, 0, None, closed="right")],
+        "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
+        "fit_intercept": ["boolean"],
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "solver": [
+            StrOptions(
+                {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", *OTHER_NAMES}
+            )
+        ],
+        "device": [str],
+        "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
+        "storage": [StrOptions({"auto", *STORAGES})],
+        "random_state": ["random_state"],
+        "warm_start": ["boolean"],
+        "verbose": ["verbose", Hidden(callable)],
+        "step": [StrOptions({"armijo", "fixed", "momentum"})],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
+        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
+        "dual": ["boolean"],
+        "intercept_scaling": [Interval(numbers.Real, 0, None, closed="neither")],
+        "n_jobs": [None, numbers.Integral],
+    }
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        *,
+        l1_ratio: float | None = 0.0,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        solver: str = "auto",
+        device: str = "auto",
+        impl: str = "auto",
+        storage: str = "auto",
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: Any = 0,
+        step: str = "armijo",
+        learning_rate: float | None = None,
+        penalty: str | None = "deprecated",
+        dual: bool = False,
+        intercept_scaling: float = 1,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.tol = tol
+        self.max_iter = max_iter
+        self.solver = solver
+        self.device = device
+        self.impl = impl
+        self.storage = storage
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.step = step
+        self.learning_rate = learning_rate
+        self.penalty = penalty
+        self.dual = dual
+        self.intercept_scaling = intercept_scaling
+        self.n_jobs = n_jobs
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coef_")
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LogisticRegression:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array, sparse matrix or table of shape (n, d)
+            NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
+            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Float32 and float64 rows are read
+            where they lie, other real dtypes are converted a few rows at a time. A table whose columns lie apart is
+            copied once, into Fortran order, and a sparse matrix that is not CSR into CSR.
+        y : array of shape (n,)
+            Two or more classes, of any type; of any of these libraries, as are the weights.
+        sample_weight : array of shape (n,), optional
+            Weight of each row; 2 equals a row written twice, 0 a row removed.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Data or parameters that cannot be used; a `ValueError`.
+        DeviceError, ImplementationError
+            An explicit ``device`` or ``impl`` that cannot be had.
+        """
+        self._validate_params()
+        asked = read_parameters(self)
+        start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        try:
+            X, y = self._validated(X, y, reset=True)
+            device = resolve_device(self.device, X)
+            with on_device(device), blas_on_one_thread(), numpy_defaults():
+                try:
+                    return self._fit(X, y, sample_weight, device, start, asked)
+                finally:
+                    del X, y  # which may be of this fit's own making
+        except BaseException:
+            self._forget()  # a fit that failed half way must not look fitted
+            raise
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
+        classes, labels = encode_labels(brought(y, device))
+        refuse_for_liblinear(self.solver, X, len(classes))
+        weights = brought(given_column(sample_weight, "sample_weight"), device)
+        weights = to_device(check_sample_weight(weights, X.shape[0]), device)
+        labels = to_device(labels, device)
+        weights = class_weighted(self.class_weight, classes, labels, weights)
+        told = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+        names = getattr(self, "feature_names_in_", None)
+        dataset = ResidentDataset.from_arrays(X, labels, weights, device, names, self.storage, told)
+        shares = class_shares(labels, weights, dataset.weight_total, classes)
+        objective = self._objective(dataset, device, len(classes), asked)
+        self.classes_ = classes
+        last = None if start is None else self._packed(start, objective)
+
+        narrow = X.dtype == np.float32 or is_bfloat16(X)
+        dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
+        task = FitTask(
+            self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params, objective, dtype)
+        )
+        solver = solver_name(asked.solver, objective)
+        lines = self.verbose if callable(self.verbose) else None
+        if lines is None and self.verbose:
+            lines = progress_lines(solver, lambda: objective.n_reads)
+        limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
+        task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
+        result = minimise(self, solver, objective, shares, last, limits)
+        dtype = coef_dtype(objective, result, dtype)
+        for name, value in self._attributes(result.params, objective, dtype).items():
+            setattr(self, name, value)
+        self._keep(result, solver, asked.solver_reason, objective, device)
+        if self.verbose and not callable(self.verbose):
+            print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
+        task.end(result.params)
+        return self
+
+    def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int, asked: Asked) -> Objective:
+        l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, dataset.weight_total)
+        if n_classes == 2:
+            implementation = choose(self.impl, dataset.rows, device)
+        else:
+            implementation = choose_multinomial(self.impl, dataset.rows, device, n_classes)
+        logger.info(
+            "device %s (%s), pass %s (%s)", device.name, device.reason, implementation.name, implementation.reason
+        )
+        if n_classes == 2:
+            return Objective(dataset, implementation, l2, self.fit_intercept, l1)
+        return MultinomialObjective(dataset, implementation, l2, self.fit_intercept, n_classes, l1)
+
+    def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
+        """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
+        coef, intercept = start
+        if coef.shape[1] != objective.dataset.n_columns:
+            raise DataError(
+                f"warm_start: the last fit had {coef.shape[1]} columns, and X has {objective.dataset.n_columns}"
+            )
+        if len(coef) != objective.n_logits:
+            n_old = max(2, len(coef))
+            raise DataError(f"warm_start: the last fit had {n_old} classes, and y has {len(self.classes_)}")
+        packed = np.column_stack([coef, intercept]) if self.fit_intercept else coef
+        return np.array(packed, dtype=np.float64).ravel()
+
+    def _attributes(self, params: Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
+        """``coef_`` in ``dtype``, and ``intercept_``, which takes back what rounding moves a typical row by."""
+        d = self.n_features_in_
+        by_class = params.reshape(1 if len(self.classes_) == 2 else len(self.classes_), -1)
+        if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
+            # With an L1 penalty one on the weights does.
+            by_class = by_class - by_class.mean(axis=0) * (
+                np.arange(by_class.shape[1]) >= (d if objective.l1 > 0.0 else 0)
+            )
+        coef = by_class[:, :d].astype(dtype)
+        intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))
+        if self.fit_intercept and objective.centre is not None:
+            intercept += (by_class[:, :d] - coef) @ objective.centre
+        return {"coef_": coef, "intercept_": intercept}
+
+    def _keep(self, result: SolverResult, solver: str, reason: str, objective: Objective, device: Device) -> None:
+        self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
+        self.n_reads_ = objective.n_reads
+        self.converged_ = result.converged
+        self.stop_reason_ = result.message
+        self.objective_ = result.value
+        self.loss_curve_ = result.loss_curve
+        if not math.isnan(result.duality_gap):
+            self.duality_gap_ = result.duality_gap
+        self.device_, self.device_reason_ = device.name, device.reason
+        self.impl_, self.impl_reason_ = objective.implementation.name, objective.implementation.reason
+        self.solver_, self.solver_reason_ = solver, reason
+        self.storage_ = objective.dataset.rows.X.dtype.name
+        advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
+        if not result.converged and result.message != "stopped by a callback":
+            warnings.warn(
+                not_converged(self.solver, solver, result.n_iter, result.message, advice),
+                ConvergenceWarning,
+                stacklevel=4 + WRAPPER_FRAMES,
+            )
+
+    def _forget(self) -> None:
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)

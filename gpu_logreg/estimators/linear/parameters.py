@@ -1,0 +1,195 @@
+"""Parameters of scikit-learn's logistic regression, in its old and new spellings, and what they ask for here."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
+
+__all__ = ["OTHER_NAMES", "Asked", "not_converged", "read_parameters", "refuse_for_liblinear"]
+
+OTHER_NAMES = {
+    "newton-cg": "subsampled-newton",
+    "newton-cholesky": "subsampled-newton",
+    "liblinear": "auto",
+    "sag": "auto",
+    "saga": "auto",
+}
+"""Solvers of scikit-learn that are not here, and which of ours stands in for each; the optimum is the same."""
+
+L1_SOLVERS = ("auto", "proximal", "liblinear", "saga")
+"""Solvers that can deal with an L1 penalty."""
+
+_NOT_CONVERGED = {
+    "newton-cg": "newton-cg failed to converge after {n} iterations. Increase the number of iterations.",
+    "newton-cholesky": "Newton solver did not converge after {n} iterations.",
+    "liblinear": "Liblinear failed to converge, increase the number of iterations.",
+    "sag": "The max_iter was reached which means the coef_ did not converge.",
+    "saga": "The max_iter was reached which means the coef_ did not converge.",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an estimator's parameters ask for, whatever their spelling.
+
+    Parameters
+    ----------
+    C : float
+        Inverse strength of the penalty; ``inf`` for none.
+    l1_ratio : float
+        Share of L1 in the penalty.
+    solver : str
+        One of ours.
+    solver_reason : str
+        Why it is that one.
+    """
+
+    C: float
+    l1_ratio: float
+    solver: str
+    solver_reason: str
+
+
+def read_parameters(model: Any) -> Asked:
+    """What ``penalty``, ``C``, ``l1_ratio``, ``dual``, ``solver`` and ``n_jobs`` of an estimator ask for together.
+
+    Warnings and refusals, and their words, are those of scikit-learn 1.9.
+
+    Parameters
+    ----------
+    model : LogisticRegression
+
+    Raises
+    ------
+    DataError
+        Of parameters that exclude each other.
+    """
+    penalty = _penalty(model)
+    _check_solver(model.solver, penalty, model.dual)
+    _warn_of_strange_mixtures(model, penalty)
+    if penalty == "elasticnet" and model.l1_ratio is None:
+        raise DataError("l1_ratio must be specified when penalty is elasticnet.")
+    if model.penalty is None and model.C != 1.0:
+        _warn("Setting penalty=None will ignore the C and l1_ratio parameters", UserWarning, deeper=0)
+    if model.n_jobs is not None:
+        _warn(
+            "'n_jobs' has no effect since 1.8 and will be removed in 1.10. "
+            f"You provided 'n_jobs={model.n_jobs}', please leave it unspecified.",
+            FutureWarning,
+            deeper=0,
+        )
+    share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
+    ours = OTHER_NAMES.get(model.solver, model.solver)
+    return Asked(math.inf if penalty is None else model.C, share, ours, _reason(model, ours))
+
+
+def _penalty(model: Any) -> str | None:
+    """Its name in the old spelling; None for none."""
+    if model.penalty != "deprecated":
+        _warn(
+            "'penalty' was deprecated in version 1.8 and will be removed in 1.10. To avoid this warning, leave "
+            "'penalty' set to its default value and use 'l1_ratio' or 'C' instead. Use l1_ratio=0 instead of "
+            "penalty='l2', l1_ratio=1 instead of penalty='l1', l1_ratio set to a float between 0 and 1 instead of "
+            "penalty='elasticnet', and C=np.inf instead of penalty=None.",
+            FutureWarning,
+        )
+        return None if model.penalty is None else str(model.penalty)
+    if model.l1_ratio is None:
+        _warn(
+            "'l1_ratio=None' was deprecated in version 1.8 and will trigger an error in 1.10. "
+            "Use 0<=l1_ratio<=1 instead.",
+            FutureWarning,
+        )
+    if np.isinf(model.C):
+        return None
+    if model.l1_ratio is None or model.l1_ratio == 0:
+        return "l2"
+    return "l1" if model.l1_ratio == 1 else "elasticnet"
+
+
+def _check_solver(solver: str, penalty: str | None, dual: bool) -> None:
+    if solver not in L1_SOLVERS and penalty not in ("l2", None):
+        raise DataError(
+            f"Solver {solver} supports only 'l2' or None penalties, got {penalty} penalty. "
+            "Use solver='auto' or 'proximal', or l1_ratio=0"
+        )
+    if solver != "liblinear" and dual:
+        raise DataError(f"Solver {solver} supports only dual=False, got dual={dual}")
+    if solver == "liblinear" and penalty == "elasticnet":
+        raise DataError(f"Only 'saga' solver supports elasticnet penalty, got solver={solver}.")
+    if solver == "liblinear" and penalty is None:
+        raise DataError("C=np.inf as well as penalty=None is not supported for the liblinear solver")
+
+
+def _warn_of_strange_mixtures(model: Any, penalty: str | None) -> None:
+    ratio = model.l1_ratio
+    if penalty != "elasticnet" and ratio is not None and 0 < ratio < 1:
+        _warn(f"l1_ratio parameter is only used when penalty is 'elasticnet'. Got (penalty={penalty})", UserWarning)
+    if (model.penalty == "l2" and ratio != 0) or (model.penalty == "l1" and ratio != 1):
+        _warn(
+            f"Inconsistent values: penalty={model.penalty} with l1_ratio={ratio}. penalty is deprecated. "
+            "Please use l1_ratio only.",
+            UserWarning,
+        )
+
+
+def _reason(model: Any, ours: str) -> str:
+    if model.solver == "auto":
+        return "the cheaper one by a model of the cost"
+    if model.solver == ours:
+        return "asked for"
+    reason = f"stands in for scikit-learn's {model.solver!r}, with the same optimum"
+    if model.solver == "liblinear" and model.fit_intercept:
+        reason += ", except that liblinear penalises the intercept and this does not"
+    return reason
+
+
+def not_converged(asked: str, ran: str, n_iter: int, message: str, advice: str) -> str:
+    """The text of the warning of a fit that did not converge: as scikit-learn words it for the solver asked for.
+
+    Parameters
+    ----------
+    asked, ran : str
+        ``solver`` of the estimator, and what it was.
+    n_iter : int
+    message, advice : str
+        The criterion with its figures, and what to try.
+    """
+    if ran == "lbfgs" and asked not in _NOT_CONVERGED:
+        return f"lbfgs failed to converge after {n_iter} iteration(s): {message}. {advice}."
+    start = _NOT_CONVERGED[asked].format(n=n_iter) + " " if asked in _NOT_CONVERGED else ""
+    return f"{start}{ran} did not converge: {message}. {advice}."
+
+
+def refuse_for_liblinear(solver: str, X: Any, n_classes: int) -> None:
+    """Refuse, as scikit-learn does, what liblinear cannot do.
+
+    Raises
+    ------
+    DataError
+        Of more than two classes, and of values that liblinear would not end with.
+    """
+    if solver != "liblinear":
+        return
+    if n_classes > 2:
+        raise DataError(
+            "The 'liblinear' solver does not support multiclass classification (n_classes >= 3). Either use another "
+            "solver or wrap the estimator in a OneVsRestClassifier to keep applying a one-versus-rest scheme."
+        )
+    if float(X.max()) > 1e30:
+        raise DataError(
+            "Using the 'liblinear' solver while X contains a maximum value > 1e30 results in a frozen fit. "
+            "Please choose another solver or rescale the input X."
+        )
+
+
+def _warn(message: str, category: type[Warning], deeper: int = 1) -> None:
+    """Warn at the line that called `fit`; ``deeper`` frames below `read_parameters`."""
+    warnings.warn(message, category, stacklevel=4 + deeper + WRAPPER_FRAMES)

@@ -1,0 +1,1 @@
+"""Networks of dense layers as an estimator."""

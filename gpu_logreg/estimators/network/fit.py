@@ -1,0 +1,235 @@
+"""Fitting a network: from an estimator's parameters to a solver and its result."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
+from gpu_logreg.errors import DataError, ImplementationError
+from gpu_logreg.estimators.label_types import shown
+from gpu_logreg.mathematics.optimizers import Schedule
+from gpu_logreg.objectives.batches import NetworkBatches
+from gpu_logreg.objectives.network import NetworkObjective
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.reference.steps import Training, rows_that_count
+from gpu_logreg.passes.steps_choice import Steps, choose_steps
+from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, stop_at
+from gpu_logreg.solvers.gradient_descent import gradient_descent
+from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.minibatch import Progress, minibatch
+
+__all__ = ["STOCHASTIC", "choose_way", "fit_by_batches", "fit_by_reads", "hidden_sizes", "of_unit_size"]
+
+STOCHASTIC = ("sgd", "adam", "adamw")
+"""Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
+
+AUTO_BATCH = 200
+FALL_PER_TOL = 2.2e-5
+"""Fall of the value in an iteration, relatively and for each ``tol``, at which L-BFGS ends; SciPy's at 1e-4."""
+MIN_HELD_BACK = 2
+
+
+def hidden_sizes(value: Any) -> tuple[int, ...]:
+    """Sizes of the hidden layers as a tuple of positive whole numbers; empty for none.
+
+    Raises
+    ------
+    DataError
+        One line that names what is wrong.
+    """
+    sizes = tuple(np.atleast_1d(np.asarray(value, dtype=object)).tolist())
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size <= 0:
+            raise DataError(
+                f"hidden_layer_sizes={value!r} must be > 0 and whole, and holds {size!r}; "
+                "give one positive integer for every hidden layer, such as (128,)"
+            )
+    return tuple(int(size) for size in sizes)
+
+
+def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
+    """Row weights of which the largest is about 1, and the penalty for them: the same problem.
+
+    Both times the same power of 2, so that no bit of a result changes but where a product would underflow.
+
+    Parameters
+    ----------
+    weights : array of shape (n,) or None
+    alpha : float
+    """
+    if weights is None:
+        return None, alpha
+    factor = 2.0 ** -math.frexp(float(weights.max()))[1]
+    return weights * weights.dtype.type(factor), alpha * factor
+
+
+def choose_way(model: Any, rows: Rows, device: Device, training: Training) -> Steps:
+    """The steps of a stochastic solver; the others walk over all rows by the reference alone.
+
+    Raises
+    ------
+    ImplementationError
+        If ``model.impl`` cannot be had.
+    """
+    if model.solver in STOCHASTIC:
+        return choose_steps(model.impl, rows, device, training)
+    if model.impl not in ("auto", "reference"):
+        raise ImplementationError(
+            f"impl={model.impl!r} makes steps on batches of rows, and solver={model.solver!r} walks over all rows for "
+            "every step; use impl='auto' or solver='adam'"
+        )
+    return replace(choose_steps("reference", rows, device, training), reason="the only way to walk over all rows")
+
+
+def fit_by_reads(
+    model: Any, training: Training, rows: Rows, observer: Observer | None
+) -> tuple[SolverResult, int, float]:
+    """Minimise over all rows at once by L-BFGS or gradient descent, from ``training.params``, which are changed.
+
+    Parameters
+    ----------
+    model : MLPClassifier
+        Its ``solver``, ``tol``, ``max_iter`` and ``max_fun``.
+    training : Training
+    rows : Rows
+    observer : Observer or None
+
+    Returns
+    -------
+    SolverResult, number of rows, number of walks over them
+    """
+    objective = NetworkObjective(training.network, rows, 0.0, training.params.dtype)
+    objective.l2 = training.alpha / objective.weight_total
+
+    def told(iteration: Iteration) -> bool:
+        stop = observer is not None and bool(observer(iteration))
+        return stop or objective.n_reads >= model.max_fun
+
+    before = math.inf
+
+    def flat(here: Trial, left: float) -> Stop | None:
+        """As in SciPy: the gradient is small, or the value has stopped to fall, which at a kink of relu it may."""
+        nonlocal before
+        fall, before = before - here.value, here.value
+        if 0.0 <= fall <= FALL_PER_TOL * model.tol * max(1.0, abs(here.value)):
+            return Stop(f"the value fell by {fall:.1g} in an iteration", True)
+        return stop_at(objective, here.value, float(np.abs(here.grad).max(initial=0.0)), model.tol)
+
+    start = to_numpy(training.params).astype(np.float64)
+    limits: dict[str, Any] = {"tol": model.tol, "max_iter": model.max_iter, "observer": told}
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # a trial step may go too far
+        if model.solver == "lbfgs":
+            result = lbfgs(objective, start, criterion=flat, **limits)
+        else:
+            result = gradient_descent(objective, start, **limits)
+    if result.message == "stopped by a callback" and objective.n_reads >= model.max_fun:
+        result.message = f"max_fun = {model.max_fun} reached"
+    training.params[...] = array_namespace(rows.X).asarray(result.params.astype(training.params.dtype))
+    return result, rows.X.shape[0], objective.n_reads
+
+
+def fit_by_batches(
+    model: Any,
+    training: Training,
+    rows: Rows,
+    steps: Steps,
+    rng: np.random.Generator,
+    progress: Progress,
+    observer: Observer | None,
+    *,
+    only_one_epoch: bool = False,
+) -> Progress:
+    """Train by steps on batches of rows, from ``training.params``, which are changed.
+
+    Rows whose weight is nothing are left out of the order of the rows, so that they are as good as removed; see
+    `gpu_logreg.passes.reference.steps.rows_that_count`.
+
+    Parameters
+    ----------
+    model : MLPClassifier
+        Its parameters of stochastic training.
+    training : Training
+    rows : Rows
+    steps : Steps
+    rng : Generator
+        Splits and shuffles the rows.
+    progress : Progress
+        Changed.
+    observer : Observer or None
+    only_one_epoch : bool
+        As `partial_fit` does, which does not hold rows back either.
+    """
+    at = rows_that_count(rows.sample_weight, rows.X.shape[0], training.params.dtype)
+    held_back = None
+    if model.early_stopping and not only_one_epoch:
+        at, held_back = _split(at, to_numpy(rows.y), model.classes_, model.validation_fraction, rng)
+    batches = NetworkBatches(training, rows, steps, held_back, progress.best_params)
+    max_iter = 1 if only_one_epoch else model.max_iter
+    # As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
+    name = model.learning_rate if model.solver == "sgd" or model.learning_rate == "cosine" else "constant"
+    schedule = Schedule(name, model.learning_rate_init, model.power_t, model.max_iter)
+    if only_one_epoch:
+        schedule.after_epoch(len(progress.loss_curve), progress.rows_seen)
+    minibatch(
+        batches,
+        at,
+        batch_size=_batch_size(model.batch_size, len(at)),
+        schedule=schedule,
+        rng=rng if model.shuffle else None,
+        progress=progress,
+        tol=model.tol,
+        max_iter=max_iter,
+        n_iter_no_change=model.n_iter_no_change,
+        by_score=held_back is not None,
+        observer=observer,
+    )
+    progress.best_params = batches.best()
+    return progress
+
+
+def _batch_size(batch_size: Any, n: int) -> int:
+    if batch_size == "auto":
+        return min(AUTO_BATCH, n)
+    if batch_size > n:
+        warnings.warn(f"batch_size={batch_size} is larger than the {n} rows to train on; it is clipped to {n}")
+    return min(int(batch_size), n)
+
+
+def _split(at: Any, codes: Any, classes: Any, share: float, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Numbers of the rows to train on and of those held back, each class in the same share where that can be had.
+
+    Of three classes and more, one of which has a single row or which are more than the rows of a part, that cannot be
+    had: rows are held back whatever their class, as scikit-learn does, but for the only row of a class. Combinations of
+    labels are too many to keep their shares, and scikit-learn does not either.
+    """
+    from sklearn.model_selection import train_test_split
+
+    seed, n_held_back = int(rng.integers(2**31)), math.ceil(share * len(at))
+    stratify, alone = None, np.zeros(len(at), bool)
+    if codes.ndim == 1:
+        sizes = np.bincount(codes[at], minlength=len(classes))
+        alone = sizes[codes[at]] == 1
+        of_all = min(n_held_back, len(at) - n_held_back) >= np.count_nonzero(sizes) and not alone.any()
+        stratify = codes[at] if of_all or len(classes) == 2 else None
+        if len(classes) == 2 and alone.any():
+            raise DataError(
+                f"early_stopping=True cannot hold back validation_fraction={share:g}: the class "
+                f"{shown(classes[sizes == 1][0])} has one row, and either part needs one; use early_stopping=False"
+            )
+    try:
+        some = at[~alone]
+        kept, held_back = train_test_split(some, test_size=n_held_back, random_state=seed, stratify=stratify)
+    except ValueError as error:
+        raise DataError(f"early_stopping=True cannot hold back validation_fraction={share:g}: {error}") from error
+    if len(held_back) < MIN_HELD_BACK:
+        raise DataError(
+            f"validation_fraction={share:g} holds back {len(held_back)} of {len(at)} rows, too few to stop by; "
+            "raise it, or use early_stopping=False"
+        )
+    return np.sort(np.concatenate([kept, at[alone]])), held_back

@@ -1,0 +1,398 @@
+"""A network as a scikit-learn estimator. It chooses device, steps and solver; it computes nothing itself."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+
+from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device, to_device
+from gpu_logreg.arrays.on_device import on_device
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.callbacks import (
+    CallbackSupportMixin,
+    FitTask,
+    epoch_lines,
+    logger,
+    observe_all,
+    with_callbacks,
+)
+from gpu_logreg.estimators.conversion import NetworkConversion
+from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.network.fit import (
+    STOCHASTIC,
+    choose_way,
+    fit_by_batches,
+    fit_by_reads,
+    hidden_sizes,
+    of_unit_size,
+)
+from gpu_logreg.estimators.network.prediction import NetworkPredictor
+from gpu_logreg.estimators.network.state import NetworkState
+from gpu_logreg.estimators.target import Target, first_target, known_target, refuse_one_class, target_of
+from gpu_logreg.mathematics.network import INITIALISATIONS, Network
+from gpu_logreg.mathematics.optimizers import SCHEDULES
+from gpu_logreg.passes import Rows
+from gpu_logreg.rows.resident import check_sample_weight
+from gpu_logreg.rows.storage import rows_on
+
+__all__ = ["MLPClassifier"]
+
+_LESS = "X in a narrower dtype such as float16, a smaller batch_size, fewer rows"
+"""What takes less memory of a GPU."""
+
+
+def _is_stochastic(model: Any) -> bool:
+    if model.solver not in STOCHASTIC:
+        raise AttributeError(
+            f"partial_fit takes a step for every batch of rows, and solver={model.solver!r} does not; use solver='adam'"
+        )
+    return True
+
+
+class MLPClassifier(
+    CallbackSupportMixin,  # type: ignore[misc]
+    NetworkConversion,
+    NetworkState,
+    NetworkPredictor,
+    BaseEstimator,  # type: ignore[misc]
+):
+    """A network of dense layers for two or more classes, on a CPU or an NVIDIA GPU.
+
+    Minimises ``sum(s row_loss) / sum(s) + alpha |W|**2 / (2 sum(s))`` over a batch of rows at a time, or over all rows,
+    as scikit-learn's estimator of this name does. Parameters and attributes are scikit-learn's where it has them.
+    Or, where ``y`` is a matrix of zeros and ones, for any number of labels in a row: the loss of a row is the sum of
+    those of its labels, each that of two classes.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Units of every hidden layer; ``()`` for none, which is logistic regression.
+    activation : {"relu", "tanh", "logistic", "identity"}, default="relu"
+        Of the hidden layers.
+    solver : {"adam", "sgd", "adamw", "lbfgs", "gradient-descent"}, default="adam"
+        The first three take a step for every batch of rows. ``"lbfgs"`` and ``"gradient-descent"`` (with Armijo's
+        steps) walk over all rows for every step.
+    alpha : float, default=1e-4
+        Strength of the ridge penalty on the weights, divided by the weight of the batch. For ``"adamw"`` its weight
+        decay: every step shrinks the weights by the learning rate times ``alpha``, and the loss has no penalty.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; ``"auto"`` is 200, or all where there are fewer.
+    learning_rate : {"constant", "invscaling", "adaptive", "cosine"}, default="constant"
+        Schedule; see `gpu_logreg.mathematics.optimizers.Schedule`. The first three are for ``"sgd"``, as in
+        scikit-learn.
+    learning_rate_init : float, default=1e-3
+    power_t : float, default=0.5
+        Exponent of ``"invscaling"``.
+    max_iter : int, default=200
+        Most epochs, or iterations of ``"lbfgs"`` and ``"gradient-descent"``.
+    shuffle : bool, default=True
+        Shuffle the order of the rows before every epoch; the rows stay where they are.
+    random_state : int, RandomState or None, default=None
+        Draws the first weights, the rows held back, and the order of the rows. None is a fixed seed, so that a fit
+        repeated gives the same bits.
+    tol : float, default=1e-4
+        Gain in loss (or score, with ``early_stopping``) below which an epoch does not count; largest ``max |grad|``
+        for the full-batch solvers.
+    verbose : bool, int or callable, default=False
+        A line after every epoch. A callable receives a `gpu_logreg.solvers.Iteration` instead, and stops the fit by a
+        true answer.
+    warm_start : bool, default=False
+        Start from the weights of the last fit.
+    momentum : float, default=0.9
+    nesterovs_momentum : bool, default=True
+        Both for ``"sgd"``.
+    early_stopping : bool, default=False
+        Hold rows back, stop by their score, and end with the weights of the best score: of this fit, or with
+        ``warm_start`` of one before it. Each class is held back in the same share; of three classes and more, where
+        one has a single row or they are more than the rows held back, rows are drawn whatever their class.
+    validation_fraction : float, default=0.1
+        Share of the rows held back.
+    beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
+        For ``"adam"`` and ``"adamw"``.
+    n_iter_no_change : int, default=10
+        Stop after more epochs in a row than this that gained less than ``tol``.
+    max_fun : int, default=15000
+        Most evaluations of the full-batch solvers.
+    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+        Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
+        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
+        fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
+        that the fit takes there is given back when it ends.
+    impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
+        How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
+        ``reference`` alone.
+    init : {"glorot", "he", "normal"}, default="glorot"
+        First weights; see `gpu_logreg.mathematics.network.INITIALISATIONS`. Intercepts start at zero.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (m_in, m_out)
+        Weights of every layer; float32 for rows of at most 16 bits or float32, else float64.
+    intercepts_ : list of ndarray of shape (m_out,)
+    classes_ : ndarray of shape (K,)
+        Of labels their numbers, ``arange(K)``; `predict` gives zeros and ones of shape (n, K) then, `predict_proba` the
+        probability of every label, and `score` the share of the rows all of whose labels are right.
+    n_features_in_, n_layers_, n_outputs_, t_ : int
+        Columns; layers, those of the input and the output counted; logits, 1 for two classes; rows seen in training.
+    out_activation_ : {"logistic", "softmax"}
+    loss_ : float
+        Mean loss plus penalty at the end: of the last epoch, or over all rows.
+    best_loss_ : float or None
+        Least of the epochs; None with ``early_stopping``.
+    loss_curve_ : list of float
+    validation_scores_, best_validation_score_ : list of float, float; or None
+        Accuracy on the rows held back after every epoch, with ``early_stopping``.
+    n_iter_ : int
+    n_reads_ : float
+        Walks over all rows.
+    converged_ : bool
+    stop_reason_ : str
+    device_, device_reason_, impl_, impl_reason_, solver_ : str
+        What was chosen, and why.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from gpu_logreg import MLPClassifier
+    >>> X, y = make_moons(200, noise=0.1, random_state=0)
+    >>> model = MLPClassifier((16,), activation="tanh", solver="lbfgs").fit(X, y)
+    >>> round(model.score(X, y), 2)
+    1.0
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
+        "hidden_layer_sizes": ["array-like", Interval(numbers.Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({*STOCHASTIC, "lbfgs", "gradient-descent"})],
+        "alpha": [Interval(numbers.Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
+        "power_t": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "verbose": ["verbose", Hidden(callable)],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(numbers.Real, 0, 1, closed="left")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
+        "beta_1": [Interval(numbers.Real, 0, 1, closed="left")],
+        "beta_2": [Interval(numbers.Real, 0, 1, closed="left")],
+        "epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left"), Hidden(float)],
+        "max_fun": [Interval(numbers.Integral, 1, None, closed="left")],
+        "device": [str],
+        "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
+        "init": [StrOptions(set(INITIALISATIONS))],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: str = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 1e-4,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 1e-3,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        device: str = "auto",
+        impl: str = "auto",
+        init: str = "glorot",
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.device = device
+        self.impl = impl
+        self.init = init
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coefs_")
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
+        """Fit the model.
+
+        Parameters
+        ----------
+        X : array, sparse matrix or table of shape (n, d)
+            NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
+            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Rows of any real dtype are
+            converted a batch at a time. A table whose columns lie apart is copied once, into Fortran order.
+        y : array of shape (n,) or (n, L)
+            Two or more classes: texts, whole numbers, booleans or dates; of any of these libraries, as are the weights.
+            Or zeros and ones for L >= 2 labels: an array or list, or a table of pandas or polars.
+        sample_weight : array of shape (n,), optional
+            Weight of each row in the loss of its batch; 0 is a row removed, as is a weight below the rounding of the
+            mean weight.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            Data or parameters that cannot be used; a `ValueError`.
+        DeviceError, ImplementationError
+            An explicit ``device`` or ``impl`` that cannot be had.
+        """
+        self._validate_params()
+        hidden_sizes(self.hidden_layer_sizes)
+        start = self if self.warm_start and hasattr(self, "coefs_") else None
+        before = None if start is None else (self.n_features_in_, known_target(self))
+        try:
+            given = self._given(X, y, reset=True)
+            target = target_of(given[1])
+            if before is not None:
+                self._check_same(before, target)
+            return self._fit(given, target, sample_weight, start is not None, only_one_epoch=False)
+        except BaseException:
+            self._forget()  # a fit that failed half way must not look fitted
+            raise
+
+    @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> MLPClassifier:
+        """Go on by one epoch over these rows.
+
+        Parameters
+        ----------
+        X : array or table of shape (n, d)
+        y : array of shape (n,) or (n, L)
+        classes : array of shape (K,), optional
+            All classes that calls to come may hold; needed in the first call. Of labels their numbers, 0 to L - 1,
+            which need not be given.
+        sample_weight : array of shape (n,), optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            As of `fit`, and classes or a number of labels that are not those of the first call.
+        """
+        self._validate_params()
+        hidden_sizes(self.hidden_layer_sizes)
+        if self.early_stopping:
+            raise DataError(
+                "partial_fit does not support early_stopping=True: it sees some of the rows only and cannot hold any "
+                "back; use early_stopping=False"
+            )
+        fitted = hasattr(self, "coefs_")
+        try:
+            given = self._given(X, y, reset=not fitted)
+            return self._fit(given, first_target(self, given[1], classes), sample_weight, fitted, only_one_epoch=True)
+        except BaseException:
+            if not fitted:
+                self._forget()
+            raise
+
+    def _given(self, X: Any, y: Any, *, reset: bool) -> list[Any]:
+        """Validated rows, and labels, which are encoded on the host."""
+        X, y = self._validated(X, y, reset=reset)
+        return [X, brought(y, Device("cpu"))]
+
+    def _check_same(self, before: tuple[int, Target], target: Target) -> None:
+        n_features, old = before
+        old.refuse_other(target)
+        if n_features != self.n_features_in_:
+            raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
+
+    def _fit(
+        self, given: list[Any], target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
+    ) -> MLPClassifier:
+        """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
+        X, y = given
+        given.clear()
+        device = resolve_device(self.device, X)
+        with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
+            try:
+                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch)
+            finally:
+                del X, y
+                self._leave_device()
+        self._warn(only_one_epoch)
+        return self
+
+    def _train(
+        self, X: Any, y: Any, target: Target, sample_weight: Any, device: Device, going_on: bool, only_one_epoch: bool
+    ) -> None:
+        codes = target.encode(y)
+        weights = check_sample_weight(brought(given_column(sample_weight, "sample_weight"), device), X.shape[0])
+        weights, alpha = of_unit_size(weights, self.alpha)
+        self._refuse_extremes(X, weights)
+        network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), target.n_logits), self.activation)
+        if going_on and network.shapes != [W.shape for W in self.coefs_]:
+            raise DataError(
+                f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
+            )
+        if not only_one_epoch and weights is not None:
+            refuse_one_class(to_device(weights, Device("cpu")), codes, target)
+        rows = Rows(rows_on(X, device), to_device(codes, device), to_device(weights, device))
+        training = self._training(network, rows, device, going_on, only_one_epoch)
+        training.alpha = 0.0 if self.solver == "adamw" else alpha
+        steps = choose_way(self, rows, device, training)
+        logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
+        self.classes_, self.out_activation_ = target.classes, target.out_activation
+        task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(network, params))
+        told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
+        task.begin_iteration(training.params)
+        observer = observe_all(task, told)
+        if self.solver in STOCHASTIC:
+            fit_by_batches(
+                self, training, rows, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
+            )
+            self._keep_progress(X.shape[0])
+        else:
+            self._keep_result(*fit_by_reads(self, training, rows, observer))
+        self.impl_, self.impl_reason_ = steps.name, steps.reasons
+        self._keep(network, training.params, device)
+        task.end(training.params)

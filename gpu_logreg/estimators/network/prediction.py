@@ -1,0 +1,107 @@
+"""A network as scikit-learn sees it: it predicts where the rows live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from gpu_logreg.arrays.blocks import blas_on_one_thread, map_in_order, row_blocks
+from gpu_logreg.arrays.csr import all_finite, elements_in_a_row
+from gpu_logreg.arrays.device import Device, array_namespace, resolve_device, to_numpy, using
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.predictor import Predictor
+from gpu_logreg.estimators.target import known_target
+from gpu_logreg.mathematics import logistic
+from gpu_logreg.mathematics.network import Layer, forward
+from gpu_logreg.passes import compute_dtype
+from gpu_logreg.passes.reference.steps import rows_that_count
+from gpu_logreg.rows.extremes import first_beyond, too_large
+
+__all__ = ["NetworkPredictor"]
+
+_HOST_BLOCK_BYTES = 2**22
+_CUDA_BLOCK_BYTES = 2**28
+
+
+class NetworkPredictor(Predictor):
+    """Prediction from ``coefs_``, ``intercepts_``, ``activation``, ``out_activation_`` and ``classes_`` of shape (K,).
+
+    A network of several labels decides each by its own logit, and is right about a row where it is about all of them.
+    """
+
+    coefs_: list[Any]
+    intercepts_: list[Any]
+    classes_: Any
+    n_features_in_: int
+    activation: str
+    _learns_labels = True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _logits(self, X: Any) -> Any:
+        """Logits of shape (n,) for two classes, (n, K) for more, where ``X`` lives; a few rows at a time."""
+        check_is_fitted(self)
+        X = self._validated_rows(X)
+        xp, dtype = array_namespace(X), self.coefs_[0].dtype
+        with using(resolve_device("auto", X) if xp is not np else Device("cpu")), blas_on_one_thread():
+            layers = [Layer(xp.asarray(W), xp.asarray(b)) for W, b in zip(self.coefs_, self.intercepts_, strict=True)]
+            z = xp.empty((X.shape[0], layers[-1].W.shape[1]), dtype=dtype)
+
+            def of_block(part: slice) -> None:
+                block = X[part]
+                with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dealt with below
+                    logits = forward(layers, block.astype(dtype, copy=False), self.activation)[1]
+                # Activations hide an infinity; a GPU is not waited for to see it.
+                z[part] = logits if block.dtype.kind in "iub" else xp.where(all_finite(block), logits, np.nan)
+
+            widest = max(elements_in_a_row(X), *(len(layer.b) for layer in layers)) * dtype.itemsize
+            blocks = row_blocks(X.shape[0], widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
+            if xp is np:
+                map_in_order(of_block, blocks)
+            else:
+                for part in blocks:
+                    of_block(part)
+            finite = xp.isfinite(z).all(axis=1)
+            if not bool(finite.all()):
+                self._refuse_not_finite(X)
+                self._refuse_overflow(X, int(finite.argmin()))
+        return z[:, 0] if z.shape[1] == 1 else z
+
+    def _refuse_extremes(self, X: Any, weights: Any) -> None:
+        """Raise a `DataError` that names the first value that is not finite, or too large, in a row that counts."""
+        dtype = compute_dtype(X.dtype)
+        limit = too_large(dtype)
+        if X.dtype.kind == "f" and float(np.finfo(X.dtype).max) <= limit:  # such as float16
+            self._refuse_not_finite(X)
+            return
+        if first_beyond(X, limit) is None:
+            return
+        self._refuse_not_finite(X)
+        found = first_beyond(X, limit, rows_that_count(weights, X.shape[0], dtype))
+        if found is not None:
+            row, column, value = found
+            raise DataError(
+                f"Input X holds {value:g} at row {row}, column {column}{self._column_name(column)}, whose square "
+                f"{dtype} cannot hold; scale the columns, for example with scikit-learn's StandardScaler"
+            )
+
+    def _proba(self, z: Any) -> Any:
+        return logistic.sigmoid(z) if known_target(self).several else super()._proba(z)
+
+    def _log_proba(self, z: Any) -> Any:
+        return logistic.log_sigmoid(z) if known_target(self).several else super()._log_proba(z)
+
+    def _decided(self, z: Any) -> Any:
+        return to_numpy(z > 0).astype(int) if known_target(self).several else super()._decided(z)
+
+    def _is_right(self, predicted: Any, y: Any) -> Any:
+        if not known_target(self).several:
+            return super()._is_right(predicted, y)
+        if y.shape != predicted.shape:
+            raise DataError(f"y has shape {y.shape}, and the predictions of X have shape {predicted.shape}")
+        return (predicted == y).all(axis=1)

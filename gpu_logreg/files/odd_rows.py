@@ -1,0 +1,74 @@
+"""Rows of a file of CSV that are no rows of data: its header once more, totals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.errors import DataError
+from gpu_logreg.files.column_names import text_option
+from gpu_logreg.files.reading import import_pyarrow
+from gpu_logreg.files.table import Table
+
+__all__ = ["refuse_odd_rows"]
+
+_TOTAL = re.compile(
+    r"((grand|sub|column|overall)?[ -]?totals?( general)?|sums?|averages?|mean|gesamt(summe)?|insgesamt|summe|totale|"
+    r"totaal|suma|somme|итого|合计|总计|合計)\s*:?",
+    re.IGNORECASE,
+)
+_LAST_ROWS = 3
+
+
+def refuse_odd_rows(table: Table, header: Sequence[str], text: Collection[str]) -> None:
+    """Refuse a row that equals the header, and a row of totals at the end, each with its line.
+
+    Parameters
+    ----------
+    table : Table
+    header : sequence of str
+        Names as the file gives them; empty without a header.
+    text : collection of str
+        Columns that the user keeps as text, whatever they hold.
+    """
+    _refuse_second_header(table, header)
+    _refuse_totals(table, text)
+
+
+def _refuse_second_header(table: Table, header: Sequence[str]) -> None:
+    pc = import_pyarrow("pyarrow.compute")
+    names = [name for name in table.names if name in header]
+    equal: Any = None
+    for name in names:
+        if table.kind(name) != "text":
+            return  # its name would have made it text
+        encoded = table.arrow.column(name).combine_chunks()
+        code = pc.index(encoded.dictionary, name).as_py()
+        if code < 0:
+            return
+        here = pc.equal(encoded.indices, code)
+        equal = here if equal is None else pc.and_kleene(equal, here)
+    row = -1 if equal is None else equal.index(True).as_py()
+    if row >= 0:
+        raise DataError(f"{table.source.at(row)}: repeats the header; delete the line")
+
+
+def _refuse_totals(table: Table, text: Collection[str]) -> None:
+    last = table.arrow.slice(max(0, table.n_rows - _LAST_ROWS))
+    first_row = table.n_rows - last.num_rows
+    for name in table.names:
+        if name in text or table.kind(name) != "text":
+            continue
+        encoded = table.arrow.column(name).combine_chunks()
+        for at, word in enumerate(last.column(name).to_pylist()):
+            if word is None or not _TOTAL.fullmatch(word):
+                continue
+            code = encoded.indices[first_row + at].as_py()
+            if np.count_nonzero(np.asarray(encoded.indices.fill_null(-1)) == code) == 1 and table.n_rows > _LAST_ROWS:
+                raise DataError(
+                    f"{table.source.at(first_row + at)}: holds {word!r} in column {name!r}, like a row of totals; "
+                    f"delete the line, or {text_option(name)} if that is a text like others"
+                )

@@ -1,0 +1,57 @@
+"""Sparse matrices that SciPy saved in ``.npz`` archives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scipy import sparse
+
+from gpu_logreg.arrays.csr import csr_rows
+from gpu_logreg.errors import DataError
+from gpu_logreg.files.array_files import array_names
+from gpu_logreg.files.column_names import Source
+from gpu_logreg.files.libsvm import sparse_or_dense
+from gpu_logreg.files.numbered import numbered_columns
+from gpu_logreg.files.reading import reading
+from gpu_logreg.files.table import Matrix
+
+__all__ = ["is_sparse_archive", "read_sparse_archive"]
+
+_LARGEST_INDEX = 2**31 - 2
+_UNUSABLE = (KeyError, IndexError, TypeError, AttributeError, NotImplementedError, DataError)
+
+
+def is_sparse_archive(path: Path) -> bool:
+    """Whether an ``.npz`` archive is one that ``scipy.sparse.save_npz`` wrote."""
+    return {"format", "shape", "data"}.issubset(array_names(path))
+
+
+def read_sparse_archive(path: Path, dense: bool = False) -> Matrix:
+    """A sparse matrix that ``scipy.sparse.save_npz`` wrote, of any format; columns ``c0``, ``c1``, ...
+
+    Its rows are dense where `gpu_logreg.files.libsvm.SPARSE_SHARE` of the elements or more are stored.
+
+    Parameters
+    ----------
+    path : Path
+    dense : bool
+        Whether the rows are to be dense in any case.
+
+    Raises
+    ------
+    DataError
+        Damaged, not numbers, or dense rows that do not fit in memory.
+    """
+    with reading(path):
+        try:
+            stored = csr_rows(sparse.load_npz(path))
+        except _UNUSABLE as error:
+            what = str(error).removeprefix("sparse X is damaged: ")
+            raise DataError(f"{path}: its sparse matrix cannot be used ({what}); save it again") from error
+        n, width = stored.shape
+        if 0 in (n, width):
+            raise DataError(f"{path}: holds no rows (its shape is {(n, width)})")
+        if width > _LARGEST_INDEX:
+            raise DataError(f"{path}: has {width} columns, and a model has {_LARGEST_INDEX} at most")
+        rows = sparse_or_dense(stored, width, 0, dense, path)
+    return Matrix(rows, numbered_columns(width), source=Source(str(path)))

@@ -1,0 +1,164 @@
+r"""The mathematics of one row of logistic regression, written once for NumPy and CuPy arrays.
+
+With the logit ``z = x @ w + b`` and the label ``y`` in [0, 1]::
+
+    p        = 1 / (1 + exp(-z))                               probability of the class 1
+    row_loss = -y log(p) - (1 - y) log(1 - p)                  cross-entropy, in nats
+    dz       = d row_loss / d z = p - y
+    d2z      = d dz / d z = p (1 - p)                          curvature
+
+Every formula is rearranged around ``e = exp(-|z|)``, which lies in [0, 1], so that nothing overflows for
+any finite ``z``, nothing is clipped and no epsilon enters a logarithm. The rearrangement of the loss is
+the one studied in F. Pedregosa, "How to evaluate the logistic loss and not NaN trying" (fa.bianp.net, 2019).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpu_logreg.arrays.device import array_namespace
+
+__all__ = ["curvature", "log_proba", "log_sigmoid", "loss_and_dz", "loss_dz_and_curvature", "row_loss", "sigmoid"]
+
+
+def sigmoid(z: Any) -> Any:
+    """Probability of the class 1.
+
+    ``p = (z >= 0 ? 1 : e) / (1 + e)`` with ``e = exp(-|z|)``, which equals ``1 / (1 + exp(-z))``.
+
+    Parameters
+    ----------
+    z : floating array of any shape
+        Logits.
+
+    Returns
+    -------
+    array, shape and dtype of ``z``
+    """
+    xp = array_namespace(z)
+    e = xp.exp(-xp.abs(z))
+    return xp.where(z >= 0, 1, e) / (1 + e)
+
+
+def log_sigmoid(z: Any) -> Any:
+    """Logarithm of the probability of the class 1, finite for every finite logit.
+
+    ``log p = min(z, 0) - log1p(exp(-|z|))``, which equals ``-log1p(exp(-z))``.
+
+    Parameters
+    ----------
+    z : floating array of any shape
+        Logits.
+
+    Returns
+    -------
+    array, shape and dtype of ``z``
+    """
+    xp = array_namespace(z)
+    return xp.minimum(z, 0) - xp.log1p(xp.exp(-xp.abs(z)))
+
+
+def row_loss(z: Any, y: Any) -> Any:
+    """Cross-entropy of each row, in nats.
+
+    ``row_loss = max(z, 0) - y z + log1p(exp(-|z|))``
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+    y : array of shape (n,)
+        Labels in [0, 1].
+
+    Returns
+    -------
+    array of shape (n,), dtype of ``z``
+    """
+    return loss_and_dz(z, y)[0]
+
+
+def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
+    """Cross-entropy of each row and its derivative by the logit, from one exponential.
+
+    ``row_loss = max(z, 0) - y z + log1p(e)`` and ``dz = p - y``, with ``e = exp(-|z|)``. With the smaller probability
+    ``q = e / (1 + e)``, ``dz`` is ``(1 - y) - q`` for ``z >= 0`` and ``q - y`` below: no digit is lost where ``p`` is
+    nearly ``y``.
+    Row weights are the caller's: loss and ``dz`` are both multiplied by them.
+
+    Parameters
+    ----------
+    z : floating array of shape (n,), or (n, L) for L labels of a row
+        Logits.
+    y : array of the shape of ``z``
+        Labels in [0, 1].
+
+    Returns
+    -------
+    row_loss, dz : arrays, shape and dtype of ``z``
+    """
+    xp = array_namespace(z)
+    y = y.astype(z.dtype, copy=False)
+    e = xp.exp(-xp.abs(z))
+    return _loss_and_dz(xp, z, y, e, e / (1 + e))
+
+
+def loss_dz_and_curvature(z: Any, y: Any) -> tuple[Any, Any, Any]:
+    """`loss_and_dz` and `curvature` of each row, from one exponential.
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+    y : array of shape (n,)
+        Labels in [0, 1].
+
+    Returns
+    -------
+    row_loss, dz, d2z : arrays of shape (n,), dtype of ``z``
+        ``d2z = q (1 - q)`` with the smaller probability ``q = e / (1 + e)``.
+    """
+    xp = array_namespace(z)
+    y = y.astype(z.dtype, copy=False)
+    e = xp.exp(-xp.abs(z))
+    q = e / (1 + e)
+    return *_loss_and_dz(xp, z, y, e, q), q * (1 - q)
+
+
+def _loss_and_dz(xp: Any, z: Any, y: Any, e: Any, q: Any) -> tuple[Any, Any]:
+    return xp.maximum(z, 0) - y * z + xp.log1p(e), xp.where(z >= 0, (1 - y) - q, q - y)
+
+
+def curvature(z: Any) -> Any:
+    """Second derivative of the loss of each row by its logit.
+
+    ``p (1 - p) = e / (1 + e)**2`` with ``e = exp(-|z|)``, in [0, 1/4].
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+
+    Returns
+    -------
+    array of shape (n,), dtype of ``z``
+    """
+    xp = array_namespace(z)
+    e = xp.exp(-xp.abs(z))
+    return e / (1 + e) ** 2
+
+
+def log_proba(z: Any) -> Any:
+    """Logarithm of the probabilities of the classes 0 and 1, finite for every finite logit.
+
+    `log_sigmoid` of ``-z`` and of ``z``.
+
+    Parameters
+    ----------
+    z : floating array of shape (n,)
+        Logits.
+
+    Returns
+    -------
+    array of shape (n, 2), dtype of ``z``
+    """
+    return array_namespace(z).stack([log_sigmoid(-z), log_sigmoid(z)], axis=1)

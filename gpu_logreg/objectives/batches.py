@@ -1,0 +1,116 @@
+"""Stochastic training: a network, its rows and its steps behind the numbers that `solvers.minibatch` deals in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.mathematics.network import forward, loss_and_dz
+from gpu_logreg.mathematics.optimizers import Adam, Optimizer, Sgd
+from gpu_logreg.passes import Float64Vector, Rows
+from gpu_logreg.passes.reference.steps import Training, take_batch
+from gpu_logreg.passes.steps_choice import Steps
+
+__all__ = ["NetworkBatches", "make_optimizer", "seed_of"]
+
+_SCORE_ROWS = 4096
+
+
+class NetworkBatches:
+    """A network in training on resident rows.
+
+    Parameters
+    ----------
+    training : Training
+    rows : Rows
+    steps : Steps
+        How an epoch is made.
+    held_back : integer ndarray or None
+        Numbers of the rows to score on.
+    best : ndarray of shape (n_params,) or None
+        Parameters of the best score of the fits before.
+    """
+
+    def __init__(
+        self, training: Training, rows: Rows, steps: Steps, held_back: Any = None, best: Float64Vector | None = None
+    ) -> None:
+        self.training = training
+        self.rows = rows
+        self.steps = steps
+        self.held_back = held_back
+        self._kept: dict[str, Any] = {}
+        if best is not None:
+            self._kept["best"] = array_namespace(training.params).asarray(best)
+
+    def epoch(self, order: Any, batch_size: int, rate: float) -> float:
+        """One epoch; its mean value, or NaN if a parameter is no longer finite. The only wait for the device."""
+        params = self.training.params
+        xp = array_namespace(params)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is dealt with here
+            value = self.steps.epoch(self.training, self.rows, order, batch_size, rate)
+            return float(to_numpy(xp.where(xp.isfinite(params).all(), value, np.nan)))
+
+    def has_finite_loss(self, rows: Any) -> bool:
+        """Whether the loss of some rows is finite at the present parameters."""
+        network, params = self.training.network, self.training.params
+        at = array_namespace(params).asarray(rows)
+        X, y, s = take_batch(self.rows, at, params.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, z = forward(network.unpack(params), X, network.activation)
+            return bool(np.isfinite(float(to_numpy(loss_and_dz(z, y, s)[0]))))
+
+    def score(self) -> float:
+        """Weighted share of the rows held back whose class, or all of whose labels, are predicted rightly."""
+        right: Any = 0.0
+        total: Any = 0.0
+        for first in range(0, len(self.held_back), _SCORE_ROWS):
+            at = array_namespace(self.rows.X).asarray(self.held_back[first : first + _SCORE_ROWS])
+            X, y, s = take_batch(self.rows, at, self.training.params.dtype)
+            network = self.training.network
+            _, z = forward(network.unpack(self.training.params), X, network.activation)
+            if y.ndim == 2:
+                hit = ((z > 0) == (y > 0)).all(axis=1)
+            else:
+                hit = (z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(axis=1) == y
+            right = right + (hit if s is None else hit * s).sum(dtype=np.float64)
+            total = total + (float(len(at)) if s is None else s.sum(dtype=np.float64))
+        return float(right / total)
+
+    def keep(self, name: str) -> None:
+        """Remember the parameters."""
+        self._kept[name] = self.training.params.copy()
+
+    def recall(self, name: str) -> None:
+        """Go back to those remembered."""
+        self.training.params[...] = self._kept[name]
+
+    def vector(self) -> Float64Vector:
+        """The parameters, on the host in float64."""
+        return _on_host(self.training.params)
+
+    def best(self) -> Float64Vector | None:
+        """Parameters of the best score, on the host in float64; None if none are remembered."""
+        return _on_host(self._kept["best"]) if "best" in self._kept else None
+
+
+def _on_host(params: Any) -> Float64Vector:
+    host: Float64Vector = to_numpy(params).astype(np.float64)
+    return host
+
+
+def make_optimizer(
+    solver: str, *, momentum: float, nesterov: bool, betas: tuple[float, float], epsilon: float, decay: float
+) -> Optimizer:
+    """The optimiser of a solver's name: ``"sgd"``, ``"adam"`` or ``"adamw"``."""
+    if solver == "sgd":
+        return Sgd(momentum, nesterov)
+    return Adam(*betas, epsilon, decay if solver == "adamw" else 0.0)
+
+
+def seed_of(random_state: Any) -> Any:
+    """A seed for NumPy's generators from scikit-learn's ``random_state``; None is a fixed seed."""
+    if isinstance(random_state, np.random.RandomState):
+        return random_state.randint(2**31)
+    return 0 if random_state is None else random_state

@@ -1,0 +1,72 @@
+"""What is left to gain along directions that many columns make up together, by the Hessian of all rows.
+
+The certificate of a fit looks at one coordinate at a time. Nearly equal columns make up directions of next to no
+curvature, along which a gradient that is small by every coordinate leaves much to gain. Where a Hessian of all rows
+costs little, the Newton decrement sees them.
+
+Source: S. Boyd and L. Vandenberghe, "Convex Optimization" (2004), section 9.5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.mathematics.penalty import subgradient
+from gpu_logreg.objectives.certificate import gradient_noise, l1_strengths
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.solvers import Vector
+
+__all__ = ["Decrement", "l1_decrement", "newton_decrement"]
+
+Decrement = Callable[[Vector, Vector, float], float]
+"""From parameters, the gradient of the smooth part and the value there to an estimate of what is left to gain."""
+
+RESOLVED = float(np.finfo(np.float64).eps)
+"""Share of the largest eigenvalue below which those of a matrix of unit diagonal are all rounding."""
+
+LEAST = 0.01
+"""What such an eigenvalue is taken for at least, as a share of that rounding."""
+
+
+def newton_decrement(objective: Objective, sampler: Any) -> Decrement:
+    """``grad @ H^-1 grad / 2``."""
+
+    def decrement(params: Vector, grad: Vector, value: float) -> float:
+        sample = sampler.sample(objective.dataset.n_rows)
+        metric = sample.params_metric(sample.coordinates.from_params(params))
+        return 0.5 * max(0.0, float(grad @ metric.solve(grad)))
+
+    return decrement
+
+
+def l1_decrement(objective: Objective, sampler: Any) -> Decrement:
+    """The same of the coordinates that are not zero, with the subgradient ``v`` of least norm for the gradient.
+
+    By the eigenvectors ``e_k`` of the Hessian of those coordinates, scaled to a unit diagonal, it is
+    ``sum_k (v @ e_k)**2 / (2 eigenvalue_k)``. Where rounding leaves nothing of an eigenvalue it may be of any size up
+    to that rounding: then the parameters bound the way to the next zero, and ``|v @ e_k| |x|`` what is to be gained.
+    """
+
+    def decrement(params: Vector, grad: Vector, value: float) -> float:
+        sample = sampler.sample(objective.dataset.n_rows)
+        coordinates = sample.coordinates
+        x, strengths = coordinates.from_params(params), coordinates.grad_to_phi(l1_strengths(objective))
+        at = np.flatnonzero((x != 0.0) | (strengths == 0.0))
+        if not len(at):
+            return 0.0
+        H = sample.mended_hessian(x)[np.ix_(at, at)]
+        v = subgradient(x, coordinates.grad_to_phi(grad), strengths)[at]
+        unit = 1.0 / np.sqrt(np.maximum(H.diagonal(), np.finfo(np.float64).tiny))
+        eigenvalues, e = np.linalg.eigh(H * unit * unit[:, None])
+        off = unit * np.resize(gradient_noise(objective, value), len(x))[at]
+        noise = np.sqrt((e * e).T @ (off * off))
+        along = np.maximum(np.abs(e.T @ (unit * v)) - noise, 0.0)
+        rounding = RESOLVED * float(eigenvalues[-1])
+        gain = 0.5 * along**2 / np.maximum(eigenvalues, LEAST * rounding)
+        most = np.where(eigenvalues > rounding, np.inf, along * np.linalg.norm(x[at] / unit))
+        return float(np.minimum(gain, most).sum())
+
+    return decrement

@@ -1,0 +1,92 @@
+"""The objective of a network over all rows: value and gradient on the host in float64, for full-batch solvers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.blocks import map_in_order, row_blocks
+from gpu_logreg.arrays.csr import elements_in_a_row
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.mathematics.network import Network, loss_and_gradient
+from gpu_logreg.mathematics.penalty import l2_penalty
+from gpu_logreg.passes import Float64Vector, Rows
+from gpu_logreg.passes.reference.steps import rows_that_count, take_batch
+
+__all__ = ["NetworkObjective"]
+
+_HOST_BLOCK_BYTES = 2**22
+_CUDA_BLOCK_BYTES = 2**28
+
+
+class NetworkObjective:
+    """Mean loss plus penalty of a network, ``value = loss_sum / sum(s) + l2 |W|**2 / 2``.
+
+    Parameters
+    ----------
+    network : Network
+    rows : Rows
+        Of which those of weight zero are not looked at.
+    l2 : float
+        Strength of the ridge penalty on the mean loss; intercepts are not penalised.
+    dtype : dtype
+        Of the arithmetic of a block of rows; blocks are added in float64.
+
+    Attributes
+    ----------
+    n_reads : float
+        Evaluations so far.
+    precision, rounding : float
+        Relative rounding of the arithmetic, and relative size below which differences of the value are rounding.
+    separable_below : float
+        0: a value near 0 is no sign that anything has gone wrong.
+    """
+
+    separable_below = 0.0
+
+    def __init__(self, network: Network, rows: Rows, l2: float, dtype: Any) -> None:
+        self.network = network
+        self.rows = rows
+        self.l2 = l2
+        self.dtype = np.dtype(dtype)
+        s = rows.sample_weight
+        self.weight_total = float(rows.X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
+        counting = rows_that_count(s, rows.X.shape[0], self.dtype)
+        self._counting = None if len(counting) == rows.X.shape[0] else array_namespace(rows.X).asarray(counting)
+        self._n_rows = len(counting)
+        self.n_reads = 0.0
+        self.precision = float(np.finfo(self.dtype).eps)
+        self.rounding = 4.0 * float(np.finfo(np.float64).eps)
+
+    def widen(self) -> bool:
+        """Networks compute in one dtype throughout."""
+        return False
+
+    def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
+        """Value and gradient at ``params``, from one walk over the rows; not finite where the arithmetic overflows."""
+        X = self.rows.X
+        xp = array_namespace(X)
+        device_params = xp.asarray(params.astype(self.dtype))
+        loss_sum, grad = 0.0, np.zeros(self.network.n_params)
+
+        def of_block(part: slice) -> tuple[Any, Any]:
+            block = take_batch(self.rows, part if self._counting is None else self._counting[part], self.dtype)
+            return loss_and_gradient(self.network, device_params, *block)
+
+        widest = max(elements_in_a_row(X), *self.network.sizes[1:]) * self.dtype.itemsize
+        blocks = row_blocks(self._n_rows, widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
+        for block_loss, block_grad in map_in_order(of_block, blocks) if xp is np else map(of_block, blocks):
+            loss_sum += float(to_numpy(block_loss))
+            grad += to_numpy(block_grad)
+        self.n_reads += 1
+        n_weights = self.network.n_weights
+        penalty, penalty_grad = l2_penalty(params[:n_weights], self.l2)
+        grad /= self.weight_total
+        grad[:n_weights] += penalty_grad
+        value = loss_sum / self.weight_total + penalty
+        # As of `gpu_logreg.objectives.linear.Objective`, with logits of the size of 1.
+        by_rows = self.precision * (1.0 + math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(self._n_rows)
+        self.rounding = 4.0 * float(np.finfo(np.float64).eps) + by_rows
+        return value, grad

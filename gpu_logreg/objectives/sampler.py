@@ -1,0 +1,236 @@
+"""Samples of a data set as objectives: draws rows, notices columns carried by few of them, counts what is walked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.csr import all_finite
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, hessian_namespace, mended
+from gpu_logreg.passes import Float64Vector
+from gpu_logreg.rows.coordinates import Coordinates, StandardisedRows, standardised
+from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.sampling import draw
+from gpu_logreg.solvers.factor import Factor, poorly_conditioned
+from gpu_logreg.solvers.watch import Costs
+
+__all__ = ["Sampler"]
+
+FAR_FROM_ZERO = 2000.0
+"""Columns whose mean is more than this times their spread are walked in float64: in float32 the logits would be off by
+about 1e-4, and what is left to gain could not be told below 1e-10 of the value."""
+
+STIFFEST = 1e303
+"""Curvature of the ridge along a standardised column, beyond which it would soon be infinite: that of a column in units
+of 1e-150 and less, whose weight is zero either way."""
+
+EFFECTIVE_SHARE = 0.05
+"""A column whose variance hangs on fewer rows than this share of the sample is carried by few rows."""
+
+_BLOCK_BYTES = 2**24
+_DEVICE_BLOCK_BYTES = 2**28
+
+
+class Sampler:
+    """Draws samples of the rows behind an objective.
+
+    Parameters
+    ----------
+    objective : Objective
+        Its count of reads is raised by the share of the rows that is walked.
+    generator : numpy Generator
+
+    Attributes
+    ----------
+    irregular : bool
+        Whether rows are drawn by their scores, because some columns are carried by few rows.
+    complete : bool
+        Whether the last sample held every row that has a weight.
+    """
+
+    def __init__(self, objective: Objective, generator: np.random.Generator) -> None:
+        self._objective = objective
+        self._generator = generator
+        self._labels = objective.dataset.rows.y
+        self._coordinates: Coordinates | None = None
+        self._size: Float64Vector | None = None
+        weights = objective.dataset.rows.sample_weight
+        if weights is not None:
+            self._size = to_numpy(weights).astype(np.float64)
+        self.irregular = False
+        self.complete = False
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the whole data."""
+        return self._dataset.n_rows
+
+    @property
+    def n_params(self) -> int:
+        """Parameters of the objective."""
+        return self._objective.n_params
+
+    @property
+    def costs(self) -> Costs:
+        """Times relative to those of as many dense rows."""
+        return self._objective.costs
+
+    @property
+    def _dataset(self) -> ResidentDataset:
+        return self._objective.dataset  # it changes when the objective is widened
+
+    @property
+    def n_logits(self) -> int:
+        """1: two classes."""
+        return 1
+
+    def _count(self, share: float) -> None:
+        self._objective.n_reads += share
+
+    def sample(self, size: int) -> SampleObjective:
+        """A sample of about ``size`` rows, with the coordinates its columns suggest.
+
+        Where a column is carried by few rows, all rows are scored (one read) and the sample is drawn again by score.
+
+        Raises
+        ------
+        DataError
+            If a row of the sample holds NaN or infinity.
+        """
+        if size >= self.n_rows:  # few rows: float64 costs nothing, and shows curvatures next to nothing
+            self._objective.widen()
+        indices, weight = self._indices(size)
+        rows, y, s = self._standardised(indices, weight)
+        far = (np.abs(rows.coordinates.mean) > FAR_FROM_ZERO * rows.coordinates.scale) & (rows.variance > 0.0)
+        if bool(far.any()) and self._objective.widen():
+            rows, y, s = self._standardised(indices, weight)
+        least = EFFECTIVE_SHARE * len(weight)
+        if len(weight) < self._present() and bool((rows.effective < least).any()):
+            self.irregular = True
+            indices, weight = self._indices_by_score(size, rows)
+            rows, y, s = self._standardised(indices, weight)
+        self._coordinates = rows.coordinates
+        self.complete = len(indices) >= self._present()
+        self._objective.spread = rows.coordinates.scale
+        self._objective.centre = rows.coordinates.mean
+        return self._of_rows(rows, y, s)
+
+    def _of_rows(self, rows: StandardisedRows, y: Any, s: Any) -> SampleObjective:
+        return self._problem(rows.U, y, s, rows.coordinates)
+
+    def whole(self) -> SampleObjective | None:
+        """All rows that have a weight, in float64: for data so small that this costs nothing; None off the host.
+
+        Raises
+        ------
+        DataError
+            If a row, of whatever weight, holds NaN or infinity.
+        """
+        X = self._dataset.rows.X
+        if array_namespace(X) is not np:
+            return None
+        if X.dtype.kind == "f" and not bool(all_finite(X)):
+            self._dataset.refuse_not_finite()
+        self._objective.widen()
+        return self.sample(self.n_rows)
+
+    def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[Any, Float64Vector]:
+        # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
+        inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
+        compiled = self._objective.implementation.compiled
+        scores = self._dataset.row_scores(rows.coordinates.mean, inverse, float(len(rows.at)), compiled)
+        self._count(1.0)
+        if not np.isfinite(scores).all():
+            self._dataset.refuse_not_finite()
+        base = 1.0 + scores.astype(np.float64) / self._dataset.n_columns
+        self._size = base if self._size is None else self._size * base
+        return self._indices(size)
+
+    def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
+        """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
+        assert self._coordinates is not None
+        factor = self._curvature(size, self._coordinates.from_params(params))[1]
+        assert factor is not None
+        return ParamsMetric(self._coordinates, factor)
+
+    def hessian(self, size: int, phi: Float64Vector) -> Any:
+        """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host; in float64 it is not factored."""
+        assert self._coordinates is not None
+        H, factor = self._curvature(size, phi, factored=False)
+        return mended(H, self._penalty(self._coordinates), factor)
+
+    def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:
+        """Matrix and factor by ``phi``; the factor at least where the matrix may have to be summed again."""
+        assert self._coordinates is not None
+        coordinates = self._coordinates
+        indices, weight = self._indices(size)
+        p = self.n_params
+        dtype, noise = self._dataset.compute_dtype, 0.0
+        X = self._dataset.rows.X
+        xp, block_bytes = hessian_namespace(X, p), _BLOCK_BYTES if array_namespace(X) is np else _DEVICE_BLOCK_BYTES
+        while True:
+            total, weight_total = xp.zeros((p, p)), 0.0
+            step = max(p, block_bytes // (p * dtype.itemsize))
+            for first in range(0, len(indices), step):
+                part = slice(first, first + step)
+                taken = self._dataset.take(indices[part], dtype).X
+                block = self._problem(
+                    coordinates.rows(taken), *self._labels_and_weights(indices[part], weight[part]), coordinates
+                )
+                total += (block.hessian(phi) - xp.diag(xp.asarray(block.penalty))) * block.weight_total
+                weight_total += block.weight_total
+            total /= weight_total
+            total += xp.diag(xp.asarray(self._penalty(coordinates)))
+            if dtype == np.float64 and not factored and noise == 0.0:
+                return total, None
+            factor = Factor(total, noise)
+            if dtype == np.float64 or not poorly_conditioned(factor, float(np.finfo(dtype).eps)):
+                return total, factor
+            noise = float(np.finfo(dtype).eps)
+            dtype = np.dtype(np.float64)
+
+    def _present(self) -> int:
+        """Rows that have a weight."""
+        return self.n_rows if self._size is None else int(np.count_nonzero(self._size))
+
+    def _indices(self, size: int) -> tuple[Any, Float64Vector]:
+        return draw(self._labels, size, self._generator, self._size)
+
+    def _standardised(self, indices: Any, weight: Float64Vector) -> tuple[StandardisedRows, Any, Any]:
+        """A sample in its own standardised columns, its labels and its weights."""
+        self._count(len(indices) / self.n_rows)
+        y, s = self._labels_and_weights(indices, weight)
+        rows = standardised(self._dataset, indices, s, self._objective.fit_intercept)
+        if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
+            self._dataset.refuse_not_finite()
+        return rows, y, s
+
+    def _labels_and_weights(self, indices: Any, weight: Float64Vector) -> tuple[Any, Any]:
+        _, y, sample_weight = self._dataset.rows
+        xp = array_namespace(y)
+        at, s = xp.asarray(indices), xp.asarray(weight)
+        return y[at], s if sample_weight is None else s * sample_weight[at]
+
+    def _problem(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> SampleObjective:
+        total = float(s.sum(dtype=np.float64))
+        return SampleObjective(
+            U,
+            y,
+            s,
+            total,
+            self._penalty(coordinates),
+            coordinates,
+            self._objective.implementation.of_samples or self._objective.implementation,
+            self._count,
+            self.n_rows,
+        )
+
+    def _penalty(self, coordinates: Coordinates) -> Float64Vector:
+        with np.errstate(over="ignore"):
+            by_weight = np.minimum(self._objective.l2 / coordinates.scale / coordinates.scale, STIFFEST)
+        if coordinates.constant is not None:  # a little curvature, of which a weight that is zero takes nothing
+            by_weight = np.where(coordinates.constant, np.maximum(by_weight, 1.0), by_weight)
+        return np.append(by_weight, 0.0) if coordinates.fit_intercept else by_weight

@@ -1,0 +1,1 @@
+"""Walks over rows on the CPU, compiled by Numba."""

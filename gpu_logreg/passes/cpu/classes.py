@@ -1,0 +1,87 @@
+"""The CPU pass for K logits: one read of ``X``, compiled by Numba, run by a pool of threads over ranges of rows.
+
+Equation: ``Z = X @ W.T + b``; ``dZ = s (P - Y)``; sums of ``s row_loss``, ``dZ.T @ X`` and ``dZ``.
+
+Bits: rows are cut into chunks, whose number depends on the sizes alone, and their float64 sums are added in order, so
+the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.blocks import map_in_order
+from gpu_logreg.passes import Float64Vector, Rows, Sums, compute_dtype
+
+__all__ = ["cpu_multinomial_pass", "in_vectors"]
+
+CHUNKS, LEAST_CHUNK_ROWS = 16, 512
+PARTIAL_BYTES = 2**26
+"""Of the sums of all chunks together."""
+
+STAGE_BYTES = 2**19
+"""Rows that cannot be read where they lie are converted this many bytes at a time."""
+
+
+def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None) -> Sums:
+    """Loss and gradient sums over ``rows`` for K logits in one read; on the host.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``X`` of shape (n, d): where it is C-contiguous and of a dtype that Numba knows it is read where it lies; any
+        other is converted a little at a time. ``y``: the number of each row's class.
+    W : ndarray of shape (K, d)
+        Weights, float64.
+    b : ndarray of shape (K,)
+        Intercepts, float64.
+    dtype : float32 or float64, optional
+        To compute in; what `gpu_logreg.passes.compute_dtype` says if None.
+
+    Returns
+    -------
+    Sums
+        ``dw_sum`` of shape (K, d), ``db_sum`` of shape (K,).
+    """
+    from gpu_logreg.passes.cpu.loops.classes import sum_rows_of_classes as sum_rows
+
+    X, y, sample_weight = rows
+    dtype = np.dtype(dtype or compute_dtype(X.dtype))
+    vector, weights, intercepts = in_vectors(W, b, dtype)
+    # What Numba knows is converted in registers; not so float16, bfloat16 and rows with gaps between them.
+    known = X.dtype.kind in "iub" or X.dtype in (np.float32, np.float64)
+    in_place = known and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
+    y = np.ascontiguousarray(y)
+    n, step = len(X), max(64, STAGE_BYTES // max(1, X.shape[1] * dtype.itemsize))
+
+    def of_chunk(first: int, last: int) -> tuple[float, Any, Any]:
+        dw, db, loss = np.zeros(weights.shape), np.zeros(len(intercepts)), 0.0
+        if in_place:
+            loss = sum_rows(vector, X, y, sample_weight, weights, intercepts, first, last, dw, db)
+            return loss, dw, db
+        for a in range(first, last, step):
+            part = slice(a, min(last, a + step))
+            staged, s = X[part].astype(dtype, order="C"), None if sample_weight is None else sample_weight[part]
+            loss += sum_rows(vector, staged, y[part], s, weights, intercepts, 0, len(staged), dw, db)
+        return loss, dw, db
+
+    count = max(1, min(CHUNKS, n // LEAST_CHUNK_ROWS, PARTIAL_BYTES // max(1, 8 * weights.size)))
+    edges = [n * k // count for k in range(count + 1)]
+    losses, dws, dbs = zip(*map_in_order(of_chunk, edges[:-1], edges[1:]), strict=True)
+    K, d = W.shape
+    dw_sum = sum(dws[1:], start=dws[0]).transpose(0, 2, 1).reshape(-1, d)[:K]
+    return Sums(float(sum(losses)), np.ascontiguousarray(dw_sum), sum(dbs[1:], start=dbs[0])[:K])
+
+
+def in_vectors(W: Any, b: Float64Vector, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Any, Float64Vector]:
+    """A tuple of the length of the vectors, and weights and intercepts padded to whole ones: see the kernel."""
+    K, d = W.shape
+    length = 4 if K <= 4 else 8 if K <= 8 else 16
+    padded = -(-K // length) * length
+    weights = np.zeros((padded, d), dtype)
+    weights[:K] = W
+    intercepts = np.full(padded, -np.inf)
+    intercepts[:K] = b
+    return (0,) * length, np.ascontiguousarray(weights.reshape(-1, length, d).transpose(0, 2, 1)), intercepts

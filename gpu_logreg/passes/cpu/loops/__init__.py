@@ -1,0 +1,1 @@
+"""The compiled loops themselves, and what they are made of."""

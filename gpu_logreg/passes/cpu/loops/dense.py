@@ -1,0 +1,202 @@
+"""Compiled loops of the CPU pass; every function releases the GIL and writes float64 sums into ``out``.
+
+What made them fast, in the order it was found: the next rows are prefetched while the block is in cache; blocks are of
+8 rows; logits are taken of one row at a time, as one stream, and the gradient of eight; and only scalars cross inlined
+calls, so that no array is counted in a block. ``make bench`` measures what came of it. Taking the logits of four rows
+and the gradient of the previous four in one loop was slower.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.passes.cpu.loops.elementary import log1p_up_to_one, row_terms
+
+__all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
+
+FLUSH_ROWS = 2048
+"""Rows accumulated in the dtype of the arithmetic before float64 takes over."""
+
+LOG_ROWS = 256
+"""Rows whose factors 1 + e, each in (1, 2], are multiplied before one logarithm; a float64 holds 1,023."""
+
+PREFETCH_BYTES = 4000
+
+# No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
+    """Ask for the cache line of element ``offset`` of a flat array; harmless beyond its end."""
+    del typing_context
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        i32, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        address = builder.bitcast(builder.gep(data, [args[1]]), pointer)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, i32(0), i32(3), i32(1)])  # read, keep in all levels, data
+        return context.get_dummy_value()
+
+    return types.void(array, offset), codegen
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
+    """Loss and gradient sums of the rows ``first`` to ``last`` of a C-ordered ``X``.
+
+    Row q of ``out`` receives, for the q-th chunk of ``chunk`` rows: ``dw_sum`` (d), ``db_sum``, ``loss_sum``. ``b`` is
+    float64 and is added as such: where columns are far from zero, ``x @ w`` and ``b`` are large and nearly cancel.
+    The arithmetic is that of ``w``: float64 weights widen float32 rows as they are read.
+    """
+    d = X.shape[1]
+    real = w.dtype.type
+    flat = X.reshape(-1)
+    per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
+    block = 8
+    z, dz, acc = np.empty(block, w.dtype), np.empty(block, w.dtype), np.zeros(d, w.dtype)
+    for q in range((last - first + chunk - 1) // chunk):
+        begin = first + q * chunk
+        end = min(last, begin + chunk)
+        out[q, :] = 0.0
+        loss, db, product = 0.0, 0.0, 1.0
+        held, logged = 0, 0
+        for i in range(begin, end, block):
+            m = min(block, end - i)
+            for k in range(m):
+                for offset in range(0, d, per_line):
+                    _prefetch(flat, (i + k) * d + ahead + offset)
+                row, dot = X[i + k], real(0)
+                for j in range(d):
+                    dot += row[j] * w[j]
+                z[k] = real(dot + b)
+            for k in range(m):
+                e, dz_k, linear = row_terms(z[k], real(y[i + k]))
+                if s is None:
+                    product *= 1.0 + float(e)
+                    loss += linear
+                else:
+                    dz_k *= real(s[i + k])
+                    loss += float(linear + log1p_up_to_one(e)) * s[i + k]
+                dz[k] = dz_k
+                db += dz_k
+            # Their share of the gradient, from the first-level cache.
+            k = 0
+            while k + 8 <= m:
+                x0, x1, x2, x3 = X[i + k], X[i + k + 1], X[i + k + 2], X[i + k + 3]
+                x4, x5, x6, x7 = X[i + k + 4], X[i + k + 5], X[i + k + 6], X[i + k + 7]
+                a0, a1, a2, a3 = dz[k], dz[k + 1], dz[k + 2], dz[k + 3]
+                a4, a5, a6, a7 = dz[k + 4], dz[k + 5], dz[k + 6], dz[k + 7]
+                for j in range(d):
+                    low = a0 * x0[j] + a1 * x1[j] + a2 * x2[j] + a3 * x3[j]
+                    acc[j] += low + (a4 * x4[j] + a5 * x5[j] + a6 * x6[j] + a7 * x7[j])
+                k += 8
+            while k < m:
+                x0, a0 = X[i + k], dz[k]
+                for j in range(d):
+                    acc[j] += a0 * x0[j]
+                k += 1
+            held += m
+            logged += m
+            if logged >= LOG_ROWS:
+                loss += math.log(product)
+                product, logged = 1.0, 0
+            if held >= FLUSH_ROWS or i + block >= end:
+                for j in range(d):
+                    out[q, j] += acc[j]
+                    acc[j] = 0
+                held = 0
+        out[q, d] = db
+        out[q, d + 1] = loss + math.log(product)
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
+    """The same sums for a Fortran-ordered ``X``: blocks of rows short enough to stay in cache, column by column."""
+    d = X.shape[1]
+    real = X.dtype.type
+    block = max(64, min(1024, 2**18 // max(1, d * X.itemsize)))
+    z, dz = np.empty(block, X.dtype), np.empty(block, X.dtype)
+    for q in range((last - first + chunk - 1) // chunk):
+        begin = first + q * chunk
+        end = min(last, begin + chunk)
+        out[q, :] = 0.0
+        loss, db = 0.0, 0.0
+        for i in range(begin, end, block):
+            m = min(block, end - i)
+            for k in range(m):
+                z[k] = 0
+            for j in range(d):
+                w_j = w[j]
+                column = X[i : i + m, j]
+                for k in range(m):
+                    z[k] += column[k] * w_j
+            product = 1.0
+            for k in range(m):
+                e, dz_k, linear = row_terms(real(z[k] + b), real(y[i + k]))
+                if s is None:
+                    product *= 1.0 + float(e)
+                    loss += linear
+                else:
+                    dz_k *= real(s[i + k])
+                    loss += float(linear + log1p_up_to_one(e)) * s[i + k]
+                dz[k] = dz_k
+                db += dz_k
+                if k % LOG_ROWS == LOG_ROWS - 1:
+                    loss += math.log(product)
+                    product = 1.0
+            loss += math.log(product)
+            for j in range(d):
+                column = X[i : i + m, j]
+                dot = real(0)
+                for k in range(m):
+                    dot += column[k] * dz[k]
+                out[q, j] += dot
+        out[q, d], out[q, d + 1] = db, loss
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
+    """Row q of ``out`` receives, for the q-th chunk: the sums of ``s x_j`` (d) and of ``s x_j**2`` (d), in float64."""
+    d = X.shape[1]
+    for q in range((last - first + chunk - 1) // chunk):
+        begin = first + q * chunk
+        out[q, :] = 0.0
+        for i in range(begin, min(last, begin + chunk)):
+            s_i = 1.0 if s is None else float(s[i])
+            if s_i == 0.0:
+                continue  # whose squares may be infinite
+            row, x_sum, xx_sum = X[i], out[q, :d], out[q, d:]
+            for j in range(d):
+                x = float(row[j])
+                x_sum[j] += s_i * x
+                xx_sum[j] += s_i * x * x
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def score_rows(X: Any, mean: Any, weights: Any, unknown: Any, unseen: Any, out: Any) -> None:
+    """``out[i] = sum_j weights_j (x_ij - mean_j)**2``, and ``unseen`` more for each ``unknown`` column off its mean."""
+    for i in range(len(X)):
+        row, score = X[i], out.dtype.type(0)
+        for j in range(len(row)):
+            deviation = row[j] - mean[j]
+            score += deviation * deviation * weights[j]
+        for j in unknown:
+            if row[j] != mean[j]:
+                score += unseen
+        out[i] = score

@@ -1,0 +1,116 @@
+"""The compiled loop of the CPU pass for rows of few columns; releases the GIL and writes float64 sums into ``out``.
+
+A row that fills a register or two leaves the compiler's own loops, made for long rows, mostly with their ends. Here a
+row is read in whole registers, the last of which reaches into the rows behind it, where the weights are zero and the
+sums of the gradient are not looked at; so not the last rows of ``X``. As many rows as a register has elements give
+their logits together: their registers are added up crosswise, into one that holds the sums of them all.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS, LOG_ROWS
+from gpu_logreg.passes.cpu.loops.elementary import log1p_up_to_one, row_terms
+from gpu_logreg.passes.cpu.loops.vectors import REGISTER_BYTES, add_rows, logits_of_short_rows
+
+__all__ = ["SHORT_ROW_BYTES", "sum_short_rows", "vector_for"]
+
+SHORT_ROW_BYTES = 256
+"""Of a row, up to which it is taken here."""
+
+TILE_ROWS = 128
+"""Rows worked on at once."""
+
+# As in kernels_numba: no "nnan" or "ninf", so that bad rows are noticed.
+_OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}
+
+
+def vector_for(d: int, dtype: np.dtype[Any]) -> tuple[int, ...] | None:
+    """A tuple of the length of the vectors for rows of ``d`` columns; None where they are too long for this loop."""
+    return (0,) * (REGISTER_BYTES // dtype.itemsize) if 0 < d * dtype.itemsize <= SHORT_ROW_BYTES else None
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _losses_and_dz(z: Any, m: Any, y: Any, s: Any, first: Any) -> Any:
+    """Turn the logits of ``m`` rows into ``dz = s (p - y)``; the sums of ``s row_loss`` and of ``dz``.
+
+    As `kernels_numba.sum_rows`; without weights the logarithms of all ``1 + e`` are one, of their product.
+    """
+    real = z.dtype.type
+    loss, db, product = 0.0, 0.0, 1.0
+    for i in range(m):
+        e, dz, linear = row_terms(z[i], real(y[first + i]))
+        if s is None:
+            product *= 1.0 + float(e)
+            loss += linear
+        else:
+            dz *= real(s[first + i])
+            loss += float(linear + log1p_up_to_one(e)) * s[first + i]
+        z[i] = dz
+        db += dz
+    return loss, db, product
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _add_by_row(X: Any, at: Any, d: Any, m: Any, dz: Any, acc: Any) -> None:
+    """Add the share of ``m`` rows to the gradient, without a look beyond them."""
+    for i in range(m):
+        for j in range(d):
+            acc[j] += dz[i] * X[at + i * d + j]
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def sum_short_rows(
+    vector: Any, X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any
+) -> None:
+    """As `kernels_numba.sum_rows`, for rows of at most `SHORT_ROW_BYTES`; ``w`` is padded to whole ones."""
+    d, length = X.shape[1], len(vector)
+    real = X.dtype.type
+    flat, padded = X.reshape(-1), len(w)
+    safe = max(0, (flat.size - padded) // d + 1)  # rows from whose beginning whole vectors lie within X
+    z, acc = np.empty(TILE_ROWS, X.dtype), np.zeros(padded, X.dtype)
+    for q in range((last - first + chunk - 1) // chunk):
+        begin = first + q * chunk
+        end = min(last, begin + chunk)
+        out[q, :] = 0.0
+        loss, db, product = 0.0, 0.0, 1.0
+        held, logged, i = 0, 0, begin
+        while i < end:
+            m = min(TILE_ROWS, end - i)
+            whole = max(0, min(m, safe - i)) // length * length
+            for k in range(0, whole, length):
+                logits_of_short_rows(vector, flat, (i + k) * d, d, w, padded, b, z, k)
+            for k in range(whole, m):
+                dot = real(0)
+                for j in range(d):
+                    dot += flat[(i + k) * d + j] * w[j]
+                z[k] = real(dot + b)
+            tile_loss, tile_db, tile_product = _losses_and_dz(z, m, y, s, i)
+            loss, db, product = loss + tile_loss, db + tile_db, product * tile_product
+            for c in range(0, padded, length):
+                add_rows(vector, flat, i * d + c, d, whole, z, acc, c)
+            _add_by_row(flat, (i + whole) * d, d, m - whole, z[whole:], acc)
+            i += m
+            held += m
+            logged += m
+            if logged >= LOG_ROWS:
+                loss += math.log(product)
+                product, logged = 1.0, 0
+            if held >= FLUSH_ROWS or i >= end:
+                for j in range(d):
+                    out[q, j] += acc[j]
+                for j in range(padded):
+                    acc[j] = 0
+                held = 0
+        out[q, d] = db
+        out[q, d + 1] = loss + math.log(product)

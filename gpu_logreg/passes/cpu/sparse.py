@@ -1,0 +1,285 @@
+"""The CPU pass over sparse rows: one read of their elements, compiled by Numba, by a pool of threads.
+
+Equations as of `gpu_logreg.passes.cpu.dense` and `gpu_logreg.passes.cpu.classes`; zeros that are not stored add nothing
+to a logit or a gradient, so that time and memory are those of the stored elements. Everything is computed in float64,
+whatever the elements are stored in: what takes time is to look up weights by column. Elements are read where they lie;
+SciPy's products would convert all of them first, and so are given a block of rows at a time.
+
+Bits: rows are cut into chunks of about equally many elements, whose number depends on the sizes alone, and their
+float64 sums are added in order, so the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
+from gpu_logreg.arrays.csr import block_of_rows, elements_in_a_row, in_order
+from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
+
+__all__ = [
+    "by_row_blocks",
+    "moments_by_curvature",
+    "reference_sparse_moments",
+    "sparse_curvature_sums",
+    "sparse_logits",
+    "sparse_moments",
+    "sparse_multinomial_pass",
+    "sparse_pass",
+]
+
+CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
+ELEMENTS_PER_COLUMN = 4
+"""Elements of a chunk for each column, at least: the sums of all chunks are added in the end."""
+
+PARTIAL_BYTES = 2**28
+"""Of the sums of all chunks together; kept are those at a time that threads work at, or that wait to be added."""
+
+_BLOCK_ELEMENTS, _LOGITS_ELEMENTS = 2**19, 2**17
+_SUMMED_TRIANGLE = 256
+
+
+def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
+    """Loss and gradient sums over sparse rows in one read.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``X`` in CSR of shape (n, d), as `gpu_logreg.arrays.csr.csr_rows` gives it.
+    w : ndarray of shape (d,)
+        Weights, float64.
+    b : float
+        Intercept.
+    dtype : ignored
+        It is float64.
+
+    Returns
+    -------
+    Sums
+    """
+    from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows
+
+    X, y, s = rows
+    y, w = np.ascontiguousarray(y), np.ascontiguousarray(w, np.float64)
+
+    def of_chunk(first: int, last: int) -> Sums:
+        dw = np.zeros(len(w))
+        loss, db = sum_sparse_rows(X.data, X.indices, X.indptr, y, s, w, float(b), first, last, dw)
+        return Sums(float(loss), dw, float(db))
+
+    return sum_in_order(_add, of_chunk, *_chunks(X, 1))
+
+
+def sparse_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None) -> Sums:
+    """Loss and gradient sums over sparse rows for K logits in one read.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``X`` in CSR of shape (n, d); ``y``: the number of each row's class.
+    W : ndarray of shape (K, d)
+        Weights, float64.
+    b : ndarray of shape (K,)
+        Intercepts, float64.
+    dtype : ignored
+        It is float64.
+
+    Returns
+    -------
+    Sums
+        ``dw_sum`` of shape (K, d), ``db_sum`` of shape (K,).
+    """
+    from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows_of_classes
+
+    X, y, s = rows
+    by_column, y = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(y)
+    intercepts = np.ascontiguousarray(b, np.float64)
+
+    def of_chunk(first: int, last: int) -> Sums:
+        dw, db = np.zeros(by_column.shape), np.zeros(len(intercepts))
+        loss = sum_sparse_rows_of_classes(X.data, X.indices, X.indptr, y, s, by_column, intercepts, first, last, dw, db)
+        return Sums(float(loss), dw, db)
+
+    total = sum_in_order(_add, of_chunk, *_chunks(X, len(intercepts)))
+    return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
+
+
+def by_row_blocks(reference: Callable[..., Sums]) -> Callable[..., Sums]:
+    """A pass by SciPy's products, which convert the rows they are given, over a block of rows at a time."""
+
+    def over_blocks(rows: Rows, w: Any, b: Any, dtype: Any = None) -> Sums:
+        return sum_in_order(_add, lambda part: reference(_block(rows, part), w, b, dtype), _blocks(rows.X, np.size(w)))
+
+    return over_blocks
+
+
+def sparse_moments(rows: Rows) -> Moments:
+    """Weighted sums of the columns and of their squares, in float64."""
+    from gpu_logreg.passes.cpu.loops.sparse import sum_column_moments
+
+    def of_chunk(first: int, last: int) -> Any:
+        sums = np.zeros((rows.X.shape[1], 2))
+        for (X, _, s), begin, end in _ordered(rows, first, last):
+            sum_column_moments(X.data, X.indices, X.indptr, s, begin, end, sums)
+        return sums
+
+    sums: Any = sum_in_order(operator.iadd, of_chunk, *_chunks(rows.X, 2))
+    return _by_sum(sums)
+
+
+def reference_sparse_moments(rows: Rows) -> Moments:
+    """As `sparse_moments`, by NumPy."""
+
+    def of_block(part: slice) -> Moments:
+        X, _, s = _block(rows, part)
+        X = in_order(X)
+        x = X.data.astype(np.float64)
+        weighted = x if s is None else x * np.repeat(s, np.diff(X.indptr))
+        x_sum, xx_sum = (np.bincount(X.indices, values, X.shape[1]) for values in (weighted, weighted * x))
+        return Moments(x_sum.astype(np.float64), xx_sum.astype(np.float64))  # of no elements they are whole numbers
+
+    found: Moments = sum_in_order(operator.add, of_block, _blocks(rows.X, 2 * rows.X.shape[1]))
+    return found
+
+
+def moments_by_curvature(rows: Rows, w: Float64Vector, b: float, compiled: bool) -> tuple[float, Moments]:
+    """``sum_i h_i``, and `sparse_moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of two classes.
+
+    Parameters
+    ----------
+    rows : Rows
+    w, b : ndarray of shape (d,), float
+    compiled : bool
+        Whether by Numba, or by SciPy's products, which are what it is held to.
+    """
+    if not compiled:
+        h = curvature(sparse_logits(rows.X, w, b, compiled))
+        h = h if rows.sample_weight is None else rows.sample_weight * h
+        return float(h.sum()), reference_sparse_moments(rows._replace(sample_weight=h))
+    from gpu_logreg.passes.cpu.loops.sparse import sum_moments_by_curvature
+
+    w = np.ascontiguousarray(w, np.float64)
+
+    def of_chunk(first: int, last: int) -> Sums:
+        sums, total = np.zeros((rows.X.shape[1], 2)), 0.0
+        for (X, _, s), begin, end in _ordered(rows, first, last):
+            total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
+        return Sums(float(total), sums, 0.0)
+
+    found = sum_in_order(_add, of_chunk, *_chunks(rows.X, 2))
+    return found.loss_sum, _by_sum(found.dw_sum)
+
+
+def sparse_logits(X: Any, w: Any, b: Any, compiled: bool) -> Any:
+    """``X @ w + b`` in float64, of CSR rows that are read where they lie.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n, d)
+    w, b : ndarray of shape (d,) and float; or, not compiled, (d, K) and (K,)
+    compiled : bool
+
+    Returns
+    -------
+    ndarray of shape (n,), or (n, K)
+    """
+    z = np.empty((X.shape[0], *np.shape(w)[1:]))
+    parts = row_blocks(X.shape[0], elements_in_a_row(X), _LOGITS_ELEMENTS)
+    if compiled:
+        from gpu_logreg.passes.cpu.loops.sparse import fill_logits
+
+    w = np.ascontiguousarray(w, np.float64)  # by whose dtype SciPy computes
+
+    def of_part(part: slice) -> None:
+        if compiled:
+            fill_logits(X.data, X.indices, X.indptr, w, float(b), part.start, part.stop, z)
+        else:
+            z[part] = (X if len(parts) == 1 else block_of_rows(X, part)) @ w + b
+
+    map_in_order(of_part, parts)
+    return z
+
+
+def sparse_curvature_sums(X: Any, h: Float64Vector, compiled: bool, more: int = 0) -> tuple[Any, Float64Vector]:
+    """``sum_i h_i x_i x_i.T`` of shape (d, d) and ``sum_i h_i x_i`` of shape (d,), over CSR rows.
+
+    Parameters
+    ----------
+    X : csr_array of shape (n, d), whose rows name every column once, in order
+    h : ndarray of shape (n,)
+    compiled : bool
+        Whether by Numba, or by SciPy's products, which are what it is held to.
+    more : int
+        Rows and columns of zeros that the matrix has behind those of ``X``.
+    """
+    d = X.shape[1]
+    if not compiled:
+        X = X.astype(np.float64, copy=False)
+        H = np.zeros((d + more, d + more))
+        H[:d, :d] = (X.T @ (X * h[:, None])).toarray()
+        return H, X.T @ h
+    from gpu_logreg.passes.cpu.loops.sparse import sum_curvature
+
+    def of_chunk(first: int, last: int) -> Sums:
+        H, v = np.zeros((d + more, d + more)), np.zeros(d)
+        sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
+        return Sums(0.0, H, v)
+
+    _, H, v = sum_in_order(_add, of_chunk, *_chunks(X, d))
+    for first in range(0, d, _SUMMED_TRIANGLE):  # a block of columns at a time: no second matrix
+        last = min(d, first + _SUMMED_TRIANGLE)
+        H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
+        H[first:last, last:d] = H[last:d, first:last].T
+    return H, v
+
+
+def _chunks(X: Any, sums_by_column: int) -> tuple[list[int], list[int]]:
+    """First rows of the chunks, and the rows after their last.
+
+    ``sums_by_column`` are kept of a chunk, and made by as much work for every element.
+    """
+    n, d = X.shape
+    many = min(X.nnz * sums_by_column // LEAST_CHUNK_WORK, X.nnz // (ELEMENTS_PER_COLUMN * max(1, d)))
+    count = max(1, min(CHUNKS, many, PARTIAL_BYTES // max(1, 8 * d * sums_by_column)))
+    edges = np.searchsorted(X.indptr, np.linspace(0, X.nnz, count + 1)[1:-1]).tolist()
+    return [0, *edges], [*edges, n]
+
+
+def _blocks(X: Any, n_sums: int) -> list[slice]:
+    """Blocks of rows, of enough elements for sums as many as ``n_sums``."""
+    elements = max(_BLOCK_ELEMENTS, ELEMENTS_PER_COLUMN * n_sums)
+    return row_blocks(X.shape[0], elements_in_a_row(X), elements) or [slice(0, 0)]
+
+
+def _block(rows: Rows, part: slice) -> Rows:
+    X, y, s = rows
+    if part.stop - part.start == X.shape[0]:
+        return rows
+    return Rows(block_of_rows(X, part), y[part], None if s is None else s[part])
+
+
+def _ordered(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int]]:
+    """Rows to walk, and from where to where: as they lie, or in copies of a few that name every column once."""
+    if rows.X.has_canonical_format:
+        yield rows, first, last
+        return
+    for part in row_blocks(last - first, elements_in_a_row(rows.X), _LOGITS_ELEMENTS):
+        block = _block(rows, slice(first + part.start, first + part.stop))
+        yield block._replace(X=in_order(block.X)), 0, part.stop - part.start
+
+
+def _add(total: Sums, part: Sums) -> Sums:
+    """The sums of two chunks, in the memory of the first."""
+    loss, dw, db = total
+    dw += part.dw_sum
+    return Sums(loss + part.loss_sum, dw, db + part.db_sum)
+
+
+def _by_sum(sums: Any) -> Moments:
+    """From the two sums of every column, which lie together."""
+    return Moments(np.ascontiguousarray(sums[:, 0]), np.ascontiguousarray(sums[:, 1]))

@@ -1,0 +1,208 @@
+"""Steps on the CPU, compiled by Numba: an epoch in a few calls, each made by several threads together."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.blocks import n_threads
+from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.mathematics.network import Network
+from gpu_logreg.mathematics.optimizers import Adam, Sgd
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.cpu.loops import steps as kernels
+from gpu_logreg.passes.cpu.loops.zeros import list_length
+from gpu_logreg.passes.reference.steps import Training, take_batch
+
+__all__ = ["cpu_epoch", "n_lanes", "supports"]
+
+CALL_FLOPS = 2e10
+"""Arithmetic of one call, so that an interruption (Ctrl-C) is heard within a fraction of a second."""
+
+STAGE_BYTES = 2**22
+"""Rows that are copied first are copied this many bytes at a time."""
+
+ZEROS_SHARE = 0.65
+"""Share of zeros in ``X`` from which the products skip them."""
+
+ZEROS_UNITS = 64
+"""Units of the first hidden layer from which they do: with fewer, listing the elements takes longer than is saved."""
+
+WIDEST_SPARSE = 4096
+"""Columns up to which sparse rows are made dense for the steps; beyond, most of a batch would be zeros. A guess."""
+
+CACHE_LINE = 64
+_LOOKED_AT = 256
+_MOST_CLASSES_OF_A_BYTE = 256
+_LANE_ROWS = 64
+_LONG_LANE_ROWS = 256
+_MOST_LANES = 8
+
+
+def supports(rows: Rows, training: Training) -> str | None:
+    """Why these steps cannot be made; None if they can."""
+    X = rows.X
+    if is_sparse(X):
+        if X.shape[1] > WIDEST_SPARSE:
+            return f"the cpu steps make sparse rows dense, a batch at a time, and X has {X.shape[1]:,} columns"
+    elif not isinstance(X, np.ndarray):
+        return f"the cpu steps read rows in host memory, and X is a {type(X).__module__} array"
+    if not isinstance(training.optimizer, Adam | Sgd):
+        return f"the cpu steps know no {type(training.optimizer).__name__}"
+    return None
+
+
+def n_lanes(batch_size: int) -> int:
+    """Parts a batch is cut into, by its size alone: two from 64 rows each, more from 256 rows each."""
+    return max(1, min(2, batch_size // _LANE_ROWS), min(_MOST_LANES, batch_size // _LONG_LANE_ROWS))
+
+
+def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate: float) -> Any:
+    """One epoch of steps; see `gpu_logreg.passes.reference.steps.reference_epoch`.
+
+    A C-ordered ``X`` of float32, float64 or uint8 is read where it lies, a row at a time in the order of the batches,
+    and converted as it is gathered. Of another one the rows of some batches at a time are copied first.
+    """
+    network, params, optimizer = training.network, training.params, training.optimizer
+    room = _Room(training, batch_size, _skips_zeros(rows.X, network))
+    rule, numbers, n_updates, decay = _rule(optimizer, rate)
+    order = np.ascontiguousarray(order, dtype=np.int64)
+    in_place = _is_read_in_place(rows.X)
+    step = batch_size * max(1, int(CALL_FLOPS / (6.0 * network.n_params * batch_size)))
+    if not in_place:
+        step = min(step, batch_size * max(1, STAGE_BYTES // (batch_size * network.sizes[0] * params.itemsize)))
+    for first in range(0, len(order), step):
+        part = order[first : first + step]
+        batches = rows if in_place else take_batch(rows, part, params.dtype)
+        if is_sparse(batches.X):
+            batches = batches._replace(X=batches.X.toarray())
+        s = np.empty(0) if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
+        y = _narrow(batches.y, network.sizes[-1])
+        _together(
+            min(n_threads(), room.lanes),
+            (
+                *(batches.X, y if y.ndim == 2 else y[:, None], s, part if in_place else np.arange(len(part))),
+                *(batch_size, room.sizes),
+                *(kernels.ACTIVATION_CODES[network.activation], room.params, training.n_trained, room.m, room.v),
+                *(rule, numbers, n_updates, float(training.fixed_l2), float(training.alpha), decay),
+                *(room.grads, room.work, room.lists, room.values, room.sums, room.out),
+            ),
+        )
+        n_updates += -(-len(part) // batch_size)
+    room.give_back(training)
+    if isinstance(optimizer, Adam):
+        optimizer.n_updates = n_updates
+    return np.float64(room.out[0] / room.out[1])
+
+
+class _Room:
+    """Arrays of an epoch, each at the beginning of a cache line, where vector instructions read and write fastest.
+
+    ``params``, and ``m`` and ``v`` of the optimiser, are copies, which `give_back` returns.
+    """
+
+    def __init__(self, training: Training, batch_size: int, skips_zeros: bool) -> None:
+        network, dtype, optimizer = training.network, training.params.dtype, training.optimizer
+        self.sizes = np.array(network.sizes, dtype=np.int64)
+        self.lanes = n_lanes(batch_size)
+        lane_rows = -(-batch_size // self.lanes)
+        self.params = _aligned(network.n_params, dtype)
+        self.params[...] = training.params
+        self.m, self.v = (self._copy(array, dtype) for array in _memory(optimizer, training))
+        self.grads = _aligned((self.lanes, kernels.rounded(network.n_params)), dtype)
+        wanted = sum(kernels.rounded(lane_rows * m) for m in (*network.sizes, *network.sizes[1:-1]))
+        self.work = _aligned((self.lanes, wanted), dtype)
+        d = network.sizes[0] if skips_zeros else 0
+        self.lists = np.empty((self.lanes, list_length(lane_rows, d) if skips_zeros else 0), np.int32)
+        self.values = np.empty((self.lanes, 2 * lane_rows * d), dtype)
+        self.sums, self.out = np.zeros((self.lanes + kernels.PIECES, 2)), np.zeros(2)
+
+    @staticmethod
+    def _copy(array: Any, dtype: Any) -> Any:
+        copy = _aligned(0 if array is None else array.shape, dtype)
+        if array is not None:
+            copy[...] = array
+        return copy
+
+    def give_back(self, training: Training) -> None:
+        """Parameters, and what the optimiser remembers, to where they came from."""
+        training.params[...] = self.params
+        for array, copy in zip(_memory(training.optimizer, training), (self.m, self.v), strict=True):
+            if array is not None:
+                array[...] = copy
+
+
+def _aligned(shape: Any, dtype: Any) -> Any:
+    """A C-ordered array, not filled, that begins at a multiple of 64 bytes."""
+    nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(nbytes + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    return room[start : start + nbytes].view(dtype).reshape(shape)
+
+
+def _memory(optimizer: Any, training: Training) -> tuple[Any, Any]:
+    """The two arrays that the update rule remembers, made where there are none yet; None where it needs fewer."""
+    if isinstance(optimizer, Sgd) and optimizer.momentum == 0.0:
+        return None, None
+    optimizer.remember(training.params[: training.n_trained])
+    return (optimizer.m, optimizer.v) if isinstance(optimizer, Adam) else (optimizer.velocity, None)
+
+
+def _narrow(y: Any, n_outputs: int) -> Any:
+    """Labels in one byte where their numbers fit into it: each kind of label would cost a compilation of all steps."""
+    fits = y.dtype.kind in "iu" and n_outputs <= _MOST_CLASSES_OF_A_BYTE
+    return np.ascontiguousarray(y, dtype=np.uint8 if fits else None)
+
+
+def _is_read_in_place(X: Any) -> bool:
+    """Whether the compiled steps are specialised for such an array: each kind costs seconds to compile."""
+    if is_sparse(X):
+        return False
+    kinds = (np.float32, np.float64, np.uint8)
+    return X.dtype in kinds and X.dtype.isnative and X.flags.c_contiguous and X.flags.writeable
+
+
+def _skips_zeros(X: Any, network: Network) -> bool:
+    """Whether the products with the rows skip their zeros, by a look at some rows."""
+    if network.sizes[1] < ZEROS_UNITS:
+        return False
+    if is_sparse(X):
+        return bool(X.nnz <= (1.0 - ZEROS_SHARE) * X.shape[0] * X.shape[1])
+    some = X[:: max(1, X.shape[0] // _LOOKED_AT)]
+    return bool(np.count_nonzero(some) <= (1.0 - ZEROS_SHARE) * some.size)
+
+
+def _rule(optimizer: Any, rate: float) -> tuple[int, Any, int, float]:
+    """Code, numbers, count of updates and decay of an optimiser, as the compiled update takes them."""
+    if isinstance(optimizer, Adam):
+        numbers = np.array([rate, 0.0, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon])
+        return kernels.RULE_CODES["adam"], numbers, optimizer.n_updates, float(optimizer.decay)
+    name = "sgd" if optimizer.momentum == 0.0 else "nesterov" if optimizer.nesterov else "momentum"
+    return kernels.RULE_CODES[name], np.array([rate, optimizer.momentum, 0.0, 0.0, 0.0]), 0, 0.0
+
+
+def _together(count: int, arguments: tuple[Any, ...]) -> None:
+    """Run the steps on ``count`` threads, of which the caller is one: they wait for each other, so all must run."""
+    arrived = np.zeros(1, np.int64)
+    X, y, s, order, *rest = arguments
+    kernels.run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compiled before the first thread waits for another
+    all_started = False
+    go = threading.Event()
+
+    def help_along(thread: int) -> None:
+        go.wait()
+        if all_started:
+            kernels.run_steps(thread, count, arrived, *arguments)
+
+    others = [threading.Thread(target=help_along, args=(k,), daemon=True) for k in range(1, count)]
+    try:
+        for other in others:
+            other.start()
+        all_started = True
+    finally:
+        go.set()  # where one could not be started, the others must not wait for it
+    kernels.run_steps(0, count, arrived, *arguments)
+    for other in others:
+        other.join()

@@ -1,0 +1,49 @@
+"""The reference pass for K logits: two products around the softmax, a block of rows at a time.
+
+``Z = X @ W.T + b`` of shape (n, K); ``dZ = s (P - Y)``; sums of ``s row_loss``, ``dZ.T @ X`` and ``dZ``. Logits and
+probabilities exist for one block of rows only. On the host a block comes from memory once; on a GPU, in blocks far
+larger than its cache, twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.mathematics.softmax import loss_and_dz
+from gpu_logreg.passes import Rows, Sums
+
+__all__ = ["reference_multinomial_pass"]
+
+
+def reference_multinomial_pass(rows: Rows, W: Any, b: Any, dtype: Any = None) -> Sums:
+    """Loss and gradient sums over ``rows`` for K logits, by the plain formulas: the oracle.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``X`` of shape (n, d); ``y`` the number of each row's class.
+    W : ndarray of shape (K, d)
+        Weights, float64, on the host.
+    b : ndarray of shape (K,)
+        Intercepts, float64.
+    dtype : float32 or float64, optional
+        To compute in, if it is not that of ``X``.
+
+    Returns
+    -------
+    Sums
+        ``dw_sum`` of shape (K, d), ``db_sum`` of shape (K,).
+    """
+    X, y, sample_weight = rows
+    X = X.astype(dtype or X.dtype, copy=False)
+    xp = array_namespace(X)
+    Z = ((X @ xp.asarray(W.T, dtype=X.dtype)).astype(xp.float64) + xp.asarray(b)).astype(X.dtype, copy=False)
+    row_loss, dZ = loss_and_dz(Z, y)
+    if sample_weight is not None:
+        row_loss = row_loss * sample_weight
+        dZ = (dZ * sample_weight[:, None]).astype(X.dtype, copy=False)
+    dw_sum = to_numpy(dZ.T @ X).astype(np.float64)
+    return Sums(float(row_loss.sum(dtype=xp.float64)), dw_sum, to_numpy(dZ.sum(axis=0, dtype=xp.float64)))

@@ -1,0 +1,65 @@
+"""The reference pass: two reads of ``X``, the obvious formulas, any array namespace.
+
+It is the oracle of every other pass, and what runs on small data, where starting anything faster costs more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.mathematics.logistic import loss_and_dz
+from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
+
+__all__ = ["reference_moments", "reference_pass", "supports"]
+
+
+def supports(rows: Rows) -> str | None:
+    """Why this pass cannot take ``rows``; None if it can."""
+    if rows.X.dtype.kind != "f" or rows.X.dtype.itemsize < 4:
+        return f"the reference pass computes in float32 or float64, and X is {rows.X.dtype}"
+    return None
+
+
+def reference_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
+    """Loss and gradient sums over ``rows``, in the dtype of ``X``.
+
+    ``z = X @ w + b``, with ``b`` added in float64; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``;
+    ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``X`` of shape (n, d), float32 or float64, dense or CSR.
+    w : ndarray of shape (d,)
+        Weights, float64, on the host.
+    b : float
+        Intercept.
+    dtype : float32 or float64, optional
+        To compute in, if it is not that of ``X``; the rows are then converted.
+
+    Returns
+    -------
+    Sums
+    """
+    X, y, sample_weight = rows
+    X = X.astype(dtype or X.dtype, copy=False)
+    xp = array_namespace(X)
+    z = ((X @ xp.asarray(w, dtype=X.dtype)).astype(xp.float64) + b).astype(X.dtype, copy=False)
+    row_loss, dz = loss_and_dz(z, y)
+    if sample_weight is not None:
+        row_loss = row_loss * sample_weight
+        dz = (dz * sample_weight).astype(X.dtype, copy=False)
+    dw_sum = to_numpy(X.T @ dz).astype(np.float64)
+    return Sums(float(row_loss.sum(dtype=xp.float64)), dw_sum, float(dz.sum(dtype=xp.float64)))
+
+
+def reference_moments(rows: Rows) -> Moments:
+    """Weighted sums of the columns and of their squares, in float64; copies the block once in that dtype."""
+    X, _, sample_weight = rows
+    xp = array_namespace(X)
+    x = X.astype(xp.float64)
+    s = xp.ones(x.shape[0]) if sample_weight is None else sample_weight.astype(xp.float64)
+    return Moments(to_numpy(s @ x), to_numpy(s @ (x * x)))

@@ -1,0 +1,99 @@
+"""The steps by name, and the choice among them, made once per fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from gpu_logreg.arrays.device import Device, is_sparse
+from gpu_logreg.errors import ImplementationError
+from gpu_logreg.passes import Rows
+from gpu_logreg.passes.reference.steps import Training, reference_epoch
+
+__all__ = ["CPU_STEPS_WORK", "Steps", "choose_steps"]
+
+CPU_STEPS_WORK = 50_000_000
+"""Rows times parameters from which ``impl="auto"`` takes the compiled steps.
+
+Below, 200 epochs end before the time to import Numba and to load the compiled loops is won back.
+"""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A way to make an epoch of steps, chosen by name.
+
+    Attributes
+    ----------
+    name : str
+    reason : str
+        How the choice came about.
+    epoch : function (training, rows, order, batch_size, rate) -> value
+        See `gpu_logreg.passes.reference.steps.reference_epoch`.
+    """
+
+    name: str
+    reason: str
+    epoch: Callable[[Training, Rows, Any, int, float], Any]
+
+    @property
+    def reasons(self) -> str:
+        """The reason, and how the epochs were made where that is known."""
+        return f"{self.reason}; {self.how}" if self.how else self.reason
+
+    @property
+    def how(self) -> str:
+        """How the epochs were made; empty before the first, and where there is one way only."""
+        return str(getattr(self.epoch, "how", ""))
+
+
+def choose_steps(impl: str, rows: Rows, device: Device, training: Training) -> Steps:
+    """Pick the steps for ``rows`` on ``device``.
+
+    ``"auto"``: on the CPU ``reference`` while an epoch is less than `CPU_STEPS_WORK` of work, and ``cpu`` from there
+    on; on a GPU ``cuda``. Where those cannot be made, ``reference`` with the reason.
+
+    Raises
+    ------
+    ImplementationError
+        If steps asked for by name cannot be made.
+    """
+    if impl == "reference":
+        return Steps(impl, "asked for", reference_epoch)
+    if impl == "auto":
+        work = rows.X.shape[0] * training.network.n_params
+        if device.kind == "cpu" and work < CPU_STEPS_WORK:
+            reason = f"auto: rows times parameters, {work:,}, are fewer than {CPU_STEPS_WORK:,}"
+            return Steps("reference", reason, reference_epoch)
+        name = device.kind
+        problem = _supports(name, rows, training)
+        if problem is not None:
+            return Steps("reference", f"auto: {problem}", reference_epoch)
+        return Steps(name, "auto: fused steps", _epoch(name))
+    if impl != device.kind:
+        if is_sparse(rows.X):
+            raise ImplementationError(
+                f"impl={impl!r} reads dense rows, and X is sparse; use impl='auto', or X.toarray()"
+            )
+        where = "rows on a GPU" if impl == "cuda" else "rows in host memory"
+        raise ImplementationError(f"impl={impl!r} needs {where}, and the device is {device.name}; use device={impl!r}")
+    problem = _supports(impl, rows, training)
+    if problem is not None:
+        raise ImplementationError(f"impl={impl!r} cannot be used: {problem}; use impl='auto'")
+    return Steps(impl, "asked for", _epoch(impl))
+
+
+def _supports(name: str, rows: Rows, training: Training) -> str | None:
+    problem: str | None = import_module(f"gpu_logreg.passes.{name}.steps").supports(rows, training)
+    return problem
+
+
+def _epoch(name: str) -> Callable[[Training, Rows, Any, int, float], Any]:
+    # Imported here: Numba takes 0.3 s, and CuPy may not be there.
+    steps = import_module(f"gpu_logreg.passes.{name}.steps")
+    epoch: Callable[[Training, Rows, Any, int, float], Any] = (
+        steps.CudaSteps() if name == "cuda" else getattr(steps, f"{name}_epoch")
+    )
+    return epoch

@@ -1,0 +1,199 @@
+"""Standardised columns, taken from a sample of the rows; the data themselves are never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.blocks import map_in_order, row_blocks
+from gpu_logreg.arrays.cached_attribute import cached_attribute
+from gpu_logreg.arrays.csr import rows_at
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.passes import Float64Vector
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = ["Coordinates", "StandardisedRows", "standardised"]
+
+_HOST_BLOCK_BYTES = 2**19  # the second-level cache holds a block and what is computed from it
+_DEVICE_BLOCK_BYTES = 2**26
+_MOMENT_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Standardised columns: ``phi = [w scale, b + mean @ w]``, or ``phi = w scale`` without an intercept.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (d,)
+        ``mean`` is zero without an intercept.
+    fit_intercept : bool
+    constant : ndarray of shape (d,), bool, or None
+        Columns that are constant and far from zero: beside an intercept their weights do nothing, and the gradient by
+        them is the rounding of large sums.
+    """
+
+    mean: Float64Vector
+    scale: Float64Vector
+    fit_intercept: bool
+    constant: Any = None
+
+    def rows(self, X: Any) -> Any:
+        """``u`` of every row of ``X``, in its dtype; an array of shape (m, d + 1), or (m, d) without an intercept."""
+        xp = array_namespace(X)
+        m, d = X.shape
+        U = xp.empty((m, d + int(self.fit_intercept)), dtype=X.dtype)
+        xp.subtract(X, xp.asarray(self.mean, dtype=X.dtype), out=U[:, :d])
+        U[:, :d] *= xp.asarray(1.0 / self.scale, dtype=X.dtype)
+        if self.fit_intercept:
+            U[:, d] = 1
+        return U
+
+    def to_params(self, phi: Float64Vector) -> Float64Vector:
+        """``[w, b]`` of ``phi``, a vector or one in every row."""
+        if not self.fit_intercept:
+            return np.asarray(phi / self.scale)
+        w = phi[..., :-1] / self.scale
+        return np.concatenate([w, phi[..., -1:] - (w @ self.mean)[..., None]], axis=-1)
+
+    def from_params(self, params: Float64Vector) -> Float64Vector:
+        """``phi`` of ``[w, b]``."""
+        if not self.fit_intercept:
+            return np.asarray(params * self.scale)
+        b = params[..., -1:] + (params[..., :-1] @ self.mean)[..., None]
+        return np.concatenate([params[..., :-1] * self.scale, b], axis=-1)
+
+    def grad_to_params(self, grad: Float64Vector) -> Float64Vector:
+        """Gradient by ``[w, b]`` of a gradient by ``phi``."""
+        if not self.fit_intercept:
+            return np.asarray(grad * self.scale)
+        db = grad[..., -1:]
+        return np.concatenate([grad[..., :-1] * self.scale + self.mean * db, db], axis=-1)
+
+    def grad_to_phi(self, grad: Float64Vector) -> Float64Vector:
+        """Gradient by ``phi`` of a gradient by ``[w, b]``."""
+        if not self.fit_intercept:
+            return np.asarray(grad / self.scale)
+        db = grad[..., -1:]
+        return np.concatenate([(grad[..., :-1] - self.mean * db) / self.scale, db], axis=-1)
+
+
+@dataclass(frozen=True)
+class StandardisedRows:
+    """Rows of a sample in their own standardised columns.
+
+    Attributes
+    ----------
+    dataset : ResidentDataset
+    at : array of shape (m,)
+        Numbers of the rows, where the data live.
+    shift, inverse : arrays of shape (d,)
+        What is subtracted from a row, and what it is multiplied with then, where the data live.
+    coordinates : Coordinates
+    variance : ndarray of shape (d,)
+        0 for a column that is constant in the sample.
+    effective : ndarray of shape (d,)
+        Number of rows the variance of each column hangs on: ``sum(a)**2 / sum(a**2)`` with ``a_i = s_i u_ij**2``.
+    """
+
+    dataset: ResidentDataset
+    at: Any
+    shift: Any
+    inverse: Any
+    coordinates: Coordinates
+    variance: Float64Vector
+    effective: Float64Vector
+
+    @cached_attribute
+    def U(self) -> Any:  # noqa: N802 - the letter of the formula
+        """The rows, copied when first asked for, a cacheful at a time.
+
+        Of shape (m, d + 1), or (m, d) without an intercept, where the data live, in the dtype of the pass.
+        """
+        X, dtype, d = self.dataset.rows.X, self.dataset.compute_dtype, self.dataset.n_columns
+        fit_intercept = self.coordinates.fit_intercept
+        xp, m = array_namespace(X), len(self.at)
+        U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
+
+        def gather(part: slice) -> None:
+            block = rows_at(X, self.at[part], dtype)
+            if fit_intercept:
+                block -= self.shift
+            xp.multiply(block, self.inverse, out=U[part, :d])
+
+        row_bytes = max(1, d) * dtype.itemsize
+        if xp is np:
+            map_in_order(gather, row_blocks(m, row_bytes, _HOST_BLOCK_BYTES))
+        else:
+            for part in row_blocks(m, row_bytes, _DEVICE_BLOCK_BYTES):
+                gather(part)
+        if fit_intercept:
+            U[:, d] = 1
+        return U
+
+
+def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_intercept: bool) -> StandardisedRows:
+    """The rows ``indices`` in columns that their own means and variances standardise.
+
+    Means, variances and effective numbers come from at most about `_MOMENT_ROWS` of the rows: coordinates need not be
+    exact, only the same wherever they are used.
+
+    Parameters
+    ----------
+    dataset : ResidentDataset
+    indices : ndarray of shape (m,)
+    share : array of shape (m,)
+        Weights of the rows, where the data live.
+    fit_intercept : bool
+        Without it columns are scaled by their root mean square and not centred.
+    """
+    X, dtype = dataset.rows.X, dataset.compute_dtype
+    xp, m = array_namespace(X), len(indices)
+    at = xp.asarray(indices)
+    thinning = max(1, m // _MOMENT_ROWS)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the caller looks whether the mean is finite
+        thinned = rows_at(X, at[::thinning], dtype)
+        mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
+        # A column whose spread is the rounding of its mean is constant.
+        eps = float(np.finfo(dtype).eps)
+        constant = np.isfinite(second) & (second <= (4.0 * eps * np.abs(mean)) ** 2)
+        # In units of 1 the gradient of a constant far from zero, a difference of large sums, would be their rounding.
+        second = np.where(constant, np.maximum(1.0, eps * mean**2), second)
+    shift = xp.asarray(mean, dtype=dtype)
+    inverse = xp.asarray(1.0 / np.sqrt(second), dtype=dtype)
+
+    # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.
+    with np.errstate(divide="ignore"):
+        scale = 1.0 / to_numpy(inverse).astype(np.float64)
+    used = Coordinates(to_numpy(shift).astype(np.float64), scale, fit_intercept, constant & (np.abs(mean) > 1.0))
+    variance, rows_behind = np.where(constant, 0.0, second), np.where(constant, 0.0, effective * thinning)
+    return StandardisedRows(dataset, at, shift, inverse, used, variance, rows_behind)
+
+
+def _moments(X: Any, share: Any, fit_intercept: bool) -> tuple[Float64Vector, Float64Vector, Float64Vector]:
+    """Mean, second moment about it, and effective number of rows of every column; ``X`` is overwritten.
+
+    Columns are first taken about one of the rows, not about zero, so that those far from zero lose nothing to
+    cancellation. Without an intercept the mean is zero.
+    """
+    xp = array_namespace(X)
+    s = (share / share.sum()).astype(X.dtype)
+    mean = np.zeros(X.shape[1])
+    if fit_intercept:
+        pivot = X[len(X) // 2].copy()
+        X -= pivot
+        first = s @ X
+        X -= first
+        mean = to_numpy(pivot).astype(np.float64) + to_numpy(first)
+    X *= X
+    second = s @ X
+    X *= s[:, None]
+    X /= xp.where(second > 0, second, 1)  # the squares of small numbers would underflow below
+    X *= X
+    fourth = to_numpy(X.sum(axis=0, dtype=np.float64))
+    second = to_numpy(second).astype(np.float64)
+    known = (second > 0.0) & (fourth > 0.0)
+    effective = np.where(known, 1.0 / np.where(known, fourth, 1.0), 0.0)
+    return mean, second, effective
