@@ -22,7 +22,7 @@ class Fault(NamedTuple):
 FAULTS = [
     Fault(
         "an unknown keyword",
-        "dataset.resident",
+        "rows.resident",
         "float(weights.min())",
         "float(weights.min(initial=0.0))",
         "weights",
@@ -30,7 +30,7 @@ FAULTS = [
     ),
     Fault(
         "an argument too many",
-        "dataset.labels",
+        "estimators.labels",
         "xp.unique(typed)",
         "xp.unique(typed, False, False, False, None, 1)",
         "classes",
@@ -38,7 +38,7 @@ FAULTS = [
     ),
     Fault(
         "a method that only NumPy has",
-        "dataset.upload",
+        "rows.upload",
         "    return there\n",
         "    return there.newbyteorder()\n",
         "weights",
@@ -46,7 +46,7 @@ FAULTS = [
     ),
     Fault(
         "an attribute that only NumPy has",
-        "passes.device_rows",
+        "passes.cuda.checks",
         "int(X.data.ptr)",
         "int(X.ctypes.data)",
         "weights",
@@ -54,7 +54,7 @@ FAULTS = [
     ),
     Fault(
         "a flag that only NumPy has",
-        "passes.device_rows",
+        "passes.cuda.checks",
         "array.flags.c_contiguous",
         "array.flags.carray",
         "weights",
@@ -62,7 +62,7 @@ FAULTS = [
     ),
     Fault(
         "a function that only NumPy has",
-        "logistic",
+        "mathematics.logistic",
         "xp.exp(-xp.abs(z))",
         "xp.exp(-xp.fabs(z) + 0 * xp.spacing(z))",
         "predict",
@@ -70,7 +70,7 @@ FAULTS = [
     ),
     Fault(
         "NumPy's function of a device array",
-        "softmax",
+        "mathematics.softmax",
         "xp.where(is_largest, 0, e)",
         "__import__('numpy').where(is_largest, 0, e)",
         "classes",
@@ -78,7 +78,7 @@ FAULTS = [
     ),
     Fault(
         "an implicit conversion",
-        "backend",
+        "arrays.device",
         "array.get() if is_cupy(array) else np.asarray(array)",
         "np.asarray(array)",
         "weights",
@@ -86,7 +86,7 @@ FAULTS = [
     ),
     Fault(
         "a host array handed to a kernel",
-        "passes.cuda",
+        "passes.cuda.dense",
         "cupy.asarray(w, dtype=real)",
         "w.astype(real)",
         "weights",
@@ -94,7 +94,7 @@ FAULTS = [
     ),
     Fault(
         "a host array beside device arrays",
-        "dataset.coordinates",
+        "rows.coordinates",
         "shift = xp.asarray(mean, dtype=dtype)",
         "shift = mean.astype(dtype)",
         "weights",
@@ -102,7 +102,7 @@ FAULTS = [
     ),
     Fault(
         "a promotion that does not happen",
-        "passes.cublas",
+        "passes.cuda.cublas",
         "cupy.asarray(w, dtype=X.dtype)",
         "cupy.asarray(w)",
         "cublas",
@@ -110,7 +110,7 @@ FAULTS = [
     ),
     Fault(
         "a type that a kernel does not take",
-        "passes.cuda",
+        "passes.cuda.dense",
         "np.int32(d)",
         "np.int64(d)",
         "weights",
@@ -118,7 +118,7 @@ FAULTS = [
     ),
     Fault(
         "out of the wrong type",
-        "dataset.coordinates",
+        "rows.coordinates",
         "xp.empty((m, d + int(fit_intercept)), dtype=dtype)",
         "xp.empty((m, d + int(fit_intercept)), dtype=np.int64)",
         "weights",
@@ -126,7 +126,7 @@ FAULTS = [
     ),
     Fault(
         "out of the wrong shape",
-        "dataset.coordinates",
+        "rows.coordinates",
         "out=U[part, :d])",
         "out=U[part, :1])",
         "weights",
@@ -134,7 +134,7 @@ FAULTS = [
     ),
     Fault(
         "sizes of a launch that are no tuple",
-        "passes.cuda",
+        "passes.cuda.dense",
         "kernels.first((blocks,),",
         "kernels.first([blocks],",
         "weights",
@@ -142,7 +142,7 @@ FAULTS = [
     ),
     Fault(
         "options that are no tuple",
-        "passes.cublas",
+        "passes.cuda.cublas",
         "options=options)",
         "options=list(options))",
         "cublas",
@@ -150,7 +150,7 @@ FAULTS = [
     ),
     Fault(
         "a kernel that writes what nobody has allocated",
-        "passes.cuda",
+        "passes.cuda.dense",
         "cupy.empty((blocks, d + 2)",
         "cupy.empty((blocks, d + 1)",
         "weights",
@@ -158,7 +158,7 @@ FAULTS = [
     ),
     Fault(
         "memory that nobody has written",
-        "passes.steps_kernels",
+        "passes.cuda.steps_kernels",
         "cupy.zeros(self.n_batches * self.batch_rows",
         "cupy.empty(self.n_batches * self.batch_rows",
         "batches",
@@ -166,7 +166,7 @@ FAULTS = [
     ),
     Fault(
         "a truth value of Python as a condition",
-        "stochastic",
+        "objectives.batches",
         "xp.where(xp.isfinite(params).all(), value, np.nan)",
         "xp.where(bool(xp.isfinite(params).all()), value, np.nan)",
         "batches",
@@ -174,7 +174,7 @@ FAULTS = [
     ),
     Fault(
         "a loop over a device array",
-        "predictor",
+        "estimators.predictor",
         "number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)",
         "number = np.array([float(value) > 0 for value in z])",
         "predict",
@@ -182,7 +182,7 @@ FAULTS = [
     ),
     Fault(
         "a factorisation that fails in silence",
-        "backend",
+        "arrays.device",
         'errstate(linalg="raise")',
         'errstate(linalg="ignore")',
         "factor",
@@ -190,7 +190,7 @@ FAULTS = [
     ),
     Fault(
         "a factorisation whose setting is forgotten",
-        "backend",
+        "arrays.device",
         'errstate(linalg="raise")',
         "errstate()",
         "factor",
@@ -198,7 +198,7 @@ FAULTS = [
     ),
     Fault(
         "a forgotten event",
-        "dataset.upload",
+        "rows.upload",
         "    stream.wait_event(allocated)\n",
         "",
         "upload",
@@ -206,7 +206,7 @@ FAULTS = [
     ),
     Fault(
         "an event that is not recorded",
-        "dataset.upload",
+        "rows.upload",
         "    allocated.record()\n",
         "",
         "upload",
@@ -214,7 +214,7 @@ FAULTS = [
     ),
     Fault(
         "a forgotten synchronisation",
-        "dataset.upload",
+        "rows.upload",
         "            stream.synchronize()  #",
         "            pass  #",
         "upload",
@@ -222,7 +222,7 @@ FAULTS = [
     ),
     Fault(
         "a chunk filled while it is read",
-        "dataset.upload",
+        "rows.upload",
         "sent[turn].synchronize()",
         "pass",
         "upload",
@@ -230,7 +230,7 @@ FAULTS = [
     ),
     Fault(
         "an event of before the copy",
-        "dataset.upload",
+        "rows.upload",
         "sent[turn] = stream.record()",
         "sent[turn] = cupy.cuda.Event()",
         "upload",
@@ -238,7 +238,7 @@ FAULTS = [
     ),
     Fault(
         "no synchronisation where something fails",
-        "dataset.upload",
+        "rows.upload",
         "        finally:\n",
         "        except ZeroDivisionError:\n            raise\n        else:\n",
         "upload that fails",
@@ -246,7 +246,7 @@ FAULTS = [
     ),
     Fault(
         "work beside the device of the rows",
-        "passes.cuda",
+        "passes.cuda.dense",
         "    with X.device:\n",
         "    if True:\n",
         "second device",
