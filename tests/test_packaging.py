@@ -90,3 +90,10 @@ def test_every_sweep_that_is_thinned_is_one():
     for file, functions in WIDE.items():
         text = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
         assert [name for name in functions if f"def {name}(" not in text] == [], file
+
+
+def test_estimators_are_found_by_the_paths_of_scikit_learn():
+    from gpu_logreg import linear_model, neural_network
+
+    assert linear_model.LogisticRegression is gpu_logreg.LogisticRegression
+    assert neural_network.MLPClassifier is gpu_logreg.MLPClassifier

@@ -6,7 +6,7 @@ from that cache for their share of ``dw_sum``, and are forgotten. Nothing of siz
 
 Bits: rows are cut into chunks of fixed length and the float64 sums of the chunks are added in order, so the result
 does not depend on the number of threads. Within a chunk float32 rows are accumulated in float32 for at most
-`kernels_numba.FLUSH_ROWS` rows before the float64 totals take over.
+`loops.dense.FLUSH_ROWS` rows before the float64 totals take over.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ SHORT_ROW_BYTES = 256
 TILE_ROWS = 128
 """Rows worked on at once."""
 
-# As in kernels_numba: no "nnan" or "ninf", so that bad rows are noticed.
+# As in `dense`: no "nnan" or "ninf", so that bad rows are noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "cache": True,
@@ -44,7 +44,7 @@ def vector_for(d: int, dtype: np.dtype[Any]) -> tuple[int, ...] | None:
 def _losses_and_dz(z: Any, m: Any, y: Any, s: Any, first: Any) -> Any:
     """Turn the logits of ``m`` rows into ``dz = s (p - y)``; the sums of ``s row_loss`` and of ``dz``.
 
-    As `kernels_numba.sum_rows`; without weights the logarithms of all ``1 + e`` are one, of their product.
+    As `dense.sum_rows`; without weights the logarithms of all ``1 + e`` are one, of their product.
     """
     real = z.dtype.type
     loss, db, product = 0.0, 0.0, 1.0
@@ -73,7 +73,7 @@ def _add_by_row(X: Any, at: Any, d: Any, m: Any, dz: Any, acc: Any) -> None:
 def sum_short_rows(
     vector: Any, X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any
 ) -> None:
-    """As `kernels_numba.sum_rows`, for rows of at most `SHORT_ROW_BYTES`; ``w`` is padded to whole ones."""
+    """As `dense.sum_rows`, for rows of at most `SHORT_ROW_BYTES`; ``w`` is padded to whole ones."""
     d, length = X.shape[1], len(vector)
     real = X.dtype.type
     flat, padded = X.reshape(-1), len(w)

@@ -27,7 +27,7 @@ RULE_CODES = {"sgd": 0, "momentum": 1, "nesterov": 2, "adam": 3}
 PIECES = 16
 """Pieces the parameters are cut into for an update; a constant, because it decides the order of additions."""
 
-# As in kernels_numba: no "nnan" or "ninf", so that what is not finite is noticed.
+# As in `dense`: no "nnan" or "ninf", so that what is not finite is noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "cache": True,
@@ -182,7 +182,7 @@ def _lane(
     """Forward and backward of the rows ``at``; their gradient sums into ``grad``, which is laid out as ``params``.
 
     ``work`` holds the rows, the activation of every layer, and ``dz`` of every hidden layer. With ``lists`` and
-    ``values`` of some length the products with the rows skip their zeros; see `kernels_numba_zeros`.
+    ``values`` of some length the products with the rows skip their zeros; see `zeros`.
     """
     m, n_layers = len(at), len(sizes) - 1
     a_at, dz_at = np.empty(n_layers + 1, np.int64), np.empty(n_layers + 1, np.int64)

@@ -1,4 +1,4 @@
-"""How the operations of `kernels_numba_vectors` are written: vectors of LLVM's, of a length that an argument tells."""
+"""How the operations of `vectors` are written: vectors of LLVM's, of a length that an argument tells."""
 
 from __future__ import annotations
 
