@@ -183,6 +183,7 @@ def test_rows_that_are_on_the_device_stay_there_and_predict_there(cupy):
     np.testing.assert_array_equal(model.predict(there).get(), host.predict(X))
 
 
+@pytest.mark.slow
 def test_a_second_fit_gives_the_same_bits(cupy):
     X, y, _ = problem("plain", "float32")
     first, second = (LogisticRegression(device="cuda").fit(X, y) for _ in range(2))

@@ -256,6 +256,7 @@ def test_fits_are_judged_by_the_best_value():
     assert bad["problem"].startswith("wrong: 1.0e-01 above the least value")
 
 
+@pytest.mark.slow
 def test_networks_are_trained_in_turns_once_their_losses_are_right(cupy, monkeypatch):
     import gpu_network
     import gpu_tables
