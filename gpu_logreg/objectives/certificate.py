@@ -157,17 +157,17 @@ def finished(
             return result
         grad = result.grad if result.smooth_grad is None else result.smooth_grad
         proof = certificate(objective, result.params, result.value, grad, tol)
+        measure = "subgradient by standardised columns"
         if proof.holds and decrement is not None:
             left = decrement(result.params, grad, result.value) / max(abs(result.value), 1e-300)
+            measure = "root of the Newton decrement over the value"
             proof = Certificate(math.sqrt(left), MARGIN * math.sqrt(max(DECREASE_PER_TOL * tol, LEAST_DECREASE)))
         if proof.holds:
             return result
         if attempt == ATTEMPTS or result.n_iter >= max_iter:
             break
         result = _joined(result, again(result, 0.1 ** (attempt + 1) * tol, max_iter - result.n_iter))
-    message = (
-        f"the subgradient by standardised columns is {proof.residual:.2g}, and at most {proof.limit:.2g} at an optimum"
-    )
+    message = f"the {measure} is {proof.residual:.2g}, and at most {proof.limit:.2g} at an optimum"
     return replace(result, converged=False, message=message)
 
 

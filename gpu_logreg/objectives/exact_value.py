@@ -22,8 +22,8 @@ __all__ = ["value_about_the_centre"]
 
 _BLOCK_BYTES = 2**22
 _WIDE_ELEMENTS = 10**7
-"""Elements of the rows up to which logits are summed in long double, which takes some ten nanoseconds for each: weights
-of nearly equal columns cancel. Of more rows the losses' errors cancel each other."""
+"""Elements of the rows up to which logits are summed in long double, because weights of nearly equal columns cancel; it
+is slow, and of more rows the losses' errors cancel each other. A guess, not measured."""
 
 
 def value_about_the_centre(objective: Objective, params: Float64Vector) -> float:
