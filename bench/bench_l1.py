@@ -31,8 +31,8 @@ from sklearn.datasets import load_svmlight_file
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.rows.block import Rows
 
 GOAL = 1e-8
 FOLDER = Path(os.environ.get("GPU_LOGREG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

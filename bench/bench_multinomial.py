@@ -22,8 +22,8 @@ from record import append
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.rows.block import Rows
 
 FOLDER = Path(os.environ.get("GPU_LOGREG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 GOAL = 1e-8

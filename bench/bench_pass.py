@@ -13,9 +13,9 @@ import pytest
 from record import append
 
 from gpu_logreg.arrays.blocks import n_threads
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cpu.dense import cpu_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.rows.block import Rows
 
 PROBLEMS = [
     (n, d, dtype) for dtype in ("float32", "float64") for n, d in ((1_000_000, 28), (1_000_000, 100), (200_000, 500))

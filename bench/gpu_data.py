@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.passes import Float64Vector, Rows, Sums
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.passes.cuda.source import kernel_source
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.reference.curvature import curvature_sums
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows
 
 BLOCK = 256
 HIGH = np.uint32(2**16)

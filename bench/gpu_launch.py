@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from gpu_data import Data, true_sums
 
-from gpu_logreg.passes import Sums
 from gpu_logreg.passes.cuda import dense as cuda_module
 from gpu_logreg.passes.cuda.tuning.family import Family, choose_family
+from gpu_logreg.passes.sums import Sums
 
 LARGEST_ERROR = {"float32": 1e-4, "float64": 1e-10}
 """Relative error of a gradient, and of a loss, from which a time is not given."""

@@ -12,13 +12,14 @@ from gpu_launch import LARGEST_ERROR, SLICE_ROWS, error_of
 from gpu_timing import Budget, call_ms, device_ms, one_line, say
 
 from gpu_logreg.arrays.device import Device
-from gpu_logreg.passes import Rows, Sums, compute_dtype
 from gpu_logreg.passes.choice import choose_multinomial
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.resident import ResidentDataset
 
 

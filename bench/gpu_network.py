@@ -25,9 +25,9 @@ from gpu_logreg.arrays.device import Device, array_namespace
 from gpu_logreg.mathematics.network import Network, initialise
 from gpu_logreg.mathematics.optimizers import Adam
 from gpu_logreg.objectives.batches import NetworkBatches
-from gpu_logreg.passes import Rows
-from gpu_logreg.passes.reference.steps import Training
 from gpu_logreg.passes.steps_choice import choose_steps
+from gpu_logreg.passes.training import Training
+from gpu_logreg.rows.block import Rows
 
 UNITS, RATE = 128, 1e-3
 BATCHES = (1024, 8192)

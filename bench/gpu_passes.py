@@ -12,9 +12,9 @@ from gpu_launch import checked, chosen
 from gpu_peers import LOADERS, Peer, cublas_call_ms, peer_ms
 from gpu_timing import Budget, call_ms, device_ms, one_line, say
 
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda import dense as cuda_module
 from gpu_logreg.passes.cuda.tuning.family import Family
+from gpu_logreg.rows.block import Rows
 
 CACHES = 4
 """Rows take at least so many times the second-level cache together, in several sets where one is smaller."""

@@ -15,8 +15,9 @@ from gpu_data import Data
 from gpu_launch import error_of
 from gpu_timing import call_ms, device_ms, one_line, queued_ms, say
 
-from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes.cuda.cublas import cublas_pass
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows
 
 LARGEST_ERROR = 1e-3
 """Relative error from which a peer's time is not given; above that of products in TF32, it computes something else."""

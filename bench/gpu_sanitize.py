@@ -29,11 +29,11 @@ from gpu_timing import Budget, say
 
 from gpu_logreg import MLPClassifier
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda.classes import cuda_multinomial_pass
 from gpu_logreg.passes.cuda.cublas import cublas_pass
 from gpu_logreg.passes.cuda.dense import cuda_pass
 from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family
+from gpu_logreg.rows.block import Rows
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = (3, 28, 100, 1000)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from gpu_peers import TORCH_DEVICE
 
 from gpu_logreg.mathematics.network import Network
-from gpu_logreg.passes import Rows
+from gpu_logreg.rows.block import Rows
 
 
 class Trainer(NamedTuple):

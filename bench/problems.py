@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.reference.curvature import curvature_sums
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.rows.block import Rows
 
 BLOCK = 50_000
 

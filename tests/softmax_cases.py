@@ -7,10 +7,11 @@ from typing import NamedTuple
 import kernel_host  # noqa: F401 - NumPy knows "bfloat16" from what it imports
 import numpy as np
 
-from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily, shared_bytes
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows
 
 REALS = ("float32", "float64")
 

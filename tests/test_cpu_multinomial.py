@@ -14,13 +14,13 @@ from sweeps import every_other, thinned
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.objectives.classes import MultinomialObjective
 from gpu_logreg.objectives.classes_sampler import MultinomialSampler
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.choice import choose_multinomial
 from gpu_logreg.passes.cpu import classes as cpu_multinomial
 from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
 from gpu_logreg.passes.cpu.curvature import multinomial_curvature_sum
 from gpu_logreg.passes.cpu.loops import classes as kernels_numba_classes
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
 CPU = Device("cpu")

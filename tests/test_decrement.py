@@ -12,8 +12,8 @@ from gpu_logreg.objectives.certificate import certificate, l1_strengths
 from gpu_logreg.objectives.decrement import l1_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.choice import choose
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
 N, L1 = 200, 0.02

@@ -12,10 +12,11 @@ from softmax_cases import CASES, REALS, Case, bits_of, case_of, check, make_rows
 from sweeps import every_other
 
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
-from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows
 
 
 def name_of(case: object) -> str | None:

@@ -22,7 +22,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.mathematics.logistic import log_sigmoid
 from gpu_logreg.mathematics.network import ACTIVATIONS, Network
 from gpu_logreg.objectives.network import NetworkObjective
-from gpu_logreg.passes import Rows
+from gpu_logreg.rows.block import Rows
 
 X, Y = make_multilabel_classification(200, n_features=8, n_classes=4, random_state=0)
 X = (X - X.mean(axis=0)) / X.std(axis=0)

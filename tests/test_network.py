@@ -20,7 +20,7 @@ from gpu_logreg.mathematics.network import (
     loss_and_gradient,
 )
 from gpu_logreg.objectives.network import NetworkObjective
-from gpu_logreg.passes import Rows
+from gpu_logreg.rows.block import Rows
 
 DEPTHS = {0: (), 1: (5,), 2: (5, 4), 3: (5, 4, 3)}
 

@@ -13,8 +13,8 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.network.fit import of_unit_size
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.objectives.network import NetworkObjective
-from gpu_logreg.passes import Rows
-from gpu_logreg.passes.reference.steps import rows_that_count
+from gpu_logreg.passes.training import rows_that_count
+from gpu_logreg.rows.block import Rows
 
 N = 120
 RNG = np.random.default_rng(1)

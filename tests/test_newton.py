@@ -16,8 +16,8 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.solvers.costs import tiny
 from gpu_logreg.solvers.newton import newton
-from gpu_logreg.solvers.subsampled_newton import tiny
 
 CPU = Device("cpu")
 

@@ -11,9 +11,10 @@ import pytest
 
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes.cuda import cublas
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows
 
 SPECIALISATIONS = [
     (real, label, weight)

@@ -14,10 +14,11 @@ from sweeps import every_other
 
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Rows, Sums, compute_dtype
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.passes.cuda.tuning.family import Family
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows, compute_dtype
 
 REALS = ("float32", "float64")
 

@@ -7,8 +7,8 @@ import pytest
 
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.passes import Rows, compute_dtype
 from gpu_logreg.passes.choice import CPU_PASS_ELEMENTS, NAMES, choose
+from gpu_logreg.rows.block import Rows, compute_dtype
 
 CPU, CUDA = Device("cpu"), Device("cuda")
 

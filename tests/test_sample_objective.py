@@ -17,10 +17,12 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.cpu.scores import compiled_row_scores
 from gpu_logreg.passes.reference.curvature import curvature_sums
-from gpu_logreg.passes.reference.scores import compiled_row_scores, row_scores
+from gpu_logreg.passes.reference.scores import row_scores
+from gpu_logreg.passes.walk import scores_of_rows
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
@@ -473,15 +475,15 @@ def test_scores_of_a_data_set_are_those_of_its_rows_in_order(dtype, monkeypatch)
     dataset = ResidentDataset.from_arrays(X, y, None, CPU)
     mean, inverse = X.mean(axis=0).astype(np.float64), 1.0 / X.var(axis=0).astype(np.float64)
     whole = row_scores(dataset.rows, mean, inverse, 0.0)
-    monkeypatch.setattr("gpu_logreg.rows.resident._SCORE_BYTES", 1000)
+    monkeypatch.setattr("gpu_logreg.passes.walk._SCORE_BYTES", 1000)
     tolerance = 1e-5 if dtype == "float32" else 1e-13
     for compiled in (False, True):
-        np.testing.assert_allclose(dataset.row_scores(mean, inverse, 0.0, compiled), whole, rtol=tolerance)
+        np.testing.assert_allclose(scores_of_rows(dataset, mean, inverse, 0.0, compiled), whole, rtol=tolerance)
     assert whole.mean() == pytest.approx(D, rel=1e-3)
 
 
 def test_rows_of_integers_are_scored_in_the_dtype_of_the_pass():
     X = np.arange(12, dtype=np.uint8).reshape(6, 2)
     dataset = ResidentDataset.from_arrays(X, np.arange(6) % 2, None, CPU)
-    scores = dataset.row_scores(np.array([5.0, 6.0]), np.array([1.0, 2.0]), 0.0)
+    scores = scores_of_rows(dataset, np.array([5.0, 6.0]), np.array([1.0, 2.0]), 0.0)
     np.testing.assert_allclose(scores, (X[:, 0] - 5.0) ** 2 + 2 * (X[:, 1] - 6.0) ** 2)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
 from gpu_logreg.passes.cpu.curvature import multinomial_curvature_sum
 from gpu_logreg.passes.cpu.dense import CHUNK_ROWS, cpu_pass
 from gpu_logreg.passes.cpu.loops.short_rows import SHORT_ROW_BYTES, TILE_ROWS, vector_for
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.rows.block import Rows
 
 DTYPES = pytest.mark.parametrize("dtype", ["float32", "float64"])
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}

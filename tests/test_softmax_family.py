@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.choice import choose_multinomial
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.cuda.tuning.softmax_family import MOST_SHARED_BYTES, admissible, choose_softmax_family
 from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily, padded_shape, shared_bytes
+from gpu_logreg.rows.block import Rows
 
 WORDS = {"float32": 1, "float64": 2}
 

@@ -10,14 +10,14 @@ from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays import blocks as threads
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.passes import Rows
+from gpu_logreg.passes.cpu import scores
 from gpu_logreg.passes.cpu import sparse as module
 from gpu_logreg.passes.cpu.sparse import by_row_blocks, moments_by_curvature, reference_sparse_moments, sparse_logits
 from gpu_logreg.passes.cpu.sparse import sparse_moments as compiled_sparse_moments
 from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
-from gpu_logreg.passes.reference import scores
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.rows.block import Rows
 
 N, D = 300, 12
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -13,6 +13,7 @@ from naive_sums import WIDE, naive_sums
 from scipy import sparse
 
 from gpu_logreg.arrays import blocks as threads_module
+from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
@@ -22,18 +23,21 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import SampleObjective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_sample import SparseSample, SparseSampler
-from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes import choice as table
 from gpu_logreg.passes.choice import choose, choose_multinomial
+from gpu_logreg.passes.cpu import scores as scores_module
 from gpu_logreg.passes.cpu import sparse as sparse_module
 from gpu_logreg.passes.cpu.loops.dense import LOG_ROWS
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS
+from gpu_logreg.passes.cpu.scores import sparse_row_scores
 from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums, sparse_moments, sparse_multinomial_pass, sparse_pass
-from gpu_logreg.passes.reference import scores as scores_module
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
-from gpu_logreg.passes.reference.scores import row_scores, sparse_row_scores
-from gpu_logreg.rows.resident import ResidentDataset, first_not_finite
+from gpu_logreg.passes.reference.scores import row_scores
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.passes.walk import column_moments, loss_and_gradient_sums, scores_of_rows
+from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.resident import ResidentDataset
 
 CPU = Device("cpu")
 EPS = float(np.finfo(np.float64).eps)
@@ -135,7 +139,7 @@ def check_classes(sums: Sums, rows: Rows, W, b) -> None:
 def run(impl: str, X, y, s, w, b) -> Sums:
     """As a fit does it: the data set hands the rows to the pass."""
     dataset = ResidentDataset.from_arrays(X, y, s, CPU)
-    return dataset.sum(choose(impl, dataset.rows, CPU), w, b)
+    return loss_and_gradient_sums(dataset, choose(impl, dataset.rows, CPU), w, b)
 
 
 @pytest.fixture
@@ -513,7 +517,7 @@ def test_a_data_set_scores_its_sparse_rows_by_their_elements():
     dataset = ResidentDataset.from_arrays(csr(D), y, None, CPU)
     wanted = row_scores(Rows(D, y, None), mean, inverse, 9.0)
     for compiled in (False, True):
-        np.testing.assert_allclose(dataset.row_scores(mean, inverse, 9.0, compiled), wanted, rtol=1e-12)
+        np.testing.assert_allclose(scores_of_rows(dataset, mean, inverse, 9.0, compiled), wanted, rtol=1e-12)
 
 
 # ---- the choice, and what it costs
@@ -558,8 +562,10 @@ def test_both_passes_of_a_data_set_give_the_sums_of_its_rows():
             assert dataset.compute_dtype == np.float64
             assert dataset.rows.X is rows.X
             implementation = choose(impl, dataset.rows, CPU)
-            check(dataset.sum(implementation, w, b), rows, w, b)
-            np.testing.assert_allclose(dataset.moments(implementation).x_sum, sparse_moments(rows).x_sum, rtol=1e-14)
+            check(loss_and_gradient_sums(dataset, implementation, w, b), rows, w, b)
+            np.testing.assert_allclose(
+                column_moments(dataset, implementation).x_sum, sparse_moments(rows).x_sum, rtol=1e-14
+            )
 
 
 def test_costs_fall_with_the_elements_and_are_at_most_those_of_dense_rows():

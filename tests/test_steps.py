@@ -14,12 +14,13 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.mathematics.network import ACTIVATIONS, Network, initialise
 from gpu_logreg.mathematics.optimizers import Adam, Sgd
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes import steps_choice as steps_table
 from gpu_logreg.passes.cpu import steps as steps_cpu
 from gpu_logreg.passes.cpu.steps import cpu_epoch
-from gpu_logreg.passes.reference.steps import Training, reference_epoch
+from gpu_logreg.passes.reference.steps import reference_epoch
 from gpu_logreg.passes.steps_choice import choose_steps
+from gpu_logreg.passes.training import Training
+from gpu_logreg.rows.block import Rows
 
 OPTIMIZERS = {
     "sgd": lambda: Sgd(),

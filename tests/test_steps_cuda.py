@@ -16,13 +16,14 @@ from gpu_logreg.arrays.device import Device, cuda_problem, import_cupy, to_numpy
 from gpu_logreg.errors import DataError
 from gpu_logreg.mathematics.network import ACTIVATIONS, Network
 from gpu_logreg.objectives.batches import NetworkBatches
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda import cublas, steps_graph
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.passes.cuda import steps as steps_cuda
 from gpu_logreg.passes.cuda.steps_cublas import CublasEpochs
-from gpu_logreg.passes.reference.steps import Training, reference_epoch
+from gpu_logreg.passes.reference.steps import reference_epoch
 from gpu_logreg.passes.steps_choice import choose_steps
+from gpu_logreg.passes.training import Training
+from gpu_logreg.rows.block import Rows
 
 
 @pytest.fixture

@@ -20,13 +20,13 @@ from test_steps_cuda import fake, on_device  # noqa: F401 - a fixture
 from gpu_logreg.arrays.device import Device, cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.mathematics.network import Network
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda import steps_graph, steps_tiles
 from gpu_logreg.passes.cuda.steps import CudaSteps, supports
 from gpu_logreg.passes.cuda.steps_graph import GraphEpochs, flops_of, graph_problem
 from gpu_logreg.passes.cuda.steps_tiles import FILL, TILES, choose_parts, choose_tile
 from gpu_logreg.passes.reference.steps import reference_epoch
 from gpu_logreg.passes.steps_choice import choose_steps
+from gpu_logreg.rows.block import Rows
 
 IN_A_GRAPH = "batches in a CUDA graph"
 

@@ -27,10 +27,11 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import SampleObjective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.walk import scores_of_rows
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import evenly
 from gpu_logreg.solvers import subsampled_newton
-from gpu_logreg.solvers.subsampled_newton import LARGEST_P, cost_in_reads, pays, sample_size
+from gpu_logreg.solvers.costs import LARGEST_P, cost_in_reads, pays, sample_size
 
 N, D = 20_000, 30
 SEEDS = range(3)
@@ -267,7 +268,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     walked = {"passes": 0, "samples": 0, "scores": 0}
 
     standardised = gpu_logreg.objectives.sampler.standardised
-    value, hessian, row_scores = SampleObjective.__call__, SampleObjective.hessian, ResidentDataset.row_scores
+    value, hessian, row_scores = SampleObjective.__call__, SampleObjective.hessian, scores_of_rows
 
     def counting_choose(*args):
         implementation = choose(*args)
@@ -295,15 +296,15 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
         walked["samples"] += len(self.U)
         return hessian(self, *args)
 
-    def scored(self, *args):
-        walked["scores"] += self.n_rows
-        return row_scores(self, *args)
+    def scored(dataset, *args):
+        walked["scores"] += dataset.n_rows
+        return row_scores(dataset, *args)
 
     monkeypatch.setattr(gpu_logreg.estimators.linear.model, "choose", counting_choose)
     monkeypatch.setattr(gpu_logreg.objectives.sampler, "standardised", gathered)
     monkeypatch.setattr(SampleObjective, "__call__", evaluated)
     monkeypatch.setattr(SampleObjective, "hessian", second_derivative)
-    monkeypatch.setattr(ResidentDataset, "row_scores", scored)
+    monkeypatch.setattr(gpu_logreg.objectives.sampler, "scores_of_rows", scored)
     if poor:
         monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: 2 * p)
     model = LogisticRegression(tol=1e-7).fit(X, y)

@@ -15,6 +15,7 @@ __all__ = [
     "block_of_rows",
     "columns_at",
     "csr_rows",
+    "dense_coef",
     "elements_in_a_row",
     "in_order",
     "place_of",
@@ -168,3 +169,8 @@ def columns_at(X: Any, at: Any) -> Any:
     taken = sparse.csr_array((X.data[kept], indices[kept], starts), shape=(X.shape[0], len(at)))
     taken.sort_indices()  # where the columns came in another order
     return taken
+
+
+def dense_coef(coef: Any) -> Any:
+    """``coef_`` as a NumPy array, whichever it is."""
+    return coef.toarray() if hasattr(coef, "toarray") else np.asarray(coef)

@@ -18,8 +18,8 @@ from gpu_logreg.command.predict import PredictionRequest, predict_file
 from gpu_logreg.command.report import duration, fit_progress, note, print_table, waiting
 from gpu_logreg.command.train import TrainingRequest, train_on_file
 from gpu_logreg.estimators.linear.model import LogisticRegression
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["N_COLUMNS", "N_ROWS", "run_demo", "table_like_problem"]
 

@@ -10,7 +10,7 @@ from scipy import sparse
 from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.network.model import MLPClassifier
-from gpu_logreg.passes import compute_dtype
+from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.extremes import too_large
 
 __all__ = ["fit_on_standardised"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import holds_text, of_one_type
-from gpu_logreg.estimators.linear.sparse_coef import dense_coef
 from gpu_logreg.estimators.target import known_target
 
 __all__ = ["LinearConversion", "NetworkConversion"]

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import array_namespace, device_of, is_sparse, numpy_defaults, one_line, to_numpy, using
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16, like
@@ -21,7 +22,6 @@ from gpu_logreg.estimators.labels import refuse_continuous
 from gpu_logreg.estimators.no_numbers import refuse_dates, refuse_no_numbers
 from gpu_logreg.mathematics import logistic, softmax
 from gpu_logreg.rows.extremes import largest_of_row
-from gpu_logreg.rows.resident import check_sample_weight, first_not_finite
 
 __all__ = ["Predictor"]
 

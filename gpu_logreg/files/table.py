@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.csr import columns_at
 from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.errors import DataError
@@ -24,7 +25,6 @@ from gpu_logreg.files.number_forms import like_numbers
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.numbered import NumberedNames
 from gpu_logreg.files.reading import import_pyarrow
-from gpu_logreg.rows.resident import first_not_finite
 
 __all__ = ["Matrix", "Table", "as_table"]
 

@@ -11,7 +11,8 @@ regression" (2007), for the duality gap.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = [
     "duality_gap",
@@ -26,8 +27,6 @@ __all__ = [
 
 LARGEST_STRENGTH = 1e303
 """Beyond it sums of a strength times a weight would soon be infinite; every weight is below 1e-300 by then."""
-
-Float64Vector = npt.NDArray[np.float64]
 
 
 def ridge_strength(C: float, weight_total: float) -> float:

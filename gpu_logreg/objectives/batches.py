@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.network import forward, loss_and_dz
 from gpu_logreg.mathematics.optimizers import Adam, Optimizer, Sgd
-from gpu_logreg.passes import Float64Vector, Rows
-from gpu_logreg.passes.reference.steps import Training, take_batch
 from gpu_logreg.passes.steps_choice import Steps
+from gpu_logreg.passes.training import Training, take_batch
+from gpu_logreg.rows.block import Rows
 
-__all__ = ["NetworkBatches", "make_optimizer", "seed_of"]
+__all__ = ["NetworkBatches", "make_optimizer"]
 
 _SCORE_ROWS = 4096
 
@@ -107,10 +108,3 @@ def make_optimizer(
     if solver == "sgd":
         return Sgd(momentum, nesterov)
     return Adam(*betas, epsilon, decay if solver == "adamw" else 0.0)
-
-
-def seed_of(random_state: Any) -> Any:
-    """A seed for NumPy's generators from scikit-learn's ``random_state``; None is a fixed seed."""
-    if isinstance(random_state, np.random.RandomState):
-        return random_state.randint(2**31)
-    return 0 if random_state is None else random_state

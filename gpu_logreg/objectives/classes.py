@@ -6,7 +6,7 @@ these directions the gradient is zero, and the models of the curvature are given
 
 With ``p_i`` the probabilities of row i and ``u_i`` the row in standardised columns, the Hessian is
 ``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T / sum(s)`` plus the penalty. It is kept whole while ``K (d + 1)`` is
-at most `gpu_logreg.solvers.watch.WHOLE_P`; beyond, as the Kronecker product of its mean factors (J. Martens
+at most `gpu_logreg.solvers.costs.WHOLE_P`; beyond, as the Kronecker product of its mean factors (J. Martens
 and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015).
 """
 
@@ -18,16 +18,19 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, mended
-from gpu_logreg.passes import Float64Vector, Rows, Sums
-from gpu_logreg.rows.coordinates import Coordinates
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.passes.walk import loss_and_gradient_sums
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.solvers.costs import keeps_whole_hessian
 from gpu_logreg.solvers.factor import Factor
-from gpu_logreg.solvers.watch import keeps_whole_hessian
+from gpu_logreg.solvers.kronecker import KroneckerFactor
 
-__all__ = ["ClasswiseCoordinates", "KroneckerFactor", "MultinomialObjective", "MultinomialSample"]
+__all__ = ["MultinomialObjective", "MultinomialSample"]
 
 _HESSIAN_BYTES = 2**21
 
@@ -79,67 +82,6 @@ class MultinomialObjective(Objective):
 
 
 @dataclass(frozen=True)
-class ClasswiseCoordinates:
-    """`Coordinates` of every class, on packed vectors."""
-
-    one: Coordinates
-    n_logits: int
-
-    @property
-    def fit_intercept(self) -> bool:
-        """Whether the last parameter of every class is an intercept."""
-        return self.one.fit_intercept
-
-    def _each(self, function: Any, packed: Float64Vector) -> Float64Vector:
-        return np.asarray(function(packed.reshape(self.n_logits, -1)).ravel())
-
-    def to_params(self, phi: Float64Vector) -> Float64Vector:
-        """Packed ``[w_k, b_k]`` of packed ``phi``."""
-        return self._each(self.one.to_params, phi)
-
-    def from_params(self, params: Float64Vector) -> Float64Vector:
-        """Packed ``phi`` of packed ``[w_k, b_k]``."""
-        return self._each(self.one.from_params, params)
-
-    def grad_to_params(self, grad: Float64Vector) -> Float64Vector:
-        """Gradient by the parameters of a gradient by ``phi``."""
-        return self._each(self.one.grad_to_params, grad)
-
-    def grad_to_phi(self, grad: Float64Vector) -> Float64Vector:
-        """Gradient by ``phi`` of a gradient by the parameters."""
-        return self._each(self.one.grad_to_phi, grad)
-
-
-class KroneckerFactor:
-    """``H^-1 v`` for ``H = B kron A + I kron diag(penalty)``.
-
-    With ``B = Q diag(t) Q.T`` the system falls apart into K of size p: ``(t_k A + diag(penalty))^-1`` on the k-th row
-    of ``Q.T V``. The constant vector, along which ``B`` is zero, gets the mean of the other ``t``.
-
-    Parameters
-    ----------
-    A : ndarray of shape (p, p)
-    B : ndarray of shape (K, K)
-    penalty : ndarray of shape (p,)
-    """
-
-    added = 0.0
-
-    def __init__(self, A: Any, B: Any, penalty: Float64Vector) -> None:
-        t, self._Q = np.linalg.eigh(B)
-        floor = 1e-3 * float(t.mean())
-        t[0] = float(t[1:].mean())
-        self._factors = [Factor(max(t_k, floor) * A + np.diag(penalty)) for t_k in t]
-        self.smallest_pivot = min(factor.smallest_pivot for factor in self._factors)
-
-    def solve(self, v: Float64Vector) -> Float64Vector:
-        """``H^-1 v``, of a packed vector."""
-        V = self._Q.T @ v.reshape(len(self._factors), -1)
-        solved = np.stack([factor.solve(row) for factor, row in zip(self._factors, V, strict=True)])
-        return np.asarray((self._Q @ solved).ravel())
-
-
-@dataclass(frozen=True)
 class MultinomialSample(SampleObjective):
     """Weighted mean loss of K classes over the rows of a sample plus the penalty, as a function of packed ``phi``."""
 
@@ -150,7 +92,9 @@ class MultinomialSample(SampleObjective):
         self.count(self.n_rows / self.n_total)
         Phi = phi.reshape(self.n_logits, -1)
         dataset = ResidentDataset(Rows(self.U, self.y, self.sample_weight), self.weight_total)
-        sums = dataset.sum(self.implementation, Phi, np.zeros(self.n_logits))  # the ones in U are the intercepts
+        sums = loss_and_gradient_sums(
+            dataset, self.implementation, Phi, np.zeros(self.n_logits)
+        )  # the ones in U are the intercepts
         penalised = self.penalty * Phi
         value = sums.loss_sum / self.weight_total + 0.5 * float((Phi * penalised).sum())
         dw_sum = sums.dw_sum - sums.dw_sum.mean(axis=0)  # which is 0 but for rounding

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.objectives.classes import ClasswiseCoordinates, MultinomialObjective, MultinomialSample
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.objectives.classes import MultinomialObjective, MultinomialSample
 from gpu_logreg.objectives.sample import ParamsMetric
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes import Float64Vector
-from gpu_logreg.rows.coordinates import Coordinates
-from gpu_logreg.solvers.watch import keeps_whole_hessian
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
+from gpu_logreg.solvers.costs import keeps_whole_hessian
 
 __all__ = ["MultinomialSampler"]
 

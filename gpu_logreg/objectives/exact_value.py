@@ -14,9 +14,9 @@ import numpy as np
 from gpu_logreg.arrays.blocks import row_blocks
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics import logistic, softmax
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes import Float64Vector
 
 __all__ = ["value_about_the_centre"]
 

@@ -12,13 +12,15 @@ from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device, brought, is_sparse, numpy_defaults, resolve_device
 from gpu_logreg.arrays.interchange import as_array
 from gpu_logreg.arrays.on_device import KEPT_BYTES, on_device
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.mathematics.penalty import l2_penalty
-from gpu_logreg.passes import Float64Vector, Sums
 from gpu_logreg.passes.choice import Implementation, choose
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.passes.walk import column_moments, loss_and_gradient_sums
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.solvers.watch import Costs
+from gpu_logreg.solvers.costs import Costs
 
 __all__ = ["LossAndGradient", "Objective", "loss_and_gradient"]
 
@@ -159,7 +161,7 @@ class Objective:
         w, b = self.unpack(params)
         if self.centre is not None:
             b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
-        sums = self._loss_sums(self.dataset.sum(self.implementation, w, b))
+        sums = self._loss_sums(loss_and_gradient_sums(self.dataset, self.implementation, w, b))
         self.n_reads += 1
         penalty, penalty_grad = l2_penalty(w, self.l2)
         total = self.dataset.weight_total
@@ -209,7 +211,7 @@ class Objective:
         DataError
             If ``X`` holds NaN or infinity; the message names the first.
         """
-        moments = self.dataset.moments(self.implementation)
+        moments = column_moments(self.dataset, self.implementation)
         self.n_reads += 1
         if not (np.isfinite(moments.x_sum).all() and np.isfinite(moments.xx_sum).all()):
             self.dataset.refuse_not_finite()

@@ -10,10 +10,11 @@ import numpy as np
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks
 from gpu_logreg.arrays.csr import elements_in_a_row
 from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.network import Network, loss_and_gradient
 from gpu_logreg.mathematics.penalty import l2_penalty
-from gpu_logreg.passes import Float64Vector, Rows
-from gpu_logreg.passes.reference.steps import rows_that_count, take_batch
+from gpu_logreg.passes.training import rows_that_count, take_batch
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["NetworkObjective"]
 

@@ -14,10 +14,12 @@ import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks
 from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.logistic import loss_dz_and_curvature
-from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.choice import Implementation
 from gpu_logreg.passes.reference.curvature import curvature_sums
+from gpu_logreg.passes.walk import loss_and_gradient_sums
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers import Metric
@@ -131,7 +133,7 @@ class SampleObjective:
         """Value and gradient at ``phi``."""
         self.count(self.n_rows / self.n_total)
         dataset = ResidentDataset(Rows(self.U, self.y, self.sample_weight), self.weight_total)
-        sums = dataset.sum(self.implementation, phi, 0.0)  # the ones in U are the intercept
+        sums = loss_and_gradient_sums(dataset, self.implementation, phi, 0.0)  # the ones in U are the intercept
         penalised = self.penalty * phi
         value = sums.loss_sum / self.weight_total + 0.5 * float(phi @ penalised)
         return value, sums.dw_sum / self.weight_total + penalised

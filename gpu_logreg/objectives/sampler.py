@@ -8,14 +8,15 @@ import numpy as np
 
 from gpu_logreg.arrays.csr import all_finite
 from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, hessian_namespace, mended
-from gpu_logreg.passes import Float64Vector
+from gpu_logreg.passes.walk import scores_of_rows
 from gpu_logreg.rows.coordinates import Coordinates, StandardisedRows, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
+from gpu_logreg.solvers.costs import Costs
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
-from gpu_logreg.solvers.watch import Costs
 
 __all__ = ["Sampler"]
 
@@ -141,7 +142,7 @@ class Sampler:
         # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
         compiled = self._objective.implementation.compiled
-        scores = self._dataset.row_scores(rows.coordinates.mean, inverse, float(len(rows.at)), compiled)
+        scores = scores_of_rows(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)), compiled)
         self._count(1.0)
         if not np.isfinite(scores).all():
             self._dataset.refuse_not_finite()

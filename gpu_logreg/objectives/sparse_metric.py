@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes import Float64Vector
 from gpu_logreg.passes.cpu.sparse import moments_by_curvature
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 

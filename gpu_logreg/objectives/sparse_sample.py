@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.csr import in_order
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.objectives.sample import SampleObjective, mended
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes import Float64Vector, Rows
 from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums, sparse_logits
+from gpu_logreg.passes.walk import loss_and_gradient_sums
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import StandardisedRows
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.factor import Factor
@@ -45,7 +47,7 @@ class SparseSample(SampleObjective):
         self.count(self.n_rows / self.n_total)
         rows = Rows(self.U, self.y, self.sample_weight)
         dataset = ResidentDataset(rows, self.weight_total, computed_in=np.dtype(np.float64))
-        sums = dataset.sum(self.implementation, *self._unpacked(phi))
+        sums = loss_and_gradient_sums(dataset, self.implementation, *self._unpacked(phi))
         by_params = np.append(sums.dw_sum, sums.db_sum) if self.coordinates.fit_intercept else sums.dw_sum
         penalised = self.penalty * phi
         value = sums.loss_sum / self.weight_total + 0.5 * float(phi @ penalised)

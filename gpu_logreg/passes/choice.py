@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from gpu_logreg.arrays.device import Device, is_sparse
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
+from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["CPU_PASS_ELEMENTS", "NAMES", "SPARSE_PASS_ELEMENTS", "Implementation", "choose", "choose_multinomial"]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from gpu_logreg.arrays.device import Device, is_sparse
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Rows
-from gpu_logreg.passes.reference.steps import Training, reference_epoch
+from gpu_logreg.passes.reference.steps import reference_epoch
+from gpu_logreg.passes.training import Training
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["CPU_STEPS_WORK", "Steps", "choose_steps"]
 

@@ -11,7 +11,7 @@ from gpu_logreg.arrays.blocks import map_in_order, row_blocks
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.passes import Float64Vector
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["Coordinates", "StandardisedRows", "standardised"]
@@ -78,6 +78,38 @@ class Coordinates:
             return np.asarray(grad / self.scale)
         db = grad[..., -1:]
         return np.concatenate([(grad[..., :-1] - self.mean * db) / self.scale, db], axis=-1)
+
+
+@dataclass(frozen=True)
+class ClasswiseCoordinates:
+    """`Coordinates` of every class, on packed vectors."""
+
+    one: Coordinates
+    n_logits: int
+
+    @property
+    def fit_intercept(self) -> bool:
+        """Whether the last parameter of every class is an intercept."""
+        return self.one.fit_intercept
+
+    def _each(self, function: Any, packed: Float64Vector) -> Float64Vector:
+        return np.asarray(function(packed.reshape(self.n_logits, -1)).ravel())
+
+    def to_params(self, phi: Float64Vector) -> Float64Vector:
+        """Packed ``[w_k, b_k]`` of packed ``phi``."""
+        return self._each(self.one.to_params, phi)
+
+    def from_params(self, params: Float64Vector) -> Float64Vector:
+        """Packed ``phi`` of packed ``[w_k, b_k]``."""
+        return self._each(self.one.from_params, params)
+
+    def grad_to_params(self, grad: Float64Vector) -> Float64Vector:
+        """Gradient by the parameters of a gradient by ``phi``."""
+        return self._each(self.one.grad_to_params, grad)
+
+    def grad_to_phi(self, grad: Float64Vector) -> Float64Vector:
+        """Gradient by ``phi`` of a gradient by the parameters."""
+        return self._each(self.one.grad_to_phi, grad)
 
 
 @dataclass(frozen=True)

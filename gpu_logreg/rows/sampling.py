@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.passes import Float64Vector
+from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = ["draw", "evenly", "inclusion"]
 

@@ -14,7 +14,7 @@ from gpu_logreg.arrays.blocks import row_blocks
 from gpu_logreg.arrays.csr import stored_as
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
 from gpu_logreg.errors import DataError
-from gpu_logreg.passes import compute_dtype
+from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.room import NARROWER, holds_every_value, refuse_copy_that_does_not_fit
 from gpu_logreg.rows.upload import upload
 

@@ -32,8 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as tensor_bytes
 
+from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.errors import DataError, ModelFileError
-from gpu_logreg.estimators.linear.sparse_coef import dense_coef
 from gpu_logreg.saved.checks import check_fitted
 from gpu_logreg.saved.tensor_files import in_order, read_safetensors
 from gpu_logreg.saved.values import encode, from_json, to_json

@@ -25,18 +25,10 @@ import numpy as np
 from gpu_logreg.mathematics.penalty import duality_gap, subgradient
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Stop, Vector, separable
 from gpu_logreg.solvers.composite import Composite, Curvature, proximal_steps
+from gpu_logreg.solvers.costs import sample_size, tiny
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.subsampled_newton import (
-    PATIENCE,
-    SURE,
-    TOLD,
-    Sampler,
-    sample_size,
-    sure,
-    thinnings,
-    tiny,
-)
+from gpu_logreg.solvers.subsampled_newton import PATIENCE, SURE, TOLD, Sampler, sure, thinnings
 from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = ["proximal", "proximal_without_a_sample"]

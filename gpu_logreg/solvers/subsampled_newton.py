@@ -19,32 +19,23 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
+from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, sample_size, tiny
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, lbfgs, optimal, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.newton import newton
-from gpu_logreg.solvers.watch import DENSE, Costs, Watch, curvature_reads, keeps_whole_hessian, renewed
+from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = [
     "Sampler",
-    "cost_in_reads",
-    "pays",
-    "sample_size",
     "subsampled_newton",
     "sure",
     "thinnings",
-    "tiny",
 ]
 
-SAMPLE_READS = 12.0
-"""Times the sample is walked, in the time of as many rows of the data: its gathering and about ten gradients on it.
-
-Less than it takes on two cores, on purpose: it is the larger sample that makes reads few.
-"""
 
 TOLD = 0.01
 """A sample of m rows is solved until what is left to gain is this times p / m: a fiftieth of what it can tell."""
 
-RELATIVE_GOAL = 1e-9
 SURE = 0.01
 PATIENCE = 3
 MEMORY, LONG_MEMORY = 10, 30
@@ -86,69 +77,6 @@ class Sampler(Protocol):
 
     def hessian(self, size: int, phi: Vector, /) -> Any:
         """The matrix behind ``metric``, by the coordinates of the last sample, on the host."""
-
-
-def expected_reads(m: float, p: int) -> float:
-    """Exact gradients needed from the solution of a sample of ``m`` rows, with its Hessian as metric.
-
-    The start is ``p / m`` above the optimum, relatively, and every gradient takes away a factor of about ``1.5 p / m``.
-    """
-    start = p / m
-    rate = min(0.7, 1.5 * p / m)
-    return 2.0 + max(0.0, math.log(start / RELATIVE_GOAL)) / -math.log(rate)
-
-
-def cost_in_reads(m: float, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> float:
-    """Expected cost of a fit with a sample of ``m`` rows: its gathering, two Hessians' worth of work, the gradients."""
-    walks = SAMPLE_READS * m / n * costs.sample / costs.read
-    return walks + 1.5 * curvature_reads(m, n, p, n_logits, costs) + expected_reads(m, p)
-
-
-def sample_size(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> int:
-    """The sample size of least expected cost, between ``5 p`` and ``n``.
-
-    A tenth of the rows for a Kronecker product: its mean factors need few, the solution on the sample needs some.
-    """
-    if not keeps_whole_hessian(p, n_logits):
-        return min(n, max(n // 10, 20 * p // n_logits, 1000))
-    sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
-    return int(min(sizes, key=lambda m: cost_in_reads(float(m), n, p, n_logits, costs)))
-
-
-TINY_ROWS, TINY = 2000, 2e6
-"""Rows, and multiplications of a Hessian of them all, up to which Newton's method is over before sampling would pay."""
-
-
-def tiny(n: int, p: int) -> bool:
-    """Whether Newton's method with all rows is the fastest."""
-    return n <= TINY_ROWS and n * p * p <= TINY
-
-
-LBFGS_READS = 60.0
-"""Reads that L-BFGS takes on data that are neither easy nor hard, for the choice of ``solver="auto"``."""
-
-LARGEST_P = 8000
-"""Beyond it the p x p matrices take more than 0.5 GB each."""
-
-
-LARGEST_SAMPLE = 2**27
-"""Elements of a dense sample of sparse rows: a gibibyte."""
-
-
-def pays(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> bool:
-    """Whether the p x p factorisations are expected to cost less than the reads they save over L-BFGS.
-
-    Below a few million multiplications everything costs less than the interpreter's steps around it.
-    """
-    if p // n_logits > LARGEST_P:
-        return False
-    m = sample_size(n, p, n_logits, costs)
-    if costs.read < costs.sample and m * p // n_logits > LARGEST_SAMPLE:
-        return False
-    if n_logits > 1 and costs == DENSE:
-        return True
-    small = n * p * p + p**3 < 1e8
-    return small or cost_in_reads(float(m), n, p, n_logits, costs) < LBFGS_READS
 
 
 def subsampled_newton(

@@ -4,59 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from gpu_logreg.solvers import Vector
+from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads, keeps_whole_hessian
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["DENSE", "Costs", "Watch", "curvature_reads", "keeps_whole_hessian", "renewed"]
+__all__ = ["Watch", "renewed"]
 
 T = TypeVar("T")
 
-FLOPS_PER_ELEMENT = 32.0
-"""Floating-point operations of a symmetric product in the time in which one element of ``X`` is read.
-
-Right within a factor of two on two cores; the cost is flat around its minimum. A constant, because a rate timed during
-the fit would make the result depend on what else the machine was doing.
-"""
 
 LARGEST_GROWTH = 64
 RESCUE_GROWTH = 8
-
-
-WHOLE_P = 2000
-"""Parameters of several classes up to which their Hessian is kept whole."""
-
-FLOPS_PER_LOGIT = 16.0
-"""As `FLOPS_PER_ELEMENT`, of several logits, whose pass takes longer than the memory."""
-
-
-def keeps_whole_hessian(p: int, n_logits: int) -> bool:
-    """Whether the Hessian of ``p`` parameters is kept whole, not as a Kronecker product."""
-    return n_logits == 1 or p <= WHOLE_P
-
-
-class Costs(NamedTuple):
-    """Times relative to those of as many dense rows: of a read, of a walk over a sample, and of summing a Hessian."""
-
-    read: float = 1.0
-    sample: float = 1.0
-    curvature: float = 1.0
-
-
-DENSE = Costs()
-
-
-def curvature_reads(m: float, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> float:
-    """Reads of the whole data that a Hessian of ``m`` rows, with its factorisation, takes the time of."""
-    columns = p / n_logits
-    if n_logits == 1:
-        flops, rate = costs.curvature * m * p * p + p**3 / 3.0, FLOPS_PER_ELEMENT
-    elif keeps_whole_hessian(p, n_logits):
-        flops, rate = costs.curvature * m * (n_logits + 1) * p * columns + p**3 / 3.0, FLOPS_PER_LOGIT
-    else:
-        flops, rate = costs.curvature * 2.0 * m * columns**2 + n_logits * columns**3 / 3.0, FLOPS_PER_LOGIT
-    return flops / (rate * n * p * costs.read)
 
 
 def renewed(curvature: Callable[[Vector], T]) -> Callable[[Trial, float], T | None]:

@@ -11,8 +11,8 @@ from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes.reference.steps import Training, rows_that_count
 from gpu_logreg.passes.steps_choice import choose_steps
+from gpu_logreg.passes.training import Training, rows_that_count
 from gpu_logreg.solvers import Observer, SolverResult, Vector
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 

@@ -8,25 +8,28 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.labels import sums_by_class
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.mathematics.penalty import l1_penalty
 from gpu_logreg.objectives.certificate import finished, l1_strengths
-from gpu_logreg.objectives.classes import ClasswiseCoordinates
 from gpu_logreg.objectives.classes_sampler import MultinomialSampler
 from gpu_logreg.objectives.decrement import Decrement, l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
 from gpu_logreg.objectives.sparse_sample import SparseSampler
+from gpu_logreg.passes.walk import columns_of
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates
 from gpu_logreg.solvers import Metric, SolverResult, Vector
+from gpu_logreg.solvers.costs import LARGEST_P, pays, tiny
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal, proximal_without_a_sample
-from gpu_logreg.solvers.subsampled_newton import LARGEST_P, pays, subsampled_newton, tiny
+from gpu_logreg.solvers.subsampled_newton import subsampled_newton
 from gpu_logreg.solvers.watch import renewed
 from gpu_logreg.solvers.working_set import Columns, working_set
 
@@ -113,7 +116,7 @@ def minimise(
             return lbfgs(objective, start, **limits)
     if start is not None and limits["max_iter"] > 0 and not _worth_taking(objective, shares, start):
         start = None
-    rng = np.random.default_rng(_seed(model.random_state))
+    rng = np.random.default_rng(seed_of(model.random_state))
     result = _solved(model, solver, objective, shares, start, limits, rng)
     if solver in ("sgd", "adam"):  # which reach no optimum, and say so
         return result
@@ -260,7 +263,10 @@ def _by_working_sets(
     objective: Objective, rng: np.random.Generator, params: Vector, warm: bool, limits: dict[str, Any]
 ) -> SolverResult:
     objective.widen()  # columns are told to be missed by a gradient that no sample has told the rounding of
-    by_columns, n_columns = objective.dataset.by_columns(objective.implementation.compiled), objective.dataset.n_columns
+    by_columns, n_columns = (
+        columns_of(objective.dataset, objective.implementation.compiled),
+        objective.dataset.n_columns,
+    )
 
     def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
         some = objective.restricted(by_columns(columns))
@@ -296,10 +302,3 @@ def _diagonal(objective: Objective, shares: Vector, mean: Vector, variance: Vect
     K = objective.n_logits
     of_class = np.maximum(shares * (1.0 - shares), 1e-6) if fit_intercept else np.full(K, (K - 1) / K**2)
     return ClasswiseMetric([CentredDiagonalMetric(mean, variance, float(c), l2, fit_intercept) for c in of_class])
-
-
-def _seed(random_state: Any) -> Any:
-    """A seed for NumPy's generators from scikit-learn's ``random_state``."""
-    if isinstance(random_state, np.random.RandomState):
-        return random_state.randint(2**31)
-    return 0 if random_state is None else random_state

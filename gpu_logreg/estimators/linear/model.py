@@ -13,6 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.checks import check_sample_weight
+from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device, to_device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
@@ -39,13 +41,13 @@ from gpu_logreg.estimators.linear.parameters import (
     refuse_for_liblinear,
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
-from gpu_logreg.estimators.linear.sparse_coef import SparseCoef, dense_coef
+from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import coef_dtype
 from gpu_logreg.objectives.classes import MultinomialObjective
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose, choose_multinomial
-from gpu_logreg.rows.resident import ResidentDataset, check_sample_weight
+from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.storage import STORAGES
 from gpu_logreg.solvers import SolverResult, Vector
 

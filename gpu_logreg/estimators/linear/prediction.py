@@ -8,11 +8,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread, map_in_order, row_blocks
+from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, resolve_device, using
-from gpu_logreg.estimators.linear.sparse_coef import dense_coef
 from gpu_logreg.estimators.predictor import Predictor
-from gpu_logreg.passes import compute_dtype
 from gpu_logreg.passes.cpu.sparse import sparse_logits
+from gpu_logreg.rows.block import compute_dtype
 
 __all__ = ["LinearPredictor"]
 

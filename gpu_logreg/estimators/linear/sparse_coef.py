@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-__all__ = ["SparseCoef", "dense_coef"]
+from gpu_logreg.arrays.csr import dense_coef
+
+__all__ = ["SparseCoef"]
 
 
 class SparseCoef:
@@ -38,8 +39,3 @@ class SparseCoef:
         check_is_fitted(self, msg="Estimator, %(name)s, must be fitted before densifying.")
         self.coef_ = dense_coef(self.coef_)
         return self
-
-
-def dense_coef(coef: Any) -> Any:
-    """``coef_`` as a NumPy array, whichever it is."""
-    return coef.toarray() if hasattr(coef, "toarray") else np.asarray(coef)

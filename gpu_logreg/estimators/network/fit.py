@@ -15,9 +15,9 @@ from gpu_logreg.estimators.label_types import shown
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches
 from gpu_logreg.objectives.network import NetworkObjective
-from gpu_logreg.passes import Rows
-from gpu_logreg.passes.reference.steps import Training, rows_that_count
 from gpu_logreg.passes.steps_choice import Steps, choose_steps
+from gpu_logreg.passes.training import Training, rows_that_count
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, stop_at
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
@@ -148,7 +148,7 @@ def fit_by_batches(
     """Train by steps on batches of rows, from ``training.params``, which are changed.
 
     Rows whose weight is nothing are left out of the order of the rows, so that they are as good as removed; see
-    `gpu_logreg.passes.reference.steps.rows_that_count`.
+    `gpu_logreg.passes.training.rows_that_count`.
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device, to_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
@@ -36,8 +37,7 @@ from gpu_logreg.estimators.network.state import NetworkState
 from gpu_logreg.estimators.target import Target, first_target, known_target, refuse_one_class, target_of
 from gpu_logreg.mathematics.network import INITIALISATIONS, Network
 from gpu_logreg.mathematics.optimizers import SCHEDULES
-from gpu_logreg.passes import Rows
-from gpu_logreg.rows.resident import check_sample_weight
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.storage import rows_on
 
 __all__ = ["MLPClassifier"]

@@ -15,8 +15,8 @@ from gpu_logreg.estimators.predictor import Predictor
 from gpu_logreg.estimators.target import known_target
 from gpu_logreg.mathematics import logistic
 from gpu_logreg.mathematics.network import Layer, forward
-from gpu_logreg.passes import compute_dtype
-from gpu_logreg.passes.reference.steps import rows_that_count
+from gpu_logreg.passes.training import rows_that_count
+from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.extremes import first_beyond, too_large
 
 __all__ = ["NetworkPredictor"]

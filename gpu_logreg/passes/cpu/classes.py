@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order
-from gpu_logreg.passes import Float64Vector, Rows, Sums, compute_dtype
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["cpu_multinomial_pass", "in_vectors"]
 
@@ -38,7 +40,7 @@ def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None
     b : ndarray of shape (K,)
         Intercepts, float64.
     dtype : float32 or float64, optional
-        To compute in; what `gpu_logreg.passes.compute_dtype` says if None.
+        To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None.
 
     Returns
     -------

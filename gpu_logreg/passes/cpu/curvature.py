@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
-from gpu_logreg.passes import Float64Vector
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.passes.cpu.classes import in_vectors
 
 __all__ = ["multinomial_curvature_sum"]

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
-from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums, compute_dtype
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.passes.cpu.loops import dense as kernels
 from gpu_logreg.passes.cpu.loops.short_rows import sum_short_rows, vector_for
+from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["cpu_moments", "cpu_pass", "n_threads", "supports"]
 
@@ -52,7 +54,7 @@ def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
     b : float
         Intercept.
     dtype : float32 or float64, optional
-        To compute in; what `gpu_logreg.passes.compute_dtype` says if None. Rows stored otherwise are converted.
+        To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None. Rows stored otherwise are converted.
 
     Returns
     -------

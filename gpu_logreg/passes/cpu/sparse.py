@@ -19,8 +19,10 @@ import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import block_of_rows, elements_in_a_row, in_order
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
+from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.rows.block import Rows
 
 __all__ = [
     "by_row_blocks",

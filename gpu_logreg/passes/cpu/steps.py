@@ -11,10 +11,10 @@ from gpu_logreg.arrays.blocks import n_threads
 from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Adam, Sgd
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cpu.loops import steps as kernels
 from gpu_logreg.passes.cpu.loops.zeros import list_length
-from gpu_logreg.passes.reference.steps import Training, take_batch
+from gpu_logreg.passes.training import Training, take_batch
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["cpu_epoch", "n_lanes", "supports"]
 

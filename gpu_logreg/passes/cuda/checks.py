@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.passes import Rows
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["alignment_of", "array_problem", "matrix_problem", "row_stride", "vector_problem"]
 

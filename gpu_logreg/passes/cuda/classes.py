@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import import_cupy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Float64Vector, Rows, Sums, compute_dtype
 from gpu_logreg.passes.cuda.checks import alignment_of, array_problem, matrix_problem, row_stride, vector_problem
 from gpu_logreg.passes.cuda.dense import SUM_BLOCK, SUM_KERNEL, Kernels
 from gpu_logreg.passes.cuda.source import kernel_source
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.cuda.tuning.softmax_family import MOST_SHARED_BYTES, choose_softmax_family
 from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily, padded_shape
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["HEADERS", "KERNEL", "cuda_multinomial_pass", "family_of", "kernel_options", "parameters", "supports"]
 
@@ -90,7 +92,7 @@ def cuda_multinomial_pass(rows: Rows, W: Float64Vector, b: Float64Vector, dtype:
     b : ndarray of shape (K,)
         Intercepts, float64.
     dtype : float32 or float64, optional
-        To compute in; what `gpu_logreg.passes.compute_dtype` says if None.
+        To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None.
 
     Returns
     -------

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import import_cupy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Float64Vector, Rows, Sums
 from gpu_logreg.passes.cuda.checks import array_problem, vector_problem
 from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["BLOCK", "HEADERS", "KERNEL", "MAX_BLOCKS", "cublas_pass", "kernel_options", "supports"]
 

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.device import import_cupy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes import Float64Vector, Rows, Sums, compute_dtype
 from gpu_logreg.passes.cuda.checks import alignment_of, array_problem, matrix_problem, row_stride, vector_problem
 from gpu_logreg.passes.cuda.source import kernel_source
 from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family, choose_family
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["HEADERS", "KERNEL", "SUM_BLOCK", "SUM_KERNEL", "cuda_pass", "family_of", "kernel_options", "supports"]
 
@@ -73,7 +75,7 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums
     b : float
         Intercept.
     dtype : float32 or float64, optional
-        To compute in; what `gpu_logreg.passes.compute_dtype` says if None.
+        To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None.
 
     Returns
     -------

@@ -12,12 +12,12 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.mathematics.optimizers import Adam, Sgd
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda.steps_cublas import CublasEpochs
 from gpu_logreg.passes.cuda.steps_graph import GraphEpochs, graph_problem
 from gpu_logreg.passes.cuda.steps_kernels import memory_of
 from gpu_logreg.passes.cuda.steps_kernels import step_kernel as _kernel
-from gpu_logreg.passes.reference.steps import Training
+from gpu_logreg.passes.training import Training
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["CudaSteps", "_kernel", "cuda_epoch", "supports"]
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.mathematics.network import loss_and_dz
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda.cublas import BLOCK, HEADERS, KERNEL, MAX_BLOCKS, kernel_options
 from gpu_logreg.passes.cuda.steps_kernels import (
     ACTIVATION_HEADERS,
@@ -22,7 +21,8 @@ from gpu_logreg.passes.cuda.steps_kernels import (
     grid_of,
     step_kernel,
 )
-from gpu_logreg.passes.reference.steps import Training, take_batch
+from gpu_logreg.passes.training import Training, take_batch
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["CublasEpochs"]
 

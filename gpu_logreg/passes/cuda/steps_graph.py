@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import one_line
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda.checks import row_stride
 from gpu_logreg.passes.cuda.cublas import BLOCK, HEADERS
 from gpu_logreg.passes.cuda.steps_kernels import ACTIVATION_CODES, ACTIVATION_HEADERS, Epochs, grid_of, step_kernel
 from gpu_logreg.passes.cuda.steps_tiles import Tile, choose_parts, choose_tile, tile_options
-from gpu_logreg.passes.reference.steps import Training
+from gpu_logreg.passes.training import Training
+from gpu_logreg.rows.block import Rows
 
 __all__ = [
     "LAYER_HEADERS",

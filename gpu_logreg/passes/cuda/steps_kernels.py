@@ -9,10 +9,10 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, import_cupy
 from gpu_logreg.mathematics.optimizers import Adam, Sgd
-from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda.cublas import BLOCK, HEADERS, MAX_BLOCKS
 from gpu_logreg.passes.cuda.source import kernel_source
-from gpu_logreg.passes.reference.steps import Training
+from gpu_logreg.passes.training import Training
+from gpu_logreg.rows.block import Rows
 
 __all__ = [
     "ACTIVATION_CODES",

@@ -13,7 +13,8 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.mathematics.softmax import loss_and_dz
-from gpu_logreg.passes import Rows, Sums
+from gpu_logreg.passes.sums import Sums
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["reference_multinomial_pass"]
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.logistic import loss_and_dz
-from gpu_logreg.passes import Float64Vector, Moments, Rows, Sums
+from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["reference_moments", "reference_pass", "supports"]
 

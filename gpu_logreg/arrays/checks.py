@@ -1,0 +1,90 @@
+"""Checks of arrays that come from outside: values that are not finite, weights of rows."""
+
+from __future__ import annotations
+
+import numbers
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.csr import place_of
+from gpu_logreg.arrays.device import array_namespace, is_sparse
+from gpu_logreg.errors import DataError
+
+__all__ = ["LARGEST_WEIGHT", "SMALLEST_WEIGHT", "check_sample_weight", "first_not_finite"]
+
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
+"""Between which the largest weight of all rows lies."""
+
+
+_SEARCH_BYTES, _SEARCH_ELEMENTS = 2**24, 2**22
+
+
+def first_not_finite(X: Any) -> tuple[int, int, float] | None:
+    """Row, column and value of the first NaN or infinity of ``X``; None if every value is finite.
+
+    Looks at a few rows at a time, so nothing of the size of ``X`` is allocated.
+    """
+    if X.dtype.kind != "f" and X.dtype.name != "bfloat16":
+        return None
+    if is_sparse(X):
+        for first in range(0, X.nnz, _SEARCH_ELEMENTS):
+            bad = np.flatnonzero(~np.isfinite(X.data[first : first + _SEARCH_ELEMENTS]))
+            if len(bad):
+                element = first + int(bad[0])
+                return *place_of(X, element), float(X.data[element])
+        return None
+    xp = array_namespace(X)
+    step = max(1, _SEARCH_BYTES // max(1, X.shape[1] * X.dtype.itemsize))
+    for start in range(0, X.shape[0], step):
+        bad = ~xp.isfinite(X[start : start + step])
+        if bool(bad.any()):
+            row, column = place_of(X, int(bad.argmax()))
+            return start + row, column, float(X[start + row, column])
+    return None
+
+
+def check_sample_weight(sample_weight: Any, n: int) -> Any:
+    """Row weights as float32 or float64 of shape (n,), checked; None stays None.
+
+    Raises
+    ------
+    DataError
+        Weights of another length, negative, not finite, or all zero.
+    """
+    if sample_weight is None:
+        return None
+    xp = array_namespace(sample_weight)
+    weights = xp.asarray(sample_weight)
+    if weights.dtype.kind == "O":
+        _refuse_no_weights(weights)
+        weights = weights.astype(np.float64)
+    if weights.dtype.kind not in "fiub":
+        raise DataError(f"sample_weight has dtype {weights.dtype}; weights are numbers")
+    if weights.dtype not in (np.float32, np.float64):
+        weights = weights.astype(np.float64)
+    if weights.ndim == 0:
+        weights = xp.full(n, float(weights))
+    if weights.ndim != 1:
+        raise DataError(f"Sample weights must be 1D array or scalar, and have shape {weights.shape}")
+    if weights.shape != (n,):
+        raise DataError(f"sample_weight has length {weights.shape[0]}, and X has {n} rows")
+    low = float(weights.min()) if n else 0.0
+    total = float(weights.sum(dtype=np.float64))
+    if not np.isfinite(total):
+        raise DataError(f"sample_weight contains NaN or infinity at row {int(xp.isfinite(weights).argmin())}")
+    if low < 0:
+        raise DataError(f"sample_weight holds a negative weight, {low:g}, at row {int(weights.argmin())}")
+    if total <= 0:
+        raise DataError("sample_weight is zero for every row; at least one must be positive")
+    high = float(weights.max())
+    if not SMALLEST_WEIGHT <= high <= LARGEST_WEIGHT:  # in float32 they would be zero, or infinity
+        raise DataError(f"sample_weight is at most {high:g}; multiply the weights by a constant and divide C by it")
+    return xp.ascontiguousarray(weights)
+
+
+def _refuse_no_weights(weights: Any) -> None:
+    for row, value in enumerate(weights.ravel().tolist()):
+        if not isinstance(value, numbers.Real | Decimal):
+            raise DataError(f"sample_weight has dtype object; weights are numbers, and row {row} holds {value!r}")

@@ -1,0 +1,16 @@
+"""Seeds of random numbers, from what scikit-learn calls ``random_state``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["seed_of"]
+
+
+def seed_of(random_state: Any) -> Any:
+    """A seed for NumPy's generators from scikit-learn's ``random_state``; None is a fixed seed."""
+    if isinstance(random_state, np.random.RandomState):
+        return random_state.randint(2**31)
+    return 0 if random_state is None else random_state

@@ -1,0 +1,50 @@
+"""What passes return: sums over rows, on the host; added, those of two blocks are those of the rows together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from gpu_logreg.arrays.vector import Float64Vector
+
+__all__ = ["Moments", "Sums"]
+
+
+class Sums(NamedTuple):
+    """What a pass returns: sums over its rows, on the host in float64, undivided and without penalty.
+
+    Attributes
+    ----------
+    loss_sum : float
+        ``sum_i s_i row_loss(z_i, y_i)``, in nats.
+    dw_sum : ndarray of shape (d,)
+        ``X.T @ dz`` with ``dz = s (p - y)``; for K logits ``dZ.T @ X``, of shape (K, d).
+    db_sum : float
+        ``sum_i dz_i``; for K logits an ndarray of shape (K,).
+    """
+
+    loss_sum: float
+    dw_sum: Float64Vector
+    db_sum: Any
+
+    def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
+        """Sums of two blocks of rows taken together."""
+        return Sums(self.loss_sum + other.loss_sum, self.dw_sum + other.dw_sum, self.db_sum + other.db_sum)
+
+
+class Moments(NamedTuple):
+    """Sums over the columns of ``X``, on the host in float64.
+
+    Attributes
+    ----------
+    x_sum : ndarray of shape (d,)
+        ``sum_i s_i x_ij``.
+    xx_sum : ndarray of shape (d,)
+        ``sum_i s_i x_ij**2``.
+    """
+
+    x_sum: Float64Vector
+    xx_sum: Float64Vector
+
+    def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
+        """Moments of two blocks of rows taken together."""
+        return Moments(self.x_sum + other.x_sum, self.xx_sum + other.xx_sum)

@@ -1,0 +1,36 @@
+"""A block of rows in memory: what a pass is given."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Rows", "compute_dtype"]
+
+
+class Rows(NamedTuple):
+    """A block of rows, all three arrays on one device.
+
+    Attributes
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,)
+        Labels: ``uint8`` zeros and ones, or soft labels in [0, 1] in the floating dtype of the pass. Of networks also
+        the numbers of the classes, or (n, L) ``uint8`` zeros and ones for L labels.
+    sample_weight : array of shape (n,) or None
+        ``float32`` or ``float64``; None means 1 for every row.
+    """
+
+    X: Any
+    y: Any
+    sample_weight: Any | None
+
+
+def compute_dtype(storage: Any) -> np.dtype[Any]:
+    """Dtype in which rows stored as ``storage`` are computed.
+
+    float32 where it holds every value of ``storage`` exactly (float16, float32, integers of 8 and 16 bits, booleans),
+    float64 otherwise.
+    """
+    return np.dtype(np.float32 if np.can_cast(storage, np.float32, "safe") else np.float64)
