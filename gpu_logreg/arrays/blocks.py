@@ -20,9 +20,11 @@ import numpy as np
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
+from gpu_logreg.arrays.block_sizes import BlockSize
+from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.forks import wait_before_forks
 
-__all__ = ["blas_on_one_thread", "map_in_order", "n_threads", "row_blocks", "sum_in_order"]
+__all__ = ["blas_on_one_thread", "map_in_order", "map_row_blocks", "n_threads", "row_blocks", "sum_in_order"]
 
 T = TypeVar("T")
 
@@ -83,6 +85,37 @@ def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) ->
     count = max(1, min(-(-n * row_bytes // block_bytes), n // max(1, least_rows)))
     edges = [n * k // count for k in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def map_row_blocks(
+    function: Callable[[slice], T],
+    X: Any,
+    size: BlockSize,
+    *,
+    n: int | None = None,
+    row_bytes: int | None = None,
+    least_rows: int = 1,
+) -> list[T]:
+    """``function`` of every block of rows, in order: of several at once on the host, one after the other on a device.
+
+    Parameters
+    ----------
+    function : function slice -> T
+    X : array of shape (n, d)
+        Rows, dense or sparse, that live where the blocks are worked on.
+    size : BlockSize
+    n : int, optional
+        Rows to cut into blocks, if they are not those of ``X``.
+    row_bytes : int, optional
+        Bytes of what a row takes up, if it is not that of ``X`` itself.
+    least_rows : int
+        Rows that a block has at least.
+    """
+    n = X.shape[0] if n is None else n
+    row_bytes = max(1, X.shape[1]) * X.dtype.itemsize if row_bytes is None else row_bytes
+    if array_namespace(X) is np:
+        return map_in_order(function, row_blocks(n, row_bytes, size.host, least_rows))
+    return [function(part) for part in row_blocks(n, row_bytes, size.device, least_rows)]
 
 
 @contextlib.contextmanager

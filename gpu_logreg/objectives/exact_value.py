@@ -7,20 +7,18 @@ Of ``(x - c) @ w + (b + c @ w)``, about a typical row ``c``, both parts are smal
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import row_blocks
+from gpu_logreg.arrays.block_sizes import EXACT_VALUE
+from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics import logistic, softmax
 from gpu_logreg.objectives.linear import Objective
 
 __all__ = ["value_about_the_centre"]
 
-_BLOCK_BYTES = 2**22
 _WIDE_ELEMENTS = 10**7
 """Elements of the rows up to which logits are summed in long double, because weights of nearly equal columns cancel; it
 is slow, and of more rows the losses' errors cancel each other. A guess, not measured."""
@@ -46,20 +44,20 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
     w, b = objective.unpack(params)
     by_class = np.atleast_2d(w)
     intercepts = [_dot_plus(row, objective.centre, b_k) for row, b_k in zip(by_class, np.atleast_1d(b), strict=True)]
-    wide = xp is np and X.shape[0] * X.shape[1] * len(by_class) <= _WIDE_ELEMENTS
+    wide = objective.dataset.on_host and X.shape[0] * X.shape[1] * len(by_class) <= _WIDE_ELEMENTS
     dtype = np.longdouble if wide else np.float64
     W, c, at_centre = (xp.asarray(a, dtype) for a in (by_class.T, objective.centre, np.array(intercepts)))
-    total = 0.0
-    for part in row_blocks(X.shape[0], 8 * max(1, X.shape[1]), _BLOCK_BYTES):
+
+    def of_block(part: slice) -> float:
         z = (rows_at(X, part, np.float64).astype(dtype) - c) @ W + at_centre
-        loss = _row_loss(z.astype(np.float64), y[part])
-        total += float((loss if s is None else loss * s[part]).sum(dtype=np.float64))
+        loss = objective.loss.row_loss(z.astype(np.float64), y[part])
+        return float((loss if s is None else loss * s[part]).sum(dtype=np.float64))
+
+    total = 0.0
+    for part in map_row_blocks(of_block, X, EXACT_VALUE, row_bytes=8 * max(1, X.shape[1])):
+        total += part
     objective.n_reads += 1
     return total / objective.dataset.weight_total + 0.5 * objective.l2 * float(np.vdot(w, w))
-
-
-def _row_loss(z: Any, y: Any) -> Any:
-    return logistic.row_loss(z[:, 0], y) if z.shape[1] == 1 else softmax.loss_and_dz(z, y)[0]
 
 
 def _dot_plus(w: Float64Vector, c: Float64Vector, b: float) -> float:

@@ -14,11 +14,11 @@ from gpu_logreg.arrays.interchange import as_array
 from gpu_logreg.arrays.on_device import KEPT_BYTES, on_device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
+from gpu_logreg.mathematics.losses import Loss
 from gpu_logreg.mathematics.penalty import l2_penalty
-from gpu_logreg.passes.choice import Implementation, choose
-from gpu_logreg.passes.sums import Sums
-from gpu_logreg.passes.walk import column_moments, loss_and_gradient_sums
-from gpu_logreg.rows.coordinates import Coordinates
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.engine import Engine
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs
 
@@ -33,8 +33,8 @@ class Objective:
     Parameters
     ----------
     dataset : ResidentDataset
-    implementation : Implementation
-        The pass that walks the rows.
+    engine : Engine
+        What sums over the rows; its loss is the one that is minimised.
     l2 : float
         Strength of the ridge penalty on the mean loss.
     fit_intercept : bool
@@ -61,13 +61,14 @@ class Objective:
     def __init__(
         self,
         dataset: ResidentDataset,
-        implementation: Implementation,
+        engine: Engine,
         l2: float,
         fit_intercept: bool,
         l1: float = 0.0,
     ) -> None:
         self.dataset = dataset
-        self.implementation = implementation
+        self.engine = engine
+        self.loss: Loss = engine.loss
         self.l2 = l2
         self.l1 = l1
         self.fit_intercept = fit_intercept
@@ -79,19 +80,31 @@ class Objective:
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
 
-    n_logits = 1
+    @property
+    def n_logits(self) -> int:
+        """1 for two classes, K for more."""
+        return self.loss.n_logits
 
     @property
     def n_params(self) -> int:
         """Length of the packed parameters."""
-        return self.dataset.n_columns + int(self.fit_intercept)
+        return self.loss.n_logits * (self.dataset.n_columns + int(self.fit_intercept))
+
+    @property
+    def keeps_samples_sparse(self) -> bool:
+        """Whether samples of the rows stay sparse."""
+        return self.engine.keeps_samples_sparse(self.dataset)
+
+    def packed_coordinates(self, coordinates: Coordinates) -> Any:
+        """The coordinates of packed vectors, from those of one logit."""
+        K = self.loss.n_logits
+        return ClasswiseCoordinates(coordinates, K) if self.loss.has_free_directions else coordinates
 
     @cached_attribute
     def costs(self) -> Costs:
         """Times relative to those of as many dense rows, for the choice of solver and sample."""
         read = self.dataset.read_cost
-        # Samples of sparse rows stay sparse for two classes; for more they are dense.
-        return Costs(read, read, self.dataset.curvature_cost) if self.n_logits == 1 else Costs(read)
+        return Costs(read, read, self.dataset.curvature_cost) if self.keeps_samples_sparse else Costs(read)
 
     @cached_attribute
     def separable_below(self) -> float:
@@ -127,7 +140,7 @@ class Objective:
 
     def restricted(self, dataset: ResidentDataset) -> Objective:
         """The same objective of other columns of the rows; its reads are counted anew."""
-        return Objective(dataset, self.implementation, self.l2, self.fit_intercept, self.l1)
+        return Objective(dataset, self.engine, self.l2, self.fit_intercept, self.l1)
 
     def keep(self, params: Float64Vector) -> float:
         """The value at ``params``, which is kept with its gradient: a solver that begins there reads nothing."""
@@ -144,8 +157,7 @@ class Objective:
 
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
         """Weights and intercept of packed parameters."""
-        d = self.dataset.n_columns
-        return params[:d], float(params[d]) if self.fit_intercept else 0.0
+        return self.loss.unpack(params, self.dataset.n_columns)
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``params``; one read.
@@ -161,26 +173,20 @@ class Objective:
         w, b = self.unpack(params)
         if self.centre is not None:
             b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
-        sums = self._loss_sums(loss_and_gradient_sums(self.dataset, self.implementation, w, b))
+        sums = self.engine.gradient(self.dataset, w, b)
+        dw_sum, db_sum = self.loss.without_free_directions(sums.dw_sum, sums.db_sum)
         self.n_reads += 1
         penalty, penalty_grad = l2_penalty(w, self.l2)
         total = self.dataset.weight_total
         if not self._known_finite:
-            if not (np.isfinite(sums.loss_sum) and np.isfinite(sums.dw_sum).all()):
+            if not (np.isfinite(sums.loss_sum) and np.isfinite(dw_sum).all()):
                 self.dataset.refuse_not_finite()
             self._known_finite = True
-        penalty_grad += np.divide(sums.dw_sum, total, out=sums.dw_sum)  # in place: they may be of millions
-        grad = self._gradient(penalty_grad, sums.db_sum / total)
+        penalty_grad += np.divide(dw_sum, total, out=dw_sum)  # in place: they may be of millions
+        grad = self.loss.pack(penalty_grad, db_sum / total, self.fit_intercept)
         value = sums.loss_sum / total + penalty
         self.rounding = self._rounding(w, value, penalty)
         return value, grad
-
-    def _loss_sums(self, sums: Sums) -> Sums:
-        """Sums over all rows, mended where the mathematics knows more of them than the pass."""
-        return sums
-
-    def _gradient(self, dw: Float64Vector, db: Any) -> Float64Vector:
-        return np.append(dw, db) if self.fit_intercept else dw
 
     def _rounding(self, w: Float64Vector, value: float, penalty: float) -> float:
         """Rounding of the value, relatively.
@@ -211,7 +217,7 @@ class Objective:
         DataError
             If ``X`` holds NaN or infinity; the message names the first.
         """
-        moments = column_moments(self.dataset, self.implementation)
+        moments = self.engine.moments(self.dataset)
         self.n_reads += 1
         if not (np.isfinite(moments.x_sum).all() and np.isfinite(moments.xx_sum).all()):
             self.dataset.refuse_not_finite()

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import map_in_order, row_blocks
+from gpu_logreg.arrays.block_sizes import NETWORK
+from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.csr import elements_in_a_row
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
@@ -17,9 +18,6 @@ from gpu_logreg.passes.training import rows_that_count, take_batch
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["NetworkObjective"]
-
-_HOST_BLOCK_BYTES = 2**22
-_CUDA_BLOCK_BYTES = 2**28
 
 
 class NetworkObjective:
@@ -77,8 +75,7 @@ class NetworkObjective:
             return loss_and_gradient(self.network, device_params, *block)
 
         widest = max(elements_in_a_row(X), *self.network.sizes[1:]) * self.dtype.itemsize
-        blocks = row_blocks(self._n_rows, widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
-        for block_loss, block_grad in map_in_order(of_block, blocks) if xp is np else map(of_block, blocks):
+        for block_loss, block_grad in map_row_blocks(of_block, X, NETWORK, n=self._n_rows, row_bytes=widest):
             loss_sum += float(to_numpy(block_loss))
             grad += to_numpy(block_grad)
         self.n_reads += 1

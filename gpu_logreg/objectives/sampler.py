@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.csr import all_finite
+from gpu_logreg.arrays.block_sizes import CURVATURE
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.objectives.curvature import SAMPLES, Blocks
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, hessian_namespace, mended
-from gpu_logreg.passes.walk import scores_of_rows
+from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective
+from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates, StandardisedRows, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
-from gpu_logreg.solvers.costs import Costs
-from gpu_logreg.solvers.factor import Factor, poorly_conditioned
+from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, tiny
 
 __all__ = ["Sampler"]
 
@@ -31,8 +33,8 @@ of 1e-150 and less, whose weight is zero either way."""
 EFFECTIVE_SHARE = 0.05
 """A column whose variance hangs on fewer rows than this share of the sample is carried by few rows."""
 
-_BLOCK_BYTES = 2**24
-_DEVICE_BLOCK_BYTES = 2**28
+ROWS_OF_MEAN_FACTORS = 40
+"""Rows of a sample for each column, beyond which the mean factors of a Kronecker product are no better."""
 
 
 class Sampler:
@@ -43,6 +45,9 @@ class Sampler:
     objective : Objective
         Its count of reads is raised by the share of the rows that is walked.
     generator : numpy Generator
+    keeps_sparse : bool, optional
+        Whether samples of sparse rows stay sparse; if None, where they may and are not few: few rows are centred as
+        dense ones, since sums over sparse rows lose digits where columns are far from zero.
 
     Attributes
     ----------
@@ -52,8 +57,12 @@ class Sampler:
         Whether the last sample held every row that has a weight.
     """
 
-    def __init__(self, objective: Objective, generator: np.random.Generator) -> None:
+    def __init__(self, objective: Objective, generator: np.random.Generator, keeps_sparse: bool | None = None) -> None:
         self._objective = objective
+        self._kind = SAMPLES[type(objective.loss)]
+        if keeps_sparse is None:
+            keeps_sparse = objective.keeps_samples_sparse and not tiny(objective.dataset.n_rows, objective.n_params)
+        self._keeps_sparse = keeps_sparse
         self._generator = generator
         self._labels = objective.dataset.rows.y
         self._coordinates: Coordinates | None = None
@@ -85,13 +94,13 @@ class Sampler:
 
     @property
     def n_logits(self) -> int:
-        """1: two classes."""
-        return 1
+        """Logits of a row."""
+        return self._objective.n_logits
 
     def _count(self, share: float) -> None:
         self._objective.n_reads += share
 
-    def sample(self, size: int) -> SampleObjective:
+    def sample(self, size: int) -> Any:
         """A sample of about ``size`` rows, with the coordinates its columns suggest.
 
         Where a column is carried by few rows, all rows are scored (one read) and the sample is drawn again by score.
@@ -117,12 +126,11 @@ class Sampler:
         self.complete = len(indices) >= self._present()
         self._objective.spread = rows.coordinates.scale
         self._objective.centre = rows.coordinates.mean
-        return self._of_rows(rows, y, s)
+        if self._keeps_sparse:
+            return self._of_sparse(rows.at, y, s)
+        return self._of_dense(rows.U, y, s, rows.coordinates)
 
-    def _of_rows(self, rows: StandardisedRows, y: Any, s: Any) -> SampleObjective:
-        return self._problem(rows.U, y, s, rows.coordinates)
-
-    def whole(self) -> SampleObjective | None:
+    def whole(self) -> Any:
         """All rows that have a weight, in float64: for data so small that this costs nothing; None off the host.
 
         Raises
@@ -130,10 +138,9 @@ class Sampler:
         DataError
             If a row, of whatever weight, holds NaN or infinity.
         """
-        X = self._dataset.rows.X
-        if array_namespace(X) is not np:
+        if not (self._kind.has_second_order and self._dataset.on_host):
             return None
-        if X.dtype.kind == "f" and not bool(all_finite(X)):
+        if not self._dataset.all_finite():
             self._dataset.refuse_not_finite()
         self._objective.widen()
         return self.sample(self.n_rows)
@@ -141,8 +148,7 @@ class Sampler:
     def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[Any, Float64Vector]:
         # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
-        compiled = self._objective.implementation.compiled
-        scores = scores_of_rows(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)), compiled)
+        scores = self._objective.engine.scores(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)))
         self._count(1.0)
         if not np.isfinite(scores).all():
             self._dataset.refuse_not_finite()
@@ -153,45 +159,35 @@ class Sampler:
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
         """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
         assert self._coordinates is not None
-        factor = self._curvature(size, self._coordinates.from_params(params))[1]
-        assert factor is not None
-        return ParamsMetric(self._coordinates, factor)
+        phi = self._packed(self._coordinates).from_params(params)
+        return self._kind.metric_of_blocks(self._blocks(size), phi)
 
     def hessian(self, size: int, phi: Float64Vector) -> Any:
         """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host; in float64 it is not factored."""
-        assert self._coordinates is not None
-        H, factor = self._curvature(size, phi, factored=False)
-        return mended(H, self._penalty(self._coordinates), factor)
+        return self._kind.hessian_of_blocks(self._blocks(size), phi)
 
-    def _curvature(self, size: int, phi: Float64Vector, factored: bool = True) -> tuple[Any, Factor | None]:
-        """Matrix and factor by ``phi``; the factor at least where the matrix may have to be summed again."""
+    def _blocks(self, size: int) -> Blocks:
+        """A fresh sample of about ``size`` rows, in the columns of the last one, a few rows at a time."""
         assert self._coordinates is not None
-        coordinates = self._coordinates
+        coordinates, K = self._coordinates, self.n_logits
+        p = self.n_params // K
+        if not keeps_whole_hessian(self.n_params, K):
+            size = min(size, ROWS_OF_MEAN_FACTORS * p)
         indices, weight = self._indices(size)
-        p = self.n_params
-        dtype, noise = self._dataset.compute_dtype, 0.0
-        X = self._dataset.rows.X
-        xp, block_bytes = hessian_namespace(X, p), _BLOCK_BYTES if array_namespace(X) is np else _DEVICE_BLOCK_BYTES
-        while True:
-            total, weight_total = xp.zeros((p, p)), 0.0
-            step = max(p, block_bytes // (p * dtype.itemsize))
+
+        def blocks(dtype: Any) -> Iterator[SampleObjective]:
+            if self._keeps_sparse:
+                yield self._of_sparse(indices, *self._labels_and_weights(indices, weight))
+                return
+            dtype = dtype or self._dataset.compute_dtype
+            block_bytes = CURVATURE.host if self._dataset.on_host else CURVATURE.device
+            step = max(self._kind.least_block_rows * p, block_bytes // (p * dtype.itemsize))
             for first in range(0, len(indices), step):
                 part = slice(first, first + step)
-                taken = self._dataset.take(indices[part], dtype).X
-                block = self._problem(
-                    coordinates.rows(taken), *self._labels_and_weights(indices[part], weight[part]), coordinates
-                )
-                total += (block.hessian(phi) - xp.diag(xp.asarray(block.penalty))) * block.weight_total
-                weight_total += block.weight_total
-            total /= weight_total
-            total += xp.diag(xp.asarray(self._penalty(coordinates)))
-            if dtype == np.float64 and not factored and noise == 0.0:
-                return total, None
-            factor = Factor(total, noise)
-            if dtype == np.float64 or not poorly_conditioned(factor, float(np.finfo(dtype).eps)):
-                return total, factor
-            noise = float(np.finfo(dtype).eps)
-            dtype = np.dtype(np.float64)
+                U = coordinates.rows(self._dataset.take(indices[part], dtype).X)
+                yield self._of_dense(U, *self._labels_and_weights(indices[part], weight[part]), coordinates)
+
+        return blocks
 
     def _present(self) -> int:
         """Rows that have a weight."""
@@ -215,19 +211,22 @@ class Sampler:
         at, s = xp.asarray(indices), xp.asarray(weight)
         return y[at], s if sample_weight is None else s * sample_weight[at]
 
-    def _problem(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> SampleObjective:
-        total = float(s.sum(dtype=np.float64))
-        return SampleObjective(
-            U,
-            y,
-            s,
-            total,
-            self._penalty(coordinates),
-            coordinates,
-            self._objective.implementation.of_samples or self._objective.implementation,
-            self._count,
-            self.n_rows,
-        )
+    def _of_dense(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> SampleObjective:
+        data = ResidentDataset(Rows(U, y, s), float(s.sum(dtype=np.float64)))
+        return self._of(StandardisedDense(data), coordinates)
+
+    def _of_sparse(self, indices: Any, y: Any, s: Any) -> SampleObjective:
+        assert self._coordinates is not None
+        data = self._dataset.sparse_rows(indices, y, s)
+        return self._of(StandardisedSparse(data, self._coordinates), self._coordinates)
+
+    def _of(self, rows: Standardised, coordinates: Coordinates) -> SampleObjective:
+        engine, penalty = self._objective.engine, self._penalty(coordinates)
+        return self._kind(rows, penalty, self._packed(coordinates), engine, self._count, self.n_rows)
+
+    def _packed(self, coordinates: Coordinates) -> Any:
+        """The coordinates of packed vectors."""
+        return self._objective.packed_coordinates(coordinates)
 
     def _penalty(self, coordinates: Coordinates) -> Float64Vector:
         with np.errstate(over="ignore"):

@@ -11,7 +11,6 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes.cpu.sparse import moments_by_curvature
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
 
 __all__ = ["diagonal_at"]
@@ -32,7 +31,7 @@ def diagonal_at(objective: Objective, params: Float64Vector) -> CentredDiagonalM
     params : ndarray of shape (p,)
     """
     w, b = objective.unpack(params)
-    h_sum, moments = moments_by_curvature(objective.dataset.rows, w, b, objective.implementation.compiled)
+    h_sum, moments = objective.engine.moments_by_curvature(objective.dataset, w, b)
     objective.n_reads += 1
     total = max(h_sum / objective.dataset.weight_total, LEAST_CURVATURE)
     of_all = objective.dataset.weight_total * total

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from gpu_logreg.arrays.vector import Float64Vector
 
-__all__ = ["Moments", "Sums"]
+__all__ = ["Moments", "Sums", "add_in_place"]
 
 
 class Sums(NamedTuple):
@@ -48,3 +48,10 @@ class Moments(NamedTuple):
     def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
         """Moments of two blocks of rows taken together."""
         return Moments(self.x_sum + other.x_sum, self.xx_sum + other.xx_sum)
+
+
+def add_in_place(total: Sums, part: Sums) -> Sums:
+    """The sums of two blocks of rows taken together, in the memory of the first."""
+    loss_sum, dw_sum, db_sum = total
+    dw_sum += part.dw_sum
+    return Sums(loss_sum + part.loss_sum, dw_sum, db_sum + part.db_sum)

@@ -1,7 +1,4 @@
-"""Walks over all rows of a data set: it is cut into blocks, each goes to a pass, and what comes back is added in order.
-
-Only this module knows that blocks are worked on by several threads on the host and one after the other on a device.
-"""
+"""The walk over all rows of a data set: it is cut into blocks, each goes to a pass, and results come back in order."""
 
 from __future__ import annotations
 
@@ -13,89 +10,52 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import map_in_order, row_blocks
-from gpu_logreg.arrays.device import array_namespace, is_sparse, to_numpy
+from gpu_logreg.arrays.block_sizes import BlockSize
+from gpu_logreg.arrays.blocks import map_row_blocks
+from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.passes.choice import Implementation
-from gpu_logreg.passes.cpu.scores import compiled_row_scores, sparse_row_scores
-from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
-from gpu_logreg.passes.reference.scores import row_scores
-from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["column_moments", "columns_of", "loss_and_gradient_sums", "scores_of_rows"]
+__all__ = ["added", "dense_columns", "map_blocks", "with_columns"]
 
 T = TypeVar("T")
 
-_SCORE_BYTES = 2**20
 
+def map_blocks(function: Callable[[Rows], T], data: ResidentDataset, size: BlockSize) -> list[T]:
+    """``function`` of every block of dense rows, in order; on the host, of several blocks at once.
 
-def loss_and_gradient_sums(dataset: ResidentDataset, implementation: Implementation, w: Float64Vector, b: Any) -> Sums:
-    """Loss and gradient sums over all rows; one walk."""
-    dtype = dataset.compute_dtype
-    parts = _map_blocks(dataset, lambda block: implementation.sums(block, w, b, dtype), implementation.block_bytes)
-    if not parts:  # no rows
-        return Sums(0.0, np.zeros(np.shape(w)), 0.0 * b)
-    return functools.reduce(operator.add, parts)
-
-
-def column_moments(dataset: ResidentDataset, implementation: Implementation) -> Moments:
-    """Sums of the columns and of their squares over all rows; one walk."""
-    total = Moments(np.zeros(dataset.n_columns), np.zeros(dataset.n_columns))
-    for part in _map_blocks(dataset, implementation.moments, implementation.moments_block_bytes):
-        total = total + part
-    return total
-
-
-def scores_of_rows(
-    dataset: ResidentDataset,
-    mean: Float64Vector,
-    inverse_variance: Float64Vector,
-    unseen: float,
-    compiled: bool = False,
-) -> Float64Vector:
-    """Squared length of every row in standardised columns, on the host; one walk."""
-    if is_sparse(dataset.rows.X):
-        scores: Float64Vector = sparse_row_scores(dataset.rows, mean, inverse_variance, unseen, compiled)
-        return scores
-    score = compiled_row_scores if compiled else row_scores
-    parts = _map_blocks(dataset, lambda rows: score(rows, mean, inverse_variance, unseen), _SCORE_BYTES)
-    return np.concatenate([to_numpy(part) for part in parts])
-
-
-def columns_of(dataset: ResidentDataset, compiled: bool = False) -> Callable[[Any], ResidentDataset]:
-    """A function from numbers of columns, which rise, to the same rows with these columns alone, copied."""
-    X = dataset.rows.X
-
-    def some(columns: Any) -> ResidentDataset:
-        names = None if dataset.column_names is None else [dataset.column_names[column] for column in columns]
-        if is_sparse(X):
-            taken = sparse_columns(X, columns, compiled)
-        else:
-            xp = array_namespace(X)
-            taken = xp.ascontiguousarray(X[:, xp.asarray(columns)])
-        return replace(dataset, rows=dataset.rows._replace(X=taken), column_names=names)
-
-    return some
-
-
-def _map_blocks(dataset: ResidentDataset, function: Callable[[Rows], T], block_bytes: int | None) -> list[T]:
-    """``function`` of every block of rows, in order; on the host, of several blocks at once.
-
-    Blocks are converted to the dtype of the pass one at a time where they need it.
+    Blocks are converted to the dtype that ``data`` is computed in, one at a time, where they need it.
     """
-    X, y, sample_weight = dataset.rows
-    dtype = dataset.compute_dtype
-    if block_bytes is None or is_sparse(X):
-        return [function(dataset.rows)]
-    on_host = array_namespace(X) is np
-    if not on_host and X.dtype == dtype and X.flags.f_contiguous:
-        return [function(dataset.rows)]  # CuPy would copy a block of rows of such an X for every product
-    blocks = row_blocks(dataset.n_rows, max(1, dataset.n_columns) * dtype.itemsize, block_bytes)
+    X, y, sample_weight = data.rows
+    dtype = data.compute_dtype
+    if X.dtype == dtype and X.flags.f_contiguous and not data.on_host:
+        return [function(data.rows)]  # CuPy would copy a block of rows of such an X for every product
 
     def of_block(part: slice) -> T:
         s = None if sample_weight is None else sample_weight[part]
         return function(Rows(X[part].astype(dtype, copy=False), y[part], s))
 
-    return map_in_order(of_block, blocks) if on_host else [of_block(part) for part in blocks]
+    return map_row_blocks(of_block, X, size, row_bytes=max(1, data.n_columns) * dtype.itemsize)
+
+
+def added(parts: list[Sums], w: Float64Vector, b: Any) -> Sums:
+    """The sums of blocks, added in order; zeros of the shapes of ``w`` and ``b`` where there are no rows."""
+    return functools.reduce(operator.add, parts) if parts else Sums(0.0, np.zeros(np.shape(w)), 0.0 * b)
+
+
+def dense_columns(data: ResidentDataset) -> Callable[[Any], ResidentDataset]:
+    """See `gpu_logreg.passes.engine.Engine.columns`; of dense rows."""
+
+    def take(columns: Any) -> ResidentDataset:
+        xp = array_namespace(data.rows.X)
+        return with_columns(data, columns, xp.ascontiguousarray(data.rows.X[:, xp.asarray(columns)]))
+
+    return take
+
+
+def with_columns(data: ResidentDataset, columns: Any, X: Any) -> ResidentDataset:
+    """The same rows with the columns ``columns`` alone, which ``X`` holds."""
+    names = None if data.column_names is None else [data.column_names[column] for column in columns]
+    return replace(data, rows=data.rows._replace(X=X), column_names=names)

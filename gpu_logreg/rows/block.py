@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Rows", "compute_dtype"]
+from gpu_logreg.arrays.csr import block_of_rows
+
+__all__ = ["Rows", "compute_dtype", "consecutive_rows"]
 
 
 class Rows(NamedTuple):
@@ -34,3 +36,11 @@ def compute_dtype(storage: Any) -> np.dtype[Any]:
     float64 otherwise.
     """
     return np.dtype(np.float32 if np.can_cast(storage, np.float32, "safe") else np.float64)
+
+
+def consecutive_rows(rows: Rows, part: slice) -> Rows:
+    """A block of sparse rows; the rows themselves where the block is all of them."""
+    X, y, s = rows
+    if part.stop - part.start == X.shape[0]:
+        return rows
+    return Rows(block_of_rows(X, part), y[part], None if s is None else s[part])

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import map_in_order, row_blocks
+from gpu_logreg.arrays.block_sizes import GATHERED
+from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["Coordinates", "StandardisedRows", "standardised"]
+__all__ = ["ClasswiseCoordinates", "Coordinates", "StandardisedRows", "scores_of_zeros", "standardised"]
 
-_HOST_BLOCK_BYTES = 2**19  # the second-level cache holds a block and what is computed from it
-_DEVICE_BLOCK_BYTES = 2**26
 _MOMENT_ROWS = 2048
 
 
@@ -155,12 +154,7 @@ class StandardisedRows:
                 block -= self.shift
             xp.multiply(block, self.inverse, out=U[part, :d])
 
-        row_bytes = max(1, d) * dtype.itemsize
-        if xp is np:
-            map_in_order(gather, row_blocks(m, row_bytes, _HOST_BLOCK_BYTES))
-        else:
-            for part in row_blocks(m, row_bytes, _DEVICE_BLOCK_BYTES):
-                gather(part)
+        map_row_blocks(gather, U, GATHERED, row_bytes=max(1, d) * dtype.itemsize)
         if fit_intercept:
             U[:, d] = 1
         return U
@@ -229,3 +223,10 @@ def _moments(X: Any, share: Any, fit_intercept: bool) -> tuple[Float64Vector, Fl
     known = (second > 0.0) & (fourth > 0.0)
     effective = np.where(known, 1.0 / np.where(known, fourth, 1.0), 0.0)
     return mean, second, effective
+
+
+def scores_of_zeros(mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Float64Vector:
+    """What a zero of every column adds to the score of its row."""
+    known = inverse_variance == inverse_variance
+    # A zero differs from the mean of a column that looked constant where that is not zero itself.
+    return np.where(known, np.where(known, inverse_variance, 0.0) * mean * mean, unseen * (mean != 0.0))

@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
-from gpu_logreg.arrays.csr import elements_in_a_row, rows_at
+from gpu_logreg.arrays.csr import all_finite, elements_in_a_row, in_order, rows_at
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
@@ -95,7 +96,27 @@ class ResidentDataset:
         """Number of columns."""
         return int(self.rows.X.shape[1])
 
+    @cached_attribute
+    def is_sparse(self) -> bool:
+        """Whether the rows are stored as CSR."""
+        return is_sparse(self.rows.X)
+
+    @cached_attribute
+    def on_host(self) -> bool:
+        """Whether the rows are in the memory of the host, where several threads work on them."""
+        return array_namespace(self.rows.X) is np
+
     @property
+    def n_stored(self) -> int:
+        """Elements that are stored: all of dense rows."""
+        return int(self.rows.X.size)  # of sparse arrays it is what is stored
+
+    @property
+    def stored_as(self) -> str:
+        """Name of the dtype that the rows are stored in."""
+        return str(self.rows.X.dtype.name)
+
+    @cached_attribute
     def compute_dtype(self) -> np.dtype[Any]:
         """Dtype in which the passes compute."""
         return np.dtype(self.computed_in or compute_dtype(self.rows.X.dtype))
@@ -104,7 +125,7 @@ class ResidentDataset:
     def read_cost(self) -> float:
         """Time of a read, relative to one of as many dense rows."""
         X = self.rows.X
-        if not is_sparse(X):
+        if not self.is_sparse:
             return 1.0
         elements = self.n_rows * elements_in_a_row(X)
         return min(1.0, STORED_ELEMENT_COST * elements / max(1, self.n_rows * self.n_columns))
@@ -113,7 +134,7 @@ class ResidentDataset:
     def curvature_cost(self) -> float:
         """Time of a Hessian of two classes, without its factorisation, relative to one of as many dense rows."""
         X = self.rows.X
-        if not is_sparse(X):
+        if not self.is_sparse:
             return 1.0
         lengths = np.diff(X.indptr)
         pairs = float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))  # converted a few at a time
@@ -130,6 +151,17 @@ class ResidentDataset:
         at = xp.asarray(indices)
         s = None if sample_weight is None else sample_weight[at]
         return Rows(xp.ascontiguousarray(rows_at(X, at, dtype or self.compute_dtype)), y[at], s)
+
+    def all_finite(self) -> bool:
+        """Whether every stored value is finite."""
+        X = self.rows.X
+        return X.dtype.kind != "f" or bool(all_finite(X))
+
+    def sparse_rows(self, indices: Any, y: Any, sample_weight: Any) -> ResidentDataset:
+        """Some sparse rows, which rise, as they are, with labels and weights of their own; computed in float64."""
+        X = self.rows.X if len(indices) == self.n_rows else self.rows.X[indices]
+        total = float(sample_weight.sum(dtype=np.float64))
+        return ResidentDataset(Rows(in_order(X), y, sample_weight), total, computed_in=np.dtype(np.float64))
 
     def refuse_not_finite(self) -> NoReturn:
         """Raise a `DataError` that names the first NaN or infinity in ``X``."""

@@ -8,11 +8,13 @@ gradients transform by ``dw' = dw - mean db``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gpu_logreg.solvers import Metric, Vector
 
-__all__ = ["CentredDiagonalMetric", "ClasswiseMetric"]
+__all__ = ["CentredDiagonalMetric", "ClasswiseMetric", "by_class"]
 
 
 ROUNDING = float(np.finfo(np.float64).eps)
@@ -55,10 +57,15 @@ class CentredDiagonalMetric:
 class ClasswiseMetric:
     """One metric for each class, on packed vectors."""
 
-    def __init__(self, metrics: list[Metric]) -> None:
+    def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = metrics
 
     def solve(self, v: Vector) -> Vector:
         """``H^-1 v``."""
         rows = v.reshape(len(self._metrics), -1)
         return np.concatenate([metric.solve(row) for metric, row in zip(self._metrics, rows, strict=True)])
+
+
+def by_class(metrics: Sequence[Metric]) -> Metric:
+    """The metric of packed vectors from one metric for each logit."""
+    return metrics[0] if len(metrics) == 1 else ClasswiseMetric(metrics)

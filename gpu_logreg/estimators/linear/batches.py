@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
@@ -71,7 +69,7 @@ def linear_batches(
         fit_intercept=objective.fit_intercept,
     )
     device = Device("cpu") if xp is np else Device("cuda", int(rows.X.device.id))
-    name = objective.implementation.name
+    name = objective.engine.name
     steps = choose_steps("cuda" if name == "cublas" else name, rows, device, training)
     at = rows_that_count(rows.sample_weight, objective.dataset.n_rows, dtype)
     progress = minibatch(
@@ -88,8 +86,7 @@ def linear_batches(
     )
     objective.n_reads += progress.n_iter
     if steps.how:
-        chosen = objective.implementation
-        objective.implementation = replace(chosen, reason=f"{chosen.reason}; {steps.how}")
+        objective.engine.reason += f"; {steps.how}"
     trained = to_numpy(training.params).astype(np.float64)
     end = trained[: K * d].reshape(d, K).T
     if objective.fit_intercept:

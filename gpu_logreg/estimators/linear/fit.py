@@ -7,24 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.labels import sums_by_class
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.mathematics.penalty import l1_penalty
 from gpu_logreg.objectives.certificate import finished, l1_strengths
-from gpu_logreg.objectives.classes_sampler import MultinomialSampler
 from gpu_logreg.objectives.decrement import Decrement, l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
-from gpu_logreg.objectives.sparse_sample import SparseSampler
-from gpu_logreg.passes.walk import columns_of
-from gpu_logreg.rows.coordinates import ClasswiseCoordinates
 from gpu_logreg.solvers import Metric, SolverResult, Vector
 from gpu_logreg.solvers.costs import LARGEST_P, pays, tiny
-from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
@@ -84,11 +79,8 @@ def start_without_weights(objective: Objective, shares: Vector) -> Vector:
     params = np.zeros(objective.n_params)
     if not objective.fit_intercept:
         return params
-    if objective.n_logits == 1:
-        params[-1] = math.log(shares[1] / shares[0])
-        return params
-    logs = np.log(np.maximum(shares, 1e-3 / objective.dataset.weight_total))  # a class whose rows all weigh nothing
-    params.reshape(objective.n_logits, -1)[:, -1] = logs - logs.mean()
+    least_share = 1e-3 / objective.dataset.weight_total  # of a class whose rows all weigh nothing
+    params.reshape(objective.n_logits, -1)[:, -1] = objective.loss.start(shares, least_share)
     return params
 
 
@@ -128,7 +120,7 @@ def minimise(
         if objective.l1 > 0.0 and in_working_sets(objective):
             return _by_working_sets(objective, rng, ended.params, True, rest)
         if objective.l1 == 0.0 and _newton_costs_little(objective):
-            return _with_all_rows(objective, _sampler(objective, rng), ended, rest)
+            return _with_all_rows(objective, Sampler(objective, rng), ended, rest)
         return _without_a_sample(objective, ended, rest)
 
     return finished(objective, result, limits["tol"], limits["max_iter"], again, _decrement(solver, objective, rng))
@@ -144,10 +136,10 @@ def _decrement(solver: str, objective: Objective, rng: np.random.Generator) -> D
     """What a certificate asks of the Hessian, where that costs little; None where the solver has gone by it itself."""
     if objective.l1 > 0.0:
         few = tiny(objective.dataset.n_rows, objective.n_params) and not in_working_sets(objective)
-        return l1_decrement(objective, _sampler(objective, rng)) if few else None
+        return l1_decrement(objective, Sampler(objective, rng)) if few else None
     if solver not in ("lbfgs", "gradient-descent") or not _newton_costs_little(objective):
         return None
-    return newton_decrement(objective, _sampler(objective, rng))
+    return newton_decrement(objective, Sampler(objective, rng))
 
 
 def _with_all_rows(objective: Objective, sampler: Sampler, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:
@@ -190,7 +182,7 @@ def _solved(
 ) -> SolverResult:
     """What one solver makes of it."""
     if solver in ("subsampled-newton", "proximal"):
-        sampler = _sampler(objective, rng)
+        sampler = Sampler(objective, rng)
         params = start_without_weights(objective, shares) if start is None else start
         if solver == "proximal":
             if in_working_sets(objective):
@@ -205,13 +197,11 @@ def _solved(
         # Without a metric worth the name what is left to gain is more than the pairs of steps tell of.
         met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
         metric = _diagonal(objective, shares, mean, variance)
-        two_of_sparse = objective.n_logits == 1 and is_sparse(objective.dataset.rows.X)
-        refresh = _after_a_step(objective) if two_of_sparse else None
+        refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
         return lbfgs(objective, params, metric=metric, criterion=met_at, refresh=refresh, last_step=True, **limits)
     params = np.zeros(objective.n_params) if start is None else start
     # The curvature of the mean loss is at most this times the mean square length of [x, 1].
-    largest = 0.25 if objective.n_logits == 1 else 0.5
-    bound = largest * (1.0 + float((variance + mean**2).sum())) + objective.l2
+    bound = objective.loss.largest_curvature * (1.0 + float((variance + mean**2).sum())) + objective.l2
     rate = 1.0 / bound if model.learning_rate is None else model.learning_rate
     if solver == "gradient-descent":
         return gradient_descent(objective, params, step=model.step, learning_rate=rate, **limits)
@@ -246,15 +236,14 @@ def _without_a_sample(objective: Objective, ended: SolverResult, limits: dict[st
     curvature = min(0.25, max(abs(ended.value), 1e-8))
     if objective.l1 > 0.0:
         ridge = np.resize(np.append(objective.l2 / columns.scale / columns.scale, 0.0), objective.n_params // K)
-        coordinates = columns if K == 1 else ClasswiseCoordinates(columns, K)
+        coordinates = objective.packed_coordinates(columns)
         strengths, n_rows = l1_strengths(objective), objective.dataset.n_rows
         of_loss = np.full(objective.n_params, curvature)
         by_phi = (coordinates, of_loss, np.tile(ridge, K), ended.params, strengths)
         return proximal_without_a_sample(objective, *by_phi, n_rows=n_rows, l2=objective.l2, **limits)
     variance = columns.scale**2
-    metric: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
-    if K > 1:
-        metric = ClasswiseMetric([metric] * K)
+    of_class: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
+    metric = by_class([of_class] * K)
     met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
     return lbfgs(objective, ended.params, metric=metric, memory=30, criterion=met_at, last_step=True, **limits)
 
@@ -263,17 +252,13 @@ def _by_working_sets(
     objective: Objective, rng: np.random.Generator, params: Vector, warm: bool, limits: dict[str, Any]
 ) -> SolverResult:
     objective.widen()  # columns are told to be missed by a gradient that no sample has told the rounding of
-    by_columns, n_columns = (
-        columns_of(objective.dataset, objective.implementation.compiled),
-        objective.dataset.n_columns,
-    )
+    by_columns, n_columns = objective.engine.columns(objective.dataset), objective.dataset.n_columns
 
     def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
         some = objective.restricted(by_columns(columns))
         ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
-        found = proximal(some, _sampler(some, rng), start, l1_strengths(some), l2=some.l2, warm=warm, **ends)
-        # Of arrays as of sparse rows, `size` is what is stored.
-        objective.n_reads += some.n_reads * some.dataset.rows.X.size / max(1, objective.dataset.rows.X.size)
+        found = proximal(some, Sampler(some, rng), start, l1_strengths(some), l2=some.l2, warm=warm, **ends)
+        objective.n_reads += some.n_reads * some.dataset.n_stored / max(1, objective.dataset.n_stored)
         if some.centre is not None:  # of the other columns the weights are zero
             objective.centre = np.zeros(n_columns)
             objective.centre[columns] = some.centre
@@ -286,19 +271,9 @@ def _by_working_sets(
     return result
 
 
-def _sampler(objective: Objective, rng: np.random.Generator) -> Sampler:
-    if objective.n_logits > 1:
-        return MultinomialSampler(objective, rng)
-    # Few rows are centred as dense ones: sums over sparse rows lose digits where columns are far from zero.
-    few = tiny(objective.dataset.n_rows, objective.n_params)
-    return SparseSampler(objective, rng) if is_sparse(objective.dataset.rows.X) and not few else Sampler(objective, rng)
-
-
 def _diagonal(objective: Objective, shares: Vector, mean: Vector, variance: Vector) -> Metric:
+    """A diagonal model of the curvature while all weights are zero."""
     fit_intercept, l2 = objective.fit_intercept, objective.l2
-    if objective.n_logits == 1:
-        curvature = float(shares[0] * shares[1]) if fit_intercept else 0.25
-        return CentredDiagonalMetric(mean, variance, curvature, l2, fit_intercept)
-    K = objective.n_logits
-    of_class = np.maximum(shares * (1.0 - shares), 1e-6) if fit_intercept else np.full(K, (K - 1) / K**2)
-    return ClasswiseMetric([CentredDiagonalMetric(mean, variance, float(c), l2, fit_intercept) for c in of_class])
+    curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
+    metrics = [CentredDiagonalMetric(mean, variance, curvature, l2, fit_intercept) for curvature in curvatures]
+    return by_class(metrics)

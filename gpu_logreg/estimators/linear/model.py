@@ -42,11 +42,11 @@ from gpu_logreg.estimators.linear.parameters import (
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
+from gpu_logreg.mathematics.losses import loss_of_classes
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import coef_dtype
-from gpu_logreg.objectives.classes import MultinomialObjective
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes.choice import choose, choose_multinomial
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.storage import STORAGES
 from gpu_logreg.solvers import SolverResult, Vector
@@ -308,16 +308,9 @@ class LogisticRegression(
 
     def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int, asked: Asked) -> Objective:
         l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, dataset.weight_total)
-        if n_classes == 2:
-            implementation = choose(self.impl, dataset.rows, device)
-        else:
-            implementation = choose_multinomial(self.impl, dataset.rows, device, n_classes)
-        logger.info(
-            "device %s (%s), pass %s (%s)", device.name, device.reason, implementation.name, implementation.reason
-        )
-        if n_classes == 2:
-            return Objective(dataset, implementation, l2, self.fit_intercept, l1)
-        return MultinomialObjective(dataset, implementation, l2, self.fit_intercept, n_classes, l1)
+        engine = choose(self.impl, dataset.rows, device, loss_of_classes(n_classes))
+        logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
+        return Objective(dataset, engine, l2, self.fit_intercept, l1)
 
     def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
         """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
@@ -357,9 +350,9 @@ class LogisticRegression(
         if not math.isnan(result.duality_gap):
             self.duality_gap_ = result.duality_gap
         self.device_, self.device_reason_ = device.name, device.reason
-        self.impl_, self.impl_reason_ = objective.implementation.name, objective.implementation.reason
+        self.impl_, self.impl_reason_ = objective.engine.name, objective.engine.reason
         self.solver_, self.solver_reason_ = solver, reason
-        self.storage_ = objective.dataset.rows.X.dtype.name
+        self.storage_ = objective.dataset.stored_as
         advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(

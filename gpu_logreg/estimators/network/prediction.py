@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gpu_logreg.arrays.blocks import blas_on_one_thread, map_in_order, row_blocks
+from gpu_logreg.arrays.block_sizes import NETWORK
+from gpu_logreg.arrays.blocks import blas_on_one_thread, map_row_blocks
 from gpu_logreg.arrays.csr import all_finite, elements_in_a_row
-from gpu_logreg.arrays.device import Device, array_namespace, resolve_device, to_numpy, using
+from gpu_logreg.arrays.device import array_namespace, device_of, to_numpy, using
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.predictor import Predictor
 from gpu_logreg.estimators.target import known_target
@@ -20,9 +21,6 @@ from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.extremes import first_beyond, too_large
 
 __all__ = ["NetworkPredictor"]
-
-_HOST_BLOCK_BYTES = 2**22
-_CUDA_BLOCK_BYTES = 2**28
 
 
 class NetworkPredictor(Predictor):
@@ -48,7 +46,7 @@ class NetworkPredictor(Predictor):
         check_is_fitted(self)
         X = self._validated_rows(X)
         xp, dtype = array_namespace(X), self.coefs_[0].dtype
-        with using(resolve_device("auto", X) if xp is not np else Device("cpu")), blas_on_one_thread():
+        with using(device_of(X)), blas_on_one_thread():
             layers = [Layer(xp.asarray(W), xp.asarray(b)) for W, b in zip(self.coefs_, self.intercepts_, strict=True)]
             z = xp.empty((X.shape[0], layers[-1].W.shape[1]), dtype=dtype)
 
@@ -60,12 +58,7 @@ class NetworkPredictor(Predictor):
                 z[part] = logits if block.dtype.kind in "iub" else xp.where(all_finite(block), logits, np.nan)
 
             widest = max(elements_in_a_row(X), *(len(layer.b) for layer in layers)) * dtype.itemsize
-            blocks = row_blocks(X.shape[0], widest, _HOST_BLOCK_BYTES if xp is np else _CUDA_BLOCK_BYTES)
-            if xp is np:
-                map_in_order(of_block, blocks)
-            else:
-                for part in blocks:
-                    of_block(part)
+            map_row_blocks(of_block, X, NETWORK, row_bytes=widest)
             finite = xp.isfinite(z).all(axis=1)
             if not bool(finite.all()):
                 self._refuse_not_finite(X)

@@ -2,8 +2,7 @@
 
 Equations as of `gpu_logreg.passes.cpu.dense` and `gpu_logreg.passes.cpu.classes`; zeros that are not stored add nothing
 to a logit or a gradient, so that time and memory are those of the stored elements. Everything is computed in float64,
-whatever the elements are stored in: what takes time is to look up weights by column. Elements are read where they lie;
-SciPy's products would convert all of them first, and so are given a block of rows at a time.
+whatever the elements are stored in: what takes time is to look up weights by column. Elements are read where they lie.
 
 Bits: rows are cut into chunks of about equally many elements, whose number depends on the sizes alone, and their
 float64 sums are added in order, so the result does not depend on the number of threads.
@@ -12,25 +11,23 @@ float64 sums are added in order, so the result does not depend on the number of 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
-from gpu_logreg.arrays.csr import block_of_rows, elements_in_a_row, in_order
-from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.passes.sums import Moments, Sums
-from gpu_logreg.rows.block import Rows
+from gpu_logreg.arrays.csr import elements_in_a_row, in_order
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.passes.sums import Moments, Sums, add_in_place
+from gpu_logreg.rows.block import Rows, consecutive_rows
 
 __all__ = [
-    "by_row_blocks",
-    "moments_by_curvature",
-    "reference_sparse_moments",
     "sparse_curvature_sums",
     "sparse_logits",
     "sparse_moments",
+    "sparse_moments_by_curvature",
     "sparse_multinomial_pass",
     "sparse_pass",
 ]
@@ -42,7 +39,6 @@ ELEMENTS_PER_COLUMN = 4
 PARTIAL_BYTES = 2**28
 """Of the sums of all chunks together; kept are those at a time that threads work at, or that wait to be added."""
 
-_BLOCK_ELEMENTS, _LOGITS_ELEMENTS = 2**19, 2**17
 _SUMMED_TRIANGLE = 256
 
 
@@ -74,7 +70,7 @@ def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Su
         loss, db = sum_sparse_rows(X.data, X.indices, X.indptr, y, s, w, float(b), first, last, dw)
         return Sums(float(loss), dw, float(db))
 
-    return sum_in_order(_add, of_chunk, *_chunks(X, 1))
+    return sum_in_order(add_in_place, of_chunk, *_chunks(X, 1))
 
 
 def sparse_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None) -> Sums:
@@ -107,17 +103,8 @@ def sparse_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = N
         loss = sum_sparse_rows_of_classes(X.data, X.indices, X.indptr, y, s, by_column, intercepts, first, last, dw, db)
         return Sums(float(loss), dw, db)
 
-    total = sum_in_order(_add, of_chunk, *_chunks(X, len(intercepts)))
+    total = sum_in_order(add_in_place, of_chunk, *_chunks(X, len(intercepts)))
     return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
-
-
-def by_row_blocks(reference: Callable[..., Sums]) -> Callable[..., Sums]:
-    """A pass by SciPy's products, which convert the rows they are given, over a block of rows at a time."""
-
-    def over_blocks(rows: Rows, w: Any, b: Any, dtype: Any = None) -> Sums:
-        return sum_in_order(_add, lambda part: reference(_block(rows, part), w, b, dtype), _blocks(rows.X, np.size(w)))
-
-    return over_blocks
 
 
 def sparse_moments(rows: Rows) -> Moments:
@@ -134,35 +121,8 @@ def sparse_moments(rows: Rows) -> Moments:
     return _by_sum(sums)
 
 
-def reference_sparse_moments(rows: Rows) -> Moments:
-    """As `sparse_moments`, by NumPy."""
-
-    def of_block(part: slice) -> Moments:
-        X, _, s = _block(rows, part)
-        X = in_order(X)
-        x = X.data.astype(np.float64)
-        weighted = x if s is None else x * np.repeat(s, np.diff(X.indptr))
-        x_sum, xx_sum = (np.bincount(X.indices, values, X.shape[1]) for values in (weighted, weighted * x))
-        return Moments(x_sum.astype(np.float64), xx_sum.astype(np.float64))  # of no elements they are whole numbers
-
-    found: Moments = sum_in_order(operator.add, of_block, _blocks(rows.X, 2 * rows.X.shape[1]))
-    return found
-
-
-def moments_by_curvature(rows: Rows, w: Float64Vector, b: float, compiled: bool) -> tuple[float, Moments]:
-    """``sum_i h_i``, and `sparse_moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of two classes.
-
-    Parameters
-    ----------
-    rows : Rows
-    w, b : ndarray of shape (d,), float
-    compiled : bool
-        Whether by Numba, or by SciPy's products, which are what it is held to.
-    """
-    if not compiled:
-        h = curvature(sparse_logits(rows.X, w, b, compiled))
-        h = h if rows.sample_weight is None else rows.sample_weight * h
-        return float(h.sum()), reference_sparse_moments(rows._replace(sample_weight=h))
+def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    """``sum_i h_i``, and `sparse_moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of two classes."""
     from gpu_logreg.passes.cpu.loops.sparse import sum_moments_by_curvature
 
     w = np.ascontiguousarray(w, np.float64)
@@ -173,58 +133,35 @@ def moments_by_curvature(rows: Rows, w: Float64Vector, b: float, compiled: bool)
             total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
         return Sums(float(total), sums, 0.0)
 
-    found = sum_in_order(_add, of_chunk, *_chunks(rows.X, 2))
+    found = sum_in_order(add_in_place, of_chunk, *_chunks(rows.X, 2))
     return found.loss_sum, _by_sum(found.dw_sum)
 
 
-def sparse_logits(X: Any, w: Any, b: Any, compiled: bool) -> Any:
-    """``X @ w + b`` in float64, of CSR rows that are read where they lie.
+def sparse_logits(X: Any, w: Float64Vector, b: float) -> Float64Vector:
+    """``X @ w + b`` in float64, of CSR rows that are read where they lie; of shape (n,)."""
+    from gpu_logreg.passes.cpu.loops.sparse import fill_logits
 
-    Parameters
-    ----------
-    X : csr_array of shape (n, d)
-    w, b : ndarray of shape (d,) and float; or, not compiled, (d, K) and (K,)
-    compiled : bool
-
-    Returns
-    -------
-    ndarray of shape (n,), or (n, K)
-    """
-    z = np.empty((X.shape[0], *np.shape(w)[1:]))
-    parts = row_blocks(X.shape[0], elements_in_a_row(X), _LOGITS_ELEMENTS)
-    if compiled:
-        from gpu_logreg.passes.cpu.loops.sparse import fill_logits
-
-    w = np.ascontiguousarray(w, np.float64)  # by whose dtype SciPy computes
+    z = np.empty(X.shape[0])
+    w = np.ascontiguousarray(w, np.float64)
 
     def of_part(part: slice) -> None:
-        if compiled:
-            fill_logits(X.data, X.indices, X.indptr, w, float(b), part.start, part.stop, z)
-        else:
-            z[part] = (X if len(parts) == 1 else block_of_rows(X, part)) @ w + b
+        fill_logits(X.data, X.indices, X.indptr, w, float(b), part.start, part.stop, z)
 
-    map_in_order(of_part, parts)
+    map_in_order(of_part, row_blocks(X.shape[0], elements_in_a_row(X), SPARSE_LOGITS))
     return z
 
 
-def sparse_curvature_sums(X: Any, h: Float64Vector, compiled: bool, more: int = 0) -> tuple[Any, Float64Vector]:
+def sparse_curvature_sums(X: Any, h: Float64Vector, more: int = 0) -> tuple[Float64Matrix, Float64Vector]:
     """``sum_i h_i x_i x_i.T`` of shape (d, d) and ``sum_i h_i x_i`` of shape (d,), over CSR rows.
 
     Parameters
     ----------
     X : csr_array of shape (n, d), whose rows name every column once, in order
     h : ndarray of shape (n,)
-    compiled : bool
-        Whether by Numba, or by SciPy's products, which are what it is held to.
     more : int
         Rows and columns of zeros that the matrix has behind those of ``X``.
     """
     d = X.shape[1]
-    if not compiled:
-        X = X.astype(np.float64, copy=False)
-        H = np.zeros((d + more, d + more))
-        H[:d, :d] = (X.T @ (X * h[:, None])).toarray()
-        return H, X.T @ h
     from gpu_logreg.passes.cpu.loops.sparse import sum_curvature
 
     def of_chunk(first: int, last: int) -> Sums:
@@ -232,7 +169,7 @@ def sparse_curvature_sums(X: Any, h: Float64Vector, compiled: bool, more: int = 
         sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
         return Sums(0.0, H, v)
 
-    _, H, v = sum_in_order(_add, of_chunk, *_chunks(X, d))
+    _, H, v = sum_in_order(add_in_place, of_chunk, *_chunks(X, d))
     for first in range(0, d, _SUMMED_TRIANGLE):  # a block of columns at a time: no second matrix
         last = min(d, first + _SUMMED_TRIANGLE)
         H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
@@ -252,34 +189,14 @@ def _chunks(X: Any, sums_by_column: int) -> tuple[list[int], list[int]]:
     return [0, *edges], [*edges, n]
 
 
-def _blocks(X: Any, n_sums: int) -> list[slice]:
-    """Blocks of rows, of enough elements for sums as many as ``n_sums``."""
-    elements = max(_BLOCK_ELEMENTS, ELEMENTS_PER_COLUMN * n_sums)
-    return row_blocks(X.shape[0], elements_in_a_row(X), elements) or [slice(0, 0)]
-
-
-def _block(rows: Rows, part: slice) -> Rows:
-    X, y, s = rows
-    if part.stop - part.start == X.shape[0]:
-        return rows
-    return Rows(block_of_rows(X, part), y[part], None if s is None else s[part])
-
-
 def _ordered(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int]]:
     """Rows to walk, and from where to where: as they lie, or in copies of a few that name every column once."""
     if rows.X.has_canonical_format:
         yield rows, first, last
         return
-    for part in row_blocks(last - first, elements_in_a_row(rows.X), _LOGITS_ELEMENTS):
-        block = _block(rows, slice(first + part.start, first + part.stop))
+    for part in row_blocks(last - first, elements_in_a_row(rows.X), SPARSE_LOGITS):
+        block = consecutive_rows(rows, slice(first + part.start, first + part.stop))
         yield block._replace(X=in_order(block.X)), 0, part.stop - part.start
-
-
-def _add(total: Sums, part: Sums) -> Sums:
-    """The sums of two chunks, in the memory of the first."""
-    loss, dw, db = total
-    dw += part.dw_sum
-    return Sums(loss + part.loss_sum, dw, db + part.db_sum)
 
 
 def _by_sum(sums: Any) -> Moments:

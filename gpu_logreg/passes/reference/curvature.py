@@ -1,17 +1,47 @@
-"""The curvature of the loss over a block of rows: ``X.T diag(s p (1 - p)) X``, by one symmetric product."""
+"""The curvature of the loss over the rows of a sample, by products of a block of rows at a time.
+
+Of two classes ``sum_i s_i p_i (1 - p_i) u_i u_i.T``; of K classes
+``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, whole or as the Kronecker product of its mean factors (J. Martens
+and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.mathematics.logistic import curvature
+import numpy as np
 
-__all__ = ["curvature_sums"]
+from gpu_logreg.arrays.block_sizes import HESSIAN
+from gpu_logreg.arrays.blocks import map_row_blocks
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.mathematics import softmax
+from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.rows.block import Rows
+
+__all__ = [
+    "DEVICE_FACTOR_P",
+    "binary_curvature",
+    "classes_curvature",
+    "curvature_sums",
+    "hessian_namespace",
+    "mean_factors",
+]
+
+DEVICE_FACTOR_P = 512
+"""Parameters from which the Hessian of rows on a GPU stays there and is factored there. Not measured on a GPU.
+
+Below, a factorisation takes the host a few milliseconds; every ``solve(v)`` on a GPU costs copies and launches.
+"""
+
+
+def hessian_namespace(U: Any, p: int) -> Any:
+    """Where the ``p`` by ``p`` Hessian of the rows ``U`` is kept and factored: with the rows, or on the host."""
+    return np if p < DEVICE_FACTOR_P else array_namespace(U)
 
 
 def curvature_sums(U: Any, z: Any, sample_weight: Any) -> Any:
-    """``sum_i s_i p_i (1 - p_i) u_i u_i.T``.
+    """``sum_i s_i p_i (1 - p_i) u_i u_i.T`` of a block of rows, by one symmetric product.
 
     Parameters
     ----------
@@ -29,3 +59,85 @@ def curvature_sums(U: Any, z: Any, sample_weight: Any) -> Any:
     root = xp.sqrt(sample_weight * curvature(z)).astype(U.dtype, copy=False)
     A = U * root[:, None]
     return A.T @ A
+
+
+def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any = None) -> Any:
+    """``sum_i s_i p_i (1 - p_i) u_i u_i.T`` of all rows of a sample, in float64; see `hessian_namespace`."""
+    U, sample_weight = rows.X, rows.sample_weight
+    assert sample_weight is not None
+    dtype = np.dtype(dtype or U.dtype)
+    p = U.shape[1]
+    xp = hessian_namespace(U, p)
+
+    def of_block(part: slice) -> Any:
+        block = U[part].astype(dtype, copy=False)
+        z = U[part] @ array_namespace(U).asarray(phi, dtype=U.dtype)
+        sums = curvature_sums(block, z, sample_weight[part])
+        return to_numpy(sums) if xp is np else sums
+
+    total = xp.zeros((p, p))
+    for block in map_row_blocks(of_block, U, HESSIAN, row_bytes=p * U.dtype.itemsize, least_rows=2 * p):
+        total += block
+    return total
+
+
+def classes_curvature(rows: Rows, phi: Float64Vector) -> Float64Matrix:
+    """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64.
+
+    The blocks beside the diagonal are symmetric, and those on it are minus the sum of the others in their row.
+    """
+    U, sample_weight = rows.X, rows.sample_weight
+    assert sample_weight is not None
+    p = U.shape[1]
+    K = len(phi) // p
+
+    def of_block(part: slice) -> Any:
+        block, P = _probabilities(U, phi, part)
+        xp, s = array_namespace(block), sample_weight[part]
+        blocks = xp.zeros((K, K, p, p), dtype=block.dtype)
+        for k in range(K):
+            weighted = block * (s * P[:, k]).astype(block.dtype)[:, None]
+            for l in range(k + 1, K):  # noqa: E741 - the letter of the formula
+                product = (block * P[:, l][:, None]).T @ weighted
+                blocks[k, l] = blocks[l, k] = -product
+                blocks[k, k] += product
+                blocks[l, l] += product
+        return to_numpy(blocks)  # once for the block: every copy waits for the device
+
+    total = np.zeros((K, K, p, p))
+    for blocks in map_row_blocks(of_block, U, HESSIAN, row_bytes=p * U.dtype.itemsize, least_rows=4 * p):
+        total += blocks
+    return total.transpose(0, 2, 1, 3).reshape(K * p, K * p)
+
+
+def mean_factors(rows: Rows, phi: Float64Vector) -> tuple[Any, Float64Matrix, float]:
+    """``sum_i t_i u_i u_i.T``, ``sum_i s_i (diag(p_i) - p_i p_i.T)`` and ``sum_i t_i``, on the host in float64.
+
+    With ``t_i = s_i (1 - |p_i|**2)``, the trace of the curvature by the logits.
+    """
+    U, sample_weight = rows.X, rows.sample_weight
+    assert sample_weight is not None
+    p = U.shape[1]
+    K = len(phi) // p
+
+    def of_block(part: slice) -> tuple[Any, Any, Any, float]:
+        block, P = _probabilities(U, phi, part)
+        s = sample_weight[part].astype(block.dtype)
+        trace = s * array_namespace(block).maximum(1 - (P * P).sum(axis=1), 0)  # rounding may leave less
+        B = (s[:, None] * P).T @ P
+        rooted = block * array_namespace(block).sqrt(trace)[:, None]  # of a product with itself BLAS takes one half
+        A = to_numpy(rooted.T @ rooted).astype(np.float64)
+        return A, to_numpy((s[:, None] * P).sum(axis=0)), to_numpy(B), float(trace.sum())
+
+    A, mean, square, trace = 0.0, np.zeros(K), np.zeros((K, K)), 0.0
+    parts = map_row_blocks(of_block, U, HESSIAN, row_bytes=p * U.dtype.itemsize, least_rows=4 * K)
+    for A_block, mean_block, square_block, trace_block in parts:
+        A, mean, square, trace = A + A_block, mean + mean_block, square + square_block, trace + trace_block
+    return A, np.diag(mean) - square, trace
+
+
+def _probabilities(U: Any, phi: Float64Vector, part: slice) -> tuple[Any, Any]:
+    """Rows of a block and their probabilities."""
+    block = U[part]
+    by_class = array_namespace(U).asarray(phi.reshape(-1, U.shape[1]).T, dtype=U.dtype)
+    return block, softmax.softmax(block @ by_class)

@@ -1,0 +1,241 @@
+"""The losses: of two classes by one logit, of K classes by K logits, and of L labels by a logit each.
+
+A loss is the one place that knows how many logits a row has, and what follows from it: what its probabilities and its
+decision are, how weights and intercepts of a linear model are packed into one vector, where a fit starts, how large the
+curvature can be, and along which directions it is zero.
+
+Equations: `gpu_logreg.mathematics.logistic` and `gpu_logreg.mathematics.softmax`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.mathematics import logistic, softmax
+
+__all__ = ["Binary", "Classes", "Labels", "Loss", "loss_of_classes"]
+
+
+class Loss(Protocol):
+    """What an objective, an engine, a fit and a prediction ask of a loss.
+
+    Attributes
+    ----------
+    n_logits : int
+        1 for two classes, K for K of them.
+    largest_curvature : float
+        Bound of the eigenvalues of the second derivative of ``row_loss`` by the logits.
+    has_free_directions : bool
+        Whether a constant added to all logits of a row changes no probability.
+    """
+
+    @property
+    def n_logits(self) -> int:
+        """Logits of a row."""
+
+    @property
+    def largest_curvature(self) -> float:
+        """Bound of the curvature by the logits."""
+
+    @property
+    def has_free_directions(self) -> bool:
+        """Whether constants added to all logits change nothing."""
+
+    def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, Any]:
+        """Weights and intercepts of packed parameters; intercepts of zero where none are packed."""
+
+    def pack(self, dw: Float64Vector, db: Any, fit_intercept: bool) -> Float64Vector:
+        """A packed vector of what belongs to the weights and to the intercepts."""
+
+    def without_free_directions(self, dw_sum: Float64Vector, db_sum: Any) -> tuple[Float64Vector, Any]:
+        """Gradient sums without what rounding leaves of them along directions that change no probability."""
+
+    def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
+        """``phi @ penalised / 2``, the ridge penalty of parameters and its gradient."""
+
+    def start(self, shares: Float64Vector, least_share: float) -> Float64Vector:
+        """Intercepts that give every class its share of the rows while all weights are zero."""
+
+    def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
+        """Second derivative of the mean loss by each logit while all weights are zero."""
+
+    def row_loss(self, z: Any, y: Any) -> Any:
+        """The loss of every row by its logits, of shape (n, n_logits)."""
+
+    def probabilities(self, z: Any) -> Any:
+        """Probabilities of the classes, or of the labels, by the logits as `decision_function` gives them."""
+
+    def log_probabilities(self, z: Any) -> Any:
+        """Their logarithms, finite for finite logits."""
+
+    def decide(self, z: Any) -> Any:
+        """Number of the most probable class of every row, or zeros and ones of the labels; on the host."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Two classes: ``row_loss = softplus(z) - y z`` with one logit ``z = x @ w + b``, and labels ``y`` from 0 to 1.
+
+    Packed parameters are ``[w, b]``, or ``w`` without an intercept.
+
+    Examples
+    --------
+    >>> Binary().start(np.array([0.25, 0.75]), 0.0).round(3)  # log(0.75 / 0.25)
+    array([1.099])
+    """
+
+    n_logits: int = 1
+    largest_curvature: float = 0.25
+    has_free_directions: bool = False
+
+    def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, float]:
+        """Weights of shape (d,), and the intercept."""
+        return params[:n_columns], float(params[n_columns]) if len(params) > n_columns else 0.0
+
+    def pack(self, dw: Float64Vector, db: float, fit_intercept: bool) -> Float64Vector:
+        """``[dw, db]``, or ``dw`` without an intercept."""
+        return np.append(dw, db) if fit_intercept else dw
+
+    def without_free_directions(self, dw_sum: Float64Vector, db_sum: float) -> tuple[Float64Vector, float]:
+        """The sums as they are: every direction changes a probability."""
+        return dw_sum, db_sum
+
+    def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
+        """``phi @ penalised / 2``."""
+        return 0.5 * float(phi @ penalised)
+
+    def start(self, shares: Float64Vector, least_share: float) -> Float64Vector:
+        """``log(share_1 / share_0)``, of shape (1,)."""
+        return np.array([math.log(shares[1] / shares[0])])
+
+    def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
+        """``p (1 - p)`` with the share ``p`` of the second class, or a half without an intercept."""
+        return [float(shares[0] * shares[1]) if fit_intercept else 0.25]
+
+    def row_loss(self, z: Any, y: Any) -> Any:
+        """``softplus(z) - y z`` of every row; ``z`` of shape (n, 1)."""
+        return logistic.row_loss(z[:, 0], y)
+
+    def probabilities(self, z: Any) -> Any:
+        """``[1 - p, p]`` of every row, of shape (n, 2); ``z`` of shape (n,)."""
+        return array_namespace(z).stack([logistic.sigmoid(-z), logistic.sigmoid(z)], axis=1)
+
+    def log_probabilities(self, z: Any) -> Any:
+        """Their logarithms, of shape (n, 2)."""
+        return logistic.log_proba(z)
+
+    def decide(self, z: Any) -> Any:
+        """1 where the logit is positive; of shape (n,)."""
+        return to_numpy(z > 0).astype(np.intp)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """K classes: ``row_loss = logsumexp(z) - z_y`` with K logits ``z = W x + b``, and ``y`` the number of the class.
+
+    Packed parameters are ``[w_1, b_1, ..., w_K, b_K]``. The parametrisation is symmetric, as in scikit-learn: a
+    constant added to all ``b_k``, and without a penalty to all ``w_kj``, changes no probability.
+
+    Parameters
+    ----------
+    n_logits : int
+        K, at least 3.
+
+    Examples
+    --------
+    >>> W, b = Classes(3).unpack(np.arange(9.0), 2)
+    >>> W.shape, b
+    ((3, 2), array([2., 5., 8.]))
+    """
+
+    n_logits: int
+    largest_curvature: float = 0.5
+    has_free_directions: bool = True
+
+    def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Matrix, Float64Vector]:
+        """Weights of shape (K, d) and intercepts of shape (K,)."""
+        by_class = params.reshape(self.n_logits, -1)
+        has_intercept = by_class.shape[1] > n_columns
+        return by_class[:, :n_columns], by_class[:, n_columns] if has_intercept else np.zeros(self.n_logits)
+
+    def pack(self, dw: Float64Matrix, db: Float64Vector, fit_intercept: bool) -> Float64Vector:
+        """``[dw_1, db_1, ..., dw_K, db_K]``."""
+        return np.column_stack([dw, db]).ravel() if fit_intercept else dw.ravel()
+
+    def without_free_directions(
+        self, dw_sum: Float64Matrix, db_sum: Float64Vector
+    ) -> tuple[Float64Matrix, Float64Vector]:
+        """Sums that add up to 0 over the classes, as those of the loss do but for rounding."""
+        return dw_sum - dw_sum.mean(axis=0), db_sum - db_sum.mean()
+
+    def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
+        """``phi @ penalised / 2``."""
+        return 0.5 * float((phi * penalised).sum())
+
+    def start(self, shares: Float64Vector, least_share: float) -> Float64Vector:
+        """Logarithms of the shares, of shape (K,), with the mean 0; a class of no weight has ``least_share``."""
+        logs = np.log(np.maximum(shares, least_share))
+        return np.asarray(logs - logs.mean())
+
+    def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
+        """``p_k (1 - p_k)`` with the shares ``p_k``, or ``1 / K`` without an intercept."""
+        K = self.n_logits
+        return [float(c) for c in np.maximum(shares * (1.0 - shares), 1e-6)] if fit_intercept else [(K - 1) / K**2] * K
+
+    def row_loss(self, z: Any, y: Any) -> Any:
+        """``logsumexp(z) - z_y`` of every row; ``z`` of shape (n, K)."""
+        return softmax.loss_and_dz(z, y)[0]
+
+    def probabilities(self, z: Any) -> Any:
+        """Softmax of the logits, of shape (n, K)."""
+        return softmax.softmax(z)
+
+    def log_probabilities(self, z: Any) -> Any:
+        """Its logarithms, of shape (n, K)."""
+        return softmax.log_proba(z)
+
+    def decide(self, z: Any) -> Any:
+        """Number of the largest logit; of shape (n,)."""
+        return to_numpy(z.argmax(axis=1)).astype(np.intp)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """L labels, of which a row has any number: ``row_loss = sum_l softplus(z_l) - y_l z_l``. For networks.
+
+    Parameters
+    ----------
+    n_logits : int
+        L, at least 2.
+    """
+
+    n_logits: int
+
+    def probabilities(self, z: Any) -> Any:
+        """Probability of each label, of shape (n, L)."""
+        return logistic.sigmoid(z)
+
+    def log_probabilities(self, z: Any) -> Any:
+        """Its logarithm, of shape (n, L)."""
+        return logistic.log_sigmoid(z)
+
+    def decide(self, z: Any) -> Any:
+        """1 for every label whose logit is positive, else 0; of shape (n, L)."""
+        return to_numpy(z > 0).astype(int)
+
+
+def loss_of_classes(n_classes: int) -> Loss:
+    """The loss of a linear model for a number of classes.
+
+    Examples
+    --------
+    >>> loss_of_classes(2), loss_of_classes(5).n_logits
+    (Binary(n_logits=1, largest_curvature=0.25, has_free_directions=False), 5)
+    """
+    return Binary() if n_classes == 2 else Classes(n_classes)

@@ -1,0 +1,223 @@
+"""Models of the curvature of a sample: of two classes the Hessian, of K classes whole or as a Kronecker product.
+
+A model is asked for at one point as a metric by ``phi``, as one by the parameters, or as a matrix whose diagonal is
+positive; and as the sum over many blocks of a sample too large to keep.
+
+The parametrisation of K classes is symmetric (`gpu_logreg.mathematics.losses.Classes`): along the constant directions
+the gradient is zero, and the models are given some curvature, so that they have an inverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gpu_logreg.arrays.device import array_namespace
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.mathematics.losses import Binary, Classes
+from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, mended
+from gpu_logreg.objectives.standardised import StandardisedSparse
+from gpu_logreg.solvers.costs import keeps_whole_hessian
+from gpu_logreg.solvers.factor import Factor, poorly_conditioned
+from gpu_logreg.solvers.kronecker import KroneckerFactor
+
+__all__ = ["SAMPLES", "BinarySample", "Blocks", "ClassesSample"]
+
+Blocks = Callable[[Any], Iterator[Any]]
+"""From a dtype to compute in (None for that of the rows) to the blocks of a sample, one at a time."""
+
+
+class BinarySample(SampleObjective):
+    """A sample of two classes."""
+
+    has_second_order: ClassVar[bool] = True
+    least_block_rows: ClassVar[int] = 1
+    """Rows of a block for each parameter of a logit, at least, so that a Hessian costs little beside its sum."""
+
+    def second_order(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
+        """Value, gradient and Hessian at ``phi``: for small data on the host."""
+        self.count(2.0 * self.n_rows / self.n_total)  # a gradient and a Hessian
+        loss_sum, grad_sum, H = self.rows.second_order(self.engine, phi)
+        penalised = self.penalty * phi
+        H.flat[:: len(phi) + 1] += self.penalty
+        return loss_sum / self.weight_total + 0.5 * float(phi @ penalised), grad_sum / self.weight_total + penalised, H
+
+    def hessian(self, phi: Float64Vector, dtype: Any = None) -> Any:
+        """Second derivative of the value by ``phi``, in float64, summed in ``dtype``, where it is to be factored."""
+        self.count(self.n_rows / self.n_total)
+        H = self.rows.curvature(self.engine, phi, dtype)
+        xp = array_namespace(H)
+        H.ravel()[:: len(phi) + 1] += xp.asarray(self.penalty)
+        return H
+
+    def metric(self, phi: Float64Vector) -> Factor:
+        """The Hessian at ``phi``, factored; summed again in float64 where float32 has left it nearly singular."""
+        return self._factored(phi)[1]
+
+    def params_metric(self, phi: Float64Vector) -> ParamsMetric:
+        """The Hessian at ``phi`` as a metric by ``[w, b]``."""
+        return ParamsMetric(self.coordinates, self.metric(phi))
+
+    def mended_hessian(self, phi: Float64Vector) -> Float64Matrix:
+        """The matrix behind `metric`, on the host; in float64 it is not factored to see whether it can be."""
+        if self.rows.dtype == np.float64:
+            return mended(self.hessian(phi), self.penalty)
+        H, factor = self._factored(phi)
+        return mended(H, self.penalty, factor)
+
+    def _factored(self, phi: Float64Vector) -> tuple[Any, Factor]:
+        H = self.hessian(phi)
+        factor = Factor(H)
+        if self.rows.dtype != np.float64 and poorly_conditioned(factor, self.rounding):
+            H = self.hessian(phi, np.float64)
+            return H, Factor(H, noise=self.rounding)
+        return H, factor
+
+    @staticmethod
+    def metric_of_blocks(blocks: Blocks, phi: Float64Vector) -> ParamsMetric:
+        """`params_metric` of a sample that comes in blocks."""
+        _, factor, block = _binary_curvature(blocks, phi, factored=True)
+        assert factor is not None
+        return ParamsMetric(block.coordinates, factor)
+
+    @staticmethod
+    def hessian_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
+        """`mended_hessian` of a sample that comes in blocks."""
+        H, factor, block = _binary_curvature(blocks, phi, factored=False)
+        return mended(H, block.penalty, factor)
+
+
+def _binary_curvature(blocks: Blocks, phi: Float64Vector, factored: bool) -> tuple[Any, Factor | None, BinarySample]:
+    """Matrix, factor and last block; the factor at least where the matrix may have to be summed again."""
+    dtype: Any = None
+    noise = 0.0
+    while True:
+        total: Any = None
+        weight_total = 0.0
+        for block in blocks(dtype):
+            if isinstance(block.rows, StandardisedSparse):  # which take no memory as one block
+                H = block.hessian(phi)
+                return H, Factor(H) if factored else None, block
+            weighted = block.hessian(phi)
+            weighted.ravel()[:: len(phi) + 1] -= array_namespace(weighted).asarray(block.penalty)
+            weighted *= block.weight_total
+            total = weighted if total is None else total + weighted
+            weight_total += block.weight_total
+        total /= weight_total
+        total.ravel()[:: len(phi) + 1] += array_namespace(total).asarray(block.penalty)
+        in_float64 = block.rows.dtype == np.float64
+        if in_float64 and not factored and noise == 0.0:
+            return total, None, block
+        factor = Factor(total, noise)
+        if in_float64 or not poorly_conditioned(factor, block.rounding):
+            return total, factor, block
+        noise, dtype = block.rounding, np.dtype(np.float64)
+
+
+class ClassesSample(SampleObjective):
+    """A sample of K classes; its parameters are packed class by class."""
+
+    has_second_order: ClassVar[bool] = False
+    least_block_rows: ClassVar[int] = 4
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """K and p."""
+        return self.engine.loss.n_logits, self.rows.n_params
+
+    @property
+    def _whole(self) -> bool:
+        K, p = self._shape
+        return keeps_whole_hessian(K * p, K)
+
+    def curvature_sum(self, phi: Float64Vector) -> Float64Matrix:
+        """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64."""
+        self.count(self.n_rows / self.n_total)
+        return np.asarray(self.engine.curvature(self.rows.data, phi))
+
+    def factored(self, total: Float64Matrix, weight_total: float) -> Factor:
+        """The Hessian from a `curvature_sum`, with the penalty, and with curvature along the constant directions."""
+        K, p = self._shape
+        H = (total / weight_total).reshape(K, p, K, p)
+        diagonal = np.einsum("kjkj->kj", H)
+        along = diagonal.mean(axis=0) / K
+        for j in range(p):
+            H[:, j, :, j] += along[j]
+        diagonal += self.penalty
+        return Factor(H.reshape(K * p, K * p))
+
+    def mended_hessian(self, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian at ``phi`` with a positive diagonal; the Kronecker product, written out, where that is the model.
+
+        Of the constant directions that of the intercepts is given curvature; the others an L1 penalty takes care of.
+        """
+        if self._whole:
+            return self.mended_sum(self.curvature_sum(phi), self.weight_total)
+        A, B = self._mean_factors(phi)
+        return self.mended_sum(np.kron(B, A), 1.0)
+
+    def mended_sum(self, total: Float64Matrix, weight_total: float) -> Float64Matrix:
+        """`mended_hessian` from a `curvature_sum`."""
+        K, p = self._shape
+        H = (total / weight_total).reshape(K, p, K, p)
+        if self.coordinates.fit_intercept:
+            H[:, p - 1, :, p - 1] += np.einsum("kk->k", H[:, p - 1, :, p - 1]).mean() / K
+        diagonal = np.einsum("kjkj->kj", H)
+        diagonal += self.penalty
+        return mended(H.reshape(K * p, K * p), self.penalty)
+
+    def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
+        """The Hessian at ``phi`` as the product of its mean factors.
+
+        ``B`` is the mean of ``diag(p_i) - p_i p_i.T``, ``A`` that of ``u_i u_i.T`` with the trace of the former as
+        weight, scaled so that the traces agree.
+        """
+        A, B = self._mean_factors(phi)
+        return KroneckerFactor(A, B, self.penalty)
+
+    def _mean_factors(self, phi: Float64Vector) -> tuple[Any, Float64Matrix]:
+        self.count(self.n_rows / self.n_total)
+        A, B, trace = self.engine.mean_factors(self.rows.data, phi)
+        return A / max(trace, 1e-300), B / self.weight_total
+
+    def metric(self, phi: Float64Vector) -> KroneckerFactor:
+        """The Kronecker product: for the sample itself, whose walks cost little."""
+        return self.kronecker(phi)
+
+    def params_metric(self, phi: Float64Vector) -> ParamsMetric:
+        """The Hessian at ``phi`` as a metric by the parameters; whole where it is small enough."""
+        if self._whole:
+            return ParamsMetric(self.coordinates, self.factored(self.curvature_sum(phi), self.weight_total))
+        return ParamsMetric(self.coordinates, self.kronecker(phi))
+
+    @staticmethod
+    def metric_of_blocks(blocks: Blocks, phi: Float64Vector) -> ParamsMetric:
+        """`params_metric` of a sample that comes in blocks."""
+        block, total, weight_total = _curvature_sum(blocks, phi)
+        if total is None:
+            return block.params_metric(phi)
+        return ParamsMetric(block.coordinates, block.factored(total, weight_total))
+
+    @staticmethod
+    def hessian_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
+        """`mended_hessian` of a sample that comes in blocks."""
+        block, total, weight_total = _curvature_sum(blocks, phi)
+        return block.mended_hessian(phi) if total is None else block.mended_sum(total, weight_total)
+
+
+def _curvature_sum(blocks: Blocks, phi: Float64Vector) -> tuple[ClassesSample, Any, float]:
+    """The last block of a sample, and the sums of them all; None where one block is enough."""
+    total: Any = 0.0
+    weight_total = 0.0
+    for block in blocks(None):
+        if not block._whole:
+            return block, None, 0.0
+        total = total + block.curvature_sum(phi)
+        weight_total += block.weight_total
+    return block, total, weight_total
+
+
+SAMPLES: dict[type, type[BinarySample] | type[ClassesSample]] = {Binary: BinarySample, Classes: ClassesSample}
+"""The sample of every loss."""

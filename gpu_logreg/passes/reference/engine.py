@@ -1,0 +1,95 @@
+"""The reference engine: the obvious formulas, for rows on the host by NumPy and SciPy, on a GPU by CuPy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.block_sizes import GRADIENT, SCORES
+from gpu_logreg.arrays.csr import in_order
+from gpu_logreg.arrays.device import to_numpy
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.mathematics.losses import Binary, Classes, Loss
+from gpu_logreg.passes import walk
+from gpu_logreg.passes.reference import sparse
+from gpu_logreg.passes.reference.classes import reference_multinomial_pass
+from gpu_logreg.passes.reference.curvature import binary_curvature, classes_curvature, mean_factors
+from gpu_logreg.passes.reference.gradient import reference_moments, reference_pass
+from gpu_logreg.passes.reference.scores import row_scores
+from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = ["ReferenceEngine"]
+
+_PASSES: dict[type, Callable[..., Sums]] = {Binary: reference_pass, Classes: reference_multinomial_pass}
+
+
+class ReferenceEngine:
+    """See `gpu_logreg.passes.engine.Engine`: two products around the loss, a block of rows at a time."""
+
+    name = "reference"
+
+    def __init__(self, loss: Loss, reason: str) -> None:
+        self.loss = loss
+        self.reason = reason
+        self._pass = _PASSES[type(loss)]
+
+    def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
+        """Loss and gradient sums; one read."""
+        dtype = data.compute_dtype
+        if data.is_sparse:
+            return sparse.sums_by_row_blocks(self._pass, data.rows, w, b, dtype)
+        return walk.added(walk.map_blocks(lambda block: self._pass(block, w, b, dtype), data, GRADIENT), w, b)
+
+    def moments(self, data: ResidentDataset) -> Moments:
+        """Sums of the columns and of their squares; one read."""
+        if data.is_sparse:
+            return sparse.sparse_moments(data.rows)
+        total = Moments(np.zeros(data.n_columns), np.zeros(data.n_columns))
+        for part in walk.map_blocks(reference_moments, data, GRADIENT):
+            total = total + part
+        return total
+
+    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+        """Moments with the curvature of every row as its weight; one read of sparse rows."""
+        return sparse.sparse_moments_by_curvature(data.rows, w, b)
+
+    def scores(
+        self, data: ResidentDataset, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float
+    ) -> Float64Vector:
+        """Scores of all rows; one read."""
+        if data.is_sparse:
+            return sparse.sparse_row_scores(data.rows, mean, inverse_variance, unseen)
+        parts = walk.map_blocks(lambda rows: row_scores(rows, mean, inverse_variance, unseen), data, SCORES)
+        return np.concatenate([to_numpy(part) for part in parts])
+
+    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: Any = None) -> Any:
+        """Second derivative of the loss sum of a sample."""
+        if isinstance(self.loss, Binary):
+            return binary_curvature(data.rows, phi, dtype)
+        return classes_curvature(data.rows, phi)
+
+    def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Any, Float64Matrix, float]:
+        """Factors of the curvature of a sample."""
+        return mean_factors(data.rows, phi)
+
+    def sparse_curvature(
+        self, data: ResidentDataset, w: Float64Vector, b: float, fit_intercept: bool
+    ) -> tuple[Float64Matrix, Float64Vector, float]:
+        """Sums of the curvature of sparse rows."""
+        X, _, s = data.rows
+        h = s * curvature(sparse.sparse_logits(X, w, b)) / data.weight_total
+        return *sparse.sparse_curvature_sums(X, h, int(fit_intercept)), float(h.sum())
+
+    def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
+        """Of two classes; the curvature of K classes is summed over dense rows."""
+        return data.is_sparse and isinstance(self.loss, Binary)
+
+    def columns(self, data: ResidentDataset) -> Callable[[Any], ResidentDataset]:
+        """Copies of some columns."""
+        if not data.is_sparse:
+            return walk.dense_columns(data)
+        return lambda columns: walk.with_columns(data, columns, in_order(data.rows.X[:, columns]))

@@ -1,0 +1,45 @@
+"""The logits of a linear model, for its predictions: where the rows live, a block at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpu_logreg.arrays.block_sizes import GRADIENT
+from gpu_logreg.arrays.blocks import map_row_blocks
+from gpu_logreg.arrays.device import array_namespace, is_sparse
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.passes.reference.sparse import sparse_logits
+
+__all__ = ["row_logits"]
+
+
+def row_logits(X: Any, W: Float64Vector, b: Any, dtype: Any) -> Any:
+    """``X @ W.T + b`` of dense or sparse rows.
+
+    A block is computed in float64: in float32 columns far from zero would cost digits of the logits.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    W : ndarray of shape (1, d) or (K, d), on the host
+    b : ndarray of shape (1,) or (K,), on the host
+    dtype : dtype
+        Of the logits.
+
+    Returns
+    -------
+    array of shape (n,), or (n, K), where ``X`` lives
+    """
+    xp = array_namespace(X)
+    weights, intercepts = xp.ascontiguousarray(xp.asarray(W.T)), xp.asarray(b)
+    if len(W) == 1:
+        weights, intercepts = weights[:, 0], float(b[0])
+    if is_sparse(X):
+        return sparse_logits(X, weights, intercepts).astype(dtype, copy=False)
+    z = xp.empty((X.shape[0], *weights.shape[1:]), dtype=dtype)
+
+    def of_block(part: slice) -> None:
+        z[part] = X[part].astype(xp.float64, copy=False) @ weights + intercepts
+
+    map_row_blocks(of_block, X, GRADIENT, row_bytes=8 * X.shape[1])
+    return z
