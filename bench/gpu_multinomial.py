@@ -12,7 +12,8 @@ from gpu_launch import LARGEST_ERROR, SLICE_ROWS, error_of
 from gpu_timing import Budget, call_ms, device_ms, one_line, say
 
 from gpu_logreg.arrays.device import Device
-from gpu_logreg.passes.choice import choose_multinomial
+from gpu_logreg.mathematics.losses import Classes
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
@@ -144,6 +145,6 @@ def _calls(rows: Rows, W: Any, b: Any, rounds: int) -> dict[str, Any]:
     dataset, found = ResidentDataset(rows, float(len(rows.y))), {}
     device = Device("cuda", int(rows.X.device.id))
     for name, key in (("cuda", "call_ms"), ("reference", "reference_ms")):
-        implementation = choose_multinomial(name, rows, device, len(b))
-        found[key] = call_ms(functools.partial(dataset.sum, implementation, W, b), rounds)
+        implementation = choose(name, rows, device, Classes(len(b)))
+        found[key] = call_ms(functools.partial(implementation.gradient, dataset, W, b), rounds)
     return found | {"ratio": found["reference_ms"] / found["call_ms"]}

@@ -12,9 +12,10 @@ import pytest
 from sweeps import every_other, thinned
 
 from gpu_logreg.arrays.device import Device
-from gpu_logreg.objectives.classes import MultinomialObjective
-from gpu_logreg.objectives.classes_sampler import MultinomialSampler
-from gpu_logreg.passes.choice import choose_multinomial
+from gpu_logreg.mathematics.losses import Classes
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import classes as cpu_multinomial
 from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
 from gpu_logreg.passes.cpu.curvature import multinomial_curvature_sum
@@ -193,8 +194,8 @@ def test_both_curvatures_of_a_sample_agree():
     dataset = ResidentDataset.from_arrays(X.astype(np.float64), y, s, CPU)
     sums = []
     for impl in ("reference", "cpu"):
-        objective = MultinomialObjective(dataset, choose_multinomial(impl, dataset.rows, CPU, 4), 0.01, True, 4)
-        sample = MultinomialSampler(objective, np.random.default_rng(0)).sample(10**6)
+        objective = Objective(dataset, choose(impl, dataset.rows, CPU, Classes(4)), 0.01, True)
+        sample = Sampler(objective, np.random.default_rng(0)).sample(10**6)
         sums.append(sample.curvature_sum(np.random.default_rng(1).standard_normal(28) / 3))
     np.testing.assert_allclose(sums[1], sums[0], atol=1e-12 * np.abs(sums[0]).max())
 

@@ -18,6 +18,7 @@ from test_devices import FITS, KERNELS, OFTEN, fitted, problem
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
 from gpu_logreg.arrays import on_device
+from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import Device, free_bytes
 from gpu_logreg.arrays.on_device import given_back
 from gpu_logreg.errors import DeviceError
@@ -116,7 +117,7 @@ def test_a_fit_that_fails_gives_back_all_it_took_while_its_error_is_kept(fake, k
 
 
 def test_an_upload_that_is_interrupted_gives_back_both_sides(fake, monkeypatch):
-    monkeypatch.setattr(upload_module, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(upload_module, "UPLOADED", 1000)
     X, y, _ = problem()
     convert = upload_module._convert
     calls = []
@@ -222,8 +223,8 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
     with fake.cuda.Device(1):
         fake.get_default_memory_pool().free_all_blocks()
     monkeypatch.setattr("gpu_logreg.estimators.predictor.KEPT_BYTES", 0)
-    monkeypatch.setattr("gpu_logreg.estimators.linear.prediction._CUDA_BLOCK_BYTES", 1000)  # in chunks
-    monkeypatch.setattr("gpu_logreg.estimators.network.prediction._CUDA_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("gpu_logreg.passes.reference.logits.GRADIENT", BlockSize(1000, 1000))  # in chunks
+    monkeypatch.setattr("gpu_logreg.estimators.network.prediction.NETWORK", BlockSize(1000, 1000))
     for answer in (model.decision_function, model.predict_proba, model.predict):
         found = answer(there)
         with fake.cuda.Device(1):

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import gpu_logreg
 from gpu_logreg import LogisticRegression
+from gpu_logreg.arrays.block_sizes import BlockSize
 
 X, Y = make_classification(400, 8, n_informative=5, flip_y=0.1, random_state=0)
 SOLVERS = ("auto", "lbfgs", "gradient-descent")
@@ -135,7 +136,7 @@ def test_prediction_of_many_narrow_rows_goes_in_blocks_and_is_the_same(monkeypat
     model = LogisticRegression(C=1e-4).fit((X * 10 + 100).clip(0, 255), Y)
     rows = np.random.default_rng(0).integers(0, 256, (40_001, 8), dtype=np.uint8)
     wanted = model.decision_function(rows.astype(np.float64))
-    monkeypatch.setattr("gpu_logreg.estimators.linear.prediction._HOST_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("gpu_logreg.passes.reference.logits.GRADIENT", BlockSize(1000, 1000))
     np.testing.assert_allclose(model.decision_function(rows), wanted, atol=1e-4)
 
 

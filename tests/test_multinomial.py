@@ -19,9 +19,10 @@ from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.estimators.labels import encode_labels
-from gpu_logreg.objectives.classes import MultinomialObjective
-from gpu_logreg.objectives.classes_sampler import MultinomialSampler
-from gpu_logreg.passes.choice import choose_multinomial
+from gpu_logreg.mathematics.losses import Classes
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.rows.block import Rows
@@ -102,7 +103,7 @@ def test_what_is_not_finite_reaches_the_sums(run, bad):
 def objective_of(X, y, s, fit_intercept: bool = True, impl: str = "reference", l2: float = 0.03):
     dataset = ResidentDataset.from_arrays(X, y.astype(np.int32), s, CPU)
     K = int(y.max()) + 1
-    return MultinomialObjective(dataset, choose_multinomial(impl, dataset.rows, CPU, K), l2, fit_intercept, K)
+    return Objective(dataset, choose(impl, dataset.rows, CPU, Classes(K)), l2, fit_intercept)
 
 
 @pytest.mark.parametrize("impl", ["reference", "cpu"])
@@ -122,7 +123,7 @@ def test_gradient_by_central_differences(impl, fit_intercept, weighted):
 def test_the_whole_hessian_by_central_differences(fit_intercept):
     X, y, s = problem()
     objective = objective_of(X, y, s, fit_intercept)
-    sample = MultinomialSampler(objective, np.random.default_rng(0)).sample(10**6)
+    sample = Sampler(objective, np.random.default_rng(0)).sample(10**6)
     phi = np.random.default_rng(1).standard_normal(objective.n_params) / 3
     value, grad = sample(phi)
     wanted, wanted_grad = objective(sample.coordinates.to_params(phi))

@@ -12,7 +12,6 @@ from gpu_logreg.arrays import blocks as threads_module
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import dense as cpu
-from gpu_logreg.passes.walk import loss_and_gradient_sums
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -70,7 +69,7 @@ def test_a_second_walk_gives_the_same_bits(impl):
     dataset = ResidentDataset.from_arrays(*block, Device("cpu"))
     implementation = choose(impl, dataset.rows, Device("cpu"))
     w = np.linspace(-1, 1, 6)
-    assert len({bits(loss_and_gradient_sums(dataset, implementation, w, 0.25)) for _ in range(5)}) == 1
+    assert len({bits(implementation.gradient(dataset, w, 0.25)) for _ in range(5)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_a_forked_child_has_threads_of_its_own():
     code = """
         import os, signal, warnings
         import numpy as np
-        from gpu_logreg.passes import Rows
+        from gpu_logreg.rows.block import Rows
         from gpu_logreg.passes.cpu import dense as cpu
         from gpu_logreg.arrays import blocks as threads
         warnings.simplefilter("ignore")  # Python warns of a fork while there are threads, which is the point here

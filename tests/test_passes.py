@@ -14,7 +14,6 @@ from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import dense as cpu
 from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
 from gpu_logreg.passes.sums import Sums
-from gpu_logreg.passes.walk import column_moments, loss_and_gradient_sums
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -78,7 +77,7 @@ def labels_and_weights(n: int, soft: bool, weight: str | None) -> tuple[np.ndarr
 def run(impl: str, X, y, s, w, b) -> Sums:
     """As a fit does it: the data set hands the rows to the pass, in blocks where the pass wants them."""
     dataset = ResidentDataset.from_arrays(X, y, s, Device("cpu"))
-    return loss_and_gradient_sums(dataset, choose(impl, dataset.rows, Device("cpu")), w, b)
+    return choose(impl, dataset.rows, Device("cpu")).gradient(dataset, w, b)
 
 
 def errors(sums: Sums, wanted: NaiveSums, dtype: np.dtype) -> np.ndarray:
@@ -227,7 +226,7 @@ def test_moments(impl, dtype, layout):
         X = LAYOUTS[layout](numbers(n, d, dtype))
         y, s = labels_and_weights(n, False, weight)
         dataset = ResidentDataset.from_arrays(X, y, s, Device("cpu"))
-        moments = column_moments(dataset, choose(impl, dataset.rows, Device("cpu")))
+        moments = choose(impl, dataset.rows, Device("cpu")).moments(dataset)
         x = X.astype(np.float64)
         weights = np.ones(n) if s is None else s.astype(np.float64)
         np.testing.assert_allclose(

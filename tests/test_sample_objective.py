@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive_sums import naive_objective
 
+from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
 from gpu_logreg.objectives.linear import Objective
@@ -21,7 +22,6 @@ from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu.scores import compiled_row_scores
 from gpu_logreg.passes.reference.curvature import curvature_sums
 from gpu_logreg.passes.reference.scores import row_scores
-from gpu_logreg.passes.walk import scores_of_rows
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates, standardised
 from gpu_logreg.rows.resident import ResidentDataset
@@ -228,7 +228,7 @@ def test_the_hessian_does_not_depend_on_the_blocks_it_is_summed_in(dtype, monkey
     sample = sampler_of(X, y, s, True).sample(N)
     phi = some_phi(D + 1)
     whole, value, grad = sample.hessian(phi), *sample(phi)
-    monkeypatch.setattr("gpu_logreg.objectives.sample._HESSIAN_BYTES", 1)
+    monkeypatch.setattr("gpu_logreg.passes.reference.curvature.HESSIAN", BlockSize(1, 1))
     monkeypatch.setattr("gpu_logreg.objectives.sample._GRADIENT_BYTES", 1000, raising=False)
     eps = 10 * float(np.finfo(dtype).eps)
     np.testing.assert_allclose(sample.hessian(phi), whole, rtol=0, atol=eps)
@@ -242,14 +242,14 @@ def test_thinned_samples_are_every_kth_row(k):
     sample = sampler_of(X, y, s, True).sample(N)
     thin = sample.thin(k)
     assert thin.n_rows == -(-sample.n_rows // k)
-    np.testing.assert_array_equal(thin.U, sample.U[::k])
-    np.testing.assert_array_equal(thin.y, sample.y[::k])
-    np.testing.assert_array_equal(thin.sample_weight, sample.sample_weight[::k])
-    assert thin.weight_total == pytest.approx(sample.sample_weight[::k].sum())
+    np.testing.assert_array_equal(thin.rows.data.rows.X, sample.rows.data.rows.X[::k])
+    np.testing.assert_array_equal(thin.rows.data.rows.y, sample.rows.data.rows.y[::k])
+    np.testing.assert_array_equal(thin.rows.data.rows.sample_weight, sample.rows.data.rows.sample_weight[::k])
+    assert thin.weight_total == pytest.approx(sample.rows.data.rows.sample_weight[::k].sum())
     assert thin.coordinates is sample.coordinates
     phi = some_phi(D + 1)
-    z, s = thin.U @ phi, thin.sample_weight
-    wanted = s @ (np.logaddexp(0, z) - thin.y * z) / s.sum() + 0.5 * phi @ (sample.penalty * phi)
+    z, s = thin.rows.data.rows.X @ phi, thin.rows.data.rows.sample_weight
+    wanted = s @ (np.logaddexp(0, z) - thin.rows.data.rows.y * z) / s.sum() + 0.5 * phi @ (sample.penalty * phi)
     assert thin(phi)[0] == pytest.approx(wanted, rel=1e-13)
 
 
@@ -319,7 +319,8 @@ def test_the_metric_is_the_inverse_of_the_hessian_in_raw_coordinates(dtype, fit_
 @pytest.mark.parametrize("block_rows", [1, 10_000])
 def test_a_metric_of_many_blocks_is_that_of_one(block_rows, monkeypatch):
     X, y, s = rows_of("float64", 1e3)
-    monkeypatch.setattr("gpu_logreg.objectives.sampler._BLOCK_BYTES", 8 * (D + 1) * block_rows)
+    block_bytes = 8 * (D + 1) * block_rows
+    monkeypatch.setattr("gpu_logreg.objectives.sampler.CURVATURE", BlockSize(block_bytes, block_bytes))
     sampler = sampler_of(X, y, s, True)
     sample = sampler.sample(N)
     phi = some_phi(D + 1)
@@ -399,12 +400,14 @@ def test_rows_are_scored_where_columns_are_carried_by_few_and_the_sample_holds_t
         assert sampler.irregular
         assert sampler._objective.n_reads == pytest.approx(1.0 + 2 * 1000 / n, rel=0.01)
         for column in (4, 5):
-            raw = sample.U[:, column] * sample.coordinates.scale[column] + sample.coordinates.mean[column]
+            raw = (
+                sample.rows.data.rows.X[:, column] * sample.coordinates.scale[column] + sample.coordinates.mean[column]
+            )
             carried = np.isclose(raw, 1.0)
             assert carried.sum() == hits
             wanted = np.ones(hits) if s is None else s[X[:, column] == 1.0]
-            np.testing.assert_allclose(sample.sample_weight[carried].sum(), wanted.sum())
-        assert (sample.sample_weight > 0.0).all()
+            np.testing.assert_allclose(sample.rows.data.rows.sample_weight[carried].sum(), wanted.sum())
+        assert (sample.rows.data.rows.sample_weight > 0.0).all()
         assert abs(sample.weight_total / (n if s is None else s.sum()) - 1) < 0.05
 
 
@@ -475,15 +478,18 @@ def test_scores_of_a_data_set_are_those_of_its_rows_in_order(dtype, monkeypatch)
     dataset = ResidentDataset.from_arrays(X, y, None, CPU)
     mean, inverse = X.mean(axis=0).astype(np.float64), 1.0 / X.var(axis=0).astype(np.float64)
     whole = row_scores(dataset.rows, mean, inverse, 0.0)
-    monkeypatch.setattr("gpu_logreg.passes.walk._SCORE_BYTES", 1000)
+    for engine in ("reference", "cpu"):
+        monkeypatch.setattr(f"gpu_logreg.passes.{engine}.engine.SCORES", BlockSize(1000, 1000))
     tolerance = 1e-5 if dtype == "float32" else 1e-13
-    for compiled in (False, True):
-        np.testing.assert_allclose(scores_of_rows(dataset, mean, inverse, 0.0, compiled), whole, rtol=tolerance)
+    for impl in ("reference", "cpu"):
+        scores = choose(impl, dataset.rows, CPU).scores(dataset, mean, inverse, 0.0)
+        np.testing.assert_allclose(scores, whole, rtol=tolerance)
     assert whole.mean() == pytest.approx(D, rel=1e-3)
 
 
 def test_rows_of_integers_are_scored_in_the_dtype_of_the_pass():
     X = np.arange(12, dtype=np.uint8).reshape(6, 2)
     dataset = ResidentDataset.from_arrays(X, np.arange(6) % 2, None, CPU)
-    scores = scores_of_rows(dataset, np.array([5.0, 6.0]), np.array([1.0, 2.0]), 0.0)
+    engine = choose("reference", dataset.rows, CPU)
+    scores = engine.scores(dataset, np.array([5.0, 6.0]), np.array([1.0, 2.0]), 0.0)
     np.testing.assert_allclose(scores, (X[:, 0] - 5.0) ** 2 + 2 * (X[:, 1] - 6.0) ** 2)

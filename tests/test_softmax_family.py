@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes.choice import choose_multinomial
+from gpu_logreg.mathematics.losses import Classes
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.cuda.tuning.softmax_family import MOST_SHARED_BYTES, admissible, choose_softmax_family
@@ -183,22 +184,20 @@ def test_a_device_with_less_shared_memory_gets_a_smaller_member(cupy, monkeypatc
 
 @pytest.mark.parametrize("impl", ["auto", "cuda"])
 def test_a_fit_takes_the_pass_where_its_samples_and_float64_fit_too(cupy, impl):
-    found = choose_multinomial(impl, device_rows(cupy), Device("cuda"), 3)
+    found = choose(impl, device_rows(cupy), Device("cuda"), Classes(3))
     assert found.name == "cuda"
-    assert found.sums is cuda_multinomial.cuda_multinomial_pass
     assert found.reason == ("auto: the rows are on a GPU" if impl == "auto" else "asked for")
-    assert found.block_bytes is None
 
 
 def test_what_does_not_fit_goes_to_the_reference_pass_or_is_refused_by_name(cupy):
     widest = widest_of(str(choose_softmax_family(100_000, 26, "float64", "float64")))
     last, beyond = (device_rows(cupy, 3, d) for d in (widest - 1, widest))
     assert cuda_multinomial.supports(beyond, 26) is None  # these rows alone, in float32
-    assert choose_multinomial("auto", last, Device("cuda"), 26).name == "cuda"
-    found = choose_multinomial("auto", beyond, Device("cuda"), 26)
+    assert choose("auto", last, Device("cuda"), Classes(26)).name == "cuda"
+    found = choose("auto", beyond, Device("cuda"), Classes(26))
     assert found.name == "reference"
     assert found.reason.startswith("auto: the cuda pass: the gradient of 26 classes by ")
     with pytest.raises(ImplementationError) as error:
-        choose_multinomial("cuda", beyond, Device("cuda"), 26)
+        choose("cuda", beyond, Device("cuda"), Classes(26))
     assert str(error.value) == f"impl='cuda' cannot be used: {found.reason[6:]}; use impl='auto'"
-    assert choose_multinomial("reference", beyond, Device("cuda"), 26).reason == "asked for"
+    assert choose("reference", beyond, Device("cuda"), Classes(26)).reason == "asked for"

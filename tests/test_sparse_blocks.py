@@ -9,19 +9,31 @@ from scipy import sparse
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays import blocks as threads
 from gpu_logreg.arrays.csr import csr_rows
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import scores
-from gpu_logreg.passes.cpu import sparse as module
-from gpu_logreg.passes.cpu.sparse import by_row_blocks, moments_by_curvature, reference_sparse_moments, sparse_logits
-from gpu_logreg.passes.cpu.sparse import sparse_moments as compiled_sparse_moments
-from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
+from gpu_logreg.passes.cpu import sparse as cpu_sparse
+from gpu_logreg.passes.reference import sparse as reference_sparse
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.resident import ResidentDataset
 
 N, D = 300, 12
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 compiled = pytest.mark.parametrize("compiled", [False, True])
+
+
+def of(compiled: bool):
+    """The module of the compiled sums, or of those by SciPy's products."""
+    return cpu_sparse if compiled else reference_sparse
+
+
+def columns_of(X, columns, compiled: bool):
+    """Some columns, taken by either engine."""
+    data = ResidentDataset(Rows(X, None, None), float(N))
+    return choose("cpu" if compiled else "reference", data.rows, Device("cpu")).columns(data)(columns).rows.X
 
 
 def rows_of(dtype: str, weighted: bool = True, index: str = "int32", seed: int = 0) -> Rows:
@@ -36,11 +48,12 @@ def rows_of(dtype: str, weighted: bool = True, index: str = "int32", seed: int =
 @pytest.fixture(params=[10, 100, 10**6], ids=lambda elements: f"{elements} elements")
 def block_elements(request, monkeypatch):
     """Blocks and chunks of a few elements, of some, and of all."""
-    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", request.param)
-    monkeypatch.setattr(module, "_LOGITS_ELEMENTS", request.param)
-    monkeypatch.setattr(module, "LEAST_CHUNK_WORK", request.param)
-    monkeypatch.setattr(module, "ELEMENTS_PER_COLUMN", 1)
-    monkeypatch.setattr(scores, "_SPARSE_BLOCK_ELEMENTS", request.param)
+    monkeypatch.setattr(reference_sparse, "SPARSE_SUMS", request.param)
+    for module in (reference_sparse, cpu_sparse, scores):
+        monkeypatch.setattr(module, "SPARSE_LOGITS", request.param)
+    monkeypatch.setattr(cpu_sparse, "LEAST_CHUNK_WORK", request.param)
+    for module in (reference_sparse, cpu_sparse):
+        monkeypatch.setattr(module, "ELEMENTS_PER_COLUMN", 1)
 
 
 @dtypes
@@ -51,14 +64,17 @@ def test_sums_of_blocks_by_scipy_are_those_of_all_rows_at_once(dtype, K):
     rows = rows if K == 1 else rows._replace(y=rng.integers(0, K, N).astype(np.int32))
     w, b = (rng.standard_normal(D), 0.5) if K == 1 else (rng.standard_normal((K, D)), rng.standard_normal(K))
     reference = reference_pass if K == 1 else reference_multinomial_pass
-    found, wanted = by_row_blocks(reference)(rows, w, b, np.float64), reference(rows, w, b, np.float64)
+    found, wanted = (
+        reference_sparse.sums_by_row_blocks(reference, rows, w, b, np.float64),
+        reference(rows, w, b, np.float64),
+    )
     for a, c in zip(found, wanted, strict=True):
         np.testing.assert_allclose(a, c, rtol=1e-12, atol=1e-12)
 
 
 @dtypes
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("moments", [reference_sparse_moments, compiled_sparse_moments])
+@pytest.mark.parametrize("moments", [reference_sparse.sparse_moments, cpu_sparse.sparse_moments])
 @pytest.mark.usefixtures("block_elements")
 def test_moments_are_those_of_the_rows_written_out(dtype, weighted, moments):
     rows = rows_of(dtype, weighted)
@@ -76,7 +92,7 @@ def test_moments_by_curvature_are_those_of_the_rows_written_out(dtype, compiled,
     rows, w = rows_of(dtype, weighted), np.linspace(-3.0, 4.0, D)
     X = rows.X.toarray().astype(np.float64)
     h = curvature(X @ w - 0.5) * (1.0 if rows.sample_weight is None else rows.sample_weight)
-    total, found = moments_by_curvature(rows, w, -0.5, compiled)
+    total, found = of(compiled).sparse_moments_by_curvature(rows, w, -0.5)
     assert total == pytest.approx(h.sum(), rel=1e-12)
     np.testing.assert_allclose(found.x_sum, h @ X, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.xx_sum, h @ X**2, rtol=1e-12, atol=1e-12)
@@ -87,10 +103,10 @@ def test_a_value_that_is_not_finite_reaches_the_moments(compiled):
     rows = rows_of("float64")
     rows.X.data[5] = np.nan
     with np.errstate(invalid="ignore"):
-        total, found = moments_by_curvature(rows, np.ones(D), 0.0, compiled)
+        total, found = of(compiled).sparse_moments_by_curvature(rows, np.ones(D), 0.0)
     assert np.isnan(total)
     assert np.isnan(found.x_sum).any()
-    assert np.isnan((compiled_sparse_moments if compiled else reference_sparse_moments)(rows).x_sum).sum() == 1
+    assert np.isnan(of(compiled).sparse_moments(rows).x_sum).sum() == 1
 
 
 @dtypes
@@ -99,7 +115,7 @@ def test_a_value_that_is_not_finite_reaches_the_moments(compiled):
 def test_logits_are_summed_in_float64(dtype, compiled):
     X = rows_of(dtype, index="int64").X
     w = np.linspace(-3.0, 4.0, D)
-    z = sparse_logits(X, w, 0.25, compiled)
+    z = of(compiled).sparse_logits(X, w, 0.25)
     assert z.dtype == np.float64
     np.testing.assert_allclose(z, X.toarray().astype(np.float64) @ w + 0.25, rtol=1e-13, atol=1e-13)
 
@@ -107,7 +123,7 @@ def test_logits_are_summed_in_float64(dtype, compiled):
 @pytest.mark.usefixtures("block_elements")
 def test_logits_of_classes_are_summed_in_float64_with_weights_of_float32():
     X, W, b = rows_of("float32").X, np.linspace(-3.0, 4.0, 3 * D).reshape(D, 3).astype(np.float32), np.arange(3.0)
-    z = sparse_logits(X, W, b, compiled=False)
+    z = reference_sparse.sparse_logits(X, W, b)
     np.testing.assert_allclose(z, X.toarray().astype(np.float64) @ W.astype(np.float64) + b, rtol=1e-13, atol=1e-13)
 
 
@@ -116,9 +132,9 @@ def test_logits_of_classes_are_summed_in_float64_with_weights_of_float32():
 @pytest.mark.parametrize("index", ["int32", "int64"])
 @pytest.mark.parametrize("columns", [[], [0], [3, 4, 11], list(range(D))])
 def test_some_columns(columns, index, dtype, compiled, monkeypatch):
-    monkeypatch.setattr("gpu_logreg.passes.cpu.sparse_columns._BLOCK_ELEMENTS", 50)
+    monkeypatch.setattr("gpu_logreg.passes.cpu.sparse_columns.SPARSE_COLUMNS", 50)
     X = rows_of(dtype, index=index).X
-    found = sparse_columns(X, np.array(columns, dtype=np.intp), compiled)
+    found = columns_of(X, np.array(columns, dtype=np.intp), compiled)
     assert (found.shape, found.dtype) == ((N, len(columns)), X.dtype)
     assert found.has_canonical_format
     np.testing.assert_array_equal(found.toarray(), X.toarray()[:, columns])
@@ -162,15 +178,15 @@ def test_walks_over_rows_in_any_order(dtype, compiled):
     rows = rows_of(dtype)
     other, w = disordered(rows), np.linspace(-3.0, 4.0, D)
     before = [array.tobytes() for array in (other.X.data, other.X.indices, other.X.indptr)]
-    moments = compiled_sparse_moments if compiled else reference_sparse_moments
+    moments = of(compiled).sparse_moments
     inverse = np.where(np.arange(D) == 4, np.nan, 1.5)
     for walk in (
         lambda rows: np.concatenate(moments(rows)),
-        lambda rows: moments_by_curvature(rows, w, 0.5, compiled)[0],
-        lambda rows: np.concatenate(moments_by_curvature(rows, w, 0.5, compiled)[1]),
-        lambda rows: sparse_logits(rows.X, w, 0.5, compiled),
-        lambda rows: scores.sparse_row_scores(rows, 0.1 * w, inverse, 10.0, compiled),
-        lambda rows: sparse_columns(rows.X, np.array([0, 4, 9]), compiled).toarray(),
+        lambda rows: of(compiled).sparse_moments_by_curvature(rows, w, 0.5)[0],
+        lambda rows: np.concatenate(of(compiled).sparse_moments_by_curvature(rows, w, 0.5)[1]),
+        lambda rows: of(compiled).sparse_logits(rows.X, w, 0.5),
+        lambda rows: (scores if compiled else reference_sparse).sparse_row_scores(rows, 0.1 * w, inverse, 10.0),
+        lambda rows: columns_of(rows.X, np.array([0, 4, 9]), compiled).toarray(),
     ):
         np.testing.assert_allclose(walk(other), walk(rows), rtol=1e-11, atol=1e-11)
     assert [array.tobytes() for array in (other.X.data, other.X.indices, other.X.indptr)] == before

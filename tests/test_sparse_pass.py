@@ -17,25 +17,24 @@ from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.objectives.classes import MultinomialObjective
-from gpu_logreg.objectives.classes_sampler import MultinomialSampler
+from gpu_logreg.mathematics.losses import Binary, Classes
+from gpu_logreg.objectives.curvature import BinarySample
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.objectives.sample import SampleObjective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.objectives.sparse_sample import SparseSample, SparseSampler
+from gpu_logreg.objectives.standardised import StandardisedDense, StandardisedSparse
 from gpu_logreg.passes import choice as table
-from gpu_logreg.passes.choice import choose, choose_multinomial
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import scores as scores_module
 from gpu_logreg.passes.cpu import sparse as sparse_module
 from gpu_logreg.passes.cpu.loops.dense import LOG_ROWS
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS
 from gpu_logreg.passes.cpu.scores import sparse_row_scores
 from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums, sparse_moments, sparse_multinomial_pass, sparse_pass
+from gpu_logreg.passes.reference import sparse as reference_sparse
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.passes.reference.scores import row_scores
 from gpu_logreg.passes.sums import Sums
-from gpu_logreg.passes.walk import column_moments, loss_and_gradient_sums, scores_of_rows
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -139,7 +138,7 @@ def check_classes(sums: Sums, rows: Rows, W, b) -> None:
 def run(impl: str, X, y, s, w, b) -> Sums:
     """As a fit does it: the data set hands the rows to the pass."""
     dataset = ResidentDataset.from_arrays(X, y, s, CPU)
-    return loss_and_gradient_sums(dataset, choose(impl, dataset.rows, CPU), w, b)
+    return choose(impl, dataset.rows, CPU).gradient(dataset, w, b)
 
 
 @pytest.fixture
@@ -395,7 +394,8 @@ def threads(monkeypatch):
 
 @pytest.mark.parametrize("kind", [KINDS[0], KINDS[4]], ids=lambda kind: " ".join(map(str, kind)))
 def test_one_two_and_three_threads_give_the_same_bits(kind, threads, many_chunks, monkeypatch):
-    monkeypatch.setattr(scores_module, "_SPARSE_BLOCK_ELEMENTS", 100)
+    for module in (scores_module, reference_sparse):
+        monkeypatch.setattr(module, "SPARSE_LOGITS", 100)
     rows, w, b = problem(kind, 700, 6, 0.5)
     of_classes, W, several = problem(kind, 700, 6, 0.5, 4)
     X, h = rows.X.astype(np.float64), np.random.default_rng(0).random(700)
@@ -404,7 +404,7 @@ def test_one_two_and_three_threads_give_the_same_bits(kind, threads, many_chunks
         threads(count)
         for _ in range(3):
             sums = bits(sparse_pass(rows, w, b)), bits(sparse_multinomial_pass(of_classes, W, several))
-            rest = (*sparse_curvature_sums(X, h, True), sparse_row_scores(rows, w, np.abs(w), 1.0, True))
+            rest = (*sparse_curvature_sums(X, h), sparse_row_scores(rows, w, np.abs(w), 1.0))
             found.add((*sums, bits(rest)))
         assert (threads_module._pool is None) == (count == 1)  # several were used where several were asked for
     assert len(found) == 1
@@ -446,7 +446,7 @@ def test_curvature_sums(shape, index, compiled, many_chunks):
     n, d, density = shape
     D = elements(n, d, density)
     h = np.random.default_rng(n).random(n) * (np.arange(n) % 5 > 0)
-    H, v = sparse_curvature_sums(csr(D, index), h, compiled)
+    H, v = (sparse_curvature_sums if compiled else reference_sparse.sparse_curvature_sums)(csr(D, index), h)
     x = D.astype(WIDE)
     tiny = np.finfo(np.float64).tiny
     np.testing.assert_array_less(np.abs(H - (x.T * h) @ x), 20 * EPS * (np.abs(x.T) * h) @ np.abs(x) + tiny)
@@ -473,7 +473,8 @@ def scored(D, mean, inverse, unseen):
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_scores_of_rows(dtype, centred, unseen, compiled, monkeypatch):
-    monkeypatch.setattr(scores_module, "_SPARSE_BLOCK_ELEMENTS", 50)
+    for module in (scores_module, reference_sparse):
+        monkeypatch.setattr(module, "SPARSE_LOGITS", 50)
     D = elements(300, 7, 0.4).astype(dtype)
     D[:, 3] = 7.5  # looked constant in the sample, and is not
     D[[5, 6], 3] = 0.0, 7.0
@@ -484,7 +485,7 @@ def test_scores_of_rows(dtype, centred, unseen, compiled, monkeypatch):
     kept = inverse.copy()
     for index in ("int32", "int64"):
         rows = Rows(csr(D, index), None, None)
-        found = sparse_row_scores(rows, mean, inverse, unseen, compiled)
+        found = (sparse_row_scores if compiled else reference_sparse.sparse_row_scores)(rows, mean, inverse, unseen)
         wanted = scored(D, mean, inverse, unseen)
         # The score of a row of zeros, which the stored elements correct, is what is rounded.
         size = wanted + float(scored(np.zeros((1, 7)), mean, inverse, unseen)[0])
@@ -496,7 +497,9 @@ def test_scores_of_rows(dtype, centred, unseen, compiled, monkeypatch):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_scores_of_rows_without_elements_are_those_of_zeros(compiled):
     rows = Rows(csr(np.zeros((4, 3))), None, None)
-    scores = sparse_row_scores(rows, np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.5, np.nan]), 10.0, compiled)
+    scores = (sparse_row_scores if compiled else reference_sparse.sparse_row_scores)(
+        rows, np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.5, np.nan]), 10.0
+    )
     np.testing.assert_array_equal(scores, 4 * [1.0 + 2.0 + 10.0])
 
 
@@ -506,7 +509,7 @@ def test_rows_at_the_mean_of_every_column_have_no_score_but_rounding_and_none_be
     for _ in range(50):
         mean, inverse = 10.0 * rng.standard_normal(30), rng.random(30)
         rows = Rows(csr(np.tile(mean, (3, 1))), None, None)
-        scores = sparse_row_scores(rows, mean, inverse, 1.0, compiled)
+        scores = (sparse_row_scores if compiled else reference_sparse.sparse_row_scores)(rows, mean, inverse, 1.0)
         assert (scores >= 0.0).all()
         assert (scores <= 10 * EPS * (mean * mean * inverse).sum()).all()
 
@@ -516,8 +519,9 @@ def test_a_data_set_scores_its_sparse_rows_by_their_elements():
     y, mean, inverse = np.arange(80) % 2, D.mean(axis=0), 1.0 / D.var(axis=0)
     dataset = ResidentDataset.from_arrays(csr(D), y, None, CPU)
     wanted = row_scores(Rows(D, y, None), mean, inverse, 9.0)
-    for compiled in (False, True):
-        np.testing.assert_allclose(scores_of_rows(dataset, mean, inverse, 9.0, compiled), wanted, rtol=1e-12)
+    for impl in ("reference", "cpu"):
+        engine = choose(impl, dataset.rows, CPU)
+        np.testing.assert_allclose(engine.scores(dataset, mean, inverse, 9.0), wanted, rtol=1e-12)
 
 
 # ---- the choice, and what it costs
@@ -528,22 +532,21 @@ def test_the_pass_is_chosen_by_the_elements_that_are_stored(K, monkeypatch):
     rows = problem(KINDS[2], 60, 6, 0.4, K if K > 1 else 0)[0]
 
     def chosen(impl: str):
-        return choose(impl, rows, CPU) if K == 1 else choose_multinomial(impl, rows, CPU, K)
+        return choose(impl, rows, CPU, Binary() if K == 1 else Classes(K))
 
     few = chosen("auto")
-    assert (few.name, few.compiled) == ("reference", False)
+    assert few.name == "reference"
     assert few.reason == "auto: the elements are few; the rows are sparse"
     monkeypatch.setattr(table, "SPARSE_PASS_ELEMENTS", rows.X.nnz * K)
     many = chosen("auto")
-    assert (many.name, many.compiled) == ("cpu", True)
+    assert many.name == "cpu"
     assert many.reason == "auto: one read per gradient; the rows are sparse"
     monkeypatch.setattr(table, "SPARSE_PASS_ELEMENTS", rows.X.nnz * K + 1)
     assert chosen("auto").name == "reference"
     for name in ("reference", "cpu"):
         asked = chosen(name)
         assert (asked.name, asked.reason) == (name, "asked for; the rows are sparse")
-        assert asked.of_samples.name == name
-        assert "sparse" not in asked.of_samples.reason  # samples of K classes are dense
+        assert asked.keeps_samples_sparse(ResidentDataset(rows, 60.0)) == (K == 1)
 
 
 @pytest.mark.parametrize("impl", ["cuda", "cublas"])
@@ -562,10 +565,8 @@ def test_both_passes_of_a_data_set_give_the_sums_of_its_rows():
             assert dataset.compute_dtype == np.float64
             assert dataset.rows.X is rows.X
             implementation = choose(impl, dataset.rows, CPU)
-            check(loss_and_gradient_sums(dataset, implementation, w, b), rows, w, b)
-            np.testing.assert_allclose(
-                column_moments(dataset, implementation).x_sum, sparse_moments(rows).x_sum, rtol=1e-14
-            )
+            check(implementation.gradient(dataset, w, b), rows, w, b)
+            np.testing.assert_allclose(implementation.moments(dataset).x_sum, sparse_moments(rows).x_sum, rtol=1e-14)
 
 
 def test_costs_fall_with_the_elements_and_are_at_most_those_of_dense_rows():
@@ -610,7 +611,7 @@ def objective_of(X, y, s, fit_intercept: bool, impl: str) -> Objective:
     return Objective(dataset, choose(impl, dataset.rows, CPU), L2, fit_intercept)
 
 
-def samplers(mean, has_weights, fit_intercept, impl, seed=0, dtype="float64") -> tuple[SparseSampler, Sampler]:
+def samplers(mean, has_weights, fit_intercept, impl, seed=0, dtype="float64") -> tuple[Sampler, Sampler]:
     """Of the same rows, sparse and dense."""
     X, y, s = rows_of(mean, dtype)
     s = s if has_weights else None
@@ -618,15 +619,16 @@ def samplers(mean, has_weights, fit_intercept, impl, seed=0, dtype="float64") ->
         objective_of(rows, y, s, fit_intercept, at) for rows, at in ((csr(X), impl), (X.astype(float), "reference"))
     )
     rng = np.random.default_rng
-    return SparseSampler(sparse_rows, rng(seed)), Sampler(dense_rows, rng(seed))
+    return Sampler(sparse_rows, rng(seed), keeps_sparse=True), Sampler(dense_rows, rng(seed))
 
 
-def written_out(sample: SparseSample) -> SampleObjective:
+def written_out(sample: BinarySample) -> BinarySample:
     """The same rows in the same coordinates, as a dense sample."""
-    U = sample.coordinates.rows(sample.U.toarray())
-    implementation = choose("reference", Rows(U, sample.y, None), CPU)
-    rest = sample.weight_total, sample.penalty, sample.coordinates, implementation, lambda share: None, sample.n_total
-    return SampleObjective(U, sample.y, sample.sample_weight, *rest)
+    X, y, s = sample.rows.data.rows
+    rows = Rows(sample.coordinates.rows(X.toarray()), y, s)
+    dense = StandardisedDense(ResidentDataset(rows, sample.weight_total))
+    rest = sample.penalty, sample.coordinates, choose("reference", rows, CPU), lambda share: None, sample.n_total
+    return BinarySample(dense, *rest)
 
 
 def some_phi(p: int, seed: int = 5) -> np.ndarray:
@@ -640,7 +642,7 @@ def some_phi(p: int, seed: int = 5) -> np.ndarray:
 @pytest.mark.parametrize("m", [60, N])
 def test_a_sample_is_the_dense_one_of_the_same_rows(impl, fit_intercept, has_weights, mean, m):
     sample = samplers(mean, has_weights, fit_intercept, impl)[0].sample(m)
-    assert type(sample) is SparseSample
+    assert type(sample.rows) is StandardisedSparse
     plain, phi = written_out(sample), some_phi(D_ + fit_intercept)
     # No row is centred: the digits that the means cost are lost once in gradients and twice in Hessians.
     first, second = 20 * EPS * (10 + mean), 20 * EPS * (10 + mean) ** 2
@@ -648,7 +650,7 @@ def test_a_sample_is_the_dense_one_of_the_same_rows(impl, fit_intercept, has_wei
         few, dense_few = sample.thin(k), plain.thin(k)
         assert few.n_rows == dense_few.n_rows == -(-sample.n_rows // k)
         assert few.weight_total == dense_few.weight_total
-        np.testing.assert_array_equal(few.y, dense_few.y)
+        np.testing.assert_array_equal(few.rows.data.rows.y, dense_few.rows.data.rows.y)
         value, grad = few(phi)
         wanted, wanted_grad = dense_few(phi)
         assert value == pytest.approx(wanted, rel=first)
@@ -690,8 +692,8 @@ def test_samplers_of_sparse_and_of_dense_rows_draw_the_same(impl, fit_intercept,
     assert (ours.irregular, ours.complete) == (theirs.irregular, theirs.complete)
     assert ours._objective.n_reads == theirs._objective.n_reads
     assert sample.n_rows == plain.n_rows
-    np.testing.assert_array_equal(sample.y, plain.y)
-    np.testing.assert_allclose(sample.sample_weight, plain.sample_weight, rtol=1e-14)
+    np.testing.assert_array_equal(sample.rows.data.rows.y, plain.rows.data.rows.y)
+    np.testing.assert_allclose(sample.rows.data.rows.sample_weight, plain.rows.data.rows.sample_weight, rtol=1e-14)
     np.testing.assert_allclose(sample.coordinates.mean, plain.coordinates.mean, rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(sample.coordinates.scale, plain.coordinates.scale, rtol=1e-14)
     phi = some_phi(D_ + fit_intercept)
@@ -710,7 +712,7 @@ def test_all_rows_that_have_a_weight_are_a_sample(impl, has_weights):
     X, _, s = rows_of(2.0)
     present = np.flatnonzero(s) if has_weights else np.arange(N)
     sample, plain, phi = ours.whole(), theirs.whole(), some_phi(D_ + 1)
-    np.testing.assert_array_equal(sample.U.toarray(), X[present])
+    np.testing.assert_array_equal(sample.rows.data.rows.X.toarray(), X[present])
     assert ours.complete
     for found, wanted in zip(sample.second_order(phi), plain.second_order(phi), strict=True):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
@@ -719,7 +721,7 @@ def test_all_rows_that_have_a_weight_are_a_sample(impl, has_weights):
 def test_float32_rows_of_a_sample_are_those_in_float64():
     ours, theirs = samplers(2.0, True, True, "cpu", dtype="float32")
     sample, plain, phi = ours.sample(200), theirs.sample(200), some_phi(D_ + 1)
-    assert sample.U.dtype == np.float32  # read where they lie
+    assert sample.rows.data.rows.X.dtype == np.float32  # read where they lie
     assert sample.rounding == sample.precision == EPS
     assert sample(phi)[0] == pytest.approx(plain(phi)[0], rel=1e-13)
 
@@ -756,15 +758,17 @@ def test_rows_are_scored_where_columns_are_carried_by_few_and_the_sample_holds_t
     if has_weights:
         s[carriers.ravel()] = 1.5
     for seed in range(3):
-        sampler = SparseSampler(objective_of(csr(X), y, s, True, impl), np.random.default_rng(seed))
+        sampler = Sampler(objective_of(csr(X), y, s, True, impl), np.random.default_rng(seed), keeps_sparse=True)
         plain = Sampler(objective_of(X, y, s, True, "reference"), np.random.default_rng(seed))
         sample, of_dense = sampler.sample(500), plain.sample(500)
         assert sampler.irregular
         assert sampler._objective.n_reads == pytest.approx(1.0 + 2 * 500 / n, rel=0.02)
         for column in (4, 5):
-            assert (sample.U.toarray()[:, column] == 1.0).sum() == hits
-        np.testing.assert_allclose(sample.sample_weight, of_dense.sample_weight, rtol=1e-9)
-        np.testing.assert_array_equal(sample.y, of_dense.y)
+            assert (sample.rows.data.rows.X.toarray()[:, column] == 1.0).sum() == hits
+        np.testing.assert_allclose(
+            sample.rows.data.rows.sample_weight, of_dense.rows.data.rows.sample_weight, rtol=1e-9
+        )
+        np.testing.assert_array_equal(sample.rows.data.rows.y, of_dense.rows.data.rows.y)
 
 
 @pytest.mark.parametrize("take", [lambda sampler: sampler.sample(N), lambda sampler: sampler.whole()])
@@ -774,7 +778,7 @@ def test_a_row_of_the_sample_that_is_not_finite_is_named(bad, take):
     X[7, 3] = bad
     kind = "NaN" if np.isnan(bad) else "infinity"
     with pytest.raises(DataError, match=f"Input X contains {kind} at row 7, column 3; remove or impute it"):
-        take(SparseSampler(objective_of(csr(X), y, None, True, "cpu"), np.random.default_rng(0)))
+        take(Sampler(objective_of(csr(X), y, None, True, "cpu"), np.random.default_rng(0), keeps_sparse=True))
 
 
 @impls
@@ -786,11 +790,11 @@ def test_samples_of_many_classes_are_those_of_dense_rows(impl, fit_intercept, m)
     drawn = []
     for rows in (csr(X), X):
         dataset = ResidentDataset.from_arrays(rows, y, s, CPU)
-        objective = MultinomialObjective(dataset, choose_multinomial(impl, dataset.rows, CPU, 3), L2, fit_intercept, 3)
-        drawn.append(MultinomialSampler(objective, np.random.default_rng(0)).sample(m))
+        objective = Objective(dataset, choose(impl, dataset.rows, CPU, Classes(3)), L2, fit_intercept)
+        drawn.append(Sampler(objective, np.random.default_rng(0)).sample(m))
     sample, plain = drawn
-    assert type(sample.U) is np.ndarray
-    np.testing.assert_allclose(sample.U, plain.U, rtol=0, atol=1e-13)
+    assert type(sample.rows.data.rows.X) is np.ndarray
+    np.testing.assert_allclose(sample.rows.data.rows.X, plain.rows.data.rows.X, rtol=0, atol=1e-13)
     phi = some_phi(3 * (D_ + fit_intercept))
     assert sample(phi)[0] == pytest.approx(plain(phi)[0], rel=1e-13)
     np.testing.assert_allclose(sample(phi)[1], plain(phi)[1], rtol=0, atol=1e-13)

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
+from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, DeviceError, ImplementationError
@@ -453,7 +454,7 @@ def test_predictions_are_those_of_dense_rows(K, dtype, make, monkeypatch):
     D, y, s = data(K)
     D, y = D.astype(dtype), np.array(["ash", "birch", "cedar"])[y]
     model = make(K).fit(sparse.csr_array(D), y)
-    monkeypatch.setattr("gpu_logreg.estimators.network.prediction._HOST_BLOCK_BYTES", 500)
+    monkeypatch.setattr("gpu_logreg.estimators.network.prediction.NETWORK", BlockSize(500, 500))
     for container in (sparse.csr_array, sparse.csc_matrix, sparse.coo_array):
         X = container(D)
         for ask in ("decision_function", "predict_proba", "predict_log_proba"):

@@ -41,7 +41,7 @@ def fake(monkeypatch) -> Iterator[types.ModuleType]:
     caches = cuda._kernels, cuda_multinomial._kernels, cuda_multinomial._most_shared, cublas._kernel
     for cache in caches:
         cache.cache_clear()
-    monkeypatch.setattr(upload_module, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(upload_module, "UPLOADED", 1000)
     with fake_cupy.installed(monkeypatch) as module:
         yield module
     for cache in caches:

@@ -152,7 +152,7 @@ def test_nan_is_still_named_as_nan():
 
 
 def test_rows_go_up_in_chunks_and_arrive_whole(fake, monkeypatch):
-    monkeypatch.setattr(upload_module, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(upload_module, "UPLOADED", 1000)
     X, _ = whole_numbers(1003, 5)
     told = []
     for array in (X, np.asfortranarray(X), X[::-1], X[:, ::2]):
@@ -300,7 +300,7 @@ def test_a_copy_on_the_device_that_does_not_fit(fake, monkeypatch):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8", "int16", "bool", ">f8", "longdouble"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_rows_of_a_network_go_up_as_they_are(fake, monkeypatch, dtype, order):
-    monkeypatch.setattr(upload_module, "_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(upload_module, "UPLOADED", 1000)
     X = np.asarray(whole_numbers(200, 5)[0], dtype=dtype, order=order)
     there = rows_on(X, CUDA)
     assert there.dtype == (np.float64 if dtype in (">f8", "longdouble") else X.dtype)

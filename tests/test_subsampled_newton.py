@@ -6,7 +6,6 @@ is missed: a test takes the parts away, one at a time, and sees the limits excee
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib.util
 import itertools
@@ -23,11 +22,11 @@ import gpu_logreg.objectives.sampler
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.penalty import ridge_strength
+from gpu_logreg.objectives.curvature import BinarySample
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import SampleObjective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.choice import choose
-from gpu_logreg.passes.walk import scores_of_rows
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import evenly
 from gpu_logreg.solvers import subsampled_newton
@@ -195,7 +194,7 @@ def no_metric(monkeypatch):
         def solve(self, v):
             return v
 
-    monkeypatch.setattr(SampleObjective, "params_metric", lambda self, phi: Identity())
+    monkeypatch.setattr(BinarySample, "params_metric", lambda self, phi: Identity())
 
 
 @pytest.mark.parametrize(
@@ -268,16 +267,22 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     walked = {"passes": 0, "samples": 0, "scores": 0}
 
     standardised = gpu_logreg.objectives.sampler.standardised
-    value, hessian, row_scores = SampleObjective.__call__, SampleObjective.hessian, scores_of_rows
+    value, hessian = SampleObjective.__call__, BinarySample.hessian
 
     def counting_choose(*args):
-        implementation = choose(*args)
+        engine = choose(*args)
+        gradient, scores = engine.gradient, engine.scores
 
-        def sums(rows, w, b, dtype):
-            walked["samples" if inside else "passes"] += len(rows.X)
-            return implementation.sums(rows, w, b, dtype)
+        def counted_gradient(data, w, b):
+            walked["samples" if inside else "passes"] += data.n_rows
+            return gradient(data, w, b)
 
-        return dataclasses.replace(implementation, sums=sums)
+        def counted_scores(data, *args):
+            walked["scores"] += data.n_rows
+            return scores(data, *args)
+
+        engine.gradient, engine.scores = counted_gradient, counted_scores
+        return engine
 
     def gathered(dataset, indices, *args):
         walked["samples"] += len(indices)
@@ -293,18 +298,13 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
             inside.pop()
 
     def second_derivative(self, *args):
-        walked["samples"] += len(self.U)
+        walked["samples"] += self.n_rows
         return hessian(self, *args)
-
-    def scored(dataset, *args):
-        walked["scores"] += dataset.n_rows
-        return row_scores(dataset, *args)
 
     monkeypatch.setattr(gpu_logreg.estimators.linear.model, "choose", counting_choose)
     monkeypatch.setattr(gpu_logreg.objectives.sampler, "standardised", gathered)
     monkeypatch.setattr(SampleObjective, "__call__", evaluated)
-    monkeypatch.setattr(SampleObjective, "hessian", second_derivative)
-    monkeypatch.setattr(gpu_logreg.objectives.sampler, "scores_of_rows", scored)
+    monkeypatch.setattr(BinarySample, "hessian", second_derivative)
     if poor:
         monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: 2 * p)
     model = LogisticRegression(tol=1e-7).fit(X, y)

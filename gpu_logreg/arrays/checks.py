@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import SEARCHED, SEARCHED_ELEMENTS
 from gpu_logreg.arrays.csr import place_of
 from gpu_logreg.arrays.device import array_namespace, is_sparse
 from gpu_logreg.errors import DataError
@@ -18,9 +19,6 @@ SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 """Between which the largest weight of all rows lies."""
 
 
-_SEARCH_BYTES, _SEARCH_ELEMENTS = 2**24, 2**22
-
-
 def first_not_finite(X: Any) -> tuple[int, int, float] | None:
     """Row, column and value of the first NaN or infinity of ``X``; None if every value is finite.
 
@@ -29,14 +27,14 @@ def first_not_finite(X: Any) -> tuple[int, int, float] | None:
     if X.dtype.kind != "f" and X.dtype.name != "bfloat16":
         return None
     if is_sparse(X):
-        for first in range(0, X.nnz, _SEARCH_ELEMENTS):
-            bad = np.flatnonzero(~np.isfinite(X.data[first : first + _SEARCH_ELEMENTS]))
+        for first in range(0, X.nnz, SEARCHED_ELEMENTS):
+            bad = np.flatnonzero(~np.isfinite(X.data[first : first + SEARCHED_ELEMENTS]))
             if len(bad):
                 element = first + int(bad[0])
                 return *place_of(X, element), float(X.data[element])
         return None
     xp = array_namespace(X)
-    step = max(1, _SEARCH_BYTES // max(1, X.shape[1] * X.dtype.itemsize))
+    step = max(1, SEARCHED.host // max(1, X.shape[1] * X.dtype.itemsize))
     for start in range(0, X.shape[0], step):
         bad = ~xp.isfinite(X[start : start + step])
         if bool(bad.any()):

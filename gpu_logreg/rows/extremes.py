@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import CONVERTED
 from gpu_logreg.arrays.csr import place_of
 from gpu_logreg.arrays.device import array_namespace, is_sparse
 
 __all__ = ["first_beyond", "largest_of_row", "too_large"]
-
-_BLOCK_BYTES = 2**20
 
 
 def too_large(dtype: Any) -> float:
@@ -37,7 +36,7 @@ def first_beyond(X: Any, limit: float, at: Any = None) -> tuple[int, int, float]
         looked_at = np.zeros(X.shape[0], bool)
         looked_at[at] = True
     if is_sparse(X):
-        step = _BLOCK_BYTES // X.data.itemsize
+        step = CONVERTED.host // X.data.itemsize
         for start in range(0, len(X.data), step):
             for element in start + np.flatnonzero(~(np.abs(X.data[start : start + step]) <= limit)):
                 row, column = place_of(X, int(element))
@@ -45,7 +44,7 @@ def first_beyond(X: Any, limit: float, at: Any = None) -> tuple[int, int, float]
                     return row, column, float(X.data[element])
         return None
     xp = array_namespace(X)
-    step = max(1, _BLOCK_BYTES // max(1, X.shape[1] * X.dtype.itemsize))
+    step = max(1, CONVERTED.host // max(1, X.shape[1] * X.dtype.itemsize))
     for start in range(0, X.shape[0], step):
         block = X[start : start + step]
         bad = ~(xp.abs(block) <= limit)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import map_in_order, row_blocks
+from gpu_logreg.arrays.block_sizes import CONVERTED
+from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import ROOM, Device, free_bytes
 from gpu_logreg.errors import DeviceError
 
@@ -14,8 +15,6 @@ __all__ = ["NARROWER", "holds_every_value", "refuse_copy_that_does_not_fit", "re
 
 NARROWER = ("uint8", "float16", "float32")
 """Dtypes that rows are stored in to lose nothing, the narrowest first."""
-
-_BLOCK_BYTES = 2**20
 
 _NARROWER_ROWS = {  # how they are asked for: by a parameter, which can leave the arithmetic as it is, or in the rows
     "storage": ("storage='auto', which stores X as {} without loss and fits, ", "storage={!r}, which fits, "),
@@ -25,8 +24,7 @@ _NARROWER_ROWS = {  # how they are asked for: by a parameter, which can leave th
 
 def holds_every_value(X: Any, dtype: Any) -> bool:
     """Whether ``dtype`` holds every value of ``X``, an array on the host; a few rows at a time."""
-    dtype, row_bytes = np.dtype(dtype), max(1, X.shape[1]) * X.dtype.itemsize
-    return all(map_in_order(lambda part: _holds(X[part], dtype), row_blocks(len(X), row_bytes, _BLOCK_BYTES)))
+    return all(map_row_blocks(lambda part: _holds(X[part], np.dtype(dtype)), X, CONVERTED))
 
 
 def _holds(X: Any, dtype: np.dtype[Any]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import CONVERTED
 from gpu_logreg.arrays.blocks import row_blocks
 from gpu_logreg.arrays.csr import stored_as
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
@@ -23,8 +24,6 @@ __all__ = ["STORAGES", "narrowest", "rows_on", "stored"]
 STORAGES = ("float64", "float32", "float16", "bfloat16", "uint8")
 
 _SAMPLE_ROWS = 4096
-_BLOCK_BYTES = 2**20
-_DEVICE_BLOCK_BYTES = 2**26
 
 
 def stored(X: Any, device: Device, storage: str | None, told: Any = None) -> tuple[Any, np.dtype[Any]]:
@@ -111,10 +110,6 @@ def narrowest(X: Any) -> np.dtype[Any]:
     return np.dtype(native)
 
 
-def _blocks(X: Any, block_bytes: int) -> list[slice]:
-    return row_blocks(len(X), max(1, X.shape[1]) * X.dtype.itemsize, block_bytes)
-
-
 def _dtype(storage: str) -> np.dtype[Any]:
     if storage != "bfloat16":
         return np.dtype(storage)
@@ -133,7 +128,8 @@ def _refuse_what_does_not_fit(X: Any, target: np.dtype[Any]) -> None:
     xp = array_namespace(X)
     if target.name not in ("uint8", "float16") or X.dtype == target:
         return
-    for part in _blocks(X, _BLOCK_BYTES if xp is np else _DEVICE_BLOCK_BYTES):
+    block_bytes = CONVERTED.host if xp is np else CONVERTED.device
+    for part in row_blocks(len(X), max(1, X.shape[1]) * X.dtype.itemsize, block_bytes):
         block = X[part]
         with np.errstate(all="ignore"):
             narrow = block.astype(target)

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import map_in_order, row_blocks
+from gpu_logreg.arrays.block_sizes import CONVERTED, UPLOADED
+from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import Device, import_cupy, using
 from gpu_logreg.rows.room import refuse_rows_that_do_not_fit
 
 __all__ = ["upload"]
-
-_CHUNK_BYTES = 2**25
-_BLOCK_BYTES = 2**20
 
 
 def upload(
@@ -55,7 +53,7 @@ def upload(
     with using(device):
         refuse_rows_that_do_not_fit(X, device, dtype, asked)
         there = cupy.empty((n, d), dtype=dtype)
-        step = max(1, _CHUNK_BYTES // max(1, d * dtype.itemsize))
+        step = max(1, UPLOADED // max(1, d * dtype.itemsize))
         stream = _stream_after(cupy)
         chunks = [_page_locked(cupy, min(step, n), d, dtype) for _ in range(2 if n > step else 1)]
         sent: list[Any] = [None] * len(chunks)
@@ -94,5 +92,4 @@ def _page_locked(cupy: Any, n: int, d: int, dtype: np.dtype[Any]) -> Any:
 
 
 def _convert(part: Any, chunk: Any) -> None:
-    blocks = row_blocks(len(part), max(1, part[:1].nbytes), _BLOCK_BYTES)
-    map_in_order(lambda rows: np.copyto(chunk[rows], part[rows], casting="unsafe"), blocks)
+    map_row_blocks(lambda rows: np.copyto(chunk[rows], part[rows], casting="unsafe"), part, CONVERTED)
