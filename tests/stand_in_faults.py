@@ -22,7 +22,7 @@ class Fault(NamedTuple):
 FAULTS = [
     Fault(
         "an unknown keyword",
-        "rows.resident",
+        "arrays.checks",
         "float(weights.min())",
         "float(weights.min(initial=0.0))",
         "weights",

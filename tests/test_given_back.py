@@ -234,8 +234,8 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
         with fake.cuda.Device(1):
             fake.get_default_memory_pool().free_all_blocks()
         assert total(fake, 1) == before
-    monkeypatch.setattr("gpu_logreg.estimators.linear.prediction.row_blocks", _out_of_memory)
-    monkeypatch.setattr("gpu_logreg.estimators.network.prediction.row_blocks", _out_of_memory)
+    monkeypatch.setattr("gpu_logreg.passes.reference.logits.map_row_blocks", _out_of_memory)
+    monkeypatch.setattr("gpu_logreg.estimators.network.prediction.map_row_blocks", _out_of_memory)
     with pytest.raises(DeviceError) as raised:
         model.predict(there)
     assert str(raised.value) == (
@@ -245,7 +245,7 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
     assert total(fake, 1) == before
 
 
-def _out_of_memory(*_):
+def _out_of_memory(*_, **__):
     raise OutOfMemoryError("out")
 
 
