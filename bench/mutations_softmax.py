@@ -11,8 +11,12 @@ FAULTS = {
         # Tiles.
         ("K: wait for the copies missing", "        wait_for_copies();\n", ""),
         ("K: barrier before a tile missing", "        __syncthreads();  // the tile is there,", "        //"),
-        ("K: barrier between logits and softmax missing", "        __syncthreads();  // Z\n", ""),
-        ("K: barrier between softmax and gradient missing", "        __syncthreads();  // dZ\n", ""),
+        ("K: barrier between logits and softmax missing", "        __syncthreads();  // Z is complete", "        //"),
+        (
+            "K: barrier between softmax and gradient missing",
+            "        __syncthreads();  // dZ is complete",
+            "        //",
+        ),
         ("K: the next tile over the present one", "copy_tile(next, X", "copy_tile(tile, X"),
         ("K: the next tile from a wrong place", "(number + gridDim.x) * ROWS", "(number + 1) * ROWS"),
         ("K: tiles not exchanged", "        next = used;\n", "        tile = used;\n"),
