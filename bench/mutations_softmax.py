@@ -49,6 +49,7 @@ FAULTS = {
         ("K: last row skipped", "< ROWS && row < n;", "< ROWS && row < n - 1;"),
         ("K: dZ of rows that are not there", "exists ? (REAL)((WIDER)weight", "true ? (REAL)((WIDER)weight"),
         ("K: loss of rows that are not there", "counts = exists && label", "counts = label"),
+        ("K: negative label counted", "exists && label >= 0 && label", "exists && label"),
         ("K: no weight in dZ", "(REAL)((WIDER)weight * (WIDER)dz)", "dz"),
         (
             "K: weight twice in the loss",

@@ -28,7 +28,8 @@
 //            dZ are float64 throughout. No atomics. The bits depend on n, D, K, the family and the grid alone.
 // Limits     n < 2^62; (D + 1) (K + 1) < 2^31. Rows and bytes of X are counted in 64 bits, places in shared memory and
 //            in a block's row of partial in 32. COPY < 4 copies nothing asynchronously. CuPy compiles with -ftz=true:
-//            float32 numbers below 1.2e-38 count as 0. A label that is no class counts in no loss and harms no memory.
+//            float32 numbers below 1.2e-38 count as 0. A label that is no class adds no loss and harms no memory; dZ
+//            of its row is s P.
 //
 // Needs logistic.cuh, reduce.cuh, rows.cuh, tile.cuh and softmax.cuh before it.
 typedef decltype(WEIGHT() * REAL()) WIDER;  // the wider of the two types
@@ -203,7 +204,8 @@ __device__ __forceinline__ double loss_and_dz_in_place(REAL* Z, bool exists, int
         // Zero for a row beyond the last, a copy of the last row: it would be counted twice.
         z[place_of(k)] = exists ? (REAL)((WIDER)weight * (WIDER)dz) : (REAL)0;
     }
-    const bool counts = exists && label < K && label % SOFTMAX_LANES == lane;
+    // A label below 0 may leave no remainder, and lane 0 would take it for one of its classes.
+    const bool counts = exists && label >= 0 && label < K && label % SOFTMAX_LANES == lane;
     return counts ? (double)weight * (double)(log1p(rest) - below_of_label) : 0.0;
 }
 
