@@ -22,9 +22,7 @@ def array_problem(name: str, rows: Rows) -> str | None:
     return None
 
 
-def vector_problem(
-    name: str, rows: Rows, labels: Sequence[Any], labels_said: str, *, aligned: bool = True
-) -> str | None:
+def vector_problem(name: str, rows: Rows, labels: Sequence[Any], labels_said: str) -> str | None:
     """Why the pass ``name`` cannot take labels and weights beside ``X``; None if it can.
 
     Parameters
@@ -33,9 +31,9 @@ def vector_problem(
     rows : Rows
         CuPy arrays; ``X`` of two dimensions.
     labels : sequence of dtype
-        What ``y`` may be in, and in words ``labels_said``.
-    aligned : bool
-        Whether the pass reads elements of all three arrays by their size, so that it has to divide their addresses.
+        The dtypes that ``y`` may have.
+    labels_said : str
+        The same in words, for the message.
     """
     X, y, sample_weight = rows
     n = X.shape[0]
@@ -47,7 +45,7 @@ def vector_problem(
         if array.device.id != X.device.id:
             return f"the {name} pass takes arrays of one device; X is on {X.device.id} and {what} on {array.device.id}"
         size = array.dtype.itemsize
-        if aligned and any(place % size for place in (array.data.ptr, *array.strides)):
+        if any(place % size for place in (array.data.ptr, *array.strides)):
             return (
                 f"the {name} pass takes {what} at addresses that the {size} bytes of {array.dtype} divide; copy it once"
             )

@@ -40,7 +40,7 @@ def supports(rows: Rows) -> str | None:
     if X.shape[0] >= _CUBLAS_ROWS:
         return f"the cublas pass takes fewer than 2**31 rows at once, and X has {X.shape[0]}; split them into blocks"
     labels = f"uint8 or in the dtype of X ({X.dtype})"
-    return vector_problem("cublas", rows, (np.uint8, X.dtype), labels, aligned=False)
+    return vector_problem("cublas", rows, (np.uint8, X.dtype), labels)
 
 
 def cublas_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
