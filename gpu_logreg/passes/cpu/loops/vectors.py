@@ -164,9 +164,8 @@ def _add_rows(code: VectorCode) -> None:
     _, _, x_at, d, m, _, _, sum_at = code.arguments
     builder, element = code.builder, code.element_type(1)
     place = code.pointer(6, sum_at)
-    sums = [
-        cgutils.alloca_once(builder, code.vector(element)) for _ in range(4)
-    ]  # one would wait four clocks for each addition
+    # Four sums, because an addition takes four clocks, for which the next one to the same sum would wait.
+    sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(4)]
     for one in sums:
         builder.store(code.constant(element, 0.0), one)
     with cgutils.for_range(builder, builder.udiv(m, I64(len(sums)))) as loop:
@@ -244,8 +243,8 @@ subtract = operation(types.void, _subtract, 3)
 # (vector, E, at): the sum of the elements that are not 1, and the number of those that are.
 sum_of_smaller = operation(None, _sum_of_smaller, 2)
 number_of_ones = operation(types.int64, _number_of_ones, 2)
-# (vector, E, at, factor): multiply. Elements below 1e-30 in float32, 1e-290 in float64, become zero: their products could
-# be subnormal numbers, with which processors compute many times slower.
+# (vector, E, at, factor): multiply. Elements below 1e-30 in float32, 1e-290 in float64, become zero: their products
+# could be subnormal numbers, with which processors compute many times slower.
 scale = operation(types.void, _scale, 3)
 # (vector, X, at, by, out, out_at): a vector of X times the element ``by`` of X.
 multiply_into = operation(types.void, _product, 5)

@@ -31,7 +31,7 @@ def list_length(m: int, d: int) -> int:
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _some_of_eight(x: Any, j: Any) -> Any:
-    """Whether one of eight elements from ``j`` on is not zero: zeros come in runs, and most groups of eight are zeros."""
+    """Whether one of eight elements from ``j`` on is not zero: zeros come in runs, and most eights are zeros."""
     low = abs(x[j]) + abs(x[j + 1]) + abs(x[j + 2]) + abs(x[j + 3])
     return low + (abs(x[j + 4]) + abs(x[j + 5]) + abs(x[j + 6]) + abs(x[j + 7])) != 0
 
