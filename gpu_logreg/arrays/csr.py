@@ -135,7 +135,7 @@ def elements_in_a_row(X: Any) -> int:
 
 
 def place_of(X: Any, element: int) -> tuple[int, int]:
-    """Row and column of an element, from its number among the stored elements of CSR rows or all those of dense rows."""
+    """Row and column of an element, from its number among the stored ones of CSR rows or all of dense rows."""
     if not is_sparse(X):
         row, column = divmod(element, X.shape[1])
         return row, column
