@@ -11,8 +11,8 @@ FAULTS = {
     DENSE: [
         (
             "net: barrier before the tiles missing",
-            "        __syncthreads();  // no thread reads the tiles of before any more\n",
-            "",
+            "        __syncthreads();\n        put<A_ACROSS, TM>(tile.a, next_a);",
+            "        put<A_ACROSS, TM>(tile.a, next_a);",
         ),
         (
             "net: barrier behind the tiles missing",

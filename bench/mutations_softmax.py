@@ -11,8 +11,12 @@ FAULTS = {
         # Tiles.
         ("K: wait for the copies missing", "        wait_for_copies();\n", ""),
         ("K: barrier before a tile missing", "        __syncthreads();  // the tile is there,", "        //"),
-        ("K: barrier between logits and softmax missing", "        __syncthreads();  // Z\n", ""),
-        ("K: barrier between softmax and gradient missing", "        __syncthreads();  // dZ\n", ""),
+        ("K: barrier between logits and softmax missing", "        __syncthreads();  // Z is complete", "        //"),
+        (
+            "K: barrier between softmax and gradient missing",
+            "        __syncthreads();  // dZ is complete",
+            "        //",
+        ),
         ("K: the next tile over the present one", "copy_tile(next, X", "copy_tile(tile, X"),
         ("K: the next tile from a wrong place", "(number + gridDim.x) * ROWS", "(number + 1) * ROWS"),
         ("K: tiles not exchanged", "        next = used;\n", "        tile = used;\n"),
@@ -45,6 +49,7 @@ FAULTS = {
         ("K: last row skipped", "< ROWS && row < n;", "< ROWS && row < n - 1;"),
         ("K: dZ of rows that are not there", "exists ? (REAL)((WIDER)weight", "true ? (REAL)((WIDER)weight"),
         ("K: loss of rows that are not there", "counts = exists && label", "counts = label"),
+        ("K: negative label counted", "exists && label >= 0 && label", "exists && label"),
         ("K: no weight in dZ", "(REAL)((WIDER)weight * (WIDER)dz)", "dz"),
         (
             "K: weight twice in the loss",

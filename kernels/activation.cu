@@ -10,7 +10,9 @@
 // Bytes      bias_activation reads and writes size REAL, times_derivative reads twice as much.
 // Never      stored: z. The derivative needs the activation alone.
 // Order      Elements are independent; the bits do not depend on the launch.
-// Limits     size < 2^32 - gridDim.x BLOCK, so that 32 bits count the elements: a division by columns is one of 32 bits.
+// Limits     size < 2^32 - gridDim.x BLOCK. Elements are counted in 32 bits, because i % columns in 64 bits takes many
+//            more instructions; with more elements i + step would wrap around to the first ones, and the loop would not
+//            end. gpu_logreg.passes.cuda.steps_cublas refuses larger batches.
 //
 // Needs logistic.cuh and activation.cuh before it.
 extern "C" __global__ void __launch_bounds__(BLOCK)

@@ -7,11 +7,12 @@
 // Needs logistic.cuh before it.
 HD REAL activated(REAL z) {
     if (ACTIVATION == 1) {
+        // exp(-z) would be infinite for z far below zero; of the negative absolute value it is at most 1.
         const REAL e = exp(-fabs(z));
         return (z >= 0 ? 1 : e) / (1 + e);
     }
     if (ACTIVATION == 2) return tanh(z);
-    if (ACTIVATION == 3) return z < 0 ? 0 : z;
+    if (ACTIVATION == 3) return z < 0 ? 0 : z;  // fmax(z, 0) would turn NaN into 0, and a damaged row would not show
     return z;
 }
 

@@ -6,12 +6,22 @@
 // there, every thread a tile of RM times RN; the next DEPTH values are on their way from memory meanwhile.
 //
 // TM, TN     of a block; TM / RM times TN / RN are its BLOCK threads. TM and TN are multiples of RM and RN.
-// DEPTH      a multiple of 8. BLOCK a multiple of 32; kernels say __launch_bounds__(BLOCK, 1), or ptxas spills to fit more.
-// Order      Products of an element of the result are added in ascending order of p, in REAL, whatever the tile.
+// DEPTH      a multiple of 8. BLOCK a multiple of 32; kernels say __launch_bounds__(BLOCK, 1): without it ptxas would
+//            spill registers to local memory to make room for more blocks.
+// Order      Products of an element of the result are added in ascending order of p, in REAL, by one thread, whatever
+//            the tile: the choice of a tile changes no bit of a result.
+// Launch     Every thread of the block calls `multiply`, with the same `begin` and `end`, and once: it has barriers, at
+//            which a thread that has returned, or goes round the loop less often, would never arrive.
+// Limits     end + DEPTH < 2^31.
 //
 // Needs logistic.cuh before it.
-#define PAD (16 / (int)sizeof(REAL))  // keeps the rows of a tile apart in the banks, and aligned to 16 bytes
-#define NEAR 8                        // values of p next to each other that the lanes of a warp fetch together
+
+// Numbers behind each row of a tile. Rows of 32 numbers, or a multiple of 32, begin in the same bank of shared memory:
+// the NEAR lanes of a warp that have fetched neighbouring values of p would write them one after another. The padding
+// is of 16 bytes and not of one number, because rows have to begin at multiples of 16 bytes: the reads of RM or RN
+// neighbours then are loads of up to 16 bytes.
+#define PAD (16 / (int)sizeof(REAL))
+#define NEAR 8  // values of p next to each other that the lanes of a warp fetch together
 #define FAR (BLOCK / NEAR)
 
 struct alignas(16) Tiles {
@@ -27,6 +37,8 @@ static __device__ __forceinline__ Tiles& tiles() {
 
 // What a thread fetches of a factor of T rows or columns: the k-th of COUNT elements is `outer`, p.
 // ACROSS: elements of the same `outer` lie next to each other in memory, else those of the same p do.
+// BLOCK times COUNT may be more than the T DEPTH elements of a tile. Those beyond do not exist: they are not fetched,
+// and `put` does not write them, which would be behind the row or the tile.
 template <bool ACROSS, int T>
 struct Share {
     static const int SLOTS = (T + FAR - 1) / FAR;  // values of `outer` that a thread meets, where ACROSS
@@ -45,6 +57,7 @@ __device__ __forceinline__ void fetch(REAL* value, int begin, int end, const Fac
     for (int k = 0; k < Share<ACROSS, T>::COUNT; ++k) {
         const Share<ACROSS, T> share(k);
         const int p = begin + share.p;
+        // From `end` on the factor has other numbers or none: zeros in their place add nothing to the sum.
         value[k] = share.exists() && p < end ? factor(share.slot, share.outer, p) : (REAL)0;
     }
 }
@@ -72,10 +85,13 @@ __device__ __forceinline__ void multiply(REAL (*sum)[RN], int begin, int end, co
     fetch<B_ACROSS, TN>(next_b, begin, end, b);
 #pragma unroll 1
     for (int p = begin; p < end; p += DEPTH) {
-        __syncthreads();  // no thread reads the tiles of before any more
+        // Without this barrier a fast warp would overwrite tiles of the turn before that another warp still reads.
+        __syncthreads();
         put<A_ACROSS, TM>(tile.a, next_a);
         put<B_ACROSS, TN>(tile.b, next_b);
         __syncthreads();
+        // Behind this barrier both tiles are complete. The next values are asked for before the multiplication, which
+        // hides the time that they take to arrive; they wait in registers, since the tiles are being read.
         if (p + DEPTH < end) {
             fetch<A_ACROSS, TM>(next_a, p + DEPTH, end, a);
             fetch<B_ACROSS, TN>(next_b, p + DEPTH, end, b);

@@ -1,7 +1,10 @@
 // Rows in any storage type, a vector of VEC bytes at a time.
 //
 // STORAGE  float32, float64, float16, bfloat16 or uint8: how the columns lie in memory. They are computed in REAL.
-// VEC      1, 2, 4, 8 or 16: bytes of one load; divides the address and the length of every row.
+// VEC      1, 2, 4, 8 or 16: bytes of one load; divides the address and the length of every row. A load from an address
+//          that VEC does not divide ends the kernel with an error (misaligned address), and no later call of the
+//          process can use the device; gpu_logreg.passes.cuda.checks.alignment_of finds the largest VEC that is
+//          allowed.
 //
 // Each PTX instruction has its twin for a host compiler beside it.
 #define ROWS_CUH
@@ -19,7 +22,10 @@ struct Vector {
     unsigned word[WORDS];
 };
 
-// VEC bytes that no other thread reads: kept out of the first-level cache, where nothing would find them again.
+// VEC bytes of X from global memory. No other thread reads them, so they are kept out of the first-level cache, in
+// which they would take the place of what is read again. ld.global.nc may answer from a cache that does not see writes
+// of the running kernel: what lies at `from` must not be written before the kernel ends. The statement is neither
+// volatile nor a barrier for the compiler, which may move or repeat it for the same reason.
 __device__ __forceinline__ Vector load_vector(const void* from) {
     Vector v;
 #ifdef __CUDACC__
@@ -48,15 +54,17 @@ __device__ __forceinline__ Vector no_vector() {
     return v;
 }
 
-// Makes the compiler forget what it has computed from v, so that converted columns do not fill registers in between.
-// nothing: 0, which the compiler is not to know; without that instruction for a word it would take the columns for what
-// they are, the same numbers as before, and keep them.
+// Makes the compiler convert the columns of v anew after the call. A compiler that knows v to be unchanged keeps the
+// columns that it converted for the logits until the gradient needs them, in more registers than there are.
+// nothing: 0, computed from an argument of the kernel, so that the compiler cannot know it. An exclusive or with it is
+// one instruction for a word and changes no bit.
 __device__ __forceinline__ void keep_stored(Vector& v, unsigned nothing) {
 #pragma unroll
     for (int k = 0; k < WORDS; ++k) v.word[k] ^= nothing;
 }
 
-// The same for an address or a number of 64 bits, which the compiler would else put together anew for every row.
+// Makes the compiler keep an address or a number of 64 bits in registers. It would compute it again from its parts for
+// every row otherwise. The empty statement is volatile, or the compiler would remove it, and generates no instruction.
 template <class Number>
 __device__ __forceinline__ void keep_number(Number& number) {
 #ifdef __CUDACC__
@@ -69,6 +77,7 @@ __device__ __forceinline__ void keep_number(Number& number) {
 // Makes the compiler forget how x was computed, so that it keeps it in a register and does not compute it again.
 __device__ __forceinline__ void keep_converted(REAL& x) {
 #ifdef __CUDACC__
+    // The cast only satisfies the compiler in the branch that is not taken: x is a REAL, read and written as such.
     if (sizeof(REAL) == 8) asm volatile("" : "+d"(*(double*)&x));
     else asm volatile("" : "+f"(*(float*)&x));
 #else
@@ -76,9 +85,12 @@ __device__ __forceinline__ void keep_converted(REAL& x) {
 #endif
 }
 
-// Column k of a vector, exactly; k is known when the loop around is unrolled. The last argument picks the storage type.
+// Column k of a vector, exactly; k is known when the loop around is unrolled, and must be: an index that is not known
+// at compile time would put the vector into local memory. The last argument picks the storage type.
 __device__ __forceinline__ REAL column(const Vector& v, int k, float32) { return (REAL)__uint_as_float(v.word[k]); }
 
+// The indices are taken modulo WORDS because all overloads are compiled: for a narrower storage type, which never calls
+// this one, a vector may have a single word, and an index beyond it would be refused or warned of.
 __device__ __forceinline__ REAL column(const Vector& v, int k, float64) {
     return (REAL)__hiloint2double((int)v.word[(2 * k + 1) % WORDS], (int)v.word[2 * k % WORDS]);
 }
@@ -98,8 +110,9 @@ __device__ __forceinline__ REAL column(const Vector& v, int k, bfloat16) {
     return (REAL)__uint_as_float(k % 2 ? v.word[k / 2] & 0xffff0000u : v.word[k / 2] << 16);
 }
 
-// The byte becomes the low end of a float between 2^23 and 2^23 + 255; two instructions of full rate, which the
-// conversion of integers is not (by CUDA's table of instruction throughput; not measured here).
+// The byte becomes the low end of the bits of a float between 2^23 and 2^23 + 255, where neighbouring floats are 1
+// apart: the subtraction is exact. These two instructions run at full rate, which the conversion of an integer does not
+// (by CUDA's table of instruction throughput; not measured here).
 __device__ __forceinline__ REAL column(const Vector& v, int k, uint8) {
     return (REAL)(__uint_as_float(__byte_perm(v.word[k / 4], 0x4b000000u, 0x7440u + (unsigned)(k % 4))) - 8388608.0f);
 }

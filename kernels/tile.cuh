@@ -1,7 +1,8 @@
 // Rows brought to shared memory by asynchronous copies, and read from there a vector of VEC bytes at a time.
 //
-// COPY  1, 2, 4, 8 or 16: bytes of one copy; divides both its addresses. The hardware copies 4 bytes and more
-//       asynchronously; 1 and 2 bytes, and all on compute capability 7.5, go through a register at once.
+// COPY  1, 2, 4, 8 or 16: bytes of one copy. It divides both addresses of a copy, or the hardware reports a misaligned
+//       address. It copies 4 bytes and more asynchronously; 1 and 2 bytes, and all on compute capability 7.5, go
+//       through a register and are there when the statement is done.
 //
 // Each PTX instruction has its twin for a host compiler beside it. Needs rows.cuh before it; VEC is 4 or 8.
 #if defined(__CUDACC__) && (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800)
@@ -10,10 +11,12 @@
 #define COPIES_ARE_ASYNCHRONOUS 0
 #endif
 
-// COPY bytes from global to shared memory, which need not be there before `wait_for_copies`. They stay out of the
-// first-level cache where the hardware lets them: no thread reads them from global memory again.
+// COPY bytes from global to shared memory. Until the copying thread has returned from `wait_for_copies`, and for other
+// threads until the barrier after that, what lies at `to` is undefined. Copies of 16 bytes bypass the first-level cache
+// (.cg), since no thread reads them from global memory again; for shorter ones there is no such instruction.
 __device__ __forceinline__ void copy_to_shared(unsigned char* to, const unsigned char* from) {
 #if COPIES_ARE_ASYNCHRONOUS
+    // "memory": the compiler must not move a read of the tile that was here before behind the copy.
     asm volatile(
         "{ .reg .u64 at; .reg .u32 near; cvta.to.shared.u64 at, %0; cvt.u32.u64 near, at;"
 #if COPY == 16
@@ -38,7 +41,8 @@ __device__ __forceinline__ void copy_to_shared(unsigned char* to, const unsigned
 #endif
 }
 
-// Waits for the copies of the calling thread; what other threads have copied is there after the next barrier.
+// Waits for all copies of the calling thread, which need no commit before. What other threads have copied is there
+// after the next barrier alone: each thread waits for its own copies.
 __device__ __forceinline__ void wait_for_copies() {
 #if COPIES_ARE_ASYNCHRONOUS
     asm volatile("cp.async.wait_all;" ::: "memory");
@@ -47,7 +51,8 @@ __device__ __forceinline__ void wait_for_copies() {
 #endif
 }
 
-// VEC bytes of a row in shared memory.
+// VEC bytes of a row in shared memory; VEC divides `from`, because it divides PITCH. They were copied as bytes and are
+// read as words: the barrier in between keeps the compiler from exchanging the two.
 __device__ __forceinline__ Vector shared_vector(const unsigned char* from) {
     Vector v;
 #if VEC == 8

@@ -1,4 +1,5 @@
-// update: penalty, gradient and update of all parameters in one launch; the twin of gpu_logreg/mathematics/optimizers.py.
+// update: penalty, gradient and update of all parameters in one launch; the twin of
+// gpu_logreg/mathematics/optimizers.py.
 //
 //     l2 = fixed_l2 + alpha / weight                     strength of the penalty on the mean loss of the batch
 //     g  = sum of the parts of grad / weight + l2 w      intercepts, which lie behind the weights, without l2 w
@@ -15,11 +16,13 @@
 // Shapes     params: (n,), of which the first n_weights are weights and n_trained are updated. grad: (parts, n).
 //            m: (n_trained,), not read by RULE 0; v: (n_trained,), read by RULE 3. For every batch: weight, sum(s), in
 //            `weights`: (batches,); t, or step, per_root and shrink, in `rates`: (batches, 3). penalties: (gridDim.x,).
-//            Which batch it is says turn[1], and turn[0] is counted up; `number` where turn is null.
+//            turn[1] is the number of the batch, and turn[0] becomes the next one, see batch.cuh; where turn is null,
+//            `number` is the number of the batch.
 // Types      REAL: float32 or float64. weights, rates, penalties and the numbers: float64; the arithmetic is in REAL.
 //            step = t / (1 - beta_1^k), per_root = 1 / sqrt(1 - beta_2^k) at the k-th update.
-// Launch     1-D grid of any size, BLOCK threads (a multiple of 32, at most 1024), no dynamic shared memory. Thread t of
-//            block k takes parameter k BLOCK + t, then every gridDim.x BLOCK-th after it.
+// Launch     1-D grid of any size, BLOCK threads (a multiple of 32, at most 256), no dynamic shared memory. Thread t of
+//            block k takes parameter k BLOCK + t, then every gridDim.x BLOCK-th after it. The bounds of the launch ask
+//            for 4 blocks on a multiprocessor, that is at most 64 registers for a thread of 256.
 // Bytes      read (1 + parts) n REAL and written n REAL, with RULE 1 and 2 one more of each, with RULE 3 two.
 // Never      stored: the mean gradient with its penalty.
 // Order      Parameters are independent; parts are added in order. penalties: float64, parameters of a thread in
@@ -33,7 +36,7 @@ update(REAL* params, const REAL* grad, int parts, REAL* m, REAL* v, const double
        double epsilon, double* penalties, long long n, long long n_weights, long long n_trained) {
     __shared__ double slots[BLOCK / WARP];
     const long long batch = turn ? turn[1] : number;
-    if (batch >= batches) return;
+    if (batch >= batches) return;  // all threads of all blocks alike: none of them is waited for by block_sum
     const double total = weights[batch];
     const REAL scale = (REAL)(1 / total);
     const double penalty = fixed_l2 + alpha / total;
@@ -47,6 +50,7 @@ update(REAL* params, const REAL* grad, int parts, REAL* m, REAL* v, const double
     for (long long j = (long long)blockIdx.x * BLOCK + threadIdx.x; j < n_trained; j += (long long)gridDim.x * BLOCK) {
         REAL w = params[j];
         REAL g = grad[j];
+        // In ascending order, by one thread: the bits of g depend on the parts alone. part * n has 64 bits.
         for (int part = 1; part < parts; ++part) g += grad[part * n + j];
         g *= scale;
         if (j < n_weights) {
@@ -70,6 +74,8 @@ update(REAL* params, const REAL* grad, int parts, REAL* m, REAL* v, const double
         params[j] = w;
     }
     square = block_sum(square, slots);
+    // Each block has its own sum, and launches follow one another: no two additions to it are under way at once.
     if (threadIdx.x == 0) penalties[blockIdx.x] += 0.5 * penalty * total * square;
+    // Other blocks may not have begun yet, and read turn[1] when they do; see batch.cuh.
     if (turn && blockIdx.x == 0 && threadIdx.x == 0) turn[0] = batch + 1;
 }

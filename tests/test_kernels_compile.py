@@ -162,6 +162,15 @@ def test_a_vector_is_one_instruction(vec):
     assert set(narrower.values()) <= {0}
 
 
+def test_dynamic_shared_memory_is_aligned_for_loads_of_16_bytes():
+    family = choose_softmax_family(28, 10, "float32", "float32")
+    assert isinstance(family, SoftmaxFamily)
+    options = cuda_multinomial.kernel_options(family, 28, 10, "float32", "float32", None)
+    code = kernel_source(f"{cuda_multinomial.KERNEL}.cu", cuda_multinomial.HEADERS)
+    text = ptx(code, (*options, *nvrtc.CUPY_OPTIONS, "-arch=compute_90"))
+    assert re.findall(r"\.extern \.shared \.align (\d+) \.b8 dynamic_shared", text) == ["16"]
+
+
 # The kernel of many classes: columns and classes of real data (Covertype, letters, digits, MNIST) and of the ends.
 SOFTMAX_SHAPES = (
     *((1, 3), (3, 4), (16, 26), (28, 10), (54, 7), (64, 10), (100, 10), (100, 26), (300, 5), (512, 20)),

@@ -200,6 +200,21 @@ def test_extreme_logits(cupy, run, case):
             np.testing.assert_allclose(sums.db_sum, dz.astype(np.float64), rtol=rtol, atol=tiny)
 
 
+@pytest.mark.parametrize(
+    "case", [case_of("float32", "float32", 28, 10), case_of("uint8", "float32", 784, 3)], ids=name_of
+)
+def test_a_label_that_is_no_class_adds_no_loss(cupy, run, case):
+    K, lanes = case.n_classes, case.softmax_lanes
+    strange = np.array([-1, -lanes, -8 * lanes, K, K + lanes, 1000], np.int32)
+    rows = make_rows(len(strange), case)._replace(sample_weight=None)
+    W, b = parameters(case)
+    sums = run(case, to_device(cupy, rows._replace(y=strange)), W, b)
+    assert sums.loss_sum == 0.0
+    Z = rows.X.astype(np.float64) @ W.T + b
+    e = np.exp(Z - Z.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(sums.db_sum, (e / e.sum(axis=1, keepdims=True)).sum(axis=0), rtol=1e-5)
+
+
 def test_the_intercept_is_added_in_float64(cupy, run):
     case = case_of("float32", "float32", 1, 3)
     rows = make_rows(300, case)

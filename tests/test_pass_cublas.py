@@ -8,6 +8,7 @@ import fake_cupy
 import kernel_host
 import numpy as np
 import pytest
+from test_pass_cuda import shifted
 
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
@@ -182,6 +183,12 @@ def test_a_kernel_is_compiled_once(fake):
         (lambda rows: rows._replace(sample_weight=rows.y), "and sample_weight is uint8"),
         (lambda rows: rows._replace(sample_weight=rows.X[:7, 0]), r"and sample_weight has \(7,\)"),
         (lambda rows: rows._replace(sample_weight=rows.X[:, 0]), "takes a contiguous sample_weight"),
+        (lambda rows: rows._replace(X=shifted(rows.X)), "X at addresses that the 4 bytes of float32 divide"),
+        (lambda rows: rows._replace(y=shifted(rows.X[:, 0])), "y at addresses that the 4 bytes of float32 divide"),
+        (
+            lambda rows: rows._replace(sample_weight=shifted(rows.X[:, 0])),
+            "sample_weight at addresses that the 4 bytes of float32 divide",
+        ),
     ],
 )
 def test_rows_that_are_refused(cupy, change, reason):

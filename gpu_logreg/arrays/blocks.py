@@ -1,8 +1,9 @@
-"""Threads of the host: blocks of rows on a pool, BLAS on one thread meanwhile.
+"""Threads of the host: a pool that computes blocks of rows, while BLAS uses one thread.
 
-NumPy's BLAS keeps its own threads, which go on spinning for a while after every product and take the processors from
-ours: a compiled pass right after a threaded product took clearly longer. So products are cut into blocks of rows,
-one thread each, and the sums of the blocks are added in order: the result does not depend on the number of threads.
+NumPy's BLAS has its own threads. They busy-wait for a while after every product and occupy the processors that the pool
+needs: a compiled pass right after a product on several threads took clearly longer. So products are cut into blocks of
+rows, of which each is computed by one thread of the pool, and the sums of the blocks are added in order: the result
+does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = ["blas_on_one_thread", "map_in_order", "map_row_blocks", "n_threads", 
 T = TypeVar("T")
 
 _pool: ThreadPoolExecutor | None = None
-_lock = threading.RLock()  # of this module's state, and of the number of threads of BLAS
+_lock = threading.RLock()  # held while this module's variables, or the number of threads of BLAS, are changed
 _inside = 0
 _limiter: Any = None
 _here = threading.local()
@@ -50,21 +51,22 @@ def _cpus() -> int:
 def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
     """``function`` of the arguments, on the pool; results in the order of the arguments.
 
-    From within such a function the calls are made one after the other: a thread of the pool that waited for others
-    could wait for ever. NumPy's floating-point warnings are off: what is not finite shows in the sums, and is dealt
-    with there.
+    From within such a function the calls are made one after the other: were every thread of the pool to wait for calls
+    that no thread is left to make, all would wait for ever. NumPy's floating-point warnings are off: what is not finite
+    shows in the sums, and callers test these.
     """
     return list(_in_order(function, *arguments))
 
 
 def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
-    """As `map_in_order`, the results added in order as they come: only those that wait for their turn are kept.
+    """As `map_in_order`, with the results added in order as they come; only those whose turn has not come are kept.
 
     Parameters
     ----------
     add : function (total, part) -> total
         It may change and return ``total``, which at first is the first result.
-    function, arguments : as of `map_in_order`; there is at least one of each argument
+    function, arguments
+        Those of `map_in_order`; each sequence has at least one element.
     """
     parts = _in_order(function, *arguments)
     return functools.reduce(add, parts)
@@ -81,7 +83,10 @@ def _in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> Iterator
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:
-    """Equal blocks of rows of about ``block_bytes``; their number depends on the sizes alone."""
+    """Equal blocks of rows of about ``block_bytes``.
+
+    Their number depends on the sizes alone, and not on the number of threads: it decides the bits of sums.
+    """
     count = max(1, min(-(-n * row_bytes // block_bytes), n // max(1, least_rows)))
     edges = [n * k // count for k in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
@@ -120,7 +125,10 @@ def map_row_blocks(
 
 @contextlib.contextmanager
 def blas_on_one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread within the block; the first to enter sets it, the last to leave sets it back."""
+    """Limit BLAS to one thread within the block.
+
+    Of threads that are in such blocks at the same time the first sets the limit and the last restores what was before.
+    """
     global _inside, _limiter
     with _lock:
         _inside += 1
@@ -140,7 +148,7 @@ def blas_on_one_thread() -> Iterator[None]:
 
 
 def _entered_here() -> int:
-    """Blocks of `blas_on_one_thread` that this thread is in."""
+    """How many blocks of `blas_on_one_thread`, one within another, this thread is in."""
     return getattr(_here, "entered", 0)
 
 
@@ -162,9 +170,9 @@ def _mark_as_ours() -> None:
 
 
 def _forget_threads() -> None:
-    """A forked child has none of its parent's threads but the one that forked.
+    """Called in a forked child, which has none of its parent's threads but the one that forked.
 
-    Where the parent kept BLAS to one thread, the child does so up to the end of its own next block.
+    Where the parent had limited BLAS to one thread, that limit holds in the child to the end of its own next block.
     """
     global _pool, _inside
     _pool, _inside = None, _entered_here()

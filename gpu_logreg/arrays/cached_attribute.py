@@ -14,7 +14,7 @@ class cached_attribute(Generic[T]):  # noqa: N801 - used as a decorator, like pr
     """As `functools.cached_property`, which up to Python 3.11 holds one lock for the attribute of all instances.
 
     Under that lock two fits in two threads wait for each other, and a child forked while another thread holds it waits
-    for ever. Here threads that ask at the same moment may each compute the value; all get the one that was kept first.
+    for ever. Here threads that ask at the same time may each compute the value; all get the one that was stored first.
     """
 
     def __init__(self, function: Callable[[Any], T]) -> None:

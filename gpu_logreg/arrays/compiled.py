@@ -1,9 +1,9 @@
 """Machine code of the compiled loops kept on disk: one folder for each hash of all texts that they are compiled from.
 
-Numba knows a cached function by the text of its own file. These loops call loops of other files, which become part of
-their code, and `gpu_logreg.passes.cpu.loops.vector_code` generates some of it: after an edit there, or with another
-version of
-the package installed over this one, Numba's own cache would go on giving the old sums. So the place that Numba chooses
+Numba's cache takes a function for unchanged where its own file is. These loops call loops of other files, which become
+part of their code, and `gpu_logreg.passes.cpu.loops.vector_code` generates some of it: after an edit there, or with
+another version of the package installed over this one, Numba's own cache would run the old code, and sums would be
+those of the old text. So the place that Numba chooses
 (``NUMBA_CACHE_DIR``, beside the package, or the user's cache) gets a folder for each state of the texts, of the
 versions of Numba and llvmlite, and of Numba's settings that change code. Folders unused for `DAYS_KEPT` days are
 removed when a new one is made.
@@ -37,7 +37,10 @@ from numba.core.serialize import dumps
 __all__ = ["DAYS_KEPT", "njit", "stamp", "texts"]
 
 DAYS_KEPT = 30
-"""A folder of other texts that no process has looked at for so long is removed."""
+"""Days after which a folder of other texts is removed, where no process has opened it since.
+
+So long that the folders of two versions stay for somebody who works with both in turn.
+"""
 
 _FOLDER = "gpu_logreg-"
 _DIGEST_BYTES = 32
@@ -46,7 +49,7 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 def texts(package: Path) -> list[Path]:
-    """Files that compiled loops are made of; the tests hold this to what those files import."""
+    """Files whose text is compiled; a test compares them with what the files of the loops import."""
     loops = sorted((package / "passes" / "cpu" / "loops").glob("*.py"))
     return [*loops, package / "solvers" / "coordinate_loops.py", package / "arrays" / "compiled.py"]
 

@@ -1,4 +1,4 @@
-"""Sparse rows: SciPy's CSR arrays, checked once, and what the rest asks of rows whether they are dense or sparse."""
+"""Sparse rows: SciPy's CSR arrays, checked once, and functions for rows that may be dense or sparse."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ __all__ = [
 def csr_rows(X: Any) -> Any:
     """Sparse rows as the passes read them: a checked CSR array of floats; see `in_order` for those that need more.
 
-    Shares its memory with a CSR matrix that is so already, and with one of whole numbers but for these; any other
-    matrix is copied once. ``X`` itself is never changed.
+    The result shares its memory with a CSR matrix of floats, and the numbers of its columns with a CSR matrix of whole
+    numbers; any other matrix is copied once. ``X`` itself is never changed.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def csr_rows(X: Any) -> Any:
     Raises
     ------
     DataError
-        Complex numbers; one dimension; numbers of rows or columns that are outside ``X``, which nobody would check
-        again: SciPy's own conversions would read and write outside their arrays.
+        Complex numbers; one dimension; numbers of rows or columns that are outside ``X``. SciPy's own conversions and
+        the compiled loops do not check them, and would read and write outside their arrays.
     """
     if X.ndim != 2:
         raise DataError(f"Expected 2D array, got {X.ndim}D array instead; sparse X must have shape (n, d)")
@@ -52,11 +52,11 @@ def csr_rows(X: Any) -> Any:
     _refuse_damaged(X)
     try:
         rows = sparse.csr_array(X)
-    except ValueError as error:  # it looks at the lengths
+    except ValueError as error:  # SciPy compares the lengths of the arrays
         raise DataError(f"sparse X is damaged: {error}") from error
     n, d = rows.shape
     starts = rows.indptr
-    if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # room that was never used, or no more
+    if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # unused elements at the end
         rows = sparse.csr_array((rows.data[: starts[-1]], rows.indices[: starts[-1]], starts), shape=(n, d))
     return stored_as(rows, rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64)
 
@@ -88,7 +88,7 @@ def _refuse_outside(numbers: Any, limit: int, name: str, what: str) -> None:
 
 
 def in_order(X: Any) -> Any:
-    """CSR rows each of which names its columns once, and in order; a copy where they do not."""
+    """CSR rows whose columns are in ascending order and without duplicates in every row; a copy where they are not."""
     if X.has_canonical_format:
         return X
     X = X.copy()
@@ -120,7 +120,10 @@ def rows_at(X: Any, at: Any, dtype: Any) -> Any:
 
 
 def block_of_rows(X: Any, part: slice) -> Any:
-    """Consecutive rows of a CSR array; SciPy copies them where they are less than half of it, so make one at a time."""
+    """Consecutive rows of a CSR array.
+
+    SciPy copies them where they are less than half of the array, so that callers hold one block at a time.
+    """
     starts = X.indptr[part.start : part.stop + 1]
     first, last = int(starts[0]), int(starts[-1])
     shape = (len(starts) - 1, X.shape[1])
@@ -133,7 +136,7 @@ def elements_in_a_row(X: Any) -> int:
 
 
 def place_of(X: Any, element: int) -> tuple[int, int]:
-    """Row and column of the element of a number: of those stored, for CSR; of all in order, for dense rows."""
+    """Row and column of an element, from its number among the stored ones of CSR rows or all of dense rows."""
     if not is_sparse(X):
         row, column = divmod(element, X.shape[1])
         return row, column
@@ -141,15 +144,15 @@ def place_of(X: Any, element: int) -> tuple[int, int]:
 
 
 def all_finite(X: Any) -> Any:
-    """Whether every element is finite: an array of no dimension, where ``X`` lives, so that a GPU is not waited for."""
+    """Whether every element is finite, as an array without dimensions where ``X`` lives: the host waits for no GPU."""
     values = X.data if is_sparse(X) else X
     return array_namespace(values).isfinite(values).all()
 
 
 def columns_at(X: Any, at: Any) -> Any:
-    """The columns ``at`` of dense or sparse rows, in that order; of neighbours of dense ones a view.
+    """The columns ``at`` of dense or sparse rows, in that order; a view where they are neighbours in dense rows.
 
-    Of sparse rows, the time is that of a walk over their elements and of one over the numbers of their columns.
+    For sparse rows it reads the elements once and the numbers of their columns once.
 
     Parameters
     ----------

@@ -51,13 +51,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 AUTO_CUDA_BYTES = 64 * 2**20
-"""Smallest host array, in bytes, that ``device="auto"`` sends to a GPU. A guess: not measured on a GPU."""
+"""Fewest bytes of a host array that ``device="auto"`` sends to a GPU, 64 MiB. A guess: not measured on a GPU."""
 
 ROOM = 1.05
-"""Memory of a GPU that rows are counted to take, over their own: partial sums, and what CuPy's pool rounds up."""
+"""Memory of a GPU that rows are assumed to need, as a multiple of their own bytes.
+
+The rest is for partial sums, and for sizes that CuPy's pool rounds up. A guess: not measured on a GPU.
+"""
 
 DLPACK_CUDA = (2, 13)
-"""Kinds of device that DLPack calls kDLCUDA and kDLCUDAManaged."""
+"""Numbers by which DLPack's header knows the kinds of device kDLCUDA and kDLCUDAManaged."""
 
 INSTALL = "install it with: pip install 'gpu-logreg[cuda12]' (or [cuda13])"
 """What to do without CuPy, or with one that does not work."""
@@ -271,7 +274,7 @@ def to_device(array: Any, device: Device) -> Any:
 
 
 def brought(array: Any, device: Device) -> Any:
-    """Labels or weights beside rows on ``device``: a CuPy array of elsewhere comes there, anything else is as it is."""
+    """Labels or weights for rows on ``device``: a CuPy array of another device is copied there, others are returned."""
     return to_device(array, device) if is_cupy(array) else array
 
 
@@ -305,8 +308,8 @@ def to_numpy(array: Any) -> Any:
 def cholesky(R: Any) -> Any:
     """Lower Cholesky factor of a matrix on a GPU, where the result stays.
 
-    Of its own accord CuPy does not look whether cuSOLVER found a factor, and leaves in its place whatever was computed
-    up to there. Within `cupyx.errstate` it looks, which waits for the device.
+    By default CuPy does not check whether cuSOLVER found a factor, and returns what was computed up to the failure.
+    Within `cupyx.errstate` it checks, for which the host waits for the device.
 
     Parameters
     ----------

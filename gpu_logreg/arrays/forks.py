@@ -1,15 +1,15 @@
-"""A fork while another thread fits: it waits for what that thread holds, so that the child can fit too.
+"""Forks while another thread fits: they first wait for the locks that it holds, so that the child can fit too.
 
-Of the parent's threads a forked child has the one that forked. A lock that another thread held at that moment is never
-released in the child, and whoever asks for it there waits for ever. So a fork first waits for
+A forked child has only the thread that forked. A lock that another thread of the parent held at that moment is never
+released in the child, and a thread that asks for it there waits for ever. So a fork first waits for
 
 - imports of other threads: the first fit imports Numba and the compiled loops, which takes seconds;
 - a loop that another thread compiles, or loads from the cache: Numba does so under one lock;
 - the lock of `gpu_logreg.arrays.blocks`, under which BLAS is told its number of threads, and after every fork starts
   them anew.
 
-Each of them ends by itself; the longest wait is for a loop to be compiled. Other locks have handlers of their own:
-those of CPython, of its modules ``logging`` and ``concurrent.futures``, and of the C library.
+Each of them ends by itself; the longest wait is for a loop to be compiled. CPython, its modules ``logging`` and
+``concurrent.futures``, and the C library do the same for their own locks.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import Any
 __all__ = ["wait_before_forks"]
 
 IMPORTED_BY_FITS = frozenset({"gpu_logreg", "llvmlite", "numba", "scipy", "sklearn"})
-"""Packages of which a fit imports modules."""
+"""Packages of which a fit imports modules, and for whose imports a fork waits."""
 
-_here = threading.local()  # threads may fork at once
+_here = threading.local()  # what a thread holds during its fork, since several threads may fork at the same time
 
 
 def wait_before_forks(lock: Any, in_child: Callable[[], None]) -> None:
@@ -64,5 +64,5 @@ def _wait_for_imports() -> None:
     for name, module in list(sys.modules.items()):
         initialising = getattr(getattr(module, "__spec__", None), "_initializing", False)
         if initialising and name.partition(".")[0] in IMPORTED_BY_FITS:
-            with contextlib.suppress(Exception):  # the thread that imports it meets it, too
+            with contextlib.suppress(Exception):  # the error is raised in the thread whose import it is, too
                 importlib.import_module(name)  # returns when that thread is done

@@ -31,8 +31,8 @@ def is_bfloat16(array: Any) -> bool:
 def is_array(given: Any) -> bool:
     """Whether an object is an array by what it offers: a number of dimensions, and its elements by DLPack or NumPy.
 
-    So is xarray's DataArray, which speaks Arrow's protocol too, as a long table of its coordinates. What has columns is
-    a table; the columns of pandas and polars are left to scikit-learn, which knows more of them.
+    xarray's DataArray is one, although it offers Arrow's protocol too, as a long table of its coordinates. An object
+    with columns is a table. Columns of pandas and polars are no arrays here: scikit-learn converts them.
     """
     if isinstance(given, np.ndarray) or is_cupy(given):
         return True

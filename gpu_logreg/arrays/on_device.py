@@ -1,8 +1,8 @@
-"""What a fit or an answer on a GPU owes the owner of the GPU: its memory back, and errors of one line.
+"""Contexts for a fit or a prediction on a GPU: they give its memory back, and turn CUDA's errors into one line.
 
-Memory. CuPy keeps the blocks of arrays that are gone for arrays to come, out of reach of everybody else on the device:
-after a fit on 20 GB those would stay taken. So blocks that were taken meanwhile go back when it ends, however it ends.
-Arrays of others are not touched, nor is an allocator that is not CuPy's own.
+CuPy's pool keeps the memory of freed arrays for later ones, and no other program on the device can use it: after a fit
+on 20 GB they would stay taken. So the memory by which the pool has grown is freed when the fit ends, by an exception
+too. Arrays that are still in use are not touched, nor is an allocator that is not CuPy's own.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from gpu_logreg.errors import DeviceError, GpuLogregError
 __all__ = ["KEPT_BYTES", "given_back", "on_device", "one_line_errors"]
 
 KEPT_BYTES = 2**24
-"""Memory that an answer on a GPU may leave in CuPy's pool for the next one: to take and give it back takes longer than
-an answer on few rows. A guess: not measured on a GPU."""
+"""Most bytes that a prediction on a GPU may leave in CuPy's pool for the next one, 16 MiB.
 
-_OURS = ("gpu_logreg", "cupy", "cupyx")
-_MOST_ELEMENTS = 1000
-_OF_CUDA = ("cupy", "cupyx", "cupy_backends", "cuda")
+Allocating and freeing them takes longer than a prediction for few rows. A guess: not measured on a GPU.
+"""
+
+_OURS = ("gpu_logreg", "cupy", "cupyx")  # packages whose functions' variables are emptied after an exception
+_MOST_ELEMENTS = 1000  # of a container that is searched for arrays: a longer one is somebody's data
+_OF_CUDA = ("cupy", "cupyx", "cupy_backends", "cuda")  # packages whose errors are those of the GPU
 
 
 @contextlib.contextmanager
@@ -37,7 +39,7 @@ def on_device(
 ) -> Iterator[None]:
     """Make ``device`` the current one within the block, with `given_back` and `one_line_errors`; nothing on the CPU.
 
-    The device that was current is so again afterwards.
+    Afterwards the device that was the current one is so again.
 
     Parameters
     ----------
@@ -55,9 +57,9 @@ def on_device(
 def given_back(device: Device, kept: int = 0) -> Iterator[None]:
     """Give back the memory that CuPy's pools have grown by within the block, on ``device`` and page-locked on the host.
 
-    Arrays that are still in use stay; so the block calls the function whose variables they are. Where that ends in an
-    exception, its traceback holds the variables of every function that was left, and a notebook holds the traceback:
-    variables of this package's functions, and of CuPy's, are emptied.
+    Arrays that are still in use stay, so that the block should call a function whose variables they are: these end with
+    it. After an exception its traceback refers to the variables of every function that was left, and a notebook keeps
+    the traceback: the variables of this package's functions, and of CuPy's, are emptied.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ def given_back(device: Device, kept: int = 0) -> Iterator[None]:
         _empty_variables(error)
         raise
     finally:
-        with contextlib.suppress(Exception):  # of a device that is lost, which has been told of
+        with contextlib.suppress(Exception):  # a lost device fails here again; its first error is being raised
             grown = _held(device) > before + kept
             if grown:
                 _free(device)
@@ -118,7 +120,7 @@ def _empty_variables(error: BaseException) -> None:
 
 
 def _drop_arrays(waiting: list[Any]) -> None:
-    """Take the arrays of a GPU out of what functions hold by their closures: these outlast their variables."""
+    """Drop arrays of a GPU from the closures of functions, which live on when the variables of a frame are emptied."""
     seen: dict[int, Any] = {}
     while waiting:
         holder = waiting.pop()
@@ -153,7 +155,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _elements(holder: Any) -> list[Any]:
-    """What a dict, list or tuple holds; nothing of a long one, which is somebody's data."""
+    """Elements of a dict, list or tuple; none where it has more than `_MOST_ELEMENTS`."""
     return [] if len(holder) > _MOST_ELEMENTS else [*(holder.values() if isinstance(holder, dict) else holder)]
 
 
@@ -199,5 +201,5 @@ def _problem_of(error: Exception, device: Device, less: str, otherwise: str) -> 
 
 
 def _is_of_another_allocator(error: Any) -> bool:
-    """Whether an allocator of the user's found no room: RMM's raises Python's own error, NumPy a class of its own."""
+    """Whether an allocator of the user's is out of memory: RMM's raises MemoryError itself, NumPy a subclass of it."""
     return type(error) is MemoryError and default_pool() is None

@@ -1,4 +1,8 @@
-"""What the passes on a GPU ask of their arrays before a launch: a kernel given wrong arrays damages memory."""
+"""Checks of device arrays before a launch.
+
+A kernel gets bare addresses. With an array of another dtype, shape, device or alignment it reads and writes memory that
+is not its own, so every pass on a GPU refuses such arrays by name, with the reason.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ __all__ = ["alignment_of", "array_problem", "matrix_problem", "row_stride", "vec
 
 
 def array_problem(name: str, rows: Rows) -> str | None:
-    """Why the pass ``name`` cannot take ``rows`` that are not CuPy arrays; None if they are."""
+    """Why the pass ``name`` cannot take ``rows``: one of their arrays is not CuPy's. None if all of them are."""
     for what, array in _named(rows).items():
         if array_namespace(array) is np:
             kind = f"{type(array).__module__}.{type(array).__qualname__}"
@@ -22,9 +26,7 @@ def array_problem(name: str, rows: Rows) -> str | None:
     return None
 
 
-def vector_problem(
-    name: str, rows: Rows, labels: Sequence[Any], labels_said: str, *, aligned: bool = True
-) -> str | None:
+def vector_problem(name: str, rows: Rows, labels: Sequence[Any], labels_said: str) -> str | None:
     """Why the pass ``name`` cannot take labels and weights beside ``X``; None if it can.
 
     Parameters
@@ -33,9 +35,9 @@ def vector_problem(
     rows : Rows
         CuPy arrays; ``X`` of two dimensions.
     labels : sequence of dtype
-        What ``y`` may be in, and in words ``labels_said``.
-    aligned : bool
-        Whether the pass reads elements of all three arrays by their size, so that it has to divide their addresses.
+        The dtypes that ``y`` may have.
+    labels_said : str
+        The same in words, for the message.
     """
     X, y, sample_weight = rows
     n = X.shape[0]
@@ -47,7 +49,9 @@ def vector_problem(
         if array.device.id != X.device.id:
             return f"the {name} pass takes arrays of one device; X is on {X.device.id} and {what} on {array.device.id}"
         size = array.dtype.itemsize
-        if aligned and any(place % size for place in (array.data.ptr, *array.strides)):
+        # The kernels load whole elements: a load from any other address ends them with an error, and the process cannot
+        # use the device any more.
+        if any(place % size for place in (array.data.ptr, *array.strides)):
             return (
                 f"the {name} pass takes {what} at addresses that the {size} bytes of {array.dtype} divide; copy it once"
             )
@@ -73,12 +77,15 @@ def matrix_problem(name: str, X: Any, storages: Sequence[str]) -> str | None:
 
 
 def row_stride(X: Any) -> int:
-    """Columns from one row to the next; what the strides of a single row say means nothing."""
+    """Elements from one row to the next. Of a single row the stride is arbitrary, and its length is returned."""
     return int(X.strides[0] // X.dtype.itemsize) if X.shape[0] > 1 else int(X.shape[1])
 
 
 def alignment_of(X: Any, *, between_rows: bool = True) -> int:
-    """The largest power of two up to 16 that divides the address of ``X`` and the bytes between two rows, if asked."""
+    """The largest power of two up to 16 that divides the address of ``X`` and, if asked, the bytes between two rows.
+
+    It bounds the bytes that a kernel may load at once. 16 is the most that one instruction loads.
+    """
     stride = row_stride(X) * X.dtype.itemsize if between_rows else 0
     return next(size for size in (16, 8, 4, 2, 1) if int(X.data.ptr) % size == 0 and stride % size == 0)
 

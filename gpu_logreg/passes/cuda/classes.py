@@ -30,7 +30,7 @@ KERNEL = "softmax_loss_and_gradient"
 HEADERS = ("logistic.cuh", "reduce.cuh", "rows.cuh", "tile.cuh", "softmax.cuh")
 
 _WARP = 32
-_STATIC_SHARED_BYTES = 256
+_STATIC_SHARED_BYTES = 256  # bound of the kernel's own static array: 8 bytes for each of at most 16 warps, doubled
 _NULL = np.uintp(0)
 
 
@@ -46,10 +46,10 @@ def supports(rows: Rows, n_logits: int, dtype: Any = None) -> str | None:
 
 
 def supports_fit(rows: Rows, n_logits: int) -> str | None:
-    """Why this pass cannot do for a whole fit on ``rows``; None if it can.
+    """Why a whole fit on ``rows`` cannot be made by this pass; None if it can.
 
-    A fit walks samples too, with a column of ones beside the others, and walks all rows in float64 where float32
-    cannot show its optimum.
+    A fit also walks samples of the rows, which have a column of ones beside the others, and walks all rows in float64
+    where rounding in float32 hides whether the gradient is small enough.
     """
     problem = supports(rows, n_logits) or supports(rows, n_logits, np.float64)
     if problem is not None:
@@ -71,7 +71,7 @@ def family_of(X: Any, n_logits: int, real: np.dtype[Any]) -> SoftmaxFamily | str
 
 @functools.cache
 def _most_shared(device: int) -> int:
-    """Dynamic shared memory of a block; compute capability 7.5 has less than the family may ask for."""
+    """Most bytes of dynamic shared memory of a block; compute capability 7.5 has less than the family may ask for."""
     cupy: Any = import_cupy()
     there = cupy.cuda.Device(device).attributes.get("MaxSharedMemoryPerBlockOptin", MOST_SHARED_BYTES)
     return min(MOST_SHARED_BYTES, int(there) - _STATIC_SHARED_BYTES)

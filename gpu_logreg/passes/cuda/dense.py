@@ -26,13 +26,18 @@ KERNEL = "loss_and_gradient"
 HEADERS = ("logistic.cuh", "reduce.cuh", "rows.cuh", "stripes.cuh")
 SUM_KERNEL = "sum_partials"
 SUM_BLOCK = 256
-"""Threads of a block of the second stage; eight warps share its columns."""
+"""Threads of a block of the second stage: eight warps share the partial sums of 32 columns.
+
+The number decides the order of the additions, and so the bits.
+"""
 
 _WARP = 32
 _NULL = np.uintp(0)
 
 
 class Kernels(NamedTuple):
+    """The kernels of a pass: the first leaves partial sums, the second adds them; multiprocessors of the device."""
+
     first: Any
     second: Any
     multiprocessors: int

@@ -21,7 +21,7 @@ def kernel_source(name: str, headers: tuple[str, ...] = ()) -> str:
 
 
 def _folder() -> Traversable:
-    """The installed package of kernels; in a checkout that is only on the path, the folder beside the package."""
+    """The installed package of kernels; where a checkout is on the path without an installation, its folder."""
     try:
         return files("gpu_logreg.kernels")
     except ModuleNotFoundError:  # the name is given to the folder when the package is installed

@@ -38,7 +38,7 @@ def supports(rows: Rows, training: Training) -> str | None:
 
 
 class CudaSteps:
-    """Epochs of one fit: what they need on the device is allocated at the first, and given back with this object.
+    """Epochs of one fit. Their arrays on the device are allocated at the first epoch and freed with this object.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class CudaSteps:
             n = order.shape[0]
             made_for = _facts(training, rows, min(batch_size, n), n)
             if made_for != self._made_for:
-                self._epochs = self._made_for = None  # what was allocated before is free again
+                self._epochs = self._made_for = None  # frees the old arrays before new ones are allocated
                 self._epochs = self._make(training, rows, min(batch_size, n), n)
                 self._made_for = made_for
             return self._epochs(order, rate)
@@ -73,7 +73,7 @@ class CudaSteps:
 
 
 def _facts(training: Training, rows: Rows, batch_rows: int, n: int) -> tuple[Any, ...]:
-    """What launches are made for: another array or number asks for others."""
+    """Sizes, numbers and addresses that the launches hold: where one of them changes, the launches are made anew."""
     arrays = [training.params, *memory_of(training), *rows]
     places = [int(array.data.ptr) if getattr(array, "ndim", 0) else 0 for array in arrays]
     numbers = training.alpha, training.fixed_l2, training.n_trained

@@ -26,11 +26,11 @@ from gpu_logreg.rows.block import Rows
 
 __all__ = ["CublasEpochs"]
 
-_MOST_ELEMENTS = 2**32 - MAX_BLOCKS * BLOCK
+_MOST_ELEMENTS = 2**32 - MAX_BLOCKS * BLOCK  # activation.cu counts elements in 32 bits, and steps by a whole grid
 
 
 class CublasEpochs(Epochs):
-    """Room to work in and kernels, made once for a fit."""
+    """Epochs whose batches are launched from Python; arrays and kernels are made once for a fit."""
 
     def __init__(self, training: Training, rows: Rows, batch_rows: int, n: int) -> None:
         network, dtype = training.network, training.params.dtype
@@ -48,7 +48,7 @@ class CublasEpochs(Epochs):
         self.gradients = network.unpack(self.grad)
         self.hidden = [cupy.empty((batch_rows, m), dtype=dtype) for m in network.sizes[1:-1]]
         self.hidden_dz = [cupy.empty((batch_rows, m), dtype=dtype) for m in network.sizes[1:-1]]
-        # Per batch: the losses of blocks of rows above the sums of dz, which nobody needs.
+        # For every batch two rows: losses of the blocks of the kernel, and their sums of dz, which are not used.
         self.loss_partial = cupy.zeros((self.n_batches, 2, grid_of(batch_rows)[0]), dtype=np.float64)
 
     def __call__(self, order: Any, rate: float) -> Any:
@@ -83,7 +83,10 @@ class CublasEpochs(Epochs):
                 dz = below
 
     def _loss(self, z: Any, y: Any, s: Any, number: int) -> Any:
-        """``dz`` from the logits; the loss is left on the device. Of several logits it is CuPy's own."""
+        """``dz`` from the logits ``z``, in their place where there is one; the loss is left on the device.
+
+        One logit is the kernel's; losses of several logits are computed by CuPy's own functions.
+        """
         if z.shape[1] > 1:
             loss_sum, dz = loss_and_dz(z, y, s)
             self.loss_partial[number, 0, 0] = loss_sum

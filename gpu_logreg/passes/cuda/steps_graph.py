@@ -34,22 +34,25 @@ __all__ = [
 ]
 
 GRAPH_FLOPS = 5e9
-"""Arithmetic of a batch from which cuBLAS, called from Python, is taken instead. A guess: not measured on a GPU.
+"""Most floating-point operations of a batch for which the graph is taken, and not cuBLAS called from Python.
 
-A batch of launches from Python takes 0.1 ms of the host's time and more; with less arithmetic than this the kernels of
-the graph are done by then, although cuBLAS would do the products in less.
+A guess: not measured on a GPU. A batch of launches from Python takes 0.1 ms of the host's time and more. In that time
+the kernels of the graph have done less arithmetic than this, although cuBLAS would do the products in less.
 """
 
 CHUNK_BATCHES = 64
 CHUNK_FLOPS = 2e12
-"""Batches, and their arithmetic, of one replay: Ctrl-C is heard after two."""
+"""Most batches of one replay of the graph, and most floating-point operations of them.
+
+They bound how long the host waits before it hears of Ctrl-C, two replays: at 20 TFLOP/s, an assumption, 0.2 s.
+"""
 
 STORAGES = {name: (name, None) for name in ("float32", "float64", "uint8")} | {
     "bool": ("uint8", np.uint8),
     "float16": ("float16", np.uint16),
     "bfloat16": ("bfloat16", np.uint16),
 }
-"""How ``X`` may be stored: its name in ``batch.cuh``, and the dtype that it is handed over in where not its own."""
+"""For each dtype of ``X``: STORAGE of ``batch.cuh``, and the dtype of the view that the kernel gets; None: its own."""
 
 PRODUCT_HEADERS = (*HEADERS, "batch.cuh", "dense.cuh")
 LAYER_HEADERS = (*ACTIVATION_HEADERS, "batch.cuh", "dense.cuh")
@@ -57,9 +60,12 @@ LOSS_HEADERS = (*HEADERS, "softmax.cuh", "batch.cuh")
 
 WHOLE = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 LABELS_AS = {"bool": np.uint8, "int8": np.uint8, "int16": np.uint16}
-"""Labels are not negative, so that these have the bits of those; a kernel less."""
+"""For signed labels and bool, the unsigned dtype whose kernel reads them.
 
-_MOST_ELEMENTS = 2**31
+Labels are not negative, so that both have the same bits, and fewer kernels are compiled.
+"""
+
+_MOST_ELEMENTS = 2**31  # of the parameters, and of the activations of a batch: the kernels count them in 32 bits
 
 
 def graph_problem(training: Training, rows: Rows, batch_rows: int) -> str | None:
@@ -86,7 +92,7 @@ def graph_problem(training: Training, rows: Rows, batch_rows: int) -> str | None
 
 
 def flops_of(training: Training, batch_rows: int) -> float:
-    """Arithmetic of one batch: a product forward and one or two backward for every layer."""
+    """Floating-point operations of one batch: a product forward and one or two backward for every layer."""
     first, *others = (m_in * m_out for m_in, m_out in training.network.shapes)
     return 2.0 * batch_rows * (2 * first + 3 * sum(others))
 
@@ -102,7 +108,7 @@ def layer_options(
 
 
 def loss_options(real: str, label: str, weight: str | None, n_logits: int, several: bool) -> tuple[str, ...]:
-    """Compiler options of ``row_losses.cu``; ``several`` where every logit has a label of its own."""
+    """Compiler options of ``row_losses.cu``; ``several`` where every logit has its own label of 0 or 1."""
     lanes = min(32, 1 << (n_logits.bit_length() - 1))
     weights = (f"-DWEIGHT={weight or real}", f"-DHAS_WEIGHT={int(weight is not None)}")
     return (
@@ -117,7 +123,7 @@ def _classes(training: Training, y: Any) -> bool:
 
 
 class GraphEpochs(Epochs):
-    """Launches of one batch, and a graph of some batches; room to work in, made once for a fit.
+    """Epochs by replays of a graph of some batches; its launches, and the arrays they write, are made once for a fit.
 
     Attributes
     ----------
@@ -156,7 +162,10 @@ class GraphEpochs(Epochs):
         return self.mean_value(self.losses.sum())
 
     def _replay(self) -> None:
-        """Replay the graph, at most two replays ahead of the device: the host hears of Ctrl-C between them."""
+        """Replay the graph, at most two replays ahead of the device: Python handles Ctrl-C between two launches.
+
+        Without the waits the host would queue all replays of an epoch, and Ctrl-C would come when they are done.
+        """
         stream = self.cupy.cuda.get_current_stream()
         before = None
         for _ in range(self.replays):
@@ -173,7 +182,7 @@ class GraphEpochs(Epochs):
             kernel(grid, (BLOCK,), arguments)
 
     def _captured(self, n_batches: int) -> Any:
-        """The graph of so many batches; None, and `problem`, where it is refused.
+        """The graph of so many batches; where CUDA refuses it, None, and the reason in `problem`.
 
         Captured on a stream of its own, which does not wait for the default one: that one cannot be captured, and other
         threads may go on using it.

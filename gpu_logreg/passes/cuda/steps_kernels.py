@@ -1,4 +1,4 @@
-"""Kernels of the steps on a GPU, and what every way to make an epoch there shares: order, rates, weights and update."""
+"""Kernels of the steps on a GPU, and what both kinds of epochs there share: order, rates, weights and update."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def update_options(rule: str, real: str) -> tuple[str, ...]:
 
 @functools.cache
 def step_kernel(name: str, headers: tuple[str, ...], options: tuple[str, ...], device: int, file: str = "") -> Any:
-    """A kernel, compiled once per process and device (CuPy keeps binaries on disk); in ``file`` or one of its name."""
+    """The kernel ``name`` of ``file``, by default the file of its name; compiled once per process and device.
+
+    CuPy keeps binaries on disk.
+    """
     cupy: Any = import_cupy()
     return cupy.RawModule(code=kernel_source(f"{file or name}.cu", headers), options=options).get_function(name)
 
@@ -77,7 +80,7 @@ def rates_of(optimizer: Any, n_batches: int, rate: float) -> Any:
 
 
 class Epochs:
-    """Epochs over ``n`` rows in batches of ``batch_rows``: room on the device, allocated once, and the update.
+    """Epochs over ``n`` rows in batches of ``batch_rows``: their arrays on the device, allocated once, and the update.
 
     Attributes
     ----------
@@ -106,7 +109,7 @@ class Epochs:
         self.memory = memory_of(training)
 
     def begin(self, order: Any, rate: float) -> None:
-        """Send what an epoch needs to know, before its first batch."""
+        """Bring order, rates and weights of an epoch to the device, before its first batch."""
         optimizer = self.training.optimizer
         if array_namespace(order) is np:
             self.order.set(np.ascontiguousarray(order, dtype=np.int64))

@@ -1,6 +1,7 @@
 """Which tiles of a matrix product a block of threads makes, and how many blocks share the rows of a gradient.
 
-The choice hangs on the sizes alone, not on the device, so that a sum has one order everywhere. Not measured on a GPU.
+The choice depends on the sizes alone and not on the device, so that a sum has the same order, and the same bits, on
+every device. The constants are chosen by arithmetic; not measured on a GPU.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from gpu_logreg.passes.cuda.cublas import BLOCK
 __all__ = ["FILL", "TILES", "Tile", "choose_parts", "choose_tile", "tile_options"]
 
 FILL = 128
-"""Blocks that keep a large GPU busy: about one for each multiprocessor (132 of an H200)."""
+"""Fewest blocks of a launch that keep a large GPU busy: about one for each multiprocessor (132 of an H200)."""
 
 NARROW = 8
-MOST_PARTS = 16
-PART_ROWS = 64
-"""Fewest rows worth a part of their own."""
+"""Most columns of a result for which the narrowest tile is taken, which has as many."""
 
-_BYTES_ACROSS = 128  # of the values of p that a block fetches at a time: whole lines of memory
+MOST_PARTS = 16
+"""Most parts of a batch with a gradient of their own. Each is an array of all parameters, which ``update.cu`` reads."""
+
+PART_ROWS = 64
+"""Fewest rows of such a part: 128 operations for a parameter, against 8 bytes of its gradient, written and read."""
+
+_BYTES_ACROSS = 128  # of the values of p that a block fetches at a time: the length of a line of the cache
 
 
 class Tile(NamedTuple):
@@ -36,18 +41,21 @@ class Tile(NamedTuple):
 
 
 TILES = (Tile(128, 64, 8, 4), Tile(64, 64, 4, 4), Tile(32, 32, 2, 2), Tile(32, NARROW, 1, 1))
-"""From the one that does the most arithmetic for a value fetched to the one for few columns."""
+"""Tiles, from the one that does the most multiplications for each value it fetches to the one for few columns."""
 
 
 def choose_tile(n: int, m: int, parts: int = 1) -> Tile:
-    """The largest tile of which a result of shape (n, m), made ``parts`` times, gives `FILL` blocks."""
+    """The largest tile of which ``parts`` results of shape (n, m) take at least `FILL` blocks."""
     if m <= NARROW:
         return TILES[-1]
     return next((tile for tile in TILES[:-1] if parts * tile.blocks(n, m) >= FILL), TILES[-2])
 
 
 def choose_parts(batch_rows: int, shapes: list[tuple[int, int]]) -> int:
-    """Parts of a batch over which gradients of layers of these shapes are summed apart; one for all layers."""
+    """In how many parts the rows of a batch are cut, each with a gradient of its own; the same for all layers.
+
+    As many as give the largest layer `FILL` blocks.
+    """
     most = max(1, min(MOST_PARTS, batch_rows // PART_ROWS))
     d, m = max(shapes, key=lambda shape: shape[0] * shape[1])
     blocks = choose_tile(d + 1, m, most).blocks(d + 1, m)

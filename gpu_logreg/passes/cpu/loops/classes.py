@@ -1,8 +1,9 @@
-"""The compiled loop of the CPU pass for K logits; releases the GIL and writes float64 sums into ``out``.
+"""The compiled loop of the CPU pass for K logits; releases the GIL and adds to float64 sums.
 
-As for two classes, a few rows at a time come into the first-level cache, give their logits, losses and ``dZ``, and are
-read once more from there for their share of the gradient. The logits of a row lie side by side, in vectors that stay in
-registers (`gpu_logreg.passes.cpu.loops.vectors`), padded with logits of minus infinity to whole vectors.
+As for two classes, a tile of a few rows is read into the first-level cache for its logits, losses and ``dZ``, and read
+once more from there for its share of the gradient. The logits of a row lie next to each other, in vectors that stay in
+registers (`gpu_logreg.passes.cpu.loops.vectors`). They are padded to whole vectors with logits of minus infinity, whose
+exponentials, and so probabilities, are zero.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ from gpu_logreg.passes.cpu.loops.vectors import (
 __all__ = ["sum_rows_of_classes"]
 
 TILE_BYTES, TILE_ROWS = 2**15, 64
-"""Of the rows worked on at once."""
+"""Most bytes, and most rows, of a tile: 32 KB, the size of most first-level caches, from which it is read again.
 
-# No "nnan" or "ninf": not-a-number must travel through the sums. No "reassoc": `exp_of_negative` needs its order.
+Both decide the order of additions, and so the bits.
+"""
+
+# Without "nnan" and "ninf": a NaN in a row has to reach the sums. Without "reassoc": `exp_of_negative` adds a large
+# number and subtracts it again to round, and a compiler that may reorder additions would remove both.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 
 
@@ -70,7 +75,8 @@ def _softmax(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, first: An
         place = row + y[first + i]
         dz_y = -(rest * share) if below[i] == real(0) else Z[place] * share - one
         if s is None:
-            # One logarithm for many rows; log1p(rest) by its series where 1 + rest would lose it.
+            # One logarithm is taken of the product of many 1 + rest. A tiny rest would be lost in 1 + rest: it adds the
+            # first two terms of its logarithm's series. From 1e200 one more factor cannot overflow.
             small = rest < real(1e-8)
             loss += float(rest - real(0.5) * rest * rest if small else real(0)) - float(below[i])
             product *= 1.0 + float(real(0) if small else rest)

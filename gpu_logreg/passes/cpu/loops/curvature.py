@@ -1,8 +1,9 @@
 """The compiled loops behind the Hessian of K classes; release the GIL.
 
 Off the diagonal the K x K blocks are ``-sum_i s_i p_ik p_il u_i u_i.T``, symmetric, and a block on the diagonal is
-minus the sum of the others in its row, because probabilities add up to one. So K (K - 1) / 2 triangles say everything:
-sums of products of two columns, weighted by products of two probabilities, which is a product of two matrices.
+minus the sum of the others in its row, because probabilities add up to one. So the Hessian follows from K (K - 1) / 2
+triangles. They are sums of products of two columns, weighted by products of two probabilities: a product of the matrix
+of the former, one row for every row of ``X``, with the matrix of the latter.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from gpu_logreg.passes.cpu.loops.vectors import (
 __all__ = ["fill_hessian", "pair_weights", "sum_pairs"]
 
 TILE_ROWS = 128
+"""Rows whose products of two columns are kept in the first-level cache, for all pairs of classes."""
+
 ATS = (0,) * AT_ONCE
+"""A tuple whose length, `AT_ONCE`, is that of the vectors of `multiply_into`."""
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
 
@@ -102,7 +106,7 @@ def sum_pairs(vector: Any, U: Any, weights: Any, first: Any, last: Any, blocks: 
                     for j in range(AT_ONCE):
                         products[r * AT_ONCE + j] = flat[row + a] * flat[row + b + j] if j < wide else 0
             for c in range(0, Q, L):
-                # Of one block the sums lie vector by vector, and in a vector column by column.
+                # The sums of one block: a vector of L pairs after another, and for each of them its AT_ONCE columns.
                 at = (block - first) * AT_ONCE * Q + c * AT_ONCE
                 add_outer_products(vector, products, 0, AT_ONCE, n, flat_weights, start * Q + c, Q, sums, at)
         if (start // TILE_ROWS + 1) * TILE_ROWS % FLUSH_ROWS == 0 or start + TILE_ROWS >= m:

@@ -1,9 +1,10 @@
 """Compiled loops of the CPU pass; every function releases the GIL and writes float64 sums into ``out``.
 
 What made them fast, in the order it was found: the next rows are prefetched while the block is in cache; blocks are of
-8 rows; logits are taken of one row at a time, as one stream, and the gradient of eight; and only scalars cross inlined
-calls, so that no array is counted in a block. ``make bench`` measures what came of it. Taking the logits of four rows
-and the gradient of the previous four in one loop was slower.
+8 rows; logits are computed for one row at a time, so that memory is read as one stream, and the gradient is added for
+eight rows at a time; and only scalars are passed to inlined functions, because Numba would count the references to an
+array in every block. ``make bench`` measures the speed. A loop that computed the logits of four rows and the gradient
+of the previous four together was slower.
 """
 
 from __future__ import annotations
@@ -23,14 +24,24 @@ from gpu_logreg.passes.cpu.loops.elementary import log1p_up_to_one, row_terms
 __all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
 FLUSH_ROWS = 2048
-"""Rows accumulated in the dtype of the arithmetic before float64 takes over."""
+"""Rows whose gradient is summed in the dtype of the arithmetic, before that sum is added to float64.
+
+It bounds the rounding error of a sum in float32, which grows with the number of its terms; adding to float64 after
+every row would take longer. It decides the order of additions, and so the bits. Other numbers were not compared.
+"""
 
 LOG_ROWS = 256
-"""Rows whose factors 1 + e, each in (1, 2], are multiplied before one logarithm; a float64 holds 1,023."""
+"""Rows whose factors ``1 + e``, each at most 2, are multiplied before one logarithm is taken of the product.
+
+A block of rows is not divided, so that there may be some factors more; a float64 overflows from 1,024 on. One logarithm
+takes the place of that many calls of ``log1p``.
+"""
 
 PREFETCH_BYTES = 4000
+"""Bytes from an element that is read to the one that is prefetched into the cache. Found by trial, without a record."""
 
-# No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
+# Without "nnan" and "ninf", with which the compiler may assume that no number is NaN or infinite: a NaN in a row has to
+# reach the sums, or the fit would not notice it.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "cache": True,
@@ -41,7 +52,7 @@ _OPTIONS: dict[str, Any] = {
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
-    """Ask for the cache line of element ``offset`` of a flat array; harmless beyond its end."""
+    """Ask for the cache line of element ``offset`` of a flat array; beyond its end this has no effect and no error."""
     del typing_context
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -95,7 +106,7 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
                     loss += float(linear + log1p_up_to_one(e)) * s[i + k]
                 dz[k] = dz_k
                 db += dz_k
-            # Their share of the gradient, from the first-level cache.
+            # The share of the block in the gradient: its rows are read again, from the first-level cache.
             k = 0
             while k + 8 <= m:
                 x0, x1, x2, x3 = X[i + k], X[i + k + 1], X[i + k + 2], X[i + k + 3]
@@ -180,7 +191,7 @@ def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> 
         for i in range(begin, min(last, begin + chunk)):
             s_i = 1.0 if s is None else float(s[i])
             if s_i == 0.0:
-                continue  # whose squares may be infinite
+                continue  # a row that is removed by its weight may overflow: zero times infinity would be NaN
             row, x_sum, xx_sum = X[i], out[q, :d], out[q, d:]
             for j in range(d):
                 x = float(row[j])

@@ -1,7 +1,8 @@
 """Exponential, logarithm and hyperbolic tangent that compile to vector instructions, and a barrier for threads.
 
-The mathematical library's functions are called one element at a time; these are straight-line arithmetic, which the
-compiler turns into four to sixteen elements at once. For the hyperbolic tangent in float64 the library is called.
+The functions of the mathematical library are called for one element at a time. Those here are straight-line
+arithmetic, which the compiler turns into vector instructions for four to sixteen elements. The hyperbolic tangent in
+float64 is that of the library.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from numba.extending import intrinsic, overload
 
 __all__ = ["exp_of_negative", "log1p_up_to_one", "row_terms", "tanh", "wait_for_all"]
 
-# Without "reassoc": the rounding of a number by adding and taking off a large one must stay.
+# Without "reassoc": numbers are rounded by adding a large number and subtracting it again, and a compiler that may
+# reorder additions would remove both.
 _EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 _SPINS_BEFORE_YIELD = 4000
+"""Times that a waiting thread reads the counter of a barrier before it offers its processor to others each time.
+
+Where every thread has a processor, most waits end before, and a call of the system would prolong them. Chosen, not
+measured.
+"""
+
 _yield_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 
 
@@ -72,8 +80,8 @@ def _float64_to_bits(typing_context: Any, value: Any) -> Any:
 def _exp_float32(x: Any) -> Any:
     """``exp(x)`` for ``x <= 0`` in float32: ``2**n exp(r)`` with ``x = n log 2 + r``, ``|r| <= log(2) / 2``.
 
-    ``exp(r)`` by Taylor's polynomial of degree 7, whose error is 6e-9. NaN stays NaN. Below -87, where
-    numbers become subnormal, it is zero.
+    ``exp(r)`` by Taylor's polynomial of degree 7, whose error is 6e-9. NaN stays NaN. Below -87 the result would become
+    subnormal, for which the exponent cannot be written into the bits as here, and it is zero.
     """
     tiny = x < np.float32(-87.0)
     x = np.float32(-87.0) if tiny else x
@@ -254,7 +262,8 @@ def _read_atomically(typing_context: Any, array: Any) -> Any:
 def wait_for_all(arrived: Any, n_threads: Any) -> None:
     """A barrier: return once each of ``n_threads`` threads has made this call as often as the caller.
 
-    ``arrived``: int64 array of one element, zero at first, which counts all calls.
+    ``arrived``: int64 array of one element, zero at first, which counts all calls. Both operations on it are
+    sequentially consistent: what a thread has written before its call, every thread may read after it.
     """
     if n_threads > 1:
         # The round is full when the count reaches the next multiple of the number of threads.

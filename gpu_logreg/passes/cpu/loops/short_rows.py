@@ -1,9 +1,10 @@
 """The compiled loop of the CPU pass for rows of few columns; releases the GIL and writes float64 sums into ``out``.
 
-A row that fills a register or two leaves the compiler's own loops, made for long rows, mostly with their ends. Here a
-row is read in whole registers, the last of which reaches into the rows behind it, where the weights are zero and the
-sums of the gradient are not looked at; so not the last rows of ``X``. As many rows as a register has elements give
-their logits together: their registers are added up crosswise, into one that holds the sums of them all.
+The compiler's own vector loops are made for long rows: over a row of one or two registers they spend most of their time
+in the scalar code for the last elements. Here a row is read in whole registers. The last of them reaches into the rows
+behind it: there the weights are zero, and the sums of the gradient are not used. The last rows of ``X`` have nothing
+behind them and are read element by element. A tile computes the logits of as many rows at once as a register has
+elements, whose registers are added crosswise into one that holds the sums of all of them.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from gpu_logreg.passes.cpu.loops.vectors import REGISTER_BYTES, add_rows, logits
 __all__ = ["SHORT_ROW_BYTES", "sum_short_rows", "vector_for"]
 
 SHORT_ROW_BYTES = 256
-"""Of a row, up to which it is taken here."""
+"""Most bytes of a row for which this loop is taken and not that of `dense`: 64 columns in float32."""
 
 TILE_ROWS = 128
-"""Rows worked on at once."""
+"""Rows whose logits are computed before their gradient: at most 32 KB, so that they are still in the first-level cache.
 
-# As in `dense`: no "nnan" or "ninf", so that bad rows are noticed.
+It divides `LOG_ROWS` and `FLUSH_ROWS` of `dense`, and decides the order of additions, and so the bits.
+"""
+
+# As in `dense`, without "nnan" and "ninf": a NaN in a row has to reach the sums.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "cache": True,
@@ -63,7 +67,7 @@ def _losses_and_dz(z: Any, m: Any, y: Any, s: Any, first: Any) -> Any:
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _add_by_row(X: Any, at: Any, d: Any, m: Any, dz: Any, acc: Any) -> None:
-    """Add the share of ``m`` rows to the gradient, without a look beyond them."""
+    """Add the share of ``m`` rows to the gradient; no element behind them is read."""
     for i in range(m):
         for j in range(d):
             acc[j] += dz[i] * X[at + i * d + j]
@@ -73,11 +77,11 @@ def _add_by_row(X: Any, at: Any, d: Any, m: Any, dz: Any, acc: Any) -> None:
 def sum_short_rows(
     vector: Any, X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any
 ) -> None:
-    """As `dense.sum_rows`, for rows of at most `SHORT_ROW_BYTES`; ``w`` is padded to whole ones."""
+    """As `dense.sum_rows`, for rows of at most `SHORT_ROW_BYTES`; ``w`` is padded with zeros to whole vectors."""
     d, length = X.shape[1], len(vector)
     real = X.dtype.type
     flat, padded = X.reshape(-1), len(w)
-    safe = max(0, (flat.size - padded) // d + 1)  # rows from whose beginning whole vectors lie within X
+    safe = max(0, (flat.size - padded) // d + 1)  # of the first so many rows all vectors lie within X
     z, acc = np.empty(TILE_ROWS, X.dtype), np.zeros(padded, X.dtype)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk

@@ -1,8 +1,10 @@
 """Compiled loops over CSR rows; every function releases the GIL and computes in float64.
 
-A row is walked for its logits and, from the first-level cache, once more for its share of the gradient, which is added
-where its columns are: weights and sums are looked up by column, and that is what takes the time. Numbers of columns are
-taken as unsigned, so that none is looked at for its sign; `gpu_logreg.arrays.csr.csr_rows` has checked them.
+A row is read for its logit and, from the first-level cache, once more for its share of the gradient. Weights and sums
+are looked up by the number of a column, which takes most of the time. Numbers of columns are converted to unsigned
+ones: for a signed index Numba tests whether it is negative and counts from the end. That none is, and none beyond the
+last column, was checked by `gpu_logreg.arrays.csr.csr_rows`; here nothing is checked, and another number would read or
+write outside the arrays.
 """
 
 from __future__ import annotations
@@ -28,22 +30,26 @@ __all__ = [
     "take_columns",
 ]
 
-# No "nnan" or "ninf": not-a-number must travel through the sums, so that bad rows are noticed.
+# Without "nnan" and "ninf": a NaN in a row has to reach the sums, or the fit would not notice it.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "cache": True,
     "error_model": "numpy",
-    # Nor "reassoc": loops over the elements of a row are short, and gathering them into vectors was slower.
+    # Without "reassoc" too: loops over the elements of a row are short, and gathering them into vectors was slower.
     "fastmath": {"contract", "nsz", "arcp"},
 }
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
 
 TILE_ROWS = 64
+"""Rows whose exponentials are computed in vectors at once; it divides `LOG_ROWS`."""
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _logits(x: Any, column: Any, start: Any, w: Any, b: Any, first: Any, m: Any, z: Any) -> None:
-    """``z[r] = x_i @ w + b`` of the rows ``i = first + r``; four sums at once, as one waits for the last addition."""
+    """``z[r] = x_i @ w + b`` of the rows ``i = first + r``.
+
+    Four sums are formed at once: in a single one every addition would wait for the one before.
+    """
     for r in range(m):
         k, end = np.uintp(start[first + r]), np.uintp(start[first + r + 1])
         z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
@@ -193,7 +199,7 @@ def sum_sparse_rows_of_classes(
             rest += 0.0 if c == at else z[c]
         s_i = 1.0 if s is None else float(s[i])
         share = 1.0 / (1.0 + rest)
-        # Minus the sum of the others: p - 1 would lose a small one.
+        # dz of the class of the row is minus the sum of the other probabilities: p - 1 would round a small sum away.
         of_label = -(rest * share) if label == at else z[label] * share - 1.0
         loss += s_i * (math.log1p(rest) - below)
         share *= s_i

@@ -1,11 +1,13 @@
 """Compiled steps: many batches in one call, made by several threads together, without the GIL and without allocation.
 
-A batch is cut into lanes of rows. A lane is gathered, goes forward and backward and leaves its gradient; a barrier;
-then the threads share the parameters, add the gradients of the lanes in order, and update; a barrier. How the rows are
-cut into lanes, and the parameters into pieces, does not hang on the number of threads, and so neither do the bits.
+A batch is cut into lanes of rows. A thread gathers the rows of a lane, goes forward and backward with them, and writes
+the gradient of the lane. At a barrier all threads wait until all lanes are done. Then each thread takes some pieces of
+the parameters, adds the gradients of the lanes to them in order, and updates them. A second barrier keeps every thread
+from the next batch until all parameters are updated. How rows are cut into lanes, and parameters into pieces, does not
+depend on the number of threads, and so neither do the bits.
 
-Large products are BLAS's, through Numba's `np.dot`; everything between them is fused here: gather and conversion, bias
-and activation, loss and ``dz``, the derivative of the activation, penalty and update.
+Large products are those of BLAS, through Numba's `np.dot`. Everything between them is done in these loops: gather and
+conversion, intercepts and activation, loss and ``dz``, the derivative of the activation, penalty and update.
 """
 
 from __future__ import annotations
@@ -25,9 +27,13 @@ ACTIVATION_CODES = {"identity": 0, "logistic": 1, "tanh": 2, "relu": 3}
 RULE_CODES = {"sgd": 0, "momentum": 1, "nesterov": 2, "adam": 3}
 
 PIECES = 16
-"""Pieces the parameters are cut into for an update; a constant, because it decides the order of additions."""
+"""Pieces into which the weights, and the intercepts, are cut for an update; threads take one after another.
 
-# As in `dense`: no "nnan" or "ninf", so that what is not finite is noticed.
+The same for every number of threads, because the squares of a piece are summed first, so that the pieces decide the
+order of additions. It bounds the threads that an update can use.
+"""
+
+# As in `dense`, without "nnan" and "ninf": what is not finite has to reach the parameters, where it is noticed.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "cache": True,
@@ -80,7 +86,7 @@ def _activate(a: Any, b: Any, code: Any) -> None:
         elif code == 3:
             for j in range(k):
                 z = row[j] + b[j]
-                row[j] = real(0) if z < real(0) else z  # NaN stays
+                row[j] = real(0) if z < real(0) else z  # max(z, 0) may turn NaN into 0, and hide it
         elif code == 1:
             for j in range(k):
                 z = row[j] + b[j]
@@ -117,8 +123,8 @@ def _times_derivative(dz: Any, a: Any, code: Any, db: Any) -> None:
 def _logistic_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
     """Turn the logits of two classes into ``dz`` in place; the sums of the loss and of the weights.
 
-    Here and below ``y`` is a matrix, and ``s`` is empty where every weight is one: each kind of argument would cost a
-    compilation of all loops.
+    Here and below ``y`` is a matrix, and ``s`` is an empty array where every weight is one: all loops would be compiled
+    once more for a ``y`` of one dimension, and for an ``s`` of None.
     """
     real = z.dtype.type
     loss, weight = 0.0, 0.0
@@ -179,10 +185,10 @@ def _labels_loss(z: Any, y: Any, s: Any, at: Any) -> Any:
 def _lane(
     X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any, lists: Any, values: Any
 ) -> Any:
-    """Forward and backward of the rows ``at``; their gradient sums into ``grad``, which is laid out as ``params``.
+    """Forward and backward with the rows ``at``; their gradient sums into ``grad``, which is laid out as ``params``.
 
-    ``work`` holds the rows, the activation of every layer, and ``dz`` of every hidden layer. With ``lists`` and
-    ``values`` of some length the products with the rows skip their zeros; see `zeros`.
+    ``work`` holds the rows, the activation of every layer, and ``dz`` of every hidden layer, each from a multiple of 16
+    elements on. Where ``lists`` and ``values`` are not empty, the products with the rows skip their zeros; see `zeros`.
     """
     m, n_layers = len(at), len(sizes) - 1
     a_at, dz_at = np.empty(n_layers + 1, np.int64), np.empty(n_layers + 1, np.int64)
@@ -327,9 +333,9 @@ def run_steps(
 ) -> None:  # fmt: skip
     """One thread's share of the steps on the batches of ``order``; every thread makes this call.
 
-    ``grads`` (lanes, n_params), ``work``, ``lists`` and ``values`` (lanes, ...) are room to work in. ``sums``
-    (lanes + PIECES, 2) holds loss and weight of every lane, then ``|W|**2`` of every piece. ``out`` receives the sum
-    of ``weight value`` of the batches, and of their weights.
+    ``grads`` (lanes, n_params), ``work``, ``lists`` and ``values`` (lanes, ...) are work arrays, whose contents before
+    the call do not matter. ``sums`` (lanes + PIECES, 2) holds loss and weight of every lane, then ``|W|**2`` of every
+    piece. ``out`` receives the sum of ``weight value`` of the batches, and of their weights.
     """
     n_weights = 0
     for k in range(len(sizes) - 1):
@@ -343,6 +349,7 @@ def run_steps(
             part = at[n * lane // n_lanes : n * (lane + 1) // n_lanes]
             loss, weight = _lane(X, y, s, part, sizes, code, params, grads[lane], work[lane], lists[lane], values[lane])
             sums[lane, 0], sums[lane, 1] = loss, weight
+        # Without this barrier a thread would add gradients, losses and weights of lanes that others have not computed.
         wait_for_all(arrived, n_threads)
         loss, weight = 0.0, 0.0
         for lane in range(n_lanes):
@@ -364,8 +371,12 @@ def run_steps(
                     ):  # a loop compiles seconds faster than ``params[here] *= shrink``
                         params[j] *= shrink
             _update(params[here], grads[0][here], m[here], v[here], rule, numbers, n_updates)
+        # Without this barrier a thread would begin the next batch with parameters that others have not updated, and
+        # overwrite gradients that they are still adding.
         wait_for_all(arrived, n_threads)
         if thread == 0:
+            # Others may be in the next batch already: there they write to the places of the lanes in ``sums``, and to
+            # those of the pieces, which are read here, only behind its first barrier.
             square = 0.0
             for k in range(PIECES):
                 square += sums[n_lanes + k, 0]

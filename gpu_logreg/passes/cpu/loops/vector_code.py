@@ -1,4 +1,4 @@
-"""How the operations of `vectors` are written: vectors of LLVM's, of a length that an argument tells."""
+"""How the operations of `vectors` are generated: with LLVM's vector types, of the length of their first argument."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ I64 = ir.IntType(64)
 
 
 class VectorCode:
-    """What the code below is generated with."""
+    """Generates the instructions of one operation: LLVM's builder, the arguments, and what several operations need."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         self.builder = builder
@@ -35,13 +35,17 @@ class VectorCode:
         return self.builder.gep(array.data, [at])
 
     def load(self, pointer: Any, element: Any) -> Any:
-        """A vector from memory, aligned or not."""
+        """A vector from memory, whose address need not be a multiple of more than 4 bytes.
+
+        By itself LLVM assumes that the length of a vector divides its address, and the instruction that it takes then
+        ends the process where it does not.
+        """
         loaded = self.builder.load(self.builder.bitcast(pointer, self.vector(element).as_pointer()))
         loaded.align = 4
         return loaded
 
     def store(self, value: Any, pointer: Any) -> None:
-        """A vector into memory, aligned or not."""
+        """A vector into memory, whose address need not be a multiple of more than 4 bytes; see `load`."""
         self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer())).align = 4
 
     def vector(self, element: Any) -> Any:
@@ -71,7 +75,7 @@ class VectorCode:
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
 
     def fold(self, value: Any, join: Callable[[Any, Any], Any]) -> Any:
-        """The elements joined in pairs, then the pairs, and so on: always in the same order."""
+        """All elements joined to one: the lower half with the upper, and so on. The order is fixed, and so the bits."""
         n = self.length
         while n > 1:
             n //= 2
@@ -88,9 +92,14 @@ class VectorCode:
 
 
 def operation(result: Any, generate: Callable[[VectorCode], Any], n_arguments: int) -> Any:
-    """A function for compiled code, of ``vector`` and ``n_arguments`` more; ``result`` None: of the dtype of the first.
+    """An intrinsic for compiled code, called with ``vector`` and ``n_arguments`` more.
 
-    ``generate`` emits its code.
+    Parameters
+    ----------
+    result : Numba's type of what it returns; None: that of the elements of the first array
+    generate : function
+        Emits its instructions.
+    n_arguments : int
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -99,7 +108,8 @@ def operation(result: Any, generate: Callable[[VectorCode], Any], n_arguments: i
 
     def typed(arguments: Any) -> Any:
         wanted = arguments[1].dtype if result is None else result
-        # Places and numbers of rows and columns are 64 bits wide, whatever Numba makes of them.
+        # Places and numbers of rows and columns have 64 bits, because the code generated above adds and multiplies them
+        # with constants of 64 bits; Numba may have given an argument a narrower type.
         kinds = [types.int64 if isinstance(kind, types.Integer) else kind for kind in arguments]
         return wanted(*kinds), codegen
 

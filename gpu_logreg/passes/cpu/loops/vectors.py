@@ -1,9 +1,10 @@
 """Operations on the vector registers of the processor, for compiled loops over rows of K logits.
 
-Such a loop keeps the logits of a row side by side and wants them in registers for as long as it works on the row; left
-to itself, the compiler keeps them in memory. These few operations say it: a vector of ``len(vector)`` elements, which
-the compiler splits or joins into the registers that the processor has. ``vector`` is a tuple of that length, 4, 8 or
-16, of which only the type counts. Arrays are flat and addressed by the number of an element; nothing is checked.
+Such a loop keeps the logits of a row next to each other, and is fast where they stay in registers while it works on the
+row; the compiler by itself would keep them in memory. The operations here work on vectors of ``len(vector)`` elements,
+which the compiler splits or joins into the registers that the processor has. ``vector`` is a tuple of that length, 4, 8
+or 16, of which only the type is used. Arrays are flat and addressed by the number of an element. No number is compared
+with the length of its array: a wrong one reads or writes outside.
 """
 
 from __future__ import annotations
@@ -35,14 +36,22 @@ __all__ = [
     "sum_of_smaller",
 ]
 
-# Of the processor compiled for, by which Numba's cache on disk is kept apart: code from there has the same `AT_ONCE`.
+# Features of the processor that Numba compiles for. They are part of the key of its cache on disk, so that code from
+# the cache was compiled with the `AT_ONCE` of this process.
 _FEATURES = cpu_target.target_context.codegen().magic_tuple()[-1].split(",")
 
 AT_ONCE = 8 if "+avx512f" in _FEATURES else 4
-"""Accumulators in registers: rows whose logits, or columns whose gradients are summed together. Bits do not depend."""
+"""How many sums are kept in registers at once: of the logits of as many rows, or of the gradient of as many columns.
+
+Processors with AVX-512 have 32 vector registers, others 16. Each sum has its terms in the same order whatever the
+number, so that the bits do not depend on it.
+"""
 
 REGISTER_BYTES = 64 if AT_ONCE == 8 else 32
-"""Of a vector register, for loops whose vectors are one register long."""
+"""Bytes of a vector register with AVX-512 and with AVX, for loops whose vectors are one register long.
+
+Such a loop adds a row in as many partial sums as a register has elements: its bits depend on the processor.
+"""
 
 
 def _logits(n_rows: int) -> Any:
@@ -125,7 +134,7 @@ def _short_logits(code: VectorCode) -> None:
 
 
 def _crosswise(code: VectorCode, vectors: list[Any]) -> Any:
-    """Of as many vectors as they have elements one vector of their sums, in their order.
+    """Add up the elements of each of L vectors of length L; the sums, in the order of the vectors, in one vector.
 
     Rows r and r + n / 2 share a vector after the first step, a half each; then r and r + n / 4 a quarter each, ...
     """
@@ -155,7 +164,8 @@ def _add_rows(code: VectorCode) -> None:
     _, _, x_at, d, m, _, _, sum_at = code.arguments
     builder, element = code.builder, code.element_type(1)
     place = code.pointer(6, sum_at)
-    sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(4)]  # adding takes four clocks
+    # Four sums, because an addition takes four clocks, for which the next one to the same sum would wait.
+    sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in range(4)]
     for one in sums:
         builder.store(code.constant(element, 0.0), one)
     with cgutils.for_range(builder, builder.udiv(m, I64(len(sums)))) as loop:
@@ -228,12 +238,13 @@ def _add(code: VectorCode) -> None:
 
 # (vector, Z, at): the largest element.
 largest_of = operation(None, _largest, 2)
-# (vector, Z, at, value): take ``value`` from every element.
+# (vector, Z, at, value): subtract ``value`` from every element.
 subtract = operation(types.void, _subtract, 3)
 # (vector, E, at): the sum of the elements that are not 1, and the number of those that are.
 sum_of_smaller = operation(None, _sum_of_smaller, 2)
 number_of_ones = operation(types.int64, _number_of_ones, 2)
-# (vector, E, at, factor): multiply; what is next to nothing becomes zero, because subnormal numbers are slow.
+# (vector, E, at, factor): multiply. Elements below 1e-30 in float32, 1e-290 in float64, become zero: their products
+# could be subnormal numbers, with which processors compute many times slower.
 scale = operation(types.void, _scale, 3)
 # (vector, X, at, by, out, out_at): a vector of X times the element ``by`` of X.
 multiply_into = operation(types.void, _product, 5)

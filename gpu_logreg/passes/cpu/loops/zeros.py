@@ -1,8 +1,8 @@
-"""Products with rows most of whose elements are zero: pixels, counts, columns of zeros and ones.
+"""Products with dense rows most of whose elements are zero: pixels, counts, columns of zeros and ones.
 
-The elements of a lane of rows that are not zero are listed twice, by rows for ``X @ W`` and by columns for
-``X.T @ dz``. Both products then add up, for every listed element, a row of ``W`` or of ``dz``, eight of them at a time
-so that what they are added to is read and written once for eight.
+The non-zero elements of a lane of rows are listed twice, by rows for ``X @ W`` and by columns for ``X.T @ dz``. Both
+products then add, for every listed element, its multiple of a row of ``W`` or of ``dz`` to a row of the result. Eight
+are added at a time, so that the row of the result is read and written once for eight.
 
 Layout of ``lists`` (int32) for m rows of d columns, and of ``values``: first the columns of the elements and their
 values, row after row (m d); then their rows and values, column after column (m d); then, in ``lists`` alone, where
@@ -31,7 +31,7 @@ def list_length(m: int, d: int) -> int:
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _some_of_eight(x: Any, j: Any) -> Any:
-    """Whether one of eight elements from ``j`` on is not zero: zeros come in runs, and most eights hold nothing."""
+    """Whether one of eight elements from ``j`` on is not zero: zeros come in runs, and most eights are zeros."""
     low = abs(x[j]) + abs(x[j + 1]) + abs(x[j + 2]) + abs(x[j + 3])
     return low + (abs(x[j + 4]) + abs(x[j + 5]) + abs(x[j + 6]) + abs(x[j + 7])) != 0
 
@@ -50,7 +50,7 @@ def list_nonzeros(X: Any, at: Any, lists: Any, values: Any) -> None:
         j = 0
         while j + 8 <= d:
             if _some_of_eight(x, j):
-                for k in range(j, j + 8):  # no branch: what is zero is overwritten by the next
+                for k in range(j, j + 8):  # without a branch: a zero is written, and overwritten by the next element
                     columns[count] = k
                     by_row[count] = x[k]
                     count += x[k] != 0
@@ -72,7 +72,7 @@ def list_nonzeros(X: Any, at: Any, lists: Any, values: Any) -> None:
             rows[column_at[j]] = i
             by_column[column_at[j]] = by_row[q]
             column_at[j] += 1
-    for j in range(d, 0, -1):  # each has moved on to where the next began
+    for j in range(d, 0, -1):  # filling has moved the beginning of every column to that of the next
         column_at[j] = column_at[j - 1]
     column_at[0] = 0
 

@@ -4,8 +4,11 @@ The columns of a row are spread over ``lanes`` threads, each of which keeps its 
 registers; ``rows`` rows are worked on at once. Rows go from memory to registers, or, where they follow one another, by
 way of shared memory as stripes of many rows. Among the members whose registers and shared memory suffice, the one is
 taken that a model of a multiprocessor (`gpu_logreg.passes.cuda.tuning.family_model`) finds fastest.
-``bench/kernel_counts.py``
-holds the model to what the compiler makes of a member; ``bench/ladder/families.py`` times all members on a device.
+
+Registers are of 32 bits, of which a float64 takes two. The constants that count them are estimates from what the
+compiler made of members; ``tests/test_kernels_compile.py`` and ``tests/test_family.py`` hold them to it.
+``bench/kernel_counts.py`` compares the model with what the compiler makes of a member, and
+``bench/ladder/families.py`` times members on a device.
 """
 
 from __future__ import annotations
@@ -21,53 +24,72 @@ from gpu_logreg.passes.cuda.tuning.family_model import clocks_of as _clocks
 __all__ = ["STORAGES", "Family", "admissible", "choose_family"]
 
 BLOCK = 256
-"""Threads of a block where a row takes at most a warp; else the lanes of a row are the block."""
+"""Threads of a block whose rows are shared by at most a warp; where more lanes share a row, they are the block."""
 
 STRIPE_BLOCK = 128
-"""Threads of a block whose warps copy stripes to shared memory."""
+"""Threads of a block whose warps copy stripes: the 48 KB of `STATIC_BYTES` leave 12 KB to each of its four warps."""
 
 LANES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Threads that may share a row."""
+
 VECS = (16, 8, 4, 2, 1)
+"""Bytes that one load may have; the hardware loads no other number at once."""
+
 MAX_ROWS = 8
+"""Most rows that a group of lanes works on at once, among the members that are considered."""
+
 STAGES = (1, 2, 3, 4)
+"""Stripes that a warp may have under way at once."""
 
 HELD_WORDS = 28
-"""Most registers of ``w`` in a thread, and as many of the gradient."""
+"""Most registers of a thread for its part of ``w``, and as many for its part of the gradient."""
 
 FLIGHT_WORDS = 64
-"""Most registers that hold rows as they are stored."""
+"""Most registers of a thread for rows as they are stored, on their way from memory."""
 
 TOTAL_WORDS = {"float32": 96, "float64": 72}
-"""Most registers for rows, ``w`` and the gradient together, for more than one row at once, where rows are held as they
-are stored and none is ahead."""
+"""Most registers of a thread for rows, ``w`` and the gradient together, by the type of the arithmetic.
+
+They bound members with more than one row at once, whose rows are held as they are stored, none of them ahead.
+"""
 
 PIPELINE_WORDS = {"float32": 172, "float64": 150}
-"""The same where columns are converted once, or rows are ahead."""
+"""The same for members that convert columns once, or load rows ahead."""
 
 OTHER_WORDS = {"float32": 32, "float64": 60}
-"""Registers of a thread besides those."""
+"""Registers of a thread for everything else: addresses, counters, the loss of a row."""
 
 CONVERTED_WORDS = {"float16": 14, "bfloat16": 14, "uint8": 18}
-"""Registers that columns take on their way from a narrower type, where they are converted twice."""
+"""Registers of a thread for columns that are being converted, where each is converted twice."""
 
 ONCE_WORDS = 12
-"""The same where they are converted once."""
+"""The same where each is converted once."""
 
 STRIPE_WORDS = {"float32": 12, "float64": 28}
-"""Registers more that stripes take, but for single rows of a lane whose columns are converted once: those are counted
-as they are, for weights in float64 and sm_120, where they take most."""
+"""Registers of a thread that stripes take in addition.
+
+Not added for a single row at once whose columns are converted once: `ONCE_WORDS` has room for them, as counted with
+weights in float64 on sm_120, where they take most.
+"""
 
 LANE_REGISTERS = 512
-"""Registers of a lane in one of the four partitions of a multiprocessor; its warps share them."""
+"""Registers that the warps of one of the four partitions of a multiprocessor share, for each of the 32 lanes.
+
+A partition has 16,384 registers, on every architecture that the kernels are compiled for.
+"""
 
 MAX_THREADS = 1024
-"""Threads of a multiprocessor that a member asks for at most."""
+"""Most threads of a multiprocessor that a member asks for; it can hold 1,024 to 2,048, by its architecture."""
 
 MAX_COLUMN_WORDS = 16
-"""Most registers that the columns of one load take once they are converted."""
+"""Most registers for the columns of one load after their conversion."""
 
 STATIC_BYTES, MULTIPROCESSOR_BYTES, BLOCK_BYTES = 48 * 1024, 227 * 1024, 1024
-"""Shared memory: of a block at most, without asking; of a multiprocessor; and what a block takes besides its own."""
+"""Bytes of shared memory, from CUDA's tables for compute capability 9.0.
+
+The most that a block may have in static arrays; what the blocks of a multiprocessor share; what CUDA reserves of it for
+each block.
+"""
 
 
 @functools.lru_cache(maxsize=256)
@@ -110,7 +132,8 @@ def admissible(d: int, storage: str, real: str, alignment: int = 16, contiguous:
         held = chunks * (vec // size) * real_words
         if not size <= vec <= widest or held > HELD_WORDS or (lanes > 1 and 2 * vectors <= lanes):
             continue
-        # Loads are to fill lines of memory; those of a stripe do.
+        # The lanes of a row are to load whole lines of memory of 128 bytes, or the whole row; the copies of a stripe do
+        # so whatever the lanes.
         if vec <= alignment and lanes * vec >= min(4 * WARP, d * size):
             yield from _in_registers(Family(vec, lanes, chunks, 1, BLOCK if lanes <= WARP else lanes, 1), storage, real)
         if contiguous and alignment >= 16 and lanes <= WARP:
@@ -148,7 +171,7 @@ def _rows_at_once(family: Family, storage: str, real: str) -> Iterator[Family]:
 
 
 def _registers(family: Family, storage: str, real: str, ahead: int) -> int:
-    """Registers of a thread, by an estimate; more than there are where rows take too many."""
+    """An estimate of the registers of a thread; 256, more than there are, where rows take more than the limits."""
     real_words = 2 if real == "float64" else 1
     held = family.chunks * (family.vec // STORAGES[storage]) * real_words
     stored = family.rows * family.chunks * max(family.vec // 4, 1)
@@ -164,7 +187,7 @@ def _registers(family: Family, storage: str, real: str, ahead: int) -> int:
 
 
 def _resident(block: int, registers: int) -> int:
-    """Blocks of so many threads that a multiprocessor can hold; its warps are dealt out to four partitions."""
+    """Blocks that a multiprocessor can hold; it deals their warps out to four partitions, and registers by eights."""
     if registers > 255:
         return 0
     warps = 4 * (LANE_REGISTERS // (8 * -(-registers // 8)))

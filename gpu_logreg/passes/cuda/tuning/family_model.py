@@ -2,7 +2,7 @@
 
 A row takes the time of the sectors of memory that its loads touch, of its instructions, of its accesses to shared
 memory, or of the latency of memory shared among the rows under way. The counts of instructions follow what the compiler
-makes of a member (``bench/kernel_counts.py``); rates are those of an H200. Not measured on a GPU.
+makes of a member (``bench/kernel_counts.py``); rates are those of an H200, from its data sheet. Not measured on a GPU.
 """
 
 from __future__ import annotations
@@ -28,35 +28,54 @@ STORAGES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2, "uint8": 1}
 """Bytes of a column in every storage type the kernels read."""
 
 WARP = 32
+"""Threads of a warp, on every GPU of NVIDIA's."""
 
 READ_BYTES_PER_SECOND = 4.3e12
-"""The pure-read ceiling of the device. Assumed; ``make gpu-check`` measures it."""
+"""Bytes that a kernel which only reads gets from memory in a second: 4.3 of the data sheet's 4.8 TB/s.
+
+Assumed, as copies reached that share; ``make gpu-check`` measures it.
+"""
 
 MULTIPROCESSORS, CLOCK_HZ = 132, 1.7e9
+"""Multiprocessors of an H200, from its data sheet, and their clock under load, which is assumed."""
 
 BYTES_PER_CLOCK = READ_BYTES_PER_SECOND / (MULTIPROCESSORS * CLOCK_HZ)
-"""Of a multiprocessor: what it gets from memory while all read."""
+"""Bytes that a multiprocessor gets from memory in one clock while all multiprocessors read: 19.2."""
 
 SLOTS_PER_CLOCK = 4.0
-"""Instructions of warps that a multiprocessor issues, less what stalls leave unused: see `_by_instructions`."""
+"""Instructions of warps that a multiprocessor can issue in one clock, one by each of its partitions.
+
+How many of them stalls leave unused is in `_by_instructions`.
+"""
 
 LATENCY = 1500.0
-"""Clocks from a load to its use, under load."""
+"""Clocks from a load to its use while all multiprocessors read. Assumed."""
 
 STALL = 2.0
-"""Clocks of a warp for one instruction of its own, others being under way."""
+"""Clocks between two instructions of one warp, while other warps have theirs. Assumed."""
 
 SECTOR = 32
+"""Bytes of a sector, the least that is read from memory."""
 
 CONVERSION = {"float32": 0, "float64": 0, "float16": 1, "bfloat16": 1, "uint8": 2}
-"""Instructions for one column."""
+"""Instructions of a thread to convert one column to float32, by storage type; see `column` in ``rows.cuh``."""
 
 LOSS = {"float32": 0, "float64": 95}
-"""Instructions for the loss of a row that a lane owns, beyond those in float32."""
+"""Instructions of a warp for the losses of its lanes' rows, beyond those in float32, which `Cost.batch` contains."""
 
 
 class Cost(NamedTuple):
-    """Instructions of a warp besides those of its columns and of `LOSS`, fitted to counts of members."""
+    """Instructions of a warp besides those of its columns and of `LOSS`, fitted to those of ``bench/kernel_counts.py``.
+
+    Attributes
+    ----------
+    batch : float
+        For every batch.
+    row : float
+        For every row of a batch that a lane shares.
+    load : float
+        For every vector of such a row.
+    """
 
     batch: float
     row: float
@@ -64,8 +83,10 @@ class Cost(NamedTuple):
 
 
 TO_REGISTERS, TO_STRIPES = Cost(batch=88, row=13, load=1.6), Cost(batch=105, row=10, load=1.2)
+"""For rows that go from memory to registers, and for those that go by way of shared memory."""
+
 COPY = 3.3
-"""For a copy of 16 bytes to shared memory."""
+"""Instructions of a warp for each copy of 16 bytes a lane to shared memory, fitted in the same way."""
 
 
 class Family(NamedTuple):
@@ -108,7 +129,7 @@ class Family(NamedTuple):
 
 
 def static_shared_bytes(family: Family, storage: str, real: str) -> int:
-    """Shared memory of a block: stripes under way, and what its sums take."""
+    """Bytes of the static arrays of a block: stripes under way, and sums; as in ``kernels/loss_and_gradient.cu``."""
     warps, lanes = family.block // WARP, family.lanes
     sums = 2 * warps * 8
     if lanes > WARP:
@@ -139,7 +160,7 @@ def instructions_of_batch(family: Family, d: int, storage: str, real: str) -> fl
     conversions = CONVERSION[storage] + (real == "float64" and storage != "float64")
     columns = held * (2 * twice + conversions * (1 if family.once else 2))
     if (conversions and not family.once) or (family.ahead and not family.once):
-        columns += family.chunks * max(family.vec // 4, 1)  # the registers of the row are made to look like others
+        columns += family.chunks * max(family.vec // 4, 1)  # `keep_stored` of ``rows.cuh``, or moves of rows ahead
     cost = TO_STRIPES if family.stages else TO_REGISTERS
     per_row = columns + cost.row + cost.load * family.chunks
     copies = -(-family.rows * family.chunks * family.vec // 16) if family.stages else 0

@@ -18,36 +18,52 @@ __all__ = ["MOST_SHARED_BYTES", "admissible", "choose_softmax_family"]
 
 WARP = 32
 BLOCKS = (128, 256, 512)
-"""Threads of a block."""
+"""Threads that a block may have."""
 
 MOST_SHARED_BYTES = 99 * 1024 - 256
-"""Dynamic shared memory of a block on compute capability 8.6, 8.9 and 12.0, less what the kernel has besides."""
+"""Most bytes of dynamic shared memory of a block.
+
+What compute capability 8.6, 8.9 and 12.0 allow, the least of all but 7.5, without the static array of the kernel.
+"""
 
 SHARED_OF_MULTIPROCESSOR = 227 * 1024
+"""Bytes of shared memory that the blocks of a multiprocessor share on compute capability 9.0."""
+
 REGISTERS, MOST_REGISTERS = 65_536, 255
-"""Of a multiprocessor, and of a thread."""
+"""Registers of a multiprocessor, and the most that a thread can have, on every architecture."""
 
 MAX_THREADS = 1024
-"""Threads of a multiprocessor that a member asks for at most."""
+"""Most threads of a multiprocessor that a member asks for; it can hold 1,024 to 2,048, by its architecture."""
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Rows that a tile may have."""
+
 LANES = (1, 2, 4, 8, 16, 32)
+"""Threads that may share the logits of a row."""
+
 TILE_ROWS = (1, 2, 4, 8)
+"""Rows whose logits a thread may sum at once."""
+
 MAX_TILE_CLASSES = 16
+"""Most classes whose logits, and whose gradient, a thread sums at once."""
+
 MAX_TILE_WORDS = 48
-"""Most registers for the logits that a thread sums at once."""
+"""Most registers of a thread for the logits that it sums at once."""
 
 OTHER_WORDS = {"float32": 60, "float64": 76}
-"""Registers of a thread besides those for numbers of rows, weights, logits and the gradient."""
+"""Registers of a thread besides those for numbers of rows, weights, logits and the gradient.
+
+This and the next three are estimates, to which ``tests/test_kernels_compile.py`` holds the compiler.
+"""
 
 CONVERTED_WORDS = {"float32": 0, "float64": 0, "float16": 8, "bfloat16": 8, "uint8": 12}
-"""Registers that columns take on their way from a narrower type."""
+"""Registers of a thread for columns that are being converted from a narrower type."""
 
 MAX_HELD_WORDS = 112
-"""Most registers for the gradient in a thread."""
+"""Most registers of a thread for its part of the gradient."""
 
 ADDRESS_WORDS = 8
-"""Registers more where the weights come through the cache."""
+"""Registers of a thread that addresses take in addition where the weights are read through the cache."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -124,7 +140,10 @@ def admissible(
 
 
 def _ways_to_hold(shape: Shape) -> Iterator[tuple[int, int, int]]:
-    """Threads of a block, classes and vectors of columns in a thread; of the last the fastest and the least."""
+    """Ways to hold the gradient: threads of a block, classes of a thread, vectors of columns of a thread.
+
+    For each of the first two, the two fastest numbers of vectors by the model and the smallest that is possible.
+    """
     tiles = sorted({-(-shape.n_classes // groups) for groups in range(1, shape.n_classes + 1)})
     for block in (block for block in BLOCKS if block >= shape.n_classes):
         for tile_classes in (tile for tile in tiles if min(4, shape.n_classes) <= tile <= MAX_TILE_CLASSES):
@@ -164,13 +183,13 @@ def _words_of_gradient(shape: Shape, tile_classes: int, held: int) -> int:
 
 
 def _words_of_logits(shape: Shape, tile_classes: int, tile_rows: int) -> int:
-    """Registers for logits under way: with their columns, and a quarter of them again while lanes exchange them."""
+    """Registers for the logits that a thread sums and their columns, and a quarter more while lanes exchange them."""
     count = tile_rows * tile_classes
     return shape.real_words * (count + tile_rows * shape.columns + count // 4)
 
 
 def _pitch(least: int, step: int, lanes: int, vec: int) -> int:
-    """Bytes between rows in shared memory that make the fewest lanes of a warp meet in a bank."""
+    """Bytes from row to row in shared memory, so that a bank has to answer as few lanes of a warp as possible."""
     least = rounded_up(least, step)
     return least + _beyond(least % 128, step, lanes, vec)
 
@@ -186,7 +205,7 @@ def _beyond(least: int, step: int, lanes: int, vec: int) -> int:
 
 
 def _resident(block: int, registers: int, shared: int) -> int:
-    """Blocks that a multiprocessor can hold."""
+    """Blocks that a multiprocessor can hold; each takes 1,280 bytes more, CUDA's own 1,024 and its static array."""
     if registers > MOST_REGISTERS:
         return 0
     by_registers = REGISTERS // (block * rounded_up(registers, 8))

@@ -1,4 +1,4 @@
-"""What one specialisation of ``softmax_loss_and_gradient`` is, and how it lays out a block's shared memory."""
+"""The macros of one specialisation of ``softmax_loss_and_gradient``, and its layout of the shared memory of a block."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Shape(NamedTuple):
         return self.real_size // 4
 
     def z_group(self, tile_classes: int) -> int:
-        """Places of a tile of classes in a row of logits: whole loads of 16 bytes."""
+        """Numbers that the classes of a thread take in a row of logits in shared memory: whole loads of 16 bytes."""
         return rounded_up(tile_classes, 16 // self.real_size)
 
 
@@ -105,7 +105,7 @@ def shared_bytes(family: SoftmaxFamily, d: int, n_classes: int, size: int, real_
 
 
 def slices_of(family: SoftmaxFamily, shape: Shape) -> int:
-    """Groups of threads that hold a gradient each."""
+    """Groups of threads that each hold a gradient of their own rows, which are added at the end."""
     column_groups = -(-shape.vectors // family.held)
     return min(family.block // (column_groups * -(-shape.n_classes // family.tile_classes)), family.rows)
 

@@ -1,7 +1,8 @@
 """A model of a multiprocessor for the kernel of many classes: clocks for one row.
 
 A row takes the time of its bytes, or of the instructions and the accesses to shared memory of its logits, its softmax
-and its share of the gradient. The constants are those of data sheets and counts of instructions; not measured on a GPU.
+and its share of the gradient, whichever is longer. Rates are from data sheets, numbers of instructions are estimates;
+not measured on a GPU.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ __all__ = ["clocks_of", "of_gradient", "of_logits", "row_clocks"]
 
 WARP = 32
 EXP = {"float32": 40, "float64": 120}
-"""Instructions for a class in the softmax of a row."""
+"""Instructions of a thread for one class in the softmax of a row, most of them of the exponential and the division."""
 
 LANE_STEP = 24
-"""Instructions for a step of the trees over the lanes of a row."""
+"""Instructions of a thread for one step of the three trees over the lanes of a row."""
 
 TILE_CLOCKS = 900.0
-"""Clocks that the barriers of a tile and the latency of its phases leave unused by one block."""
+"""Clocks of a tile in which a block has nothing to issue: it waits at barriers and for the first numbers of a phase."""
 
 
 def of_gradient(shape: Shape, tile_classes: int, held: int) -> tuple[float, float]:
