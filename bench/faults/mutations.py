@@ -1,8 +1,8 @@
 """Faults put into the kernels on purpose, and whether the tests see them.
 
-Run with ``python bench/mutations.py``, or with a part of a name for some; ``--record`` keeps the result. Each fault
-is a replacement of text in a copy of ``kernels/``; the tests then run on that copy, to the first failure. The file is
-its own pytest plugin: ``pytest -p mutations --kernels FOLDER`` takes the kernels from there.
+Run with ``python bench/faults/mutations.py``, or with a part of a name for some; ``--record`` keeps the result. Each
+fault is a replacement of text in a copy of ``kernels/``; the tests then run on that copy, to the first failure. The
+file is its own pytest plugin: ``pytest -p mutations --kernels FOLDER`` takes the kernels from there.
 
 A harmless fault changes no sum; its reason is given, and the tests are to pass with it.
 """
@@ -23,7 +23,7 @@ import mutations_network as network
 import mutations_softmax as softmax
 import mutations_stripes as stripes
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TESTS = ("tests/test_pass_cuda.py", "tests/test_kernels_host.py")
 """And `mutations_softmax.TESTS` for the kernel of many classes, `mutations_network.TESTS` for those of networks."""
 SECONDS = 400
@@ -255,7 +255,7 @@ def run_tests(mutation: Mutation | None, tests: tuple[str, ...]) -> Outcome:
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-rf", "-p", "mutations", "-p", "no:cacheprovider"]
         command += ["--kernels", str(kernels), "-m", "not gpu", *tests]
         environment = os.environ | {
-            "PYTHONPATH": str(ROOT / "bench"),
+            "PYTHONPATH": str(ROOT / "bench" / "faults"),
             "TMPDIR": scratch,  # what is compiled goes with it
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
         }
@@ -320,6 +320,7 @@ def main() -> None:
     caught = sum(row["verdict"] == "caught" for row in faults)
     print(f"{caught} of {len(faults)} faults caught; {len(rows) - len(faults)} harmless ones", flush=True)
     if "--record" in sys.argv:
+        sys.path.append(str(ROOT / "bench"))
         from record import append
 
         print("kept in", append("mutations", rows).name)
