@@ -1,4 +1,4 @@
-"""Kernels of ``gpu_check.py`` compiled without a GPU: their keys are CuPy's, and they are found where CuPy looks."""
+"""Kernels of ``bench/gpu/check.py`` compiled without a GPU: their keys are CuPy's; they are found where CuPy looks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ TEXT = 'extern "C" __global__ void f(float* x) { x[0] = X; }'
 @pytest.fixture(autouse=True)
 def bench_on_the_path(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    monkeypatch.syspath_prepend(str(ROOT / "bench" / "ladder"))
 
 
 def site() -> Path:
@@ -41,7 +40,7 @@ def cupy_compiler(monkeypatch):
     folder, path = site(), library()
     from cupy._core import core
     from cupy.cuda import compiler
-    from gpu_key import NVRTC
+    from gpu.key import NVRTC
 
     opened = NVRTC(path)
     monkeypatch.setattr(compiler, "nvrtc", opened)
@@ -59,8 +58,8 @@ def cupy_compiler(monkeypatch):
 def tools(cupy_compiler):
     """What the preparation takes for that CuPy on this machine."""
     from cupy._core import core
-    from gpu_key import cache_key_of, headers_of
-    from gpu_prepare import Tools
+    from gpu.key import cache_key_of, headers_of
+    from gpu.prepare import Tools
 
     folder = site()
     (binary,) = (folder / "cupy" / "_core").glob("core.*.so")
@@ -76,15 +75,15 @@ def tools(cupy_compiler):
 
 def some_programs() -> list:
     """Text and options of a few kernels of the check."""
-    import gpu_ceiling
-    import gpu_data
+    import gpu.ceiling
+    import gpu.data
 
     from gpu_logreg.passes.cuda import dense as cuda
     from gpu_logreg.passes.cuda.source import kernel_source
     from gpu_logreg.passes.cuda.tuning.family import choose_family
 
     text = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
-    found = [gpu_ceiling.read_program(8, True), gpu_data.fill_program()]
+    found = [gpu.ceiling.read_program(8, True), gpu.data.fill_program()]
     for d, storage in ((28, "float32"), (100, "uint8"), (512, "bfloat16")):
         member = choose_family(d, storage, "float32")
         found.append((text, cuda.kernel_options(member, storage, "float32", "uint8", None)))
@@ -93,26 +92,26 @@ def some_programs() -> list:
 
 def all_programs() -> list:
     import fake_cupy
-    import gpu_programs
+    import gpu.programs
 
     if kernel_host.missing():
         pytest.skip(kernel_host.missing())
     with pytest.MonkeyPatch.context() as patch, fake_cupy.installed(patch):
         patch.setattr(fake_cupy, "RawModule", fake_cupy.RawModule)  # put back afterwards
-        found = gpu_programs.recorded()
-        gpu_programs._forget()
+        found = gpu.programs.recorded()
+        gpu.programs._forget()
     return found
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_key_of_every_kernel_is_the_one_that_cupy_computes(tools, whole):
-    import gpu_prepared
+    import gpu.prepared
 
     compiler = tools.compiler()
     found = all_programs() if whole else some_programs()
     assert len(found) >= (120 if whole else 5)
     for code, options in found:
-        assert compiler.key(code, options) == gpu_prepared.cupy_key(code, options)
+        assert compiler.key(code, options) == gpu.prepared.cupy_key(code, options)
 
 
 def test_another_text_option_architecture_or_build_has_another_key(tools):
@@ -126,32 +125,32 @@ def test_another_text_option_architecture_or_build_has_another_key(tools):
 
 
 def test_prepared_kernels_are_found_by_cupy_wherever_its_headers_lie(tools, cupy_compiler, tmp_path):
-    import gpu_prepare
-    import gpu_prepared
+    import gpu.prepare
+    import gpu.prepared
 
     asked = [(TEXT, ("-DX=1",)), (TEXT, ("-DX=2",)), (TEXT, ("-DX=oops",))]
     elsewhere = tools._replace(cupy="/elsewhere/cupy")
     folder = tmp_path / "prepared"
-    (folder / gpu_prepared.KERNELS).mkdir(parents=True)
-    (folder / gpu_prepared.KERNELS / "old.cubin").touch()
-    gpu_prepare._begin(elsewhere)
-    made = [gpu_prepare._compile(program, str(folder / gpu_prepared.KERNELS)) for program in asked]
+    (folder / gpu.prepared.KERNELS).mkdir(parents=True)
+    (folder / gpu.prepared.KERNELS / "old.cubin").touch()
+    gpu.prepare._begin(elsewhere)
+    made = [gpu.prepare._compile(program, str(folder / gpu.prepared.KERNELS)) for program in asked]
     assert "identifier" in made[2][2]
-    manifest = gpu_prepare.prepare(asked, [elsewhere], folder, 1)
+    manifest = gpu.prepare.prepare(asked, [elsewhere], folder, 1)
     assert len(manifest["kernels"]) == 2
     assert "-DX=oops" in manifest["refused"][0]
-    assert len(list((folder / gpu_prepared.KERNELS).iterdir())) == 2
+    assert len(list((folder / gpu.prepared.KERNELS).iterdir())) == 2
     (folder / "manifest.json").write_text(json.dumps(manifest | {"arch": "90", "nvrtc": ["here"]}))
     (folder / "mnist.npz").touch()
     cache = tmp_path / "cache"
-    told = gpu_prepared.use_prepared(folder, cache)
+    told = gpu.prepared.use_prepared(folder, cache)
     assert told["CUPY_CACHE_DIR"] == str(cache)
     assert told["GPU_LOGREG_MNIST"] == str(folder / "mnist.npz")
-    with gpu_prepared.new_kernels(cache) as counts:
-        assert gpu_prepared.adopt(folder, cache) == {
+    with gpu.prepared.new_kernels(cache) as counts:
+        assert gpu.prepared.adopt(folder, cache) == {
             **{"prepared": 2, "by": ["here"], "arch": "90", "same_key": 0, "other_key": 2}
         }
-        key = gpu_prepared.cupy_key(TEXT, ("-DX=2",))
+        key = gpu.prepared.cupy_key(TEXT, ("-DX=2",))
         backend = type(cupy_compiler._kernel_cache_backend)(str(cache))  # CuPy's own reader of its cache
         assert backend.load(key)[:4] == b"\x7fELF"
         (cache / "b.cubin").touch()
@@ -161,53 +160,53 @@ def test_prepared_kernels_are_found_by_cupy_wherever_its_headers_lie(tools, cupy
 
 
 def test_kernels_of_another_architecture_or_build_are_not_adopted(tools, cupy_compiler, tmp_path, monkeypatch):
-    import gpu_prepared
+    import gpu.prepared
 
     entry = {"text": 0, "options": ["-DX=1"], "builds": {"// another": "a.cubin"}}
     manifest = {"arch": "90", "nvrtc": ["there"], "texts": [TEXT], "kernels": [entry]}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    assert "NVRTC here is another build" in gpu_prepared.adopt(tmp_path, tmp_path)["problem"]
+    assert "NVRTC here is another build" in gpu.prepared.adopt(tmp_path, tmp_path)["problem"]
     monkeypatch.setattr(cupy_compiler, "_get_arch", lambda: "80")
-    assert gpu_prepared.adopt(tmp_path, tmp_path)["problem"] == "not measured: the device is sm_80"
+    assert gpu.prepared.adopt(tmp_path, tmp_path)["problem"] == "not measured: the device is sm_80"
     shutil.rmtree(tmp_path)
-    assert gpu_prepared.adopt(tmp_path, tmp_path)["problem"].startswith("not measured: there is no ")
+    assert gpu.prepared.adopt(tmp_path, tmp_path)["problem"].startswith("not measured: there is no ")
 
 
 def test_what_a_run_has_compiled_comes_back_and_is_carried_along_the_next_time(tmp_path):
-    import gpu_prepare
-    import gpu_prepared
+    import gpu.prepare
+    import gpu.prepared
 
     cache, packed = tmp_path / "cache", tmp_path / "kernels.zip"
     cache.mkdir()
-    gpu_prepared.pack(cache, (), packed)
+    gpu.prepared.pack(cache, (), packed)
     assert not packed.exists()
     names = [f"{digit * 40}.cubin" for digit in "abc"]
     for name in names:
         (cache / name).write_bytes(name.encode())
         (cache / f"{name}.cu").touch()
-        gpu_prepared.pack(cache, names[:1], packed)
+        gpu.prepared.pack(cache, names[:1], packed)
     assert not list(tmp_path.glob(".*"))
-    manifest = gpu_prepare.prepare([], [], tmp_path / "prepared", 1, packed)
+    manifest = gpu.prepare.prepare([], [], tmp_path / "prepared", 1, packed)
     assert manifest["others"] == 2
-    kept = sorted((tmp_path / "prepared" / gpu_prepared.KERNELS).iterdir())
+    kept = sorted((tmp_path / "prepared" / gpu.prepared.KERNELS).iterdir())
     assert [path.read_bytes().decode() for path in kept] == names[1:]
 
 
 def test_programs_are_written_once_for_a_text(tmp_path):
-    import gpu_programs
+    import gpu.programs
 
     asked = [("a", ("-DX=1",)), ("b", ()), ("a", ("-DX=2",))]
-    gpu_programs.write(tmp_path / "programs.json", asked)
-    assert list(gpu_programs.programs_of(tmp_path / "programs.json")) == asked
+    gpu.programs.write(tmp_path / "programs.json", asked)
+    assert list(gpu.programs.programs_of(tmp_path / "programs.json")) == asked
     assert json.loads((tmp_path / "programs.json").read_text())["texts"] == ["a", "b"]
 
 
 def test_the_file_of_mnist_is_looked_for_where_data_may_be(tmp_path, monkeypatch):
-    import gpu_mnist
+    import gpu.mnist
 
     monkeypatch.delenv("GPU_LOGREG_MNIST", raising=False)
     monkeypatch.setenv("GPU_LOGREG_DATA", str(tmp_path))
     (tmp_path / "mnist.npz").touch()
-    assert gpu_mnist.mnist_file() == tmp_path / "mnist.npz"
+    assert gpu.mnist.mnist_file() == tmp_path / "mnist.npz"
     monkeypatch.setenv("GPU_LOGREG_MNIST", str(tmp_path / "none.npz"))
-    assert gpu_mnist.mnist_file() is None
+    assert gpu.mnist.mnist_file() is None

@@ -1,4 +1,4 @@
-"""A run of ``gpu_check.py``: limits of time, kills and reruns, on steps made for it."""
+"""A run of ``bench/gpu/check.py``: limits of time, kills and reruns, on steps made for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ BENCH = ROOT / "bench"
 @pytest.fixture(autouse=True)
 def bench_on_the_path(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCH))
-    monkeypatch.syspath_prepend(str(BENCH / "ladder"))
 
 
 def program(path: Path, code: str) -> Path:
@@ -28,13 +27,13 @@ def program(path: Path, code: str) -> Path:
     return path
 
 
-# In the place of gpu_steps.py: a row before and a row after it waits, or does what its name says.
+# In the place of bench/gpu/steps.py: a row before and a row after it waits, or does what its name says.
 STEPS = f"""
     import signal, sys, time
     sys.path.insert(0, {str(BENCH)!r})
     from pathlib import Path
-    from gpu_children import end_with_parent
-    from gpu_journal import Journal
+    from gpu.children import end_with_parent
+    from gpu.journal import Journal
     end_with_parent()
     step, folder, run = sys.argv[1], Path(sys.argv[3]), int(sys.argv[5])
     journal = Journal(folder, run, step)
@@ -62,15 +61,15 @@ STEPS = f"""
 
 @pytest.fixture
 def check(tmp_path, monkeypatch):
-    """A module ``gpu_check`` with steps of a second."""
-    import gpu_check
-    import gpu_children
+    """A module ``gpu.check`` with steps of a second."""
+    import gpu.check
+    import gpu.children
 
-    monkeypatch.setattr(gpu_check, "PROGRAM", program(tmp_path / "steps.py", STEPS))
-    monkeypatch.setattr(gpu_check, "LAST_S", 0.2)
-    monkeypatch.setattr(gpu_children, "GRACE_S", 0.2)
+    monkeypatch.setattr(gpu.check, "PROGRAM", program(tmp_path / "steps.py", STEPS))
+    monkeypatch.setattr(gpu.check, "LAST_S", 0.2)
+    monkeypatch.setattr(gpu.children, "GRACE_S", 0.2)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return gpu_check
+    return gpu.check
 
 
 def steps(module, *names: str, seconds: float = 1.0) -> list:
@@ -78,13 +77,13 @@ def steps(module, *names: str, seconds: float = 1.0) -> list:
 
 
 def ends(folder: Path) -> dict[str, str]:
-    import gpu_journal
+    import gpu.journal
 
-    return {line["step"]: line["outcome"] for line in gpu_journal.read(folder) if line["kind"] == "end"}
+    return {line["step"]: line["outcome"] for line in gpu.journal.read(folder) if line["kind"] == "end"}
 
 
 def test_a_step_that_hangs_or_breaks_loses_only_what_it_had_not_finished(check, tmp_path, capsys):
-    import gpu_journal
+    import gpu.journal
 
     folder = tmp_path / "out"
     run = check.Check(folder, 30.0)
@@ -100,7 +99,7 @@ def test_a_step_that_hangs_or_breaks_loses_only_what_it_had_not_finished(check, 
         "lacks": "not measured: there is no ncu",
         "last": "ok",
     }
-    found = [line["key"] for line in gpu_journal.read(folder) if line["kind"] == "row" and line["section"] == "rows"]
+    found = [line["key"] for line in gpu.journal.read(folder) if line["kind"] == "row" and line["section"] == "rows"]
     assert found == [
         *("good 1", "good 2", "hangs 1", "waits 1", "breaks 1", "errs 1", "errs 2", "lacks 1", "lacks 1"),
         *("last 1", "last 2"),
@@ -117,7 +116,7 @@ def test_a_step_that_hangs_or_breaks_loses_only_what_it_had_not_finished(check, 
     assert again.run == 2
     assert check.run(again, steps(check, "hangs", "waits"), tmp_path / "none") == 0
     assert ends(folder)["hangs"] == ends(folder)["waits"] == ends(folder)["good"] == "ok"
-    rows = gpu_journal.rows_of(gpu_journal.read(folder), "rows")
+    rows = gpu.journal.rows_of(gpu.journal.read(folder), "rows")
     assert [row["run"] for row in rows if row.get("step") in ("good", "hangs")] == [1, 1, 2, 2]
 
 
@@ -132,7 +131,7 @@ def test_what_has_too_little_time_is_left_out(check, tmp_path):
 
 
 def test_a_run_that_is_killed_leaves_what_came_before_and_is_completed_by_a_rerun(check, tmp_path):
-    import gpu_journal
+    import gpu.journal
 
     folder, driver = tmp_path / "out", tmp_path / "driver.py"
     program(
@@ -141,10 +140,10 @@ def test_a_run_that_is_killed_leaves_what_came_before_and_is_completed_by_a_reru
         import sys
         sys.path.insert(0, {str(BENCH)!r})
         from pathlib import Path
-        import gpu_check
-        gpu_check.PROGRAM = Path({str(check.PROGRAM)!r})
-        gpu_check.STEPS = tuple(gpu_check.Step(name, 30, 0.1, name) for name in ("good", "waits", "last"))
-        sys.exit(gpu_check.main())
+        import gpu.check
+        gpu.check.PROGRAM = Path({str(check.PROGRAM)!r})
+        gpu.check.STEPS = tuple(gpu.check.Step(name, 30, 0.1, name) for name in ("good", "waits", "last"))
+        sys.exit(gpu.check.main())
         """,
     )
     environment = {
@@ -156,7 +155,7 @@ def test_a_run_that_is_killed_leaves_what_came_before_and_is_completed_by_a_reru
     }
     process = subprocess.Popen([sys.executable, str(driver)], env=environment, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 20
-    while time.monotonic() < until and "waits 1" not in [line.get("key") for line in gpu_journal.read(folder)]:
+    while time.monotonic() < until and "waits 1" not in [line.get("key") for line in gpu.journal.read(folder)]:
         time.sleep(0.02)
     process.kill()
     process.communicate()
@@ -174,7 +173,7 @@ def test_a_run_that_is_killed_leaves_what_came_before_and_is_completed_by_a_reru
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert ends(folder) == {"facts": "ok", "good": "ok", "waits": "ok", "last": "ok"}
-    rows = gpu_journal.rows_of(gpu_journal.read(folder), "rows")
+    rows = gpu.journal.rows_of(gpu.journal.read(folder), "rows")
     assert [row["run"] for row in rows] == [1, 1, 2, 2, 2, 2]
     listed = subprocess.run([sys.executable, str(driver), "--list"], env=environment, capture_output=True, text=True)
     assert [line.split()[0] for line in listed.stdout.splitlines()] == ["good", "waits", "last", "all"]
@@ -185,20 +184,20 @@ def test_a_run_that_is_killed_leaves_what_came_before_and_is_completed_by_a_reru
 
 
 def test_a_run_that_is_interrupted_ends_its_step(check, tmp_path):
-    import gpu_children
+    import gpu.children
 
-    process = gpu_children.Child([sys.executable, "-c", "import time; time.sleep(60)"], 60, tmp_path / "log")
+    process = gpu.children.Child([sys.executable, "-c", "import time; time.sleep(60)"], 60, tmp_path / "log")
     assert not process.ended()
     process.ask("interrupted")
-    gpu_children.wait([process])
+    gpu.children.wait([process])
     assert (process.returncode, process.why) == (None, "interrupted")
     assert process.spent < 10
 
 
 def test_a_process_is_ended_with_all_that_it_has_started(tmp_path, monkeypatch):
-    import gpu_children
+    import gpu.children
 
-    monkeypatch.setattr(gpu_children, "GRACE_S", 0.2)
+    monkeypatch.setattr(gpu.children, "GRACE_S", 0.2)
     code = """
         import signal, subprocess, sys, time
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -206,17 +205,17 @@ def test_a_process_is_ended_with_all_that_it_has_started(tmp_path, monkeypatch):
         print(child.pid, flush=True)
         time.sleep(60)
     """
-    child = gpu_children.Child([sys.executable, "-c", textwrap.dedent(code)], 1.0, tmp_path / "log")
-    gpu_children.wait([child])
+    child = gpu.children.Child([sys.executable, "-c", textwrap.dedent(code)], 1.0, tmp_path / "log")
+    gpu.children.wait([child])
     assert child.why == "out of time after 1 s"
     started = int(child.tail().split()[0])
     until = time.monotonic() + 5
     while time.monotonic() < until and Path(f"/proc/{started}").exists() and not zombie(started):
         time.sleep(0.02)
     assert not Path(f"/proc/{started}").exists() or zombie(started)
-    monkeypatch.setattr(gpu_children, "MOST_OUTPUT", 1000)
-    loud = gpu_children.Child([sys.executable, "-c", "while True: print('x' * 100)"], 60.0, tmp_path / "loud")
-    gpu_children.wait([loud])
+    monkeypatch.setattr(gpu.children, "MOST_OUTPUT", 1000)
+    loud = gpu.children.Child([sys.executable, "-c", "while True: print('x' * 100)"], 60.0, tmp_path / "loud")
+    gpu.children.wait([loud])
     assert loud.why == "too much output"
 
 
@@ -228,9 +227,9 @@ def zombie(pid: int) -> bool:
 
 
 def test_results_are_kept_and_never_rewritten(check, tmp_path):
-    import gpu_journal
+    import gpu.journal
 
-    journal = gpu_journal.Journal(tmp_path, 1, "facts")
+    journal = gpu.journal.Journal(tmp_path, 1, "facts")
     journal.row("facts", 1, {"name": "NVIDIA Stand-in 1", "date": "2026-01-02", "commit": "abc"})
     journal.row("smoke", "L1", {"fit": "L1", "error": 1e-7})
     for stem in ("gpu-stand-in-1-2026-01-02", "gpu-stand-in-1-2026-01-02-2"):
@@ -243,10 +242,10 @@ def test_results_are_kept_and_never_rewritten(check, tmp_path):
 
 
 def test_an_error_of_the_device_ends_a_step_and_problems_of_others_are_not_ours(tmp_path):
-    import gpu_journal
+    import gpu.journal
     import numpy as np
 
-    journal = gpu_journal.Journal(tmp_path, 1, "float32")
+    journal = gpu.journal.Journal(tmp_path, 1, "float32")
     journal.row("peers", "a", {"problem": "wrong: theirs"}, ours=False)
     journal.row("float32", 28, {"d": 28, "problem": "not measured: no time left"})
     journal.row("float32", 64, {"d": np.int64(64), "ms": np.float32(0.5)})
@@ -254,7 +253,7 @@ def test_an_error_of_the_device_ends_a_step_and_problems_of_others_are_not_ours(
     with pytest.raises(RuntimeError, match="the device has failed"):
         journal.row("float32", 100, {"problem": "CUDARuntimeError: cudaErrorIllegalAddress"})
     assert journal.wrong == ["float32 100: CUDARuntimeError: cudaErrorIllegalAddress"]
-    lines = gpu_journal.read(tmp_path)
-    assert gpu_journal.wrong_of(lines) == ["float32: float32 100: CUDARuntimeError: cudaErrorIllegalAddress"]
-    assert gpu_journal.rows_of(lines, "float32")[1] == {"d": 64, "ms": 0.5}
+    lines = gpu.journal.read(tmp_path)
+    assert gpu.journal.wrong_of(lines) == ["float32: float32 100: CUDARuntimeError: cudaErrorIllegalAddress"]
+    assert gpu.journal.rows_of(lines, "float32")[1] == {"d": 64, "ms": 0.5}
     assert journal.ceiling() is None

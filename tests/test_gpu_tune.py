@@ -15,13 +15,12 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(autouse=True)
 def bench_on_the_path(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    monkeypatch.syspath_prepend(str(ROOT / "bench" / "ladder"))
 
 
 @pytest.fixture
 def constants():
     """The model's constants, and those of a device on which memory is slower and its latency longer."""
-    import tune
+    from gpu import tune
 
     before = {name: getattr(tune.MODEL, name) for name in (tune.RATE, *tune.SEARCHED) if hasattr(tune.MODEL, name)}
     there = before | {"LATENCY": 1.21 * before["LATENCY"]}
@@ -34,8 +33,8 @@ def constants():
 @pytest.fixture
 def lines(constants):
     """Results of that device: members take what the model says with its constants."""
-    import tune
-    from families import few_members
+    from gpu import tune
+    from gpu.families import few_members
 
     before, there = constants
     tune.put(tune.MODEL, there)
@@ -55,7 +54,7 @@ def row(section: str, key: str, values: dict) -> dict:
 
 
 def test_constants_come_near_those_of_the_device(lines, constants):
-    import tune
+    from gpu import tune
 
     before, there = constants
     groups = list(tune.timed(lines).values())
@@ -72,7 +71,7 @@ def test_constants_come_near_those_of_the_device(lines, constants):
 
 
 def test_constants_are_written_where_they_stand(lines, constants, tmp_path, monkeypatch, capsys):
-    import tune
+    from gpu import tune
 
     before, _ = constants
     text = Path(tune.MODEL.__file__).read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ registers; ``rows`` rows are worked on at once. Rows go from memory to registers
 way of shared memory as stripes of many rows. Among the members whose registers and shared memory suffice, the one is
 taken that a model of a multiprocessor (`gpu_logreg.passes.cuda.tuning.family_model`) finds fastest.
 ``bench/kernel_counts.py``
-holds the model to what the compiler makes of a member; ``bench/ladder/families.py`` times all members on a device.
+holds the model to what the compiler makes of a member; ``bench/gpu/families.py`` times all members on a device.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def mnist_file() -> Path | None:
     if os.environ.get("GPU_LOGREG_MNIST"):
         places = [Path(os.environ["GPU_LOGREG_MNIST"])]
     else:
-        root = Path(__file__).resolve().parents[1]
+        root = Path(__file__).resolve().parents[2]
         folders = [root / "shared" / "data", root.parent / "shared" / "data"]
         if os.environ.get("GPU_LOGREG_DATA"):
             folders.insert(0, Path(os.environ["GPU_LOGREG_DATA"]))

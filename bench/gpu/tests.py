@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gpu_children import Child, wait
-from gpu_journal import Journal
-from gpu_sizes import Sizes
-from gpu_timing import Budget, say
+from gpu.children import Child, wait
+from gpu.journal import Journal
+from gpu.sizes import Sizes
+from gpu.timing import Budget, say
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MOST_PROCESSES = 8
 MARGIN_S = 5.0
 """Seconds kept for what comes after the tests."""
@@ -34,7 +34,7 @@ def run_tests(sizes: Sizes, journal: Journal, budget: Budget) -> None:
     if sizes.tiny:
         files, chosen = ["tests/test_pass_cublas.py"], ["-k", "fake and empty or fake and refuse"]
     # A library that warns on this machine fails no test.
-    command = [sys.executable, "-m", "pytest", "-q", "-Wdefault", "-p", "no:cacheprovider", "-p", "gpu_pytest", *chosen]
+    command = [sys.executable, "-m", "pytest", "-q", "-Wdefault", "-p", "no:cacheprovider", "-p", "gpu.plugin", *chosen]
     path = [str(ROOT), str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
     environment |= {"GPU_CHECK_FOLDER": str(journal.folder.resolve()), "GPU_CHECK_RUN": str(journal.run)}

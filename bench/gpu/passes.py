@@ -6,11 +6,11 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gpu_data import Data, columns_of, cut, filled, true_sums
-from gpu_goals import goal
-from gpu_launch import checked, chosen
-from gpu_peers import LOADERS, Peer, cublas_call_ms, peer_ms
-from gpu_timing import Budget, call_ms, device_ms, one_line, say
+from gpu.data import Data, columns_of, cut, filled, true_sums
+from gpu.goals import goal
+from gpu.launch import checked, chosen
+from gpu.peers import LOADERS, Peer, cublas_call_ms, peer_ms
+from gpu.timing import Budget, call_ms, device_ms, one_line, say
 
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda import dense as cuda_module

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpu_children import end_with_parent
-from gpu_sizes import Sizes
-from gpu_timing import Budget, say
+from gpu.children import end_with_parent
+from gpu.sizes import Sizes
+from gpu.timing import Budget, say
 
 KERNEL = "loss_and_gradient"
 PROFILERS = ("/usr/local/cuda/bin/ncu", "/opt/nvidia/nsight-compute/*/ncu")
@@ -39,8 +39,8 @@ def profiler() -> str | None:
 
 def launch(cupy: Any, sizes: Sizes) -> None:
     """One launch of the pass for every case that is counted."""
-    from gpu_data import cut, filled
-    from gpu_launch import Launches, chosen
+    from gpu.data import cut, filled
+    from gpu.launch import Launches, chosen
 
     from gpu_logreg.passes.cuda.tuning.family import Family
 
@@ -58,7 +58,7 @@ def counted(sizes: Sizes, budget: Budget) -> Iterator[dict[str, Any]]:
     if program is None:
         yield {"problem": "not measured: ncu is not installed"}
         return
-    own = [sys.executable, str(Path(__file__).with_name("gpu_steps.py")), "launches", "--folder", "."]
+    own = [sys.executable, str(Path(__file__).with_name("steps.py")), "launches", "--folder", "."]
     # Clocks stay as they are: they belong to the machine.
     command = [
         program,

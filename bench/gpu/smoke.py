@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from gpu_timing import one_line
+from gpu.timing import one_line
 
 from gpu_logreg import LogisticRegression, MLPClassifier
 

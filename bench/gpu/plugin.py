@@ -1,4 +1,4 @@
-"""A plugin of pytest for ``gpu_check.py``: every outcome goes to the results at once, and slow tests come last.
+"""A plugin of pytest for ``check.py``: every outcome goes to the results at once, and slow tests come last.
 
 `GPU_CHECK_FOLDER` names the folder of the results, `GPU_CHECK_RUN` the run.
 """
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_children import end_with_parent
-from gpu_journal import Journal
+from gpu.children import end_with_parent
+from gpu.journal import Journal
 
 TAIL = 2000
 

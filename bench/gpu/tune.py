@@ -1,6 +1,6 @@
 """Constants of the model of the kernel family that agree best with what a device has measured.
 
-Run with ``PYTHONPATH=. python3 bench/ladder/tune.py results.jsonl [--write]`` on the results of ``gpu_check.py``. The
+Run with ``PYTHONPATH=. python3 bench/gpu/tune.py results.jsonl [--write]`` on the results of ``check.py``. The
 rate of memory is the pure read's. The others are searched, one after another, for the least *regret*: the time of the
 member that the model picks over that of the fastest one measured, of every width and storage; of equal ones, those that
 predict times best. Prints the constants, and with ``--write`` changes them where they stand.
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gpu_journal import rows_of
+from gpu.journal import rows_of
 
 from gpu_logreg.passes.cuda.tuning import family
 

@@ -1,6 +1,6 @@
 """Everything that wants a GPU, in one command of at most 570 seconds, in the order of its worth.
 
-Run with ``make gpu-check``, or from a plain checkout with ``PYTHONPATH=. python3 bench/gpu_check.py``. Every step is a
+Run with ``make gpu-check``, or from a plain checkout with ``PYTHONPATH=. python3 bench/gpu/check.py``. Every step is a
 process of its own with a limit of time, and writes what it finds when it finds it into the folder that ``OUT`` names:
 ``results.jsonl``, ``table.md``, ``log.txt``, ``kernels.zip``. Whatever ends a run, what was finished is there;
 ``--only a,b`` runs steps again and adds to the same folder. docs/gpu.md says how to prepare and carry it. Where the
@@ -20,14 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gpu_children import Child, wait
-from gpu_journal import FILE, Journal, next_run, read, rows_of, wrong_of
-from gpu_prepared import PACKED, PREPARED, new_kernels, pack, use_prepared
-from gpu_tables import readable
+from gpu.children import Child, wait
+from gpu.journal import FILE, Journal, next_run, read, rows_of, wrong_of
+from gpu.prepared import PACKED, PREPARED, new_kernels, pack, use_prepared
+from gpu.tables import readable
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results"
 TOTAL_S = 560.0
 LAST_S = 5.0
@@ -35,11 +35,11 @@ LAST_S = 5.0
 
 FACTS, FACTS_S = "facts", 30.0
 TABLE, LOG = "table.md", "log.txt"
-PROGRAM = Path(__file__).with_name("gpu_steps.py")
+PROGRAM = Path(__file__).with_name("steps.py")
 
 
 class Step(NamedTuple):
-    """A step of `gpu_steps.py`.
+    """A step of `steps.py`.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ STEPS = (
     Step("float32", 30, 10, "the pure read, and the pass over float32 rows of nine widths"),
     Step("fit", 30, 12, "the fit of 50,000,000 x 100"),
     Step("storages", 50, 12, "16- and 8-bit rows, many classes, float64"),
-    Step("ladder", 40, 10, "members of the kernel family, for bench/ladder/tune.py"),
+    Step("ladder", 40, 10, "members of the kernel family, for bench/gpu/tune.py"),
     Step("tests", 90, 20, "the tests marked gpu, a process a file"),
     Step("counters", 45, 15, "ncu: bytes from memory, use of the issue slots"),
     Step("sanitizers", 60, 20, "memcheck and racecheck, side by side"),
@@ -230,9 +230,9 @@ def main() -> int:
         print(*keep(options.keep), sep="\n")
         return 0
     steps = chosen_steps(options.only)
-    import gpu_stand_in
+    import gpu.stand_in
 
-    if not gpu_stand_in.asked():
+    if not gpu.stand_in.asked():
         from gpu_logreg.arrays.device import cuda_problem
 
         problem = cuda_problem()

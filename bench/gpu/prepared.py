@@ -1,6 +1,6 @@
-"""Kernels that were compiled beforehand, where a run of ``gpu_check.py`` finds them; and how many it compiled itself.
+"""Kernels that were compiled beforehand, where a run of ``check.py`` finds them; and how many it compiled itself.
 
-``gpu_prepare.py`` makes the folder. CuPy's key of a kernel holds the folders of its own headers and of CUDA's, which
+``prepare.py`` makes the folder. CuPy's key of a kernel holds the folders of its own headers and of CUDA's, which
 the machine that prepares can only guess; where the guess was wrong, a binary is entered again under the key that CuPy
 has here, if text, options, architecture and the build of the compiler are those that it was made from.
 """
@@ -75,7 +75,7 @@ def new_kernels(cache: Path | None) -> Iterator[dict[str, int]]:
 def pack(cache: Path, known: Collection[str], to: Path) -> None:
     """Add the binaries in the cache that were not ``known`` to an archive, CuPy's own above all: the next run has them.
 
-    The key of a kernel of CuPy's own is known where there is a device; `gpu_prepare.py` takes them over.
+    The key of a kernel of CuPy's own is known where there is a device; `prepare.py` takes them over.
     """
     before = set()
     if to.exists():

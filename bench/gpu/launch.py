@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from gpu_data import Data, true_sums
+from gpu.data import Data, true_sums
 
 from gpu_logreg.passes import Sums
 from gpu_logreg.passes.cuda import dense as cuda_module

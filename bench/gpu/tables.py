@@ -1,4 +1,4 @@
-"""The results of ``gpu_check.py`` as Markdown. A figure that is not there is shown as a dash.
+"""The results of ``check.py`` as Markdown. A figure that is not there is shown as a dash.
 
 Nothing heavy is imported: tables are written anew after every step.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gpu_goals import GOAL_RATIO, judged
-from gpu_journal import rows_of, wrong_of
+from gpu.goals import GOAL_RATIO, judged
+from gpu.journal import rows_of, wrong_of
 
 Rows = Sequence[dict[str, Any]]
 

@@ -1,4 +1,4 @@
-"""Compile what ``gpu_check.py`` will ask for, for a GPU that is not here, and gather it in one folder to carry along.
+"""Compile what ``check.py`` will ask for, for a GPU that is not here, and gather it in one folder to carry along.
 
 Run with ``make gpu-prepare [ARCH=sm_90]``. The kernels go into the folder ``.gpu`` of the checkout, which git ignores,
 as CuPy's cache would hold them, beside a manifest and the file of MNIST where that is found. Which CuPy and which NVRTC
@@ -21,14 +21,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gpu_key import CACHE, COMPILER, INCLUDE, Compiler, Environment, cache_key_of, headers_of
-from gpu_mnist import mnist_file
-from gpu_prepared import KERNELS, MANIFEST, MNIST, PREPARED
-from gpu_programs import Program, programs_of
+from gpu.key import CACHE, COMPILER, INCLUDE, Compiler, Environment, cache_key_of, headers_of
+from gpu.mnist import mnist_file
+from gpu.prepared import KERNELS, MANIFEST, MNIST, PREPARED
+from gpu.programs import Program, programs_of
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "build" / "gpu-prepare"
 MOST_BYTES = 60 * 2**20
 KEY = r"[0-9a-f]{40}\.cubin"
@@ -44,7 +44,7 @@ class Tools(NamedTuple):
     folder : str
         Where the package ``cupy`` lies.
     cache_key, headers : str
-        See `gpu_key.Compiler`.
+        See `gpu.key.Compiler`.
     library : str
         NVRTC's.
     arch : str
@@ -165,7 +165,7 @@ def prepare(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Compile the kernels of gpu_check.py without a GPU.")
+    parser = argparse.ArgumentParser(description="Compile the kernels of check.py without a GPU.")
     parser.add_argument("--arch", default="sm_90")
     parser.add_argument("--cupy", default="cupy-cuda13x==14.2.0", help="the CuPy of the machine with the device")
     parser.add_argument(
@@ -186,7 +186,7 @@ def main() -> int:
     listed = TOOLS / "programs.json"
     TOOLS.mkdir(parents=True, exist_ok=True)
     print("writing down the kernels that the check will ask for ...", flush=True)
-    command = [sys.executable, str(Path(__file__).with_name("gpu_programs.py")), str(listed)]
+    command = [sys.executable, str(Path(__file__).with_name("programs.py")), str(listed)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path}
     command += [] if options.no_tests else ["--tests"]

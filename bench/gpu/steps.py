@@ -1,4 +1,4 @@
-"""The steps of ``gpu_check.py``, each run in a process of its own: ``python bench/gpu_steps.py STEP --folder FOLDER``.
+"""The steps of ``check.py``, each run in a process of its own: ``python bench/gpu/steps.py STEP --folder FOLDER``.
 
 A step appends a row to the results as soon as it is known. The exit code is 1 if a row of ours is wrong.
 """
@@ -13,26 +13,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent / "ladder"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gpu_children import end_with_parent
-from gpu_journal import Journal
-from gpu_sizes import Sizes
-from gpu_timing import Budget, one_line, say
+from gpu.children import end_with_parent
+from gpu.journal import Journal
+from gpu.sizes import Sizes
+from gpu.timing import Budget, one_line, say
 
 Run = Callable[[Any, Sizes, Journal, Budget], None]
 
 
 def smoke(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_smoke import smoke as fits
+    from gpu.smoke import smoke as fits
 
     for row in fits(cupy):
         journal.row("smoke", row["fit"], row)
 
 
 def float32(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_ceiling import ceiling
+    from gpu.ceiling import ceiling
 
     try:
         journal.row("ceiling", "", ceiling(cupy, sizes.read_bytes))
@@ -43,14 +42,14 @@ def float32(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 
 def fit(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_fits import OURS, fits
+    from gpu.fits import OURS, fits
 
     for row in fits(cupy, journal.ceiling(), budget, **sizes.fit, solvers=(OURS,)):
         journal.row("fits", f"{row['solver']} {row['n']}x{row['d']}", row)
 
 
 def storages(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_multinomial import multinomial
+    from gpu.multinomial import multinomial
 
     for storage in sizes.storages:
         _passes(cupy, storage, sizes.widths, sizes, journal, budget)
@@ -61,7 +60,7 @@ def storages(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 
 def _passes(cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_passes import passes
+    from gpu.passes import passes
 
     from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
@@ -72,7 +71,7 @@ def _passes(cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, jour
 
 
 def ladder(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from families import few_members, measure
+    from gpu.families import few_members, measure
 
     from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
@@ -87,34 +86,34 @@ def ladder(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 
 def counters(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_counters import counted
+    from gpu.counters import counted
 
     for row in counted(sizes, budget):
         journal.row("counters", f"{row.get('d')} {row.get('storage')}", row, ours=False)
 
 
 def tests(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_tests import run_tests
+    from gpu.tests import run_tests
 
     run_tests(sizes, journal, budget)
 
 
 def sanitizers(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_sanitize import run_sanitizers
+    from gpu.sanitize import run_sanitizers
 
     run_sanitizers(sizes, journal, budget)
 
 
 def networks(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_network import networks as trained
+    from gpu.network import networks as trained
 
     for row in trained(cupy, budget, **sizes.network):
         journal.row("network", row["batch"], row)
 
 
 def peers(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_fits import fits
-    from gpu_passes import against
+    from gpu.fits import fits
+    from gpu.passes import against
 
     for row in against(cupy, sizes.peer_widths, 4 * sizes.elements, budget, rounds=min(sizes.rounds, 15)):
         journal.row("peers", row["d"], row)
@@ -124,7 +123,7 @@ def peers(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 
 def start(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_start import crossover, first_fits
+    from gpu.start import crossover, first_fits
 
     limit = max(5.0, budget.left() - 3)
     for row in first_fits(sizes.start_n, sizes.start_d, _device(), limit, os.environ.get("CUPY_CACHE_DIR")):
@@ -134,14 +133,14 @@ def start(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 
 def _device() -> str:
-    import gpu_stand_in
+    import gpu.stand_in
 
-    return "cpu" if gpu_stand_in.asked() else "cuda"  # a fresh process has no stand-in
+    return "cpu" if gpu.stand_in.asked() else "cuda"  # a fresh process has no stand-in
 
 
 def facts(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
-    from gpu_facts import device_facts
-    from gpu_prepared import adopt
+    from gpu.facts import device_facts
+    from gpu.prepared import adopt
 
     journal.row("facts", journal.run, device_facts(cupy))
     prepared, cache = os.environ.get("GPU_CHECK_PREPARED"), os.environ.get("CUPY_CACHE_DIR")
@@ -155,7 +154,7 @@ def facts(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 def launches(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
     """What a profiler counts; not a step of its own."""
-    from gpu_counters import launch
+    from gpu.counters import launch
 
     launch(cupy, sizes)
 
@@ -180,7 +179,7 @@ def freed(cupy: Any) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="One step of gpu_check.py.")
+    parser = argparse.ArgumentParser(description="One step of check.py.")
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--folder", type=Path, required=True, help="where the results are")
     parser.add_argument("--run", type=int, default=1, help="number of the run")
@@ -190,9 +189,9 @@ def main() -> int:
     budget = Budget(options.seconds)  # imports count
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where nobody has a terminal
     end_with_parent()
-    import gpu_stand_in
+    import gpu.stand_in
 
-    gpu_stand_in.install_if_asked()
+    gpu.stand_in.install_if_asked()
     journal = Journal(options.folder, options.run, options.step)
     cupy = None
     if options.step not in WITHOUT_CUPY:

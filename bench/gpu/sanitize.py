@@ -1,6 +1,6 @@
 """The passes over small ragged sizes on a device, against float64: what ``compute-sanitizer`` is run on.
 
-Run with ``PYTHONPATH=. compute-sanitizer --tool memcheck python3 bench/gpu_sanitize.py``.
+Run with ``PYTHONPATH=. compute-sanitizer --tool memcheck python3 bench/gpu/sanitize.py``.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from gpu_children import Child, wait
-from gpu_data import cut, filled, true_sums
-from gpu_journal import Journal
-from gpu_launch import LARGEST_ERROR, Launches, chosen, error_of
-from gpu_multinomial import class_rows
-from gpu_multinomial import true_sums as true_sums_of_classes
-from gpu_sizes import Sizes
-from gpu_timing import Budget, say
+from gpu.children import Child, wait
+from gpu.data import cut, filled, true_sums
+from gpu.journal import Journal
+from gpu.launch import LARGEST_ERROR, Launches, chosen, error_of
+from gpu.multinomial import class_rows
+from gpu.multinomial import true_sums as true_sums_of_classes
+from gpu.sizes import Sizes
+from gpu.timing import Budget, say
 
 from gpu_logreg import MLPClassifier
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
@@ -35,7 +35,7 @@ from gpu_logreg.passes.cuda.cublas import cublas_pass
 from gpu_logreg.passes.cuda.dense import cuda_pass
 from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = (3, 28, 100, 1000)
 ONLY_FLOAT32 = (1, 2001)
 """Widths that only float32 is run with: every width is compiled, and the check is to be short."""
@@ -168,14 +168,14 @@ def main() -> int:
     parser.add_argument("--run", type=int, default=1)
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
-    import gpu_stand_in
+    import gpu.stand_in
 
-    gpu_stand_in.install_if_asked()
+    gpu.stand_in.install_if_asked()
     problem = cuda_problem()
     if problem is not None:
         print(f"not run: {problem}")
         return 1
-    if not gpu_stand_in.asked():
+    if not gpu.stand_in.asked():
         import_cupy().cuda.set_allocator(None)  # no pool: every array has bounds of its own
     sizes = Sizes(options.tiny)
     journal = Journal(options.folder, options.run, "sanitizers") if options.folder else None

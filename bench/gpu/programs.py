@@ -1,6 +1,6 @@
-"""The kernels that ``gpu_check.py`` will ask for: texts and options, written down while its steps run on the stand-in.
+"""The kernels that ``check.py`` will ask for: texts and options, written down while its steps run on the stand-in.
 
-``python bench/gpu_programs.py FILE [--tests]`` writes them as JSON. Widths, storages and classes are those of a
+``python bench/gpu/programs.py FILE [--tests]`` writes them as JSON. Widths, storages and classes are those of a
 device, so that the same members of the families are asked for; rows are few. The kernels of both families do nothing
 where a step only checks and times them, since compiling them all for the CPU would take minutes.
 """
@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent / "ladder"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import gpu_stand_in
-from gpu_sizes import Sizes
+import gpu.stand_in
+from gpu.sizes import Sizes
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RECORD = "GPU_CHECK_RECORD"
 FEW = 4096
 """Elements of ``X``."""
@@ -55,7 +54,7 @@ class Recorder:
 
     def __call__(self, *, code: str, options: Any = (), **more: Any) -> Any:
         """Make a module."""
-        assert not more, f"gpu_programs.py records text and options, and a kernel has {', '.join(more)}"
+        assert not more, f"programs.py records text and options, and a kernel has {', '.join(more)}"
         self.programs[code, tuple(options)] = None
         return _Module(self, code, tuple(options))
 
@@ -108,17 +107,17 @@ def _forget() -> None:
 
 def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
     """By step: whether kernels may idle, and the run."""
-    import gpu_ceiling
-    from families import few_members
-    from gpu_counters import launch
-    from gpu_data import fill_program
-    from gpu_launch import Launches
-    from gpu_multinomial import multinomial
-    from gpu_network import BATCHES, D, networks
-    from gpu_passes import passes
-    from gpu_sanitize import run, run_classes, run_networks
-    from gpu_smoke import smoke
-    from gpu_timing import Budget
+    import gpu.ceiling
+    from gpu.counters import launch
+    from gpu.data import fill_program
+    from gpu.families import few_members
+    from gpu.launch import Launches
+    from gpu.multinomial import multinomial
+    from gpu.network import BATCHES, D, networks
+    from gpu.passes import passes
+    from gpu.sanitize import run, run_classes, run_networks
+    from gpu.smoke import smoke
+    from gpu.timing import Budget
 
     from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
@@ -128,9 +127,9 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
         return list(passes(cupy, storage, widths, FEW * STORAGES[storage], None, budget, 1))
 
     def ceilings() -> None:
-        for flight in gpu_ceiling.FLIGHTS:
+        for flight in gpu.ceiling.FLIGHTS:
             for tiled in (True, False):
-                code, options = gpu_ceiling.read_program(flight, tiled)
+                code, options = gpu.ceiling.read_program(flight, tiled)
                 cupy.RawModule(code=code, options=options)
         code, options = fill_program()
         cupy.RawModule(code=code, options=options)
@@ -142,7 +141,7 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
         list(multinomial(cupy, FEW, None, budget, sizes.classes, 1))
 
     def ladder() -> None:
-        from gpu_data import cut, filled
+        from gpu.data import cut, filled
 
         for d in sizes.ladder_widths:
             for storage in sizes.ladder_storages:
@@ -169,7 +168,7 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
 
 
 def _fit(cupy: Any, d: int, n: int = 20_000) -> None:
-    from gpu_data import labelled
+    from gpu.data import labelled
 
     from gpu_logreg import LogisticRegression
 
@@ -180,13 +179,13 @@ def _fit(cupy: Any, d: int, n: int = 20_000) -> None:
 
 def of_tests() -> list[Program]:
     """What the tests marked ``gpu`` ask for: the same tests on the stand-in ask for the same."""
-    from gpu_tests import files_with_tests
+    from gpu.tests import files_with_tests
 
     with tempfile.TemporaryDirectory() as folder:
         path = [str(ROOT), str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path)), RECORD: folder}
-        environment.pop(gpu_stand_in.ASKED, None)  # the tests put it in its place themselves
-        command = [sys.executable, "-m", "pytest", "-q", "-k", "fake", "-p", "no:cacheprovider", "-p", "gpu_programs"]
+        environment.pop(gpu.stand_in.ASKED, None)  # the tests put it in its place themselves
+        command = [sys.executable, "-m", "pytest", "-q", "-k", "fake", "-p", "no:cacheprovider", "-p", "gpu.programs"]
         done = subprocess.run(
             [*command, *files_with_tests()], cwd=ROOT, env=environment, capture_output=True, text=True
         )
@@ -228,12 +227,12 @@ def programs_of(path: Path) -> Iterator[Program]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write down the kernels that gpu_check.py will ask for.")
+    parser = argparse.ArgumentParser(description="Write down the kernels that check.py will ask for.")
     parser.add_argument("file", type=Path)
     parser.add_argument("--tests", action="store_true", help="those of the tests as well")
     options = parser.parse_args()
-    os.environ[gpu_stand_in.ASKED] = "1"
-    gpu_stand_in.install_if_asked()
+    os.environ[gpu.stand_in.ASKED] = "1"
+    gpu.stand_in.install_if_asked()
     found = dict.fromkeys(recorded())
     if options.tests:
         found |= dict.fromkeys(of_tests())

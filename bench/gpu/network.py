@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from gpu_data import labelled
-from gpu_goals import GOAL_COMPILE, GOAL_EAGER
-from gpu_mnist import mnist_file
-from gpu_peers import LARGEST_ERROR
-from gpu_timing import Budget, one_line, say
-from gpu_torch_loop import Trainer, forget_compiled, full_float32, torch_trainer
+from gpu.data import labelled
+from gpu.goals import GOAL_COMPILE, GOAL_EAGER
+from gpu.mnist import mnist_file
+from gpu.peers import LARGEST_ERROR
+from gpu.timing import Budget, one_line, say
+from gpu.torch_loop import Trainer, forget_compiled, full_float32, torch_trainer
 
 from gpu_logreg.arrays.device import Device, array_namespace
 from gpu_logreg.mathematics.network import Network, initialise

@@ -1,6 +1,6 @@
 """Times every admissible member of the kernel family for rows of one width, and marks the one `choose_family` picks.
 
-Run with ``PYTHONPATH=. python3 bench/ladder/families.py --d 100 --storage float32 [--gib 2] [--seconds 300]``. Members
+Run with ``PYTHONPATH=. python3 bench/gpu/families.py --d 100 --storage float32 [--gib 2] [--seconds 300]``. Members
 are right on the first rows before they are timed. The table is sorted by bandwidth.
 """
 
@@ -14,10 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gpu_data import columns_of, cut, filled
-from gpu_launch import checked
-from gpu_tables import shown, table
-from gpu_timing import Budget, device_ms, one_line, say
+from gpu.data import columns_of, cut, filled
+from gpu.launch import checked
+from gpu.tables import shown, table
+from gpu.timing import Budget, device_ms, one_line, say
 
 import gpu_logreg.passes.cuda.tuning.family as family_module
 from gpu_logreg.arrays.device import cuda_problem, import_cupy

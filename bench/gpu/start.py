@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpu_timing import Budget, say
+from gpu.timing import Budget, say
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import AUTO_CUDA_BYTES
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SIZES = tuple(1000 * 2**k for k in range(12))
 
 _CHILD = """

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from gpu_data import Data
-from gpu_launch import error_of
-from gpu_timing import call_ms, device_ms, one_line, queued_ms, say
+from gpu.data import Data
+from gpu.launch import error_of
+from gpu.timing import call_ms, device_ms, one_line, queued_ms, say
 
 from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes.cuda.cublas import cublas_pass

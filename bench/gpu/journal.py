@@ -1,4 +1,4 @@
-"""What a run of ``gpu_check.py`` has found, one line of JSON each, written when it is found: a kill loses nothing."""
+"""What a run of ``check.py`` has found, one line of JSON each, written when it is found: a kill loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of everything ``gpu_check.py`` measures: full, or tiny for a rehearsal on the stand-in for CuPy."""
+"""How much of everything ``check.py`` measures: full, or tiny for a rehearsal on the stand-in for CuPy."""
 
 from __future__ import annotations
 
