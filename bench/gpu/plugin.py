@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gpu.children import end_with_parent
 from gpu.journal import Journal
 

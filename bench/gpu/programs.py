@@ -118,7 +118,6 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
     from gpu.sanitize import run, run_classes, run_networks
     from gpu.smoke import smoke
     from gpu.timing import Budget
-
     from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     sizes, budget = Sizes(), Budget(1e6)
@@ -169,7 +168,6 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
 
 def _fit(cupy: Any, d: int, n: int = 20_000) -> None:
     from gpu.data import labelled
-
     from gpu_logreg import LogisticRegression
 
     X, y = labelled(cupy, n, d)
@@ -200,7 +198,7 @@ def of_tests() -> list[Program]:
 def pytest_configure(config: Any) -> None:
     """As a plugin of pytest: write down what the tests ask the stand-in for."""
     if os.environ.get(RECORD):
-        sys.path.insert(0, str(ROOT / "tests"))
+        sys.path.insert(0, str(ROOT / "tests" / "stand_in"))
         import fake_cupy
 
         config.gpu_programs = Recorder(fake_cupy)

@@ -33,7 +33,7 @@ def install_if_asked() -> None:
     """Put the stand-in in the place of ``cupy``, for good."""
     if not asked():
         return
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "stand_in"))
     import fake_cupy
     import pytest
 

@@ -20,7 +20,7 @@ MARGIN_S = 5.0
 
 def files_with_tests() -> list[str]:
     """Files that hold tests marked ``gpu``, from the checkout's folder."""
-    paths = sorted((ROOT / "tests").glob("test_*.py"))
+    paths = sorted((ROOT / "tests").rglob("test_*.py"), key=lambda path: path.name)
     return [
         str(path.relative_to(ROOT))
         for path in paths

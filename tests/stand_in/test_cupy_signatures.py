@@ -17,7 +17,7 @@ import record_cupy
 from fresh_process import run_fresh
 
 HERE = Path(__file__).resolve().parent
-PACKAGE = HERE.parent / "gpu_logreg"
+PACKAGE = HERE.parents[1] / "gpu_logreg"
 CALLS = ("import_cupy", "array_namespace", "hessian_namespace")
 """Functions of the package that give CuPy, or NumPy in its place."""
 NAMES = ("cupy", "xp")

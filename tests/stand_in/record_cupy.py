@@ -1,10 +1,10 @@
 """Writes ``cupy_signatures.json``: what CuPy says of the names that its stand-in offers.
 
-No driver is needed. ``python tests/record_cupy.py`` reads the CuPy that is installed; the other wheel is read from a
-folder, without installing it::
+No driver is needed. ``python tests/stand_in/record_cupy.py`` reads the CuPy that is installed; the other wheel is
+read from a folder, without installing it::
 
     pip download --no-deps --dest wheels cupy-cuda13x && python -m zipfile -e wheels/cupy_cuda13x-*.whl unpacked
-    PYTHONPATH=unpacked python tests/record_cupy.py
+    PYTHONPATH=unpacked python tests/stand_in/record_cupy.py
 """
 
 from __future__ import annotations
