@@ -5,7 +5,7 @@ from __future__ import annotations
 DENSE, FORWARD, GRADIENT, BACKWARD = "dense.cuh", "dense_forward.cu", "dense_gradient.cu", "dense_backward.cu"
 BATCH, LOSSES, UPDATE = "batch.cuh", "row_losses.cu", "update.cu"
 
-TESTS = ("tests/test_kernels_host_steps.py", "tests/test_kernels_host_updates.py")
+TESTS = ("tests/kernels/test_kernels_host_steps.py", "tests/kernels/test_kernels_host_updates.py")
 
 FAULTS = {
     DENSE: [
