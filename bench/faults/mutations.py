@@ -24,7 +24,7 @@ import mutations_softmax as softmax
 import mutations_stripes as stripes
 
 ROOT = Path(__file__).parents[2]
-TESTS = ("tests/test_pass_cuda.py", "tests/kernels/test_kernels_host.py")
+TESTS = ("tests/passes/cuda/test_cuda_dense.py", "tests/kernels/test_kernels_host.py")
 """And `mutations_softmax.TESTS` for the kernel of many classes, `mutations_network.TESTS` for those of networks."""
 SECONDS = 400
 

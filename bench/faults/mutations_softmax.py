@@ -4,7 +4,7 @@ from __future__ import annotations
 
 FAMILY, SOFTMAX, TILE = "softmax_loss_and_gradient.cu", "softmax.cuh", "tile.cuh"
 
-TESTS = ("tests/test_kernels_host_softmax.py",)
+TESTS = ("tests/passes/cuda/test_cuda_classes.py",)
 
 FAULTS = {
     FAMILY: [

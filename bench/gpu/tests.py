@@ -32,7 +32,7 @@ def run_tests(sizes: Sizes, journal: Journal, budget: Budget) -> None:
     """All of them; what failed is wrong, and so is that none has passed."""
     files, chosen = files_with_tests(), ["-m", "gpu"]
     if sizes.tiny:
-        files, chosen = ["tests/test_pass_cublas.py"], ["-k", "fake and empty or fake and refuse"]
+        files, chosen = ["tests/passes/cuda/test_cublas.py"], ["-k", "fake and empty or fake and refuse"]
     # A library that warns on this machine fails no test.
     command = [sys.executable, "-m", "pytest", "-q", "-Wdefault", "-p", "no:cacheprovider", "-p", "gpu.plugin", *chosen]
     path = [str(ROOT), str(ROOT / "bench"), os.environ.get("PYTHONPATH", "")]

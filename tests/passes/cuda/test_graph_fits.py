@@ -5,14 +5,14 @@ from __future__ import annotations
 import fake_graphs
 import numpy as np
 import pytest
-import test_steps_cuda
+import test_cuda_steps
 import test_steps_graph
 from test_steps import make_rows
 
 from gpu_logreg import LogisticRegression, MLPClassifier
 from gpu_logreg.errors import DeviceError
 
-fake, strict, anywhere = test_steps_cuda.fake, test_steps_graph.strict, test_steps_graph.anywhere
+fake, strict, anywhere = test_cuda_steps.fake, test_steps_graph.strict, test_steps_graph.anywhere
 IN_A_GRAPH = test_steps_graph.IN_A_GRAPH
 
 

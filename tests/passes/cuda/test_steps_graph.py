@@ -1,6 +1,6 @@
 """Epochs as CUDA graphs: what Python does between batches, where a graph is refused, what is given back.
 
-That the epochs are right is tested in `test_steps_cuda`, here and on CuPy itself.
+That the epochs are right is tested in `test_cuda_steps`, here and on CuPy itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from central_differences import gradient
 from sweeps import slow
+from test_cuda_steps import fake, on_device  # noqa: F401 - a fixture
 from test_steps import OPTIMIZERS, make_rows, make_training, orders, run
-from test_steps_cuda import fake, on_device  # noqa: F401 - a fixture
 
 from gpu_logreg.arrays.device import Device, cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
