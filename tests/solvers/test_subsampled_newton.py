@@ -56,7 +56,7 @@ LIMITS = {
 @functools.cache
 def hard_cases():
     """``(X, y, C)`` by name."""
-    path = Path(__file__).parent.parent / "bench" / "problems.py"
+    path = Path(__file__).parents[2] / "bench" / "problems.py"
     spec = importlib.util.spec_from_file_location("problems_of_the_benchmarks", path)
     problems = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(problems)
