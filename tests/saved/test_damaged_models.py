@@ -15,7 +15,7 @@ from gpu_logreg.command.stored_columns import header_of, positive_of, schema_of
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.saved.model_file import load_model_file
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SEMANTIC, RAW = 200, 160
 
 
