@@ -20,7 +20,7 @@ from gpu_logreg.passes.cuda import source as kernel_text
 from gpu_logreg.passes.cuda import steps as steps_cuda
 from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family, admissible, choose_family
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KIB = 2**10
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gpu_logreg.passes.cuda.tuning import family
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)

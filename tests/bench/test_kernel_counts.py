@@ -14,7 +14,7 @@ from gpu_logreg.passes.cuda.tuning.family_model import instructions_of_batch, se
 
 @pytest.fixture
 def kernel_counts(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "bench"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "bench"))
     import kernel_counts
 
     return kernel_counts

@@ -11,7 +11,7 @@ import kernel_host
 import nvrtc
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = 'extern "C" __global__ void f(float* x) { x[0] = X; }'
 
 

@@ -17,7 +17,7 @@ from sweeps import slow
 from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import GpuLogregError
 
-sys.path.append(str(Path(__file__).parent.parent / "bench"))
+sys.path.append(str(Path(__file__).parents[2] / "bench"))
 
 import stress_judge
 from certificate import find_truth

@@ -13,7 +13,7 @@ from pathlib import Path
 import kernel_host
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BENCH = ROOT / "bench"
 
 
