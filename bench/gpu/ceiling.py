@@ -6,9 +6,9 @@ import itertools
 from typing import Any
 
 import numpy as np
-
 from gpu.data import columns_of, filled
 from gpu.timing import device_ms, one_line, say
+
 from gpu_logreg.passes.cuda.source import kernel_source
 
 BLOCK = 256

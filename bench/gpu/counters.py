@@ -41,6 +41,7 @@ def launch(cupy: Any, sizes: Sizes) -> None:
     """One launch of the pass for every case that is counted."""
     from gpu.data import cut, filled
     from gpu.launch import Launches, chosen
+
     from gpu_logreg.passes.cuda.tuning.family import Family
 
     for d, storage in sizes.counted:

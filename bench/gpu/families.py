@@ -14,11 +14,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import gpu_logreg.passes.cuda.tuning.family as family_module
 from gpu.data import columns_of, cut, filled
 from gpu.launch import checked
 from gpu.tables import shown, table
 from gpu.timing import Budget, device_ms, one_line, say
+
+import gpu_logreg.passes.cuda.tuning.family as family_module
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.passes.cuda.tuning.family import STATIC_BYTES, STORAGES, WARP, Family, admissible, choose_family
 from gpu_logreg.passes.cuda.tuning.family_model import static_shared_bytes

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-
 from gpu.data import labelled, minimum, value
 from gpu.peers import TORCH_DEVICE
 from gpu.timing import Budget, one_line, say
+
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device, free_bytes
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from gpu.data import Data, true_sums
+
 from gpu_logreg.passes import Sums
 from gpu_logreg.passes.cuda import dense as cuda_module
 from gpu_logreg.passes.cuda.tuning.family import Family, choose_family

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-
 from gpu.data import CHUNK, columns_of, filled, normal, widened
 from gpu.launch import LARGEST_ERROR, SLICE_ROWS, error_of
 from gpu.timing import Budget, call_ms, device_ms, one_line, say
+
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.passes import Rows, Sums, compute_dtype
 from gpu_logreg.passes.choice import choose_multinomial

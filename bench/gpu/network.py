@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-
 from gpu.data import labelled
 from gpu.goals import GOAL_COMPILE, GOAL_EAGER
 from gpu.mnist import mnist_file
 from gpu.peers import LARGEST_ERROR
 from gpu.timing import Budget, one_line, say
 from gpu.torch_loop import Trainer, forget_compiled, full_float32, torch_trainer
+
 from gpu_logreg.arrays.device import Device, array_namespace
 from gpu_logreg.mathematics.network import Network, initialise
 from gpu_logreg.mathematics.optimizers import Adam

@@ -11,6 +11,7 @@ from gpu.goals import goal
 from gpu.launch import checked, chosen
 from gpu.peers import LOADERS, Peer, cublas_call_ms, peer_ms
 from gpu.timing import Budget, call_ms, device_ms, one_line, say
+
 from gpu_logreg.passes import Rows
 from gpu_logreg.passes.cuda import dense as cuda_module
 from gpu_logreg.passes.cuda.tuning.family import Family

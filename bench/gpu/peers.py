@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-
 from gpu.data import Data
 from gpu.launch import error_of
 from gpu.timing import call_ms, device_ms, one_line, queued_ms, say
+
 from gpu_logreg.passes import Rows, Sums
 from gpu_logreg.passes.cuda.cublas import cublas_pass
 

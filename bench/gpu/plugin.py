@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from gpu.children import end_with_parent
 from gpu.journal import Journal
 

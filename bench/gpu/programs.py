@@ -118,6 +118,7 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
     from gpu.sanitize import run, run_classes, run_networks
     from gpu.smoke import smoke
     from gpu.timing import Budget
+
     from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     sizes, budget = Sizes(), Budget(1e6)
@@ -168,6 +169,7 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
 
 def _fit(cupy: Any, d: int, n: int = 20_000) -> None:
     from gpu.data import labelled
+
     from gpu_logreg import LogisticRegression
 
     X, y = labelled(cupy, n, d)

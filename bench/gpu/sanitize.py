@@ -18,7 +18,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-
 from gpu.children import Child, wait
 from gpu.data import cut, filled, true_sums
 from gpu.journal import Journal
@@ -27,6 +26,7 @@ from gpu.multinomial import class_rows
 from gpu.multinomial import true_sums as true_sums_of_classes
 from gpu.sizes import Sizes
 from gpu.timing import Budget, say
+
 from gpu_logreg import MLPClassifier
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.passes import Rows

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-
 from gpu.timing import one_line
+
 from gpu_logreg import LogisticRegression, MLPClassifier
 
 N, D = 600, 6

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from gpu.timing import Budget, say
+
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import AUTO_CUDA_BYTES
 

@@ -61,6 +61,7 @@ def storages(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 def _passes(cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, journal: Journal, budget: Budget) -> None:
     from gpu.passes import passes
+
     from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     nbytes = sizes.elements * min(4, STORAGES[storage])
@@ -71,6 +72,7 @@ def _passes(cupy: Any, storage: str, widths: tuple[int, ...], sizes: Sizes, jour
 
 def ladder(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
     from gpu.families import few_members, measure
+
     from gpu_logreg.passes.cuda.tuning.family import STORAGES
 
     for d in sizes.ladder_widths:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gpu.peers import TORCH_DEVICE
+
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.passes import Rows
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gpu.journal import rows_of
+
 from gpu_logreg.passes.cuda.tuning import family
 
 MODEL = sys.modules[family._clocks.__module__]
