@@ -36,12 +36,12 @@ bench: $(VENV)/.installed-bench
 # What gpu-check will ask for, compiled without a GPU and gathered in .gpu: docs/gpu.md.
 ARCH ?= sm_90
 gpu-prepare: $(VENV)/.installed-test
-	$(BIN)/python bench/gpu_prepare.py --arch $(ARCH) $(ARGS)
+	$(BIN)/python bench/gpu/prepare.py --arch $(ARCH) $(ARGS)
 
 # A machine with a GPU often brings its own Python with CuPy; that one is used from the checkout, without installing.
 gpu-check:
-	@if $(PYTHON) -c 'import cupy, numba, pytest, sklearn' 2>/dev/null; then PYTHONPATH=. $(PYTHON) bench/gpu_check.py $(ARGS); \
-	else $(MAKE) -s --no-print-directory $(VENV)/.installed-test && $(BIN)/python bench/gpu_check.py $(ARGS); fi
+	@if $(PYTHON) -c 'import cupy, numba, pytest, sklearn' 2>/dev/null; then PYTHONPATH=. $(PYTHON) bench/gpu/check.py $(ARGS); \
+	else $(MAKE) -s --no-print-directory $(VENV)/.installed-test && $(BIN)/python bench/gpu/check.py $(ARGS); fi
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gpu-logreg needs Python 3.11 or later: make PYTHON=python3.12 ...")'

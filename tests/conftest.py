@@ -15,7 +15,7 @@ TOGETHER = {"test_multilabel": "test_steps", "test_check_estimator": "test_steps
 APART = ("test_kernels_compile",)
 """Files of long tests that share nothing: any process may take any of them."""
 
-FIRST = ("test_steps", "scikit_learn_suite", "test_memory", "test_multinomial", "test_cli")
+FIRST = ("test_steps", "scikit_learn_suite", "test_memory", "test_classes", "test_cli")
 """Groups that take long, so that no process is left with one at the end."""
 
 

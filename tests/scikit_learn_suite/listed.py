@@ -105,7 +105,7 @@ LISTED: dict[str, tuple[Kind, str]] = {
     "test_minimum_input_sample_size": (Kind.OTHER, _REGRESSOR),
     "test_*[*MLPRegressor*]": (Kind.OTHER, _REGRESSOR),
     "test_fit": (Kind.INNER, _PRIVATE + "a model half made by hand, _coef_grads, _no_improvement_count"),
-    "test_gradient": (Kind.INNER, _PRIVATE + "_loss_grad_lbfgs; tests/test_network.py has the gradients"),
+    "test_gradient": (Kind.INNER, _PRIVATE + "_loss_grad_lbfgs; tests/mathematics/test_network.py has the gradients"),
     "test_learning_rate_warmstart": (Kind.INNER, _PRIVATE + "_optimizer.learning_rate"),
     "test_adaptive_learning_rate": (Kind.INNER, _PRIVATE + "_optimizer.learning_rate"),
     "test_n_iter_no_change": (Kind.INNER, _PRIVATE + "_no_improvement_count"),
