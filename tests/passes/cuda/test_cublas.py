@@ -8,7 +8,7 @@ import fake_cupy
 import kernel_host
 import numpy as np
 import pytest
-from test_pass_cuda import shifted
+from test_cuda_dense import shifted
 
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.errors import ImplementationError
