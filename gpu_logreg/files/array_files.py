@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import Source
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import numbered_columns
 from gpu_logreg.files.reading import content, reading
-from gpu_logreg.files.table import Matrix
 
 __all__ = ["array_names", "read_labels", "read_npy", "read_npz", "whole_labels"]
 

@@ -10,9 +10,9 @@ from gpu_logreg.files.column_names import Source, pick_columns
 from gpu_logreg.files.delimited import written_cells
 from gpu_logreg.files.formats import FileOptions, choose_format
 from gpu_logreg.files.load import read_table
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.reading import import_pyarrow
 from gpu_logreg.files.schema import Schema
-from gpu_logreg.files.table import Matrix
 
 __all__ = ["KeptColumns", "read_kept"]
 

@@ -13,8 +13,8 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.files.array_files import array_names, read_labels, read_npy, read_npz, whole_labels
 from gpu_logreg.files.column_names import need_target, pick_columns
 from gpu_logreg.files.formats import FileOptions
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.sparse_archives import is_sparse_archive, read_sparse_archive
-from gpu_logreg.files.table import Matrix
 
 __all__ = ["checked_labels", "labelled_array", "own_labels", "read_array"]
 

@@ -13,9 +13,9 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.files.array_files import whole_labels
 from gpu_logreg.files.column_names import Source
 from gpu_logreg.files.libsvm_lines import counted, libsvm_fault, read_lines
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import numbered_columns
 from gpu_logreg.files.reading import available_memory, gib, reading
-from gpu_logreg.files.table import Matrix
 
 __all__ = ["read_libsvm", "sparse_or_dense"]
 

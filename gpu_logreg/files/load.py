@@ -20,13 +20,14 @@ from gpu_logreg.files.formats import FORMATS, FileOptions, choose_format
 from gpu_logreg.files.index_columns import warn_of_identifiers, without_index
 from gpu_logreg.files.labelled_arrays import labelled_array, own_labels, read_array
 from gpu_logreg.files.libsvm import read_libsvm
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.nested_columns import FlatNames
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.numbered import missing_names
 from gpu_logreg.files.parquet_files import read_parquet
 from gpu_logreg.files.schema import Schema
 from gpu_logreg.files.streams import at_hand
-from gpu_logreg.files.table import Matrix, Table, as_table
+from gpu_logreg.files.table import Table, as_table
 
 __all__ = [
     "FORMATS",

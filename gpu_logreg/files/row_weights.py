@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import pick_columns
-from gpu_logreg.files.table import Matrix, Table
+from gpu_logreg.files.matrix import Matrix
+from gpu_logreg.files.table import Table
 
 __all__ = ["take_weights"]
 

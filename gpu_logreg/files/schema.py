@@ -26,9 +26,10 @@ from gpu_logreg.files.columns import (
     column_to_json,
     fit_column,
 )
-from gpu_logreg.files.encoding import Encoder, category_counts, category_places
+from gpu_logreg.files.encoding import Encoder
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import NumberedNames, missing_names, numbered_columns
-from gpu_logreg.files.table import Matrix, Table
+from gpu_logreg.files.table import Table
 
 __all__ = ["Schema"]
 
@@ -36,8 +37,6 @@ SCHEMA_VERSION = 3
 """Of 2 are schemas whose columns are only counted, of 3 those that leave out some of these; others are written as of 1,
 which an older gpu-logreg reads.
 """
-
-_SHOWN_CATEGORIES = 5
 
 
 @dataclass(frozen=True)
@@ -171,35 +170,17 @@ class Schema:
         rows = rows.take(self.names)
         if isinstance(rows, Matrix) and self.is_plain:
             return rows.values
-        return self._encoder.encode(self._as_trained(rows), np.dtype(dtype), dense)
+        return self._encoder.encode(self.to_table(rows), np.dtype(dtype), dense)
 
-    def unseen_categories(self, rows: Table | Matrix) -> dict[str, tuple[int, list[str]]]:
-        """What rows hold in text columns that training did not see there, and that `transform` makes zeros of.
-
-        Parameters
-        ----------
-        rows : Table or Matrix of n rows
-            As for `transform`; numbers in a column that held text in training are categories, too.
-
-        Returns
-        -------
-        dict
-            For the name of each column with such cells: how many rows have one, and the most frequent of the
-            categories. A missing cell is ``"(missing)"``, where training had none in that column.
-        """
-        if not self.text:
-            return {}
-        self.check(rows)
-        rows = self._as_trained(rows.take([text.name for text in self.text]))
-        found = {}
+    def to_table(self, rows: Table | Matrix) -> Table:
+        """The rows as a table, in which columns that held text in training hold text: numbers are written out."""
+        table = rows.to_table() if isinstance(rows, Matrix) else rows
         for text in self.text:
-            counts, categories = category_counts(text, rows)
-            counts[category_places(text, rows) >= 0] = 0
-            most = np.argsort(-counts, kind="stable")[: min(_SHOWN_CATEGORIES, np.count_nonzero(counts))]
-            if most.size:
-                words = [categories[at].as_py() if at < len(categories) else "(missing)" for at in most.tolist()]
-                found[text.name] = (int(counts.sum()), words)
-        return found
+            if table.kind(text.name) == "numeric":
+                at = table.names.index(text.name)
+                column = numbers_as_text(table.arrow.column(text.name))
+                table = replace(table, arrow=table.arrow.set_column(at, text.name, column))
+        return table
 
     def to_json(self) -> str:
         """The schema as JSON text: of the columns of an array or LIBSVM text, which may be millions, their number."""
@@ -236,16 +217,6 @@ class Schema:
     @cached_attribute
     def _encoder(self) -> Encoder:
         return Encoder(self.numeric, self.text)
-
-    def _as_trained(self, rows: Table | Matrix) -> Table:
-        """The columns as a table, with text where training had text."""
-        table = rows.to_table() if isinstance(rows, Matrix) else rows
-        for text in self.text:
-            if table.kind(text.name) == "numeric":
-                at = table.names.index(text.name)
-                column = numbers_as_text(table.arrow.column(text.name))
-                table = replace(table, arrow=table.arrow.set_column(at, text.name, column))
-        return table
 
 
 def _of_array(names: Sequence[str]) -> Sequence[NumericColumn]:

@@ -11,9 +11,9 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.files.array_files import array_names
 from gpu_logreg.files.column_names import Source
 from gpu_logreg.files.libsvm import sparse_or_dense
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import numbered_columns
 from gpu_logreg.files.reading import reading
-from gpu_logreg.files.table import Matrix
 
 __all__ = ["is_sparse_archive", "read_sparse_archive"]
 

@@ -13,8 +13,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.csr import columns_at
-from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.arrow_columns import as_float64, numbers_among, refuse_infinity
 from gpu_logreg.files.cell_rules import CellRules, form_remarks, read_column
@@ -22,11 +20,9 @@ from gpu_logreg.files.column_names import Part, Source, pick_columns
 from gpu_logreg.files.nested_columns import flat_table
 from gpu_logreg.files.number_forms import like_numbers
 from gpu_logreg.files.number_words import Marks
-from gpu_logreg.files.numbered import NumberedNames
 from gpu_logreg.files.reading import import_pyarrow
-from gpu_logreg.rows.resident import first_not_finite
 
-__all__ = ["Matrix", "Table", "as_table"]
+__all__ = ["Table", "as_table"]
 
 _BLOCK_ROWS = 16384
 
@@ -38,76 +34,6 @@ _FEWEST_NUMBERS = 20
 _SHARE_OF_NUMBERS = 0.9
 
 Kind = Literal["numeric", "text", "empty"]
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Rows of numbers from an array file or LIBSVM text, as stored.
-
-    Attributes
-    ----------
-    values : array of shape (n, d)
-        In the dtype of the file; not checked for NaN. LIBSVM text of few elements is a ``csr_array``.
-    names : sequence of str, length d
-        ``c0``, ``c1``, ... by the position in the file, as a `NumberedNames`.
-    labels : array of shape (n,) or None
-        The labels of LIBSVM text.
-    first_index : 0 or 1
-        Index of the first feature in LIBSVM text; 0 for arrays.
-    weights : array of shape (n,) or None
-        Row weights of LIBSVM text that has them, as ``label:weight``.
-    """
-
-    values: Any
-    names: Sequence[str]
-    labels: NDArray[Any] | None = None
-    first_index: int = 0
-    source: Source = field(default_factory=lambda: Source("the array"))
-    weights: NDArray[Any] | None = None
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return int(self.values.shape[0])
-
-    def take(self, names: Sequence[str]) -> Matrix:
-        """The columns ``names``, in that order; a view where they are neighbours and dense, else a copy."""
-        if self.names == names:
-            return self
-        if not len(names):
-            raise DataError(f"{self.source.name}: no column is left")
-        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.lacking(names):
-            return replace(self, values=columns_at(self.values, self.names.places(names)), names=names)
-        positions = pick_columns(self.names, names, self.source)
-        return replace(self, values=columns_at(self.values, positions), names=tuple(names))
-
-    def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
-        """A copy of the rows at ``positions``, counted from 0; labels too."""
-        labels = None if self.labels is None else self.labels[positions]
-        weights = None if self.weights is None else self.weights[positions]
-        source = Part.of(self.source, positions)
-        return replace(self, values=self.values[positions], labels=labels, weights=weights, source=source)
-
-    def refuse_not_finite(self) -> None:
-        """Refuse NaN and infinity with a `DataError` that names the first by its row and column."""
-        found = first_not_finite(self.values)
-        if found is not None:
-            row, column, value = found
-            kind = "NaN" if np.isnan(value) else "infinity"
-            raise DataError(f"{self.source.at(row)}: column {self.names[column]!r} holds {kind}; remove or replace it")
-
-    def to_table(self) -> Table:
-        """A copy as a table, where NaN counts as missing."""
-        values = self.values.toarray() if is_sparse(self.values) else self.values
-        columns = {name: values[:, at] for at, name in enumerate(self.names)}
-        return Table.from_arrow(import_pyarrow().table(columns), self.source)
-
-    def drop(self, names: Collection[str]) -> Matrix:
-        """All columns but ``names``."""
-        pick_columns(self.names, names, self.source)
-        if isinstance(self.names, NumberedNames):
-            return self.take(self.names.without(names))
-        return self.take([name for name in self.names if name not in names])
 
 
 @dataclass(frozen=True)
