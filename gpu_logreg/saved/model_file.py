@@ -108,6 +108,16 @@ def save_model(
         contradict each other, a directory that is not there.
     ModelFileError
         If the file cannot be written, for example because the disk is full.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from gpu_logreg import LogisticRegression, load_model, save_model
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> save_model(model, "cancer.model")
+    >>> bool((load_model("cancer.model").predict(X) == model.predict(X)).all())
+    True
     """
     path = Path(path)
     check_destination(path)
@@ -137,10 +147,27 @@ def save_model(
 def load_model(path: str | os.PathLike[str]) -> Any:
     """Read the fitted estimator that `save_model` wrote; see `load_model_file` for what else the file holds.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    fitted LogisticRegression or MLPClassifier
+
     Raises
     ------
     ModelFileError
         As for `load_model_file`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from gpu_logreg import MLPClassifier, load_model, save_model
+    >>> X, y = make_moons(100, random_state=0)
+    >>> save_model(MLPClassifier((8,), activation="tanh", solver="lbfgs").fit(X, y), "moons.model")
+    >>> load_model("moons.model").hidden_layer_sizes
+    [8]
     """
     return load_model_file(path).estimator
 
