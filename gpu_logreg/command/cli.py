@@ -14,7 +14,13 @@ import sys
 import warnings
 from typing import Any, NoReturn
 
-from gpu_logreg.command.interruption import answer_signals, ending, open_closed_streams, received, work_is_done
+from gpu_logreg.command.interruption import (
+    answer_signals,
+    ignore_interrupts,
+    open_closed_streams,
+    received_signal,
+    signal_meaning,
+)
 
 if __name__ == "__main__":  # before the slow imports below, so that Ctrl-C during them ends in one line
     open_closed_streams()
@@ -56,7 +62,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         warnings.filterwarnings("ignore", "CUDA path could not be detected", UserWarning)
         code = _run(arguments)
         _flush()
-    work_is_done()
+    ignore_interrupts()
     sys.exit(code)
 
 
@@ -74,14 +80,14 @@ def _run(arguments: list[str] | None) -> int:
         _discard_output()
         return 0
     except Exception as error:
-        return _fail_interrupted() if received() else _exit_code(error)
+        return _fail_interrupted() if received_signal() else _exit_code(error)
 
 
 def _fail_interrupted() -> int:
     saved = written_files()
     what = f"{', '.join(saved)} was saved before" if saved else "nothing was saved"
-    number = received() or signal.SIGINT
-    return _fail(f"{ending(number)}; {what}", 128 + number)
+    number = received_signal() or signal.SIGINT
+    return _fail(f"{signal_meaning(number)}; {what}", 128 + number)
 
 
 def _exit_code(error: Exception) -> int:

@@ -124,7 +124,8 @@ def train(
     gpu-logreg train people.csv --target income --test-size 0.2 --model income.model
     gpu-logreg train people.csv --target income --hidden 128 --model income.model
     """  # noqa: D301 - \b keeps the line whole in the help
-    from gpu_logreg.command.train import TrainingRequest, train_on_file
+    from gpu_logreg.command.train import train_on_file
+    from gpu_logreg.command.training_request import TrainingRequest
     from gpu_logreg.files.formats import FileOptions
 
     parameters: dict[str, Any] = {
