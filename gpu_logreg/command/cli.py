@@ -49,9 +49,7 @@ _OUTPUT_ERRORS = (errno.EIO, errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # letters that the terminal's encoding lacks are printed as \\xNN, not raised
+        if hasattr(stream, "reconfigure"):  # letters that the terminal's encoding lacks are printed as \xNN
             stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -67,6 +65,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str] | None) -> int:
+    """Run one command and return its exit code."""
     forget_written_files()
     try:
         code = app(args=arguments, prog_name="gpu-logreg", standalone_mode=False)
@@ -80,18 +79,19 @@ def _run(arguments: list[str] | None) -> int:
         _discard_output()
         return 0
     except Exception as error:
-        return _fail_interrupted() if received_signal() else _exit_code(error)
+        return _fail_interrupted() if received_signal() else _fail_with(error)
 
 
 def _fail_interrupted() -> int:
+    """Print the line for a signal, with the files that were saved before it, and return the exit code."""
     saved = written_files()
     what = f"{', '.join(saved)} was saved before" if saved else "nothing was saved"
     number = received_signal() or signal.SIGINT
     return _fail(f"{signal_meaning(number)}; {what}", 128 + number)
 
 
-def _exit_code(error: Exception) -> int:
-    """The exit code for an exception, after its line is printed."""
+def _fail_with(error: Exception) -> int:
+    """Print the line for an exception and return its exit code."""
     if isinstance(error, GpuLogregError):
         return _fail(str(error), 2)
     if isinstance(error, MemoryError):
@@ -132,6 +132,7 @@ def _discard_output() -> None:
 
 
 def _fail(message: str, code: int) -> int:
+    """Print an error line and return ``code``."""
     note(f"error: {' '.join(message.split())}")
     return code
 

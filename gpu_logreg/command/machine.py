@@ -43,8 +43,8 @@ _INSTRUCTIONS = {
 def machine_facts() -> dict[str, Any]:
     """All facts in the types of JSON. A fact that this machine does not have is None, and ``problem`` says why.
 
-    A kernel is compiled and run on every GPU. This makes a context there, which takes some hundred MiB of its memory
-    until the process ends.
+    A kernel is compiled and run on every GPU. This makes a context there, which takes some of its memory until the
+    process ends.
     """
     problem = cuda_problem()
     auto = resolve_device("auto")

@@ -21,10 +21,10 @@ from gpu_logreg.command.stored_columns import header_of, positive_of, schema_of
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.estimators.target import known_target
 from gpu_logreg.files.formats import THOUSANDS, FileOptions, applicable, refuse_header
-from gpu_logreg.files.kept_columns import KeptColumns, read_kept
+from gpu_logreg.files.kept_columns import KeptColumns, read_kept_columns
 from gpu_logreg.files.load import Matrix, load_prediction_data
 from gpu_logreg.files.number_words import Marks
-from gpu_logreg.files.streams import at_hand
+from gpu_logreg.files.streams import make_reopenable
 from gpu_logreg.files.unseen import unseen_remarks
 from gpu_logreg.mathematics.logistic import sigmoid
 from gpu_logreg.mathematics.softmax import softmax
@@ -93,14 +93,14 @@ def predict_file(request: PredictionRequest) -> None:
     options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)
     options = replace(options, decimal=request.decimal, thousands=request.thousands, missing=request.missing)
     with waiting(f"reading {request.data}"):
-        data = at_hand(request.data)
+        data = make_reopenable(request.data)
         if request.header is not None:
             refuse_header(data, options)
         if request.missing is None:  # the words of training, for formats that have words for missing cells
             options = replace(options, missing=applicable(replace(options, missing=missing), data).missing)
         rows = load_prediction_data(data, schema, options, marks=marks)
         X = schema.transform(rows)
-        kept_columns = read_kept(data, options, request.keep, schema) if request.keep else None
+        kept_columns = read_kept_columns(data, options, request.keep, schema) if request.keep else None
     for remark in unseen_remarks(rows, schema):
         note(remark)
     try:

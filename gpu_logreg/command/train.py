@@ -42,7 +42,7 @@ from gpu_logreg.files.load import Matrix, Table, load_labelled_data, load_traini
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.row_weights import take_weights
 from gpu_logreg.files.schema import Schema
-from gpu_logreg.files.streams import at_hand
+from gpu_logreg.files.streams import make_reopenable
 from gpu_logreg.files.unseen import unseen_remarks
 from gpu_logreg.saved.model_file import save_model
 
@@ -98,7 +98,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
         request = replace(request, options=replace(request.options, dense=True))
     start = time.perf_counter()
     with waiting(f"reading {request.data}"):
-        file = at_hand(request.data)
+        file = make_reopenable(request.data)
         data = _load(request, file)
     load_end = time.perf_counter()
     note(f"{file}: {_size(data.X, data.schema)}; {duration(load_end - start)} to load")
@@ -228,7 +228,7 @@ def _load_valid(
 ) -> tuple[Table | Matrix, NDArray[Any]]:
     """Rows and labels of the file to test on, in the classes of the training rows."""
     assert request.valid is not None
-    path = at_hand(request.valid)
+    path = make_reopenable(request.valid)
     options, target = applicable(request.options, path), request.valid_target or request.target
     if request.valid_skip_rows is not None:
         options = replace(options, skip_rows=request.valid_skip_rows)
@@ -263,9 +263,9 @@ def _without_full_stop(labels: NDArray[Any], training_labels: NDArray[Any], path
     """Labels without a final full stop, where all training labels have none: UCI Adult's test file writes ``>50K.``."""
     if labels.dtype.kind != "U" or training_labels.dtype.kind != "U":
         return labels
-    written = np.unique(labels)
-    shortened = np.array([label.removesuffix(".") for label in written.tolist()])
-    if np.isin(written, training_labels).any() or not np.isin(shortened, training_labels).all():
+    distinct = np.unique(labels)
+    shortened = np.array([label.removesuffix(".") for label in distinct.tolist()])
+    if np.isin(distinct, training_labels).any() or not np.isin(shortened, training_labels).all():
         return labels
-    note(f"{path}: the labels {list_some(written)} are taken as {list_some(shortened)}")
-    return shortened[np.searchsorted(written, labels)]
+    note(f"{path}: the labels {list_some(distinct)} are taken as {list_some(shortened)}")
+    return shortened[np.searchsorted(distinct, labels)]

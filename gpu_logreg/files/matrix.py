@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from gpu_logreg.arrays.csr import columns_at
-from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import Part, Source, pick_columns
 from gpu_logreg.files.numbered import NumberedNames
@@ -28,18 +28,20 @@ class Matrix:
     Attributes
     ----------
     values : array of shape (n, d)
-        In the dtype of the file; not checked for NaN. LIBSVM text of few elements is a ``csr_array``.
+        Dense or a ``csr_array``, in the dtype of the file. It may hold NaN and infinity.
     names : sequence of str, length d
-        ``c0``, ``c1``, ... by the position in the file, as a `NumberedNames`.
+        ``c0``, ``c1``, ... by the position in the file, a `NumberedNames`.
     labels : array of shape (n,) or None
         The labels of LIBSVM text.
     first_index : 0 or 1
         Index of the first feature in LIBSVM text; 0 for arrays.
     weights : array of shape (n,) or None
         Row weights of LIBSVM text that has them, as ``label:weight``.
+    source : Source
+        Where the rows come from, for messages.
     """
 
-    values: Any
+    values: NDArray[Any] | sparse.csr_array
     names: Sequence[str]
     labels: NDArray[Any] | None = None
     first_index: int = 0
@@ -52,34 +54,34 @@ class Matrix:
         return int(self.values.shape[0])
 
     def take(self, names: Sequence[str]) -> Matrix:
-        """The columns ``names``, in that order; a view where they are neighbours and dense, else a copy."""
+        """The columns ``names``, in that order; a view where they are adjacent columns of dense rows, else a copy."""
         if self.names == names:
             return self
         if not len(names):
             raise DataError(f"{self.source.name}: no column is left")
-        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.lacking(names):
-            return replace(self, values=columns_at(self.values, self.names.places(names)), names=names)
+        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.missing(names):
+            return replace(self, values=columns_at(self.values, self.names.positions(names)), names=names)
         positions = pick_columns(self.names, names, self.source)
         return replace(self, values=columns_at(self.values, positions), names=tuple(names))
 
     def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
-        """A copy of the rows at ``positions``, counted from 0; labels too."""
+        """A copy of the rows at ``positions``, which count from 0, with their labels and weights."""
         labels = None if self.labels is None else self.labels[positions]
         weights = None if self.weights is None else self.weights[positions]
         source = Part.of(self.source, positions)
         return replace(self, values=self.values[positions], labels=labels, weights=weights, source=source)
 
     def refuse_not_finite(self) -> None:
-        """Refuse NaN and infinity with a `DataError` that names the first by its row and column."""
-        found = first_not_finite(self.values)
-        if found is not None:
-            row, column, value = found
+        """Raise a `DataError` for the first NaN or infinity, with its row and column, if there is one."""
+        first = first_not_finite(self.values)
+        if first is not None:
+            row, column, value = first
             kind = "NaN" if np.isnan(value) else "infinity"
             raise DataError(f"{self.source.at(row)}: column {self.names[column]!r} holds {kind}; remove or replace it")
 
     def to_table(self) -> Table:
-        """A copy as a table, where NaN counts as missing."""
-        values = self.values.toarray() if is_sparse(self.values) else self.values
+        """A copy as a table, in which NaN is a missing cell."""
+        values = self.values if isinstance(self.values, np.ndarray) else self.values.toarray()
         columns = {name: values[:, at] for at, name in enumerate(self.names)}
         return Table.from_arrow(import_pyarrow().table(columns), self.source)
 

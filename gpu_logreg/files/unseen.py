@@ -83,11 +83,11 @@ def unseen_remarks(rows: Table | Matrix, schema: Schema) -> list[str]:
     """
     remarks = []
     for name, (n_rows, categories) in unseen_categories(rows, schema).items():
-        shown = ", ".join(repr(category[:_SHOWN_LETTERS]) for category in categories[:_SHOWN_CATEGORIES])
+        first_categories = ", ".join(repr(category[:_SHOWN_LETTERS]) for category in categories[:_SHOWN_CATEGORIES])
         count = "a category" if len(categories) == 1 else f"{len(categories):,} categories"
         remarks.append(
             f"{rows.source.name}: column {name!r}: {n_rows:,} of {rows.n_rows:,} rows hold {count} that "
-            f"training did not see: {shown}{', ...' if len(categories) > _SHOWN_CATEGORIES else ''}; "
+            f"training did not see: {first_categories}{', ...' if len(categories) > _SHOWN_CATEGORIES else ''}; "
             f"{'it counts' if len(categories) == 1 else 'they count'} as none"
         )
     return remarks
