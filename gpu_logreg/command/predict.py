@@ -20,7 +20,7 @@ from gpu_logreg.command.report import class_names, note, waiting
 from gpu_logreg.command.stored_columns import header_of, positive_of, schema_of
 from gpu_logreg.errors import DataError, ModelFileError
 from gpu_logreg.estimators.target import known_target
-from gpu_logreg.files.formats import THOUSANDS, FileOptions, applicable, refuse_header
+from gpu_logreg.files.formats import THOUSANDS, FileOptions, applicable_options, refuse_header
 from gpu_logreg.files.kept_columns import KeptColumns, read_kept_columns
 from gpu_logreg.files.load import Matrix, load_prediction_data
 from gpu_logreg.files.number_words import Marks
@@ -97,7 +97,7 @@ def predict_file(request: PredictionRequest) -> None:
         if request.header is not None:
             refuse_header(data, options)
         if request.missing is None:  # the words of training, for formats that have words for missing cells
-            options = replace(options, missing=applicable(replace(options, missing=missing), data).missing)
+            options = replace(options, missing=applicable_options(replace(options, missing=missing), data).missing)
         rows = load_prediction_data(data, schema, options, marks=marks)
         X = schema.transform(rows)
         kept_columns = read_kept_columns(data, options, request.keep, schema) if request.keep else None

@@ -37,7 +37,7 @@ from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
-from gpu_logreg.files.formats import FileOptions, applicable, refuse_header
+from gpu_logreg.files.formats import FileOptions, applicable_options, refuse_header
 from gpu_logreg.files.load import Matrix, Table, load_labelled_data, load_training_data
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.row_weights import take_weights
@@ -229,7 +229,7 @@ def _load_valid(
     """Rows and labels of the file to test on, in the classes of the training rows."""
     assert request.valid is not None
     path = make_reopenable(request.valid)
-    options, target = applicable(request.options, path), request.valid_target or request.target
+    options, target = applicable_options(request.options, path), request.valid_target or request.target
     if request.valid_skip_rows is not None:
         options = replace(options, skip_rows=request.valid_skip_rows)
     if request.valid_features is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.labels import encode_labels
-from gpu_logreg.files.column_names import Source
+from gpu_logreg.files.column_names import Source, list_first
 
 __all__ = ["classes_of", "is_positive", "list_some", "split_rows"]
 
@@ -125,8 +125,7 @@ def is_positive(labels: NDArray[Any], positive: str, name: str) -> NDArray[np.bo
 
 def list_some(classes: NDArray[Any]) -> str:
     """The first `_SHOWN_CLASSES` of some classes, as messages list them."""
-    texts = [repr(label.item() if hasattr(label, "item") else label) for label in classes[:_SHOWN_CLASSES]]
-    return ", ".join(texts) + (", ..." if len(classes) > _SHOWN_CLASSES else "")
+    return list_first(classes, _SHOWN_CLASSES, lambda label: repr(label.item() if hasattr(label, "item") else label))
 
 
 def split_rows(

@@ -11,6 +11,7 @@ from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import label_array, label_text, numbers_among, of_one_type
 from gpu_logreg.estimators.labels import refuse_continuous
+from gpu_logreg.files.column_names import list_first
 
 __all__ = ["encode_classes", "sorted_classes"]
 
@@ -69,4 +70,4 @@ def encode_classes(y: Any, classes: NDArray[Any]) -> NDArray[np.integer[Any]]:
 
 def _list_labels(labels: NDArray[Any]) -> str:
     """The first `_SHOWN_LABELS` labels, as messages list them."""
-    return ", ".join(map(label_text, labels[:_SHOWN_LABELS])) + (", ..." if len(labels) > _SHOWN_LABELS else "")
+    return list_first(labels, _SHOWN_LABELS, label_text)

@@ -63,7 +63,7 @@ def to_canonical(
         Dates, several values in a cell, or text that is not UTF-8.
     """
     types = import_pyarrow("pyarrow.types")
-    column = _decoded(column)
+    column = _decode(column)
     dtype = column.type
     if types.is_string(dtype) or types.is_large_string(dtype):
         return _canonical_text(column, numbers_in_text, missing)
@@ -85,7 +85,7 @@ def to_canonical(
     raise DataError(f"{source.name}: column {name!r} holds {dtype} values; convert them to numbers or {drop}")
 
 
-def _decoded(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+def _decode(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
     """A column in a plain type: without extension, run-end or dictionary encoding.
 
     Bytes become text where all of them are UTF-8, else ``large_binary``.

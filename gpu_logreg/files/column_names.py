@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ __all__ = [
     "Part",
     "Source",
     "drop_option",
+    "list_first",
     "missing_columns",
     "need_target",
     "pick_columns",
@@ -27,6 +28,9 @@ __all__ = [
     "text_option",
     "unknown_column",
 ]
+
+_SHOWN_NAMES = 20
+"""Names of columns that a message lists where any of them may be meant."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ class Part(Source):
         return self.whole.cell(int(self.positions[row]), name)
 
 
+def list_first(items: Sequence[Any] | NDArray[Any], most: int, text: Callable[[Any], str] = str) -> str:
+    """The first items as messages list them: ``a, b``, or ``a, b, ...`` where there are more than ``most``."""
+    return ", ".join(map(text, items[:most])) + (", ..." if len(items) > most else "")
+
+
 def drop_option(name: str) -> str:
     """The option that leaves a column out, quoted for a shell."""
     return f"--drop {shlex.quote(name)}"
@@ -100,7 +109,7 @@ def need_target(target: str | None, path: Path, names: Sequence[str] = (), more:
     """The name of the labels, which must not be None: the error lists ``names``, and ends in ``more``."""
     if target is not None:
         return target
-    first_names = f"; it has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}{more}" if len(names) else ""
+    first_names = f"; it has {list_first(names, _SHOWN_NAMES)}{more}" if len(names) else ""
     raise DataError(f"{path}: name the labels with --target{first_names}")
 
 
@@ -129,7 +138,7 @@ def unknown_column(name: str, present: Sequence[str], source: Source) -> DataErr
     elif near:
         hint = f"did you mean {' or '.join(repr(other) for other in near)}?"
     else:
-        first_names = ", ".join(present[:20]) + (", ..." if len(present) > 20 else "")
+        first_names = list_first(present, _SHOWN_NAMES)
         hint = (
             f"its {len(present)} columns are {first_names}"
             if len(present) > 1
@@ -145,8 +154,8 @@ def unknown_column(name: str, present: Sequence[str], source: Source) -> DataErr
 
 def missing_columns(missing: Sequence[str], present: Sequence[str], source: Source) -> DataError:
     """The error for columns that a model needs and a file lacks."""
-    first_missing = ", ".join(repr(name) for name in missing[:5]) + (", ..." if len(missing) > 5 else "")
-    hint = f"it has {', '.join(present[:10])}{', ...' if len(present) > 10 else ''}"
+    first_missing = list_first(missing, 5, repr)
+    hint = f"it has {list_first(present, 10)}"
     if all(re.fullmatch(r"c\d+", name) for name in missing):
         hint = f"it has {_columns(len(present))}; if it has no header, use --no-header"
     return DataError(f"{source.name}: lacks {_columns(len(missing))} of the model: {first_missing}; {hint}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import drop_option, missing_option
-from gpu_logreg.files.number_forms import checked_form
+from gpu_logreg.files.number_forms import check_form
 from gpu_logreg.files.numbered import NumberedNames
 from gpu_logreg.files.table import Table
 
@@ -178,7 +178,7 @@ def column_from_json(entry: dict[str, Any]) -> NumericColumn | TextColumn:
     name, had_missing = str(entry["name"]), bool(entry["flagged"])
     if entry["kind"] == "numeric":
         mean = entry["mean"]
-        return NumericColumn(name, None if mean is None else float(mean), had_missing, checked_form(entry.get("form")))
+        return NumericColumn(name, None if mean is None else float(mean), had_missing, check_form(entry.get("form")))
     if entry["kind"] != "text":
         raise ValueError(f"column {name!r} is of kind {entry['kind']!r}")
     return TextColumn(name, tuple(str(category) for category in entry["categories"]), had_missing)

@@ -22,7 +22,7 @@ __all__ = [
     "FORMATS",
     "THOUSANDS",
     "FileOptions",
-    "applicable",
+    "applicable_options",
     "choose_format",
     "refuse_header",
 ]
@@ -163,7 +163,7 @@ def refuse_header(path: Path, options: FileOptions) -> None:
         )
 
 
-def applicable(options: FileOptions, path: Path) -> FileOptions:
+def applicable_options(options: FileOptions, path: Path) -> FileOptions:
     """``options`` with the defaults of those that the format of ``path`` does not have.
 
     The test file of a training, say, may have another format than the training file that the options are for.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.files.column_names import drop_option
+from gpu_logreg.files.column_names import drop_option, list_first
 from gpu_logreg.files.reading import import_pyarrow
 from gpu_logreg.files.table import Table
 
@@ -109,12 +109,8 @@ def warn_of_identifiers(table: Table, others: Collection[str] = ()) -> None:
     features = [name for name in table.names if name not in others]
     numbering = [name for name in features if name not in table.forms and _numbers_the_rows(table, name)]
     if numbering:
-        first_names = ", ".join(map(repr, numbering[:_SHOWN_NAMES])) + (
-            ", ..." if len(numbering) > _SHOWN_NAMES else ""
-        )
-        columns, it = (
-            (f"column {first_names} holds", "it") if len(numbering) == 1 else (f"columns {first_names} hold", "them")
-        )
+        names = list_first(numbering, _SHOWN_NAMES, repr)
+        columns, it = (f"column {names} holds", "it") if len(numbering) == 1 else (f"columns {names} hold", "them")
         warnings.warn(
             f"{table.source.name}: {columns} whole numbers that rise from row to row like a count of the rows; a model "
             f"learns from {it} what new rows do not have: leave {it} out with "

@@ -15,7 +15,7 @@ from gpu_logreg.files.formats import FileOptions
 from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.sparse_archives import is_sparse_archive, read_sparse_archive
 
-__all__ = ["checked_labels", "labelled_array", "own_labels", "read_array"]
+__all__ = ["check_labels", "labelled_array", "own_labels", "read_array"]
 
 
 def read_array(path: Path, kind: str, options: FileOptions) -> Matrix:
@@ -47,10 +47,10 @@ def labelled_array(path: Path, kind: str, target: str | None, options: FileOptio
     names = array_names(path) if kind == "npz" else []
     if target is not None and target not in names and Path(target).suffix.lower() == ".npy":
         rows = read_array(path, kind, options)
-        return rows, checked_labels(read_labels(Path(target), rows), Path(target), None)
+        return rows, check_labels(read_labels(Path(target), rows), Path(target), None)
     if kind == "npz" and not is_sparse_archive(path):
         rows, labels = read_npz(path, need_target(target, path, names), options.features)
-        return rows, checked_labels(labels, path, target)
+        return rows, check_labels(labels, path, target)
     rows = read_array(path, kind, options)
     target = need_target(target, path, rows.names, "; or give a .npy file of labels")
     (at,) = pick_columns(rows.names, [target], rows.source)
@@ -59,17 +59,17 @@ def labelled_array(path: Path, kind: str, target: str | None, options: FileOptio
     values = rows.values
     column = values[:, at] if isinstance(values, np.ndarray) else values[:, [at]].toarray()[:, 0]
     labels = np.ascontiguousarray(column)
-    return rows.drop([target]), checked_labels(labels, path, target)
+    return rows.drop([target]), check_labels(labels, path, target)
 
 
 def own_labels(matrix: Matrix, target: str | None, path: Path) -> NDArray[Any]:
     """The labels of LIBSVM text; refused where ``target`` names others."""
     if target not in (None, "label"):
         raise DataError(f"{path}: LIBSVM text has its own labels; leave out the target {target!r}")
-    return checked_labels(matrix.labels, path, None)
+    return check_labels(matrix.labels, path, None)
 
 
-def checked_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
+def check_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
     """Labels of an array or LIBSVM text, floats that are whole as integers; refused where one is not finite."""
     assert labels is not None
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():

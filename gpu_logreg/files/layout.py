@@ -23,9 +23,9 @@ from gpu_logreg.files.reading import open_stream
 from gpu_logreg.files.separators import (
     BLANKS,
     CleanedLines,
-    cleaner,
     find_separator,
     is_like_number,
+    line_cleaner,
     most_common_length,
 )
 
@@ -153,7 +153,7 @@ def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str])
         sep = ","  # one column
     n_columns, _ = most_common_length(head.records(sep))
     comments = "#" in head.text and _COMMENT.search(head.text) is not None
-    clean = cleaner(sep, n_columns, comments)
+    clean = line_cleaner(sep, n_columns, comments)
     numbered_records = head.numbered_records("\t" if sep == BLANKS else sep, clean)
     records = [record for _, record in numbered_records]
     lines = [options.skip_rows + line for line, _ in numbered_records]

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.array_files import whole_labels
-from gpu_logreg.files.column_names import Source
+from gpu_logreg.files.column_names import Source, list_first
 from gpu_logreg.files.libsvm_lines import count_text, libsvm_fault, read_lines
 from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import numbered_columns
@@ -82,7 +82,7 @@ def read_libsvm(
             raise DataError(f"{path}: has a feature 0, but the features of the model start at 1; add 1 to each index")
         width = highest + 1 - first_index
         if n_features is not None and width > n_features:
-            elements = _within(elements, n_features + first_index, path)
+            elements = _drop_beyond(elements, n_features + first_index, path)
         width = n_features or width
         _refuse_too_many_columns(width, elements.nnz, highest, path)
         rows = sparse_or_dense(elements, width, first_index, dense, path)
@@ -90,12 +90,12 @@ def read_libsvm(
     return Matrix(rows, numbered_columns(width), whole_labels(labels), first_index, source, weights)
 
 
-def _within(elements: sparse.csr_array, end: int, path: Path) -> sparse.csr_array:
+def _drop_beyond(elements: sparse.csr_array, end: int, path: Path) -> sparse.csr_array:
     """The elements whose index is below ``end``; a warning counts the others."""
     is_beyond = elements.indices >= end
     n_beyond_before = np.concatenate([[0], np.cumsum(is_beyond)])[elements.indptr]
     n_rows, indices = int(np.count_nonzero(np.diff(n_beyond_before))), np.unique(elements.indices[is_beyond])
-    first_indices = ", ".join(map(str, indices[:5].tolist())) + (", ..." if len(indices) > 5 else "")
+    first_indices = list_first(indices, 5)
     warnings.warn(
         f"{path}: {count_text(len(indices), 'feature')} that the model does not have ({first_indices}; its last is "
         f"{end - 1}) in {count_text(n_rows, 'row')} {'is' if len(indices) == 1 else 'are'} ignored",

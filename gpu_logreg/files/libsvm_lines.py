@@ -59,7 +59,7 @@ def read_lines(
             raise
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path}: {libsvm_fault(path) or error}") from error
-    return elements, labels, lines.checked_weights(labelled) if isinstance(lines, _WeightedLines) else None
+    return elements, labels, lines.check_weights(labelled) if isinstance(lines, _WeightedLines) else None
 
 
 class _WeightedLines:
@@ -91,7 +91,7 @@ class _WeightedLines:
                 self._is_label = True
             yield " ".join([label, *cells[1:]]).encode() + b"\n"
 
-    def checked_weights(self, labelled: bool) -> NDArray[np.float64]:
+    def check_weights(self, labelled: bool) -> NDArray[np.float64]:
         """The weights of the rows; refused where the first cells may be features, and the labels are not needed."""
         if not self._is_label and not labelled:
             raise DataError(

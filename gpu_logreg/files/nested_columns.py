@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow
     from pyarrow import parquet
 
-__all__ = ["FlatNames", "flat_table", "read_flat"]
+__all__ = ["FlatNames", "flatten_table", "read_flattened"]
 
 _SAMPLE_ROWS = 1024
 """Rows that are read to find the length of lists; where all of these are missing, the column is read whole."""
@@ -42,7 +42,7 @@ class FlatNames(list[str]):
         return [part for name in columns for part in (parts.get(name, [name]) if name not in names else [name])]
 
 
-def flat_table(arrow: pyarrow.Table, source: Source) -> pyarrow.Table:
+def flatten_table(arrow: pyarrow.Table, source: Source) -> pyarrow.Table:
     """An Arrow table with a column for each field of its structs, and for each position in lists of numbers.
 
     Lists of other values stay, and are refused when the column is read. A missing list or struct gives missing cells in
@@ -58,16 +58,16 @@ def flat_table(arrow: pyarrow.Table, source: Source) -> pyarrow.Table:
     pairs = [
         pair
         for name, column in zip(arrow.column_names, arrow.columns, strict=True)
-        for pair in _flat(name, column, source)
+        for pair in _flatten(name, column, source)
     ]
     flat = import_pyarrow().table([column for _, column in pairs], names=[name for name, _ in pairs])
     return flat.replace_schema_metadata(arrow.schema.metadata)
 
 
-def read_flat(
+def read_flattened(
     file: parquet.ParquetFile, select: Callable[[Sequence[str]], Sequence[str]], source: Source
 ) -> pyarrow.Table:
-    """Read the columns of a Parquet file that ``select`` chooses, taken apart as by `flat_table`.
+    """Read the columns of a Parquet file that ``select`` chooses, taken apart as by `flatten_table`.
 
     Parameters
     ----------
@@ -90,18 +90,18 @@ def read_flat(
         raise DataError(f"{source.name}: several of its columns have one name once they are taken apart; rename them")
     chosen_names = list(select(names))
     columns = [name for name, names in parts.items() if not set(chosen_names).isdisjoint(names)]
-    return flat_table(file.read(columns=columns), source).select(chosen_names)
+    return flatten_table(file.read(columns=columns), source).select(chosen_names)
 
 
 def _parts(file: parquet.ParquetFile, nested: Sequence[str]) -> dict[str, list[str]]:
     """Names of the parts of each column, found from its first rows."""
     batch = next(file.iter_batches(batch_size=_SAMPLE_ROWS, columns=list(nested)), None)
     sample = file.schema_arrow.empty_table() if batch is None else import_pyarrow().table(batch)
-    parts = {name: [part for part, _ in _flat(name, sample.column(name), None)] for name in nested}
+    parts = {name: [part for part, _ in _flatten(name, sample.column(name), None)] for name in nested}
     for name in nested:
         if parts[name] == [name] and len(sample) < file.metadata.num_rows:  # all lists of the sample may be missing
             whole = file.read(columns=[name]).column(name)
-            parts[name] = [part for part, _ in _flat(name, whole, None)]
+            parts[name] = [part for part, _ in _flatten(name, whole, None)]
     return parts
 
 
@@ -122,7 +122,9 @@ def _storage(dtype: pyarrow.DataType) -> pyarrow.DataType:
     return dtype.storage_type if isinstance(dtype, import_pyarrow().BaseExtensionType) else dtype
 
 
-def _flat(name: str, column: pyarrow.ChunkedArray, source: Source | None) -> Iterator[tuple[str, pyarrow.ChunkedArray]]:
+def _flatten(
+    name: str, column: pyarrow.ChunkedArray, source: Source | None
+) -> Iterator[tuple[str, pyarrow.ChunkedArray]]:
     """The parts of a column with their names; the column itself where it has none.
 
     Without ``source`` no column is refused: its rows are a sample.
@@ -133,10 +135,10 @@ def _flat(name: str, column: pyarrow.ChunkedArray, source: Source | None) -> Ite
         column = import_pyarrow().chunked_array([chunk.storage for chunk in column.chunks], dtype)
     if types.is_struct(dtype) and dtype.num_fields:
         for field, part in zip(dtype, column.flatten(), strict=True):
-            yield from _flat(f"{name}.{field.name}", part, source)
+            yield from _flatten(f"{name}.{field.name}", part, source)
     elif length := _length(name, column, source) if _is_list(dtype) and _holds_numbers(dtype) else 0:
         for at in range(length):
-            yield from _flat(f"{name}[{at}]", pc.list_element(column, at), source)
+            yield from _flatten(f"{name}[{at}]", pc.list_element(column, at), source)
     else:
         yield name, column
 

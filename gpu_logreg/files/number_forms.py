@@ -26,7 +26,7 @@ __all__ = [
     "FORMS",
     "Numbers",
     "UndecidedError",
-    "checked_form",
+    "check_form",
     "describe_form",
     "find_decimal",
     "like_numbers",
@@ -103,7 +103,7 @@ def find_decimal(cells: Iterable[str]) -> str | None:
     return decimals.pop() if len(decimals) == 1 else None
 
 
-def checked_form(form: object) -> str | None:
+def check_form(form: object) -> str | None:
     """The form ``form`` of a model file, if it is one; else ValueError."""
     is_known = form in FORMS or (isinstance(form, str) and form.startswith("amount ") and len(form) <= _LONGEST_FORM)
     if form is None or (isinstance(form, str) and is_known):
@@ -156,10 +156,10 @@ def _is_like_number(words: pyarrow.Array) -> NDArray[np.bool_]:
     parts, no_marks = signed_parts(words), Marks()
     numbers = parts.is_number & (fits(parts.bodies, ".", no_marks) | fits(parts.bodies, ",", no_marks))
     dates = [days_of(words, order) for order in ("dmy", "mdy")]
-    return np.asarray(numbers | ~np.isnan(np.stack([*dates, hours_of(words)])).all(axis=0) | _with_words(words))
+    return np.asarray(numbers | ~np.isnan(np.stack([*dates, hours_of(words)])).all(axis=0) | _has_unit_or_month(words))
 
 
-def _with_words(words: pyarrow.Array) -> NDArray[np.bool_]:
+def _has_unit_or_month(words: pyarrow.Array) -> NDArray[np.bool_]:
     """Which words are numbers with a unit, if there are few units, or dates with a month in another language."""
     pc = import_pyarrow("pyarrow.compute")
     dates = np.asarray(pc.match_substring_regex(words, _FOREIGN_DATE).to_numpy(zero_copy_only=False))

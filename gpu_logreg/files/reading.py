@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from gpu_logreg.errors import DataError, GpuLogregError, MissingDependencyError
+from gpu_logreg.files.column_names import list_first
 
 __all__ = [
+    "SHOWN_MEMBERS",
     "NotTextError",
     "available_memory",
     "compression",
@@ -48,6 +50,9 @@ _DAMAGE_ERRORS = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfil
 
 _DAMAGE_MESSAGES = ("Invalid data stream", "ZSTD", "Truncated compressed stream")
 """What bz2, and Arrow for Zstandard, say of a flipped bit and of a missing end in an OSError."""
+
+SHOWN_MEMBERS = 8
+"""Members of an archive that a message lists."""
 
 
 class NotTextError(DataError):
@@ -118,7 +123,7 @@ def _only_member(path: Path) -> str:
     compression(path)
     members = member_names(path)
     if len(members) != 1:
-        description = f"{len(members)} files ({', '.join(members[:8])}{', ...' if len(members) > 8 else ''})"
+        description = f"{len(members)} files ({list_first(members, SHOWN_MEMBERS)})"
         advice = f"name one of them: {path}:{members[0]}" if members else "give another"
         raise DataError(f"{path}: holds {description if members else 'no file'}; {advice}")
     return members[0]

@@ -13,7 +13,15 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["BLANKS", "CleanedLines", "cleaner", "cut_records", "find_separator", "is_like_number", "most_common_length"]
+__all__ = [
+    "BLANKS",
+    "CleanedLines",
+    "cut_records",
+    "find_separator",
+    "is_like_number",
+    "line_cleaner",
+    "most_common_length",
+]
 
 BLANKS = " "
 """The separator that stands for any run of blanks and tabs; those at the ends of a line do not count."""
@@ -70,7 +78,7 @@ def without_comments(data: bytes, sep: str, n_columns: int) -> bytes:
     return _COMMENT.sub(shorten, data)
 
 
-def cleaner(sep: str, n_columns: int, comments: bool) -> Callable[[bytes], bytes] | None:
+def line_cleaner(sep: str, n_columns: int, comments: bool) -> Callable[[bytes], bytes] | None:
     """The function that prepares whole lines for a CSV reader, line for line; None where they need no change."""
     if comments and sep == BLANKS:
         return lambda data: single_tabs(without_comments(data, sep, n_columns))

@@ -17,7 +17,8 @@ from pathlib import Path, PosixPath
 from typing import IO
 
 from gpu_logreg.errors import DataError
-from gpu_logreg.files.reading import gib, member_names, reading
+from gpu_logreg.files.column_names import list_first
+from gpu_logreg.files.reading import SHOWN_MEMBERS, gib, member_names, reading
 
 __all__ = ["PARQUET_ENDINGS", "STANDARD_INPUT", "make_reopenable", "parquet_parts"]
 
@@ -99,8 +100,8 @@ def _member(path: Path) -> Path | None:
         matching = [member for member in names if member == name]
         matching = matching or [member for member in names if member.endswith(f"/{name}")]
         if len(matching) != 1:
-            content = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            raise DataError(f"{archive}: has no single member {name!r}; it holds {content or 'no file'}")
+            content = list_first(names, SHOWN_MEMBERS) or "no file"
+            raise DataError(f"{archive}: has no single member {name!r}; it holds {content}")
         with zipfile.ZipFile(archive) as opened_archive, opened_archive.open(matching[0]) as stream:
             return _spool(stream, path)
 

@@ -17,7 +17,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.files.arrow_columns import as_float64, numbers_among, refuse_infinity
 from gpu_logreg.files.cell_rules import CellRules, form_remarks, read_column
 from gpu_logreg.files.column_names import Part, Source, pick_columns
-from gpu_logreg.files.nested_columns import flat_table
+from gpu_logreg.files.nested_columns import flatten_table
 from gpu_logreg.files.number_forms import like_numbers
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.reading import import_pyarrow
@@ -105,7 +105,7 @@ class Table:
         """
         if arrow.num_rows == 0:
             raise DataError(f"{source.name}: holds no rows")
-        arrow = flat_table(arrow, source)
+        arrow = flatten_table(arrow, source)
         if len(set(arrow.column_names)) < arrow.num_columns:
             raise DataError(f"{source.name}: several of its columns have one name; rename them")
         columns = {}

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpu_logreg.files.column_names import list_first
 from gpu_logreg.files.encoding import category_counts, category_places
 from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.schema import Schema
@@ -83,11 +84,11 @@ def unseen_remarks(rows: Table | Matrix, schema: Schema) -> list[str]:
     """
     remarks = []
     for name, (n_rows, categories) in unseen_categories(rows, schema).items():
-        first_categories = ", ".join(repr(category[:_SHOWN_LETTERS]) for category in categories[:_SHOWN_CATEGORIES])
+        first_categories = list_first(categories, _SHOWN_CATEGORIES, lambda category: repr(category[:_SHOWN_LETTERS]))
         count = "a category" if len(categories) == 1 else f"{len(categories):,} categories"
         remarks.append(
             f"{rows.source.name}: column {name!r}: {n_rows:,} of {rows.n_rows:,} rows hold {count} that "
-            f"training did not see: {first_categories}{', ...' if len(categories) > _SHOWN_CATEGORIES else ''}; "
+            f"training did not see: {first_categories}; "
             f"{'it counts' if len(categories) == 1 else 'they count'} as none"
         )
     return remarks
