@@ -185,6 +185,7 @@ def _open_output(output: str) -> Iterator[TextIO]:
 def _write_csv(
     file: TextIO, z: NDArray[np.float64], names: Sequence[str], proba: bool, kept_columns: KeptColumns | None
 ) -> None:
+    """Write the header, and for each row its kept cells, its class and, with ``proba``, the probabilities."""
     if file.isatty():  # a name may hold escape sequences, which a terminal obeys; a file gets the name unchanged
         names = [printable(name) for name in names]
     writer = csv.writer(file, lineterminator="\n")

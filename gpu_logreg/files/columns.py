@@ -127,6 +127,7 @@ def fit_column(rows: Table, name: str) -> NumericColumn | TextColumn:
 
 
 def _fit_text(rows: Table, name: str) -> TextColumn:
+    """Learn the categories of a text column; warn of, or refuse, one that looks like numbers or an identifier."""
     categories = rows.texts(name)
     count = len(categories)
     odd_cell = rows.odd_cell_among_numbers(name)

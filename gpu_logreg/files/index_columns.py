@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["pandas_index", "warn_of_identifiers", "without_index"]
 
-_STORED_INDEX = re.compile(r"__index_level_\d+__")
+_STORED_INDEX = re.compile(r"__index_level_\d+__")  # pandas' name for an index without one, in Parquet
+
 _UNIQUE_SHARE = 0.5
-"""Share of the rows, above which a column whose different values are as many names the rows."""
+"""A column with more different values than this share of the rows names the rows."""
 
 _RISING_SHARE = 0.9
 """Share of the rows whose number must be one more than that of the row before, for a column to be an index. It is below
@@ -48,12 +49,10 @@ _FIRST_DATE, _LAST_DATE = 19000101, 21001231
 def pandas_index(schema: pyarrow.Schema) -> frozenset[str]:
     """The columns of an Arrow schema that were the index of a pandas data frame."""
     try:
-        names_in_metadata = (schema.pandas_metadata or {}).get("index_columns", [])
+        entries = (schema.pandas_metadata or {}).get("index_columns", [])
     except (ValueError, AttributeError):  # metadata under pandas' key that another program wrote
-        names_in_metadata = []
-    names = {name for name in names_in_metadata if isinstance(name, str)} | set(
-        filter(_STORED_INDEX.fullmatch, schema.names)
-    )
+        entries = []
+    names = {name for name in entries if isinstance(name, str)} | set(filter(_STORED_INDEX.fullmatch, schema.names))
     return frozenset(names & set(schema.names))
 
 

@@ -39,6 +39,14 @@ class Matrix:
         Row weights of LIBSVM text that has them, as ``label:weight``.
     source : Source
         Where the rows come from, for messages.
+
+    Examples
+    --------
+    >>> from gpu_logreg.files.numbered import numbered_columns
+    >>> matrix = Matrix(np.arange(6).reshape(2, 3), numbered_columns(3))
+    >>> matrix.take(["c2", "c0"]).values
+    array([[2, 0],
+           [5, 3]])
     """
 
     values: NDArray[Any] | sparse.csr_array

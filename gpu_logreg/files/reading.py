@@ -42,6 +42,8 @@ _MAGIC = {
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "Zstandard",
 }
+"""First bytes of a file by the kind that they show."""
+
 _COMPRESSION = {".gz": "gzip", ".bz2": "bzip2", ".zip": "zip", ".xz": "xz", ".zst": "Zstandard"}
 """Endings of compressed files."""
 
