@@ -1,4 +1,4 @@
-"""Where the program begins, as ``gpu-logreg`` or as ``python -m gpu_logreg``: signals are answered before all else."""
+"""Entry point of ``gpu-logreg`` and ``python -m gpu_logreg``: handlers for signals are set before the slow imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from gpu_logreg.command.interruption import answer_signals, ending, open_closed_streams, received
+from gpu_logreg.command.interruption import answer_signals, open_closed_streams, received_signal, signal_meaning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ def main() -> NoReturn:
     open_closed_streams()
     answer_signals()
     try:
-        from gpu_logreg.command.cli import main as run  # takes a good part of a second, in which Ctrl-C is answered
+        from gpu_logreg.command.cli import main as run  # slow; the handlers above are set already
 
         run()
     except SystemExit as end:
-        if received() and isinstance(end.code, int):  # threads may be in the midst of a pass that nobody waits for
+        if received_signal() and isinstance(end.code, int):  # do not wait for threads that are in a pass
             os._exit(end.code)
         raise
     except KeyboardInterrupt:
-        number = received() or signal.SIGINT
-        sys.stderr.write(f"error: {ending(number)}\n")
+        number = received_signal() or signal.SIGINT
+        sys.stderr.write(f"error: {signal_meaning(number)}\n")
         os._exit(128 + number)
 
 

@@ -1,4 +1,4 @@
-"""The documents: their Python runs and prints what they say, and the names and links in them exist."""
+"""The documents and docstrings: their Python runs and prints what they say; the names and links in them exist."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import math
 import re
 import textwrap
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+import gpu_logreg
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -123,6 +126,59 @@ def test_python_prints_what_the_document_says(document, tmp_path, monkeypatch):
         assert statement.want is None or any(same(statement.want, text) for text in shown), (
             f"{document}:{statement.line}: {statement.code}\nsays   {statement.want}\nshows  {shown[0].strip()}"
         )
+
+
+class Docstring(NamedTuple):
+    """A docstring of the package that holds an example; ``name`` is that of its class or function."""
+
+    module: str
+    name: str
+    line: int
+    text: str
+
+
+def docstrings(module: str, source: str) -> Iterator[Docstring]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            text = ast.get_docstring(node, clean=False) or ""
+            if ">>> " in text:
+                yield Docstring(module, getattr(node, "name", ""), node.body[0].lineno, text)
+
+
+def docstrings_of_the_package() -> Iterator[Docstring]:
+    for path in sorted((ROOT / "gpu_logreg").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        yield from docstrings(module, path.read_text(encoding="utf-8"))
+
+
+def first_wrong_example(docstring: Docstring, namespace: dict) -> str | None:
+    """Where an example first prints something else than its docstring says, and what; None if none does."""
+    for example in doctest.DocTestParser().get_examples(textwrap.dedent(docstring.text)):
+        statement = Statement(docstring.line + example.lineno, example.source, example.want)
+        shown = run(statement, docstring.module, namespace)
+        if not any(same(example.want, text) for text in shown):
+            return f"line {statement.line}: {example.source}says   {example.want}shows  {shown[-1]}"
+    return None
+
+
+@pytest.mark.parametrize("docstring", list(docstrings_of_the_package()), ids=lambda one: f"{one.module}.{one.name}")
+def test_examples_of_a_docstring_print_what_it_says(docstring, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = dict(vars(importlib.import_module(docstring.module)))  # as doctest does
+    assert first_wrong_example(docstring, namespace) is None
+
+
+@pytest.mark.parametrize("name", [name for name in gpu_logreg.__all__ if not name.startswith("__")])
+def test_every_door_has_an_example(name):
+    assert ">>> " in getattr(gpu_logreg, name).__doc__
+
+
+def test_a_wrong_example_is_noticed():
+    source = 'def f():\n    """Title.\n\n    >>> x = 2\n    >>> x + 1\n    %s\n    """\n'
+    wrong, right = (next(docstrings("m", source % value)) for value in ("4", "3"))
+    assert (right.name, right.line) == ("f", 2)
+    assert first_wrong_example(right, {}) is None
+    assert first_wrong_example(wrong, {}) == "line 5: x + 1\nsays   4\nshows  3"
 
 
 @pytest.mark.parametrize("document", ["docs/gradients.md", "docs/solver.md"])

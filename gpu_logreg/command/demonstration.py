@@ -1,4 +1,4 @@
-"""``gpu-logreg demo``: from a file to a saved model and back, then a large problem against scikit-learn."""
+"""``gpu-logreg demo``: training and prediction on a small file, then a large problem against scikit-learn."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu_logreg.command.describe import describe_machine
 from gpu_logreg.command.predict import PredictionRequest, predict_file
 from gpu_logreg.command.report import duration, fit_progress, note, print_table, waiting
-from gpu_logreg.command.train import TrainingRequest, train_on_file
+from gpu_logreg.command.train import train_on_file
+from gpu_logreg.command.training_request import TrainingRequest
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.rows.block import Rows
@@ -24,18 +26,23 @@ from gpu_logreg.rows.block import Rows
 __all__ = ["N_COLUMNS", "N_ROWS", "run_demo", "table_like_problem"]
 
 N_ROWS, N_COLUMNS = 1_000_000, 100
+"""Shape of the large problem: 381 MiB in float32."""
+
 _BLOCK_ROWS = 50_000
+"""Rows generated, read or judged at once: 19 MiB in float32, twice that in the float64 of the objective."""
+
 _BUDGET_SECONDS = 55.0
+"""Time after which no further fit of scikit-learn is started: the help of the command says under a minute."""
 
 
 def run_demo(n_rows: int = N_ROWS) -> None:
-    """Print both parts, the second on ``n_rows``; nothing is left on the disk."""
-    begin = time.perf_counter()
+    """Print both parts of the demonstration, the second on ``n_rows`` rows; its files are in a temporary folder."""
+    start = time.perf_counter()
     describe_machine(in_one_line=True)
     print("\n1. scikit-learn's breast-cancer data: from a file to a saved model and back\n")
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         _file_to_model()
-    _large_problem(n_rows, begin + _BUDGET_SECONDS)
+    _large_problem(n_rows, start + _BUDGET_SECONDS)
 
 
 def _file_to_model() -> None:
@@ -58,8 +65,8 @@ def _file_to_model() -> None:
     print("\n".join(output.read_text().splitlines()[:4]))
 
 
-def table_like_problem(n: int, d: int = N_COLUMNS) -> tuple[Any, Any]:
-    """Rows that resemble a table of measurements, and their labels; always the same.
+def table_like_problem(n: int, d: int = N_COLUMNS) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Rows that resemble a table of measurements, and their labels; the seed of the generator is fixed.
 
     Columns are correlated (the eigenvalues of their correlations fall by a factor of 1000), their scales lie between
     0.1 and 10, and their means up to three scales from zero. The labels are drawn from a logistic model in these
@@ -100,11 +107,12 @@ def _large_problem(n_rows: int, deadline: float) -> None:
         "zero. The labels are drawn from a logistic model.\n",
         flush=True,
     )
-    # Compile, or load what an earlier run compiled, on the same device: as many rows as auto sends to a GPU.
+    # Compile the loops or kernels before the clock starts. 200,000 rows are 76 MiB, which auto sends to the same device
+    # as the whole.
     LogisticRegression().fit(X[:200_000], y[:200_000])
     read_seconds = min(_read_seconds(X) for _ in range(3))
     with fit_progress() as observer:
-        ours, seconds = _timed(LogisticRegression(verbose=observer), X, y)
+        ours, seconds = _timed_fit(LogisticRegression(verbose=observer), X, y)
     columns = {"gpu-logreg": _facts(ours, seconds, read_seconds, X, y)}
     times = [seconds]
     for heading, model in (
@@ -116,7 +124,7 @@ def _large_problem(n_rows: int, deadline: float) -> None:
             break
         note(f"scikit-learn's lbfgs is at work{' on scaled columns' if len(model) > 1 else ''}; this takes a while")
         with waiting("fitting"):
-            _, seconds = _timed(model, X, y)
+            _, seconds = _timed_fit(model, X, y)
         times.append(seconds)
         columns[heading] = _facts(_in_raw_columns(model), seconds, read_seconds, X, y)
     print()
@@ -135,7 +143,7 @@ def _large_problem(n_rows: int, deadline: float) -> None:
 
 
 def _in_raw_columns(pipeline: Any) -> Any:
-    """scikit-learn's model at the end of a pipeline, its weights turned into those of the columns before scaling."""
+    """scikit-learn's model at the end of a pipeline, with the weights of the columns as they were before scaling."""
     model = pipeline[-1]
     if len(pipeline) > 1:
         model.coef_ = model.coef_ / pipeline[0].scale_
@@ -143,9 +151,11 @@ def _in_raw_columns(pipeline: Any) -> Any:
     return model
 
 
-def _facts(model: Any, seconds: float, read_seconds: float, X: Any, y: Any) -> dict[str, str]:
+def _facts(
+    model: Any, seconds: float, read_seconds: float, X: NDArray[np.float32], y: NDArray[np.int64]
+) -> dict[str, str]:
     n_iter = int(model.n_iter_[0])
-    converged = getattr(model, "converged_", n_iter < model.max_iter)  # scikit-learn tells no other way
+    converged = getattr(model, "converged_", n_iter < model.max_iter)  # scikit-learn has no attribute for it
     return {
         "time to fit": duration(seconds),
         "in reads": f"{seconds / read_seconds:,.0f}",
@@ -157,15 +167,15 @@ def _facts(model: Any, seconds: float, read_seconds: float, X: Any, y: Any) -> d
     }
 
 
-def _read_seconds(X: Any) -> float:
-    """Seconds of one sum over ``X`` by all threads."""
+def _read_seconds(X: NDArray[np.float32]) -> float:
+    """Time in seconds of one sum over ``X`` by all threads: one plain read."""
     from joblib import cpu_count
 
     with ThreadPoolExecutor(cpu_count()) as threads:
-        list(threads.map(np.sum, X[: cpu_count()]))  # start the threads
-        begin = time.perf_counter()
+        list(threads.map(np.sum, X[: cpu_count()]))  # the pool starts its threads at the first calls
+        start = time.perf_counter()
         total = sum(threads.map(np.sum, (X[part] for part in _blocks(len(X)))))
-        seconds = time.perf_counter() - begin
+        seconds = time.perf_counter() - start
     assert np.isfinite(total)
     return seconds
 
@@ -175,18 +185,19 @@ def _blocks(n: int) -> Iterator[slice]:
         yield slice(first, min(n, first + _BLOCK_ROWS))
 
 
-def _timed(model: Any, X: Any, y: Any) -> tuple[Any, float]:
+def _timed_fit(model: Any, X: NDArray[np.float32], y: NDArray[np.int64]) -> tuple[Any, float]:
+    """The fitted model and the time of the fit in seconds."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the table tells of it
-        begin = time.perf_counter()
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the table shows whether it converged
+        start = time.perf_counter()
         model.fit(X, y)
-        return model, time.perf_counter() - begin
+        return model, time.perf_counter() - start
 
 
-def _objective(model: Any, X: Any, y: Any) -> float:
-    """The mean objective in float64, a few rows at a time, by the project's own reference."""
+def _objective(model: Any, X: NDArray[np.float32], y: NDArray[np.int64]) -> float:
+    """The mean objective at the weights of a model, in float64 by the reference pass."""
     w = np.asarray(model.coef_[0], dtype=np.float64)
     b = float(model.intercept_[0])
     blocks = (Rows(X[part].astype(np.float64), y[part], None) for part in _blocks(len(X)))

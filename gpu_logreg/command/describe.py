@@ -1,4 +1,4 @@
-"""What a person reads of the machine and of a model in a file: ``gpu-logreg info``."""
+"""``gpu-logreg info``: a description of this machine, or of a model in a file, for a person to read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu_logreg import __version__
 from gpu_logreg.arrays.blocks import n_threads
@@ -16,6 +17,8 @@ from gpu_logreg.command.lines import printable
 from gpu_logreg.command.machine import machine_facts, version_of
 from gpu_logreg.command.report import class_names, describe_fit, duration, print_facts, print_table
 from gpu_logreg.command.stored_columns import positive_of, schema_of
+from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.estimators.target import known_target
 from gpu_logreg.files.numbered import numbered_columns
 from gpu_logreg.saved.model_file import StoredModel, load_model_file
@@ -23,11 +26,22 @@ from gpu_logreg.saved.model_file import StoredModel, load_model_file
 __all__ = ["describe_machine", "describe_model"]
 
 _SHOWN_COEFFICIENTS = 12
+"""Coefficients of a model of two classes that are shown, the largest; a screen has 24 lines."""
+
 _SHOWN_CLASSES = 12
+"""Classes that are named, and whose largest coefficients are shown."""
 
 
 def describe_machine(in_one_line: bool = False, as_json: bool = False) -> None:
-    """What would run here, and why not what would not; versions."""
+    """Print what would run on this machine, what would not and why, and the versions of the packages.
+
+    Parameters
+    ----------
+    in_one_line : bool
+        Whether only the versions, the number of CPUs and the GPU are wanted.
+    as_json : bool
+        Whether to print `gpu_logreg.command.machine.machine_facts` as JSON, for a program to read.
+    """
     if in_one_line:
         problem = cuda_problem()
         gpu = "no usable GPU (gpu-logreg info tells why)" if problem else _gpu_name()
@@ -42,28 +56,29 @@ def describe_machine(in_one_line: bool = False, as_json: bool = False) -> None:
 
 
 def _machine_lines(facts: dict[str, Any]) -> dict[str, str]:
-    """The facts of `machine_facts` for a person: a line each."""
+    """The facts of `machine_facts` as text: a line for each, by the heading of the line."""
     gpu, cpu, cache = facts["gpu"], facts["cpu"], facts["numba_cache"]
     vectors = f"{cpu['instructions'] or 'no vector instructions'} (Numba compiles for {cpu['compiled_for']})"
     return {
         "gpu-logreg": facts["gpu_logreg"],
         "Python": f"{facts['python']}, {facts['system']}",
         **facts["packages"],
-        "CPU": f"{cpu['name']}, {_threads(cpu)}, {vectors}",
+        "CPU": f"{cpu['name']}, {_threads_text(cpu)}, {vectors}",
         "Numba cache": cache or "none: no folder can be written, so every process compiles anew; set NUMBA_CACHE_DIR",
         "CuPy": _cupy_line(facts["cupy"]),
         **({"kernel cache": facts["cupy"]["kernel_cache"]} if facts["cupy"]["kernel_cache"] else {}),
         "driver": _driver_line(facts["driver"]["cuda"], facts["cupy"], gpu["problem"]),
-        "GPU": f"not usable: {gpu['problem']}" if gpu["problem"] else _usable(gpu["devices"]),
+        "GPU": f"not usable: {gpu['problem']}" if gpu["problem"] else _usable_line(gpu["devices"]),
         **{device["device"]: _device_line(device) for device in gpu["devices"]},
         "device": _auto_line(facts["auto"], gpu["devices"]),
     }
 
 
-def _threads(cpu: dict[str, Any]) -> str:
-    said = f"{cpu['threads']} thread{'s' if cpu['threads'] > 1 else ''} on {cpu['processors']} processors"
+def _threads_text(cpu: dict[str, Any]) -> str:
+    """``4 threads on 8 processors (OMP_NUM_THREADS=4)``."""
+    text = f"{cpu['threads']} thread{'s' if cpu['threads'] > 1 else ''} on {cpu['processors']} processors"
     limit = cpu["omp_num_threads"]
-    return said if limit is None else f"{said} (OMP_NUM_THREADS={limit})"
+    return text if limit is None else f"{text} (OMP_NUM_THREADS={limit})"
 
 
 def _cupy_line(cupy: dict[str, Any]) -> str:
@@ -77,7 +92,7 @@ def _cupy_line(cupy: dict[str, Any]) -> str:
 
 
 def _driver_line(version: str | None, cupy: dict[str, Any], problem: str | None) -> str:
-    """The driver, which of our extras goes with it, and where to look if CuPy makes nothing of it."""
+    """The CUDA version of the driver, the extra of ours to install for it, and what to do where CuPy cannot use it."""
     if version is None:
         return "none found; a GPU needs NVIDIA's driver, and a container to be started with its GPUs (--gpus all)"
     extra = "cuda13" if int(version.split(".", 1)[0]) >= 13 else "cuda12"
@@ -97,11 +112,11 @@ def _driver_line(version: str | None, cupy: dict[str, Any], problem: str | None)
     return f"for CUDA {version}"
 
 
-def _usable(devices: list[dict[str, Any]]) -> str:
-    good = [device["device"] for device in devices if device["problem"] is None]
-    bad = [device["device"] for device in devices if device["problem"] is not None]
-    said = [f"usable: {', '.join(good)}"] if good else []
-    return "; ".join([*said, *([f"not usable: {', '.join(bad)}, as below"] if bad else [])])
+def _usable_line(devices: list[dict[str, Any]]) -> str:
+    usable = [device["device"] for device in devices if device["problem"] is None]
+    failing = [device["device"] for device in devices if device["problem"] is not None]
+    parts = [f"usable: {', '.join(usable)}"] if usable else []
+    return "; ".join([*parts, *([f"not usable: {', '.join(failing)}, as below"] if failing else [])])
 
 
 def _device_line(device: dict[str, Any]) -> str:
@@ -128,27 +143,27 @@ def _gpu_name() -> str:
 
 
 def describe_model(path: Path) -> None:
-    """Classes, columns, fit and parameters of a model, and its largest coefficients."""
-    stored = load_model_file(path)
-    model = stored.estimator
-    schema = schema_of(stored, path)
+    """Print the classes, columns, fit and parameters of a model in a file, and its largest coefficients."""
+    model_file = load_model_file(path)
+    model = model_file.estimator
+    schema = schema_of(model_file, path)
     columns = f"{model.n_features_in_:,} after encoding"
     if schema is not None:
         columns = f"{len(schema.numeric):,} of numbers, {len(schema.text):,} of text; {columns}"
     defaults = type(model)().get_params()
-    changed = {name: value for name, value in model.get_params().items() if not _is_same(value, defaults[name])}
-    classes = class_names(model.classes_, positive_of(stored, path))
+    changed = {name: value for name, value in model.get_params().items() if not _is_equal(value, defaults[name])}
+    classes = class_names(model.classes_, positive_of(model_file, path))
     print_facts(
         {
-            "model": f"{stored.kind}, written by gpu-logreg {stored.version}",
+            "model": f"{model_file.kind}, written by gpu-logreg {model_file.version}",
             "classes": " | ".join(classes[:_SHOWN_CLASSES]) + (" | ..." if len(classes) > _SHOWN_CLASSES else ""),
-            **_target(stored),
+            **_target_fact(model_file),
             "columns": columns,
-            **_fit(model),
+            **_fit_facts(model),
             "parameters": ", ".join(f"{name}={value!r}" for name, value in changed.items()) or "defaults",
         }
     )
-    if hasattr(model, "coefs_"):
+    if isinstance(model, MLPClassifier):
         _describe_layers(model)
         return
     names = schema.feature_names if schema is not None else numbered_columns(model.n_features_in_)
@@ -163,30 +178,33 @@ def describe_model(path: Path) -> None:
     print_table({"": cells})
 
 
-def _largest(values: Any, count: int) -> Any:
-    """Places of the largest of ``values``, from the largest on, the first of equal ones; without sorting millions."""
+def _largest(values: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+    """Positions of the ``count`` largest values, the largest first and, of equal ones, the first.
+
+    A partition takes time in proportion to the number of values; models of hashed features have millions.
+    """
     if len(values) > count:
         least = np.partition(values, len(values) - count)[len(values) - count]
-        places = np.flatnonzero(values >= least)
+        positions = np.flatnonzero(values >= least)
     else:
-        places = np.arange(len(values))
-    return places[np.argsort(-values[places], kind="stable")][:count]
+        positions = np.arange(len(values))
+    return positions[np.argsort(-values[positions], kind="stable")][:count]
 
 
-def _describe_classes(model: Any, names: Any, classes: Sequence[str]) -> None:
-    """The column that speaks most for every class, and the one that speaks most against it."""
+def _describe_classes(model: LogisticRegression, names: Sequence[str], classes: Sequence[str]) -> None:
+    """Print, for each class, the column with its largest coefficient and the one with its smallest."""
     print("\nCoefficients of the columns that speak most for a class, and most against it")
-    shown = classes[:_SHOWN_CLASSES]
+    first_classes = classes[:_SHOWN_CLASSES]
     most, least = model.coef_.argmax(axis=1), model.coef_.argmin(axis=1)
     table: dict[str, dict[str, str]] = {"for": {}, "against": {}}
-    for k, name in enumerate(shown):
+    for k, name in enumerate(first_classes):
         table["for"][name] = f"{names[most[k]]} {model.coef_[k, most[k]]:+.4g}"
         table["against"][name] = f"{names[least[k]]} {model.coef_[k, least[k]]:+.4g}"
     print_table(table)
 
 
-def _describe_layers(model: Any) -> None:
-    """Units, parameters and size of the weights of every layer of a network."""
+def _describe_layers(model: MLPClassifier) -> None:
+    """Print the units, the activation, the number of parameters and the largest weight of every layer of a network."""
     units = [W.shape[1] for W in model.coefs_]
     activations = [model.activation] * (len(units) - 1) + [known_target(model).out_activation]
     cells = {
@@ -200,20 +218,20 @@ def _describe_layers(model: Any) -> None:
     print_table({heading: dict(zip(rows, column, strict=True)) for heading, column in cells.items()})
 
 
-def _is_same(value: Any, default: Any) -> bool:
-    """Whether a parameter is the default; files know lists alone, and an array is compared as a whole."""
+def _is_equal(value: object, default: object) -> bool:
+    """Whether a parameter is the default. JSON made a list of a tuple; ``==`` of arrays would give an array."""
     return repr(value) == repr(list(default) if isinstance(value, list) and isinstance(default, tuple) else default)
 
 
-def _fit(model: Any) -> dict[str, str]:
-    """Facts of the fit, which a model that another library fitted has not all."""
+def _fit_facts(model: LogisticRegression | MLPClassifier) -> dict[str, str]:
+    """Facts of the fit. A model that `from_sklearn` converted lacks some of their attributes."""
     try:
-        objective = model.loss_ if hasattr(model, "coefs_") else model.objective_
+        objective = model.loss_ if isinstance(model, MLPClassifier) else model.objective_
         return {**describe_fit(model), "objective": f"{objective:.10g}"}
     except AttributeError:
         return {"fit": "elsewhere; nothing is known of it"}
 
 
-def _target(stored: StoredModel) -> dict[str, str]:
-    target = stored.notes.get("target")
+def _target_fact(model_file: StoredModel) -> dict[str, str]:
+    target = model_file.notes.get("target")
     return {"target": str(target)} if target is not None else {}

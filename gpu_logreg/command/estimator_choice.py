@@ -1,4 +1,4 @@
-"""From the options of ``gpu-logreg train`` to an estimator: linear, or a network where hidden layers are asked for."""
+"""The estimator for the options of ``gpu-logreg train``: a network with ``--hidden``, else logistic regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from gpu_logreg.estimators.network.model import MLPClassifier
 
 __all__ = ["make_estimator", "needs_dense_rows"]
 
-# What one of the two has and the other has not: the option, its value where it is not given, what to do.
 _LINEAR_ONLY = {
     "C": ("--C", 1.0, "use --alpha"),
     "penalty": ("--penalty", None, "use --alpha"),
@@ -21,77 +20,87 @@ _LINEAR_ONLY = {
     "fit_intercept": ("--no-intercept", True, "leave it out"),
     "storage": ("--storage", "auto", "leave it out"),
 }
+"""Parameters that a network does not have: the option, its default, and the advice in the error."""
+
 _NETWORK_ONLY = {"activation": "--activation", "alpha": "--alpha", "batch_size": "--batch-size"}
-_ABSENT = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, **dict.fromkeys(_NETWORK_ONLY)}
+"""Parameters that logistic regression does not have, with their options. Their default is None."""
+
+_NOT_SET = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, **dict.fromkeys(_NETWORK_ONLY)}
+"""Defaults of the other options."""
+
 _LINEAR_SOLVERS = ("auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam")
 _NETWORK_SOLVERS = ("auto", "adam", "adamw", "sgd", "lbfgs", "gradient-descent")
 
 
-def make_estimator(given: dict[str, Any]) -> LogisticRegression | MLPClassifier:
+def make_estimator(parameters: dict[str, Any]) -> LogisticRegression | MLPClassifier:
     """The estimator that the options ask for.
 
     Parameters
     ----------
-    given : dict
-        ``hidden``, the sizes of the hidden layers, empty for none; and parameters of either estimator, of which None is
-        not given. ``learning_rate`` is a number for both.
+    parameters : dict
+        ``hidden``, the sizes of the hidden layers, empty for logistic regression; and parameters of either estimator,
+        where None stands for an option that the user did not set. ``learning_rate`` is a number for both.
 
     Raises
     ------
     DataError
         If an option does not go with, or without, hidden layers.
     """
-    given = {name: default for name, (_, default, _) in _LINEAR_ONLY.items()} | _ABSENT | given
-    hidden = given.pop("hidden")
-    known = _NETWORK_SOLVERS if hidden else _LINEAR_SOLVERS
-    if given["solver"] not in known:
+    parameters = {name: default for name, (_, default, _) in _LINEAR_ONLY.items()} | _NOT_SET | parameters
+    hidden = parameters.pop("hidden")
+    solvers = _NETWORK_SOLVERS if hidden else _LINEAR_SOLVERS
+    if parameters["solver"] not in solvers:
         which = "with" if hidden else "without"
         raise DataError(
-            f"--solver {given['solver']} is not for training {which} --hidden; use one of {', '.join(known)}"
+            f"--solver {parameters['solver']} is not for training {which} --hidden; use one of {', '.join(solvers)}"
         )
-    return _network(hidden, given) if hidden else _linear(given)
+    return _network(hidden, parameters) if hidden else _linear(parameters)
 
 
-def needs_dense_rows(given: dict[str, Any]) -> bool:
-    """Whether the options ask for a device, a pass or a storage that takes dense rows alone; ``given`` as above."""
-    on_gpu = str(given.get("device", "auto")).startswith("cuda") or given.get("impl") in ("cuda", "cublas")
-    return on_gpu or given.get("storage") in ("float16", "bfloat16", "uint8")
+def needs_dense_rows(parameters: dict[str, Any]) -> bool:
+    """Whether the options ask for a device, a pass or a storage that only takes dense rows.
+
+    ``parameters`` are those of `make_estimator`.
+    """
+    on_gpu = str(parameters.get("device", "auto")).startswith("cuda") or parameters.get("impl") in ("cuda", "cublas")
+    return on_gpu or parameters.get("storage") in ("float16", "bfloat16", "uint8")
 
 
-def _linear(given: dict[str, Any]) -> LogisticRegression:
+def _linear(parameters: dict[str, Any]) -> LogisticRegression:
     for name, option in _NETWORK_ONLY.items():
-        if given.pop(name) is not None:
+        if parameters.pop(name) is not None:
             raise DataError(f"{option} is for networks; give --hidden UNITS too, or leave it out")
-    if given["tol"] is None and given["solver"] in ("sgd", "adam"):
-        given["tol"] = 1e-4
-    model = LogisticRegression(**_given(given | _penalty(given.pop("penalty"), given)))
-    read_parameters(model)  # refused before a file is read
+    if parameters["tol"] is None and parameters["solver"] in ("sgd", "adam"):
+        parameters["tol"] = 1e-4
+    model = LogisticRegression(**_without_none(parameters | _penalty(parameters.pop("penalty"), parameters)))
+    read_parameters(model)  # raises on a wrong parameter now, before a large file is read
     return model
 
 
-def _penalty(penalty: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    """``C`` and ``l1_ratio`` for the name of a penalty, which scikit-learn has deprecated as a parameter."""
-    ratio = given["l1_ratio"]
+def _penalty(penalty: str | None, parameters: dict[str, Any]) -> dict[str, Any]:
+    """``C`` or ``l1_ratio`` for ``--penalty``: scikit-learn has deprecated the parameter ``penalty`` for these two."""
+    ratio = parameters["l1_ratio"]
     if penalty == "elasticnet" and ratio is None:
         raise DataError("--penalty elasticnet needs the share of L1 in it; give --l1-ratio too")
     if penalty in ("l1", "l2") and ratio not in (None, float(penalty == "l1")):
         raise DataError(f"--penalty {penalty} and --l1-ratio {ratio:g} contradict each other; leave one out")
-    if penalty == "none" and (given["C"], ratio) not in ((1.0, None), (math.inf, None)):
+    if penalty == "none" and (parameters["C"], ratio) not in ((1.0, None), (math.inf, None)):
         raise DataError("--penalty none leaves nothing for --C and --l1-ratio to weigh; leave them out")
     return {"none": {"C": math.inf}, "l1": {"l1_ratio": 1.0}, "l2": {"l1_ratio": 0.0}}.get(penalty or "", {})
 
 
-def _network(hidden: tuple[int, ...], given: dict[str, Any]) -> MLPClassifier:
+def _network(hidden: tuple[int, ...], parameters: dict[str, Any]) -> MLPClassifier:
     for name, (option, default, advice) in _LINEAR_ONLY.items():
-        if given.pop(name) != default:
+        if parameters.pop(name) != default:
             raise DataError(f"{option} is not for networks, which --hidden asks for; {advice}")
-    if given["activation"] is None:
-        given["activation"] = "tanh"
-    if given["solver"] == "auto":
-        given["solver"] = "adam"
-    given["learning_rate_init"] = given.pop("learning_rate")
-    return MLPClassifier(hidden, **_given(given))
+    if parameters["activation"] is None:
+        parameters["activation"] = "tanh"
+    if parameters["solver"] == "auto":
+        parameters["solver"] = "adam"
+    parameters["learning_rate_init"] = parameters.pop("learning_rate")
+    return MLPClassifier(hidden, **_without_none(parameters))
 
 
-def _given(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
+def _without_none(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that the user or a default set."""
+    return {name: value for name, value in parameters.items() if value is not None}

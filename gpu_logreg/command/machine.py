@@ -1,4 +1,4 @@
-"""What this machine has to run on, and why not what it has not: the facts behind ``gpu-logreg info``."""
+"""Facts of this machine: its CPU, GPUs, drivers and packages, and why a GPU cannot be used. For ``gpu-logreg info``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu_logreg import __version__
 from gpu_logreg.arrays.blocks import n_threads
@@ -23,9 +24,11 @@ from gpu_logreg.passes.cuda.source import kernel_source
 __all__ = ["PACKAGES", "driver_version", "kernel_problem", "machine_facts", "version_of"]
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "numba", "llvmlite", "safetensors", "pyarrow", "ml_dtypes")
-"""Packages whose version matters, beside CuPy's."""
+"""Packages of which `machine_facts` gives the version. CuPy's has several names, and is a fact of its own."""
 
 _CUPY = ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x", "cupy")
+"""Distributions of CuPy. They install the same module over each other, so that only one may be there."""
+
 _INSTRUCTIONS = {
     "+avx512f": "AVX-512",
     "+avx2": "AVX2",
@@ -34,13 +37,14 @@ _INSTRUCTIONS = {
     "+sve": "SVE",
     "+neon": "NEON",
 }
-"""Sets of vector instructions by the names that LLVM has for them, the widest first."""
+"""Sets of vector instructions by LLVM's name for them, the widest first."""
 
 
 def machine_facts() -> dict[str, Any]:
-    """All of it, as JSON can hold it; None is what there is not, and ``problem`` says why.
+    """All facts in the types of JSON. A fact that this machine does not have is None, and ``problem`` says why.
 
-    Compiles and runs a kernel on every GPU, and makes a context there, which takes some memory of it meanwhile.
+    A kernel is compiled and run on every GPU. This makes a context there, which takes some of its memory until the
+    process ends.
     """
     problem = cuda_problem()
     auto = resolve_device("auto")
@@ -70,17 +74,17 @@ def version_of(package: str) -> str | None:
 
 
 def _cpu() -> dict[str, Any]:
-    from numba.core.registry import cpu_target  # what loops are compiled for, Numba's own settings included
+    from numba.core.registry import cpu_target  # the processor that Numba compiles for, NUMBA_CPU_NAME included
 
     _, target, features = cpu_target.target_context.codegen().magic_tuple()
-    known = set(features.split(","))
-    found = [name for feature, name in _INSTRUCTIONS.items() if feature in known]
+    available = set(features.split(","))
+    instructions = [name for feature, name in _INSTRUCTIONS.items() if feature in available]
     return {
         "name": _cpu_name(),
         "processors": os.cpu_count(),
         "threads": n_threads(),
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
-        "instructions": found[0] if found else None,
+        "instructions": instructions[0] if instructions else None,
         "compiled_for": target,
     }
 
@@ -97,7 +101,7 @@ def _cpu_name() -> str:
 
 
 def _numba_cache() -> str | None:
-    """Folder of the compiled loops; None where there is no place for them, so that every process compiles anew."""
+    """Folder of the compiled loops; None where no folder can be written, so that every process compiles them anew."""
     from gpu_logreg.passes.cpu.loops.dense import sum_moments
 
     path = sum_moments.stats.cache_path
@@ -108,7 +112,7 @@ def _numba_cache() -> str | None:
 
 
 def driver_version() -> str | None:
-    """The CUDA version of NVIDIA's driver, asked of the driver itself, without CuPy; None where there is no driver."""
+    """The CUDA version of NVIDIA's driver by the driver's own library, without CuPy; None where there is no driver."""
     number = ctypes.c_int()
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
@@ -120,13 +124,13 @@ def driver_version() -> str | None:
 
 
 def _dotted(version: int) -> str:
-    """``12.9`` of 12090, as CUDA numbers its versions."""
+    """``12.9`` for 12090: CUDA numbers its versions 1000 major + 10 minor."""
     return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def _cupy() -> dict[str, Any]:
     packages = [name for name in _CUPY if version_of(name) is not None]
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "version": None,
         "packages": packages,
         "runtime": None,
@@ -136,17 +140,17 @@ def _cupy() -> dict[str, Any]:
     try:
         cupy = import_cupy()
     except DeviceError as error:
-        return found | {"problem": str(error)}
-    found |= {"version": cupy.__version__, "problem": None}
+        return facts | {"problem": str(error)}
+    facts |= {"version": cupy.__version__, "problem": None}
     cache = os.environ.get("CUPY_CACHE_DIR") or os.path.expanduser("~/.cupy/kernel_cache")
-    found["kernel_cache"] = None if os.environ.get("CUPY_CACHE_IN_MEMORY", "0") not in ("", "0") else cache
+    facts["kernel_cache"] = None if os.environ.get("CUPY_CACHE_IN_MEMORY", "0") not in ("", "0") else cache
     try:
-        found["runtime"] = _dotted(int(cupy.cuda.runtime.runtimeGetVersion()))
-        found["nvrtc"] = ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
+        facts["runtime"] = _dotted(int(cupy.cuda.runtime.runtimeGetVersion()))
+        facts["nvrtc"] = ".".join(map(str, cupy.cuda.nvrtc.getVersion()))
     except Exception as error:  # the library is not there, or of another version
         wheel = packages[0] if packages else "cupy-cuda12x"
-        found["problem"] = f"{one_line(error)}; install CuPy with what it needs: pip install '{wheel}[ctk]'"
-    return found
+        facts["problem"] = f"{one_line(error)}; install CuPy with what it needs: pip install '{wheel}[ctk]'"
+    return facts
 
 
 def _devices() -> list[dict[str, Any]]:
@@ -155,27 +159,27 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _device(index: int) -> dict[str, Any]:
-    """What one GPU is, how much of its memory is free, and whether kernels compile and run there."""
+    """Name, compute capability and free memory of one GPU, and whether kernels compile and run there."""
     cupy, device = import_cupy(), Device("cuda", index)
-    found: dict[str, Any] = {"device": device.name, "name": None, "compute_capability": None}
-    found |= {"memory_free": None, "memory": None, "kernels_seconds": None}
+    facts: dict[str, Any] = {"device": device.name, "name": None, "compute_capability": None}
+    facts |= {"memory_free": None, "memory": None, "kernels_seconds": None}
     try:
         properties = cupy.cuda.runtime.getDeviceProperties(index)
-        found["name"] = properties["name"].decode()
-        found["compute_capability"] = f"{properties['major']}.{properties['minor']}"
-        found["memory"] = int(properties["totalGlobalMem"])
+        facts["name"] = properties["name"].decode()
+        facts["compute_capability"] = f"{properties['major']}.{properties['minor']}"
+        facts["memory"] = int(properties["totalGlobalMem"])
         with using(device):
-            found["memory_free"] = int(cupy.cuda.runtime.memGetInfo()[0])
+            facts["memory_free"] = int(cupy.cuda.runtime.memGetInfo()[0])
     except Exception as error:
-        return found | {"problem": f"{one_line(error)}; another process may have it to itself: see nvidia-smi"}
+        return facts | {"problem": f"{one_line(error)}; another process may have it to itself: see nvidia-smi"}
     begin = time.perf_counter()
     problem = kernel_problem(device)
-    found["kernels_seconds"] = None if problem else round(time.perf_counter() - begin, 3)
-    return found | {"problem": problem}
+    facts["kernels_seconds"] = None if problem else round(time.perf_counter() - begin, 3)
+    return facts | {"problem": problem}
 
 
 def kernel_problem(device: Device) -> str | None:
-    """Why a kernel cannot be compiled for a GPU and run there, with the remedy; None if it can. By trying."""
+    """Compile and run a kernel on a GPU: None if it gives the right sums, else the reason and the remedy."""
     try:
         with on_device(device, less="less of it elsewhere"):
             sums = _probe()
@@ -186,11 +190,12 @@ def kernel_problem(device: Device) -> str | None:
     return None if sums.tolist() == [9.0, 12.0] else f"a kernel that should give [9.0, 12.0] gave {sums.tolist()}"
 
 
-def _probe() -> Any:
-    """Sums of two columns by the smallest kernel that every pass needs."""
+def _probe() -> NDArray[np.float64]:
+    """Sums of two columns of three rows by `SUM_KERNEL`, the smallest kernel, which every pass uses."""
     cupy = import_cupy()
     code = kernel_source(f"{SUM_KERNEL}.cu", ("reduce.cuh",))
     kernel = cupy.RawModule(code=code, options=(f"-DBLOCK={SUM_BLOCK}",)).get_function(SUM_KERNEL)
     partial, sums = cupy.asarray(np.arange(6.0).reshape(3, 2) + 1.0), cupy.empty(2, dtype=np.float64)
     kernel((1,), (SUM_BLOCK,), (partial, sums, np.int32(3), np.int32(2)))
-    return sums.get()
+    result: NDArray[np.float64] = sums.get()
+    return result

@@ -1,4 +1,4 @@
-"""The options of the command line: their words, and what the help says of them."""
+"""Types of the options of the command line: allowed values, and the text that ``--help`` shows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a person reads: progress of a fit, tables of scores.
+"""Output for a person: the progress of a fit, tables and facts, scores of a model.
 
 Results go to standard output, everything else to standard error. Only the progress of a fit looks different on a
-terminal; tables are plain text of at most 80 columns, or as wide as the terminal is.
+terminal; tables are plain text of at most 80 columns, facts are as wide as the terminal.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import shutil
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gpu_logreg.command.lines import note, printable
+from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.mathematics.logistic import row_loss
 from gpu_logreg.mathematics.softmax import loss_and_dz as softmax_loss
 from gpu_logreg.solvers import Iteration, Observer
@@ -38,8 +41,16 @@ __all__ = [
     "waiting",
 ]
 
+Estimator: TypeAlias = LogisticRegression | MLPClassifier
+
 _LONGEST_NAME = 48
+"""Most letters of a name in a table, so that a table of two columns of figures stays within 80 columns."""
+
 _SILENT_SECONDS = 5.0
+"""Longest time without a line on the progress of a fit, where standard error is no terminal."""
+
+_CONFUSED_CLASSES = 12
+"""Most classes whose confusion matrix is shown whole, and most mistakes that are listed for more classes."""
 
 
 # -------------------------------------------------------------------------------------------------------- progress
@@ -47,7 +58,7 @@ _SILENT_SECONDS = 5.0
 
 @contextlib.contextmanager
 def waiting(text: str) -> Iterator[None]:
-    """Show on a terminal that something is under way; silent elsewhere."""
+    """A context that shows ``text`` and the time on a terminal while its block runs; elsewhere nothing is printed."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -59,13 +70,14 @@ def waiting(text: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fit_progress() -> Iterator[Observer]:
-    """An observer of a fit, on standard error: one moving line on a terminal, a line now and then elsewhere.
+    """A context with a progress callback for a fit: one moving line on a terminal, else lines on standard error.
 
-    Elsewhere means the iterations 1, 2, 5, 10, 20, 50 and so on, the last, and one every few seconds.
+    Elsewhere than on a terminal, the iterations 1, 2, 5, 10, 20, 50, ... and the last have a line, and so has the first
+    one after `_SILENT_SECONDS` without any.
     """
 
     def text(iteration: Iteration) -> str:
-        if iteration.grad_max != iteration.grad_max:  # NaN: an epoch of steps, which knows no gradient of all rows
+        if math.isnan(iteration.grad_max):  # an epoch of steps, which computes no gradient of all rows
             return f"epoch {iteration.n_iter:4d}  objective {iteration.value:#.8g}  learning rate {iteration.step:.1e}"
         return (
             f"iteration {iteration.n_iter:4d}  objective {iteration.value:#.8g}  "
@@ -78,16 +90,16 @@ def fit_progress() -> Iterator[Observer]:
             task = progress.add_task("fitting")
             yield lambda iteration: progress.update(task, description=escape(text(iteration)))
         return
-    begin = told = time.perf_counter()
+    start = last_line = time.perf_counter()
 
-    def tell(iteration: Iteration) -> None:
-        nonlocal told
+    def print_line(iteration: Iteration) -> None:
+        nonlocal last_line
         now = time.perf_counter()
-        if iteration.last or _is_round(iteration.n_iter) or now - told >= _SILENT_SECONDS:
-            told = now
-            note(f"{text(iteration)}  {duration(now - begin):>7}")
+        if iteration.last or _is_round(iteration.n_iter) or now - last_line >= _SILENT_SECONDS:
+            last_line = now
+            note(f"{text(iteration)}  {duration(now - start):>7}")
 
-    yield tell
+    yield print_line
 
 
 def _moving_line(console: Console) -> Progress:
@@ -105,21 +117,21 @@ def _is_round(count: int) -> bool:
 
 
 def print_table(columns: Mapping[str, Mapping[str, str]]) -> None:
-    """A table on standard output; ``columns`` maps a heading to its cells by the name of their row."""
+    """Print a table on standard output; ``columns`` maps each heading to its cells by the name of their row."""
     columns = {heading: {name: printable(cell) for name, cell in cells.items()} for heading, cells in columns.items()}
     names = list(dict.fromkeys(name for cells in columns.values() for name in cells))
-    shown = [_cut(name) for name in names]
-    first = max(map(cell_len, shown))
+    labels = [_cut(name) for name in names]
+    first = max(map(cell_len, labels))
     widths = {heading: max(map(len, [_cut(heading), *cells.values()])) for heading, cells in columns.items()}
     if any(columns):
         print(" " * first + "".join(f"  {_cut(heading):>{widths[heading]}}" for heading in columns))
-    for name, cell in zip(names, shown, strict=True):
+    for name, cell in zip(names, labels, strict=True):
         values = (f"  {cells.get(name, ''):>{widths[heading]}}" for heading, cells in columns.items())
         print((set_cell_size(cell, first) + "".join(values)).rstrip())
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
-    """Names and what is to be said of them on standard output; long values are folded beside their name."""
+    """Print facts by name on standard output; long values are folded beside their name."""
     first = max(map(len, facts)) + 2
     width = max(40, shutil.get_terminal_size((80, 24)).columns)
     for name, value in facts.items():
@@ -139,15 +151,18 @@ def duration(seconds: float) -> str:
     return f"{1e3 * seconds:.0f} ms" if seconds < 0.0995 else f"{seconds:.2f} s"
 
 
-def score_rows(model: Any, X: Any, y: Any, classes: Sequence[str]) -> dict[str, str]:
-    """Accuracy, area under the ROC curve (of two classes) and log loss of a fitted model on some rows, as text."""
+def score_rows(model: Estimator, X: Any, y: NDArray[Any], classes: Sequence[str]) -> dict[str, str]:
+    """Accuracy, area under the ROC curve (of two classes) and log loss of a fitted model on rows, as texts by name.
+
+    Of more than two classes, labels that the model does not know count as errors and are left out of the log loss.
+    """
     from sklearn.metrics import roc_auc_score
 
     z = np.asarray(model.decision_function(X), dtype=np.float64)
     if z.ndim > 1:
         labels = np.searchsorted(model.classes_, y)
-        known = model.classes_[np.minimum(labels, len(model.classes_) - 1)] == y
-        loss = float(softmax_loss(z[known], labels[known])[0].mean()) if known.any() else math.nan
+        is_known = model.classes_[np.minimum(labels, len(model.classes_) - 1)] == y
+        loss = float(softmax_loss(z[is_known], labels[is_known])[0].mean()) if is_known.any() else math.nan
         return {
             "rows": f"{len(y):,}",
             "accuracy": f"{float((model.classes_[z.argmax(axis=1)] == y).mean()):.4f}",
@@ -165,11 +180,8 @@ def score_rows(model: Any, X: Any, y: Any, classes: Sequence[str]) -> dict[str, 
     }
 
 
-_CONFUSED_CLASSES = 12
-
-
-def print_confusion(model: Any, X: Any, y: Any, classes: Sequence[str]) -> None:
-    """How many rows of each class were taken for which; of more than a dozen classes, the most frequent mistakes."""
+def print_confusion(model: Estimator, X: Any, y: NDArray[Any], classes: Sequence[str]) -> None:
+    """Print the confusion matrix; of more than `_CONFUSED_CLASSES` classes, the most frequent mistakes instead."""
     from sklearn.metrics import confusion_matrix
 
     counts = confusion_matrix(y, model.predict(X), labels=model.classes_)
@@ -182,13 +194,15 @@ def print_confusion(model: Any, X: Any, y: Any, classes: Sequence[str]) -> None:
     np.fill_diagonal(wrong, 0)
     most = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSED_CLASSES]
     pairs = [(int(k) // len(classes), int(k) % len(classes)) for k in most]
-    cells = {f"{classes[true]} taken for {classes[found]}": f"{wrong[true, found]:,}" for true, found in pairs}
+    cells = {
+        f"{classes[true]} taken for {classes[predicted]}": f"{wrong[true, predicted]:,}" for true, predicted in pairs
+    }
     print(f"The {len(cells)} most frequent mistakes")
     print_table({"rows": cells})
 
 
-def describe_fit(model: Any) -> dict[str, str]:
-    """Facts of a fitted model: whether it converged, iterations, reads, solver, device and pass."""
+def describe_fit(model: Estimator) -> dict[str, str]:
+    """Facts of a fit as texts by name: convergence, iterations, reads, solver, device and pass."""
     iterations = int(np.ravel(model.n_iter_)[0])
     return {
         "converged": f"{'yes' if model.converged_ else 'NO'}: {model.stop_reason_}",
@@ -199,10 +213,10 @@ def describe_fit(model: Any) -> dict[str, str]:
 
 
 def short_reason(reason: str) -> str:
-    """A reason without what is in brackets and without its remedy; ``gpu-logreg info`` gives both."""
+    """A reason without its parentheses and its remedy, both of which ``gpu-logreg info`` prints."""
     return reason.removeprefix("auto: ").split(" (", 1)[0].split(";", 1)[0]
 
 
-def class_names(classes: Any, positive: str | None) -> tuple[str, ...]:
-    """The classes as a person knows them: ``not X`` and ``X`` where X was set against the rest."""
+def class_names(classes: NDArray[Any], positive: str | None) -> tuple[str, ...]:
+    """Names of the classes for a person: ``not X`` and ``X`` where X is the positive label, else their labels."""
     return (f"not {positive}", positive) if positive is not None else tuple(str(name) for name in classes)

@@ -1,10 +1,11 @@
-"""Training on the columns that rows store something of, where these are few of millions; the others weigh nothing."""
+"""Training on the columns of sparse rows that hold an element, where millions of others hold none and get weight 0."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu_logreg.arrays.csr import columns_at
 from gpu_logreg.arrays.device import is_sparse
@@ -15,19 +16,24 @@ from gpu_logreg.estimators.network.model import MLPClassifier
 __all__ = ["fit_on_used_columns"]
 
 _MANY_COLUMNS = 2**16
-"""Columns from which those without an element are left out of the fit, where they are half of all or more."""
+"""Least number of columns for which empty columns are left out of the fit, provided that half of all or more are empty.
+
+Below, a vector of a solver takes less than 0.5 MiB, and a copy of the rows without these columns would save little. The
+number is a round one, not a measurement.
+"""
 
 
 def fit_on_used_columns(
-    model: LogisticRegression | MLPClassifier, X: Any, y: Any, sample_weight: Any = None
+    model: LogisticRegression | MLPClassifier, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None
 ) -> LogisticRegression | MLPClassifier:
     """Fit a model from a file, as if the columns of sparse rows that hold no element were not there.
 
-    In the objective of a linear model such a column occurs in the penalty alone, and its weight begins at zero: there
-    it stays with every solver, so that the model is the same. A network draws the weights of such a column at random
-    and learns nothing of them; here they are zero, and what the column holds in new rows is ignored.
+    In the objective of a linear model such a column occurs in the penalty alone and its weight starts at zero, so the
+    weight stays zero with every solver and the model is the same. A network draws the weights of such a column at
+    random and no step changes them but the penalty; here they are zero, and new rows with an element there are treated
+    as if they had none.
 
-    Hashed features have 2^24 columns, of which a solver otherwise keeps dozens of vectors.
+    Hashed features have 2^24 columns, and a solver keeps dozens of vectors of that length.
 
     Parameters
     ----------
@@ -41,33 +47,35 @@ def fit_on_used_columns(
     LogisticRegression or MLPClassifier
         ``model``, fitted, with d columns.
     """
-    used = _used(X) if is_sparse(X) and X.shape[1] >= _MANY_COLUMNS else None
-    if used is None or not 0 < 2 * len(used) <= X.shape[1]:
+    columns = _columns_with_elements(X) if is_sparse(X) and X.shape[1] >= _MANY_COLUMNS else None
+    if columns is None or not 0 < 2 * len(columns) <= X.shape[1]:
         _fit(model, X, y, sample_weight)
         return model
     d = X.shape[1]
-    _fit(model, columns_at(X, used), y, sample_weight)
+    _fit(model, columns_at(X, columns), y, sample_weight)
     if isinstance(model, MLPClassifier):
         W = model.coefs_[0]
         model.coefs_[0] = np.zeros((d, W.shape[1]), dtype=W.dtype)
-        model.coefs_[0][used] = W
+        model.coefs_[0][columns] = W
     else:
         coef = model.coef_
         model.coef_ = np.zeros((len(coef), d), dtype=coef.dtype)
-        model.coef_[:, used] = coef
+        model.coef_[:, columns] = coef
     model.n_features_in_ = d
     return model
 
 
-def _fit(model: LogisticRegression | MLPClassifier, X: Any, y: Any, sample_weight: Any) -> None:
+def _fit(
+    model: LogisticRegression | MLPClassifier, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None
+) -> None:
     if isinstance(model, MLPClassifier):
         fit_on_standardised(model, X, y, sample_weight)
     else:
         model.fit(X, y, sample_weight)
 
 
-def _used(X: Any) -> Any:
-    """Numbers of the columns that have an element."""
-    is_used = np.zeros(X.shape[1], dtype=bool)
-    is_used[X.indices] = True
-    return np.flatnonzero(is_used)
+def _columns_with_elements(X: Any) -> NDArray[np.intp]:
+    """Positions of the columns that have an element in some row, rising."""
+    has_element = np.zeros(X.shape[1], dtype=bool)
+    has_element[X.indices] = True
+    return np.flatnonzero(has_element)

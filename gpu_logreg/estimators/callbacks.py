@@ -1,4 +1,4 @@
-"""What an estimator tells while it is fitted: scikit-learn's callback protocol (1.9 and later) and progress lines.
+"""Progress of a fit: scikit-learn's callback protocol (1.9 and later), and the lines that ``verbose`` prints.
 
 On older versions of scikit-learn the mixin is empty and the hooks are never called.
 """
@@ -18,15 +18,15 @@ try:
 except ImportError:  # scikit-learn before 1.9
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in where scikit-learn has no callbacks."""
+        """Empty stand-in where scikit-learn has no callbacks."""
 
     def with_callbacks(method: Any) -> Any:
-        """Stands in where scikit-learn has no callbacks."""
+        """The method itself: the stand-in where scikit-learn has no callbacks."""
         return method
 
 
 WRAPPER_FRAMES = int(hasattr(CallbackSupportMixin, "set_callbacks"))
-"""Frames that `with_callbacks` puts between a method and its caller, for warnings that point at the caller."""
+"""Stack frames, 1 or 0, that `with_callbacks` adds between a method and its caller: for ``stacklevel`` of warnings."""
 
 __all__ = [
     "WRAPPER_FRAMES",
@@ -41,6 +41,9 @@ __all__ = [
 
 logger = logging.getLogger("gpu_logreg")
 
+_UPLOAD_SECONDS = 2.0
+"""Least time between two lines on an upload."""
+
 
 class FitTask:
     """The fit as scikit-learn's callbacks see it: one task, with a subtask for every iteration.
@@ -50,9 +53,9 @@ class FitTask:
     estimator : estimator
     max_iter : int
     X, y, sample_weight : arrays
-        What the hooks may ask for.
+        Data that are passed on to the hooks.
     attributes : function params -> dict
-        Fitted attributes at given parameters.
+        Computes the fitted attributes at the parameters of an iteration.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class FitTask:
             self._root.call_on_fit_task_begin(estimator=estimator, **self._data)
 
     def begin_iteration(self, params: Any) -> None:
-        """Open the subtask of an iteration that starts at ``params``."""
+        """Open the subtask of the iteration that starts at ``params``."""
         if self._root is None or self._max_iter == 0:
             return
         self._iteration = self._root.subcontext(task_name="iteration")
@@ -86,7 +89,7 @@ class FitTask:
         )
 
     def __call__(self, iteration: Iteration) -> bool:
-        """End the subtask of an iteration; true if a callback asks to stop."""
+        """End the subtask of an iteration; True if a callback asks to stop the fit."""
         if self._iteration is None:
             return False
         stop = self._iteration.call_on_fit_task_end(
@@ -100,7 +103,7 @@ class FitTask:
         return bool(stop)
 
     def end(self, params: Any) -> None:
-        """End the task, and a subtask that was begun and not run."""
+        """End the task, and before it the subtask of an iteration that was begun and not completed."""
         if self._root is None:
             return
         for task in (self._iteration, self._root):
@@ -113,67 +116,80 @@ class FitTask:
 
 
 def progress_lines(solver: str, reads: Callable[[], float]) -> Observer:
-    """Print a line after every iteration.
+    """An observer that prints a line after every iteration.
 
-    ``left`` is what the model of the curvature says is left to gain, half the squared Newton decrement, and ``rate``
-    what a read of the data has left of it, on average since the last line.
+    ``left`` is half the squared Newton decrement, the decrease of the objective that the model of the curvature still
+    expects. ``rate`` is the factor by which one read of the data reduced it, on average since the previous line.
+
+    Parameters
+    ----------
+    solver : str
+        Name of the solver, with which each line begins.
+    reads : function () -> float
+        Gives the number of reads of the data up to now.
     """
-    begin = time.perf_counter()
-    before: tuple[float, float] | None = None
+    start = time.perf_counter()
+    previous: tuple[float, float] | None = None
 
-    def tell(iteration: Iteration) -> None:
-        nonlocal before
-        now, left = reads(), ""
+    def print_line(iteration: Iteration) -> None:
+        nonlocal previous
+        n_reads, decrement = reads(), ""
         if iteration.left > 0.0:
-            left = f"left {iteration.left:.2e}  "
-            if before is not None and now > before[1]:
-                left += f"rate {(iteration.left / before[0]) ** (1.0 / (now - before[1])):.1e} per read  "
-            before = iteration.left, now
+            decrement = f"left {iteration.left:.2e}  "
+            if previous is not None and n_reads > previous[1]:
+                decrement += f"rate {(iteration.left / previous[0]) ** (1.0 / (n_reads - previous[1])):.1e} per read  "
+            previous = iteration.left, n_reads
         print(
             f"{solver} {iteration.n_iter:4d}  objective {iteration.value:.10g}  max |grad| {iteration.grad_max:.2e}  "
-            f"{left}step {iteration.step:.2g}  reads {now:.1f}  {time.perf_counter() - begin:.2f} s",
+            f"{decrement}step {iteration.step:.2g}  reads {n_reads:.1f}  {time.perf_counter() - start:.2f} s",
             flush=True,
         )
 
-    return tell
+    return print_line
 
 
 def upload_lines(device: Device) -> Callable[[int, int], None]:
-    """Print, about once in two seconds and at the end, how many of the rows have reached ``device``."""
-    begin = last = time.perf_counter()
+    """A progress callback of an upload, ``callback(bytes copied, bytes in all)``, which prints lines.
 
-    def tell(done: int, total: int) -> None:
-        nonlocal last
+    There is one at the end, and one before it when `_UPLOAD_SECONDS` have passed since the previous one.
+    """
+    start = last_line = time.perf_counter()
+
+    def print_line(n_copied: int, n_total: int) -> None:
+        nonlocal last_line
         now = time.perf_counter()
-        if done < total and now - last < 2.0:
+        if n_copied < n_total and now - last_line < _UPLOAD_SECONDS:
             return
-        last = now
-        rate = done / max(now - begin, 1e-9) / 1e9
-        print(f"rows to {device.name}: {done / 2**20:,.0f} of {total / 2**20:,.0f} MiB, {rate:.1f} GB/s", flush=True)
+        last_line = now
+        rate = n_copied / max(now - start, 1e-9) / 1e9
+        print(
+            f"rows to {device.name}: {n_copied / 2**20:,.0f} of {n_total / 2**20:,.0f} MiB, {rate:.1f} GB/s", flush=True
+        )
 
-    return tell
+    return print_line
 
 
 def epoch_lines(solver: str) -> Observer:
-    """Print a line after every epoch or iteration of a network."""
-    begin = time.perf_counter()
+    """An observer that prints a line after every epoch or iteration of a network."""
+    start = time.perf_counter()
 
-    def tell(iteration: Iteration) -> None:
+    def print_line(iteration: Iteration) -> None:
         print(
             f"{solver}  Iteration {iteration.n_iter:4d}  loss {iteration.value:.8g}  step {iteration.step:.2g}  "
-            f"{time.perf_counter() - begin:.2f} s",
+            f"{time.perf_counter() - start:.2f} s",
             flush=True,
         )
 
-    return tell
+    return print_line
 
 
 def observe_all(*observers: Observer | None) -> Observer:
-    """One observer for several; the solver stops if any asks for it."""
+    """One observer that calls several; it asks the solver to stop if any of them does. None among them is left out."""
     present = [observer for observer in observers if observer is not None]
 
-    def tell(iteration: Iteration) -> bool:
-        answers = [bool(observer(iteration)) for observer in present]  # every one is told, whoever asks to stop
+    def observe(iteration: Iteration) -> bool:
+        # Not any(generator): every observer must be called, even after one has asked to stop.
+        answers = [bool(observer(iteration)) for observer in present]
         return any(answers)
 
-    return tell
+    return observe

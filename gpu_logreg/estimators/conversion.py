@@ -1,23 +1,32 @@
-"""Fitted estimators to scikit-learn's of the same name and back, with the same predictions."""
+"""Conversion of estimators to scikit-learn's of the same name and back; predictions stay the same."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import holds_text, of_one_type
 from gpu_logreg.estimators.target import known_target
 
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
+    from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
+
 __all__ = ["LinearConversion", "NetworkConversion"]
 
 _LINEAR_SOLVERS = {"lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"}
+"""Solvers that scikit-learn's LogisticRegression has."""
+
 _LINEAR_STAND_INS = {"auto": "newton-cholesky", "subsampled-newton": "newton-cholesky"}
 _NETWORK_STAND_INS = {"adamw": "adam", "gradient-descent": "lbfgs"}
-_OF_BOTH = ("classes_", "n_features_in_", "feature_names_in_", "n_iter_")
-_OF_NETWORKS = (
+"""scikit-learn's solvers of the same kind for those that it does not have."""
+
+_SHARED_ATTRIBUTES = ("classes_", "n_features_in_", "feature_names_in_", "n_iter_")
+_NETWORK_ATTRIBUTES = (
     *("n_layers_", "n_outputs_", "out_activation_", "t_"),
     *("loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"),
 )
@@ -26,11 +35,12 @@ _OF_NETWORKS = (
 class LinearConversion:
     """`to_sklearn` and `from_sklearn` of logistic regression."""
 
-    def to_sklearn(self: Any) -> Any:
-        """scikit-learn's estimator with these parameters and, once fitted, these coefficients.
+    def to_sklearn(self: Any) -> SklearnLogisticRegression:
+        """scikit-learn's estimator with the same parameters and, if this one is fitted, the same coefficients.
 
-        Parameters that scikit-learn does not have are left out. Of the solvers, ``"auto"`` and ``"subsampled-newton"``
-        become ``"newton-cholesky"`` (``"saga"`` with an L1 penalty), and those of steps become ``"lbfgs"``.
+        Parameters that scikit-learn does not have are left out. The solvers ``"auto"`` and ``"subsampled-newton"``
+        become ``"newton-cholesky"`` (``"saga"`` with an L1 penalty); other solvers that scikit-learn does not have
+        become ``"lbfgs"``.
 
         Returns
         -------
@@ -51,13 +61,13 @@ class LinearConversion:
             params.pop("l1_ratio", None)
         theirs.set_params(**params)
         if hasattr(self, "coef_"):
-            _copy_attributes(self, theirs, _OF_BOTH)
+            _copy_attributes(self, theirs, _SHARED_ATTRIBUTES)
             theirs.coef_, theirs.intercept_ = self.coef_.copy(), self.intercept_.copy()
         return theirs
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Any:
-        """An estimator with the parameters of scikit-learn's and, where that is fitted, its coefficients.
+        """An estimator with the parameters of scikit-learn's and, if that is fitted, its coefficients.
 
         Parameters
         ----------
@@ -92,7 +102,7 @@ class LinearConversion:
             )
         if n_classes == 2 and way == "multinomial":
             raise DataError("this LogisticRegression is multinomial with two classes, twice the logit; fit it anew")
-        _copy_attributes(estimator, ours, _OF_BOTH)
+        _copy_attributes(estimator, ours, _SHARED_ATTRIBUTES)
         ours.coef_ = _float64(dense_coef(estimator.coef_))
         ours.intercept_ = np.broadcast_to(_float64(estimator.intercept_), (len(ours.coef_),)).copy()
         return ours
@@ -101,11 +111,11 @@ class LinearConversion:
 class NetworkConversion:
     """`to_sklearn` and `from_sklearn` of networks."""
 
-    def to_sklearn(self: Any) -> Any:
-        """scikit-learn's estimator with these parameters and, once fitted, these weights.
+    def to_sklearn(self: Any) -> SklearnMLPClassifier:
+        """scikit-learn's estimator with the same parameters and, if this one is fitted, the same weights.
 
-        Parameters that scikit-learn does not have are left out. Of the solvers, ``"adamw"`` becomes ``"adam"`` and
-        ``"gradient-descent"`` ``"lbfgs"``; of the schedules, ``"cosine"`` becomes ``"constant"``.
+        Parameters that scikit-learn does not have are left out. The solver ``"adamw"`` becomes ``"adam"``,
+        ``"gradient-descent"`` becomes ``"lbfgs"``, and the learning rate ``"cosine"`` becomes ``"constant"``.
 
         Returns
         -------
@@ -114,7 +124,7 @@ class NetworkConversion:
         Raises
         ------
         DataError
-            Labels that it does not take: whole numbers beyond 64 bits.
+            Labels that are whole numbers beyond 64 bits, which scikit-learn's network does not accept.
         """
         from sklearn.neural_network import MLPClassifier
         from sklearn.preprocessing import LabelBinarizer
@@ -129,20 +139,20 @@ class NetworkConversion:
             params["learning_rate"] = "constant"
         theirs.set_params(**params)
         if hasattr(self, "coefs_"):
-            _copy_attributes(self, theirs, (*_OF_BOTH, *_OF_NETWORKS))
+            _copy_attributes(self, theirs, (*_SHARED_ATTRIBUTES, *_NETWORK_ATTRIBUTES))
             theirs.coefs_ = [W.copy() for W in self.coefs_]
             theirs.intercepts_ = [b.copy() for b in self.intercepts_]
-            # What its predict, and a training that goes on, look at.
+            # Private attributes that its predict reads, and a fit with warm_start or partial_fit.
             labels = np.eye(len(self.classes_), dtype=int) if known_target(self).several else classes
             theirs._label_binarizer = LabelBinarizer().fit(labels)
             theirs._no_improvement_count = 0
-            theirs._best_coefs = [W.copy() for W in self.coefs_]  # of the best score, until an epoch is better
+            theirs._best_coefs = [W.copy() for W in self.coefs_]  # with early_stopping, restored if no epoch is better
             theirs._best_intercepts = [b.copy() for b in self.intercepts_]
         return theirs
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Any:
-        """An estimator with the parameters of scikit-learn's and, where that is fitted, its weights.
+        """An estimator with the parameters of scikit-learn's and, if that is fitted, its weights.
 
         Parameters
         ----------
@@ -166,22 +176,22 @@ class NetworkConversion:
             return ours
         if len(estimator.classes_) < 2:
             raise DataError("this MLPClassifier knows one class only; at least 2 classes are needed")
-        _copy_attributes(estimator, ours, (*_OF_BOTH, *_OF_NETWORKS))
+        _copy_attributes(estimator, ours, (*_SHARED_ATTRIBUTES, *_NETWORK_ATTRIBUTES))
         ours.coefs_ = [np.array(W) for W in estimator.coefs_]
         ours.intercepts_ = [np.array(b) for b in estimator.intercepts_]
         return ours
 
 
-def _check_class(estimator: Any, wanted: type) -> None:
-    if type(estimator) is not wanted:
+def _check_class(estimator: Any, expected: type) -> None:
+    if type(estimator) is not expected:
         raise DataError(
-            f"from_sklearn takes scikit-learn's {wanted.__name__}, not {type(estimator).__module__}."
+            f"from_sklearn takes scikit-learn's {expected.__name__}, not {type(estimator).__module__}."
             f"{type(estimator).__qualname__}"
         )
 
 
 def _shared_params(source: Any, target: Any) -> dict[str, Any]:
-    """Parameters of one estimator that the other has too."""
+    """The parameters of ``source`` that ``target`` has too. A callback in ``verbose`` becomes 0."""
     names = target.get_params(deep=False).keys()
     params = {name: value for name, value in source.get_params(deep=False).items() if name in names}
     if callable(params.get("verbose")):
@@ -196,5 +206,6 @@ def _copy_attributes(source: Any, target: Any, names: tuple[str, ...]) -> None:
             setattr(target, name, value.copy() if isinstance(value, np.ndarray | list) else value)
 
 
-def _float64(array: Any) -> Any:
+def _float64(array: Any) -> NDArray[np.float64]:
+    """A float64 copy."""
     return np.array(array, dtype=np.float64)

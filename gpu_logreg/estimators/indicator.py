@@ -13,17 +13,17 @@ __all__ = ["holds_labels", "label_indicator"]
 
 
 def holds_labels(y: Any) -> bool:
-    """Whether ``y`` has a column for every label; one column alone is scikit-learn's old spelling of a vector."""
+    """Whether ``y`` has a column for every label. One column alone means a vector of labels, as in scikit-learn."""
     return bool(y.ndim == 2 and y.shape[1] > 1)
 
 
 def label_indicator(y: Any) -> Any:
-    """Zeros and ones of any type as ``uint8`` in C order, where they live.
+    """Zeros and ones of any type as ``uint8`` in C order, in the memory that holds ``y``.
 
     Parameters
     ----------
     y : array of shape (n, L)
-        Numbers, booleans, or objects that are such.
+        Numbers, booleans, or Python objects that are numbers or booleans.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def label_indicator(y: Any) -> Any:
     xp = array_namespace(y)
     if y.dtype.kind not in "biufO":
         raise DataError(f"y of shape {y.shape} holds {y.dtype} values; an indicator of labels holds zeros and ones")
-    given = y
+    original = y
     if y.dtype.kind == "O":
         try:
             y = y.astype(np.float64)
@@ -42,11 +42,11 @@ def label_indicator(y: Any) -> Any:
                 f"y of shape {y.shape} holds what is no number ({error}); an indicator of labels holds zeros and ones"
             ) from error
     is_one = y == 1
-    strange = ~(is_one | (y == 0))
-    if bool(strange.any()):
-        row, label = divmod(int(strange.argmax()), y.shape[1])
+    is_wrong = ~(is_one | (y == 0))
+    if bool(is_wrong.any()):
+        row, label = divmod(int(is_wrong.argmax()), y.shape[1])
         raise DataError(
-            f"y of shape {y.shape} holds {given[row, label]} at row {row}, column {label}; "
+            f"y of shape {y.shape} holds {original[row, label]} at row {row}, column {label}; "
             "an indicator of labels holds zeros and ones"
         )
     return xp.ascontiguousarray(is_one).view(np.uint8)

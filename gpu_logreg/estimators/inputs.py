@@ -1,8 +1,8 @@
-"""What estimators are given, as arrays: rows with the names of their columns, labels, weights.
+"""Inputs of estimators as arrays: rows with the names of their columns, labels, weights.
 
-NumPy and CuPy arrays, lists, and the tables of pandas and polars pass as they are; arrays that speak DLPack are viewed;
-Arrow and cuDF tables become arrays here, and sparse matrices of SciPy's become CSR arrays. An optional library is
-imported only where an object of it arrives.
+NumPy and CuPy arrays, lists, and the tables of pandas and polars are returned unchanged; arrays with DLPack's protocol
+are viewed; Arrow and cuDF tables become arrays here, and SciPy's sparse matrices become CSR arrays. An optional library
+is imported only when an object of it is passed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["GivenRows", "given_column", "given_rows"]
 
 
 class GivenRows(NamedTuple):
-    """Rows as they were given to an estimator.
+    """The rows that an estimator was called with.
 
     Attributes
     ----------
-    X : array of shape (n, d), or what scikit-learn makes one of
+    X : array of shape (n, d), or an object that scikit-learn converts to one
     header : table without rows, or None
-        From which scikit-learn reads the names of the columns where ``X`` is a table no more.
+        Where ``X`` was made from a table: scikit-learn reads the names of the columns from it.
     """
 
     X: Any
@@ -36,30 +36,32 @@ class GivenRows(NamedTuple):
 
     @property
     def scikit_learn_knows(self) -> bool:
-        """Whether scikit-learn can validate ``X``: not on a GPU, and not bfloat16."""
+        """Whether scikit-learn can validate ``X``: it lies in host memory and is not bfloat16."""
         if self.header is not None or array_namespace(self.X) is not np:
             return False
         return not (isinstance(self.X, np.ndarray) and is_bfloat16(self.X))
 
 
 def given_rows(X: Any) -> GivenRows:
-    """Rows in the memory they are in. A table of Arrow or cuDF is copied once, into an array in Fortran order.
+    """The rows as an array where they are no table that scikit-learn reads; they stay in host or GPU memory.
+
+    A table of Arrow or cuDF is copied once, into an array in Fortran order.
 
     Raises
     ------
     DataError
-        Complex numbers; in tables of Arrow and cuDF a null, or a column of other things than numbers.
+        Complex numbers; in a table of Arrow or cuDF, a null or a column that does not hold numbers.
     MissingDependencyError
-        A table that neither of the libraries that can read it is installed for.
+        A table that pyarrow or polars could read, and neither is installed.
     """
     if _is_cudf(X):
         return GivenRows(_cudf_matrix(X), X.head(0).to_pandas())
     if speaks_arrow(X):
-        if not _installed("pyarrow"):
+        if not _is_installed("pyarrow"):
             return GivenRows(_by_polars(X, "X").struct.unnest())
         table = arrow_table(X, "X")
         return GivenRows(arrow_matrix(table), table.slice(0, 0))
-    if hasattr(X, "collect") and not hasattr(X, "__array__"):  # polars' LazyFrame holds a query, and no rows
+    if hasattr(X, "collect") and not hasattr(X, "__array__"):  # a LazyFrame of polars is a query without rows
         raise DataError(f"X is a {type(X).__name__}, whose rows are not computed yet; give X.collect()")
     if is_sparse(X):
         return GivenRows(csr_rows(X))
@@ -72,24 +74,26 @@ def given_rows(X: Any) -> GivenRows:
 
 
 def given_column(values: Any, name: str) -> Any:
-    """Labels or weights as an array, in the memory they are in; lists and columns of pandas and polars as they are.
+    """Labels or weights as an array that stays in host or GPU memory.
+
+    Lists and columns of pandas and polars are returned unchanged.
 
     Parameters
     ----------
     values : object of shape (n,)
-        Or a table of Arrow or cuDF with one column. bfloat16 is widened to float32, and text becomes objects.
+        Or a table of Arrow or cuDF with one column. bfloat16 becomes float32, and text becomes Python strings.
     name : str
         For messages.
 
     Raises
     ------
     DataError
-        A null, or several columns, in Arrow and cuDF objects.
+        A null or several columns in an Arrow or cuDF object.
     """
     if _is_cudf(values):
         return _cudf_column(values, name)
     if speaks_arrow(values):
-        if not _installed("pyarrow"):
+        if not _is_installed("pyarrow"):
             column = _by_polars(values, name)
             if hasattr(column.dtype, "fields"):
                 frame = column.struct.unnest()
@@ -102,7 +106,7 @@ def given_column(values: Any, name: str) -> Any:
 
 
 def _without_mask(array: Any, name: str) -> Any:
-    """What a masked array holds; refused where something is masked, which NumPy would show as if it were not."""
+    """The data of a masked array; refused where an element is masked, whose value NumPy would pass on unmasked."""
     if not isinstance(array, np.ma.MaskedArray):
         return array
     mask = np.ma.getmaskarray(array)
@@ -113,7 +117,7 @@ def _without_mask(array: Any, name: str) -> Any:
     return array.data
 
 
-def _installed(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     try:
         importlib.import_module(module)
     except ImportError:
@@ -121,23 +125,23 @@ def _installed(module: str) -> bool:
     return True
 
 
-def _by_polars(given: Any, name: str) -> Any:
-    """``polars.Series``, of structs where a table is given, where pyarrow is not installed."""
-    if not _installed("polars"):
+def _by_polars(source: Any, name: str) -> Any:
+    """A ``polars.Series`` of an Arrow object, of structs where it is a table; used where pyarrow is not installed."""
+    if not _is_installed("polars"):
         raise MissingDependencyError(
-            f"{name}, a {type(given).__name__}, is read by Arrow's protocols with pyarrow or polars, and neither is "
+            f"{name}, a {type(source).__name__}, is read by Arrow's protocols with pyarrow or polars, and neither is "
             "installed; install one with: pip install pyarrow"
         )
-    return importlib.import_module("polars").Series(given)
+    return importlib.import_module("polars").Series(source)
 
 
-def _is_cudf(given: Any) -> bool:
-    """By what is offered: whoever makes CuPy arrays and pandas objects of tables is taken for cuDF."""
-    return hasattr(given, "to_cupy") and hasattr(given, "to_pandas")
+def _is_cudf(source: object) -> bool:
+    """Whether an object is cuDF's. Its methods decide, so that cuDF need not be imported, and its like are read too."""
+    return hasattr(source, "to_cupy") and hasattr(source, "to_pandas")
 
 
 def _cudf_matrix(frame: Any) -> Any:
-    """CuPy array of shape (n, d) in Fortran order: cuDF's columns lie apart, so that they are copied, on the device."""
+    """CuPy array of shape (n, d) in Fortran order. cuDF stores each column apart, so they are copied on the device."""
     if not hasattr(frame, "columns"):
         raise DataError(f"Expected 2D array, got 1D array instead: X is a {type(frame).__name__}; give a DataFrame")
     for at, name in enumerate(frame.columns):
@@ -146,19 +150,19 @@ def _cudf_matrix(frame: Any) -> Any:
             raise DataError(
                 f"column {name!r} of X holds {column.dtype} values; encode them as numbers, or leave the column out"
             )
-        if column.null_count:  # cuDF itself refuses some and makes NaN of others
+        if column.null_count:  # to_cupy raises for nulls in some types and returns NaN for those in others
             raise DataError(f"Input X contains a null in column {at} ({name!r}); remove or impute it")
     return frame.to_cupy()
 
 
-def _cudf_column(given: Any, name: str) -> Any:
-    """A Series, or the column of a DataFrame of one, as a CuPy array; text, which CuPy has not, as a NumPy array."""
-    if hasattr(given, "columns"):
-        names = list(given.columns)
+def _cudf_column(column: Any, name: str) -> Any:
+    """A Series, or a DataFrame of one column, as a CuPy array; of text, which CuPy does not have, as a NumPy array."""
+    if hasattr(column, "columns"):
+        names = list(column.columns)
         refuse_several(name, names)
-        given = given[names[0]]
-    if given.null_count:
+        column = column[names[0]]
+    if column.null_count:
         raise DataError(f"{name} holds a null; remove or impute such rows")
-    if getattr(given.dtype, "kind", "O") in "fiub":
-        return given.to_cupy()
-    return np.asarray(given.to_pandas())
+    if getattr(column.dtype, "kind", "O") in "fiub":
+        return column.to_cupy()
+    return np.asarray(column.to_pandas())

@@ -1,76 +1,82 @@
-"""Labels of any type to zeros and ones, and class weights to row weights, without arrays wider than they need be."""
+"""The number of the class of each row, and row weights that include the weights of the classes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.label_types import holds_text, is_whole, label_array, of_one_type, shown
+from gpu_logreg.estimators.label_types import holds_text, is_whole, label_array, label_text, of_one_type
 
 __all__ = ["class_weighted", "encode_labels", "refuse_continuous", "sums_by_class"]
 
 
 _INT64 = 2.0**63
+"""Size from which a whole number does not fit into int64."""
 
 
-def encode_labels(y: Any) -> tuple[Any, Any]:
-    """The classes in sorted order, and for each row the number of its class.
+def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
+    """The classes, sorted, and for each row the number of its class.
 
     Parameters
     ----------
     y : array of shape (n,)
-        Numbers, booleans, strings or objects, in host memory or on a GPU.
+        Numbers, booleans, strings or Python objects, in host memory or on a GPU.
 
     Returns
     -------
     classes : ndarray of shape (K,)
-        On the host, dtype of ``y``.
+        In host memory, with the dtype of ``y``.
     labels : array of shape (n,)
-        Where ``y`` lives: ``uint8`` zeros and ones for two classes, ``int32`` for more.
+        In the memory that holds ``y``: ``uint8`` zeros and ones for two classes, ``int32`` for more.
 
     Raises
     ------
     DataError
         If there is one class only, a label is missing, or labels are of several types.
     ValueError
-        From scikit-learn, if ``y`` is no set of labels (a continuous target, for one).
+        From scikit-learn, if the values cannot be classes, such as numbers that are not whole.
     """
     y = label_array(y)
     typed = of_one_type(y)
-    found = _two_values(typed)
-    if found is not None:
-        return found[0].astype(y.dtype), found[1]
+    two_classes = _two_classes(typed)
+    if two_classes is not None:
+        return two_classes[0].astype(y.dtype), two_classes[1]
     xp = array_namespace(typed)
     if xp is np:
         refuse_continuous(typed)
-    there = xp.unique(typed)  # labels on a GPU stay there; only the classes come to the host
-    classes = to_numpy(there)
+    device_classes = xp.unique(typed)  # labels on a GPU stay there; only the classes are copied to the host
+    classes = to_numpy(device_classes)
     if xp is not np:
-        refuse_continuous(np.repeat(classes, 2))  # twice: many classes of one row each are remarked on
+        # Each class twice: scikit-learn warns where most labels occur once.
+        refuse_continuous(np.repeat(classes, 2))
     if len(classes) == 1:
         raise DataError(
             "This solver needs samples of at least 2 classes in the data, "
-            f"but the data contains only one class: {shown(classes[0])}"
+            f"but the data contains only one class: {label_text(classes[0])}"
         )
-    labels = xp.searchsorted(there, typed).astype(np.uint8 if len(classes) == 2 else np.int32)
+    labels = xp.searchsorted(device_classes, typed).astype(np.uint8 if len(classes) == 2 else np.int32)
     return classes.astype(y.dtype), labels
 
 
 def refuse_continuous(y: Any) -> None:
-    """Raise scikit-learn's error of a target that is no set of labels; ``y`` is from `of_one_type`."""
-    beyond = y.dtype.kind == "f" and bool((np.abs(y.astype(np.float64)) >= _INT64).any())
-    if (beyond and is_whole(y)) or (y.dtype.kind == "O" and not holds_text(y)):
-        return  # whole numbers beyond 64 bits, which scikit-learn does not know
+    """Raise scikit-learn's error for a continuous target; ``y`` is from `of_one_type`."""
+    exceeds_int64 = y.dtype.kind == "f" and bool((np.abs(y.astype(np.float64)) >= _INT64).any())
+    if (exceeds_int64 and is_whole(y)) or (y.dtype.kind == "O" and not holds_text(y)):
+        return  # scikit-learn's check fails on whole numbers beyond 64 bits, which are classes here
     from sklearn.utils.multiclass import check_classification_targets
 
     check_classification_targets(y)
 
 
-def _two_values(y: Any) -> tuple[Any, Any] | None:
-    """The common case in three light walks over ``y``; None where the general way must decide."""
+def _two_classes(y: Any) -> tuple[NDArray[Any], Any] | None:
+    """Classes and class numbers of labels with two values, without sorting them; None for other labels.
+
+    Three comparisons of all labels take less time than `numpy.unique`, which sorts.
+    """
     if y.shape[0] == 0 or y.dtype.kind not in "biufSU":
         return None
     differs = y != y[0]
@@ -91,8 +97,8 @@ def _two_values(y: Any) -> tuple[Any, Any] | None:
 def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: Any) -> Any:
     """Row weights times the weights of their classes.
 
-    ``"balanced"`` gives class k of K the weight ``sum(s) / (K sum(s of class k))``, so that row weights still count as
-    repetitions.
+    ``"balanced"`` gives class k of K the weight ``sum(s) / (K sum(s of class k))``, so that a row of weight 2 still
+    equals a row written twice.
 
     Parameters
     ----------
@@ -113,7 +119,7 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
     if isinstance(class_weight, str):  # "balanced"
         sums = sums_by_class(labels, sample_weight, len(classes))
         if np.count_nonzero(sums) < 2:
-            return sample_weight  # one class only, which is refused elsewhere
+            return sample_weight  # one class has all the weight; the estimator refuses that with its own message
         weights = sums.sum() / (len(classes) * np.where(sums > 0.0, sums, np.inf))
     else:
         from sklearn.utils.class_weight import compute_class_weight
@@ -125,13 +131,14 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
     return by_row if sample_weight is None else by_row * sample_weight
 
 
-def sums_by_class(labels: Any, weights: Any, n_classes: int) -> Any:
-    """Sum of the weights of every class, on the host, from one copy of ``n_classes`` numbers.
+def sums_by_class(labels: Any, weights: Any, n_classes: int) -> NDArray[np.float64]:
+    """Sum of the weights of every class, float64 of shape (n_classes,) in host memory.
 
-    CuPy's own sums by class are by atomics, in an order of its own, which for whole numbers makes no difference. Those
-    of weights take a walk for every class.
+    CuPy's ``bincount`` adds by atomics in an order that differs from run to run. That does not change counts, but would
+    change the last bits of sums of weights, so these take one pass over the labels for every class.
     """
     xp = array_namespace(labels)
     if xp is np or weights is None:
-        return to_numpy(xp.bincount(labels, weights, minlength=n_classes)).astype(np.float64)
-    return to_numpy(xp.stack([xp.where(labels == k, weights, 0).sum(dtype=np.float64) for k in range(n_classes)]))
+        return np.asarray(to_numpy(xp.bincount(labels, weights, minlength=n_classes)), dtype=np.float64)
+    sums = [xp.where(labels == k, weights, 0).sum(dtype=np.float64) for k in range(n_classes)]
+    return np.asarray(to_numpy(xp.stack(sums)))

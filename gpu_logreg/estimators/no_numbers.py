@@ -1,4 +1,4 @@
-"""Rows that hold other things than numbers: refused in one line that names the column, as scikit-learn does not."""
+"""Refusal of rows that do not hold numbers, in one line that names the column; scikit-learn's message names none."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from gpu_logreg.errors import DataError, NotNumbersError
 
 __all__ = ["refuse_dates", "refuse_no_numbers"]
 
-_DATES = ("Date", "Datetime", "Duration", "Time")
-"""Types of polars', as they begin."""
+_POLARS_DATES = ("Date", "Datetime", "Duration", "Time")
+"""How the names of polars' types of dates begin: ``Datetime(time_unit='us', time_zone=None)``."""
+
+_LONGEST_SHOWN = 60
+"""Most letters of a value that a message shows."""
 
 
 def refuse_dates(X: Any) -> None:
-    """Raise a `DataError` if rows, or a column of a table, hold dates, durations or texts by their type.
+    """Raise a `DataError` if the dtype of rows, or of a column of a table, is one of dates, durations or texts.
 
-    NumPy takes the first two for whole numbers, in whatever unit they are kept, where a table holds nothing else.
+    NumPy would convert dates and durations to whole numbers without an error where a table holds nothing else. Their
+    unit depends on how they are stored, so a model would depend on it too.
     """
     kind = getattr(getattr(X, "dtype", None), "kind", "")
-    if kind in ("S", "T", "U") or (kind == "V" and X.dtype.type is np.void):  # bfloat16 is of the kind "V", too
+    if kind in ("S", "T", "U") or (kind == "V" and X.dtype.type is np.void):  # bfloat16 has the kind "V" as well
         raise DataError(f"X holds strings or records, of dtype {X.dtype}; give numbers")
     if kind in ("M", "m"):
         raise DataError(
@@ -34,7 +38,7 @@ def refuse_dates(X: Any) -> None:
             _refuse_date_objects(name, column)
     for at, (name, dtype) in enumerate(zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False)):
         of_categories = getattr(getattr(dtype, "categories", None), "dtype", dtype)
-        if getattr(of_categories, "kind", "") in ("M", "m") or str(of_categories).startswith(_DATES):
+        if getattr(of_categories, "kind", "") in ("M", "m") or str(of_categories).startswith(_POLARS_DATES):
             raise DataError(
                 f"column {name!r} of X holds {dtype} values, which are no numbers; "
                 "turn them into numbers, such as days since a date, or leave the column out"
@@ -44,14 +48,14 @@ def refuse_dates(X: Any) -> None:
 
 
 def _refuse_date_objects(name: Any, column: Any) -> None:
-    """NumPy's dates have a ``float``, in whatever unit; Python's and those of pandas have none."""
+    """Refuse NumPy's dates among objects: float() converts them, in their unit, and raises for Python's and pandas'."""
     kinds = set(map(type, column.tolist()))
     if any(issubclass(kind, np.datetime64 | np.timedelta64) for kind in kinds):
         raise DataError(f"column {name!r} of X holds dates or durations, which are no numbers; turn them into numbers")
 
 
 def refuse_no_numbers(X: Any) -> None:
-    """Raise a `DataError` that names the first column, and of an array the row, that cannot be read as numbers."""
+    """Raise a `DataError` that names the first column, and in an array the row, that does not convert to numbers."""
     names = list(getattr(X, "columns", ()))
     if len(set(map(str, names))) < len(names):
         twice = next(name for at, name in enumerate(names) if name in names[:at])
@@ -66,7 +70,7 @@ def refuse_no_numbers(X: Any) -> None:
             if values.dtype.kind not in "Mm":
                 continue
             reason = ""
-        except Exception as error:  # polars has errors of its own
+        except Exception as error:  # polars raises classes of its own, which no import here may need
             reason = one_line(error)
         if isinstance(X, np.ndarray | list | tuple):
             _refuse_element(values, name, reason)
@@ -77,6 +81,7 @@ def refuse_no_numbers(X: Any) -> None:
 
 
 def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
+    """Name and values of each column of a table; of an array only where it holds Python objects."""
     if isinstance(X, list | tuple):
         X = np.array(X, dtype=object)
     if isinstance(X, np.ndarray):
@@ -98,6 +103,7 @@ def _refuse_element(values: Any, column: int, reason: str) -> None:
             ) from None
 
 
-def _short(value: Any) -> str:
-    said = " ".join(repr(value).split())
-    return said if len(said) <= 60 else said[:57] + "..."
+def _short(value: object) -> str:
+    """A value as a message shows it: on one line, cut to `_LONGEST_SHOWN` letters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."

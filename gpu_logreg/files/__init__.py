@@ -1,1 +1,1 @@
-"""Where rows live: in memory (`resident`), in files (`files`), and the schema that turns tables into rows."""
+"""How a file becomes rows: formats, cells and their forms, and the schema that encodes tables as matrices."""

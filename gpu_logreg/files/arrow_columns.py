@@ -1,9 +1,9 @@
-"""Arrow columns in the canonical form of a `Table`: numbers as they are, text encoded over its sorted categories."""
+"""Arrow columns in the canonical form of a `Table`: numbers in their own type, text as codes of sorted categories."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,37 +12,48 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import Source, drop_option
 from gpu_logreg.files.reading import import_pyarrow
 
-__all__ = ["MISSING_WORDS", "as_float64", "canonical", "numbers_among", "numbers_as_text", "refuse_infinity"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["MISSING_WORDS", "as_float64", "numbers_among", "numbers_as_text", "refuse_infinity", "to_canonical"]
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
-"""Cells that count as missing, once the blanks around them are taken off."""
+"""Words for a missing cell, without the blanks around them: those that NumPy, R, pandas and SQL write, and ``?``, which
+the UCI repository uses.
+"""
 
 _NUMBER = r"^[+-]?(([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|(?i:inf|infinity))$"
 
 
-def as_float64(column: Any) -> NDArray[np.float64]:
-    """An Arrow column of numbers or booleans, or one without any cell, as float64 of shape (n,), missing cells NaN."""
-    column = column.cast("float64", safe=False)  # not safe: integers beyond 2**53 are rounded
+def as_float64(column: pyarrow.ChunkedArray) -> NDArray[np.float64]:
+    """An Arrow column of numbers, booleans or nulls as float64 of shape (n,), where NaN is a missing cell."""
+    column = column.cast("float64", safe=False)  # safe=True would raise for integers beyond 2**53; they are rounded
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def numbers_among(words: Any) -> Any:
-    """Which of the Arrow strings ``words`` read as a number: Arrow booleans."""
+def numbers_among(words: pyarrow.Array) -> pyarrow.Array:
+    """Arrow booleans: which of the Arrow strings ``words`` read as a plain number."""
     return import_pyarrow("pyarrow.compute").match_substring_regex(words, _NUMBER)
 
 
-def canonical(
-    name: str, column: Any, source: Source, numbers_in_text: bool, missing: Sequence[str] = MISSING_WORDS
-) -> Any:
-    """``pyarrow.ChunkedArray`` in the canonical form of a `Table`.
+def to_canonical(
+    name: str,
+    column: pyarrow.ChunkedArray,
+    source: Source,
+    numbers_in_text: bool,
+    missing: Sequence[str] = MISSING_WORDS,
+) -> pyarrow.ChunkedArray:
+    """Bring an Arrow column into the canonical form of a `Table`.
 
     Parameters
     ----------
-    name, source
-        Of the column, for messages.
+    name : str
+        Name of the column, for messages.
     column : pyarrow.ChunkedArray
+    source : Source
+        Where the column comes from, for messages.
     numbers_in_text : bool
-        Whether text becomes numbers where every cell that is not missing reads as one.
+        Whether text becomes numbers if every cell that is not missing reads as one.
     missing : sequence of str
         Words for missing cells.
 
@@ -52,7 +63,7 @@ def canonical(
         Dates, several values in a cell, or text that is not UTF-8.
     """
     types = import_pyarrow("pyarrow.types")
-    column = _decoded(column)
+    column = _decode(column)
     dtype = column.type
     if types.is_string(dtype) or types.is_large_string(dtype):
         return _canonical_text(column, numbers_in_text, missing)
@@ -74,8 +85,11 @@ def canonical(
     raise DataError(f"{source.name}: column {name!r} holds {dtype} values; convert them to numbers or {drop}")
 
 
-def _decoded(column: Any) -> Any:
-    """A column without what is only a way to store it; bytes as text where they are UTF-8, else as ``large_binary``."""
+def _decode(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    """A column in a plain type: without extension, run-end or dictionary encoding.
+
+    Bytes become text where all of them are UTF-8, else ``large_binary``.
+    """
     pa, types = import_pyarrow(), import_pyarrow("pyarrow.types")
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
@@ -84,7 +98,7 @@ def _decoded(column: Any) -> Any:
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     dtype = str(column.type)
-    if dtype == "string_view":  # has no predicate before pyarrow 16
+    if dtype == "string_view":  # pyarrow before 16 has no types.is_string_view
         return column.cast("large_string")
     if dtype not in ("binary", "large_binary", "binary_view") and not types.is_fixed_size_binary(column.type):
         return column
@@ -94,13 +108,14 @@ def _decoded(column: Any) -> Any:
         return column.cast("large_binary")
 
 
-def _days(column: Any) -> Any:
-    """Spans of time as days, missing ones null."""
+def _days(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    """Durations as days, missing ones null."""
     per_day = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[column.type.unit] * 86400.0
     return import_pyarrow("pyarrow.compute").divide(column.cast("int64").cast("float64", safe=False), per_day)
 
 
-def _first_not_utf8(column: Any) -> int:
+def _first_not_utf8(column: pyarrow.ChunkedArray) -> int:
+    """The first row whose bytes are not UTF-8."""
     for row, cell in enumerate(column.to_pylist()):
         try:
             (cell or b"").decode()
@@ -109,30 +124,36 @@ def _first_not_utf8(column: Any) -> int:
     return 0
 
 
-def _canonical_text(column: Any, numbers_in_text: bool, missing: Sequence[str]) -> Any:
-    """Text trimmed, words for missing cells as null, encoded over its sorted categories; or numbers, where wished."""
+def _canonical_text(
+    column: pyarrow.ChunkedArray, numbers_in_text: bool, missing: Sequence[str]
+) -> pyarrow.ChunkedArray:
+    """Text without the blanks around it, encoded over its sorted categories, with null for a missing cell.
+
+    Where ``numbers_in_text`` is true and all categories read as numbers, the column is float64; where all cells are
+    missing, it is of the null type.
+    """
     pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
     encoded = column.dictionary_encode().combine_chunks()
     words = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.large_string()))
     words = pc.if_else(pc.is_in(words, pa.array(["", *missing], words.type)), None, words)
-    kept = words.drop_null().unique()
-    if len(kept) == 0:
+    categories = words.drop_null().unique()
+    if len(categories) == 0:
         return pa.chunked_array([pa.nulls(len(column))])
-    if numbers_in_text and pc.all(numbers_among(kept)).as_py():
-        unsigned = pc.replace_substring_regex(words, r"^\+", "")  # Arrow does not read a plus sign
+    if numbers_in_text and pc.all(numbers_among(categories)).as_py():
+        unsigned = pc.replace_substring_regex(words, r"^\+", "")  # Arrow's cast refuses a plus sign
         return pa.chunked_array([unsigned.cast("float64").take(encoded.indices)])
-    kept = kept.take(pc.sort_indices(kept))
-    codes = pc.index_in(words, kept).take(encoded.indices)
-    return pa.chunked_array([pa.DictionaryArray.from_arrays(codes, kept.cast(pa.string()))])
+    categories = categories.take(pc.sort_indices(categories))
+    codes = pc.index_in(words, categories).take(encoded.indices)
+    return pa.chunked_array([pa.DictionaryArray.from_arrays(codes, categories.cast(pa.string()))])
 
 
-def numbers_as_text(column: Any) -> Any:
-    """Numbers or booleans as text in the canonical form, as pyarrow writes them: ``12`` for 12 and for 12.0."""
+def numbers_as_text(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    """Numbers or booleans as text in the canonical form, written by pyarrow: ``12`` for 12 and for 12.0."""
     return _canonical_text(column.cast("string"), False, MISSING_WORDS)
 
 
-def refuse_infinity(name: str, column: Any, source: Source) -> None:
-    """Raise a `DataError` that names the first infinity of a column, if it holds one."""
+def refuse_infinity(name: str, column: pyarrow.ChunkedArray, source: Source) -> None:
+    """Raise a `DataError` that names the row of the first infinity of a column, if it holds one."""
     types, pc = import_pyarrow("pyarrow.types"), import_pyarrow("pyarrow.compute")
     if not types.is_floating(column.type):
         return

@@ -1,20 +1,23 @@
-"""How the cells of a table are read: which words are missing, which columns are text, which text is numbers."""
+"""How the cells of a table are read: which words mean a missing cell, and which columns are text or numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gpu_logreg.errors import DataError
-from gpu_logreg.files.arrow_columns import MISSING_WORDS, canonical, numbers_among
+from gpu_logreg.files.arrow_columns import MISSING_WORDS, numbers_among, to_canonical
 from gpu_logreg.files.column_names import Source, drop_option, text_option
 from gpu_logreg.files.dates import days_of_column
 from gpu_logreg.files.number_forms import Numbers, UndecidedError, describe_form, read_as, read_numbers
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.reading import import_pyarrow
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["CellRules", "ReadColumn", "form_remarks", "read_column"]
 
@@ -26,37 +29,50 @@ class CellRules:
     Attributes
     ----------
     missing : tuple of str
-        Words for missing cells, apart from the empty one.
+        Words for missing cells. An empty cell is missing in any case.
     text : collection of str
-        Columns kept as text.
+        Columns whose cells stay text.
     labels : str or None
-        The column of the labels, where dates and percentages are classes like other words.
-    known : mapping or None
-        In training None: forms are found. For a model, the form of each of its numeric columns, None for plain numbers.
+        The column of the labels, in which dates and percentages are classes like other words.
+    forms : mapping or None
+        None in training, where the forms are found. For a model, the form of each of its numeric columns, None for
+        plain numbers.
     marks : Marks
-        Of the numbers.
-    in_text : bool
-        Whether the format has no types, so that text may be numbers.
+        Marks of the numbers in the file.
+    is_untyped : bool
+        Whether the format has no types, as CSV, so that text may be numbers.
     """
 
     missing: tuple[str, ...] = MISSING_WORDS
     text: Collection[str] = ()
     labels: str | None = None
-    known: Mapping[str, str | None] | None = None
+    forms: Mapping[str, str | None] | None = None
     marks: Marks = field(default_factory=Marks)
-    in_text: bool = False
+    is_untyped: bool = False
 
 
 class ReadColumn(NamedTuple):
-    """A column in the canonical form of a table, the form of its numbers, a word and its value, a decimal mark."""
+    """A column as it was read.
 
-    column: Any
+    Attributes
+    ----------
+    column : pyarrow.ChunkedArray
+        In the canonical form of a table.
+    form : str or None
+        The form of its numbers; None for plain numbers and for text.
+    example : tuple of str and float, or None
+        A cell and its number, where text was read as numbers.
+    decimal : str or None
+        The decimal mark, if the cells show it.
+    """
+
+    column: pyarrow.ChunkedArray
     form: str | None = None
     example: tuple[str, float] | None = None
     decimal: str | None = None
 
 
-def read_column(name: str, column: Any, source: Source, rules: CellRules) -> ReadColumn:
+def read_column(name: str, column: pyarrow.ChunkedArray, source: Source, rules: CellRules) -> ReadColumn:
     """Bring an Arrow column into the canonical form of a table, its text as numbers where the rules say so.
 
     Raises
@@ -73,8 +89,8 @@ def read_column(name: str, column: Any, source: Source, rules: CellRules) -> Rea
     elif types.is_date(column.type) or types.is_timestamp(column.type) or types.is_time(column.type):
         form = "time" if types.is_time(column.type) else "date"
         column = days_of_column(column)
-    plain_at_once = rules.in_text and not as_text and rules.marks.point_or_comma != ","
-    column = canonical(name, column, source, plain_at_once, rules.missing)
+    plain_at_once = rules.is_untyped and not as_text and rules.marks.point_or_comma != ","
+    column = to_canonical(name, column, source, plain_at_once, rules.missing)
     if types.is_dictionary(column.type) and not as_text:
         read = _numbers_of(name, column, source, rules)
         if read is not None:
@@ -83,40 +99,41 @@ def read_column(name: str, column: Any, source: Source, rules: CellRules) -> Rea
     return ReadColumn(column, form)
 
 
-def _is_text(dtype: Any) -> bool:
+def _is_text(dtype: pyarrow.DataType) -> bool:
     types = import_pyarrow("pyarrow.types")
     return bool(types.is_dictionary(dtype) or str(dtype) in ("string", "large_string", "string_view"))
 
 
-def _numbers_of(name: str, column: Any, source: Source, rules: CellRules) -> ReadColumn | None:
-    """The column as numbers, where its words are some; else None."""
+def _numbers_of(name: str, column: pyarrow.ChunkedArray, source: Source, rules: CellRules) -> ReadColumn | None:
+    """The column as numbers, if all its words are numbers; else None."""
     pa = import_pyarrow()
     encoded = column.combine_chunks()
     words = encoded.dictionary.cast(pa.large_string())
     if name == rules.labels:
         numbers = _plain_labels(words, rules)
-    elif rules.known is None:
-        numbers = _found(name, words, source, rules) if rules.in_text else None
+    elif rules.forms is None:
+        numbers = _numbers_in_training(name, words, source, rules) if rules.is_untyped else None
     else:
-        numbers = _known(name, encoded, words, source, rules)
+        numbers = _numbers_of_model(name, encoded, words, source, rules)
     if numbers is None:
         return None
-    taken = pa.array(numbers.values).take(encoded.indices)
+    values = pa.array(numbers.values).take(encoded.indices)
     plain = np.asarray(numbers_among(words).to_numpy(zero_copy_only=False))
-    shown = int(np.argmin(plain))  # the first that is not, if there is one
-    example = (words[shown].as_py(), float(numbers.values[shown]))
-    return ReadColumn(pa.chunked_array([taken]), numbers.form, example, numbers.decimal)
+    at = int(np.argmin(plain))  # the first word that is no plain number, if there is one
+    example = (words[at].as_py(), float(numbers.values[at]))
+    return ReadColumn(pa.chunked_array([values]), numbers.form, example, numbers.decimal)
 
 
-def _plain_labels(words: Any, rules: CellRules) -> Numbers | None:
-    """Labels written with a decimal comma, as numbers: in such a file 1,0 is a number like 1."""
-    if not rules.in_text or rules.marks.point_or_comma != ",":
+def _plain_labels(words: pyarrow.Array, rules: CellRules) -> Numbers | None:
+    """Labels as numbers where the file has a decimal comma: there ``1,0`` is the class 1 like ``1``."""
+    if not rules.is_untyped or rules.marks.point_or_comma != ",":
         return None
     values = read_as(words, None, rules.marks)
     return None if np.isnan(values).any() else Numbers(None, values)
 
 
-def _found(name: str, words: Any, source: Source, rules: CellRules) -> Numbers | None:
+def _numbers_in_training(name: str, words: pyarrow.Array, source: Source, rules: CellRules) -> Numbers | None:
+    """The numbers of words in the form that all of them have; None where they have none."""
     try:
         return read_numbers(words, rules.marks)
     except UndecidedError as error:
@@ -126,41 +143,51 @@ def _found(name: str, words: Any, source: Source, rules: CellRules) -> Numbers |
         ) from error
 
 
-def _known(name: str, encoded: Any, words: Any, source: Source, rules: CellRules) -> Numbers | None:
-    """Words in the form of the model; None where they are not, and the form is plain, which the schema refuses."""
-    assert rules.known is not None
-    form = rules.known.get(name)
-    if name not in rules.known or (form is None and not rules.in_text):
+def _numbers_of_model(
+    name: str, encoded: pyarrow.DictionaryArray, words: pyarrow.Array, source: Source, rules: CellRules
+) -> Numbers | None:
+    """The numbers of words in the form that the model has for the column.
+
+    A word that is no number of that form is refused here; if the form is plain, the result is None, and the schema
+    refuses the column.
+    """
+    assert rules.forms is not None
+    form = rules.forms.get(name)
+    if name not in rules.forms or (form is None and not rules.is_untyped):
         return None
     values = read_as(words, form, rules.marks)
-    odd = np.isnan(values)
-    if not odd.any():
+    is_no_number = np.isnan(values)
+    if not is_no_number.any():
         return Numbers(form, values)
     if form is None:
         return None
     pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
-    row = pc.index(pa.array(odd).take(encoded.indices), pa.scalar(True)).as_py()
+    row = pc.index(pa.array(is_no_number).take(encoded.indices), pa.scalar(True)).as_py()
     raise DataError(
         f"{source.at(row)}: column {name!r} held {describe_form(form)} in training, not {encoded[row].as_py()[:40]!r}"
     )
 
 
-def _refuse_another_form(name: str, column: Any, form: str | None, source: Source, rules: CellRules) -> None:
-    """Refuse numbers that come typed and are of another kind than in training."""
+def _refuse_another_form(
+    name: str, column: pyarrow.ChunkedArray, form: str | None, source: Source, rules: CellRules
+) -> None:
+    """Refuse numbers of a typed format, as Parquet, that are dates or times where training had none, or vice versa."""
     types = import_pyarrow("pyarrow.types")
-    known = (rules.known or {}).get(name)
+    model_form = (rules.forms or {}).get(name)
     is_number = not (types.is_dictionary(column.type) or types.is_null(column.type))
-    if rules.known is None or name not in rules.known or not is_number:
+    if rules.forms is None or name not in rules.forms or not is_number:
         return
-    if (known or "").split(" ")[0] == (form or "") or (form is None and (known or "").startswith("amount")):
+    if (model_form or "").split(" ")[0] == (form or "") or (form is None and (model_form or "").startswith("amount")):
         return
-    held = "numbers" if known is None else describe_form(known)
-    here = "plain numbers" if form is None else describe_form(form)
-    raise DataError(f"{source.name}: column {name!r} held {held} in training, and holds {here} here; correct it")
+    in_training = "numbers" if model_form is None else describe_form(model_form)
+    in_file = "plain numbers" if form is None else describe_form(form)
+    raise DataError(
+        f"{source.name}: column {name!r} held {in_training} in training, and holds {in_file} here; correct it"
+    )
 
 
 def form_remarks(columns: Mapping[str, ReadColumn], source: Source) -> tuple[str, ...]:
-    """What to tell of columns that were read as more than they seem: a line for each form."""
+    """One line for each form of numbers that is not plain: its columns, and how one of their cells was read."""
     by_form: dict[str, list[str]] = {}
     for name, read in columns.items():
         grouped = read.form is None and read.example is not None and any(mark in read.example[0] for mark in ", '(")
@@ -171,8 +198,8 @@ def form_remarks(columns: Mapping[str, ReadColumn], source: Source) -> tuple[str
 
 def _form_remark(form: str, names: list[str], columns: Mapping[str, ReadColumn], source: Source) -> str:
     example = columns[names[0]].example
-    shown = ", ".join(map(repr, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-    columns_are = f"column {shown} is" if len(names) == 1 else f"columns {shown} are"
+    first_names = ", ".join(map(repr, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    columns_are = f"column {first_names} is" if len(names) == 1 else f"columns {first_names} are"
     units = {"date": "days since 1970-01-01", "time": "hours"}.get(form.split(" ")[0])
     value = "" if example is None else f": {example[0]!r} is {example[1]:.10g}"
     kind = "numbers" if form == "numbers" else describe_form(form)

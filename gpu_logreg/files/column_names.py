@@ -1,12 +1,13 @@
-"""Columns by name, rows by place: what messages about a file of data say."""
+"""How messages name the columns and rows of a file, and the options that a message advises."""
 
 from __future__ import annotations
 
 import difflib
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "Part",
     "Source",
     "drop_option",
+    "list_first",
     "missing_columns",
     "need_target",
     "pick_columns",
@@ -27,10 +29,13 @@ __all__ = [
     "unknown_column",
 ]
 
+_SHOWN_NAMES = 20
+"""Names of columns that a message lists where any of them may be meant."""
+
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows came from, for messages.
+    """Where rows come from: the name, and the places of rows, that messages give.
 
     Attributes
     ----------
@@ -44,17 +49,24 @@ class Source:
     is_text = False
 
     def at(self, row: int) -> str:
-        """Place of a row, counted from 0, for a person, who counts from 1."""
+        """Place of a row as messages give it; ``row`` counts from 0, the message from 1."""
         return f"{self.name}, row {row + 1}"
 
     def cell(self, row: int, name: str) -> str | None:
-        """A cell as the file has it; None where that is not known."""
+        """A cell as it is written in the file; None where the source does not know."""
         return None
 
 
 @dataclass(frozen=True, eq=False)
 class Part(Source):
-    """Some rows of another source, by their place there."""
+    """Some rows of another source, named by their place there.
+
+    Attributes
+    ----------
+    whole : Source
+    positions : integer array of shape (n,)
+        Of the rows in ``whole``, counted from 0.
+    """
 
     whole: Source
     positions: NDArray[np.integer[Any]]
@@ -73,45 +85,50 @@ class Part(Source):
         return self.whole.cell(int(self.positions[row]), name)
 
 
+def list_first(items: Sequence[Any] | NDArray[Any], most: int, text: Callable[[Any], str] = str) -> str:
+    """The first items as messages list them: ``a, b``, or ``a, b, ...`` where there are more than ``most``."""
+    return ", ".join(map(text, items[:most])) + (", ..." if len(items) > most else "")
+
+
 def drop_option(name: str) -> str:
-    """What to type to leave a column out."""
+    """The option that leaves a column out, quoted for a shell."""
     return f"--drop {shlex.quote(name)}"
 
 
 def missing_option(word: str) -> str:
-    """What to type to have a word count as missing."""
+    """The option that makes a word stand for a missing cell, quoted for a shell."""
     return f"--missing {shlex.quote(word[:40])}"
 
 
 def text_option(name: str) -> str:
-    """What to type to keep a column as text."""
+    """The option that keeps a column as text, quoted for a shell."""
     return f"--text {shlex.quote(name)}"
 
 
-def need_target(target: str | None, path: Any, names: Sequence[str] = (), more: str = "") -> str:
-    """The name of the labels; refused where none is given, with what they may be."""
+def need_target(target: str | None, path: Path, names: Sequence[str] = (), more: str = "") -> str:
+    """The name of the labels, which must not be None: the error lists ``names``, and ends in ``more``."""
     if target is not None:
         return target
-    shown = f"; it has {', '.join(names[:20])}{', ...' if len(names) > 20 else ''}{more}" if len(names) else ""
-    raise DataError(f"{path}: name the labels with --target{shown}")
+    first_names = f"; it has {list_first(names, _SHOWN_NAMES)}{more}" if len(names) else ""
+    raise DataError(f"{path}: name the labels with --target{first_names}")
 
 
-def pick_columns(present: Sequence[str], wanted: Collection[str], source: Source) -> list[int]:
-    """Positions of ``wanted`` among ``present``; unknown names are a `DataError` that gives the nearest."""
+def pick_columns(present: Sequence[str], names: Collection[str], source: Source) -> list[int]:
+    """Positions of ``names`` among ``present``; the `DataError` for an unknown name gives similar ones."""
     if isinstance(present, NumberedNames):
-        for name in wanted:
+        for name in names:
             if name not in present:
                 raise DataError(f"{source.name}: has no column {name!r}; its columns are {present[0]} to {present[-1]}")
-        return [present.index(name) for name in wanted]
-    position = {name: at for at, name in enumerate(present)}
-    for name in wanted:
-        if name not in position:
+        return [present.index(name) for name in names]
+    positions = {name: at for at, name in enumerate(present)}
+    for name in names:
+        if name not in positions:
             raise unknown_column(name, present, source)
-    return [position[name] for name in wanted]
+    return [positions[name] for name in names]
 
 
 def unknown_column(name: str, present: Sequence[str], source: Source) -> DataError:
-    """The error for a column that is not there, with the nearest names, or all of them where they are few."""
+    """The error for a column that a file does not have, with similar names, or else its first names."""
     near = difflib.get_close_matches(name, present, n=3, cutoff=0.6)
     lower = {other.lower(): other for other in present}
     if name.lower() in lower and lower[name.lower()] not in near:
@@ -121,8 +138,12 @@ def unknown_column(name: str, present: Sequence[str], source: Source) -> DataErr
     elif near:
         hint = f"did you mean {' or '.join(repr(other) for other in near)}?"
     else:
-        shown = ", ".join(present[:20]) + (", ..." if len(present) > 20 else "")
-        hint = f"its {len(present)} columns are {shown}" if len(present) > 1 else f"its only column is {present[0]!r}"
+        first_names = list_first(present, _SHOWN_NAMES)
+        hint = (
+            f"its {len(present)} columns are {first_names}"
+            if len(present) > 1
+            else f"its only column is {present[0]!r}"
+        )
     mark = next((mark for mark in ",;\t|" if len(present) == 1 and mark in present[0]), None)
     if mark is not None:
         hint += f"; if cells are separated by {mark!r}, give --sep {shlex.quote(mark)}"
@@ -133,11 +154,11 @@ def unknown_column(name: str, present: Sequence[str], source: Source) -> DataErr
 
 def missing_columns(missing: Sequence[str], present: Sequence[str], source: Source) -> DataError:
     """The error for columns that a model needs and a file lacks."""
-    shown = ", ".join(repr(name) for name in missing[:5]) + (", ..." if len(missing) > 5 else "")
-    hint = f"it has {', '.join(present[:10])}{', ...' if len(present) > 10 else ''}"
+    first_missing = list_first(missing, 5, repr)
+    hint = f"it has {list_first(present, 10)}"
     if all(re.fullmatch(r"c\d+", name) for name in missing):
         hint = f"it has {_columns(len(present))}; if it has no header, use --no-header"
-    return DataError(f"{source.name}: lacks {_columns(len(missing))} of the model: {shown}; {hint}")
+    return DataError(f"{source.name}: lacks {_columns(len(missing))} of the model: {first_missing}; {hint}")
 
 
 def _columns(count: int) -> str:
@@ -145,7 +166,7 @@ def _columns(count: int) -> str:
 
 
 def reads_as_number(text: str) -> bool:
-    """Whether Python reads a number."""
+    """Whether Python's float() reads a text."""
     try:
         float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is known of one column of the training rows, and how it is learned."""
+"""The columns of a schema: what the training rows teach of each, and its form in JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ import numpy as np
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import drop_option, missing_option
-from gpu_logreg.files.number_forms import checked_form
+from gpu_logreg.files.number_forms import check_form
 from gpu_logreg.files.numbered import NumberedNames
 from gpu_logreg.files.table import Table
 
 __all__ = ["NumberedColumns", "NumericColumn", "TextColumn", "column_from_json", "column_to_json", "fit_column"]
 
-# A text column where this share of the rows has a value of its own is an identifier or free text: a category seen once
-# teaches nothing about new rows. With more categories than this it is refused, with fewer it is told of.
+_UNIQUE_SHARE = 0.5
+"""Share of rows with a text that no other row has, from which a text column counts as an identifier or free text. A
+category that occurs once says nothing about new rows.
+"""
+
 _MANY_CATEGORIES = 1000
-_MANY_OF_ROWS = 0.5
-_SUSPECT_CATEGORIES = 20
+"""Most categories of such a column. With more it is refused, since every category becomes a column of the matrix."""
+
+_FEW_CATEGORIES = 20
+"""Categories up to which a column is not suspected: in a small file, few texts may all differ by chance."""
 
 
 @dataclass(frozen=True)
@@ -33,23 +38,24 @@ class NumericColumn:
     ----------
     name : str
     mean : float or None
-        Mean of the training rows, for missing cells; None where the rows came from an array, which has none.
-    flagged : bool
-        Whether the training rows had missing cells, so that an indicator column follows.
+        Mean of the training rows, which replaces missing cells; None where the rows came from an array, which has no
+        missing cells.
+    had_missing : bool
+        Whether the training rows had missing cells, so that the matrix has an indicator column for them.
     form : str or None
-        What the numbers are, where they are not plain; see `gpu_logreg.files.number_forms.FORMS`.
+        Form of the numbers, None for plain ones; see `gpu_logreg.files.number_forms.FORMS`.
     """
 
     name: str
     mean: float | None = None
-    flagged: bool = False
+    had_missing: bool = False
     form: str | None = None
 
 
 class NumberedColumns(Sequence[NumericColumn]):
-    """The columns of an array, by their names: a sequence of `NumericColumn` that are made when they are asked for.
+    """The columns of an array as a sequence, whose items, `NumericColumn`, are built when they are accessed.
 
-    It equals a tuple or a list of the same columns.
+    An array may have millions of columns. The sequence equals a tuple or a list of the same columns.
 
     Attributes
     ----------
@@ -88,22 +94,22 @@ class TextColumn:
     name : str
     categories : tuple of str
         Sorted by code point.
-    flagged : bool
-        Whether the training rows had missing cells, which are then a category of their own, the last.
+    had_missing : bool
+        Whether the training rows had missing cells, which are then one more category, the last.
     """
 
     name: str
     categories: tuple[str, ...]
-    flagged: bool = False
+    had_missing: bool = False
 
     @property
     def width(self) -> int:
         """Number of columns in the matrix."""
-        return len(self.categories) + self.flagged
+        return len(self.categories) + self.had_missing
 
 
 def fit_column(rows: Table, name: str) -> NumericColumn | TextColumn:
-    """Learn a column of the training rows: the mean of the numbers, or the categories of the text."""
+    """Learn a column from the training rows: the mean of its numbers, or the categories of its text."""
     kind = rows.kind(name)
     if kind == "text":
         return _fit_text(rows, name)
@@ -115,24 +121,25 @@ def fit_column(rows: Table, name: str) -> NumericColumn | TextColumn:
         )
     with np.errstate(over="ignore"):
         mean = float(present.mean())
-    if not math.isfinite(2 * mean):  # the imputer adds two of them
+    if not math.isfinite(2 * mean):  # the imputer of `Encoder` is fitted on two rows and adds their means
         raise DataError(f"{rows.source.name}: the numbers in column {name!r} are too large to average; scale them")
     return NumericColumn(name, mean, present.size < values.size, rows.forms.get(name))
 
 
 def _fit_text(rows: Table, name: str) -> TextColumn:
+    """Learn the categories of a text column; warn of, or refuse, one that looks like numbers or an identifier."""
     categories = rows.texts(name)
     count = len(categories)
-    odd = rows.spoilt_numbers(name)
-    because = f" because of cells like {odd[1][:40]!r} ({rows.source.at(odd[0])})" if odd else ""
-    remedy = _remedy(odd[1]) if odd else ""
-    alone = rows.texts_alone(name) if count > _SUSPECT_CATEGORIES and name not in rows.as_text else 0
-    is_identifier = alone >= _MANY_OF_ROWS * rows.n_rows
+    odd_cell = rows.odd_cell_among_numbers(name)
+    because = f" because of cells like {odd_cell[1][:40]!r} ({rows.source.at(odd_cell[0])})" if odd_cell else ""
+    remedy = _remedy(odd_cell[1]) if odd_cell else ""
+    alone = rows.count_unique_texts(name) if count > _FEW_CATEGORIES and name not in rows.as_text else 0
+    is_identifier = alone >= _UNIQUE_SHARE * rows.n_rows
     if is_identifier and count > _MANY_CATEGORIES:
         raise DataError(
             f"{rows.source.name}: column {name!r} is text{because} and has {count:,} different texts in "
             f"{rows.n_rows:,} rows, {alone:,} of them only once, like an identifier; drop it ({drop_option(name)})"
-            f"{f'; {remedy}' if odd else ''}"
+            f"{f'; {remedy}' if odd_cell else ''}"
         )
     if because:
         warnings.warn(
@@ -152,7 +159,7 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
 
 
 def _remedy(word: str) -> str:
-    """What to do about a word among numbers."""
+    """The advice for a column of numbers in which a cell is the word ``word``."""
     is_missing = f"{missing_option(word)} if that stands for a missing cell"
     if not any(map(str.isdigit, word)):
         return is_missing
@@ -162,17 +169,17 @@ def _remedy(word: str) -> str:
 def column_to_json(column: NumericColumn | TextColumn) -> dict[str, Any]:
     """The column in the types of JSON."""
     if isinstance(column, NumericColumn):
-        held = {"name": column.name, "kind": "numeric", "mean": column.mean, "flagged": column.flagged}
-        return held if column.form is None else {**held, "form": column.form}
-    return {"name": column.name, "kind": "text", "categories": column.categories, "flagged": column.flagged}
+        entry = {"name": column.name, "kind": "numeric", "mean": column.mean, "flagged": column.had_missing}
+        return entry if column.form is None else {**entry, "form": column.form}
+    return {"name": column.name, "kind": "text", "categories": column.categories, "flagged": column.had_missing}
 
 
-def column_from_json(held: dict[str, Any]) -> NumericColumn | TextColumn:
-    """The column that `column_to_json` gave; ValueError, KeyError or TypeError where ``held`` is none."""
-    name, flagged = str(held["name"]), bool(held["flagged"])
-    if held["kind"] == "numeric":
-        mean = held["mean"]
-        return NumericColumn(name, None if mean is None else float(mean), flagged, checked_form(held.get("form")))
-    if held["kind"] != "text":
-        raise ValueError(f"column {name!r} is of kind {held['kind']!r}")
-    return TextColumn(name, tuple(str(category) for category in held["categories"]), flagged)
+def column_from_json(entry: dict[str, Any]) -> NumericColumn | TextColumn:
+    """The column of an entry of `column_to_json`; ValueError, KeyError or TypeError for another entry."""
+    name, had_missing = str(entry["name"]), bool(entry["flagged"])
+    if entry["kind"] == "numeric":
+        mean = entry["mean"]
+        return NumericColumn(name, None if mean is None else float(mean), had_missing, check_form(entry.get("form")))
+    if entry["kind"] != "text":
+        raise ValueError(f"column {name!r} is of kind {entry['kind']!r}")
+    return TextColumn(name, tuple(str(category) for category in entry["categories"]), had_missing)

@@ -1,18 +1,21 @@
-"""Dates in every usual form, as days since 1970-01-01: Arrow matches their texts, NumPy counts their days."""
+"""Dates in every usual form as days since 1970-01-01: Arrow matches the texts, NumPy computes the days."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.files.reading import import_pyarrow
 
+if TYPE_CHECKING:
+    import pyarrow
+
 __all__ = ["ORDERS", "days_of", "days_of_column", "hours_of"]
 
 ORDERS = ("ymd", "dmy", "mdy")
-"""Which of year, month and day comes first."""
+"""Orders of the day, month and year in a date of digits."""
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK = r"(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2}(?:[.,]\d+)?))?\s*(?P<ap>[AaPp]\.?[Mm]\.?)?"
@@ -35,35 +38,37 @@ _PATTERNS = {
 }
 _CLOCK_ONLY = rf"^{_CLOCK}$"
 _DAY_SECONDS = 86400.0
-_PIVOT = 69  # of years of two digits, as in POSIX: 69 is 1969, 68 is 2068
+
+_FIRST_SHORT_YEAR = 69
+"""First year of two digits that belongs to 19xx, as in POSIX: 69 is 1969, 68 is 2068."""
 
 
-def days_of(words: Any, order: str) -> NDArray[np.float64]:
-    """Days since 1970-01-01 of each of the Arrow strings ``words``, NaN where it is no date in that order.
+def days_of(words: pyarrow.Array, order: str) -> NDArray[np.float64]:
+    """Days since 1970-01-01 of each of the Arrow strings ``words``, NaN for a word that is no date in that order.
 
     Parameters
     ----------
     words : pyarrow.Array of large_string
     order : "ymd", "dmy" or "mdy"
-        Of digits; months with names are read in any.
+        Order of dates of digits. Dates with the name of a month are read in any order.
     """
     days = np.full(len(words), np.nan)
     for pattern in (*_PATTERNS["ymd"], *_PATTERNS["named"], *(() if order == "ymd" else _PATTERNS[order])):
-        left = np.flatnonzero(np.isnan(days))
-        if not left.size:
+        unread = np.flatnonzero(np.isnan(days))
+        if not unread.size:
             break
-        days[left] = _matched_days(words.take(left), pattern)
+        days[unread] = _matched_days(words.take(unread), pattern)
     return days
 
 
-def hours_of(words: Any) -> NDArray[np.float64]:
-    """Hours since midnight of times such as ``9:05`` and ``1:05:10 PM``, NaN where a word is none."""
-    parts = _parts(words, _CLOCK_ONLY)
+def hours_of(words: pyarrow.Array) -> NDArray[np.float64]:
+    """Hours since midnight of times such as ``9:05`` and ``1:05:10 PM``, NaN for a word that is no time."""
+    parts = _named_groups(words, _CLOCK_ONLY)
     return np.where(parts["matched"], _clock_seconds(parts) / 3600.0, np.nan)
 
 
-def days_of_column(column: Any) -> Any:
-    """An Arrow column of dates or timestamps as float64 days since 1970-01-01; of times of day, as hours."""
+def days_of_column(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    """An Arrow column of dates or timestamps as float64 days since 1970-01-01; one of times as hours since midnight."""
     pa, types = import_pyarrow(), import_pyarrow("pyarrow.types")
     if types.is_time(column.type):
         micro = column.cast(pa.time64("us")).cast(pa.int64())
@@ -74,13 +79,16 @@ def days_of_column(column: Any) -> Any:
     return import_pyarrow("pyarrow.compute").divide(micro.cast(pa.float64(), safe=False), 8.64e10)
 
 
-def _parts(words: Any, pattern: str) -> dict[str, Any]:
-    """Named groups of a pattern as arrays of numbers or of text, zero or empty where absent."""
+def _named_groups(words: pyarrow.Array, pattern: str) -> dict[str, Any]:
+    """The named groups of a pattern in each word: arrays of numbers, or of text, with 0 or "" for an absent group.
+
+    Beside the groups there are ``matched``, whether a word matches, and ``short``, whether its year has two digits.
+    """
     pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
-    found = pc.extract_regex(words, pattern)
-    parts: dict[str, Any] = {"matched": np.asarray(found.is_valid().to_numpy(zero_copy_only=False))}
-    for field in found.type:
-        texts = pc.fill_null(pc.struct_field(found, field.name), "")
+    groups = pc.extract_regex(words, pattern)
+    parts: dict[str, Any] = {"matched": np.asarray(groups.is_valid().to_numpy(zero_copy_only=False))}
+    for field in groups.type:
+        texts = pc.fill_null(pc.struct_field(groups, field.name), "")
         if field.name in ("ap", "z", "name", "sep"):
             parts[field.name] = texts
             continue
@@ -91,33 +99,36 @@ def _parts(words: Any, pattern: str) -> dict[str, Any]:
     return parts
 
 
-def _matched_days(words: Any, pattern: str) -> NDArray[np.float64]:
+def _matched_days(words: pyarrow.Array, pattern: str) -> NDArray[np.float64]:
+    """Days since 1970-01-01 of the words that match ``pattern`` and are days of the calendar, else NaN."""
     pc = import_pyarrow("pyarrow.compute")
-    parts = _parts(words, pattern)
-    matched, year = parts["matched"], parts["y"]
-    if not matched.any():
+    parts = _named_groups(words, pattern)
+    is_date, year = parts["matched"], parts["y"]
+    if not is_date.any():
         return np.full(len(words), np.nan)
-    year = np.where(parts["short"], year + np.where(year < _PIVOT, 2000, 1900), year)
+    year = np.where(parts["short"], year + np.where(year < _FIRST_SHORT_YEAR, 2000, 1900), year)
     if "name" in parts:
-        starts = pc.utf8_lower(pc.utf8_slice_codeunits(parts["name"], 0, 3))
-        table = import_pyarrow().array(_MONTHS, starts.type)
-        month = np.asarray(pc.fill_null(pc.index_in(starts, table), -1).to_numpy(zero_copy_only=False)) + 1
+        first_letters = pc.utf8_lower(pc.utf8_slice_codeunits(parts["name"], 0, 3))
+        months_by_name = import_pyarrow().array(_MONTHS, first_letters.type)
+        month = (
+            np.asarray(pc.fill_null(pc.index_in(first_letters, months_by_name), -1).to_numpy(zero_copy_only=False)) + 1
+        )
     else:
         month = parts["m"]
     day = parts.get("d", np.ones(len(words)))
-    matched = matched & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (year >= 1)
-    months = np.where(matched, (year - 1970) * 12 + month - 1, 0).astype(np.int64)
+    is_date = is_date & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31) & (year >= 1)
+    months = np.where(is_date, (year - 1970) * 12 + month - 1, 0).astype(np.int64)
     first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
     next_first = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    matched &= day <= next_first - first
+    is_date &= day <= next_first - first
     days = first + day - 1.0
     if "H" in parts:
         days = days + (_clock_seconds(parts) - _zone_seconds(parts["z"])) / _DAY_SECONDS
-    return np.where(matched, days, np.nan)
+    return np.where(is_date, days, np.nan)
 
 
 def _clock_seconds(parts: dict[str, Any]) -> NDArray[np.float64]:
-    """Seconds since midnight; NaN where the clock has no such time."""
+    """Seconds since midnight; NaN for a time that no clock shows, such as 25:00 or 13 PM."""
     pc = import_pyarrow("pyarrow.compute")
     hour, minute, second = parts["H"], parts["M"], parts["S"]
     if "ap" in parts:
@@ -130,8 +141,8 @@ def _clock_seconds(parts: dict[str, Any]) -> NDArray[np.float64]:
     return np.where(fits, 3600 * hour + 60 * minute + second, np.nan)
 
 
-def _zone_seconds(zones: Any) -> NDArray[np.float64]:
-    """Offsets such as ``+02:00`` in seconds east of Greenwich."""
+def _zone_seconds(zones: pyarrow.Array) -> NDArray[np.float64]:
+    """Offsets of time zones, such as ``+02:00``, in seconds east of Greenwich."""
     pc = import_pyarrow("pyarrow.compute")
     digits = pc.replace_substring_regex(zones, r"[^0-9]", "")
     digits = pc.utf8_slice_codeunits(pc.utf8_rpad(digits, 4, "0"), 0, 4)

@@ -1,4 +1,4 @@
-"""CSV and its relatives, read by pyarrow; where it fails, the line at fault is found for the message."""
+"""CSV, and text with other separators, read by pyarrow. Where it fails, the message names the line at fault."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.cell_rules import CellRules
@@ -19,12 +19,19 @@ from gpu_logreg.files.odd_rows import refuse_odd_rows
 from gpu_logreg.files.reading import import_pyarrow, reading
 from gpu_logreg.files.table import Table
 
+if TYPE_CHECKING:
+    import pyarrow
+
 __all__ = ["Select", "read_csv", "written_cells"]
 
 Select = Callable[[Sequence[str]], Sequence[str]]
-"""Which columns of those present to read; raises where one is not there. Called before any cell is read."""
+"""Function from the names of the columns of a file to those to read, called before any cell is read.
+
+It raises `DataError` where a column is missing.
+"""
 
 _BLOCK_BYTES = 2**24
+"""Bytes that pyarrow parses at once, and so the most bytes of a row: it refuses a row that spans two blocks."""
 
 
 def read_csv(path: Path, options: FileOptions, select: Select, rules: CellRules) -> Table:
@@ -38,7 +45,7 @@ def read_csv(path: Path, options: FileOptions, select: Select, rules: CellRules)
     options : FileOptions
     select : Select
     rules : CellRules
-        Its marks are those of the model, for a file that does not show its own.
+        Its marks, those of the training file, are used where the file does not show its own.
 
     Raises
     ------
@@ -46,9 +53,9 @@ def read_csv(path: Path, options: FileOptions, select: Select, rules: CellRules)
         One line that names the file, and the line and column where known.
     """
     layout = find_layout(path, options, rules.text)
-    wanted = list(select(layout.names))
-    rules = replace(rules, in_text=True, marks=_marks(layout, options, rules.marks))
-    arrow = _read(layout, wanted, set(rules.text), rules.missing, rules.marks.point_or_comma or ".")
+    names = list(select(layout.names))
+    rules = replace(rules, is_untyped=True, marks=_marks(layout, options, rules.marks))
+    arrow = _read(layout, names, set(rules.text), rules.missing, rules.marks.point_or_comma or ".")
     source = CsvSource(str(path), layout)
     table = Table.from_arrow(arrow, source, rules, layout.unnamed)
     refuse_odd_rows(table, layout.header, rules.text)
@@ -61,31 +68,33 @@ def read_csv(path: Path, options: FileOptions, select: Select, rules: CellRules)
     return table
 
 
-def written_cells(path: Path, options: FileOptions, names: Sequence[str], known: Sequence[str] = ()) -> Any:
-    """``pyarrow.Table`` of some columns of a CSV file, each cell as it is written; ``known`` are columns of text."""
-    layout = find_layout(path, options, known)
+def written_cells(
+    path: Path, options: FileOptions, names: Sequence[str], text_columns: Sequence[str] = ()
+) -> pyarrow.Table:
+    """Some columns of a CSV file with every cell as it is written; ``text_columns`` are known to hold text."""
+    layout = find_layout(path, options, text_columns)
     pick_columns(layout.names, names, CsvSource(str(path), layout))
     return _read(layout, list(names), set(names), (), ".", as_written=True)
 
 
 def _marks(layout: Layout, options: FileOptions, of_model: Marks) -> Marks:
-    """The marks of the numbers: as the user says, else as the first rows show, else as in training."""
-    given = Marks(options.decimal, options.thousands)
-    if given.point_or_comma is not None:
-        return replace(given, decimal=given.point_or_comma)
-    found = find_decimal(cell for record in layout.records for cell in record)
-    if found is None or found == of_model.decimal:
+    """The marks of the numbers: those of the options, else those that the first rows show, else those of the model."""
+    marks = Marks(options.decimal, options.thousands)
+    if marks.point_or_comma is not None:
+        return replace(marks, decimal=marks.point_or_comma)
+    decimal = find_decimal(cell for record in layout.records for cell in record)
+    if decimal is None or decimal == of_model.decimal:
         return replace(of_model, thousands=options.thousands or of_model.thousands)
-    return Marks(found, options.thousands)
+    return Marks(decimal, options.thousands)
 
 
 def _read(
-    layout: Layout, wanted: list[str], text: set[str], missing: Sequence[str], decimal: str, as_written: bool = False
-) -> Any:
-    """``pyarrow.Table`` of the columns ``wanted``."""
+    layout: Layout, names: list[str], text: set[str], missing: Sequence[str], decimal: str, as_written: bool = False
+) -> pyarrow.Table:
+    """The columns ``names``, those in ``text`` as text; with ``as_written``, no cell is missing."""
     pa, pa_csv = import_pyarrow(), import_pyarrow("pyarrow.csv")
-    # pyarrow compares cells with these byte for byte; text columns are trimmed later, numbers need the blank that
-    # follows a comma here to be read as numbers at once.
+    # pyarrow compares cells with these words byte for byte, and " NA" in a column of numbers would make it text. Blanks
+    # in text columns are removed later.
     nulls = [] if as_written else [blank + word for word in ("", *missing) for blank in ("", " ")]
     with reading(layout.path), layout.open() as stream:
         try:
@@ -96,8 +105,8 @@ def _read(
                 ),
                 parse_options=pa_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
                 convert_options=pa_csv.ConvertOptions(
-                    column_types={name: pa.string() for name in wanted if name in text},
-                    include_columns=wanted,
+                    column_types={name: pa.string() for name in names if name in text},
+                    include_columns=names,
                     null_values=nulls,
                     strings_can_be_null=not as_written,
                     decimal_point=decimal,
@@ -107,8 +116,8 @@ def _read(
             raise _explain(layout, error) from error
 
 
-def _explain(layout: Layout, error: Any) -> DataError:
-    """The error of pyarrow in one line, with the line of the file where it can be found."""
+def _explain(layout: Layout, error: Exception) -> DataError:
+    """Pyarrow's error as a `DataError` of one line, with the number of the line in the file if it can be found."""
     path, n_columns, message = layout.path, len(layout.names), str(error).splitlines()[0]
     if "straddling" in message:
         return DataError(f'{path}: a row is longer than {_BLOCK_BYTES >> 20} MiB; is a quote (") never closed?')

@@ -1,13 +1,14 @@
-"""The numbers of a table's rows, a block at a time: a dense matrix, or a sparse one where rows have few of its columns.
+"""Encoding of a table as a matrix, block by block: dense, or sparse where a row has elements in few of the columns.
 
-The columns are, in this order: the numeric ones, the indicators of their missing cells, the categories of the text.
+The columns of the matrix are, in this order: the numeric ones, the indicators of their missing cells, the categories of
+the text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,23 +23,26 @@ from gpu_logreg.files.columns import NumericColumn, TextColumn
 from gpu_logreg.files.reading import available_memory, gib, import_pyarrow
 from gpu_logreg.files.table import Table
 
+if TYPE_CHECKING:
+    import pyarrow
+
 __all__ = ["Encoder", "category_counts", "category_places"]
 
 SPARSE_WIDTH = 256
-SPARSE_SHARE = 1 / 16
-"""Columns from which rows are sparse, where at most this share of them is stored in a row.
+"""Least number of columns of a sparse matrix. Narrower ones are dense: dense passes are faster, and run on a GPU."""
 
-Sparse rows then take a tenth of the memory of dense ones or less. Narrower ones are dense: the dense passes walk them
-faster than they are worth, and on a GPU too.
+SPARSE_SHARE = 1 / 16
+"""Largest share of elements stored in a row of a sparse matrix. An element with the number of its column takes 12 bytes
+in float64, so that sparse rows take a tenth of the memory of dense ones or less.
 """
 
 _SPARSE_IF_NEEDED = 0.25
-"""Share stored up to which rows are sparse where memory does not suffice for dense ones."""
+"""The same where a dense matrix does not fit in memory: at this share sparse rows take 3/8 of it in float64."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """What turns the columns of a table into a matrix of ``width`` columns.
+    """Encodes the columns of a table as a matrix of ``width`` columns.
 
     Attributes
     ----------
@@ -50,30 +54,30 @@ class Encoder:
     text: Sequence[TextColumn]
 
     @cached_attribute
-    def flagged(self) -> NDArray[np.intp]:
-        """Numbers of the numeric columns that have an indicator."""
-        return np.array([at for at, column in enumerate(self.numeric) if column.flagged], dtype=np.intp)
+    def indicators(self) -> NDArray[np.intp]:
+        """Positions of the numeric columns that have an indicator."""
+        return np.array([at for at, column in enumerate(self.numeric) if column.had_missing], dtype=np.intp)
 
     @cached_attribute
     def width(self) -> int:
-        """Columns of the matrix."""
-        return len(self.numeric) + len(self.flagged) + sum(text.width for text in self.text)
+        """Number of columns of the matrix."""
+        return len(self.numeric) + len(self.indicators) + sum(text.width for text in self.text)
 
     @property
-    def stored(self) -> int:
-        """Elements that a sparse row stores at most, its indicators apart."""
+    def n_stored(self) -> int:
+        """Most elements that a sparse row stores, without its indicators: one for each column of the table."""
         return len(self.numeric) + len(self.text)
 
-    def encode(self, rows: Table, dtype: np.dtype[Any], dense: bool) -> Any:
-        """The matrix of ``rows``, a ``csr_array`` where that is much smaller and ``dense`` is not asked for.
+    def encode(self, rows: Table, dtype: np.dtype[Any], dense: bool) -> NDArray[Any] | sparse.csr_array:
+        """The matrix of ``rows``: a ``csr_array`` where that is much smaller and ``dense`` is false.
 
         Raises
         ------
         DataError
-            A matrix larger than the memory available, or numbers too large for ``dtype``.
+            The matrix is larger than the available memory, or a number is too large for ``dtype``.
         """
         n, available = rows.n_rows, available_memory()
-        nbytes, share = n * self.width * dtype.itemsize, self.stored / self.width
+        nbytes, share = n * self.width * dtype.itemsize, self.n_stored / self.width
         if not dense:
             narrow = self.width < SPARSE_WIDTH or share > SPARSE_SHARE
             if not narrow or (nbytes > available and share <= _SPARSE_IF_NEEDED):
@@ -85,8 +89,9 @@ class Encoder:
             )
         return self._dense(rows, dtype)
 
-    def _remedy(self, sparse_would_do: bool) -> str:
-        if sparse_would_do:
+    def _remedy(self, fits_sparse: bool) -> str:
+        """The advice where a matrix does not fit in memory; ``fits_sparse`` is whether it may be sparse."""
+        if fits_sparse:
             return "without --device cuda, --impl cuda and --storage it is encoded sparse"
         widest = max(self.text, key=lambda text: text.width, default=None)
         if widest is None or 2 * widest.width <= self.width:
@@ -101,41 +106,44 @@ class Encoder:
             block[:, : numbers.shape[1]] = numbers
             block[:, numbers.shape[1] :] = 0
             for places in categories:
-                known = np.flatnonzero(places >= 0)
-                block[known, places[known]] = 1
+                in_category = np.flatnonzero(places >= 0)
+                block[in_category, places[in_category]] = 1
             start += len(block)
         return out
 
-    def _sparse(self, rows: Table, dtype: np.dtype[Any]) -> Any:
-        """Numbers are stored even where they are zero, indicators and categories only where they are one."""
+    def _sparse(self, rows: Table, dtype: np.dtype[Any]) -> sparse.csr_array:
+        """The matrix as a ``csr_array``, in which zeros of numeric columns are stored and other zeros are not."""
         n, m = rows.n_rows, len(self.numeric)
-        most = n * (self.stored + len(self.flagged))
-        index = np.dtype(np.int32 if max(most, self.width) <= np.iinfo(np.int32).max else np.int64)
-        nbytes, available = n * self.stored * (dtype.itemsize + index.itemsize), available_memory()
-        if 2 * nbytes > available:  # the blocks, and then the whole
+        n_elements = n * (self.n_stored + len(self.indicators))
+        index = np.dtype(np.int32 if max(n_elements, self.width) <= np.iinfo(np.int32).max else np.int64)
+        nbytes, available = n * self.n_stored * (dtype.itemsize + index.itemsize), available_memory()
+        if 2 * nbytes > available:  # the blocks and their concatenation are in memory together
             raise DataError(
                 f"{rows.source.name}: takes {gib(2 * nbytes)} to encode as sparse {dtype} rows, and {gib(available)} "
                 "of memory are available; use fewer rows or columns, or float32"
             )
         data, indices, counts = [], [], [np.zeros(1, dtype=index)]
         for numbers, categories in self._blocks(rows, dtype):
-            at = np.empty((len(numbers), numbers.shape[1] + len(categories)), dtype=index)
-            at[:, : numbers.shape[1]] = np.arange(numbers.shape[1])
-            at[:, m : numbers.shape[1]][numbers[:, m:] == 0] = -1
+            columns = np.empty((len(numbers), numbers.shape[1] + len(categories)), dtype=index)
+            columns[:, : numbers.shape[1]] = np.arange(numbers.shape[1])
+            columns[:, m : numbers.shape[1]][numbers[:, m:] == 0] = -1
             for column, places in enumerate(categories, start=numbers.shape[1]):
-                at[:, column] = places
-            values = np.ones(at.shape, dtype=dtype)
+                columns[:, column] = places
+            values = np.ones(columns.shape, dtype=dtype)
             values[:, : numbers.shape[1]] = numbers
-            stored = at >= 0
-            data.append(values[stored])
-            indices.append(at[stored])
-            counts.append(stored.sum(axis=1, dtype=index))
+            is_stored = columns >= 0
+            data.append(values[is_stored])
+            indices.append(columns[is_stored])
+            counts.append(is_stored.sum(axis=1, dtype=index))
         starts = np.cumsum(np.concatenate(counts), dtype=index)
         return sparse.csr_array((np.concatenate(data), np.concatenate(indices), starts), shape=(n, self.width))
 
     def _blocks(self, rows: Table, dtype: np.dtype[Any]) -> Iterator[tuple[NDArray[Any], list[NDArray[np.intp]]]]:
-        """Numbers with indicators, and for each text column the column that is one in each row, or -1."""
-        lookups, first = [], len(self.numeric) + len(self.flagged)
+        """For each block of rows: the numbers with their indicators, and the position of the one of each text column.
+
+        These positions are -1 in rows whose category the model does not know.
+        """
+        lookups, first = [], len(self.numeric) + len(self.indicators)
         for text in self.text:
             places = category_places(text, rows)
             lookups.append(np.where(places >= 0, places + first, -1))
@@ -149,8 +157,8 @@ class Encoder:
             )
             start += batch.num_rows
 
-    def _numbers(self, batch: Any, rows: Table, start: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """The numeric columns of a block, with their indicators."""
+    def _numbers(self, batch: pyarrow.RecordBatch, rows: Table, start: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """The numeric columns of a block, missing cells filled with the means, and their indicators."""
         values = np.empty((batch.num_rows, len(self.numeric)))
         if not self.numeric:
             return values.astype(dtype)
@@ -164,7 +172,7 @@ class Encoder:
                 f"{rows.source.at(start + int(row))}: the cell of column {self.numeric[at].name!r} is missing, and the "
                 "model was trained on an array, which has no missing cells; fill it in"
             )
-        with np.errstate(over="ignore"):  # looked for here, where the column can be named
+        with np.errstate(over="ignore"):  # the error below names the row and column of an overflow
             values = values.astype(dtype, copy=False)
         finite = np.isfinite(values)
         if not finite.all():
@@ -177,45 +185,49 @@ class Encoder:
 
     @cached_attribute
     def _imputer(self) -> SimpleImputer | None:
-        """An imputer with the stored means: fitted on two rows, the means and, where a column is flagged, NaN."""
+        """An imputer with the means of the training rows; None where the model was trained on an array.
+
+        It is fitted on two rows, the means twice, with NaN in the second where a column has an indicator: the mean that
+        the imputer computes is then the stored one, bit for bit, and it adds the same indicators.
+        """
         if not self.numeric or any(column.mean is None for column in self.numeric):
             return None
         means = np.array([column.mean for column in self.numeric], dtype=np.float64)
-        flagged = np.array([column.flagged for column in self.numeric])
+        had_missing = np.array([column.had_missing for column in self.numeric])
         imputer = SimpleImputer(strategy="mean", add_indicator=True).set_output(transform="default")
-        return imputer.fit(np.stack([means, np.where(flagged, np.nan, means)]))
+        return imputer.fit(np.stack([means, np.where(had_missing, np.nan, means)]))
 
 
 def category_places(text: TextColumn, rows: Table) -> NDArray[np.intp]:
-    """For each category of the column in ``rows``, and last for a missing cell: its place among the model's, or -1."""
+    """The position among the model's categories of each category in ``rows``, then of a missing cell; -1 if unknown."""
     pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
-    missing = len(text.categories) if text.flagged else -1
+    missing = len(text.categories) if text.had_missing else -1
     if rows.kind(text.name) != "text":  # a column without any cell
         return np.array([missing], dtype=np.intp)
-    held = _dictionary(rows, text.name)
-    found = pc.index_in(held, pa.array(text.categories, held.type)).fill_null(-1)
-    return np.append(found.to_numpy(zero_copy_only=False).astype(np.intp), missing)
+    categories = _dictionary(rows, text.name)
+    places = pc.index_in(categories, pa.array(text.categories, categories.type)).fill_null(-1)
+    return np.append(places.to_numpy(zero_copy_only=False).astype(np.intp), missing)
 
 
-def category_counts(text: TextColumn, rows: Table) -> tuple[NDArray[np.intp], Any]:
-    """How many rows have each category of the column in ``rows``, last the missing cells; and the Arrow categories."""
+def category_counts(text: TextColumn, rows: Table) -> tuple[NDArray[np.intp], pyarrow.Array]:
+    """The number of rows with each category of a column, then with a missing cell; and the categories."""
     pa = import_pyarrow()
     if rows.kind(text.name) != "text":
         return np.array([rows.n_rows]), pa.array([], pa.string())
-    held = _dictionary(rows, text.name)
-    counts = np.zeros(len(held) + 1, dtype=np.intp)
+    categories = _dictionary(rows, text.name)
+    counts = np.zeros(len(categories) + 1, dtype=np.intp)
     for batch in rows.batches():
         counts += np.bincount(_codes(batch.column(text.name)) % len(counts), minlength=len(counts))
-    return counts, held
+    return counts, categories
 
 
-def _dictionary(rows: Table, name: str) -> Any:
+def _dictionary(rows: Table, name: str) -> pyarrow.Array:
     """The Arrow categories of a text column."""
     return rows.arrow.column(name).combine_chunks().dictionary
 
 
-def _codes(column: Any) -> NDArray[np.intp]:
-    """Category of each row in its table, -1 where the cell is missing (which indexes the last of `category_places`)."""
+def _codes(column: pyarrow.Array) -> NDArray[np.intp]:
+    """The number of each row's category; -1, which indexes the last item of `category_places`, for a missing cell."""
     if not hasattr(column, "indices"):  # a column without any cell
         return np.full(len(column), -1, dtype=np.intp)
     return np.asarray(column.indices.fill_null(-1), dtype=np.intp)

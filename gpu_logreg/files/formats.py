@@ -1,41 +1,36 @@
-"""Which format a file of data is in: by the wish of the user, by its ending, or by its first lines."""
+"""The format of a file of data: the one that the user names, else by its ending, else by its first bytes or lines."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gpu_logreg.errors import DataError
+from gpu_logreg.files.head import looks_like_libsvm, read_head
 from gpu_logreg.files.reading import (
     NotTextError,
-    content,
+    file_kind,
     inner_name,
     member_names,
-    open_stream,
     reading,
 )
-from gpu_logreg.files.separators import cut, find_separator
+from gpu_logreg.files.separators import find_separator
 from gpu_logreg.files.streams import parquet_parts
 
 __all__ = [
     "FORMATS",
     "THOUSANDS",
     "FileOptions",
-    "Head",
-    "applicable",
+    "applicable_options",
     "choose_format",
-    "looks_like_libsvm",
-    "read_head",
+    "refuse_header",
 ]
 
 FORMATS = ("csv", "parquet", "npy", "npz", "libsvm")
 
 THOUSANDS = (",", ".", " ", "'")
-"""What may stand between groups of three digits; a blank is of any width."""
+"""Marks that may stand between groups of three digits. A blank stands for Unicode's blanks of other widths too."""
 
 _ENDINGS = {
     ".csv": "csv",
@@ -51,41 +46,41 @@ _ENDINGS = {
     ".svmlight": "libsvm",
 }
 _TEXT_ENDINGS = (".data", ".txt")  # LIBSVM text where it looks like it, else CSV
-_HEAD_BYTES = 2**22
-_HEAD_RECORDS = 100
-_COMMENT_LINE = re.compile(rb"^[ \t]*#[^\r\n]*", re.MULTILINE)
-_LIBSVM_LINE = re.compile(r"\s*[-+]?[\d.]\S*(\s+(qid|\d+):[^\s,;|]+)*\s*(#.*)?")
-_LIBSVM_PAIR = re.compile(r"\s\d+:[-+\d.]")
 
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How to read a file of data; the same options serve for training, validation and prediction.
+    """How to read a file of data; training, validation and prediction have the same options.
 
     Attributes
     ----------
     format : str or None
-        One of `FORMATS`; None decides by the ending of the file, then by its first lines.
+        One of `FORMATS`; None finds it by the ending of the file, then by its first lines.
     header : bool
         Whether the first line of CSV holds the names of the columns; else they are ``c0``, ``c1``, ...
     sep : str or None
-        Separator of CSV, one character, where a blank stands for any run of blanks and tabs; None finds it among comma,
+        Separator of CSV, one character; a blank stands for any run of blanks and tabs. None finds it among comma,
         semicolon, tab, bar and blanks.
     skip_rows : int
         Lines of CSV to pass over before the header or the first row.
     features : str or None
         The array of an ``.npz`` archive that holds the rows; None takes the only one that can.
     dense : bool
-        Whether LIBSVM text is made dense however little of it is stored, as it must be on a GPU.
+        Whether sparse rows are made dense, as a GPU needs them.
     decimal : "." or "," or None
         Decimal mark of CSV; None finds it.
     thousands : str or None
-        What stands between groups of three digits in CSV, one character; None finds it.
+        Mark between groups of three digits in CSV, one character; None finds it.
     missing : tuple of str or None
-        Words for missing cells of a table, apart from empty ones; None takes
+        Words for missing cells of a table; an empty cell is missing in any case. None takes
         `gpu_logreg.files.arrow_columns.MISSING_WORDS`.
     text : tuple of str
         Columns of a table to keep as text, even if all their cells read as numbers or dates.
+
+    Examples
+    --------
+    >>> FileOptions(sep=";", decimal=",").header
+    True
     """
 
     format: str | None = None
@@ -102,7 +97,7 @@ class FileOptions:
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
             raise DataError(f"format {self.format!r} is not known; use one of {', '.join(FORMATS)}")
-        if self.sep == "\\t":  # what a shell makes of --sep '\t'
+        if self.sep == "\\t":  # a shell passes --sep '\t' as a backslash and a t
             object.__setattr__(self, "sep", "\t")
         if self.sep is not None and (len(self.sep) != 1 or ord(self.sep) > 127 or self.sep in '"\r\n'):
             raise DataError(f"separator {self.sep!r} cannot be used; give one character, such as ',' or ';' or '\\t'")
@@ -124,15 +119,14 @@ def choose_format(path: Path, options: FileOptions) -> str:
     Raises
     ------
     DataError
-        If neither the ending nor the first lines decide, with the choices; or an option that does not apply to the
-        format.
+        Neither the ending nor the first lines decide, and the message lists the choices; or an option does not apply to
+        the format.
     """
     kind = options.format or _find_format(path, options)
     _refuse_options(path, options, kind)
     return kind
 
 
-# What is only for some formats: the option, the value that is not given, those formats.
 _ONLY_FOR = {
     "features": (None, ("npz",)),
     "sep": (None, ("csv",)),
@@ -142,15 +136,19 @@ _ONLY_FOR = {
     "missing": (None, ("csv", "parquet")),
     "text": ((), ("csv", "parquet")),
 }
+"""Options that only some formats have: the default, and those formats."""
+
 _FORMAT_NAMES = {"csv": "CSV", "parquet": "Parquet", "npy": "a NumPy .npy file", "npz": "an .npz archive"}
 
 
 def _refuse_options(path: Path, options: FileOptions, kind: str) -> None:
     for name, (default, kinds) in _ONLY_FOR.items():
         if getattr(options, name) != default and kind not in kinds:
-            named = ".npz archives" if kinds == ("npz",) else " and ".join(_FORMAT_NAMES[known] for known in kinds)
+            names = (
+                ".npz archives" if kinds == ("npz",) else " and ".join(_FORMAT_NAMES[kind_name] for kind_name in kinds)
+            )
             raise DataError(
-                f"{path}: --{name.replace('_', '-')} is for {named}, and this is "
+                f"{path}: --{name.replace('_', '-')} is for {names}, and this is "
                 f"{_FORMAT_NAMES.get(kind, 'LIBSVM text')}; leave it out"
             )
 
@@ -165,8 +163,11 @@ def refuse_header(path: Path, options: FileOptions) -> None:
         )
 
 
-def applicable(options: FileOptions, path: Path) -> FileOptions:
-    """``options`` without those that do not apply to the format of ``path``, for a file beside the one meant."""
+def applicable_options(options: FileOptions, path: Path) -> FileOptions:
+    """``options`` with the defaults of those that the format of ``path`` does not have.
+
+    The test file of a training, say, may have another format than the training file that the options are for.
+    """
     kind = options.format or _find_format(path, options)
     others: dict[str, Any] = {name: default for name, (default, kinds) in _ONLY_FOR.items() if kind not in kinds}
     return replace(options, **others)
@@ -178,10 +179,10 @@ def _find_format(path: Path, options: FileOptions) -> str:
     name = inner_name(path).lower()
     ending = Path(name).suffix
     if ending in _ENDINGS:
-        found = _ENDINGS[ending]
-        if found in ("parquet", "npy", "npz") and name != path.name.lower():
-            raise DataError(f"{path}: a compressed {found} file cannot be read; unpack it first")
-        return found
+        kind = _ENDINGS[ending]
+        if kind in ("parquet", "npy", "npz") and name != path.name.lower():
+            raise DataError(f"{path}: a compressed {kind} file cannot be read; unpack it first")
+        return kind
     binary = _binary_format(path)
     if binary is not None:
         return binary
@@ -198,91 +199,10 @@ def _find_format(path: Path, options: FileOptions) -> str:
 
 
 def _binary_format(path: Path) -> str | None:
-    """The format that the first bytes give away, whatever the ending."""
+    """The format by the first bytes of a file; None where they are not those of a binary format."""
     with reading(path):
         with open(path, "rb") as file:
-            found = content(file.read(8))
-        if found == "zip" and all(name.endswith(".npy") for name in member_names(path)):
+            kind = file_kind(file.read(8))
+        if kind == "zip" and all(name.endswith(".npy") for name in member_names(path)):
             return "npz"
-    return {"Parquet": "parquet", "NumPy .npy": "npy"}.get(found or "")
-
-
-@dataclass(frozen=True)
-class Head:
-    """The first lines of a text file.
-
-    Attributes
-    ----------
-    text : str
-        What follows the skipped lines.
-    complete : bool
-        Whether that is the whole file.
-    """
-
-    text: str
-    complete: bool
-
-    def records(self, sep: str) -> list[list[str]]:
-        """Cells of the first records, blank lines and those that begin with ``#`` left out.
-
-        ``csv.Error`` for a cell of more than 128 KiB.
-        """
-        return [cells for _, cells in self.numbered(sep, lambda data: _COMMENT_LINE.sub(b"", data))]
-
-    def numbered(self, sep: str, clean: Callable[[bytes], bytes] | None = None) -> list[tuple[int, list[str]]]:
-        """The last line of each of the first records, counted from 1 after the skipped lines, and its cells."""
-        found: list[tuple[int, list[str]]] = []
-        for record in cut(self.text, sep, clean):
-            found.append(record)
-            if len(found) > _HEAD_RECORDS:
-                break
-        if len(found) > 1 and (not self.complete or len(found) > _HEAD_RECORDS):
-            found.pop()  # may be cut off
-        return found
-
-    def lines(self, most: int = 20) -> list[str]:
-        """The first lines that are not blank."""
-        lines = [line for line in self.text[:65536].splitlines() if line.strip()]
-        return lines[:most] if len(lines) == 1 or len(self.text) <= 65536 else lines[:-1][:most]
-
-
-def read_head(path: Path, skip_rows: int = 0) -> Head:
-    """The first lines of a text file after ``skip_rows`` lines.
-
-    Raises
-    ------
-    DataError
-        If the file is empty, binary, or has no line left.
-    """
-    with reading(path), open_stream(path) as stream:
-        data = stream.read(_HEAD_BYTES)
-        complete = len(data) < _HEAD_BYTES
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or _every_other_zero(data[:200]):
-        raise DataError(f"{path}: is UTF-16 text; convert it: iconv -f utf-16 -t utf-8")
-    if b"\0" in data:
-        raise NotTextError(f"{path}: holds binary data where text was expected; give it the ending of what it is")
-    lines = io.StringIO(data.decode("utf-8-sig", errors="surrogateescape"), newline="")
-    for skipped in range(skip_rows):
-        if not lines.readline():
-            raise DataError(f"{path}: has {skipped} lines, and {skip_rows} were to be skipped")
-    text = lines.read()
-    if not text.strip():
-        after = f" after the {skip_rows} skipped" if skip_rows else ""
-        raise DataError(f"{path}: holds no line{after}" if skip_rows else f"{path}: is empty")
-    return Head(text, complete)
-
-
-def _every_other_zero(data: bytes) -> bool:
-    """Whether bytes are most likely UTF-16 text of Latin letters, without a mark that says so."""
-    zeros = sorted((data[::2].count(0), data[1::2].count(0)))
-    return len(data) > 1 and zeros[0] == 0 and 4 * zeros[1] > len(data)
-
-
-def looks_like_libsvm(head: Head) -> bool:
-    """Whether the first lines are labels followed by ``index:value`` pairs."""
-    lines = [line for line in head.lines() if not line.lstrip().startswith("#")]
-    return (
-        bool(lines)
-        and all(_LIBSVM_LINE.fullmatch(line) for line in lines)
-        and any(_LIBSVM_PAIR.search(line) for line in lines)
-    )
+    return {"Parquet": "parquet", "NumPy .npy": "npy"}.get(kind or "")

@@ -1,32 +1,35 @@
-"""Columns of a file that go into the output as they are written, beside what a model makes of the rows."""
+"""Columns of a file that `predict --keep` copies into its output, with their cells as they are written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gpu_logreg.files.any_format import read_table
 from gpu_logreg.files.column_names import Source, pick_columns
 from gpu_logreg.files.delimited import written_cells
 from gpu_logreg.files.formats import FileOptions, choose_format
-from gpu_logreg.files.load import read_table
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.reading import import_pyarrow
 from gpu_logreg.files.schema import Schema
-from gpu_logreg.files.table import Matrix
 
-__all__ = ["KeptColumns", "read_kept"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["KeptColumns", "read_kept_columns"]
 
 
 class KeptColumns:
-    """Columns by name, whose cells are given as text.
+    """Columns by name, whose cells are read out as text.
 
     Parameters
     ----------
     columns : dict
-        Sequences of cells, or ``pyarrow.ChunkedArray``, of one length.
+        Lists of cells, or Arrow columns, all of one length.
     """
 
-    def __init__(self, columns: dict[str, Any]) -> None:
+    def __init__(self, columns: dict[str, list[Any] | pyarrow.ChunkedArray]) -> None:
         self._columns = columns
 
     @property
@@ -35,31 +38,32 @@ class KeptColumns:
         return tuple(self._columns)
 
     def cells(self, start: int, stop: int) -> tuple[list[str], ...]:
-        """The cells of the rows ``start`` to ``stop`` of each column."""
+        """For each column, its cells in the rows from ``start`` up to ``stop``."""
         return tuple(_texts(column, start, stop) for column in self._columns.values())
 
 
-def _texts(column: Any, start: int, stop: int) -> list[str]:
+def _texts(column: list[Any] | pyarrow.ChunkedArray, start: int, stop: int) -> list[str]:
+    """Cells of a column as text, a missing one as the empty text."""
     part = column[start:stop]
     return ["" if cell is None else str(cell) for cell in (part.to_pylist() if hasattr(part, "to_pylist") else part)]
 
 
-def read_kept(path: Path, options: FileOptions, names: Sequence[str], schema: Schema) -> KeptColumns:
-    """The columns ``names`` of a file of rows for a model.
+def read_kept_columns(path: Path, options: FileOptions, names: Sequence[str], schema: Schema) -> KeptColumns:
+    """The columns ``names`` of a file whose rows a model predicts.
 
     Parameters
     ----------
     path : Path
-        A file that may be opened again.
+        A file that can be opened again, not a pipe.
     options : FileOptions
     names : sequence of str
     schema : Schema
-        Of the model.
+        The schema of the model.
 
     Raises
     ------
     DataError
-        No such column, with the nearest names.
+        A column is not there; the message gives similar names.
     """
     kind = choose_format(path, options)
     if kind == "csv":

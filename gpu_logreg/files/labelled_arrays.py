@@ -1,4 +1,4 @@
-"""Rows of numbers with their labels: in one array, in one archive, in LIBSVM text, or in two files."""
+"""Rows of numbers with their labels, from one array, one archive, LIBSVM text, or two files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.array_files import array_names, read_labels, read_npy, read_npz, whole_labels
 from gpu_logreg.files.column_names import need_target, pick_columns
 from gpu_logreg.files.formats import FileOptions
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.sparse_archives import is_sparse_archive, read_sparse_archive
-from gpu_logreg.files.table import Matrix
 
-__all__ = ["checked_labels", "labelled_array", "own_labels", "read_array"]
+__all__ = ["check_labels", "labelled_array", "own_labels", "read_array"]
 
 
 def read_array(path: Path, kind: str, options: FileOptions) -> Matrix:
@@ -36,41 +35,42 @@ def labelled_array(path: Path, kind: str, target: str | None, options: FileOptio
     path : Path
     kind : "npy" or "npz"
     target : str or None
-        The array of the labels in an archive of arrays; a column of the one array, which then is none of the rows; or
+        Name of the array of labels in an archive; or a column of the only array, which is then left out of the rows; or
         a ``.npy`` file of labels.
     options : FileOptions
 
     Raises
     ------
     DataError
-        No such labels, or not one for each row.
+        There are no such labels, or they are not one for each row.
     """
     names = array_names(path) if kind == "npz" else []
     if target is not None and target not in names and Path(target).suffix.lower() == ".npy":
         rows = read_array(path, kind, options)
-        return rows, checked_labels(read_labels(Path(target), rows), Path(target), None)
+        return rows, check_labels(read_labels(Path(target), rows), Path(target), None)
     if kind == "npz" and not is_sparse_archive(path):
         rows, labels = read_npz(path, need_target(target, path, names), options.features)
-        return rows, checked_labels(labels, path, target)
+        return rows, check_labels(labels, path, target)
     rows = read_array(path, kind, options)
     target = need_target(target, path, rows.names, "; or give a .npy file of labels")
     (at,) = pick_columns(rows.names, [target], rows.source)
     if len(rows.names) == 1:
         raise DataError(f"{path}: has no column but the target {target!r}")
-    column = rows.values[:, [at]] if is_sparse(rows.values) else rows.values[:, at]
-    labels = np.ascontiguousarray(column.toarray()[:, 0] if is_sparse(column) else column)
-    return rows.drop([target]), checked_labels(labels, path, target)
+    values = rows.values
+    column = values[:, at] if isinstance(values, np.ndarray) else values[:, [at]].toarray()[:, 0]
+    labels = np.ascontiguousarray(column)
+    return rows.drop([target]), check_labels(labels, path, target)
 
 
 def own_labels(matrix: Matrix, target: str | None, path: Path) -> NDArray[Any]:
-    """The labels of LIBSVM text; refused where others are asked for."""
+    """The labels of LIBSVM text; refused where ``target`` names others."""
     if target not in (None, "label"):
         raise DataError(f"{path}: LIBSVM text has its own labels; leave out the target {target!r}")
-    return checked_labels(matrix.labels, path, None)
+    return check_labels(matrix.labels, path, None)
 
 
-def checked_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
-    """Labels of an array or LIBSVM text, whole numbers as integers; refused where one is not finite."""
+def check_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
+    """Labels of an array or LIBSVM text, floats that are whole as integers; refused where one is not finite."""
     assert labels is not None
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         row = int(np.argmin(np.isfinite(labels)))

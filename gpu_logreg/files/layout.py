@@ -1,4 +1,4 @@
-"""How the lines of a file of CSV fall into named columns, found from its first lines, or refused with the line."""
+"""The layout of a CSV file: its separator, header and columns, found from its first lines."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.arrow_columns import MISSING_WORDS
 from gpu_logreg.files.column_names import Source, reads_as_number, text_option
-from gpu_logreg.files.formats import FileOptions, Head, looks_like_libsvm, read_head
+from gpu_logreg.files.formats import FileOptions
+from gpu_logreg.files.head import Head, looks_like_libsvm, read_head
 from gpu_logreg.files.reading import open_stream
 from gpu_logreg.files.separators import (
     BLANKS,
     CleanedLines,
-    cleaner,
     find_separator,
-    like_number,
+    is_like_number,
+    line_cleaner,
     most_common_length,
 )
 
@@ -32,13 +33,14 @@ __all__ = ["CsvSource", "Layout", "cell_too_long", "fields", "find_layout"]
 
 _UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")  # what pandas makes of an empty name
 _COMMENT = re.compile(r"^[ \t]*#", re.MULTILINE)
-_ROWS_JUDGED = 2
-"""So many rows, at the least, must have numbers before a first row without any is refused."""
+
+_FEWEST_NUMBERS = 2
+"""Least number of rows with a number below it for a word in the first row to be taken for a header or a unit."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the lines of one file fall into cells.
+    """How the lines of one CSV file are cut into cells, and what the columns are called.
 
     Attributes
     ----------
@@ -46,17 +48,17 @@ class Layout:
     names : list of str
         One for each column.
     skip : int
-        Lines before the first row: skipped ones and the header.
+        Number of lines before the first row, the header among them.
     unnamed : frozenset of str
-        Those of the names that the header does not give.
+        Those of the names that the header does not give, or that pandas makes up.
     clean : callable or None
-        What is done to whole lines before they are cut into cells.
+        Function from the bytes of whole lines to those that are cut into cells; None for the identity.
     records : list of list of str
         Cells of the first rows.
     header : list of str
-        The names that the file gives; empty without a header.
+        The names as the header gives them; empty without a header.
     row_names : bool
-        Whether rows begin with a cell that the header has no name for.
+        Whether each row begins with a cell for which the header has no name.
     """
 
     path: Path
@@ -71,17 +73,17 @@ class Layout:
 
     @property
     def delimiter(self) -> str:
-        """The separator in the lines of `open`."""
+        """The separator between the cells in the lines of `open`."""
         return "\t" if self.sep == BLANKS else self.sep
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[IO[bytes] | Any]:
-        """The bytes of the file, each line ready to be cut at the delimiter."""
+    def open(self) -> Iterator[IO[bytes] | io.BufferedReader]:
+        """A context with a stream of the file, whose lines are cut into cells at the delimiter."""
         with open_stream(self.path) as stream:
             yield stream if self.clean is None else io.BufferedReader(CleanedLines(stream, self.clean))
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line (from 1) and cells of each row, blank lines left out; slow, for messages."""
+        """The number of the line, from 1, and the cells of each row that is not blank. Slow: for messages alone."""
         with self.open() as stream:
             lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="")
             for _ in range(self.skip):
@@ -95,13 +97,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class CsvSource(Source):
-    """A CSV file, whose rows are named by their line."""
+    """A CSV file. Messages name its rows by their lines."""
 
     layout: Layout
     is_text = True
 
     def at(self, row: int) -> str:
-        """Place of a row, counted from 0: its line, counted from 1."""
+        """Place of a row, which counts from 0: the file and the line, which counts from 1."""
         try:
             line = next(line for at, (line, _) in enumerate(self.layout.rows()) if at == row)
         except (csv.Error, StopIteration):
@@ -118,7 +120,7 @@ class CsvSource(Source):
 
 
 def find_layout(path: Path, options: FileOptions, text: Collection[str] = ()) -> Layout:
-    """The layout of a file of CSV.
+    """Find the layout of a CSV file.
 
     Parameters
     ----------
@@ -130,8 +132,8 @@ def find_layout(path: Path, options: FileOptions, text: Collection[str] = ()) ->
     Raises
     ------
     DataError
-        Lines that fall into no cells, a header that does not fit its rows, is not UTF-8 or names a column twice, a
-        first row that is a header or holds units.
+        The lines have no separator; the header has another number of cells than the rows, is not UTF-8, or names a
+        column twice; the first row is a second header, or holds units.
     """
     head = read_head(path, options.skip_rows)
     if options.format is None and looks_like_libsvm(head):
@@ -151,10 +153,10 @@ def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str])
         sep = ","  # one column
     n_columns, _ = most_common_length(head.records(sep))
     comments = "#" in head.text and _COMMENT.search(head.text) is not None
-    clean = cleaner(sep, n_columns, comments)
-    numbered = head.numbered("\t" if sep == BLANKS else sep, clean)
-    records = [record for _, record in numbered]
-    lines = [options.skip_rows + line for line, _ in numbered]
+    clean = line_cleaner(sep, n_columns, comments)
+    numbered_records = head.numbered_records("\t" if sep == BLANKS else sep, clean)
+    records = [record for _, record in numbered_records]
+    lines = [options.skip_rows + line for line, _ in numbered_records]
     if not options.header:
         _refuse_odd_start(path, records, lines, n_columns, "a row")
         names = [f"c{at}" for at in range(n_columns)]
@@ -164,7 +166,7 @@ def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str])
     if len(records) < 2:
         raise DataError(f"{path}: has a header but no rows (use --no-header if its only line is a row)")
     names = [name if name else f"c{at}" for at, name in enumerate(header)]
-    unnamed = {name for name, held in zip(names, header, strict=True) if not held or _UNNAMED.fullmatch(held)}
+    unnamed = {name for name, title in zip(names, header, strict=True) if not title or _UNNAMED.fullmatch(title)}
     _refuse_duplicates(path, names)
     advice = "a second header, or units; delete the line"
     _refuse_row_without_numbers(path, records[1:], lines[1], names, text, advice)
@@ -174,17 +176,17 @@ def _layout(path: Path, head: Head, options: FileOptions, text: Collection[str])
 
 
 def _header(path: Path, records: Sequence[Sequence[str]], lines: Sequence[int], n_columns: int) -> list[str]:
-    """The names in the first record, one for each column; empty where a column has none."""
+    """The names in the first record, one for each column, empty for a column without a name."""
     header = [" ".join(name.split()) for name in records[0]]
-    if header[0] == "#" and len(header) == n_columns + 1:  # a header as NumPy writes it, between blanks
+    if header[0] == "#" and len(header) == n_columns + 1:  # "# a b c", as NumPy's savetxt writes it
         header = header[1:]
     elif header[0].startswith("#") and header[0].strip("# "):
         header[0] = header[0].lstrip("# ")
     for name in header:
         if any("\ud800" <= letter <= "\udfff" for letter in name):
-            shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             raise DataError(
-                f"{path}, line {lines[0]}: the header is not UTF-8 text ('{shown}'); "
+                f"{path}, line {lines[0]}: the header is not UTF-8 text ('{text}'); "
                 "convert the file, for example with iconv -f latin1 -t utf-8"
             )
     rows, records = records[1:], [header, *records[1:]]
@@ -208,18 +210,18 @@ def _header(path: Path, records: Sequence[Sequence[str]], lines: Sequence[int], 
 
 
 def _like_row_names(cells: Sequence[str]) -> bool:
-    """Whether cells are all different, and text or whole numbers that rise by one: what R writes before each row."""
+    """Whether cells are like the row names that R writes: all different, and text or whole numbers that rise by one."""
     if len(set(cells)) < len(cells) or len(cells) < 2:
         return False
     try:
         numbers = [int(cell) for cell in cells]
     except ValueError:
-        return not any(map(like_number, cells))
+        return not any(map(is_like_number, cells))
     return all(after - before == 1 for before, after in itertools.pairwise(numbers))
 
 
 def _refuse_blanks(path: Path, lines: Sequence[str]) -> None:
-    """Refuse words separated by blanks, which would be read as one column of text."""
+    """Refuse lines of as many words each: without a separator each line would be read as one cell of text."""
     lengths = {len(line.split()) for line in lines}
     if len(lengths) == 1 and lengths != {1} and len(lines) > 1:
         raise DataError(
@@ -231,35 +233,35 @@ def _refuse_blanks(path: Path, lines: Sequence[str]) -> None:
 def _refuse_odd_start(
     path: Path, records: Sequence[Sequence[str]], lines: Sequence[int], n_columns: int, role: str
 ) -> None:
-    """Refuse leading lines with another number of cells than the rows: titles, a header too short."""
-    odd = next((at for at, record in enumerate(records) if len(record) == n_columns), 0)
-    if odd == 0:
+    """Refuse leading lines with another number of cells than the rows: titles, or a header that is too short."""
+    first_row = next((at for at, record in enumerate(records) if len(record) == n_columns), 0)
+    if first_row == 0:
         return
     raise DataError(
         f"{path}: line {lines[0]} has {fields(len(records[0]))} where {n_columns} were expected; "
-        f"if it is not {role}, pass over it with --skip-rows {lines[odd - 1]}"
+        f"if it is not {role}, pass over it with --skip-rows {lines[first_row - 1]}"
     )
 
 
 def _refuse_row_without_numbers(
     path: Path, rows: Sequence[Sequence[str]], line: int, names: Sequence[str], text: Collection[str], advice: str
 ) -> None:
-    """Refuse a first row of words above columns of numbers: a header, or units under one."""
-    if len(rows) <= _ROWS_JUDGED or len({len(row) for row in rows}) > 1:
+    """Refuse a first row of words above columns of numbers: a header, or units below the header."""
+    if len(rows) <= _FEWEST_NUMBERS or len({len(row) for row in rows}) > 1:
         return
-    odd = None
+    oddity = None
     for name, (first, *others) in zip(names, zip(*rows, strict=True), strict=False):
         present = [cell for cell in others if cell.strip() not in MISSING_WORDS]
-        if len(present) < _ROWS_JUDGED or not all(map(like_number, present)) or first.strip() in MISSING_WORDS:
+        if len(present) < _FEWEST_NUMBERS or not all(map(is_like_number, present)) or first.strip() in MISSING_WORDS:
             continue
-        if like_number(first):
+        if is_like_number(first):
             return
         if name not in text:
-            odd = odd or (name, first.strip(), present[0].strip())
-    if odd is not None:
+            oddity = oddity or (name, first.strip(), present[0].strip())
+    if oddity is not None:
         raise DataError(
-            f"{path}, line {line}: holds {odd[1][:40]!r} above numbers such as {odd[2][:40]!r}, and no number itself, "
-            f"like {advice}, or {text_option(odd[0])} if that column is text"
+            f"{path}, line {line}: holds {oddity[1][:40]!r} above numbers such as {oddity[2][:40]!r}, "
+            f"and no number itself, like {advice}, or {text_option(oddity[0])} if that column is text"
         )
 
 
@@ -272,7 +274,7 @@ def _refuse_duplicates(path: Path, names: Sequence[str]) -> None:
 
 
 def _warn_of_numbers(path: Path, header: Sequence[str], line: int) -> None:
-    """Warn of a header of numbers that do not count its columns: a row, most likely."""
+    """Warn of a header of numbers, unless they are whole: most likely it is a row. Whole numbers may count columns."""
     if not all(map(reads_as_number, header)) or all(name.isdecimal() for name in header):
         return
     warnings.warn(
@@ -283,10 +285,10 @@ def _warn_of_numbers(path: Path, header: Sequence[str], line: int) -> None:
 
 
 def cell_too_long(path: Path) -> DataError:
-    """The error for a cell of more than the most that is read."""
+    """The error for a cell that is longer than Python's csv module reads."""
     return DataError(f'{path}: a cell is longer than {csv.field_size_limit() >> 10} KiB; is a quote (") never closed?')
 
 
 def fields(count: int) -> str:
-    """A number of fields for a person."""
+    """``1 field``, ``2 fields``."""
     return f"{count} field{'' if count == 1 else 's'}"

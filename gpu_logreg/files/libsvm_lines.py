@@ -1,4 +1,4 @@
-"""The lines of LIBSVM text, read by scikit-learn: weights behind labels, which it does not know, and lines at fault."""
+"""The lines of LIBSVM text, read by scikit-learn; weights behind labels, which it does not support, are read here."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
 from sklearn.datasets import load_svmlight_file
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import open_stream
 
-__all__ = ["counted", "libsvm_fault", "read_lines"]
+__all__ = ["count_text", "libsvm_fault", "read_lines"]
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
+
 _LARGEST_INDEX = 2**31 - 2
+"""Largest index of a feature: the number of columns, one more where indices begin at 0, is an int32."""
 
 
-def read_lines(path: Path, dtype: Any, labelled: bool) -> tuple[Any, NDArray[Any], NDArray[np.float64] | None]:
-    """Elements by their index, as a sparse matrix; labels; and the weights of the rows, if they have any.
+def read_lines(
+    path: Path, dtype: DTypeLike, labelled: bool
+) -> tuple[sparse.csr_matrix, NDArray[Any], NDArray[np.float64] | None]:
+    """The elements as a CSR matrix whose columns are the indices in the text; the labels; the weights of rows, or None.
 
     Parameters
     ----------
     path : Path
     dtype : float32 or float64
     labelled : bool
-        Whether the labels are needed; see `_Weighted`.
+        Whether the labels are needed; see `_WeightedLines`.
 
     Raises
     ------
@@ -40,31 +45,31 @@ def read_lines(path: Path, dtype: Any, labelled: bool) -> tuple[Any, NDArray[Any
     Warns
     -----
     UserWarning
-        ``qid:``, and weights that may be features of rows without labels.
+        ``qid:`` is ignored; or weights may be features of rows without labels.
     """
     with open_stream(path) as stream:
         first = next(filter(None, map(_cells, stream)), [])
     if any(cell.startswith("qid:") for cell in first):
         warnings.warn(f"{path}: qid: is ignored; rows are classified, not ranked", UserWarning, stacklevel=4)
     with open_stream(path) as stream:
-        lines: Any = _Weighted(stream, path) if first and ":" in first[0] else stream
+        lines: Any = _WeightedLines(stream, path) if first and ":" in first[0] else stream
         try:
-            stored, labels = load_svmlight_file(lines, dtype=dtype, zero_based=True)
+            elements, labels = load_svmlight_file(lines, dtype=dtype, zero_based=True)
         except DataError:
             raise
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path}: {libsvm_fault(path) or error}") from error
-    return stored, labels, lines.checked_weights(labelled) if isinstance(lines, _Weighted) else None
+    return elements, labels, lines.check_weights(labelled) if isinstance(lines, _WeightedLines) else None
 
 
-class _Weighted:
-    """Lines that begin with ``label:weight``, given out without the weight.
+class _WeightedLines:
+    """An iterator over lines that begin with ``label:weight``, without the weights, which it collects.
 
-    Where every first cell may be a feature as well (``1:0.5 3:2`` in all lines), the rows may be without labels.
+    Where every first cell may be a feature as well (``1:0.5 3:2`` in all lines), the rows may have no labels.
     """
 
     def __init__(self, stream: IO[bytes], path: Path) -> None:
-        self.read = stream.read  # by which scikit-learn knows a file
+        self.read = stream.read  # scikit-learn takes an object with this attribute for an open file
         self._stream, self._path = stream, path
         self._weights: list[float] = []
         self._is_label = False
@@ -86,8 +91,8 @@ class _Weighted:
                 self._is_label = True
             yield " ".join([label, *cells[1:]]).encode() + b"\n"
 
-    def checked_weights(self, labelled: bool) -> NDArray[np.float64]:
-        """The weights; refused where the first cells may be features and the labels are not needed."""
+    def check_weights(self, labelled: bool) -> NDArray[np.float64]:
+        """The weights of the rows; refused where the first cells may be features, and the labels are not needed."""
         if not self._is_label and not labelled:
             raise DataError(
                 f"{self._path}: its lines begin with a label and its weight, or with a feature and without a label; "
@@ -104,11 +109,12 @@ class _Weighted:
 
 
 def _cells(line: bytes) -> list[str]:
+    """The cells of a line, without its comment."""
     return line.decode("utf-8", errors="replace").split("#", 1)[0].split()
 
 
 def libsvm_fault(path: Path) -> str | None:
-    """What is wrong with the first line at fault; None if every line reads as LIBSVM text."""
+    """What is wrong with the first wrong line; None if every line reads as LIBSVM text."""
     weighted = None
     with open_stream(path) as stream:
         for number, line in enumerate(stream, start=1):
@@ -124,6 +130,7 @@ def libsvm_fault(path: Path) -> str | None:
 
 
 def _cell_faults(cells: Sequence[str]) -> Iterator[str]:
+    """What is wrong with each wrong cell of a line."""
     if cells and not _NUMBER.fullmatch(cells[0]):
         more = " (several labels a row are not supported)" if "," in cells[0] else ""
         more = " (a weight is given in every line or in none)" if ":" in cells[0] else more
@@ -143,6 +150,6 @@ def _cell_faults(cells: Sequence[str]) -> Iterator[str]:
             last = int(index)
 
 
-def counted(count: int, thing: str) -> str:
+def count_text(count: int, thing: str) -> str:
     """``1 row``, ``2 rows``."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -1,15 +1,18 @@
-"""The signs, digits and marks of numbers that are written as text."""
+"""Numbers written as text, taken apart into sign, currency, digits and exponent."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.files.reading import import_pyarrow
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["Marks", "Parts", "fits", "signed_parts", "values_at"]
 
@@ -21,7 +24,8 @@ _SIGNED = (
 ).replace("CURRENCY", _CURRENCY)
 _BLANKS = "[\u00a0\u2007\u2009\u202f]"
 
-# The bodies of numbers by their decimal mark: ungrouped, or in groups with the mark of thousands.
+# Patterns of the digits of a number by its decimal mark: ungrouped; in groups with the other mark, also of two digits
+# as in India; in groups with a blank or an apostrophe.
 _UNGROUPED = {".": r"^([0-9]+\.?[0-9]*|\.[0-9]+)$", ",": r"^([0-9]+,?[0-9]*|,[0-9]+)$"}
 _GROUPED = {
     ".": r"^([1-9][0-9]{0,2}(,[0-9]{2,3})*,[0-9]{3}(\.[0-9]*)?)$",
@@ -32,14 +36,14 @@ _SPACED = {".": r"^[1-9][0-9]{0,2}([ '][0-9]{3})+(\.[0-9]*)?$", ",": r"^[1-9][0-
 
 @dataclass(frozen=True)
 class Marks:
-    """The marks that numbers of a file are written with.
+    """The marks in the numbers of a file.
 
     Attributes
     ----------
     decimal : "." or "," or None
-        None where it is to be found, column by column.
+        Decimal mark; None if each column is to show its own.
     thousands : str or None
-        What stands between groups of three digits; None where it is to be found.
+        Mark between groups of three digits; None if the numbers are to show it.
     """
 
     decimal: str | None = None
@@ -47,45 +51,57 @@ class Marks:
 
     @property
     def point_or_comma(self) -> str | None:
-        """The decimal mark, which is the other of the two where thousands have one of them."""
+        """The decimal mark. Where thousands have a point or a comma it is the other one."""
         return self.decimal or {",": ".", ".": ","}.get(self.thousands or "")
 
 
 class Parts(NamedTuple):
-    """Words of numbers, taken apart: whether each is one, its currency or percent sign, sign, digits, exponent."""
+    """Words taken apart, an item for each word.
 
-    matched: NDArray[np.bool_]
+    Attributes
+    ----------
+    is_number : bool array
+        Whether the word is a number at all.
+    symbols : list of str
+        Currency or percent sign, or "".
+    signs : float64 array
+        1 or -1; -1 too for a number in brackets, as accountants write it.
+    bodies, exponents : Arrow strings
+        The digits with their marks, and the exponent, such as ``e-3``.
+    """
+
+    is_number: NDArray[np.bool_]
     symbols: list[str]
     signs: NDArray[np.float64]
-    bodies: Any
-    exponents: Any
+    bodies: pyarrow.Array
+    exponents: pyarrow.Array
 
 
-def signed_parts(words: Any) -> Parts:
-    """Signs, currencies and digits of words; those that are no such number have empty parts."""
+def signed_parts(words: pyarrow.Array) -> Parts:
+    """The parts of words. A word that is no number has empty parts."""
     pc = import_pyarrow("pyarrow.compute")
     plain = pc.replace_substring_regex(pc.replace_substring_regex(words, "[−–]", "-"), _BLANKS, " ")
     plain = pc.replace_substring(plain, "’", "'")
-    found = pc.extract_regex(plain, _SIGNED)
-    part = {field.name: pc.fill_null(pc.struct_field(found, field.name), "") for field in found.type}
-    matched = np.asarray(found.is_valid().to_numpy(zero_copy_only=False))
-    held = {name: part[name].to_pylist() for name in ("open", "close", "sign", "inner", "before", "after")}
-    whole = np.array([
-        (opened == "(") == (closed == ")") and not (before and after and after != "%") and not (sign and inner)
-        for opened, closed, before, after, sign, inner in zip(
-            held["open"], held["close"], held["before"], held["after"], held["sign"], held["inner"], strict=True
+    groups = pc.extract_regex(plain, _SIGNED)
+    part = {field.name: pc.fill_null(pc.struct_field(groups, field.name), "") for field in groups.type}
+    matches = np.asarray(groups.is_valid().to_numpy(zero_copy_only=False))
+    texts = {name: part[name].to_pylist() for name in ("open", "close", "sign", "inner", "before", "after")}
+    fits_together = np.array([
+        (bracket == "(") == (end_bracket == ")") and not (before and after and after != "%") and not (sign and inner)
+        for bracket, end_bracket, before, after, sign, inner in zip(
+            texts["open"], texts["close"], texts["before"], texts["after"], texts["sign"], texts["inner"], strict=True
         )
     ], dtype=bool)  # fmt: skip
     signs = np.array([
-        -1.0 if opened or "-" in (sign, inner) else 1.0
-        for opened, sign, inner in zip(held["open"], held["sign"], held["inner"], strict=True)
+        -1.0 if bracket or "-" in (sign, inner) else 1.0
+        for bracket, sign, inner in zip(texts["open"], texts["sign"], texts["inner"], strict=True)
     ], dtype=np.float64)  # fmt: skip
-    symbols = [before or after for before, after in zip(held["before"], held["after"], strict=True)]
-    return Parts(matched & whole, symbols, signs, part["body"], part["exponent"])
+    symbols = [before or after for before, after in zip(texts["before"], texts["after"], strict=True)]
+    return Parts(matches & fits_together, symbols, signs, part["body"], part["exponent"])
 
 
-def fits(bodies: Any, decimal: str, marks: Marks) -> NDArray[np.bool_]:
-    """Which bodies are numbers with that decimal mark."""
+def fits(bodies: pyarrow.Array, decimal: str, marks: Marks) -> NDArray[np.bool_]:
+    """Which bodies are numbers with the decimal mark ``decimal``, and with the mark between thousands in ``marks``."""
     pc = import_pyarrow("pyarrow.compute")
     fitting = pc.match_substring_regex(bodies, _UNGROUPED[decimal])
     between = "." if decimal == "," else ","
@@ -96,11 +112,13 @@ def fits(bodies: Any, decimal: str, marks: Marks) -> NDArray[np.bool_]:
     return np.asarray(fitting.to_numpy(zero_copy_only=False))
 
 
-def values_at(parts: Parts, chosen: NDArray[np.intp], decimal: str) -> NDArray[np.float64]:
-    """The bodies at ``chosen``, which fit, without their signs."""
+def values_at(parts: Parts, positions: NDArray[np.intp], decimal: str) -> NDArray[np.float64]:
+    """The numbers of the parts at ``positions``, without their signs; the bodies there must fit ``decimal``."""
     pc = import_pyarrow("pyarrow.compute")
-    digits = pc.replace_substring_regex(parts.bodies.take(chosen), r"[^0-9" + re.escape(decimal) + "]", "")
+    digits = pc.replace_substring_regex(parts.bodies.take(positions), r"[^0-9" + re.escape(decimal) + "]", "")
     if decimal == ",":
         digits = pc.replace_substring(digits, ",", ".")
-    texts = pc.binary_join_element_wise(digits, parts.exponents.take(chosen), import_pyarrow().scalar("", digits.type))
+    texts = pc.binary_join_element_wise(
+        digits, parts.exponents.take(positions), import_pyarrow().scalar("", digits.type)
+    )
     return np.asarray(texts.cast("float64").to_numpy(zero_copy_only=False))

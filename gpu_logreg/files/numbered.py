@@ -1,4 +1,4 @@
-"""Columns that have numbers for names: ``c0``, ``c1``, ..., made when they are asked for, as there may be millions."""
+"""Names ``c0``, ``c1``, ... of columns of arrays, built when they are accessed, as there may be millions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ __all__ = ["NumberedNames", "missing_names", "numbered_columns"]
 
 _NAME = re.compile(r"c(0|[1-9][0-9]*)")
 
+_LONGEST_NAME = 19
+"""Letters of a name whose number fits into int64: c and 18 digits."""
+
 
 class NumberedNames(Sequence[str]):
-    """The names ``c<number>`` of some numbers, in rising order, as a sequence that holds no text.
+    """The names ``c<number>`` of rising numbers, as a sequence that stores the numbers alone.
 
     It equals a tuple or a list of the same names.
 
@@ -32,7 +35,7 @@ class NumberedNames(Sequence[str]):
 
     @property
     def width(self) -> int:
-        """Number of columns that an array has to have for all of them: one more than the last."""
+        """Number of columns of an array that has all these columns: one more than the last number."""
         return int(self.numbers[-1]) + 1 if len(self.numbers) else 0
 
     def __len__(self) -> int:
@@ -54,11 +57,11 @@ class NumberedNames(Sequence[str]):
             yield from [f"c{number}" for number in (part if isinstance(part, range) else part.tolist())]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._place(name) is not None
+        return isinstance(name, str) and self._position(name) is not None
 
-    def index(self, name: Any, start: int = 0, stop: int | None = None) -> int:
-        """Position of a name; ValueError where it is not there."""
-        place = self._place(name) if isinstance(name, str) else None
+    def index(self, name: object, start: int = 0, stop: int | None = None) -> int:
+        """Position of a name; ValueError for a name that is not there."""
+        place = self._position(name) if isinstance(name, str) else None
         if place is None or place not in range(len(self))[start:stop]:
             raise ValueError(f"{name!r} is not among the names")
         return place
@@ -76,43 +79,45 @@ class NumberedNames(Sequence[str]):
         return f"<{len(self)} names{f' from {self[0]} to {self[-1]}' if len(self) else ''}>"
 
     def without(self, names: Collection[str]) -> NumberedNames:
-        """All but ``names``, each of which is there."""
+        """All names but ``names``, each of which must be there."""
         return NumberedNames(np.delete(self._array(), sorted({self.index(name) for name in names}))) if names else self
 
-    def places(self, wanted: NumberedNames) -> NDArray[np.intp] | range:
-        """Positions of ``wanted``, all of which are there."""
+    def positions(self, names: NumberedNames) -> NDArray[np.intp] | range:
+        """Positions of ``names``, all of which must be there."""
         if isinstance(self.numbers, range):
             first = self.numbers.start
-            if isinstance(wanted.numbers, range):
-                return range(wanted.numbers.start - first, wanted.numbers.stop - first)
-            return (wanted.numbers - first).astype(np.intp)
-        return np.searchsorted(self.numbers, wanted._array())
+            if isinstance(names.numbers, range):
+                return range(names.numbers.start - first, names.numbers.stop - first)
+            return (names.numbers - first).astype(np.intp)
+        return np.searchsorted(self.numbers, names._array())
 
-    def lacking(self, wanted: NumberedNames) -> NumberedNames:
-        """Those of ``wanted`` that are not there."""
-        if isinstance(self.numbers, range) and isinstance(wanted.numbers, range) and not self.numbers.start:
-            return NumberedNames(range(max(wanted.numbers.start, len(self)), max(wanted.numbers.stop, len(self))))
-        numbers, held = wanted._array(), self._held(max(self.width, wanted.width))
-        return NumberedNames(numbers[~held[numbers]])
+    def missing(self, names: NumberedNames) -> NumberedNames:
+        """Those of ``names`` that are not here."""
+        if isinstance(self.numbers, range) and isinstance(names.numbers, range) and not self.numbers.start:
+            return NumberedNames(range(max(names.numbers.start, len(self)), max(names.numbers.stop, len(self))))
+        numbers, is_there = names._array(), self._is_there(max(self.width, names.width))
+        return NumberedNames(numbers[~is_there[numbers]])
 
     def gaps(self) -> list[int]:
-        """The numbers below `width` that are left out."""
-        return [] if len(self) == self.width else np.flatnonzero(~self._held(self.width)).tolist()
+        """The numbers below `width` that have no name here."""
+        return [] if len(self) == self.width else np.flatnonzero(~self._is_there(self.width)).tolist()
 
-    def _held(self, width: int) -> NDArray[np.bool_]:
-        """For each number below ``width``, whether it is there."""
-        held = np.zeros(width, dtype=bool)
-        held[slice(self.numbers.start, self.numbers.stop) if isinstance(self.numbers, range) else self.numbers] = True
-        return held
+    def _is_there(self, width: int) -> NDArray[np.bool_]:
+        """For each number below ``width``, whether its name is here."""
+        is_there = np.zeros(width, dtype=bool)
+        is_there[slice(self.numbers.start, self.numbers.stop) if isinstance(self.numbers, range) else self.numbers] = (
+            True
+        )
+        return is_there
 
     def _array(self) -> NDArray[np.integer[Any]]:
         return np.arange(self.numbers.start, self.numbers.stop) if isinstance(self.numbers, range) else self.numbers
 
-    def _place(self, name: str) -> int | None:
-        found = _NAME.fullmatch(name)
-        if found is None or len(name) > 19:  # beyond any int64
+    def _position(self, name: str) -> int | None:
+        match = _NAME.fullmatch(name)
+        if match is None or len(name) > _LONGEST_NAME:
             return None
-        number = int(found[1])
+        number = int(match[1])
         if isinstance(self.numbers, range):
             return self.numbers.index(number) if number in self.numbers else None
         at = int(np.searchsorted(self.numbers, number))
@@ -120,13 +125,13 @@ class NumberedNames(Sequence[str]):
 
 
 def numbered_columns(count: int) -> NumberedNames:
-    """Names for columns without: ``c0``, ``c1``, ..."""
+    """The names ``c0``, ``c1``, ... for ``count`` columns that have no names."""
     return NumberedNames(range(count))
 
 
-def missing_names(wanted: Sequence[str], present: Sequence[str]) -> Sequence[str]:
-    """Those of ``wanted`` that are not among ``present``, in their order."""
-    if isinstance(wanted, NumberedNames) and isinstance(present, NumberedNames):
-        return present.lacking(wanted)
-    held = present if isinstance(present, NumberedNames) else set(present)
-    return [name for name in wanted if name not in held]
+def missing_names(names: Sequence[str], present: Sequence[str]) -> Sequence[str]:
+    """Those of ``names`` that are not among ``present``, in their order."""
+    if isinstance(names, NumberedNames) and isinstance(present, NumberedNames):
+        return present.missing(names)
+    names_there = present if isinstance(present, NumberedNames) else set(present)
+    return [name for name in names if name not in names_there]

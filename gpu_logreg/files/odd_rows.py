@@ -1,10 +1,10 @@
-"""Rows of a file of CSV that are no rows of data: its header once more, totals."""
+"""Refusal of lines of a CSV file that are no rows of data: the header a second time, totals at the end."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from gpu_logreg.files.column_names import text_option
 from gpu_logreg.files.reading import import_pyarrow
 from gpu_logreg.files.table import Table
 
+if TYPE_CHECKING:
+    import pyarrow
+
 __all__ = ["refuse_odd_rows"]
 
 _TOTAL = re.compile(
@@ -20,7 +23,10 @@ _TOTAL = re.compile(
     r"totaal|suma|somme|итого|合计|总计|合計)\s*:?",
     re.IGNORECASE,
 )
+"""Words that begin a row of totals, in some languages."""
+
 _LAST_ROWS = 3
+"""Rows at the end that are searched for totals; a grand total may follow others."""
 
 
 def refuse_odd_rows(table: Table, header: Sequence[str], text: Collection[str]) -> None:
@@ -30,33 +36,35 @@ def refuse_odd_rows(table: Table, header: Sequence[str], text: Collection[str]) 
     ----------
     table : Table
     header : sequence of str
-        Names as the file gives them; empty without a header.
+        The names in the file; empty without a header.
     text : collection of str
-        Columns that the user keeps as text, whatever they hold.
+        Columns that the user declared to be text, in which the words of totals are allowed.
     """
     _refuse_second_header(table, header)
     _refuse_totals(table, text)
 
 
 def _refuse_second_header(table: Table, header: Sequence[str]) -> None:
+    """Refuse a row in which every column holds its own name, as where files were put one below the other."""
     pc = import_pyarrow("pyarrow.compute")
     names = [name for name in table.names if name in header]
-    equal: Any = None
+    is_header: pyarrow.ChunkedArray | None = None
     for name in names:
         if table.kind(name) != "text":
-            return  # its name would have made it text
+            return  # a row with the name of this column in it would have made the column text
         encoded = table.arrow.column(name).combine_chunks()
         code = pc.index(encoded.dictionary, name).as_py()
         if code < 0:
             return
-        here = pc.equal(encoded.indices, code)
-        equal = here if equal is None else pc.and_kleene(equal, here)
-    row = -1 if equal is None else equal.index(True).as_py()
+        is_name = pc.equal(encoded.indices, code)
+        is_header = is_name if is_header is None else pc.and_kleene(is_header, is_name)
+    row = -1 if is_header is None else is_header.index(True).as_py()
     if row >= 0:
         raise DataError(f"{table.source.at(row)}: repeats the header; delete the line")
 
 
 def _refuse_totals(table: Table, text: Collection[str]) -> None:
+    """Refuse a word for totals in the last rows, if it is in no other row."""
     last = table.arrow.slice(max(0, table.n_rows - _LAST_ROWS))
     first_row = table.n_rows - last.num_rows
     for name in table.names:

@@ -10,8 +10,8 @@ from gpu_logreg.files.cell_rules import CellRules
 from gpu_logreg.files.column_names import Source
 from gpu_logreg.files.delimited import Select
 from gpu_logreg.files.index_columns import pandas_index
-from gpu_logreg.files.nested_columns import read_flat
-from gpu_logreg.files.reading import content, import_pyarrow, reading
+from gpu_logreg.files.nested_columns import read_flattened
+from gpu_logreg.files.reading import file_kind, import_pyarrow, reading
 from gpu_logreg.files.streams import parquet_parts
 from gpu_logreg.files.table import Table
 
@@ -19,12 +19,12 @@ __all__ = ["read_parquet"]
 
 
 def read_parquet(path: Path, select: Select, rules: CellRules) -> Table:
-    """The columns that ``select`` chooses, with those that are lists or structs taken apart.
+    """Read the columns that ``select`` chooses, with lists and structs taken apart.
 
     Parameters
     ----------
     path : Path
-        Of a file, or of a folder of them.
+        Path of a file, or of a folder of such files.
     select : Select
     rules : CellRules
 
@@ -57,11 +57,11 @@ def _read_file(path: Path, select: Select, rules: CellRules) -> Table:
             head = file.read(8)
         if not head:
             raise DataError(f"{path}: is empty")
-        if content(head) != "Parquet":
+        if file_kind(head) != "Parquet":
             raise DataError(f"{path}: is not a Parquet file; give it the ending of what it is, or use --format")
         try:
             with parquet.ParquetFile(path) as file:
-                arrow = read_flat(file, select, Source(str(path)))
+                arrow = read_flattened(file, select, Source(str(path)))
         except (import_pyarrow().ArrowException, OSError) as error:
             first = str(error).splitlines()[0].split(". ")[0]
             raise DataError(f"{path}: is truncated or damaged ({first}); fetch it again") from error

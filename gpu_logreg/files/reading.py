@@ -1,4 +1,4 @@
-"""Opening a file of data: what is inside, and the one place that turns an exception into a one-line error."""
+"""Opening a file of data: its compression, the errors of reading it in one line, and the memory available for it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from gpu_logreg.errors import DataError, GpuLogregError, MissingDependencyError
+from gpu_logreg.files.column_names import list_first
 
 __all__ = [
+    "SHOWN_MEMBERS",
     "NotTextError",
     "available_memory",
     "compression",
-    "content",
+    "file_kind",
     "gib",
     "import_pyarrow",
     "inner_name",
@@ -40,21 +42,30 @@ _MAGIC = {
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "Zstandard",
 }
+"""First bytes of a file by the kind that they show."""
+
 _COMPRESSION = {".gz": "gzip", ".bz2": "bzip2", ".zip": "zip", ".xz": "xz", ".zst": "Zstandard"}
-_DAMAGED = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
-# What bz2 and the Zstandard of Arrow say of a flipped bit and of a missing end, as OSError.
-_WORDS_OF_DAMAGE = ("Invalid data stream", "ZSTD", "Truncated compressed stream")
+"""Endings of compressed files."""
+
+_DAMAGE_ERRORS = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+"""Exceptions on a truncated or damaged compressed file."""
+
+_DAMAGE_MESSAGES = ("Invalid data stream", "ZSTD", "Truncated compressed stream")
+"""What bz2, and Arrow for Zstandard, say of a flipped bit and of a missing end in an OSError."""
+
+SHOWN_MEMBERS = 8
+"""Members of an archive that a message lists."""
 
 
 class NotTextError(DataError):
-    """A file expected to hold text holds something else."""
+    """A file that should hold text holds binary data."""
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while ``path`` is read into a one-line `DataError` that names it.
+    """A context that turns an exception while ``path`` is read into a `DataError` of one line that names the path.
 
-    Errors that gpu-logreg raises on purpose pass unchanged: the reader that raised them knew more.
+    Errors of gpu-logreg pass unchanged, as they name the line or the column too.
     """
     try:
         yield
@@ -66,17 +77,17 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: is a directory; give one file") from error
     except MemoryError as error:
         raise DataError(f"{path}: does not fit in memory ({gib(available_memory())} are available)") from error
-    except _DAMAGED as error:
+    except _DAMAGE_ERRORS as error:
         raise DataError(f"{path}: is truncated or damaged ({_first_line(error)}); fetch it again") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 text; convert it, for example: iconv -f latin1 -t utf-8") from error
     except OSError as error:
-        if any(words in str(error) for words in _WORDS_OF_DAMAGE):
+        if any(words in str(error) for words in _DAMAGE_MESSAGES):
             raise DataError(f"{path}: is truncated or damaged ({_first_line(error)}); fetch it again") from error
         raise DataError(f"{path}: cannot be read: {error.strerror or _first_line(error)}") from error
-    except ValueError as error:  # pyarrow's ArrowInvalid is one
+    except ValueError as error:  # pyarrow's ArrowInvalid is a subclass
         raise DataError(f"{path}: cannot be read: {_first_line(error)}") from error
-    except RuntimeError as error:  # what zipfile says of a member with a password, or packed by an unknown method
+    except RuntimeError as error:  # zipfile raises it for a password, and for an unknown compression
         raise DataError(f"{path}: cannot be unpacked ({_first_line(error)}); unpack it first") from error
 
 
@@ -85,13 +96,13 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def content(head: bytes) -> str | None:
-    """What the first bytes of a file give away: ``"gzip"``, ``"Parquet"``, ...; None if they match nothing known."""
+def file_kind(head: bytes) -> str | None:
+    """The kind of a file by its first bytes: ``"gzip"``, ``"Parquet"``, ...; None if they are of no known kind."""
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def inner_name(path: Path) -> str:
-    """Name of the data without the ending of its compression: ``a9a.gz`` gives ``a9a``.
+    """Name of the data in a file, without the ending of its compression: ``a9a`` for ``a9a.gz``.
 
     Raises
     ------
@@ -105,7 +116,7 @@ def inner_name(path: Path) -> str:
 
 
 def member_names(path: Path) -> list[str]:
-    """Names of the files in a zip archive, without folders and the notes of macOS."""
+    """Names of the files in a zip archive, without folders and the metadata that macOS adds."""
     with zipfile.ZipFile(path) as archive:
         return [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
 
@@ -114,33 +125,33 @@ def _only_member(path: Path) -> str:
     compression(path)
     members = member_names(path)
     if len(members) != 1:
-        held = f"{len(members)} files ({', '.join(members[:8])}{', ...' if len(members) > 8 else ''})"
+        description = f"{len(members)} files ({list_first(members, SHOWN_MEMBERS)})"
         advice = f"name one of them: {path}:{members[0]}" if members else "give another"
-        raise DataError(f"{path}: holds {held if members else 'no file'}; {advice}")
+        raise DataError(f"{path}: holds {description if members else 'no file'}; {advice}")
     return members[0]
 
 
 def compression(path: Path) -> str | None:
-    """How a text file is packed: ``"gzip"``, ``"zip"``, ...; None where it is not.
+    """The compression of a text file: ``"gzip"``, ``"zip"``, ..., or None.
 
-    By its ending; a name without any, as of a pipe, is judged by the first bytes.
+    The ending of its name decides; for a name without an ending, as a pipe has, the first bytes do.
 
     Raises
     ------
     DataError
-        If the file is empty or its first bytes are not what its ending says.
+        If the file is empty, or its first bytes are not those of its ending.
     """
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
         raise DataError(f"{path}: is empty")
-    found, promised = content(head), _COMPRESSION.get(path.suffix.lower())
-    if found == promised or (not path.suffix and found in _COMPRESSION.values()):
-        return found
-    if promised is not None:
-        what = f"{found} data" if found else "something else"
+    actual, expected = file_kind(head), _COMPRESSION.get(path.suffix.lower())
+    if actual == expected or (not path.suffix and actual in _COMPRESSION.values()):
+        return actual
+    if expected is not None:
+        what = f"{actual} data" if actual else "something else"
         raise DataError(f"{path}: ends in {path.suffix} but holds {what}; give it the ending of what it is")
-    raise NotTextError(f"{path}: holds {found} data where text was expected; give it the ending of what it is")
+    raise NotTextError(f"{path}: holds {actual} data where text was expected; give it the ending of what it is")
 
 
 @contextlib.contextmanager
@@ -150,7 +161,7 @@ def open_stream(path: Path) -> Iterator[IO[bytes]]:
     Raises
     ------
     DataError
-        If the file is empty or its first bytes are not what its ending says.
+        If the file is empty, or its first bytes are not those of its ending.
     """
     packed = compression(path)
     if packed == "zip":
@@ -177,7 +188,7 @@ def import_pyarrow(module: str = "pyarrow") -> Any:
 
 
 def available_memory() -> int:
-    """Bytes that a new array may take: what the system has left, within the limit of the container if there is one."""
+    """Bytes that new arrays may take: the system's available memory, or the limit of the container if that is less."""
     limits = []
     with contextlib.suppress(OSError, ValueError, IndexError):
         meminfo = Path("/proc/meminfo").read_text()

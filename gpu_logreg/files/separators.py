@@ -1,4 +1,4 @@
-"""How the lines of a text file fall into cells: its separator, runs of blanks, comments."""
+"""How the lines of a text file are cut into cells: by a separator or by runs of blanks, and without comments."""
 
 from __future__ import annotations
 
@@ -8,15 +8,29 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import IO, TYPE_CHECKING
 
-__all__ = ["BLANKS", "CleanedLines", "cleaner", "cut", "find_separator", "like_number", "most_common_length"]
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = [
+    "BLANKS",
+    "CleanedLines",
+    "cut_records",
+    "find_separator",
+    "is_like_number",
+    "line_cleaner",
+    "most_common_length",
+]
 
 BLANKS = " "
-"""As a separator: any run of blanks and tabs; those around a line do not count."""
+"""The separator that stands for any run of blanks and tabs; those at the ends of a line do not count."""
 
 _SEPARATORS = (",", ";", "\t", "|", BLANKS)
+
 _CELLS_JUDGED = 200
+"""Cells of a record that are judged, so that a file of a million columns is not searched for long."""
+
 # A number in any notation, a percentage, an amount, a date or a time: digits and the signs that go with them.
 _LIKE_NUMBER = re.compile(
     r"\s*[-+−(]?[$€£¥]?\s?[-+]?[.,]?\d+(?:(?:[.,'’/:-]|\s(?=\d{3}\b)|[T\s](?=\d{1,2}:\d\d))\d+)*"
@@ -25,17 +39,19 @@ _LIKE_NUMBER = re.compile(
 _QUOTED_OR_BLANKS = re.compile(rb'"(?:[^"]|"")*"|[ \t]+')
 _BLANKS_AT_THE_ENDS = re.compile(rb"^[ \t]+|[ \t]+(?=\r?$)", re.MULTILINE)
 _COMMENT = re.compile(rb"^[ \t]*#[^\r\n]*", re.MULTILINE)
-_COMMENT_BYTES = 2**20
+
+_CLEANED_BYTES = 2**20
+"""Bytes of a stream that are cleaned at once."""
 
 
-def cut(text: str, sep: str, clean: Callable[[bytes], bytes] | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Last line (from 1) and cells of record after record, without blank lines.
+def cut_records(text: str, sep: str, clean: Callable[[bytes], bytes] | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The number of the last line, from 1, and the cells of each record that is not blank.
 
-    ``csv.Error`` for a cell of more than 128 KiB. ``clean`` is applied to the text before.
+    ``clean`` is applied to each line first. Raises ``csv.Error`` for a cell of more than 128 KiB.
     """
     changes = [change for change in (clean, single_tabs if sep == BLANKS else None) if change is not None]
     lines: Iterable[str] = io.StringIO(text, newline="")
-    for change in changes:  # line by line, as few are asked for
+    for change in changes:  # line by line: the caller takes the first records alone
         lines = map(functools.partial(_as_bytes, change), lines)
     reader = csv.reader(lines, delimiter="\t" if sep == BLANKS else sep)
     yield from ((reader.line_num, cells) for cells in reader if cells)
@@ -46,13 +62,13 @@ def _as_bytes(change: Callable[[bytes], bytes], text: str) -> str:
 
 
 def single_tabs(data: bytes) -> bytes:
-    """Whole lines with each run of blanks outside quotes as one tab, and none at the ends."""
+    """Whole lines with one tab for each run of blanks outside quotes, and no blanks at their ends."""
     data = _BLANKS_AT_THE_ENDS.sub(b"", data)
     return _QUOTED_OR_BLANKS.sub(lambda match: match[0] if match[0].startswith(b'"') else b"\t", data)
 
 
 def without_comments(data: bytes, sep: str, n_columns: int) -> bytes:
-    """Whole lines, those that begin with ``#`` empty; but not one that falls into as many cells as a row."""
+    """Whole lines, those that begin with ``#`` empty. A line with as many cells as a row is no comment, and stays."""
 
     def shorten(match: re.Match[bytes]) -> bytes:
         line = match[0]
@@ -62,8 +78,8 @@ def without_comments(data: bytes, sep: str, n_columns: int) -> bytes:
     return _COMMENT.sub(shorten, data)
 
 
-def cleaner(sep: str, n_columns: int, comments: bool) -> Callable[[bytes], bytes] | None:
-    """What makes of whole lines what a reader of CSV takes, line for line; None where they are so already."""
+def line_cleaner(sep: str, n_columns: int, comments: bool) -> Callable[[bytes], bytes] | None:
+    """The function that prepares whole lines for a CSV reader, line for line; None where they need no change."""
     if comments and sep == BLANKS:
         return lambda data: single_tabs(without_comments(data, sep, n_columns))
     if comments:
@@ -72,16 +88,16 @@ def cleaner(sep: str, n_columns: int, comments: bool) -> Callable[[bytes], bytes
 
 
 class CleanedLines(io.RawIOBase):
-    """A stream of text lines, each cleaned on the way.
+    """A binary stream of the lines of another one, with a function applied to them.
 
     Parameters
     ----------
     stream : binary file
     clean : callable
-        From whole lines to as many lines.
+        Function from the bytes of whole lines to those of as many lines.
     """
 
-    def __init__(self, stream: Any, clean: Callable[[bytes], bytes]) -> None:
+    def __init__(self, stream: IO[bytes], clean: Callable[[bytes], bytes]) -> None:
         self._stream, self._clean = stream, clean
         self._ready, self._rest = memoryview(b""), b""
 
@@ -89,29 +105,31 @@ class CleanedLines(io.RawIOBase):
         """True."""
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        """The next bytes; 0 at the end."""
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Write the next bytes into ``buffer`` and return their number; 0 at the end."""
         while not self._ready:
-            data = self._stream.read(_COMMENT_BYTES)
+            data = self._stream.read(_CLEANED_BYTES)
             whole, last, rest = (self._rest + data).rpartition(b"\n") if data else (self._rest, b"", b"")
             if not data and not whole:
                 return 0
             self._ready, self._rest = memoryview(self._clean(whole + last)), rest
-        count = min(len(buffer), len(self._ready))
-        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        target = memoryview(buffer).cast("B")
+        count = min(len(target), len(self._ready))
+        target[:count], self._ready = self._ready[:count], self._ready[count:]
         return count
 
 
 def find_separator(records_by: Callable[[str], Sequence[Sequence[str]]], least_share: float = 0.0) -> str | None:
-    """The separator that makes the most of the first records, or None.
+    """The most likely separator of the first records; None if none cuts them into cells.
 
-    The best cuts the most of them into the same number of cells, at least two; of those that do so alike, it leaves the
-    most cells that are numbers or hold no other separator; of those, it makes the most numbers and then the most cells.
+    The best one cuts the largest share of the records into the same number of cells, at least two. Among separators
+    with the same share, it is the one with the largest share of cells that are numbers or hold no other separator; then
+    the one with the largest share of numbers; then the one with the most cells.
 
     Parameters
     ----------
     records_by : callable
-        Records for a separator; may raise ``csv.Error``.
+        Function from a separator to the records cut by it; may raise ``csv.Error``.
     least_share : float
         Share of the records that must have the same number of cells.
     """
@@ -119,17 +137,17 @@ def find_separator(records_by: Callable[[str], Sequence[Sequence[str]]], least_s
     for sep in _SEPARATORS:
         try:
             records = records_by(sep)
-        except csv.Error:  # this is not the separator, or a quote is never closed
+        except csv.Error:  # another character is the separator, or a quote is never closed
             continue
         count, agreeing = most_common_length(records)
         share = agreeing / len(records) if records else 0.0
         if count < 2 or share <= least_share:
             continue
-        alike = [record[:_CELLS_JUDGED] for record in records if len(record) == count]
-        if sep == BLANKS and not _has_numbers(alike, every=best is not None):
+        regular_records = [record[:_CELLS_JUDGED] for record in records if len(record) == count]
+        if sep == BLANKS and not _has_numbers(regular_records, every=best is not None):
             continue
-        cells = [cell for record in alike for cell in record]
-        numbers = [like_number(cell) for cell in cells]
+        cells = [cell for record in regular_records for cell in record]
+        numbers = [is_like_number(cell) for cell in cells]
         others = [other for other in _SEPARATORS if other not in (sep, BLANKS)]
         clean = [
             number or not any(other in cell for other in others) for number, cell in zip(numbers, cells, strict=True)
@@ -140,19 +158,22 @@ def find_separator(records_by: Callable[[str], Sequence[Sequence[str]]], least_s
     return best
 
 
-def like_number(cell: str) -> bool:
+def is_like_number(cell: str) -> bool:
     """Whether a cell is a number in any notation, a percentage, an amount, a date or a time of digits."""
     return _LIKE_NUMBER.fullmatch(cell) is not None
 
 
 def _has_numbers(records: Sequence[Sequence[str]], every: bool) -> bool:
-    """Whether a column, or ``every``, is of numbers, whatever its first cell is: blanks also stand between words."""
+    """Whether some column, or with ``every`` each column, holds numbers below its first cell.
+
+    Blanks separate the words of prose too, so that they are taken for a separator only between numbers.
+    """
     rows = records[1:] or records
-    found = (all(map(like_number, column)) for column in zip(*rows, strict=True))
-    return all(found) if every else any(found)
+    are_numbers = (all(map(is_like_number, column)) for column in zip(*rows, strict=True))
+    return all(are_numbers) if every else any(are_numbers)
 
 
 def most_common_length(records: Sequence[Sequence[str]]) -> tuple[int, int]:
-    """The most common number of cells of a record (the first of them on a tie), and how many records have it."""
+    """The most common number of cells of a record, the first such number on a tie, and how many records have it."""
     lengths = Counter(len(record) for record in records)
     return lengths.most_common(1)[0] if lengths else (0, 0)

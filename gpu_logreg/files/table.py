@@ -1,113 +1,46 @@
-"""Rows read from files: a `Table` of named columns of any kind, or a `Matrix` of numbers.
+"""Rows of named columns of numbers or text: a `Table`.
 
-A table is kept as Arrow columns in a canonical form: numeric columns as they were read, with missing cells null; text
-columns dictionary-encoded over their sorted categories; columns without any cell as the null type.
+Its columns are Arrow's in a canonical form: a numeric column in the type of the file, with null for a missing cell; a
+text column dictionary-encoded over its sorted categories; a column without any cell of the null type.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.checks import first_not_finite
-from gpu_logreg.arrays.csr import columns_at
-from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.arrow_columns import as_float64, numbers_among, refuse_infinity
 from gpu_logreg.files.cell_rules import CellRules, form_remarks, read_column
 from gpu_logreg.files.column_names import Part, Source, pick_columns
-from gpu_logreg.files.nested_columns import flat_table
+from gpu_logreg.files.nested_columns import flatten_table
 from gpu_logreg.files.number_forms import like_numbers
 from gpu_logreg.files.number_words import Marks
-from gpu_logreg.files.numbered import NumberedNames
 from gpu_logreg.files.reading import import_pyarrow
 
-__all__ = ["Matrix", "Table", "as_table"]
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["Table", "as_table"]
 
 _BLOCK_ROWS = 16384
+"""Most rows of a batch: 1 MiB of float64 at eight columns."""
 
 _PLAIN_RULES = CellRules()
 
-# A text column of more different cells than this, most of them numbers, is likely numeric: with a word for missing
-# cells, or with numbers written in two ways.
 _FEWEST_NUMBERS = 20
-_SHARE_OF_NUMBERS = 0.9
+"""Different texts above which a text column may be a numeric one with a few odd cells."""
+
+_NUMBER_SHARE = 0.9
+"""Share of its texts that must be numbers for a column to be such a one: the others are a word for a missing cell, or
+numbers written in another way.
+"""
 
 Kind = Literal["numeric", "text", "empty"]
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Rows of numbers from an array file or LIBSVM text, as stored.
-
-    Attributes
-    ----------
-    values : array of shape (n, d)
-        In the dtype of the file; not checked for NaN. LIBSVM text of few elements is a ``csr_array``.
-    names : sequence of str, length d
-        ``c0``, ``c1``, ... by the position in the file, as a `NumberedNames`.
-    labels : array of shape (n,) or None
-        The labels of LIBSVM text.
-    first_index : 0 or 1
-        Index of the first feature in LIBSVM text; 0 for arrays.
-    weights : array of shape (n,) or None
-        Row weights of LIBSVM text that has them, as ``label:weight``.
-    """
-
-    values: Any
-    names: Sequence[str]
-    labels: NDArray[Any] | None = None
-    first_index: int = 0
-    source: Source = field(default_factory=lambda: Source("the array"))
-    weights: NDArray[Any] | None = None
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return int(self.values.shape[0])
-
-    def take(self, names: Sequence[str]) -> Matrix:
-        """The columns ``names``, in that order; a view where they are neighbours and dense, else a copy."""
-        if self.names == names:
-            return self
-        if not len(names):
-            raise DataError(f"{self.source.name}: no column is left")
-        if isinstance(names, NumberedNames) and isinstance(self.names, NumberedNames) and not self.names.lacking(names):
-            return replace(self, values=columns_at(self.values, self.names.places(names)), names=names)
-        positions = pick_columns(self.names, names, self.source)
-        return replace(self, values=columns_at(self.values, positions), names=tuple(names))
-
-    def take_rows(self, positions: NDArray[np.integer[Any]]) -> Matrix:
-        """A copy of the rows at ``positions``, counted from 0; labels too."""
-        labels = None if self.labels is None else self.labels[positions]
-        weights = None if self.weights is None else self.weights[positions]
-        source = Part.of(self.source, positions)
-        return replace(self, values=self.values[positions], labels=labels, weights=weights, source=source)
-
-    def refuse_not_finite(self) -> None:
-        """Refuse NaN and infinity with a `DataError` that names the first by its row and column."""
-        found = first_not_finite(self.values)
-        if found is not None:
-            row, column, value = found
-            kind = "NaN" if np.isnan(value) else "infinity"
-            raise DataError(f"{self.source.at(row)}: column {self.names[column]!r} holds {kind}; remove or replace it")
-
-    def to_table(self) -> Table:
-        """A copy as a table, where NaN counts as missing."""
-        values = self.values.toarray() if is_sparse(self.values) else self.values
-        columns = {name: values[:, at] for at, name in enumerate(self.names)}
-        return Table.from_arrow(import_pyarrow().table(columns), self.source)
-
-    def drop(self, names: Collection[str]) -> Matrix:
-        """All columns but ``names``."""
-        pick_columns(self.names, names, self.source)
-        if isinstance(self.names, NumberedNames):
-            return self.take(self.names.without(names))
-        return self.take([name for name in self.names if name not in names])
 
 
 @dataclass(frozen=True)
@@ -119,20 +52,29 @@ class Table:
     arrow : pyarrow.Table
         Columns in the canonical form of this module.
     source : Source
+        Where the rows come from, for messages.
     forms : mapping
-        The form of each numeric column that holds other numbers than plain ones; see
-        `gpu_logreg.files.number_forms.FORMS`.
+        The form of each numeric column whose numbers are not plain; see `gpu_logreg.files.number_forms.FORMS`.
     unnamed : frozenset of str
-        Columns whose names the file does not give, or gives as those of an index.
+        Columns without a name in the file, or with the name of an index.
     marks : Marks
-        With which the numbers of the file are written, as far as they are known.
+        The marks in the numbers of the file, as far as the file shows them.
     remarks : tuple of str
-        What a person should know of how the cells were read.
+        Lines for the user on how the cells were read.
     as_text : frozenset of str
-        Columns that the user wants as text, of which nothing is to be told.
+        Columns that the user declared to be text. No warning is given on them.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> table = as_table(pa.table({"age": [31, None], "town": ["Bern", "Rome"]}))
+    >>> table.kind("age"), table.numbers("age")
+    ('numeric', array([31., nan]))
+    >>> table.kind("town"), table.texts("town")
+    ('text', ['Bern', 'Rome'])
     """
 
-    arrow: Any
+    arrow: pyarrow.Table
     source: Source = field(default_factory=lambda: Source("the table"))
     forms: Mapping[str, str] = field(default_factory=dict)
     unnamed: frozenset[str] = frozenset()
@@ -142,7 +84,7 @@ class Table:
 
     @classmethod
     def from_arrow(
-        cls, arrow: Any, source: Source, rules: CellRules = _PLAIN_RULES, unnamed: Collection[str] = ()
+        cls, arrow: pyarrow.Table, source: Source, rules: CellRules = _PLAIN_RULES, unnamed: Collection[str] = ()
     ) -> Table:
         """Bring Arrow columns into the canonical form.
 
@@ -158,11 +100,12 @@ class Table:
         Raises
         ------
         DataError
-            No row, two columns of one name, a column of nested values, text that is not UTF-8, or an infinity.
+            There is no row, two columns have one name, or a column has nested values, text that is not UTF-8, or an
+            infinity.
         """
         if arrow.num_rows == 0:
             raise DataError(f"{source.name}: holds no rows")
-        arrow = flat_table(arrow, source)
+        arrow = flatten_table(arrow, source)
         if len(set(arrow.column_names)) < arrow.num_columns:
             raise DataError(f"{source.name}: several of its columns have one name; rename them")
         columns = {}
@@ -171,8 +114,10 @@ class Table:
             refuse_infinity(name, columns[name].column, source)
         table = import_pyarrow().table([read.column for read in columns.values()], names=arrow.column_names)
         forms = {name: read.form for name, read in columns.items() if read.form is not None}
-        seen = {read.decimal for read in columns.values()} - {None}
-        marks = rules.marks if rules.marks.decimal or len(seen) != 1 else replace(rules.marks, decimal=seen.pop())
+        decimals = {read.decimal for read in columns.values()} - {None}
+        marks = (
+            rules.marks if rules.marks.decimal or len(decimals) != 1 else replace(rules.marks, decimal=decimals.pop())
+        )
         as_text = frozenset(rules.text)
         return cls(table, source, forms, frozenset(unnamed), marks, form_remarks(columns, source), as_text)
 
@@ -203,16 +148,16 @@ class Table:
         return self.take([name for name in self.names if name not in names])
 
     def take_rows(self, positions: NDArray[np.integer[Any]]) -> Table:
-        """A copy of the rows at ``positions``, counted from 0; text that they do not hold is no category of theirs."""
+        """A copy of the rows at ``positions``, which count from 0; its text has the categories of these rows alone."""
         part = Table.from_arrow(self.arrow.take(np.asarray(positions)), Part.of(self.source, positions))
         return replace(self, arrow=part.arrow, source=part.source)
 
-    def batches(self) -> Iterator[Any]:
-        """``pyarrow.RecordBatch`` after ``RecordBatch``, of a few thousand rows each, without a copy."""
+    def batches(self) -> Iterator[pyarrow.RecordBatch]:
+        """The rows in batches of at most `_BLOCK_ROWS`, in order and without a copy."""
         yield from self.arrow.to_batches(max_chunksize=_BLOCK_ROWS)
 
     def numbers(self, name: str) -> NDArray[np.float64]:
-        """A numeric column, missing cells as NaN: array of shape (n,)."""
+        """A numeric column as an array of shape (n,), where NaN is a missing cell."""
         return as_float64(self.arrow.column(name))
 
     def texts(self, name: str) -> list[str]:
@@ -220,8 +165,8 @@ class Table:
         texts: list[str] = self.arrow.column(name).combine_chunks().dictionary.to_pylist()
         return texts
 
-    def texts_alone(self, name: str) -> int:
-        """How many categories of a text column are in one row only."""
+    def count_unique_texts(self, name: str) -> int:
+        """The number of categories of a text column that are in one row only."""
         codes = self.arrow.column(name).combine_chunks().indices.drop_null()
         return int(np.count_nonzero(np.bincount(codes.to_numpy()) == 1)) if len(codes) else 0
 
@@ -243,7 +188,7 @@ class Table:
         return np.asarray(words[encoded.indices.to_numpy()])
 
     def _advice(self, row: int, name: str) -> str:
-        """What to do about a missing label: its word may be a class."""
+        """The advice on a missing label. Where its cell holds a word for a missing cell, that word may be a class."""
         word = (self.source.cell(row, name) or "").strip()
         if not word:
             return ", and labels cannot be; fill it in, or delete the line"
@@ -253,34 +198,34 @@ class Table:
         )
 
     def missing_row(self, name: str) -> int | None:
-        """First row whose cell is missing; None if there is none."""
+        """The first row with a missing cell; None if there is none."""
         row = self.arrow.column(name).is_null(nan_is_null=True).index(True).as_py()
         return row if row >= 0 else None
 
-    def not_numbers(self, name: str) -> tuple[int, str] | None:
-        """First row of a text column that does not read as a number, and its text; None if every cell reads as one."""
+    def first_no_number(self, name: str) -> tuple[int, str] | None:
+        """The first row of a text column whose text is no plain number, and that text; None if all are numbers."""
         pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
         encoded = self.arrow.column(name).combine_chunks()
-        odd = pc.invert(numbers_among(encoded.dictionary))
-        row = pc.index(odd.take(encoded.indices), pa.scalar(True)).as_py()
+        is_no_number = pc.invert(numbers_among(encoded.dictionary))
+        row = pc.index(is_no_number.take(encoded.indices), pa.scalar(True)).as_py()
         return None if row < 0 else (row, encoded[row].as_py())
 
-    def spoilt_numbers(self, name: str) -> tuple[int, str] | None:
-        """First row of a text column, most of whose texts are numbers of any form, that is none, and its text.
+    def odd_cell_among_numbers(self, name: str) -> tuple[int, str] | None:
+        """The first row whose text is no number, in a text column most of whose texts are numbers; and that text.
 
-        Where each text by itself is a number, but they have no form or no marks in common, the first that is not plain.
-        None where most texts are no numbers, or few.
+        Where every text is a number of some form, but not all of one form or with the same marks, it is the first text
+        that is no plain number. The result is None where the texts are few, or not most of them are numbers.
         """
         pa, pc = import_pyarrow(), import_pyarrow("pyarrow.compute")
         encoded = self.arrow.column(name).combine_chunks()
         words = encoded.dictionary.cast(pa.large_string())
         if name in self.as_text or len(words) <= _FEWEST_NUMBERS:
             return None
-        alike = like_numbers(words)
-        if np.count_nonzero(alike) <= _SHARE_OF_NUMBERS * len(words):
+        is_number = like_numbers(words)
+        if np.count_nonzero(is_number) <= _NUMBER_SHARE * len(words):
             return None
-        odd = pc.invert(numbers_among(encoded.dictionary)) if alike.all() else pa.array(~alike)
-        row = pc.index(odd.take(encoded.indices), pa.scalar(True)).as_py()
+        is_odd = pc.invert(numbers_among(encoded.dictionary)) if is_number.all() else pa.array(~is_number)
+        row = pc.index(is_odd.take(encoded.indices), pa.scalar(True)).as_py()
         return None if row < 0 else (row, encoded[row].as_py())
 
 
@@ -290,7 +235,7 @@ def as_table(frame: Any, name: str = "the table") -> Table:
     Raises
     ------
     DataError
-        A column that holds neither numbers nor text.
+        A column holds neither numbers nor text.
     """
     pa = import_pyarrow()
     try:

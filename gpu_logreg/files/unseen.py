@@ -1,19 +1,80 @@
-"""Categories of new rows that training did not see."""
+"""Categories in the text columns of new rows that the training rows did not have, so that they have no weight."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from gpu_logreg.files.column_names import list_first
+from gpu_logreg.files.encoding import category_counts, category_places
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.schema import Schema
-from gpu_logreg.files.table import Matrix, Table
+from gpu_logreg.files.table import Table
 
-__all__ = ["unseen_remarks"]
+__all__ = ["UnseenCategories", "unseen_categories", "unseen_remarks"]
 
-_SHOWN = 4
+_SHOWN_CATEGORIES = 4
+"""Most categories that one remark names, so that it stays a line."""
+
+_SHOWN_LETTERS = 40
+"""Letters of a category that a remark shows; a cell of free text may hold a page."""
+
+
+class UnseenCategories(NamedTuple):
+    """What one text column of new rows holds and the training rows did not.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows with such a category.
+    categories : list of str
+        The categories, sorted by code point. A missing cell is none of them.
+    """
+
+    n_rows: int
+    categories: list[str]
+
+
+def unseen_categories(rows: Table | Matrix, schema: Schema) -> dict[str, UnseenCategories]:
+    """The categories of new rows for which `Schema.transform` sets no column of the matrix to one, by their column.
+
+    Parameters
+    ----------
+    rows : Table or Matrix of n rows
+        As for `Schema.transform`: a number in a column that held text in training is a category as well.
+    schema : Schema
+
+    Returns
+    -------
+    dict
+        For the name of each column with such categories, what they are.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from gpu_logreg.files.load import as_table
+    >>> from gpu_logreg.files.schema import Schema
+    >>> schema = Schema.fit(as_table(pa.table({"town": ["Bern", "Rome", "Bern"]})))
+    >>> unseen_categories(as_table(pa.table({"town": ["Oslo", "Rome", "Oslo"]})), schema)
+    {'town': UnseenCategories(n_rows=2, categories=['Oslo'])}
+    """
+    if not schema.text:
+        return {}
+    schema.check(rows)
+    table = schema.to_table(rows.take([column.name for column in schema.text]))
+    unseen = {}
+    for column in schema.text:
+        counts, categories = category_counts(column, table)
+        is_unseen = (category_places(column, table)[:-1] < 0) & (counts[:-1] > 0)  # the last of both: missing cells
+        if is_unseen.any():
+            names = [categories[at].as_py() for at in np.flatnonzero(is_unseen).tolist()]
+            unseen[column.name] = UnseenCategories(int(counts[:-1][is_unseen].sum()), names)
+    return unseen
 
 
 def unseen_remarks(rows: Table | Matrix, schema: Schema) -> list[str]:
-    """A line for each text column with such categories: how many rows have one, how many there are, the first of them.
+    """One line for each column with unseen categories: in how many rows they are, how many they are, the first of them.
 
     Parameters
     ----------
@@ -22,21 +83,12 @@ def unseen_remarks(rows: Table | Matrix, schema: Schema) -> list[str]:
     schema : Schema
     """
     remarks = []
-    for text in schema.text:
-        if isinstance(rows, Matrix) or rows.kind(text.name) != "text":
-            continue
-        encoded = rows.arrow.column(text.name).combine_chunks()
-        known = set(text.categories)
-        unseen = [at for at, word in enumerate(encoded.dictionary.to_pylist()) if word not in known]
-        if not unseen:
-            continue
-        codes = np.asarray(encoded.indices.fill_null(-1), dtype=np.int64)
-        count = int(np.isin(codes, unseen).sum())
-        shown = ", ".join(repr(encoded.dictionary[at].as_py()[:40]) for at in unseen[:_SHOWN])
-        categories = "a category" if len(unseen) == 1 else f"{len(unseen):,} categories"
+    for name, (n_rows, categories) in unseen_categories(rows, schema).items():
+        first_categories = list_first(categories, _SHOWN_CATEGORIES, lambda category: repr(category[:_SHOWN_LETTERS]))
+        count = "a category" if len(categories) == 1 else f"{len(categories):,} categories"
         remarks.append(
-            f"{rows.source.name}: column {text.name!r}: {count:,} of {rows.n_rows:,} rows hold {categories} that "
-            f"training did not see: {shown}{', ...' if len(unseen) > _SHOWN else ''}; "
-            f"{'it counts' if len(unseen) == 1 else 'they count'} as none"
+            f"{rows.source.name}: column {name!r}: {n_rows:,} of {rows.n_rows:,} rows hold {count} that "
+            f"training did not see: {first_categories}; "
+            f"{'it counts' if len(categories) == 1 else 'they count'} as none"
         )
     return remarks

@@ -289,6 +289,13 @@ def loss_and_gradient(
         Shapes that differ, labels outside [0, 1], weights that are negative or all zero, NaN or infinity.
     DeviceError, ImplementationError
         An explicit ``device`` or ``impl`` that cannot be had.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpu_logreg import loss_and_gradient
+    >>> loss_and_gradient(np.array([[1.0], [-1.0]]), np.array([1.0, 0.0]), np.array([0.5])).value
+    0.4740769841801067
     """
     X = csr_rows(X) if is_sparse(X) else _array(X, "X")
     if X.ndim != 2 or X.shape[0] == 0:

@@ -1,6 +1,7 @@
-"""What a fitted model must be to predict: arrays of finite numbers that fit together, and classes told apart.
+"""Checks of fitted attributes: weights are finite arrays whose shapes fit together, and classes are distinct.
 
-A file may hold anything, and a checksum says only that it holds what was written.
+The checksum of a file proves only that nobody changed the file since it was written. Whoever writes a file can compute
+its checksum, so the values themselves are checked before a model predicts with them.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ _TEXTS = (
     "storage_",
 )
 _NUMBERS = ("best_loss_", "best_validation_score_", "duality_gap_", "loss_", "n_reads_", "objective_")
-_LISTS = ("loss_curve_", "validation_scores_")
+_NUMBER_LISTS = ("loss_curve_", "validation_scores_")
 _COUNTS = ("n_layers_", "n_outputs_", "t_")
 _MAY_BE_NONE = ("best_loss_", "best_validation_score_", "validation_scores_")
+
 _LONGEST_TEXT = 10_000
+"""Most letters of a text such as `stop_reason_`. The longest that a fit writes are a few hundred letters."""
+
+_LONGEST_SHOWN = 40
+"""Most letters of a wrong value in a message, so that the message stays one line."""
+
+_LARGEST_FLOAT = 2**1023
+"""Whole numbers below convert to a float without an OverflowError."""
 
 
 def check_fitted(kind: str, fitted: Mapping[str, Any]) -> None:
@@ -38,7 +47,7 @@ def check_fitted(kind: str, fitted: Mapping[str, Any]) -> None:
     ----------
     kind : {"logistic-regression", "neural-network"}
     fitted : mapping
-        Attributes by name; those that are not known may hold anything.
+        Attributes by name. Attributes that no check here knows may hold anything.
 
     Raises
     ------
@@ -58,27 +67,27 @@ def check_fitted(kind: str, fitted: Mapping[str, Any]) -> None:
 
 
 def _check_fact(name: str, value: Any) -> None:
-    """Refuse a report of a fit that is of another type than the report."""
+    """Refuse an attribute that describes the fit and is not of the type that a fit gives it."""
     if name in _TEXTS:
-        right = isinstance(value, str) and len(value) <= _LONGEST_TEXT
+        is_right = isinstance(value, str) and len(value) <= _LONGEST_TEXT
     elif name in _NUMBERS:
-        right = _is_number(value)
-    elif name in _LISTS:
-        right = _is_array(value, "f", 1) or (isinstance(value, list) and all(map(_is_number, value)))
+        is_right = _is_number(value)
+    elif name in _NUMBER_LISTS:
+        is_right = _is_array(value, "f", 1) or (isinstance(value, list) and all(map(_is_number, value)))
     elif name in _COUNTS:
-        right = _is_count(value)
+        is_right = _is_count(value)
     elif name == "n_iter_":
-        right = _is_count(value) or (_is_array(value, "iu", 1) and len(value) > 0 and bool((value >= 0).all()))
+        is_right = _is_count(value) or (_is_array(value, "iu", 1) and len(value) > 0 and bool((value >= 0).all()))
     elif name == "converged_":
-        right = isinstance(value, bool | np.bool_)
+        is_right = isinstance(value, bool | np.bool_)
     else:
         return
-    if not right:
+    if not is_right:
         raise ValueError(f"{name} is {_short(value)}")
 
 
 def _check_coef(fitted: Mapping[str, Any]) -> tuple[int, int]:
-    """Numbers of columns and of logits of a linear model."""
+    """The number of columns and the number of logits of a linear model."""
     coef = _weights("coef_", fitted["coef_"], 2)
     intercept = _weights("intercept_", fitted["intercept_"], 1)
     if len(intercept) != len(coef):
@@ -87,7 +96,7 @@ def _check_coef(fitted: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _check_layers(fitted: Mapping[str, Any]) -> tuple[int, int]:
-    """Numbers of columns and of logits of a network."""
+    """The number of columns and the number of logits of a network."""
     coefs, intercepts = fitted["coefs_"], fitted["intercepts_"]
     if not (isinstance(coefs, list) and isinstance(intercepts, list) and 0 < len(coefs) == len(intercepts)):
         raise ValueError("coefs_ and intercepts_ are not one array for each layer")
@@ -105,7 +114,10 @@ def _check_layers(fitted: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _check_classes(fitted: Mapping[str, Any], n_outputs: int) -> None:
-    """Refuse classes that are not as many as the logits tell apart, or not distinct."""
+    """Refuse classes that are not distinct, or whose number does not go with the number of logits.
+
+    One logit stands for two classes, K > 2 softmax logits for K classes, L > 1 logistic logits for L labels.
+    """
     classes = fitted["classes_"]
     if not (isinstance(classes, np.ndarray) and classes.ndim == 1):
         raise ValueError(f"classes_ is {_short(classes)}")
@@ -114,17 +126,17 @@ def _check_classes(fitted: Mapping[str, Any], n_outputs: int) -> None:
     if len(set(classes.tolist())) != len(classes):
         raise ValueError("classes_ holds a class twice")
     activation = fitted.get("out_activation_", "softmax" if n_outputs > 1 else "logistic")
-    several = activation == "logistic" and n_outputs > 1
+    is_multilabel = activation == "logistic" and n_outputs > 1
     if activation not in ("logistic", "softmax") or (activation == "softmax" and n_outputs == 1):
         raise ValueError(f"out_activation_ is {_short(activation)}, for {n_outputs} logits")
-    if several and classes.tolist() != list(range(n_outputs)):
+    if is_multilabel and classes.tolist() != list(range(n_outputs)):
         raise ValueError(f"classes_ are not the numbers of {n_outputs} labels")
-    if not several and (n_outputs == 2 or len(classes) != max(2, n_outputs)):
+    if not is_multilabel and (n_outputs == 2 or len(classes) != max(2, n_outputs)):
         raise ValueError(f"{len(classes)} classes_ for {n_outputs} logits")
 
 
 def _weights(name: str, value: Any, ndim: int) -> NDArray[Any]:
-    """The array, if it is one of finite numbers, of so many dimensions, in a dtype of weights."""
+    """``value``, if it is an array of finite float32 or float64 numbers with ``ndim`` dimensions; else ValueError."""
     if not (_is_array(value, "f", ndim) and value.dtype.itemsize >= 4):
         raise ValueError(f"{name} is {_short(value)}")
     if not np.isfinite(value).all():
@@ -132,24 +144,24 @@ def _weights(name: str, value: Any, ndim: int) -> NDArray[Any]:
     return np.asarray(value)
 
 
-def _is_array(value: Any, kinds: str, ndim: int) -> bool:
+def _is_array(value: object, kinds: str, ndim: int) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind in kinds and value.ndim == ndim
 
 
-def _is_number(value: Any) -> bool:
-    """Whether it is a number that a float can be; one that is not finite is."""
+def _is_number(value: object) -> bool:
+    """Whether a value is a number that converts to a float; NaN and infinity are such numbers."""
     if isinstance(value, int | np.integer):
-        return not isinstance(value, bool) and abs(int(value)) < 2**1023
+        return not isinstance(value, bool) and abs(int(value)) < _LARGEST_FLOAT
     return isinstance(value, float | np.floating)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < 2**63
 
 
-def _short(value: Any) -> str:
-    """A value in a message."""
+def _short(value: object) -> str:
+    """A value as a message shows it: an array by its dtype and shape, another value cut to `_LONGEST_SHOWN` letters."""
     if isinstance(value, np.ndarray):
         return f"an array of {value.dtype} of shape {value.shape}"
     text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."

@@ -10,10 +10,11 @@ whose metadata, all strings, are::
     params           JSON of ``get_params()``
     fitted           JSON of the fitted attributes that are not tensors (``classes_``, ``n_iter_``, ...)
     schema           JSON of the columns of the table, or ""
-    notes            JSON of what else the caller kept: name of the target, positive label, ...
+    notes            JSON of what else the caller passed: name of the target, positive label, ...
     sha256           over all tensors and all other metadata, in sorted order
 
-Whoever writes a file can write its checksum: what it holds is checked as well, when it is saved and when it is loaded.
+Whoever writes a file can compute its checksum, so `gpu_logreg.saved.checks` judges the attributes as well: before a
+file is written, so that every file can be read, and after one is read.
 """
 
 from __future__ import annotations
@@ -26,38 +27,57 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as tensor_bytes
 
-from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.errors import DataError, ModelFileError
+from gpu_logreg.saved.attributes import fitted_attributes, is_fitted_name, join_lists, split_lists, tensors_of
 from gpu_logreg.saved.checks import check_fitted
-from gpu_logreg.saved.tensor_files import in_order, read_safetensors
+from gpu_logreg.saved.tensor_files import read_safetensors, sort_header
 from gpu_logreg.saved.values import encode, from_json, to_json
 from gpu_logreg.saved.whole_files import check_destination, write_whole
+
+if TYPE_CHECKING:
+    from gpu_logreg.estimators.linear.model import LogisticRegression
+    from gpu_logreg.estimators.network.model import MLPClassifier
+
+    Estimator: TypeAlias = LogisticRegression | MLPClassifier
 
 __all__ = ["FORMAT_VERSION", "StoredModel", "load_model", "load_model_file", "save_model"]
 
 FORMAT_VERSION = 1
+"""Version of the layout above. It rises when an older gpu-logreg could no longer read a new file."""
 
 _FORMAT = "gpu-logreg model"
-# By name, so that this module stays below the estimators: it needs their class only to build one.
+
 _ESTIMATORS = {
     "logistic-regression": ("gpu_logreg.estimators.linear.model", "LogisticRegression"),
     "neural-network": ("gpu_logreg.estimators.network.model", "MLPClassifier"),
 }
-_NEEDED = {
+"""Module and class of an estimator by the ``kind`` of its file, imported when a file of that kind is read."""
+
+_REQUIRED = {
     "logistic-regression": {"coef_", "intercept_", "classes_", "n_features_in_"},
     "neural-network": {"coefs_", "intercepts_", "classes_", "n_features_in_"},
 }
+"""Attributes without which a model of that kind cannot predict."""
+
 _TEXTS = ("fitted", "gpu_logreg", "notes", "params", "schema", "sha256")
+"""Metadata that every file has, besides its format and kind."""
+
 _VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,64}")
+"""A version of a Python package: the letters that PEP 440 allows."""
+
 _LONGEST_REASON = 300
-# Parameters that a fitted model no longer depends on: stored where JSON can hold them, else left at their default.
-_PASSING = ("random_state", "verbose")
+"""Most letters of the reason in a message, so that the message stays one line."""
+
+_PARAMETERS_OF_THE_FIT = ("random_state", "verbose")
+"""Parameters that predictions do not depend on. They are left out where JSON has no value for them: a callback, say."""
+
+_REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+"""What checks and constructors raise on parameters or attributes that no model of ours can have."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +88,16 @@ class StoredModel:
     ----------
     estimator : fitted estimator
     schema : str or None
-        JSON of the columns of the table it was trained on; None where it was trained on arrays without a schema.
+        JSON of the columns of the table that the model was trained on; None for a model trained on arrays.
     notes : dict
-        What else `save_model` was given, such as ``target`` and ``positive``.
+        The ``notes`` of `save_model`, such as ``target`` and ``positive``.
     kind : str
         ``"logistic-regression"`` or ``"neural-network"``.
     version : str
         Version of gpu-logreg that wrote the file.
     """
 
-    estimator: Any
+    estimator: Estimator
     schema: str | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     kind: str = "logistic-regression"
@@ -85,7 +105,7 @@ class StoredModel:
 
 
 def save_model(
-    model: Any, path: str | os.PathLike[str], *, schema: str | None = None, notes: Mapping[str, Any] | None = None
+    model: Estimator, path: str | os.PathLike[str], *, schema: str | None = None, notes: Mapping[str, Any] | None = None
 ) -> None:
     """Write a fitted estimator to ``path``, whole or not at all.
 
@@ -97,9 +117,9 @@ def save_model(
     model : fitted LogisticRegression or MLPClassifier
     path : path
     schema : str or None
-        ``Schema.to_json()``, to predict from raw files.
+        ``Schema.to_json()`` of the training rows, with which `gpu-logreg predict` encodes raw files.
     notes : mapping or None
-        Names and values to keep beside the model: texts, numbers, booleans, None, and lists and dicts of them.
+        Further values by name, returned by `load_model_file`: texts, numbers, booleans, None, lists and dicts of them.
 
     Raises
     ------
@@ -108,45 +128,72 @@ def save_model(
         contradict each other, a directory that is not there.
     ModelFileError
         If the file cannot be written, for example because the disk is full.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from gpu_logreg import LogisticRegression, load_model, save_model
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = LogisticRegression().fit(X, y)
+    >>> save_model(model, "cancer.model")
+    >>> bool((load_model("cancer.model").predict(X) == model.predict(X)).all())
+    True
     """
     path = Path(path)
     check_destination(path)
     kind = _kind(model)
-    if not _NEEDED[kind].issubset(vars(model)):
+    if not _REQUIRED[kind].issubset(vars(model)):
         raise DataError(f"this {type(model).__name__} is not fitted; call fit before saving it")
-    fitted = _without_lists({name: _dense(value) for name, value in vars(model).items() if _is_fitted_name(name)})
-    tensors = {name: _stored(value) for name, value in fitted.items() if _is_tensor(value)}
+    attributes = split_lists(fitted_attributes(model))
+    tensors = tensors_of(attributes)
     metadata = {
         "format": _FORMAT,
         "format_version": str(FORMAT_VERSION),
         "kind": kind,
         "gpu_logreg": str(importlib.import_module("gpu_logreg").__version__),
         "params": to_json(_storable_params(model), "parameter"),
-        "fitted": to_json({name: fitted[name] for name in fitted.keys() - tensors.keys()}, "fitted attribute"),
+        "fitted": to_json({name: attributes[name] for name in attributes.keys() - tensors.keys()}, "fitted attribute"),
         "schema": schema or "",
         "notes": to_json(dict(notes or {}), "note"),
     }
     try:
-        _restored(kind, tensors, metadata)
-    except _WRONG as error:
+        _build(kind, tensors, metadata)  # what could not be loaded is not saved
+    except _REFUSALS as error:
         raise DataError(f"this {type(model).__name__} cannot be saved: {_reason(error)}") from error
     metadata["sha256"] = _checksum(tensors, metadata)
-    write_whole(path, in_order(tensor_bytes(tensors, metadata)))
+    write_whole(path, sort_header(tensor_bytes(tensors, metadata)))
 
 
-def load_model(path: str | os.PathLike[str]) -> Any:
+def load_model(path: str | os.PathLike[str]) -> Estimator:
     """Read the fitted estimator that `save_model` wrote; see `load_model_file` for what else the file holds.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    fitted LogisticRegression or MLPClassifier
 
     Raises
     ------
     ModelFileError
         As for `load_model_file`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from gpu_logreg import MLPClassifier, load_model, save_model
+    >>> X, y = make_moons(100, random_state=0)
+    >>> save_model(MLPClassifier((8,), activation="tanh", solver="lbfgs").fit(X, y), "moons.model")
+    >>> load_model("moons.model").hidden_layer_sizes
+    [8]
     """
     return load_model_file(path).estimator
 
 
 def load_model_file(path: str | os.PathLike[str]) -> StoredModel:
-    """Read all that a model file holds. Runs no code from the file.
+    """Read all that a model file holds. No code from the file is run.
 
     Raises
     ------
@@ -165,8 +212,8 @@ def load_model_file(path: str | os.PathLike[str]) -> StoredModel:
     if kind not in _ESTIMATORS:
         raise ModelFileError(f"{path}: holds a {kind[:40]!r} model, unknown to this gpu-logreg; upgrade it")
     try:
-        estimator, notes = _restored(kind, tensors, metadata)
-    except _WRONG as error:  # whole, yet written by other rules than these
+        estimator, notes = _build(kind, tensors, metadata)
+    except _REFUSALS as error:  # the checksum is right, so whoever wrote the file had other rules than these
         raise ModelFileError(
             f"{path}: holds what this gpu-logreg does not know, or a model that cannot be: {_reason(error)}; "
             "upgrade it, or train again"
@@ -174,92 +221,49 @@ def load_model_file(path: str | os.PathLike[str]) -> StoredModel:
     return StoredModel(estimator, metadata["schema"] or None, notes, kind, metadata["gpu_logreg"])
 
 
-_WRONG = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
-
-
 def _reason(error: Exception) -> str:
     reason = " ".join(str(error).split())
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."
 
 
-def _restored(
+def _build(
     kind: str, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
-) -> tuple[Any, dict[str, Any]]:
-    """The estimator and the notes that tensors and metadata stand for; one of `_WRONG` where they stand for none."""
+) -> tuple[Estimator, dict[str, Any]]:
+    """Build the estimator of a file and decode its notes; raises one of `_REFUSALS` where no model can be so."""
     if not _VERSION.fullmatch(metadata["gpu_logreg"]):
         raise ValueError(f"it was written by {metadata['gpu_logreg'][:40]!r}, which is no version")
-    estimator = _class(kind)(**from_json(metadata["params"]))
+    estimator = _estimator_class(kind)(**from_json(metadata["params"]))
     estimator._validate_params()
     others = from_json(metadata["fitted"])
-    fitted = _with_lists({**tensors, **others})
-    strange = [name for name in fitted if not _is_fitted_name(name) or hasattr(estimator, name)]
-    if strange or tensors.keys() & others.keys() or not _NEEDED[kind].issubset(fitted):
-        raise ValueError(f"the attributes {', '.join(sorted(fitted))}")
-    check_fitted(kind, fitted)
-    for name, value in fitted.items():
+    attributes = join_lists({**tensors, **others})
+    # An attribute with the name of a method or a parameter would replace it.
+    has_wrong_names = any(not is_fitted_name(name) or hasattr(estimator, name) for name in attributes)
+    if has_wrong_names or tensors.keys() & others.keys() or not _REQUIRED[kind].issubset(attributes):
+        raise ValueError(f"the attributes {', '.join(sorted(attributes))}")
+    check_fitted(kind, attributes)
+    for name, value in attributes.items():
         setattr(estimator, name, value)
     return estimator, from_json(metadata["notes"])
 
 
-def _class(kind: str) -> Any:
+def _estimator_class(kind: str) -> type[Estimator]:
     module, name = _ESTIMATORS[kind]
-    return getattr(importlib.import_module(module), name)
+    estimator_class: type[Estimator] = getattr(importlib.import_module(module), name)
+    return estimator_class
 
 
-def _kind(model: Any) -> str:
+def _kind(model: object) -> str:
     for kind in _ESTIMATORS:
-        if type(model) is _class(kind):
+        if type(model) is _estimator_class(kind):
             return kind
-    known = ", ".join(name for _, name in _ESTIMATORS.values())
-    raise DataError(f"a {type(model).__name__} cannot be saved; a model file holds one of: {known}")
+    names = ", ".join(name for _, name in _ESTIMATORS.values())
+    raise DataError(f"a {type(model).__name__} cannot be saved; a model file holds one of: {names}")
 
 
-def _is_fitted_name(name: str) -> bool:
-    """Whether scikit-learn's convention makes ``name`` a fitted attribute."""
-    return name.endswith("_") and not name.startswith("_") and name.isidentifier()
-
-
-def _dense(value: Any) -> Any:
-    return dense_coef(value) if hasattr(value, "toarray") else value  # after `sparsify`
-
-
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
-
-
-def _stored(value: NDArray[Any]) -> NDArray[Any]:
-    """The array in the order of rows and bytes of the file."""
-    return np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-
-
-def _without_lists(fitted: Mapping[str, Any]) -> dict[str, Any]:
-    """Every array of a list of arrays under a name of its own, ``name/0``, ``name/1``, ..."""
-    apart: dict[str, Any] = {}
-    for name, value in fitted.items():
-        if isinstance(value, list) and value and all(map(_is_tensor, value)):
-            apart |= {f"{name}/{k}": item for k, item in enumerate(value)}
-        else:
-            apart[name] = value
-    return apart
-
-
-def _with_lists(apart: Mapping[str, Any]) -> dict[str, Any]:
-    """Inverse of `_without_lists`."""
-    fitted: dict[str, Any] = {}
-    for name, value in apart.items():
-        if "/" not in name:
-            fitted[name] = value
-    for name in sorted({name.split("/", 1)[0] for name in apart if "/" in name}):
-        if name in fitted:
-            raise ValueError(f"{name}, once as a list and once as a whole")
-        count = sum(other.startswith(f"{name}/") for other in apart)
-        fitted[name] = [apart[f"{name}/{k}"] for k in range(count)]
-    return fitted
-
-
-def _storable_params(model: Any) -> dict[str, Any]:
+def _storable_params(model: Estimator) -> dict[str, Any]:
+    """Parameters of an estimator, without those of `_PARAMETERS_OF_THE_FIT` that JSON cannot hold."""
     params: dict[str, Any] = model.get_params(deep=False)
-    for name in _PASSING:
+    for name in _PARAMETERS_OF_THE_FIT:
         try:
             encode(params.get(name))
         except TypeError:  # a RandomState, a callable

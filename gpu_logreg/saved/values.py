@@ -1,4 +1,8 @@
-"""Parameters and fitted attributes as JSON, for model files; what JSON does not know is an object with one tag."""
+"""Parameters and fitted attributes as JSON, for model files.
+
+JSON has no NaN, no arrays with a dtype and no keys but texts: such a value is written as an object whose keys name its
+kind, ``{"float": "nan"}``, ``{"array": [...], "dtype": "<U3"}`` or ``{"pairs": [[key, value], ...]}``.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +20,40 @@ from gpu_logreg.errors import DataError
 __all__ = ["encode", "from_json", "to_json"]
 
 _DEEPEST = 100
-_LARGEST_TEXTS = 2**26
+"""Most lists inside each other. A parameter has a few; Python's own recursion ends at 1,000."""
+
+_MOST_TEXT_BYTES = 2**26
+"""Most bytes of an array of fixed-width texts, 64 MiB: a file of a few letters may claim a dtype of any width."""
+
+_LONGEST_SHOWN = 40
+"""Most letters of a wrong value in a message, so that the message stays one line."""
+
 _ARRAY_DTYPE = re.compile(r"object|[<>|=]?[biufU]\d{1,9}|[<>|=]?[mM]8\[\d{0,9}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\]")
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def to_json(values: Mapping[str, Any], what: str) -> str:
-    """JSON of named values; those that JSON does not know are written as an object with one tag."""
-    written = {}
+    """JSON of named values; `DataError` where one cannot be written.
+
+    Parameters
+    ----------
+    values : mapping
+    what : str
+        What the values are, for the message: ``"parameter"``.
+    """
+    encoded = {}
     for name, value in values.items():
         try:
-            written[name] = encode(value)
+            encoded[name] = encode(value)
         except TypeError as error:
             raise DataError(f"{what} {name}={value!r} cannot be stored in a model file: {error}") from error
         except RecursionError as error:
             raise DataError(f"{what} {name} cannot be stored in a model file: it is too deep") from error
-    return json.dumps(written, allow_nan=False, sort_keys=True)
+    return json.dumps(encoded, allow_nan=False, sort_keys=True)
 
 
 def encode(value: Any) -> Any:
-    """What JSON knows, of texts, numbers, arrays and their containers; TypeError for a value of another type."""
+    """A text, a number, an array or a container of these in the types of JSON; TypeError for another value."""
     if isinstance(value, np.ndarray):
         return {"array": encode(_items(value)), "dtype": "object" if value.dtype == object else value.dtype.str}
     if isinstance(value, np.generic):
@@ -62,6 +80,7 @@ def _items(array: NDArray[Any]) -> list[Any]:
 
 
 def _share_a_type(items: list[Any]) -> bool:
+    """Whether the items are all texts, or all numbers and booleans."""
     return any(all(isinstance(item, kind) for item in items) for kind in (str, bool | int | float))
 
 
@@ -71,8 +90,8 @@ def from_json(text: str) -> dict[str, Any]:
     Raises
     ------
     ValueError, TypeError, KeyError, OverflowError
-        If ``text`` is not what `to_json` writes: it holds arrays of other types or lengths than they say, another
-        tag, or lists in lists beyond all need.
+        If ``text`` is not what `to_json` writes: an array of another type or length than it says, an object of another
+        kind, or lists more than `_DEEPEST` deep.
     """
     try:
         values = json.loads(text, parse_constant=_refuse_constant)
@@ -100,19 +119,19 @@ def _decode(value: Any, depth: int) -> Any:
         return _array(_decode(value["array"], depth + 1), value["dtype"])
     if value.keys() == {"pairs"}:
         return {_decode(key, depth + 1): _decode(item, depth + 1) for key, item in value["pairs"]}
-    raise ValueError(f"an object of {', '.join(sorted(value))[:40]!r}")
+    raise ValueError(f"an object of {', '.join(sorted(value))[:_LONGEST_SHOWN]!r}")
 
 
 def _array(items: Any, name: Any) -> NDArray[Any]:
-    """The array of a dtype by its name, if it holds the items as they are."""
+    """The array of ``items`` in the dtype of that name; ValueError where an item would not survive unchanged."""
     if not isinstance(items, list) or not isinstance(name, str) or not _ARRAY_DTYPE.fullmatch(name):
-        raise ValueError(f"an array of dtype {str(name)[:40]!r}")
+        raise ValueError(f"an array of dtype {str(name)[:_LONGEST_SHOWN]!r}")
     dtype = np.dtype(name)
-    if dtype.kind == "U" and len(items) * dtype.itemsize > _LARGEST_TEXTS:  # few letters may ask for a wide array
+    if dtype.kind == "U" and len(items) * dtype.itemsize > _MOST_TEXT_BYTES:
         raise ValueError(
             f"{len(items)} texts that take {dtype.itemsize} bytes each; give labels as objects, y.astype(object)"
         )
-    if dtype.kind in "mM":  # kept as whole numbers of their unit
+    if dtype.kind in "mM":  # written as whole numbers of the unit of the dtype
         return np.array(items, dtype=np.int64).astype(dtype)
     array = np.array(items, dtype=dtype)
     if dtype.kind == "O" and not _share_a_type(array.ravel().tolist()):

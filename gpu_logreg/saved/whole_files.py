@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole, with the permissions of the file that they replace."""
+"""Atomic writes: a file appears under its name when it is complete, with the permissions of the file it replaces."""
 
 from __future__ import annotations
 
@@ -19,25 +19,30 @@ from gpu_logreg.errors import DataError, ModelFileError
 
 __all__ = ["check_destination", "forget_written_files", "is_replaced", "whole_file", "write_whole", "written_files"]
 
-# What a folder answers that takes no new file, or a place where another file system is mounted on one file.
-_NOT_BESIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
+_NO_NEW_FILE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY)
+"""Errors of a folder in which no file can be made or renamed: one that is read-only, or that belongs to another user;
+EBUSY where a file system is mounted on the file itself, as containers do.
+"""
+
 _STREAM = re.compile(r"/dev/std(in|out|err)|/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 
-_written: dict[str, None] = {}  # as a set that knows its order
+"""Paths of streams that are open already. `os.path.normpath` is applied first."""
+
+_finished: dict[str, None] = {}  # the keys are an ordered set
 
 
 def forget_written_files() -> None:
     """Begin a new list of `written_files`."""
-    _written.clear()
+    _finished.clear()
 
 
 def written_files() -> tuple[str, ...]:
-    """Names of the files that were finished since: what an interruption came too late for."""
-    return tuple(_written)
+    """Names of the files finished since `forget_written_files`; the message on an interruption names them."""
+    return tuple(_finished)
 
 
 def check_destination(path: str | os.PathLike[str]) -> None:
-    """Refuse a ``path`` that no model can be written to: to be called before a long training.
+    """Refuse a ``path`` that no model can be written to. The command line calls it before a long training.
 
     Raises
     ------
@@ -59,7 +64,7 @@ def check_destination(path: str | os.PathLike[str]) -> None:
         raise DataError(f"{path}: is a directory; give the name of a file")
     if status is not None and not is_replaced(path):  # /dev/null for one
         raise DataError(f"{path}: is a device or a pipe; give the name of a file")
-    folder = _followed(path).parent
+    folder = _link_target(path).parent
     if not folder.is_dir():
         raise DataError(f"{path}: its directory {folder} does not exist; create it first")
     if status is not None and not os.access(path, os.W_OK):
@@ -69,7 +74,7 @@ def check_destination(path: str | os.PathLike[str]) -> None:
 
 
 def is_replaced(path: Path) -> bool:
-    """Whether writing to ``path`` makes a file; devices, pipes and open streams are written to as they are."""
+    """Whether writing to ``path`` makes a new file; devices, pipes and open streams are written to in place."""
     try:
         mode = os.stat(path).st_mode
     except OSError:  # nothing is there, or nothing can be
@@ -78,7 +83,7 @@ def is_replaced(path: Path) -> bool:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all; see `whole_file`.
+    """Write ``data`` to ``path`` atomically; see `whole_file`.
 
     Raises
     ------
@@ -94,24 +99,24 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, that appears at ``path`` when the block ends, and never where the block fails.
+    """A context with a file to write to, which appears at ``path`` when the block ends and not where the block raises.
 
-    It is written under another name beside ``path``, brought to the disk and renamed. A symbolic link stays one, and
-    permissions, and where the system allows it the owner, are those of the file that is replaced. Other names of that
-    file, its hard links, keep the older content, and a warning says so. Where the folder takes no other file, the
-    content is written over the file that is there once the disk has room for it. Devices, pipes and open streams such
-    as ``/dev/stdout`` are written to as they are.
+    The content is written under another name beside ``path``, flushed to the disk, and renamed. A symbolic link stays
+    a link. The permissions, and where the system allows it the owner, are those of the file that is replaced. Hard
+    links to that file keep the older content, and a warning says so. In a folder where no file can be made, the content
+    is written over the existing file, after space for it is allocated. Devices, pipes and open streams such as
+    ``/dev/stdout`` are written to in place.
 
     Raises
     ------
     OSError
-        Of writing; a file that was at ``path`` is as it was.
+        From writing. An older file at ``path`` is then unchanged.
     """
     if not is_replaced(path):
-        with _opened_stream(path) as stream:
+        with _open_in_place(path) as stream:
             yield stream
         return
-    target = _followed(path)
+    target = _link_target(path)
     older = target.stat() if target.exists() else None
     beside: Path | None = target.with_name(f".gpu-logreg-{secrets.token_hex(8)}.tmp")
     try:
@@ -119,57 +124,58 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             assert beside is not None
             file = _new_file(beside, older)
         except OSError as error:
-            if older is None or error.errno not in _NOT_BESIDE:
+            if older is None or error.errno not in _NO_NEW_FILE:
                 raise
-            file, beside = tempfile.TemporaryFile(), None  # noqa: SIM115 - closed below, as the other is
+            file, beside = tempfile.TemporaryFile(), None  # noqa: SIM115 - closed by the `with` below
         with file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-            if beside is None or not _renamed(beside, target, older):
+            os.fsync(file.fileno())  # before the rename: after a power cut the name must not lead to an empty file
+            if beside is None or not _rename(beside, target, older):
                 _write_over(target, file)
-    finally:  # also after Ctrl-C; gone already where the file was renamed
+    finally:  # after Ctrl-C too; a renamed file is no longer there to remove
         if beside is not None:
             with contextlib.suppress(OSError):
                 beside.unlink()
-    _written[str(path)] = None
+    _finished[str(path)] = None
 
 
-def _followed(path: Path) -> Path:
-    """The file that a symbolic link stands for; other paths as they are, since a full one may be too long."""
+def _link_target(path: Path) -> Path:
+    """The file that a symbolic link stands for, else ``path``: an absolute path may be longer than the system takes."""
     return path.resolve() if path.is_symlink() else path
 
 
 def _stream_number(path: Path) -> int | None:
-    """Number of the stream that is open already and has ``path`` as its name.
+    """File descriptor of the open stream that ``path`` names; None for another path.
 
-    Opening ``/dev/stdout`` again would begin at the start of the file behind it, over what ``>>`` is to keep.
+    Opening ``/dev/stdout`` anew would write from the start of the file behind it, over the content that ``>>`` appends
+    to.
     """
-    found = _STREAM.fullmatch(os.path.normpath(path))
-    if found is None:
+    match = _STREAM.fullmatch(os.path.normpath(path))
+    if match is None:
         return None
-    return int(found[2]) if found[2] else {"in": 0, "out": 1, "err": 2}[found[1]]
+    return int(match[2]) if match[2] else {"in": 0, "out": 1, "err": 2}[match[1]]
 
 
-def _opened_stream(path: Path) -> BinaryIO:
+def _open_in_place(path: Path) -> BinaryIO:
     number = _stream_number(path)
     return open(path, "wb") if number is None else os.fdopen(os.dup(number), "wb")
 
 
 def _new_file(path: Path, older: os.stat_result | None) -> BinaryIO:
-    """A new file, from its beginning no more open to others than the older one."""
+    """A new file that is created with no more permissions than the older one, which may be private."""
     mode = 0o666 if older is None else stat.S_IMODE(older.st_mode) & 0o777
     return open(path, "x+b", opener=lambda name, flags: os.open(name, flags, mode))
 
 
-def _renamed(beside: Path, target: Path, older: os.stat_result | None) -> bool:
-    """Put the new file in the place of the older one; False where the folder does not allow it."""
+def _rename(beside: Path, target: Path, older: os.stat_result | None) -> bool:
+    """Rename the new file to ``target``; return False where the folder does not allow it and an older file is there."""
     if older is not None:
         _keep_permissions(beside, target, older)
     try:
         os.replace(beside, target)
     except OSError as error:
-        if older is None or error.errno not in _NOT_BESIDE:
+        if older is None or error.errno not in _NO_NEW_FILE:
             raise
         return False
     if older is not None and older.st_nlink > 1:
@@ -181,27 +187,28 @@ def _keep_permissions(new: Path, target: Path, older: os.stat_result) -> None:
     with contextlib.suppress(OSError, AttributeError):
         os.chown(new, -1, older.st_gid)
     with contextlib.suppress(OSError, AttributeError):
-        os.chown(new, older.st_uid, -1)  # root alone may give files away
+        os.chown(new, older.st_uid, -1)  # only root may change the owner
     with contextlib.suppress(OSError):
         os.chmod(new, stat.S_IMODE(older.st_mode))
-    with contextlib.suppress(OSError, AttributeError):  # lists of access, labels
+    with contextlib.suppress(OSError, AttributeError):  # extended attributes: access control lists, SELinux labels
         for name in os.listxattr(target):
             os.setxattr(new, name, os.getxattr(target, name))
 
 
 def _write_over(target: Path, source: BinaryIO) -> None:
-    """Write the content of ``source`` over a file; nothing of it is lost to a full disk."""
+    """Write the content of ``source`` over a file; where the disk has no space for it, the file stays as it is."""
     length = source.seek(0, os.SEEK_END)
     with open(target, "r+b") as file:
-        _make_room(file, length)
+        _allocate(file, length)
         try:
             _copy(source, file, length)
         except KeyboardInterrupt:
-            _copy(source, file, length)  # neither the older file nor a half of the new one is of use
+            _copy(source, file, length)  # the older content is partly overwritten already: finish the new one
             raise
 
 
-def _make_room(file: BinaryIO, length: int) -> None:
+def _allocate(file: BinaryIO, length: int) -> None:
+    """Extend a file to ``length`` bytes of allocated space; where the disk is full, restore its size and raise."""
     before = os.fstat(file.fileno()).st_size
     if length <= before or not hasattr(os, "posix_fallocate"):
         return
@@ -209,7 +216,7 @@ def _make_room(file: BinaryIO, length: int) -> None:
         os.posix_fallocate(file.fileno(), before, length - before)
     except OSError as error:
         file.truncate(before)
-        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that cannot tell
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # the file system has no such call; try to write
             raise
 
 

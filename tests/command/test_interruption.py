@@ -112,7 +112,7 @@ def test_an_interruption_that_became_another_error(capsys, monkeypatch):
         raise ImportError("numpy failed to import")
 
     monkeypatch.setattr("gpu_logreg.command.train.load_training_data", fail)
-    monkeypatch.setattr("gpu_logreg.command.cli.received", lambda: signal.SIGINT)
+    monkeypatch.setattr("gpu_logreg.command.cli.received_signal", lambda: signal.SIGINT)
     code, out, err = run(capsys, "train", "people.csv", "--target", "income")
     assert (code, out, err) == (130, "", "error: interrupted; nothing was saved\n")
 

@@ -22,6 +22,7 @@ from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.load import Matrix, load_labelled_data, load_prediction_data, load_training_data, read_table
 from gpu_logreg.files.numbered import NumberedNames, missing_names, numbered_columns
 from gpu_logreg.files.schema import Schema
+from gpu_logreg.files.unseen import unseen_categories
 from gpu_logreg.saved.model_file import load_model
 
 Write = Callable[[str, str], Path]
@@ -94,7 +95,7 @@ def test_millions_of_columns_are_counted(write: Write) -> None:
     assert again.columns[12_345].name == again.feature_names[12_345] == "c12345"
     assert (again.is_plain, again.text) == (True, ())
     assert again.transform(matrix) is matrix.values
-    assert again.unseen_categories(matrix) == {}
+    assert unseen_categories(matrix, again) == {}
     with pytest.raises(DataError, match=rf"has no column 'c99999999'; its columns are c0 to {matrix.names[-1]}"):
         matrix.drop(["c99999999"])
 

@@ -28,6 +28,7 @@ from gpu_logreg.files.load import (
     read_table,
 )
 from gpu_logreg.files.schema import Schema
+from gpu_logreg.files.unseen import unseen_categories
 
 NO_HEADER = FileOptions(header=False)
 
@@ -642,7 +643,7 @@ def test_columns_of_another_kind_in_parquet(schema: Schema, tmp_path: Path) -> N
     path = tmp_path / "d.parquet"
     pq.write_table(pa.table({"code": [1, 2], "age": [1, 2]}), path)
     assert cells(load_prediction_data(path, schema)) == {"code": ["1", "2"], "age": [1, 2]}
-    assert schema.unseen_categories(load_prediction_data(path, schema)) == {"code": (2, ["1", "2"])}
+    assert unseen_categories(load_prediction_data(path, schema), schema) == {"code": (2, ["1", "2"])}
     pq.write_table(pa.table({"code": ["1", "A"], "age": ["2", "old"]}), path)
     expected = ", row 2: column 'age' held numbers in training, not 'old'"
     assert refusal(lambda: load_prediction_data(path, schema), path) == expected

@@ -23,7 +23,7 @@ from data_files import refusal, train
 from gpu_logreg.errors import DataError
 from gpu_logreg.files import streams
 from gpu_logreg.files.load import FileOptions
-from gpu_logreg.files.streams import at_hand
+from gpu_logreg.files.streams import make_reopenable
 
 ROWS = 30_000
 TEXT = "a,y\n" + "".join(f"{at % 7}.5,{at % 2}\n" for at in range(ROWS))
@@ -103,7 +103,7 @@ def test_a_stream_that_the_temporary_folder_has_no_room_for(piped, monkeypatch: 
     monkeypatch.setattr(streams, "_SPARED_BYTES", 2**70)
     path = piped(b"a,y\n1,0\n")
     assert "that folder is full; give a file, or set TMPDIR to a folder with more room" in refusal(
-        lambda: at_hand(path), path
+        lambda: make_reopenable(path), path
     )
 
 
@@ -236,9 +236,9 @@ def test_options_that_do_not_apply(tmp_path: Path) -> None:
         assert refusal(lambda p=path, o=options: train(p, options=FileOptions(**o)), path) == why  # type: ignore[arg-type]
 
 
-def test_at_hand_gives_other_paths_back(tmp_path: Path) -> None:
+def test_other_paths_are_given_back(tmp_path: Path) -> None:
     (tmp_path / "a:b.csv").write_text("x")
     for path in (tmp_path / "a:b.csv", tmp_path / "none.csv", tmp_path):
-        assert at_hand(path) == path
+        assert make_reopenable(path) == path
     with pytest.raises(DataError, match="no such file"):
         train(tmp_path / "none.csv")

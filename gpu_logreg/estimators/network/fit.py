@@ -11,7 +11,7 @@ import numpy as np
 
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.estimators.label_types import shown
+from gpu_logreg.estimators.label_types import label_text
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches
 from gpu_logreg.objectives.network import NetworkObjective
@@ -220,7 +220,7 @@ def _split(at: Any, codes: Any, classes: Any, share: float, rng: np.random.Gener
         if len(classes) == 2 and alone.any():
             raise DataError(
                 f"early_stopping=True cannot hold back validation_fraction={share:g}: the class "
-                f"{shown(classes[sizes == 1][0])} has one row, and either part needs one; use early_stopping=False"
+                f"{label_text(classes[sizes == 1][0])} has one row, and either part needs one; use early_stopping=False"
             )
     try:
         some = at[~alone]

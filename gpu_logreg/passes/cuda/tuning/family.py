@@ -6,7 +6,8 @@ way of shared memory as stripes of many rows. Among the members whose registers 
 taken that a model of a multiprocessor (`gpu_logreg.passes.cuda.tuning.family_model`) finds fastest.
 
 Registers are of 32 bits, of which a float64 takes two. The constants that count them are estimates from what the
-compiler made of members; ``tests/kernels/test_kernels_compile.py`` and ``tests/passes/cuda/test_family.py`` hold them to it.
+compiler made of members; ``tests/kernels/test_kernels_compile.py`` and ``tests/passes/cuda/test_family.py`` hold them
+to it.
 ``bench/kernel_counts.py`` compares the model with what the compiler makes of a member, and
 ``bench/gpu/families.py`` times members on a device.
 """

@@ -1,0 +1,242 @@
+"""The commands ``gpu-logreg train``, ``predict``, ``info`` and ``demo``, and the options that each accepts.
+
+The modules that do the work are imported inside the commands, so that ``gpu-logreg --help`` loads neither NumPy nor
+scikit-learn.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gpu_logreg import __version__
+from gpu_logreg.command.options import (
+    Activation,
+    Alpha,
+    BatchSize,
+    C,
+    ClassWeight,
+    Data,
+    Decimal,
+    Drop,
+    Dtype,
+    DtypeName,
+    Features,
+    Format,
+    Header,
+    HeaderAsTrained,
+    Hidden,
+    Impl,
+    ImplName,
+    Keep,
+    L1Ratio,
+    LearningRate,
+    MaxIter,
+    Missing,
+    Penalty,
+    Positive,
+    Sep,
+    SkipRows,
+    Solver,
+    SolverName,
+    Storage,
+    StorageName,
+    Target,
+    TestSize,
+    Text,
+    Thousands,
+    Tol,
+    Valid,
+    ValidSkipRows,
+    Weight,
+)
+from gpu_logreg.errors import DataError
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,  # plain help fits into 80 columns, boxes do not
+    pretty_exceptions_enable=False,
+    help="Train, test and use logistic regression on large data, on a CPU or an NVIDIA GPU.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _without_command(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"gpu-logreg {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def train(
+    data: Data,
+    target: Target = None,
+    model: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to save the model.")] = None,
+    positive: Positive = None,
+    test_size: TestSize = None,
+    valid: Valid = None,
+    valid_target: Annotated[str | None, typer.Option(metavar="COLUMN", help="As --target, if not the same.")] = None,
+    valid_skip_rows: ValidSkipRows = None,
+    valid_features: Annotated[str | None, typer.Option(metavar="ARRAY", help="As --features, if not the same.")] = None,
+    header: Header = True,
+    sep: Sep = None,
+    skip_rows: SkipRows = 0,
+    format_: Format = None,
+    features: Features = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    text: Text = None,
+    weight: Weight = None,
+    drop: Drop = None,
+    dtype: Dtype = DtypeName.float64,
+    c: C = 1.0,
+    penalty: Penalty = None,
+    l1_ratio: L1Ratio = None,
+    class_weight: ClassWeight = None,
+    intercept: Annotated[bool, typer.Option("--intercept/--no-intercept", help="Fit an intercept.")] = True,
+    hidden: Hidden = None,
+    activation: Activation = None,
+    alpha: Alpha = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    tol: Tol = None,
+    max_iter: MaxIter = None,
+    solver: Solver = SolverName.auto,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    impl: Impl = ImplName.auto,
+    storage: Storage = StorageName.auto,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
+) -> None:
+    """Train a model on a file, test it, and save it.
+
+    \b
+    Example:
+    gpu-logreg train people.csv --target income --test-size 0.2 --model income.model
+    gpu-logreg train people.csv --target income --hidden 128 --model income.model
+    """  # noqa: D301 - \b keeps the line whole in the help
+    from gpu_logreg.command.train import train_on_file
+    from gpu_logreg.command.training_request import TrainingRequest
+    from gpu_logreg.files.formats import FileOptions
+
+    parameters: dict[str, Any] = {
+        "C": c,
+        "penalty": penalty and str(penalty),
+        "l1_ratio": l1_ratio,
+        "class_weight": class_weight and str(class_weight),
+        "fit_intercept": intercept,
+        "hidden": tuple(hidden or ()),
+        "activation": activation and str(activation),
+        "alpha": alpha,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "tol": tol,
+        "max_iter": max_iter,
+        "solver": str(solver),
+        "device": device,
+        "impl": str(impl),
+        "storage": str(storage),
+        "random_state": seed,
+    }
+    request = TrainingRequest(
+        data,
+        target,
+        model,
+        valid,
+        valid_target,
+        valid_skip_rows,
+        valid_features,
+        test_size,
+        positive,
+        FileOptions(
+            format_ and str(format_),
+            header,
+            sep,
+            skip_rows,
+            features,
+            decimal=decimal,
+            thousands=thousands,
+            missing=tuple(missing) if missing else None,
+            text=tuple(text or ()),
+        ),
+        tuple(drop or ()),
+        str(dtype),
+        seed,
+        weight,
+    )
+    train_on_file(request, parameters)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model that train saved.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="File of raw rows, as in training; - for a pipe.")],
+    proba: Annotated[bool, typer.Option("--proba", help="Write the probability of each class as well.")] = False,
+    output: Annotated[str, typer.Option(metavar="FILE", help="CSV file to write, - for standard output.")] = "-",
+    header: HeaderAsTrained = None,
+    sep: Sep = None,
+    skip_rows: SkipRows = 0,
+    format_: Format = None,
+    features: Features = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    missing: Missing = None,
+    keep: Keep = None,
+) -> None:
+    """Predict the class of every row of a file.
+
+    \b
+    Example:
+    gpu-logreg predict income.model others.csv --proba --output predicted.csv
+    """  # noqa: D301
+    from gpu_logreg.command.predict import PredictionRequest, predict_file
+
+    request = PredictionRequest(
+        model,
+        data,
+        proba,
+        output,
+        header,
+        sep,
+        skip_rows,
+        format_ and str(format_),
+        features,
+        decimal,
+        thousands,
+        tuple(missing) if missing else None,
+        tuple(keep or ()),
+    )
+    predict_file(request)
+
+
+@app.command()
+def info(
+    model: Annotated[Path | None, typer.Argument(metavar="MODEL", help="Model to describe.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="This machine, for a program to read.")] = False,
+) -> None:
+    """Describe what would run on this machine and why not, or what a model holds."""
+    from gpu_logreg.command.describe import describe_machine, describe_model
+
+    if model is None:
+        describe_machine(as_json=as_json)
+    elif as_json:
+        raise DataError(f"--json describes this machine, and {model} is a model; leave out one of the two")
+    else:
+        describe_model(model)
+
+
+@app.command()
+def demo() -> None:
+    """Show a training, then race scikit-learn; under a minute."""
+    from gpu_logreg.command.demonstration import run_demo
+
+    run_demo()
