@@ -55,7 +55,10 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     that no thread is left to make, all would wait for ever. NumPy's floating-point warnings are off: what is not finite
     shows in the sums, and callers test these.
     """
-    return list(_in_order(function, *arguments))
+    if _is_alone(arguments):
+        with _quiet():
+            return list(map(function, *arguments))
+    return list(_in_threads(function, arguments))
 
 
 def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
@@ -68,18 +71,27 @@ def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *argument
     function, arguments
         Those of `map_in_order`; each sequence has at least one element.
     """
-    parts = _in_order(function, *arguments)
-    return functools.reduce(add, parts)
+    if _is_alone(arguments):
+        with _quiet():
+            return functools.reduce(add, map(function, *arguments))
+    return functools.reduce(add, _in_threads(function, arguments))
 
 
-def _in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> Iterator[T]:
-    def quiet(*values: Any) -> T:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every thread has its own
+def _is_alone(arguments: tuple[Sequence[Any], ...]) -> bool:
+    """Whether the calls are made by the thread that asks for them, one after the other."""
+    return len(arguments[0]) <= 1 or getattr(_here, "is_ours", False) or n_threads() == 1
+
+
+def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:
+    def call(*values: Any) -> T:
+        with _quiet():  # every thread has its own settings
             return function(*values)
 
-    if len(arguments[0]) <= 1 or n_threads() == 1 or getattr(_here, "is_ours", False):
-        return (quiet(*values) for values in zip(*arguments, strict=True))
-    return _threads().map(quiet, *arguments)
+    return _threads().map(call, *arguments)
+
+
+def _quiet() -> Any:
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:

@@ -86,12 +86,12 @@ class ResidentDataset:
         rows = Rows(X, to_device(y, device), to_device(sample_weight, device))
         return cls(rows, weight_total, column_names, dtype)
 
-    @property
+    @cached_attribute
     def n_rows(self) -> int:
         """Number of rows."""
         return int(self.rows.X.shape[0])
 
-    @property
+    @cached_attribute
     def n_columns(self) -> int:
         """Number of columns."""
         return int(self.rows.X.shape[1])
