@@ -65,8 +65,11 @@ class Loss(Protocol):
     def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
         """Second derivative of the mean loss by each logit while all weights are zero."""
 
+    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+        """The loss of every row and its derivative by the logits; ``z`` of shape (n,), or (n, K)."""
+
     def row_loss(self, z: Any, y: Any) -> Any:
-        """The loss of every row by its logits, of shape (n, n_logits)."""
+        """The loss of every row; ``z`` of shape (n, n_logits)."""
 
     def probabilities(self, z: Any) -> Any:
         """Probabilities of the classes, or of the labels, by the logits as `decision_function` gives them."""
@@ -118,9 +121,21 @@ class Binary:
         """``p (1 - p)`` with the share ``p`` of the second class, or a half without an intercept."""
         return [float(shares[0] * shares[1]) if fit_intercept else 0.25]
 
+    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+        """``softplus(z) - y z`` and ``p - y`` of every row; ``z`` of shape (n,)."""
+        return logistic.loss_and_dz(z, y)
+
+    def curvature(self, z: Any, y: Any) -> Any:
+        """``p (1 - p)`` of every row, the second derivative of its loss by the logit."""
+        return logistic.curvature(z)
+
+    def loss_dz_and_curvature(self, z: Any, y: Any) -> tuple[Any, Any, Any]:
+        """`loss_and_dz` and `curvature` of every row."""
+        return logistic.loss_dz_and_curvature(z, y)
+
     def row_loss(self, z: Any, y: Any) -> Any:
-        """``softplus(z) - y z`` of every row; ``z`` of shape (n, 1)."""
-        return logistic.row_loss(z[:, 0], y)
+        """The loss of every row; ``z`` of shape (n, 1)."""
+        return self.loss_and_dz(z[:, 0], y)[0]
 
     def probabilities(self, z: Any) -> Any:
         """``[1 - p, p]`` of every row, of shape (n, 2); ``z`` of shape (n,)."""
@@ -188,8 +203,12 @@ class Classes:
         K = self.n_logits
         return [float(c) for c in np.maximum(shares * (1.0 - shares), 1e-6)] if fit_intercept else [(K - 1) / K**2] * K
 
+    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+        """``logsumexp(z) - z_y`` and ``p - e_y`` of every row; ``z`` of shape (n, K)."""
+        return softmax.loss_and_dz(z, y)
+
     def row_loss(self, z: Any, y: Any) -> Any:
-        """``logsumexp(z) - z_y`` of every row; ``z`` of shape (n, K)."""
+        """The loss of every row; ``z`` of shape (n, K)."""
         return softmax.loss_and_dz(z, y)[0]
 
     def probabilities(self, z: Any) -> Any:

@@ -16,14 +16,14 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.losses import Binary, Classes
+from gpu_logreg.mathematics.losses import Classes, Loss
 from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, mended
 from gpu_logreg.objectives.standardised import StandardisedSparse
 from gpu_logreg.solvers.costs import keeps_whole_hessian
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 from gpu_logreg.solvers.kronecker import KroneckerFactor
 
-__all__ = ["SAMPLES", "BinarySample", "Blocks", "ClassesSample"]
+__all__ = ["BinarySample", "Blocks", "ClassesSample", "sample_of"]
 
 Blocks = Callable[[Any], Iterator[Any]]
 """From a dtype to compute in (None for that of the rows) to the blocks of a sample, one at a time."""
@@ -219,5 +219,6 @@ def _curvature_sum(blocks: Blocks, phi: Float64Vector) -> tuple[ClassesSample, A
     return block, total, weight_total
 
 
-SAMPLES: dict[type, type[BinarySample] | type[ClassesSample]] = {Binary: BinarySample, Classes: ClassesSample}
-"""The sample of every loss."""
+def sample_of(loss: Loss) -> type[BinarySample] | type[ClassesSample]:
+    """The kind of sample of a loss."""
+    return ClassesSample if isinstance(loss, Classes) else BinarySample

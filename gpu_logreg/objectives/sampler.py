@@ -10,7 +10,7 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import CURVATURE
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.objectives.curvature import SAMPLES, Blocks
+from gpu_logreg.objectives.curvature import Blocks, sample_of
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
@@ -59,7 +59,7 @@ class Sampler:
 
     def __init__(self, objective: Objective, generator: np.random.Generator, keeps_sparse: bool | None = None) -> None:
         self._objective = objective
-        self._kind = SAMPLES[type(objective.loss)]
+        self._kind = sample_of(objective.loss)
         if keeps_sparse is None:
             keeps_sparse = objective.keeps_samples_sparse and not tiny(objective.dataset.n_rows, objective.n_params)
         self._keeps_sparse = keeps_sparse

@@ -14,7 +14,7 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.logistic import loss_dz_and_curvature
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
@@ -88,8 +88,10 @@ class StandardisedDense:
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """All rows at once, by the obvious formulas: for small data on the host."""
+        loss = engine.loss
+        assert isinstance(loss, Binary)
         U, y, s = self.data.rows
-        row_loss, dz, d2z = loss_dz_and_curvature(U @ phi, y)
+        row_loss, dz, d2z = loss.loss_dz_and_curvature(U @ phi, y)
         A = U * np.sqrt(s * d2z / self.data.weight_total)[:, None]
         return float(s @ row_loss), (s * dz) @ U, A.T @ A
 
