@@ -25,7 +25,15 @@ from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.forks import wait_before_forks
 
-__all__ = ["blas_on_one_thread", "map_in_order", "map_row_blocks", "n_threads", "row_blocks", "sum_in_order"]
+__all__ = [
+    "blas_on_one_thread",
+    "map_chunks",
+    "map_in_order",
+    "map_row_blocks",
+    "n_threads",
+    "row_blocks",
+    "sum_in_order",
+]
 
 T = TypeVar("T")
 
@@ -59,6 +67,22 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
         with _quiet():
             return list(map(function, *arguments))
     return list(_in_threads(function, arguments))
+
+
+def map_chunks(function: Callable[[int, int], Any], n_chunks: int) -> None:
+    """Call ``function`` of the first of some consecutive chunks and the one after the last, for all of them.
+
+    On the pool there are two calls for each thread, so that one that other programs hold up does not hold up the rest.
+    """
+    threads = 1 if n_chunks < 2 or getattr(_here, "is_ours", False) else n_threads()
+    if threads == 1:
+        with _quiet():
+            function(0, n_chunks)
+        return
+    n_calls = min(n_chunks, 2 * threads)
+    edges = [n_chunks * k // n_calls for k in range(n_calls + 1)]
+    for _ in _in_threads(function, (edges[:-1], edges[1:])):
+        pass
 
 
 def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:

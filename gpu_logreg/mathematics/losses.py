@@ -50,11 +50,8 @@ class Loss(Protocol):
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, Any]:
         """Weights and intercepts of packed parameters; intercepts of zero where none are packed."""
 
-    def pack(self, dw: Float64Vector, db: Any, fit_intercept: bool) -> Float64Vector:
-        """A packed vector of what belongs to the weights and to the intercepts."""
-
-    def without_free_directions(self, dw_sum: Float64Vector, db_sum: Any) -> tuple[Float64Vector, Any]:
-        """Gradient sums without what rounding leaves of them along directions that change no probability."""
+    def packed_gradient(self, dw_sum: Float64Vector, db_sum: Any, fit_intercept: bool) -> Float64Vector:
+        """Gradient sums as a new packed vector, without what rounding leaves of them along the free directions."""
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``, the ridge penalty of parameters and its gradient."""
@@ -101,13 +98,14 @@ class Binary:
         """Weights of shape (d,), and the intercept."""
         return params[:n_columns], float(params[n_columns]) if len(params) > n_columns else 0.0
 
-    def pack(self, dw: Float64Vector, db: float, fit_intercept: bool) -> Float64Vector:
-        """``[dw, db]``, or ``dw`` without an intercept."""
-        return np.append(dw, db) if fit_intercept else dw
-
-    def without_free_directions(self, dw_sum: Float64Vector, db_sum: float) -> tuple[Float64Vector, float]:
-        """The sums as they are: every direction changes a probability."""
-        return dw_sum, db_sum
+    def packed_gradient(self, dw_sum: Float64Vector, db_sum: float, fit_intercept: bool) -> Float64Vector:
+        """``[dw_sum, db_sum]``, or ``dw_sum`` without an intercept."""
+        d = len(dw_sum)
+        grad = np.empty(d + fit_intercept)
+        grad[:d] = dw_sum
+        if fit_intercept:
+            grad[d] = db_sum
+        return grad
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``."""
@@ -179,15 +177,14 @@ class Classes:
         has_intercept = by_class.shape[1] > n_columns
         return by_class[:, :n_columns], by_class[:, n_columns] if has_intercept else np.zeros(self.n_logits)
 
-    def pack(self, dw: Float64Matrix, db: Float64Vector, fit_intercept: bool) -> Float64Vector:
-        """``[dw_1, db_1, ..., dw_K, db_K]``."""
-        return np.column_stack([dw, db]).ravel() if fit_intercept else dw.ravel()
-
-    def without_free_directions(
-        self, dw_sum: Float64Matrix, db_sum: Float64Vector
-    ) -> tuple[Float64Matrix, Float64Vector]:
-        """Sums that add up to 0 over the classes, as those of the loss do but for rounding."""
-        return dw_sum - dw_sum.mean(axis=0), db_sum - db_sum.mean()
+    def packed_gradient(self, dw_sum: Float64Matrix, db_sum: Float64Vector, fit_intercept: bool) -> Float64Vector:
+        """``[dw_1, db_1, ..., dw_K, db_K]``, which add up to 0 over the classes, as they do but for rounding."""
+        K, d = dw_sum.shape
+        grad = np.empty((K, d + fit_intercept))
+        np.subtract(dw_sum, dw_sum.mean(axis=0), out=grad[:, :d])
+        if fit_intercept:
+            grad[:, d] = db_sum - db_sum.mean()
+        return grad.ravel()
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``."""

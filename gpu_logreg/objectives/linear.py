@@ -85,7 +85,7 @@ class Objective:
         """1 for two classes, K for more."""
         return self.loss.n_logits
 
-    @property
+    @cached_attribute
     def n_params(self) -> int:
         """Length of the packed parameters."""
         return self.loss.n_logits * (self.dataset.n_columns + int(self.fit_intercept))
@@ -170,20 +170,20 @@ class Objective:
         """
         if self._kept is not None and self._kept[0] is params and self._is_as_kept():
             return self._kept[3], self._kept[4]
-        w, b = self.unpack(params)
+        dataset, d = self.dataset, self.dataset.n_columns
+        w, b = self.loss.unpack(params, d)
         if self.centre is not None:
-            b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
-        sums = self.engine.gradient(self.dataset, w, b)
-        dw_sum, db_sum = self.loss.without_free_directions(sums.dw_sum, sums.db_sum)
+            b = b + (w - w.astype(dataset.compute_dtype)) @ self.centre
+        sums = self.engine.gradient(dataset, w, b)
         self.n_reads += 1
-        penalty, penalty_grad = l2_penalty(w, self.l2)
-        total = self.dataset.weight_total
+        grad, total = self.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.fit_intercept), dataset.weight_total
         if not self._known_finite:
-            if not (np.isfinite(sums.loss_sum) and np.isfinite(dw_sum).all()):
-                self.dataset.refuse_not_finite()
+            if not (np.isfinite(sums.loss_sum) and np.isfinite(grad).all()):
+                dataset.refuse_not_finite()
             self._known_finite = True
-        penalty_grad += np.divide(dw_sum, total, out=dw_sum)  # in place: they may be of millions
-        grad = self.loss.pack(penalty_grad, db_sum / total, self.fit_intercept)
+        penalty, penalty_grad = l2_penalty(w, self.l2)
+        grad /= total
+        grad.reshape(self.n_logits, -1)[:, :d] += penalty_grad
         value = sums.loss_sum / total + penalty
         self.rounding = self._rounding(w, value, penalty)
         return value, grad

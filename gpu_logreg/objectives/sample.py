@@ -78,12 +78,12 @@ class SampleObjective:
     count: Callable[[float], None]
     n_total: int
 
-    @property
+    @cached_attribute
     def n_rows(self) -> int:
         """Rows of the sample."""
         return self.rows.data.n_rows
 
-    @property
+    @cached_attribute
     def weight_total(self) -> float:
         """Sum of the weights of the sample."""
         return self.rows.data.weight_total
@@ -115,10 +115,11 @@ class SampleObjective:
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
         self.count(self.n_rows / self.n_total)
-        loss_sum, grad_sum = self.rows.gradient(self.engine, phi)
+        loss_sum, grad = self.rows.gradient(self.engine, phi)
         penalised = self.packed_penalty * phi
-        value = loss_sum / self.weight_total + self.engine.loss.penalty_value(phi, penalised)
-        return value, grad_sum / self.weight_total + penalised
+        grad /= self.weight_total
+        grad += penalised
+        return loss_sum / self.weight_total + self.engine.loss.penalty_value(phi, penalised), grad
 
     def thin(self, k: int) -> Any:
         """Every k-th row of the sample."""

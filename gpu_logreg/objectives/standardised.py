@@ -78,7 +78,7 @@ class StandardisedDense:
         """Loss sum and gradient by one pass; the ones in ``u`` are the intercept."""
         loss = engine.loss
         sums = engine.gradient(self.data, *loss.unpack(phi, self.data.n_columns))
-        return sums.loss_sum, loss.pack(*loss.without_free_directions(sums.dw_sum, sums.db_sum), fit_intercept=False)
+        return sums.loss_sum, loss.packed_gradient(sums.dw_sum, sums.db_sum, False)
 
     def curvature(self, engine: Engine, phi: Float64Vector, dtype: Any = None) -> Any:
         """Second derivative of the mean loss, where it is to be factored."""
@@ -123,7 +123,7 @@ class StandardisedSparse:
     def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Loss sum and gradient by one pass."""
         sums: Sums = engine.gradient(self.data, *self._unpacked(engine, phi))
-        by_params = engine.loss.pack(sums.dw_sum, sums.db_sum, self.coordinates.fit_intercept)
+        by_params = engine.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.coordinates.fit_intercept)
         return sums.loss_sum, self.coordinates.grad_to_phi(by_params)
 
     def _unpacked(self, engine: Engine, phi: Float64Vector) -> tuple[Float64Vector, float]:

@@ -9,6 +9,7 @@ elements, whose registers are added crosswise into one that holds the sums of al
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -39,6 +40,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+@functools.cache
 def vector_for(d: int, dtype: np.dtype[Any]) -> tuple[int, ...] | None:
     """A tuple of the length of the vectors for rows of ``d`` columns; None where they are too long for this loop."""
     return (0,) * (REGISTER_BYTES // dtype.itemsize) if 0 < d * dtype.itemsize <= SHORT_ROW_BYTES else None
