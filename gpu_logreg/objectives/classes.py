@@ -12,6 +12,7 @@ and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate c
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -223,6 +224,24 @@ class MultinomialSample(SampleObjective):
         diagonal = np.einsum("kjkj->kj", H)
         diagonal += self.penalty
         return mended(H.reshape(K * p, K * p), self.penalty)
+
+    def curvature_root(self, phi: Float64Vector) -> Any:
+        """As `SampleObjective.curvature_root`, with what `mended_hessian` gives the constant direction of intercepts.
+
+        ``diag(p) - p p.T = S S.T`` with ``S = diag(r) - p r.T`` and ``r = sqrt(p)``.
+        """
+        K, p = self.n_logits, self.U.shape[1]
+        P = self._probabilities(phi, slice(None), np.float64)[1]
+        roots = np.sqrt(P)
+        S = -P[:, :, None] * roots[:, None, :]
+        S[:, np.arange(K), np.arange(K)] = roots * (P @ (1.0 - np.eye(K)))  # 1 - p without cancellation
+        S *= np.sqrt(self.sample_weight / self.weight_total)[:, None, None]
+        A = (S.transpose(0, 2, 1)[..., None] * self.U[:, None, None, :]).reshape(-1, K * p)
+        if not self.coordinates.fit_intercept:
+            return A
+        along = np.zeros((1, K * p))
+        along[0, p - 1 :: p] = math.sqrt((A[:, p - 1 :: p] ** 2).sum()) / K
+        return np.concatenate([A, along])
 
     def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
         """The Hessian at ``phi`` as the product of its mean factors.

@@ -6,6 +6,7 @@ coordinates ``z = u @ phi`` with ``phi = [w scale, b + mean @ w]``, and no colum
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -118,6 +119,14 @@ class SampleObjective:
         """Relative rounding of the arithmetic behind one row."""
         return self.rounding
 
+    def rounding_at(self, phi: Float64Vector, value: float) -> float:
+        """As `rounding`, where logits are sums of terms that may cancel: see `gpu_logreg.objectives.linear.Objective`.
+
+        The random sum ``sum dz_i off_i / n`` is no more than ``off value`` either, since ``|dz| <= row_loss``.
+        """
+        terms = float(np.linalg.norm(phi))
+        return self.precision * max(1.0, terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / self.n_rows)))
+
     @property
     def separable_below(self) -> float:
         """Samples are solved roughly; whether the classes are separable is for the whole data to tell."""
@@ -146,6 +155,14 @@ class SampleObjective:
         H = A.T @ A
         H.flat[:: len(phi) + 1] += self.penalty
         return value, (s * dz) @ self.U / self.weight_total + penalised, H
+
+    def curvature_root(self, phi: Float64Vector) -> Any:
+        """``A`` with ``A.T @ A`` the Hessian of the loss at ``phi``: for small data on the host.
+
+        Nearly equal columns differ by less than the digits of ``A.T @ A`` show, and by more than those of ``A``.
+        """
+        d2z = loss_dz_and_curvature(self.U @ phi, self.y)[2]
+        return self.U * np.sqrt(self.sample_weight * d2z / self.weight_total)[:, None]
 
     def _logits(self, phi: Float64Vector, part: slice) -> Any:
         return self.U[part] @ array_namespace(self.U).asarray(phi, dtype=self.U.dtype)

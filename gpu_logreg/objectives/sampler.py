@@ -122,6 +122,10 @@ class Sampler:
         return self._problem(rows.U, y, s, rows.coordinates)
 
     def whole(self) -> SampleObjective | None:
+        """`all_rows` with ``second_order``, for Newton's method; None where that is not to be had."""
+        return self.all_rows()
+
+    def all_rows(self) -> SampleObjective | None:
         """All rows that have a weight, in float64: for data so small that this costs nothing; None off the host.
 
         Raises
