@@ -209,6 +209,17 @@ class Objective:
         by_penalty = 2.0 * self.precision * penalty / max(abs(value), 1e-300)
         return 4.0 * float(np.finfo(np.float64).eps) + by_rows + by_penalty
 
+    def rounding_about_the_centre(self, params: Float64Vector, value: float) -> float:
+        """As `rounding`, at ``params``, of a value that rows in standardised columns have given.
+
+        No more than ``precision t``, since ``|dz| <= row_loss`` too.
+        """
+        assert self.spread is not None
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = float(np.linalg.norm(self.unpack(params)[0] * self.spread, axis=-1).max())
+        n = max(1, self.dataset.n_rows)
+        return float(np.finfo(np.float64).eps) * terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / n))
+
     def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
         """Weighted mean and variance of every column; one read.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.objectives.standardised import Standardised, thinned
+from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, thinned
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.solvers import Metric
@@ -98,6 +99,14 @@ class SampleObjective:
         """Relative rounding of the arithmetic behind one row."""
         return self.rounding
 
+    def rounding_at(self, phi: Float64Vector, value: float) -> float:
+        """As `rounding`, where logits are sums of terms that may cancel: see `gpu_logreg.objectives.linear.Objective`.
+
+        The random sum ``sum dz_i off_i / n`` is no more than ``off value`` either, since ``|dz| <= row_loss``.
+        """
+        terms = float(np.linalg.norm(phi))
+        return self.precision * max(1.0, terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / self.n_rows)))
+
     @property
     def separable_below(self) -> float:
         """Samples are solved roughly; whether the classes are separable is for the whole data to tell."""
@@ -120,6 +129,11 @@ class SampleObjective:
         grad /= self.weight_total
         grad += penalised
         return loss_sum / self.weight_total + self.engine.loss.penalty_value(phi, penalised), grad
+
+    @property
+    def has_curvature_root(self) -> bool:
+        """Whether a root of the curvature can be had: of dense rows on the host."""
+        return isinstance(self.rows, StandardisedDense) and self.rows.data.on_host
 
     def thin(self, k: int) -> Any:
         """Every k-th row of the sample."""

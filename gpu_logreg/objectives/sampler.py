@@ -131,6 +131,10 @@ class Sampler:
         return self._of_dense(rows.U, y, s, rows.coordinates)
 
     def whole(self) -> Any:
+        """`all_rows` with ``second_order``, for Newton's method; None where that is not to be had."""
+        return self.all_rows() if self._kind.has_second_order else None
+
+    def all_rows(self) -> Any:
         """All rows that have a weight, in float64: for data so small that this costs nothing; None off the host.
 
         Raises
@@ -138,7 +142,7 @@ class Sampler:
         DataError
             If a row, of whatever weight, holds NaN or infinity.
         """
-        if not (self._kind.has_second_order and self._dataset.on_host):
+        if not self._dataset.on_host:
             return None
         if not self._dataset.all_finite():
             self._dataset.refuse_not_finite()
