@@ -37,6 +37,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+SHARED_BYTES = 2**20
+"""Bytes of rows from which several threads share them: one reads them in the 0.1 ms that another takes to wake."""
+
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.RLock()  # held while this module's variables, or the number of threads of BLAS, are changed
 _inside = 0
@@ -69,12 +72,20 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     return list(_in_threads(function, arguments))
 
 
-def map_chunks(function: Callable[[int, int], Any], n_chunks: int) -> None:
+def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) -> None:
     """Call ``function`` of the first of some consecutive chunks and the one after the last, for all of them.
 
     On the pool there are two calls for each thread, so that one that other programs hold up does not hold up the rest.
+
+    Parameters
+    ----------
+    function : function (first, last) -> None
+    n_chunks : int
+    nbytes : int
+        Of all chunks together: few are worked on by one thread.
     """
-    threads = 1 if n_chunks < 2 or getattr(_here, "is_ours", False) else n_threads()
+    few = n_chunks < 2 or nbytes < SHARED_BYTES or getattr(_here, "is_ours", False)
+    threads = 1 if few else n_threads()
     if threads == 1:
         with _quiet():
             function(0, n_chunks)

@@ -97,9 +97,6 @@ class Sampler:
         """Logits of a row."""
         return self._objective.n_logits
 
-    def _count(self, share: float) -> None:
-        self._objective.n_reads += share
-
     def sample(self, size: int) -> Any:
         """A sample of about ``size`` rows, with the coordinates its columns suggest.
 
@@ -153,7 +150,7 @@ class Sampler:
         # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
         scores = self._objective.engine.scores(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)))
-        self._count(1.0)
+        self._objective.reads.total += 1.0
         if not np.isfinite(scores).all():
             self._dataset.refuse_not_finite()
         base = 1.0 + scores.astype(np.float64) / self._dataset.n_columns
@@ -202,7 +199,7 @@ class Sampler:
 
     def _standardised(self, indices: Any, weight: Float64Vector) -> tuple[StandardisedRows, Any, Any]:
         """A sample in its own standardised columns, its labels and its weights."""
-        self._count(len(indices) / self.n_rows)
+        self._objective.reads.total += len(indices) / self.n_rows
         y, s = self._labels_and_weights(indices, weight)
         rows = standardised(self._dataset, indices, s, self._objective.fit_intercept)
         if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
@@ -226,7 +223,7 @@ class Sampler:
 
     def _of(self, rows: Standardised, coordinates: Coordinates) -> SampleObjective:
         engine, penalty = self._objective.engine, self._penalty(coordinates)
-        return self._kind(rows, penalty, self._packed(coordinates), engine, self._count, self.n_rows)
+        return self._kind(rows, penalty, self._packed(coordinates), engine, self._objective.reads, self.n_rows)
 
     def _packed(self, coordinates: Coordinates) -> Any:
         """The coordinates of packed vectors."""
