@@ -126,7 +126,7 @@ def device_of(array: Any) -> Device:
     return Device("cpu") if index is None else Device("cuda", index)
 
 
-def array_namespace(array: Any, *others: Any) -> Any:
+def array_namespace(*arrays: Any) -> Any:
     """CuPy if the arrays are CuPy arrays, NumPy otherwise; imports nothing.
 
     Raises
@@ -134,9 +134,10 @@ def array_namespace(array: Any, *others: Any) -> Any:
     DataError
         If CuPy and NumPy arrays are mixed.
     """
-    if not others:
-        return sys.modules["cupy"] if type(array).__module__.startswith("cupy") and is_cupy(array) else np
-    on_cuda = {is_cupy(each) for each in (array, *others) if hasattr(each, "shape")}
+    if len(arrays) == 1:
+        only = arrays[0]
+        return sys.modules["cupy"] if type(only).__module__.startswith("cupy") and is_cupy(only) else np
+    on_cuda = {is_cupy(array) for array in arrays if hasattr(array, "shape")}
     if len(on_cuda) > 1:
         raise DataError("NumPy and CuPy arrays are mixed; bring them to one device first")
     return sys.modules["cupy"] if True in on_cuda else np

@@ -27,6 +27,9 @@ __all__ = ["wait_before_forks"]
 IMPORTED_BY_FITS = frozenset({"gpu_logreg", "llvmlite", "numba", "scipy", "sklearn"})
 """Packages of which a fit imports modules, and for whose imports a fork waits."""
 
+MOST_WAITS = 100
+"""Times that a fork waits for imports that were begun while it waited. Those of its own thread would never end."""
+
 _here = threading.local()  # what a thread holds during its fork, since several threads may fork at the same time
 
 
@@ -42,12 +45,18 @@ def wait_before_forks(lock: Any, in_child: Callable[[], None]) -> None:
     """
 
     def before() -> None:
-        _wait_for_imports()
         _here.held = held = contextlib.ExitStack()
-        compiler = sys.modules.get("numba.core.compiler_lock")  # never imported here
-        if compiler is not None:
-            held.enter_context(compiler.global_compiler_lock)
-        held.enter_context(lock)
+        for _ in range(MOST_WAITS):
+            held.close()
+            for name in _imports_under_way():
+                with contextlib.suppress(Exception):  # the error is raised in the thread whose import it is, too
+                    importlib.import_module(name)  # returns when that thread is done
+            compiler = sys.modules.get("numba.core.compiler_lock")  # never imported here
+            if compiler is not None:
+                held.enter_context(compiler.global_compiler_lock)
+            held.enter_context(lock)
+            if not _imports_under_way():  # the thread that was waited for may have begun another import meanwhile
+                break
 
     def after() -> None:
         vars(_here).pop("held", contextlib.ExitStack()).close()
@@ -60,9 +69,12 @@ def wait_before_forks(lock: Any, in_child: Callable[[], None]) -> None:
         os.register_at_fork(before=before, after_in_parent=after, after_in_child=after_in_child)
 
 
-def _wait_for_imports() -> None:
-    for name, module in list(sys.modules.items()):
-        initialising = getattr(getattr(module, "__spec__", None), "_initializing", False)
-        if initialising and name.partition(".")[0] in IMPORTED_BY_FITS:
-            with contextlib.suppress(Exception):  # the error is raised in the thread whose import it is, too
-                importlib.import_module(name)  # returns when that thread is done
+def _imports_under_way() -> list[str]:
+    """Modules that fits import and some thread is importing; while its file is looked for one is not known yet."""
+    names = [name for name, module in list(sys.modules.items()) if _is_initialising(module)]
+    names += list(getattr(getattr(importlib, "_bootstrap", None), "_module_locks", ()))  # CPython's own table
+    return [name for name in names if name.partition(".")[0] in IMPORTED_BY_FITS]
+
+
+def _is_initialising(module: Any) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))

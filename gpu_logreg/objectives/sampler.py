@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CURVATURE
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.objectives.curvature import Blocks, sample_of
@@ -66,12 +67,14 @@ class Sampler:
         self._generator = generator
         self._labels = objective.dataset.rows.y
         self._coordinates: Coordinates | None = None
-        self._size: Float64Vector | None = None
-        weights = objective.dataset.rows.sample_weight
-        if weights is not None:
-            self._size = to_numpy(weights).astype(np.float64)
         self.irregular = False
         self.complete = False
+
+    @cached_attribute
+    def _size(self) -> Float64Vector | None:
+        """What rows are drawn in proportion to; None for evenly. From a GPU weights are copied when they are needed."""
+        weights = self._dataset.rows.sample_weight
+        return None if weights is None else to_numpy(weights).astype(np.float64)
 
     @property
     def n_rows(self) -> int:

@@ -39,9 +39,9 @@ def threads(monkeypatch):
             threads_module._pool.shutdown()
         monkeypatch.setattr(threads_module, "_pool", None)
         monkeypatch.setattr(threads_module, "n_threads", lambda: count)
-        monkeypatch.setattr(cpu, "n_threads", lambda: count)
 
     monkeypatch.setattr(threads_module, "_pool", None)
+    monkeypatch.setattr(threads_module, "SHARED_BYTES", 0)
     yield use
     if threads_module._pool is not None:
         threads_module._pool.shutdown()
@@ -102,7 +102,7 @@ def test_a_forked_child_has_threads_of_its_own():
         from gpu_logreg.passes.cpu import dense as cpu
         from gpu_logreg.arrays import blocks as threads
         warnings.simplefilter("ignore")  # Python warns of a fork while there are threads, which is the point here
-        cpu.n_threads = threads.n_threads = lambda: 2
+        threads.n_threads, threads.SHARED_BYTES = lambda: 2, 0
         X = np.ones((5 * cpu.CHUNK_ROWS, 2), np.float32)
         block = Rows(X, np.zeros(len(X), np.uint8), None)
         before = cpu.cpu_pass(block, np.ones(2), 0.0)

@@ -19,7 +19,7 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.objectives.curvature import BinarySample
-from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.linear import Objective, Reads
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.standardised import StandardisedDense, StandardisedSparse
 from gpu_logreg.passes import choice as table
@@ -627,7 +627,7 @@ def written_out(sample: BinarySample) -> BinarySample:
     X, y, s = sample.rows.data.rows
     rows = Rows(sample.coordinates.rows(X.toarray()), y, s)
     dense = StandardisedDense(ResidentDataset(rows, sample.weight_total))
-    rest = sample.penalty, sample.coordinates, choose("reference", rows, CPU), lambda share: None, sample.n_total
+    rest = sample.penalty, sample.coordinates, choose("reference", rows, CPU), Reads(), sample.n_total
     return BinarySample(dense, *rest)
 
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import map_chunks, n_threads
+from gpu_logreg.arrays.blocks import map_chunks
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.passes.cpu.loops import dense as kernels
 from gpu_logreg.passes.cpu.loops.short_rows import sum_short_rows, vector_for
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
 
-__all__ = ["cpu_moments", "cpu_pass", "n_threads", "supports"]
+__all__ = ["cpu_moments", "cpu_pass", "supports"]
 
 CHUNK_ROWS = 2048
 """Rows whose sums are taken together; a constant, because it decides the order of additions."""
