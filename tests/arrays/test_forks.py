@@ -60,6 +60,29 @@ print(beside(work, job, begun))
     assert run_fresh(FORKED + code) == "0"
 
 
+def test_a_fork_waits_for_a_module_whose_import_begins_while_it_waits_for_another(tmp_path):
+    (tmp_path / "first.py").write_text("import __main__, time\n__main__.begun.set()\ntime.sleep(0.5)\n")
+    (tmp_path / "second.py").write_text("import time\ntime.sleep(0.5)\n")
+    code = f"""
+import gpu_logreg.passes, gpu_logreg.arrays.blocks
+gpu_logreg.passes.__path__.append({str(tmp_path)!r})
+
+
+def work():
+    import gpu_logreg.passes.first
+    import gpu_logreg.passes.second
+
+
+def job():
+    import gpu_logreg.passes.second
+    return True
+
+
+print(beside(work, job, begun))
+"""
+    assert run_fresh(FORKED + code) == "0"
+
+
 def test_a_fork_waits_for_a_loop_that_another_thread_compiles():
     code = """
 import gpu_logreg.arrays.blocks
