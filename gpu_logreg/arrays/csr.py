@@ -14,6 +14,7 @@ __all__ = [
     "all_finite",
     "block_of_rows",
     "columns_at",
+    "columns_with_elements",
     "csr_rows",
     "dense_coef",
     "elements_in_a_row",
@@ -21,6 +22,7 @@ __all__ = [
     "place_of",
     "rows_at",
     "stored_as",
+    "stored_share",
 ]
 
 
@@ -177,3 +179,17 @@ def columns_at(X: Any, at: Any) -> Any:
 def dense_coef(coef: Any) -> Any:
     """``coef_`` as a NumPy array, whichever it is."""
     return coef.toarray() if hasattr(coef, "toarray") else np.asarray(coef)
+
+
+def columns_with_elements(X: Any) -> Any:
+    """Positions of the columns of sparse rows that have an element in some row, rising; None for dense rows."""
+    if not is_sparse(X):
+        return None
+    has_element = np.zeros(X.shape[1], dtype=bool)
+    has_element[X.indices] = True
+    return np.flatnonzero(has_element)
+
+
+def stored_share(X: Any) -> float | None:
+    """Share of the elements of sparse rows that is stored; None for dense rows."""
+    return X.nnz / (X.shape[0] * X.shape[1]) if is_sparse(X) else None

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.extremes import too_large
+from gpu_logreg.rows.scaling import centre_scale_and_width, scale_columns
 
 __all__ = ["fit_on_standardised"]
 
@@ -51,7 +50,7 @@ def fit_on_standardised(
         From the fit; or a column that varies by so little that ``W / scale`` would overflow.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        centre, scale, width = _centre_scale_and_width(X)
+        centre, scale, width = centre_scale_and_width(X)
     limit = too_large(compute_dtype(X.dtype))
     if not (np.isfinite(centre).all() and (scale <= limit).all()):
         model.fit(X, y, sample_weight)  # raises an error that names the value that is not finite, or too large
@@ -60,33 +59,8 @@ def fit_on_standardised(
     if len(narrow):
         raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
     scale[width == 0.0] = 1.0  # the mean of a constant column is rounded, so its deviation may be tiny and not 0
-    model.fit(_standardise(X, centre, scale), y, sample_weight)
+    model.fit(scale_columns(X, centre, scale), y, sample_weight)
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
     model.coefs_[0], model.intercepts_[0] = W.astype(model.coefs_[0].dtype), b.astype(model.intercepts_[0].dtype)
     return model
-
-
-def _centre_scale_and_width(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Three vectors of shape (d,): ``centre``, ``scale``, and ``width``, 0 exactly where ``u`` is to be 0 or constant.
-
-    ``width`` is the largest minus the smallest value of a dense column, and the largest distance of an element of a
-    sparse column from ``centre``.
-    """
-    if not is_sparse(X):
-        width = X.max(axis=0).astype(np.float64) - X.min(axis=0)
-        return X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64), width
-    n, d = X.shape
-    is_full = np.bincount(X.indices, minlength=d) == n  # a canonical CSR row has no column twice
-    centre = np.where(is_full, np.bincount(X.indices, X.data, d) / n, 0.0)
-    deviation = X.data - centre[X.indices]
-    squares, width = np.bincount(X.indices, deviation**2, d), np.zeros(d)
-    np.maximum.at(width, X.indices, np.abs(deviation))
-    return centre, np.sqrt(squares / n), width
-
-
-def _standardise(X: Any, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> Any:
-    if not is_sparse(X):
-        return ((X - centre) / scale).astype(X.dtype, copy=False)
-    data = ((X.data - centre[X.indices]) / scale[X.indices]).astype(X.dtype, copy=False)
-    return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.csr import stored_share
 from gpu_logreg.command.estimator_choice import make_estimator, needs_dense_rows
 from gpu_logreg.command.report import (
     class_names,
@@ -207,7 +207,8 @@ def _size(X: Any, schema: Schema) -> str:
     """Text on the size of the rows: how many, how many columns before and after encoding, the share that is stored."""
     n, d = X.shape
     encoding = f", {d:,} after encoding" if d != len(schema.names) else ""
-    storage = f", sparse ({100 * X.nnz / (n * d):.2g} % stored)" if is_sparse(X) else ""
+    share = stored_share(X)
+    storage = "" if share is None else f", sparse ({100 * share:.2g} % stored)"
     return f"{n:,} rows, {len(schema.names):,} columns{encoding}{storage}"
 
 

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.csr import columns_at
-from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.csr import columns_at, columns_with_elements
 from gpu_logreg.command.scaling import fit_on_standardised
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
@@ -47,7 +46,7 @@ def fit_on_used_columns(
     LogisticRegression or MLPClassifier
         ``model``, fitted, with d columns.
     """
-    columns = _columns_with_elements(X) if is_sparse(X) and X.shape[1] >= _MANY_COLUMNS else None
+    columns = columns_with_elements(X) if X.shape[1] >= _MANY_COLUMNS else None
     if columns is None or not 0 < 2 * len(columns) <= X.shape[1]:
         _fit(model, X, y, sample_weight)
         return model
@@ -72,10 +71,3 @@ def _fit(
         fit_on_standardised(model, X, y, sample_weight)
     else:
         model.fit(X, y, sample_weight)
-
-
-def _columns_with_elements(X: Any) -> NDArray[np.intp]:
-    """Positions of the columns that have an element in some row, rising."""
-    has_element = np.zeros(X.shape[1], dtype=bool)
-    has_element[X.indices] = True
-    return np.flatnonzero(has_element)
