@@ -12,6 +12,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import label_array, label_text, numbers_among, of_one_type
 from gpu_logreg.estimators.labels import refuse_continuous
 from gpu_logreg.files.column_names import list_first
+from gpu_logreg.mathematics.losses import loss_of_classes
 
 __all__ = ["encode_classes", "sorted_classes"]
 
@@ -64,8 +65,7 @@ def encode_classes(y: Any, classes: NDArray[Any]) -> NDArray[np.integer[Any]]:
             f"y holds {_list_labels(np.unique(y[is_unknown]))}, which is not among the classes "
             f"{_list_labels(classes)}; give all classes to the first call: partial_fit(X, y, classes=...)"
         )
-    labels: NDArray[np.integer[Any]] = numbers.astype(np.uint8 if len(classes) == 2 else np.int32)
-    return labels
+    return numbers.astype(loss_of_classes(len(classes)).label_dtype)
 
 
 def _list_labels(labels: NDArray[Any]) -> str:

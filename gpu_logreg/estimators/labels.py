@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.class_sums import sums_by_class
+from gpu_logreg.arrays.device import array_namespace, in_host_memory, to_numpy
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import holds_text, is_whole, label_array, label_text, of_one_type
+from gpu_logreg.mathematics.losses import loss_of_classes
 
-__all__ = ["class_weighted", "encode_labels", "refuse_continuous", "sums_by_class"]
+__all__ = ["class_weighted", "encode_labels", "refuse_continuous"]
 
 
 _INT64 = 2.0**63
@@ -46,11 +48,11 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
     if two_classes is not None:
         return two_classes[0].astype(y.dtype), two_classes[1]
     xp = array_namespace(typed)
-    if xp is np:
+    if in_host_memory(typed):
         refuse_continuous(typed)
     device_classes = xp.unique(typed)  # labels on a GPU stay there; only the classes are copied to the host
     classes = to_numpy(device_classes)
-    if xp is not np:
+    if not in_host_memory(typed):
         # Each class twice: scikit-learn warns where most labels occur once.
         refuse_continuous(np.repeat(classes, 2))
     if len(classes) == 1:
@@ -58,7 +60,7 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
             "This solver needs samples of at least 2 classes in the data, "
             f"but the data contains only one class: {label_text(classes[0])}"
         )
-    labels = xp.searchsorted(device_classes, typed).astype(np.uint8 if len(classes) == 2 else np.int32)
+    labels = xp.searchsorted(device_classes, typed).astype(loss_of_classes(len(classes)).label_dtype)
     return classes.astype(y.dtype), labels
 
 
@@ -129,16 +131,3 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
             raise DataError(f"class_weight={class_weight!r} holds a weight that is negative or not finite")
     by_row = xp.asarray(np.asarray(weights, dtype=np.float64))[labels]
     return by_row if sample_weight is None else by_row * sample_weight
-
-
-def sums_by_class(labels: Any, weights: Any, n_classes: int) -> NDArray[np.float64]:
-    """Sum of the weights of every class, float64 of shape (n_classes,) in host memory.
-
-    CuPy's ``bincount`` adds by atomics in an order that differs from run to run. That does not change counts, but would
-    change the last bits of sums of weights, so these take one pass over the labels for every class.
-    """
-    xp = array_namespace(labels)
-    if xp is np or weights is None:
-        return np.asarray(to_numpy(xp.bincount(labels, weights, minlength=n_classes)), dtype=np.float64)
-    sums = [xp.where(labels == k, weights, 0).sum(dtype=np.float64) for k in range(n_classes)]
-    return np.asarray(to_numpy(xp.stack(sums)))

@@ -16,7 +16,6 @@ from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
 from gpu_logreg.mathematics.network import Layer, Network, initialise
 from gpu_logreg.objectives.batches import make_optimizer
 from gpu_logreg.passes.training import Training
-from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.minibatch import Progress
 
@@ -30,10 +29,10 @@ class NetworkState:
     (made by `_rule`), `_progress` and `_rng` are what `partial_fit` goes on from, and are not stored in model files.
     """
 
-    def _training(self: Any, network: Network, rows: Rows, device: Device, going_on: bool, by_parts: bool) -> Training:
+    def _training(self: Any, network: Network, dtype: Any, device: Device, going_on: bool, by_parts: bool) -> Training:
         """A network to train: a new one, or that of the last fit, whose optimiser goes on only with ``by_parts``.
 
-        Its penalty is the caller's to set.
+        It computes in ``dtype``. Its penalty is the caller's to set.
         """
         if not (by_parts and hasattr(self, "_rng")):
             self._rng = np.random.default_rng(seed_of(self.random_state))
@@ -54,7 +53,6 @@ class NetworkState:
         if not (by_parts and getattr(self, "_rule", None) == (self.solver, rule)):  # set_params may have changed it
             self._rule = (self.solver, rule)
             self._optimizer = make_optimizer(self.solver, **rule)
-        dtype = compute_dtype(rows.X.dtype)
         params = to_device(np.ascontiguousarray(params, dtype=dtype), device)
         self._optimizer.move(lambda array: to_device(array, device).astype(dtype, copy=False))
         return Training(network, params, self._optimizer)
