@@ -155,6 +155,8 @@ class LogisticRegression(
     0.96
     """
 
+    __module__ = "gpu_logreg"  # the path that a pickle holds: one that stays, wherever this file moves to
+
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
         "C": [Interval(numbers.Real, 0, None, closed="right")],
         "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
@@ -376,7 +378,7 @@ class LogisticRegression(
             warnings.warn(
                 not_converged(self.solver, solver, result.n_iter, result.message, advice),
                 ConvergenceWarning,
-                stacklevel=4 + WRAPPER_FRAMES,
+                stacklevel=5 + WRAPPER_FRAMES,
             )
 
     def _forget(self) -> None:

@@ -172,6 +172,8 @@ class MLPClassifier(
     1.0
     """
 
+    __module__ = "gpu_logreg"  # the path that a pickle holds: one that stays, wherever this file moves to
+
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
         "hidden_layer_sizes": ["array-like", Interval(numbers.Integral, 1, None, closed="left")],
         "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
