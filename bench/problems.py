@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.passes.reference.curvature import curvature_sums
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.rows.block import Rows
@@ -120,7 +121,7 @@ def minimum(X: np.ndarray, y: np.ndarray, w: np.ndarray, b: float, C: float = 1.
             grad += np.append(sums.dw_sum, sums.db_sum)
             z = block @ params[:-1] + params[-1]
             U = np.hstack([(block - centre) / scale[:-1], np.ones((len(block), 1))])
-            hessian += curvature_sums(U, z, np.ones(len(block)))
+            hessian += curvature_sums(U, curvature(z), np.ones(len(block)))
         grad[:-1] += params[:-1] / C
         hessian[:-1, :-1] += np.diag(1.0 / (C * scale[:-1] ** 2))
         by_u = np.append((grad[:-1] - centre * grad[-1]) / scale[:-1], grad[-1])

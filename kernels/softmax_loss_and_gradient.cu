@@ -242,7 +242,7 @@ extern "C" __global__ void __launch_bounds__(BLOCK, RESIDENT)
 softmax_loss_and_gradient(const STORAGE* X, long long stride, const int* y, const WEIGHT* s, const REAL* __restrict__ W,
                           const double* b, double* partial, long long n) {
     // The offsets above are multiples of 16 bytes from here, which helps where 16 divides the address of the array. NVRTC
-    // aligns extern arrays of every type so, which tests/test_kernels_compile.py holds it to.
+    // aligns extern arrays of every type so, which tests/kernels/test_kernels_compile.py holds it to.
     extern __shared__ double dynamic_shared[];
     __shared__ double slots[BLOCK / WARP];
     unsigned char* const shared = (unsigned char*)dynamic_shared;

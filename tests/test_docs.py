@@ -266,3 +266,24 @@ def test_interactive_blocks_are_read_too():
 )
 def test_names_that_do_not_exist_are_noticed(name):
     assert not exists(name)
+
+
+def test_every_module_stands_in_the_table_of_rooms():
+    table = re.search(r"^## Rooms\n.*?^```\n(.*?)^```$", read("CONTRIBUTING.md"), re.M | re.S)[1]
+    rooms: dict[str, set[str]] = {}
+    folders: list[str] = []
+    for line in table.splitlines():
+        room = re.match(r"([\d ]) ( *)([a-z]+)/( |$)", line)
+        if room and room[3] != "kernels":
+            folders[len(room[2]) // 2 :] = [room[3]]
+        elif re.match(r"\d? +[a-z]+\.py|  kernels/|  the door", line):
+            folders = []
+        words = rooms.setdefault("/".join(folders), set())
+        words.update(re.findall(r"\w+", line[room.end() :] if room else line))
+    package = ROOT / "gpu_logreg"
+    modules = [path.relative_to(package) for path in package.rglob("*.py") if path.stem != "__init__"]
+    assert len(modules) > 150
+    missing = [str(path) for path in modules if path.parts[1:] and path.stem not in rooms.get(str(path.parent), set())]
+    assert missing == []
+    doors = {path.stem for path in modules if not path.parts[1:]}
+    assert doors <= rooms[""] | {"errors"}

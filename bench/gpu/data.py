@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.passes.cuda.source import kernel_source
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.reference.curvature import curvature_sums
@@ -181,7 +182,7 @@ def minimum(cupy: Any, X: Any, y: Any, w: Float64Vector, b: float, C: float = 1.
             block = X[first : first + step].astype(np.float64)
             ones = cupy.ones((len(block), 1), dtype=np.float64)
             U = cupy.concatenate([block, ones], axis=1)
-            hessian += curvature_sums(U, U @ cupy.asarray(params), ones[:, 0]).get()
+            hessian += curvature_sums(U, curvature(U @ cupy.asarray(params)), ones[:, 0]).get()
         trial = params - np.linalg.solve(hessian, grad)
         found = value(X, y, trial[:-1], float(trial[-1]), C)
         if not found < best:

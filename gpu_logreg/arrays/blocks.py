@@ -25,9 +25,20 @@ from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.forks import wait_before_forks
 
-__all__ = ["blas_on_one_thread", "map_in_order", "map_row_blocks", "n_threads", "row_blocks", "sum_in_order"]
+__all__ = [
+    "blas_on_one_thread",
+    "map_chunks",
+    "map_in_order",
+    "map_row_blocks",
+    "n_threads",
+    "row_blocks",
+    "sum_in_order",
+]
 
 T = TypeVar("T")
+
+SHARED_BYTES = 2**20
+"""Bytes of rows from which several threads share them: one reads them in the 0.1 ms that another takes to wake."""
 
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.RLock()  # held while this module's variables, or the number of threads of BLAS, are changed
@@ -55,7 +66,34 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     that no thread is left to make, all would wait for ever. NumPy's floating-point warnings are off: what is not finite
     shows in the sums, and callers test these.
     """
-    return list(_in_order(function, *arguments))
+    if _is_alone(arguments):
+        with _quiet():
+            return list(map(function, *arguments))
+    return list(_in_threads(function, arguments))
+
+
+def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) -> None:
+    """Call ``function`` of the first of some consecutive chunks and the one after the last, for all of them.
+
+    On the pool there are two calls for each thread, so that one that other programs hold up does not hold up the rest.
+
+    Parameters
+    ----------
+    function : function (first, last) -> None
+    n_chunks : int
+    nbytes : int
+        Of all chunks together: few are worked on by one thread.
+    """
+    few = n_chunks < 2 or nbytes < SHARED_BYTES or getattr(_here, "is_ours", False)
+    threads = 1 if few else n_threads()
+    if threads == 1:
+        with _quiet():
+            function(0, n_chunks)
+        return
+    n_calls = min(n_chunks, 2 * threads)
+    edges = [n_chunks * k // n_calls for k in range(n_calls + 1)]
+    for _ in _in_threads(function, (edges[:-1], edges[1:])):
+        pass
 
 
 def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
@@ -68,18 +106,27 @@ def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *argument
     function, arguments
         Those of `map_in_order`; each sequence has at least one element.
     """
-    parts = _in_order(function, *arguments)
-    return functools.reduce(add, parts)
+    if _is_alone(arguments):
+        with _quiet():
+            return functools.reduce(add, map(function, *arguments))
+    return functools.reduce(add, _in_threads(function, arguments))
 
 
-def _in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> Iterator[T]:
-    def quiet(*values: Any) -> T:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # every thread has its own
+def _is_alone(arguments: tuple[Sequence[Any], ...]) -> bool:
+    """Whether the calls are made by the thread that asks for them, one after the other."""
+    return len(arguments[0]) <= 1 or getattr(_here, "is_ours", False) or n_threads() == 1
+
+
+def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:
+    def call(*values: Any) -> T:
+        with _quiet():  # every thread has its own settings
             return function(*values)
 
-    if len(arguments[0]) <= 1 or n_threads() == 1 or getattr(_here, "is_ours", False):
-        return (quiet(*values) for values in zip(*arguments, strict=True))
-    return _threads().map(quiet, *arguments)
+    return _threads().map(call, *arguments)
+
+
+def _quiet() -> Any:
+    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:

@@ -24,7 +24,7 @@ import pickle
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from numba.core import config
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
-__all__ = ["DAYS_KEPT", "njit", "stamp", "texts"]
+__all__ = ["DAYS_KEPT", "LIBERTIES", "njit", "stamp", "texts"]
 
 DAYS_KEPT = 30
 """Days after which a folder of other texts is removed, where no process has opened it since.
@@ -152,15 +152,24 @@ class _KeptCode(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-def njit(*, cache: bool = False, **options: Any) -> Any:
-    """`numba.njit` with ``options``; with ``cache``, its code is kept as this module says.
+LIBERTIES = frozenset({"contract", "nsz"})
+"""What the compiler may assume of arithmetic in every loop: products and sums may be fused, zeros have no sign.
+
+Never "nnan" and "ninf", with which it may assume that no number is NaN or infinite: one in a row has to reach the sums,
+or the fit would not notice it. Loops add "arcp" (division by a reciprocal), and "reassoc" where a sum may be taken in
+another order, in vectors.
+"""
+
+
+def njit(*, cache: bool = False, fastmath: Iterable[str] = (), **options: Any) -> Any:
+    """`numba.njit` without Python's lock and with NumPy's division by zero; with ``cache``, its code is kept on disk.
 
     Nothing is kept, and every process compiles anew, where there is no place for it and where the texts have changed
     since this process took their hash: an installation or an edit while it runs.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
-        dispatcher = numba.njit(**options)(function)
+        dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=set(fastmath), **options)(function)
         if cache and _STATE is not None and _state() == _STATE:
             with contextlib.suppress(RuntimeError):
                 dispatcher._cache = _KeptCode(function)

@@ -132,7 +132,7 @@ def device_of(array: Any) -> Device:
     return Device("cpu") if index is None else Device("cuda", index)
 
 
-def array_namespace(*arrays: Any) -> Any:
+def array_namespace(array: Any, *others: Any) -> Any:
     """CuPy if the arrays are CuPy arrays, NumPy otherwise; imports nothing.
 
     Raises
@@ -140,7 +140,9 @@ def array_namespace(*arrays: Any) -> Any:
     DataError
         If CuPy and NumPy arrays are mixed.
     """
-    on_cuda = {is_cupy(array) for array in arrays if hasattr(array, "shape")}
+    if not others:
+        return sys.modules["cupy"] if type(array).__module__.startswith("cupy") and is_cupy(array) else np
+    on_cuda = {is_cupy(each) for each in (array, *others) if hasattr(each, "shape")}
     if len(on_cuda) > 1:
         raise DataError("NumPy and CuPy arrays are mixed; bring them to one device first")
     return sys.modules["cupy"] if True in on_cuda else np
@@ -308,6 +310,8 @@ def free_bytes(device: Device) -> int | None:
 
 def to_numpy(array: Any) -> Any:
     """Copy a CuPy array to the host; return anything else as a NumPy array, without a copy where possible."""
+    if type(array) is np.ndarray:
+        return array
     return array.get() if is_cupy(array) else np.asarray(array)
 
 

@@ -81,11 +81,8 @@ class Loss(Output, Protocol):
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, Any]:
         """Weights and intercepts of packed parameters; intercepts of zero where none are packed."""
 
-    def pack(self, dw: Float64Vector, db: Any, fit_intercept: bool) -> Float64Vector:
-        """A packed vector of what belongs to the weights and to the intercepts."""
-
-    def without_free_directions(self, dw_sum: Float64Vector, db_sum: Any) -> tuple[Float64Vector, Any]:
-        """Gradient sums without what rounding leaves of them along directions that change no probability."""
+    def packed_gradient(self, dw_sum: Float64Vector, db_sum: Any, fit_intercept: bool) -> Float64Vector:
+        """Gradient sums as a new packed vector, without what rounding leaves of them along the free directions."""
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``, the ridge penalty of parameters and its gradient."""
@@ -96,8 +93,11 @@ class Loss(Output, Protocol):
     def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
         """Second derivative of the mean loss by each logit while all weights are zero."""
 
+    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+        """The loss of every row and its derivative by the logits; ``z`` of shape (n,), or (n, K)."""
+
     def row_loss(self, z: Any, y: Any) -> Any:
-        """The loss of every row by its logits, of shape (n, n_logits)."""
+        """The loss of every row; ``z`` of shape (n, n_logits)."""
 
     def weights_of_classes(self, y: Any, s: Any, total: float) -> Float64Vector:
         """Sum of the row weights ``s`` of every class, in host memory; ``total`` is that of all rows."""
@@ -126,13 +126,14 @@ class Binary:
         """Weights of shape (d,), and the intercept."""
         return params[:n_columns], float(params[n_columns]) if len(params) > n_columns else 0.0
 
-    def pack(self, dw: Float64Vector, db: float, fit_intercept: bool) -> Float64Vector:
-        """``[dw, db]``, or ``dw`` without an intercept."""
-        return np.append(dw, db) if fit_intercept else dw
-
-    def without_free_directions(self, dw_sum: Float64Vector, db_sum: float) -> tuple[Float64Vector, float]:
-        """The sums as they are: every direction changes a probability."""
-        return dw_sum, db_sum
+    def packed_gradient(self, dw_sum: Float64Vector, db_sum: float, fit_intercept: bool) -> Float64Vector:
+        """``[dw_sum, db_sum]``, or ``dw_sum`` without an intercept."""
+        d = len(dw_sum)
+        grad = np.empty(d + fit_intercept)
+        grad[:d] = dw_sum
+        if fit_intercept:
+            grad[d] = db_sum
+        return grad
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``."""
@@ -146,9 +147,21 @@ class Binary:
         """``p (1 - p)`` with the share ``p`` of the second class, or a half without an intercept."""
         return [float(shares[0] * shares[1]) if fit_intercept else 0.25]
 
+    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+        """``softplus(z) - y z`` and ``p - y`` of every row; ``z`` of shape (n,)."""
+        return logistic.loss_and_dz(z, y)
+
+    def curvature(self, z: Any, y: Any) -> Any:
+        """``p (1 - p)`` of every row, the second derivative of its loss by the logit."""
+        return logistic.curvature(z)
+
+    def loss_dz_and_curvature(self, z: Any, y: Any) -> tuple[Any, Any, Any]:
+        """`loss_and_dz` and `curvature` of every row."""
+        return logistic.loss_dz_and_curvature(z, y)
+
     def row_loss(self, z: Any, y: Any) -> Any:
-        """``softplus(z) - y z`` of every row; ``z`` of shape (n, 1)."""
-        return logistic.row_loss(z[:, 0], y)
+        """The loss of every row; ``z`` of shape (n, 1)."""
+        return self.loss_and_dz(z[:, 0], y)[0]
 
     def weights_of_classes(self, y: Any, s: Any, total: float) -> Float64Vector:
         """``[total - second, second]``, of which a first that is the rounding of the difference is added by itself."""
@@ -203,15 +216,14 @@ class Classes:
         has_intercept = by_class.shape[1] > n_columns
         return by_class[:, :n_columns], by_class[:, n_columns] if has_intercept else np.zeros(self.n_logits)
 
-    def pack(self, dw: Float64Matrix, db: Float64Vector, fit_intercept: bool) -> Float64Vector:
-        """``[dw_1, db_1, ..., dw_K, db_K]``."""
-        return np.column_stack([dw, db]).ravel() if fit_intercept else dw.ravel()
-
-    def without_free_directions(
-        self, dw_sum: Float64Matrix, db_sum: Float64Vector
-    ) -> tuple[Float64Matrix, Float64Vector]:
-        """Sums that add up to 0 over the classes, as those of the loss do but for rounding."""
-        return dw_sum - dw_sum.mean(axis=0), db_sum - db_sum.mean()
+    def packed_gradient(self, dw_sum: Float64Matrix, db_sum: Float64Vector, fit_intercept: bool) -> Float64Vector:
+        """``[dw_1, db_1, ..., dw_K, db_K]``, which add up to 0 over the classes, as they do but for rounding."""
+        K, d = dw_sum.shape
+        grad = np.empty((K, d + fit_intercept))
+        np.subtract(dw_sum, dw_sum.mean(axis=0), out=grad[:, :d])
+        if fit_intercept:
+            grad[:, d] = db_sum - db_sum.mean()
+        return grad.ravel()
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``."""
@@ -227,8 +239,12 @@ class Classes:
         K = self.n_logits
         return [float(c) for c in np.maximum(shares * (1.0 - shares), 1e-6)] if fit_intercept else [(K - 1) / K**2] * K
 
+    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+        """``logsumexp(z) - z_y`` and ``p - e_y`` of every row; ``z`` of shape (n, K)."""
+        return softmax.loss_and_dz(z, y)
+
     def row_loss(self, z: Any, y: Any) -> Any:
-        """``logsumexp(z) - z_y`` of every row; ``z`` of shape (n, K)."""
+        """The loss of every row; ``z`` of shape (n, K)."""
         return softmax.loss_and_dz(z, y)[0]
 
     def weights_of_classes(self, y: Any, s: Any, total: float) -> Float64Vector:

@@ -32,6 +32,7 @@ __all__ = [
     "coef_dtype",
     "finished",
     "gradient_noise",
+    "gradient_rounding",
     "l1_strengths",
     "with_exact_value",
 ]
@@ -111,8 +112,13 @@ def gradient_noise(objective: Objective, value: float) -> Vector:
     noise = 1.0 + np.abs(columns.mean) / columns.scale
     if columns.fit_intercept:
         noise = np.append(noise, 1.0)
-    noise *= NOISE * objective.precision * math.sqrt(2.0 * abs(value))
+    noise *= gradient_rounding(value, objective.precision)
     return np.asarray(noise)
+
+
+def gradient_rounding(value: float, precision: float = float(np.finfo(np.float64).eps)) -> float:
+    """The same by rows in standardised columns."""
+    return NOISE * precision * math.sqrt(2.0 * abs(value))
 
 
 Again = Callable[[SolverResult, float, int], SolverResult]
@@ -132,6 +138,7 @@ def finished(
     max_iter: int,
     again: Again,
     decrement: Callable[[Vector, Vector, float], float] | None = None,
+    where_stuck: Callable[[Vector, Vector, float], float] | None = None,
 ) -> SolverResult:
     """The end of a fit, its value exact; converged only with a certificate.
 
@@ -148,22 +155,27 @@ def finished(
         Another way on than the one that has ended here.
     decrement : function (params, grad, value) -> float, optional
         Where a Hessian of all rows costs little: see `gpu_logreg.objectives.decrement`.
+    where_stuck : function (params, grad, value) -> float, optional
+        The same for an end where no lower value was found: where rounding hides it, this tells what is left to gain.
     """
+    was_stuck = False
     for attempt in range(ATTEMPTS + 1):
         if objective.centre is None or objective.spread is None:
             objective.column_moments()
         result = with_exact_value(objective, _without_shift(objective, result))
-        if not result.converged:
+        if not (result.converged or (result.stuck and where_stuck is not None)):
             return result
+        was_stuck = was_stuck or result.stuck
+        left_at = where_stuck if was_stuck else decrement
         grad = result.grad if result.smooth_grad is None else result.smooth_grad
         proof = certificate(objective, result.params, result.value, grad, tol)
         measure = "subgradient by standardised columns"
-        if proof.holds and decrement is not None:
-            left = decrement(result.params, grad, result.value) / max(abs(result.value), 1e-300)
+        if proof.holds and left_at is not None:
+            left = left_at(result.params, grad, result.value) / max(abs(result.value), 1e-300)
             measure = "root of the Newton decrement over the value"
             proof = Certificate(math.sqrt(left), MARGIN * math.sqrt(max(DECREASE_PER_TOL * tol, LEAST_DECREASE)))
         if proof.holds:
-            return result
+            return replace(result, converged=True)
         if attempt == ATTEMPTS or result.n_iter >= max_iter:
             break
         result = _joined(result, again(result, 0.1 ** (attempt + 1) * tol, max_iter - result.n_iter))
@@ -174,6 +186,9 @@ def finished(
 def with_exact_value(objective: Objective, result: SolverResult) -> SolverResult:
     """The same end with its value and gradient by passes in float64, where they are not known well enough."""
     rounded = objective.rounding > VALUE_ROUNDING
+    if not rounded and objective.rounding_about_the_centre(result.params, result.value) > 0.1 * VALUE_ROUNDING:
+        value = value_about_the_centre(objective, result.params) + l1_penalty(result.params, l1_strengths(objective))
+        result = replace(result, value=value, loss_curve=[*result.loss_curve[:-1], value], predicted=0.0)
     if not math.isfinite(result.value) or not (rounded or result.predicted > PREDICTED * abs(result.value)):
         return result
     objective.widen()

@@ -9,6 +9,7 @@ the gradient is zero, and the models are given some curvature, so that they have
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -16,14 +17,15 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.losses import Binary, Classes
+from gpu_logreg.mathematics import softmax
+from gpu_logreg.mathematics.losses import Binary, Classes, Loss
 from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, mended
 from gpu_logreg.objectives.standardised import StandardisedSparse
 from gpu_logreg.solvers.costs import keeps_whole_hessian
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 from gpu_logreg.solvers.kronecker import KroneckerFactor
 
-__all__ = ["SAMPLES", "BinarySample", "Blocks", "ClassesSample"]
+__all__ = ["BinarySample", "Blocks", "ClassesSample", "sample_of"]
 
 Blocks = Callable[[Any], Iterator[Any]]
 """From a dtype to compute in (None for that of the rows) to the blocks of a sample, one at a time."""
@@ -38,7 +40,7 @@ class BinarySample(SampleObjective):
 
     def second_order(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """Value, gradient and Hessian at ``phi``: for small data on the host."""
-        self.count(2.0 * self.n_rows / self.n_total)  # a gradient and a Hessian
+        self.reads.total += 2.0 * self.n_rows / self.n_total  # a gradient and a Hessian
         loss_sum, grad_sum, H = self.rows.second_order(self.engine, phi)
         penalised = self.penalty * phi
         H.flat[:: len(phi) + 1] += self.penalty
@@ -46,11 +48,21 @@ class BinarySample(SampleObjective):
 
     def hessian(self, phi: Float64Vector, dtype: Any = None) -> Any:
         """Second derivative of the value by ``phi``, in float64, summed in ``dtype``, where it is to be factored."""
-        self.count(self.n_rows / self.n_total)
+        self.reads.total += self.n_rows / self.n_total
         H = self.rows.curvature(self.engine, phi, dtype)
         xp = array_namespace(H)
         H.ravel()[:: len(phi) + 1] += xp.asarray(self.penalty)
         return H
+
+    def curvature_root(self, phi: Float64Vector) -> Float64Matrix:
+        """``A`` with ``A.T @ A`` the Hessian of the loss at ``phi``: for small data on the host.
+
+        Nearly equal columns differ by less than the digits of ``A.T @ A`` show, and by more than those of ``A``.
+        """
+        loss = self.engine.loss
+        assert isinstance(loss, Binary)
+        U, y, s = self.rows.data.rows
+        return np.asarray(U * np.sqrt(s * loss.loss_dz_and_curvature(U @ phi, y)[2] / self.weight_total)[:, None])
 
     def metric(self, phi: Float64Vector) -> Factor:
         """The Hessian at ``phi``, factored; summed again in float64 where float32 has left it nearly singular."""
@@ -134,7 +146,7 @@ class ClassesSample(SampleObjective):
 
     def curvature_sum(self, phi: Float64Vector) -> Float64Matrix:
         """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64."""
-        self.count(self.n_rows / self.n_total)
+        self.reads.total += self.n_rows / self.n_total
         return np.asarray(self.engine.curvature(self.rows.data, phi))
 
     def factored(self, total: Float64Matrix, weight_total: float) -> Factor:
@@ -168,6 +180,26 @@ class ClassesSample(SampleObjective):
         diagonal += self.penalty
         return mended(H.reshape(K * p, K * p), self.penalty)
 
+    def curvature_root(self, phi: Float64Vector) -> Float64Matrix:
+        """As `BinarySample.curvature_root`, with what `mended_hessian` gives the constant direction of intercepts.
+
+        ``diag(p) - p p.T = S S.T`` with ``S = diag(r) - p r.T`` and ``r = sqrt(p)``.
+        """
+        K, p = self._shape
+        U, _, s = self.rows.data.rows
+        assert s is not None
+        P = softmax.softmax(U.astype(np.float64, copy=False) @ phi.reshape(K, p).T)
+        roots = np.sqrt(P)
+        S = -P[:, :, None] * roots[:, None, :]
+        S[:, np.arange(K), np.arange(K)] = roots * (P @ (1.0 - np.eye(K)))  # 1 - p without cancellation
+        S *= np.sqrt(s / self.weight_total)[:, None, None]
+        A = (S.transpose(0, 2, 1)[..., None] * U[:, None, None, :]).reshape(-1, K * p)
+        if not self.coordinates.fit_intercept:
+            return np.asarray(A)
+        along = np.zeros((1, K * p))
+        along[0, p - 1 :: p] = math.sqrt((A[:, p - 1 :: p] ** 2).sum()) / K
+        return np.concatenate([A, along])
+
     def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
         """The Hessian at ``phi`` as the product of its mean factors.
 
@@ -178,7 +210,7 @@ class ClassesSample(SampleObjective):
         return KroneckerFactor(A, B, self.penalty)
 
     def _mean_factors(self, phi: Float64Vector) -> tuple[Any, Float64Matrix]:
-        self.count(self.n_rows / self.n_total)
+        self.reads.total += self.n_rows / self.n_total
         A, B, trace = self.engine.mean_factors(self.rows.data, phi)
         return A / max(trace, 1e-300), B / self.weight_total
 
@@ -219,5 +251,6 @@ def _curvature_sum(blocks: Blocks, phi: Float64Vector) -> tuple[ClassesSample, A
     return block, total, weight_total
 
 
-SAMPLES: dict[type, type[BinarySample] | type[ClassesSample]] = {Binary: BinarySample, Classes: ClassesSample}
-"""The sample of every loss."""
+def sample_of(loss: Loss) -> type[BinarySample] | type[ClassesSample]:
+    """The kind of sample of a loss."""
+    return ClassesSample if isinstance(loss, Classes) else BinarySample

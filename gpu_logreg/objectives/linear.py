@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,6 @@ from gpu_logreg.arrays.on_device import KEPT_BYTES, on_device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.mathematics.losses import Loss
-from gpu_logreg.mathematics.penalty import l2_penalty
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
@@ -23,6 +23,13 @@ from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs
 
 __all__ = ["LossAndGradient", "Objective", "loss_and_gradient"]
+
+
+@dataclass
+class Reads:
+    """A counter of walks over the rows, in walks over all of them; a sample counts with its share."""
+
+    total: float = 0.0
 
 
 class Objective:
@@ -44,9 +51,10 @@ class Objective:
 
     Attributes
     ----------
-    n_reads : float
-        Passes over all rows so far, of which ``reference`` and ``cublas`` walk ``X`` twice in each; samples count with
-        their share.
+    reads : Reads
+        Passes over all rows so far, of which ``reference`` and ``cublas`` walk ``X`` twice in each.
+    n_logits : int
+        1 for two classes, K for more.
     centre : ndarray of shape (d,) or None
         A typical row. Rounding ``w`` to float32 moves every logit by about ``centre @ (w - float32(w))``, which the
         intercept given to the pass takes back; without it columns far from zero would cost most digits of ``w``.
@@ -72,7 +80,8 @@ class Objective:
         self.l2 = l2
         self.l1 = l1
         self.fit_intercept = fit_intercept
-        self.n_reads = 0.0
+        self.reads = Reads()
+        self.n_logits = engine.loss.n_logits
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
@@ -80,12 +89,7 @@ class Objective:
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
 
-    @property
-    def n_logits(self) -> int:
-        """1 for two classes, K for more."""
-        return self.loss.n_logits
-
-    @property
+    @cached_attribute
     def n_params(self) -> int:
         """Length of the packed parameters."""
         return self.loss.n_logits * (self.dataset.n_columns + int(self.fit_intercept))
@@ -97,8 +101,7 @@ class Objective:
 
     def packed_coordinates(self, coordinates: Coordinates) -> Any:
         """The coordinates of packed vectors, from those of one logit."""
-        K = self.loss.n_logits
-        return ClasswiseCoordinates(coordinates, K) if self.loss.has_free_directions else coordinates
+        return ClasswiseCoordinates(coordinates, self.n_logits) if self.loss.has_free_directions else coordinates
 
     @cached_attribute
     def costs(self) -> Costs:
@@ -170,20 +173,20 @@ class Objective:
         """
         if self._kept is not None and self._kept[0] is params and self._is_as_kept():
             return self._kept[3], self._kept[4]
-        w, b = self.unpack(params)
+        dataset, d = self.dataset, self.dataset.n_columns
+        w, b = self.loss.unpack(params, d)
         if self.centre is not None:
-            b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
-        sums = self.engine.gradient(self.dataset, w, b)
-        dw_sum, db_sum = self.loss.without_free_directions(sums.dw_sum, sums.db_sum)
-        self.n_reads += 1
-        penalty, penalty_grad = l2_penalty(w, self.l2)
-        total = self.dataset.weight_total
+            b = b + (w - w.astype(dataset.compute_dtype)) @ self.centre
+        sums = self.engine.gradient(dataset, w, b)
+        self.reads.total += 1.0
+        grad, total = self.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.fit_intercept), dataset.weight_total
         if not self._known_finite:
-            if not (np.isfinite(sums.loss_sum) and np.isfinite(dw_sum).all()):
-                self.dataset.refuse_not_finite()
+            if not (np.isfinite(sums.loss_sum) and np.isfinite(grad).all()):
+                dataset.refuse_not_finite()
             self._known_finite = True
-        penalty_grad += np.divide(dw_sum, total, out=dw_sum)  # in place: they may be of millions
-        grad = self.loss.pack(penalty_grad, db_sum / total, self.fit_intercept)
+        penalty = 0.5 * self.l2 * float(np.vdot(w, w))
+        grad /= total
+        grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
         self.rounding = self._rounding(w, value, penalty)
         return value, grad
@@ -209,6 +212,17 @@ class Objective:
         by_penalty = 2.0 * self.precision * penalty / max(abs(value), 1e-300)
         return 4.0 * float(np.finfo(np.float64).eps) + by_rows + by_penalty
 
+    def rounding_about_the_centre(self, params: Float64Vector, value: float) -> float:
+        """As `rounding`, at ``params``, of a value that rows in standardised columns have given.
+
+        No more than ``precision t``, since ``|dz| <= row_loss`` too.
+        """
+        assert self.spread is not None
+        with np.errstate(over="ignore", invalid="ignore"):
+            terms = float(np.linalg.norm(self.unpack(params)[0] * self.spread, axis=-1).max())
+        n = max(1, self.dataset.n_rows)
+        return float(np.finfo(np.float64).eps) * terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / n))
+
     def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
         """Weighted mean and variance of every column; one read.
 
@@ -218,7 +232,7 @@ class Objective:
             If ``X`` holds NaN or infinity; the message names the first.
         """
         moments = self.engine.moments(self.dataset)
-        self.n_reads += 1
+        self.reads.total += 1.0
         if not (np.isfinite(moments.x_sum).all() and np.isfinite(moments.xx_sum).all()):
             self.dataset.refuse_not_finite()
         mean = moments.x_sum / self.dataset.weight_total

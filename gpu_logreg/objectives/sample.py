@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.objectives.standardised import Standardised, thinned
+from gpu_logreg.objectives.linear import Reads
+from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, thinned
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.solvers import Metric
@@ -65,48 +65,50 @@ class SampleObjective:
         Of packed vectors.
     engine : Engine
         As for the whole data.
-    count : function share -> None
-        Called with the share of all rows that was walked.
+    reads : Reads
+        Counts the share of all rows that is walked.
     n_total : int
         Rows of the whole data.
+    n_rows : int
+        Rows of the sample.
+    weight_total : float
+        Sum of their weights.
+    packed_penalty : ndarray of shape (p,), or (K p,)
+        Diagonal of the penalty by packed ``phi``.
+    rounding, precision : float
+        Relative size below which differences of the value are rounding, and rounding of the arithmetic of a row.
     """
 
     rows: Standardised
     penalty: Float64Vector
     coordinates: Coordinates
     engine: Engine
-    count: Callable[[float], None]
+    reads: Reads
     n_total: int
+    n_rows: int = field(init=False)
+    weight_total: float = field(init=False)
+    packed_penalty: Float64Vector = field(init=False)
+    rounding: float = field(init=False)
+    precision: float = field(init=False)
 
-    @property
-    def n_rows(self) -> int:
-        """Rows of the sample."""
-        return self.rows.data.n_rows
+    def __post_init__(self) -> None:
+        data, eps = self.rows.data, float(np.finfo(self.rows.dtype).eps)
+        penalty = np.tile(self.penalty, self.engine.loss.n_logits)
+        more = {"n_rows": data.n_rows, "weight_total": data.weight_total, "packed_penalty": penalty}
+        self.__dict__.update(more, rounding=eps, precision=eps)
 
-    @property
-    def weight_total(self) -> float:
-        """Sum of the weights of the sample."""
-        return self.rows.data.weight_total
+    def rounding_at(self, phi: Float64Vector, value: float) -> float:
+        """As `rounding`, where logits are sums of terms that may cancel: see `gpu_logreg.objectives.linear.Objective`.
 
-    @cached_attribute
-    def rounding(self) -> float:
-        """Relative size below which differences of the value are rounding."""
-        return float(np.finfo(self.rows.dtype).eps)
-
-    @property
-    def precision(self) -> float:
-        """Relative rounding of the arithmetic behind one row."""
-        return self.rounding
+        The random sum ``sum dz_i off_i / n`` is no more than ``off value`` either, since ``|dz| <= row_loss``.
+        """
+        terms = float(np.linalg.norm(phi))
+        return self.precision * max(1.0, terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / self.n_rows)))
 
     @property
     def separable_below(self) -> float:
         """Samples are solved roughly; whether the classes are separable is for the whole data to tell."""
         return 0.0
-
-    @cached_attribute
-    def packed_penalty(self) -> Float64Vector:
-        """Diagonal of the penalty by packed ``phi``."""
-        return np.tile(self.penalty, self.engine.loss.n_logits)
 
     def widen(self) -> bool:
         """Not for a sample, which is solved roughly."""
@@ -114,11 +116,17 @@ class SampleObjective:
 
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
-        self.count(self.n_rows / self.n_total)
-        loss_sum, grad_sum = self.rows.gradient(self.engine, phi)
+        self.reads.total += self.n_rows / self.n_total
+        loss_sum, grad = self.rows.gradient(self.engine, phi)
         penalised = self.packed_penalty * phi
-        value = loss_sum / self.weight_total + self.engine.loss.penalty_value(phi, penalised)
-        return value, grad_sum / self.weight_total + penalised
+        grad /= self.weight_total
+        grad += penalised
+        return loss_sum / self.weight_total + self.engine.loss.penalty_value(phi, penalised), grad
+
+    @property
+    def has_curvature_root(self) -> bool:
+        """Whether a root of the curvature can be had: of dense rows on the host."""
+        return isinstance(self.rows, StandardisedDense) and self.rows.data.on_host
 
     def thin(self, k: int) -> Any:
         """Every k-th row of the sample."""

@@ -10,7 +10,7 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import CURVATURE
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.objectives.curvature import SAMPLES, Blocks
+from gpu_logreg.objectives.curvature import Blocks, sample_of
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
@@ -59,7 +59,7 @@ class Sampler:
 
     def __init__(self, objective: Objective, generator: np.random.Generator, keeps_sparse: bool | None = None) -> None:
         self._objective = objective
-        self._kind = SAMPLES[type(objective.loss)]
+        self._kind = sample_of(objective.loss)
         if keeps_sparse is None:
             keeps_sparse = objective.keeps_samples_sparse and not tiny(objective.dataset.n_rows, objective.n_params)
         self._keeps_sparse = keeps_sparse
@@ -97,9 +97,6 @@ class Sampler:
         """Logits of a row."""
         return self._objective.n_logits
 
-    def _count(self, share: float) -> None:
-        self._objective.n_reads += share
-
     def sample(self, size: int) -> Any:
         """A sample of about ``size`` rows, with the coordinates its columns suggest.
 
@@ -131,6 +128,10 @@ class Sampler:
         return self._of_dense(rows.U, y, s, rows.coordinates)
 
     def whole(self) -> Any:
+        """`all_rows` with ``second_order``, for Newton's method; None where that is not to be had."""
+        return self.all_rows() if self._kind.has_second_order else None
+
+    def all_rows(self) -> Any:
         """All rows that have a weight, in float64: for data so small that this costs nothing; None off the host.
 
         Raises
@@ -138,7 +139,7 @@ class Sampler:
         DataError
             If a row, of whatever weight, holds NaN or infinity.
         """
-        if not (self._kind.has_second_order and self._dataset.on_host):
+        if not self._dataset.on_host:
             return None
         if not self._dataset.all_finite():
             self._dataset.refuse_not_finite()
@@ -149,7 +150,7 @@ class Sampler:
         # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
         scores = self._objective.engine.scores(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)))
-        self._count(1.0)
+        self._objective.reads.total += 1.0
         if not np.isfinite(scores).all():
             self._dataset.refuse_not_finite()
         base = 1.0 + scores.astype(np.float64) / self._dataset.n_columns
@@ -198,7 +199,7 @@ class Sampler:
 
     def _standardised(self, indices: Any, weight: Float64Vector) -> tuple[StandardisedRows, Any, Any]:
         """A sample in its own standardised columns, its labels and its weights."""
-        self._count(len(indices) / self.n_rows)
+        self._objective.reads.total += len(indices) / self.n_rows
         y, s = self._labels_and_weights(indices, weight)
         rows = standardised(self._dataset, indices, s, self._objective.fit_intercept)
         if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
@@ -222,7 +223,7 @@ class Sampler:
 
     def _of(self, rows: Standardised, coordinates: Coordinates) -> SampleObjective:
         engine, penalty = self._objective.engine, self._penalty(coordinates)
-        return self._kind(rows, penalty, self._packed(coordinates), engine, self._count, self.n_rows)
+        return self._kind(rows, penalty, self._packed(coordinates), engine, self._objective.reads, self.n_rows)
 
     def _packed(self, coordinates: Coordinates) -> Any:
         """The coordinates of packed vectors."""

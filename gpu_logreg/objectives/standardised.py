@@ -14,7 +14,7 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.logistic import loss_dz_and_curvature
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
@@ -78,7 +78,7 @@ class StandardisedDense:
         """Loss sum and gradient by one pass; the ones in ``u`` are the intercept."""
         loss = engine.loss
         sums = engine.gradient(self.data, *loss.unpack(phi, self.data.n_columns))
-        return sums.loss_sum, loss.pack(*loss.without_free_directions(sums.dw_sum, sums.db_sum), fit_intercept=False)
+        return sums.loss_sum, loss.packed_gradient(sums.dw_sum, sums.db_sum, False)
 
     def curvature(self, engine: Engine, phi: Float64Vector, dtype: Any = None) -> Any:
         """Second derivative of the mean loss, where it is to be factored."""
@@ -88,8 +88,10 @@ class StandardisedDense:
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """All rows at once, by the obvious formulas: for small data on the host."""
+        loss = engine.loss
+        assert isinstance(loss, Binary)
         U, y, s = self.data.rows
-        row_loss, dz, d2z = loss_dz_and_curvature(U @ phi, y)
+        row_loss, dz, d2z = loss.loss_dz_and_curvature(U @ phi, y)
         A = U * np.sqrt(s * d2z / self.data.weight_total)[:, None]
         return float(s @ row_loss), (s * dz) @ U, A.T @ A
 
@@ -121,7 +123,7 @@ class StandardisedSparse:
     def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Loss sum and gradient by one pass."""
         sums: Sums = engine.gradient(self.data, *self._unpacked(engine, phi))
-        by_params = engine.loss.pack(sums.dw_sum, sums.db_sum, self.coordinates.fit_intercept)
+        by_params = engine.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.coordinates.fit_intercept)
         return sums.loss_sum, self.coordinates.grad_to_phi(by_params)
 
     def _unpacked(self, engine: Engine, phi: Float64Vector) -> tuple[Float64Vector, float]:

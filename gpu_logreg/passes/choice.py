@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpu_logreg.arrays.device import Device, is_sparse
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.mathematics.losses import Binary, Loss
+from gpu_logreg.mathematics.losses import Binary, Classes, Loss
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.block import Rows
 
@@ -74,8 +74,12 @@ def _for_sparse(impl: str, rows: Rows, loss: Loss) -> Engine:
     """``cpu``, in one read, or ``reference``, by SciPy's products, for rows in CSR."""
     if impl in ("cuda", "cublas"):
         raise ImplementationError(f"impl={impl!r} reads dense rows, and X is sparse; use impl='auto', or X.toarray()")
-    reason = "asked for"
-    if impl == "auto":
+    reason, problem = "asked for", _unknown("cpu", loss)
+    if impl == "cpu" and problem is not None:
+        raise ImplementationError(f"impl='cpu' cannot be used: {problem}; use impl='auto'")
+    if impl == "auto" and problem is not None:
+        impl, reason = "reference", f"auto: {problem}"
+    elif impl == "auto":
         many = rows.X.nnz * loss.n_logits >= SPARSE_PASS_ELEMENTS
         impl, reason = ("cpu", "auto: one read per gradient") if many else ("reference", "auto: the elements are few")
     return _engine(impl, loss, f"{reason}; the rows are sparse")
@@ -106,10 +110,15 @@ def _problem(name: str, rows: Rows, loss: Loss) -> str | None:
     if name == "cpu":
         from gpu_logreg.passes.cpu.dense import supports as supports_cpu
 
-        return supports_cpu(rows)
+        return _unknown(name, loss) or supports_cpu(rows)
     from gpu_logreg.passes.cuda import engine
 
-    return engine.supports(rows, loss) if name == "cuda" else engine.supports_cublas(rows, loss)
+    return _unknown(name, loss) or (engine.supports if name == "cuda" else engine.supports_cublas)(rows, loss)
+
+
+def _unknown(name: str, loss: Loss) -> str | None:
+    """Why an engine that has code for each loss cannot take a new one; None if it can."""
+    return None if type(loss) in (Binary, Classes) else f"the {name} pass knows no loss {type(loss).__name__}"
 
 
 def _engine(name: str, loss: Loss, reason: str) -> Engine:

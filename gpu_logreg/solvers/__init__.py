@@ -95,10 +95,13 @@ class Stop(NamedTuple):
     ----------
     message : str
     converged : bool
+    by_rounding : bool
+        Whether rounding hides what may be left to gain.
     """
 
     message: str
     converged: bool
+    by_rounding: bool = False
 
 
 def stop_at(objective: Objective, value: float, grad_max: float, tol: float) -> Stop | None:
@@ -149,6 +152,8 @@ class SolverResult:
     predicted : float
         What of the way to ``value`` the model of the curvature predicts: the decrease by a last step without a read.
         The gradients are those before it.
+    stuck : bool
+        Whether no lower value was found, or rounding hides it: another solver may find one.
     """
 
     params: Vector
@@ -161,3 +166,4 @@ class SolverResult:
     duality_gap: float = math.nan
     smooth_grad: Vector | None = None
     predicted: float = 0.0
+    stuck: bool = False

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vec
 from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
 from gpu_logreg.solvers.lbfgs import WIDEN_ABOVE, BeforeStep, Criterion, Stagnation
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
+from gpu_logreg.solvers.orthant import RootModel
 
 __all__ = ["Composite", "Curvature", "proximal_steps"]
 
@@ -41,8 +43,11 @@ which the loss of all others would pass for flat."""
 FLOOR = 1e-3
 """Share of the largest curvature that every coordinate has at least where a model has misled; then it is all of it."""
 
-LEAST_ADDED, MORE_ADDED = 1e-9, 1e3
+LEAST_ADDED, MORE_ADDED = 1e-9, 1e1
 """Share of the largest curvature that is added to all, of few rows, and how many times as much then."""
+
+ROOT_GAIN, NEEDLESS = 1.1, 2
+"""What a model's minimum by the root must be lower by to be worth it, and minima that were not before it is left."""
 
 MISLED = 0.125
 """A step at most so long tells that the matrix is far from the curvature."""
@@ -69,6 +74,10 @@ class Composite(NamedTuple):
         What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
     few_rows : bool
         Whether matrices are of all rows, which cost little, at the points where they are asked for.
+    root : function x -> ndarray of shape (m, p), optional
+        ``A`` with ``A.T @ A`` the curvature of the loss at ``x``; with it a matrix is asked for before every step.
+    late : int
+        Steps before the root is used, which takes longer than the matrix and tells nearly equal columns apart.
     """
 
     smooth: Objective
@@ -76,6 +85,8 @@ class Composite(NamedTuple):
     shown: Callable[[Vector, Vector], Vector]
     ridge: Vector | None = None
     few_rows: bool = False
+    root: Callable[[Vector], Any] | None = None
+    late: int = 0
 
     def at(self, x: Vector, step: float) -> tuple[Trial, Vector]:
         """The value of ``F`` and its subgradient, as a `Trial`, and the gradient of ``f``; one read."""
@@ -89,6 +100,9 @@ class _Model:
     def __init__(self, H: Any, ridge: Vector | None, gradual: bool) -> None:
         self._ridge, self._gradual = ridge, gradual
         self._n_pushed = 0
+        self.root: Callable[[Vector], Any] | None = None
+        self._needless = 0
+        self._last_added = 0.0
         self.restart(H)
 
     def restart(self, H: Any = None) -> None:
@@ -113,10 +127,37 @@ class _Model:
 
     def least(self, grad: Vector, here: Trial, l1: Vector, forcing: float = FORCING) -> tuple[Vector, float]:
         """Where the model is least, and how far below ``here``; made stiffer while that is more than there can be."""
-        target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
+        target, left = self._minimum(grad, here.params, l1, forcing)
         while not left <= abs(here.value) and self.stiffen():  # no loss falls below zero
-            target, left = model_minimum(self.matrix, grad, here.params, l1, forcing)
+            target, left = self._minimum(grad, here.params, l1, forcing)
         return target, math.inf if math.isnan(left) else left
+
+    def _minimum(self, grad: Vector, x: Vector, l1: Vector, forcing: float) -> tuple[Vector, float]:
+        """The minimum by the matrix, or that from there by its root where that is lower."""
+        target, left = model_minimum(self.matrix, grad, x, l1, forcing)
+        if self.root is None or not self._wants_root():
+            return target, left
+        ridge = np.zeros(len(x)) if self._ridge is None else self._ridge
+        flat = np.where(self._flat & (l1 > 0.0), self._largest, 0.0)
+        A = self.root(x)
+        if len(A) > 2 * len(x):  # its triangle is as good, and its systems cost less
+            A = np.linalg.qr(A, mode="r")
+        by_root = RootModel(A, ridge + flat + self._added * self._largest, grad, x, l1)
+        there = by_root.minimum(target)
+        fall, before = by_root.fall(there), by_root.fall(target)
+        if not max(fall, before) > 0.0:  # the matrix misleads even about the orthant
+            there = by_root.minimum(x)
+            fall = by_root.fall(there)
+        self._needless = 0 if fall > ROOT_GAIN * before else self._needless + 1
+        target, fall = (there, fall) if fall >= before else (target, before)
+        return target, fall if fall >= 0.0 else math.nan
+
+    def _wants_root(self) -> bool:
+        """Whether the root is worth its systems: not where it was needless before, but for a look now and then."""
+        if self._needless < NEEDLESS:
+            return True
+        self._needless += 1
+        return self._needless % (4 * NEEDLESS) == 0
 
     def _along_flat(self, target: Vector, grad: Vector, x: Vector, l1: Vector) -> Vector:
         """Longer steps along coordinates without curvature, whose rows are all far on one side.
@@ -146,7 +187,8 @@ class _Model:
         self.matrix = self.matrix.copy()
         diagonal = self.matrix.diagonal()
         if self._gradual:
-            added = max(LEAST_ADDED, MORE_ADDED * self._added)
+            added = MORE_ADDED * self._added if self._added else max(LEAST_ADDED, self._last_added / MORE_ADDED)
+            self._last_added = added
             np.fill_diagonal(self.matrix, diagonal + (added - self._added) * self._largest)
         else:
             added = 1.0 if self._added else FLOOR
@@ -219,10 +261,15 @@ def proximal_steps(
     rounding = composite.smooth.rounding  # there, and not where steps were tried in vain
     curve, rescued, stuck, predicted = [here.value], False, False, 0.0
     for n_iter in range(max_iter + 1):
+        if refresh is not None and composite.root is not None and not stuck and n_iter < max_iter:
+            exact = refresh(here, math.nan)
+            if exact is not None:
+                model.restart(exact)
+                model.root = composite.root if n_iter >= composite.late else None
         target, left = model.minimum(grad, here, composite.l1, forcing)
         met = criterion(here, left)
         # Where no step was found the matrix stays, and what was added to it: a new one would begin all that again.
-        asked = refresh is not None and not stuck and met is None and n_iter < max_iter
+        asked = refresh is not None and composite.root is None and not stuck and met is None and n_iter < max_iter
         better = refresh(here, left) if refresh is not None and asked else None
         if better is not None:
             model.restart(better)
@@ -239,7 +286,9 @@ def proximal_steps(
                 continue
         if last_step and met is not None and met.converged:
             target, gain = model.least(grad, here, composite.l1)  # as well as zeros ask for
-            if math.isfinite(gain):
+            # The way along next to no curvature may be longer than the model is good for.
+            safe = model.root is None or composite.at(target, 1.0)[0].value <= here.value * (1.0 + rounding)
+            if math.isfinite(gain) and safe:
                 left = predicted = gain
                 here = here._replace(params=target, value=here.value - left)
                 curve[-1] = here.value
@@ -249,7 +298,8 @@ def proximal_steps(
             if observer(told) and not last:
                 return _result(here, grad, n_iter, False, "stopped by a callback", curve)
         if met is not None:
-            return _result(here, grad, n_iter, met.converged, met.message, curve, predicted)
+            ended = _result(here, grad, n_iter, met.converged, met.message, curve, predicted)
+            return replace(ended, stuck=met.by_rounding)
         if n_iter == max_iter:
             break
         widened = before_step is not None and before_step(here, left)
@@ -278,8 +328,9 @@ def proximal_steps(
                 continue
             rounded = stagnation.reached(here, left, NO_LOWER)
             if rounded is not None:
-                return _result(here, grad, n_iter, True, rounded.message, curve)
-            return _result(here, grad, n_iter, False, f"no lower value within rounding with {_figures(here)}", curve)
+                return replace(_result(here, grad, n_iter, True, rounded.message, curve), stuck=True)
+            message = f"no lower value within rounding with {_figures(here)}"
+            return replace(_result(here, grad, n_iter, False, message, curve), stuck=True)
         there, grad_there = found
         model.update(there.params - here.params, grad_there - grad)
         here, grad, rescued, rounding = there, grad_there, False, composite.smooth.rounding

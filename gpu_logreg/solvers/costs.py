@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class Costs(NamedTuple):
 DENSE = Costs()
 
 
-def curvature_reads(m: float, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> float:
+def curvature_reads(m: Any, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> Any:
     """Reads of the whole data that a Hessian of ``m`` rows, with its factorisation, takes the time of."""
     columns = p / n_logits
     if n_logits == 1:
@@ -73,17 +72,18 @@ Less than it takes on two cores, on purpose: it is the larger sample that makes 
 RELATIVE_GOAL = 1e-9
 
 
-def expected_reads(m: float, p: int) -> float:
+def expected_reads(m: Any, p: int) -> Any:
     """Exact gradients needed from the solution of a sample of ``m`` rows, with its Hessian as metric.
 
     The start is ``p / m`` above the optimum, relatively, and every gradient takes away a factor of about ``1.5 p / m``.
+    ``m`` may be an array, here and in `cost_in_reads`.
     """
-    start = p / m
-    rate = min(0.7, 1.5 * p / m)
-    return 2.0 + max(0.0, math.log(start / RELATIVE_GOAL)) / -math.log(rate)
+    start = p / np.asarray(m)
+    rate = np.minimum(0.7, 1.5 * start)
+    return 2.0 + np.maximum(0.0, np.log(start / RELATIVE_GOAL)) / -np.log(rate)
 
 
-def cost_in_reads(m: float, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> float:
+def cost_in_reads(m: Any, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> Any:
     """Expected cost of a fit with a sample of ``m`` rows: its gathering, two Hessians' worth of work, the gradients."""
     walks = SAMPLE_READS * m / n * costs.sample / costs.read
     return walks + 1.5 * curvature_reads(m, n, p, n_logits, costs) + expected_reads(m, p)
@@ -97,7 +97,7 @@ def sample_size(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> int:
     if not keeps_whole_hessian(p, n_logits):
         return min(n, max(n // 10, 20 * p // n_logits, 1000))
     sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
-    return int(min(sizes, key=lambda m: cost_in_reads(float(m), n, p, n_logits, costs)))
+    return int(sizes[cost_in_reads(sizes, n, p, n_logits, costs).argmin()])
 
 
 TINY_ROWS, TINY = 2000, 2e6

@@ -55,15 +55,21 @@ class CentredDiagonalMetric:
 
 
 class ClasswiseMetric:
-    """One metric for each class, on packed vectors."""
+    """One metric for each class, on packed vectors, for steps that add up to 0 over the classes.
+
+    A constant added to the weights of all classes changes no probability, and a ridge wants it to be 0. With a metric
+    of its own every class would drift, and of a weak ridge no gradient is large enough to take the constant back.
+    """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = metrics
 
     def solve(self, v: Vector) -> Vector:
-        """``H^-1 v``."""
+        """``P H^-1 v``, with ``P`` the projection on what adds up to 0, as gradients do, at every point that does."""
         rows = v.reshape(len(self._metrics), -1)
-        return np.concatenate([metric.solve(row) for metric, row in zip(self._metrics, rows, strict=True)])
+        solved = np.stack([metric.solve(row) for metric, row in zip(self._metrics, rows, strict=True)])
+        solved -= solved.mean(axis=0)
+        return np.asarray(solved.ravel())
 
 
 def by_class(metrics: Sequence[Metric]) -> Metric:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy.linalg.blas import daxpy
@@ -120,6 +121,9 @@ class _InverseHessian:
 PLATEAU, PLATEAU_FALL = 50, 1e-10
 """Steps in which a value must fall by that share of it."""
 
+ROUNDED_PLATEAU = 15
+"""The same steps where no more is left to gain than the rounding of the value, by its own estimate."""
+
 
 class Stagnation:
     """Notices that what is left to gain no longer falls because it has reached the rounding of the arithmetic.
@@ -147,8 +151,9 @@ class Stagnation:
         lower = not here.value >= self._lowest - PLATEAU_FALL * abs(self._lowest)
         self._level = 0 if lower else self._level + int(moved)
         self._lowest = here.value if lower else self._lowest
-        if self._exact and self._level >= PLATEAU and left <= PLATEAU_FALL * abs(here.value):
-            return Stop(f"the value has not fallen by {PLATEAU_FALL:.0e} of it in {PLATEAU} steps", True)
+        most = PLATEAU if left > self._objective.rounding * abs(here.value) else ROUNDED_PLATEAU
+        if self._exact and self._level >= most and left <= PLATEAU_FALL * abs(here.value):
+            return Stop(f"the value has not fallen by {PLATEAU_FALL:.0e} of it in {most} steps", True, True)
         return self.reached(here, left) if self._count >= self._patience else None
 
     def reached(self, here: Trial, left: float, least: float = 0.0) -> Stop | None:
@@ -159,6 +164,7 @@ class Stagnation:
         return Stop(
             f"what is left to gain, {left:.2g}, no longer falls: it is the rounding of the passes "
             f"({self._name} = {float(np.abs(here.grad).max(initial=0.0)):.2g})",
+            True,
             True,
         )
 
@@ -223,9 +229,12 @@ def lbfgs(
     for n_iter in range(max_iter + 1):
         direction, slope = _descent(model, here)
         met = met_at(here, -0.5 * slope)
+        precision = objective.precision
         better = None if refresh is None or met is not None or n_iter == max_iter else refresh(here, -0.5 * slope)
         if better is not None:
             model.restart(better)
+            if objective.precision != precision:  # the passes were widened for it, and the value here is from before
+                here = _evaluated(objective, here)
             direction, slope = _descent(model, here)
             met = met_at(here, -0.5 * slope)
         if met is None:
@@ -245,7 +254,8 @@ def lbfgs(
         if n_iter > 0 and _observe(observer, n_iter, here, -0.5 * slope, last):
             return _result(here, n_iter, False, "stopped by a callback", curve)
         if met is not None:
-            return _result(here, n_iter, met.converged, met.message, curve, predicted)
+            ended = _result(here, n_iter, met.converged, met.message, curve, predicted)
+            return replace(ended, stuck=met.by_rounding)
         if n_iter == max_iter:
             break
         widened = before_step is not None and before_step(here, -0.5 * slope)
@@ -269,8 +279,8 @@ def lbfgs(
                 continue
             rounded = stagnation.reached(here, -0.5 * slope, NO_LOWER)
             if rounded is not None:
-                return _result(here, n_iter, True, rounded.message, curve)
-            return _result(here, n_iter, False, _stuck(here, objective, tol), curve)
+                return replace(_result(here, n_iter, True, rounded.message, curve), stuck=True)
+            return replace(_result(here, n_iter, False, _stuck(here, objective, tol), curve), stuck=True)
         model.update(trial.params - here.params, here.grad, trial.grad)
         here = trial
         curve.append(here.value)

@@ -24,6 +24,8 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_HALVINGS = 20
 ROUNDING = 1e-14
 """Relative size of what is left to gain below which rounding may keep it from falling further."""
+LARGEST_ROUNDING, SLOWLY = 1e-9, 0.9
+"""The same of a value whose logits are small sums of large terms, and the share of it that a step that gains leaves."""
 DECREASE_PER_TOL = 1e-4
 """With ``max |grad| <= tol``, the decrement must be below this times ``tol``, relative to the value. One step from
 there leaves about its square: nothing that a float64 value shows."""
@@ -38,6 +40,9 @@ class SecondOrder(Protocol):
 
     def second_order(self, phi: Vector, /) -> tuple[float, Vector, Any]:
         """Value, gradient and Hessian at ``phi``."""
+
+    def rounding_at(self, phi: Vector, value: float, /) -> float:
+        """Relative size below which differences of the value there are rounding."""
 
 
 def newton(
@@ -86,6 +91,11 @@ def newton(
         met = _met(grad_max, left, value, tol, separable_below)
         if met is None and 0.25 * last_left < left <= ROUNDING * abs(value):
             met = Stop(f"what is left to gain, {left:.2g}, no longer falls: it is rounding", True)
+        rounding = objective.rounding_at(phi, value)
+        if met is None and SLOWLY * last_left < left <= min(rounding, LARGEST_ROUNDING) * abs(value):
+            met = Stop(
+                f"what is left to gain, {left:.2g}, no longer falls: it is the rounding of the value", True, True
+            )
         last_left = left
         predicted = left if met is not None and met.converged else 0.0
         if predicted:
@@ -99,11 +109,19 @@ def newton(
                 return SolverResult(params, value, by_params, n_iter, False, "stopped by a callback", curve)
         if met is not None:
             return SolverResult(
-                params, value, by_params, n_iter, met.converged, met.message, curve, predicted=predicted
+                params,
+                value,
+                by_params,
+                n_iter,
+                met.converged,
+                met.message,
+                curve,
+                predicted=predicted,
+                stuck=met.by_rounding,
             )
         if n_iter == max_iter:
             break
-        found = _lower(objective, phi, value, slope, direction)
+        found = _lower(objective, phi, value, slope, direction, rounding * abs(value))
         if found is None:
             return None
         step, phi, value, grad, H = found
@@ -123,14 +141,14 @@ def _met(grad_max: float, left: float, value: float, tol: float, separable_below
 
 
 def _lower(
-    objective: SecondOrder, phi: Vector, value: float, slope: float, direction: Vector
+    objective: SecondOrder, phi: Vector, value: float, slope: float, direction: Vector, noise: float
 ) -> tuple[float, Vector, float, Vector, Any] | None:
-    """The longest of the steps 1, 1/2, 1/4, ... that lowers the value by its due."""
+    """The longest of the steps 1, 1/2, 1/4, ... that lowers the value by its due, or raises it by rounding at most."""
     step = 1.0
     for _ in range(MAX_HALVINGS):
         there = phi + step * direction
         trial, grad, H = objective.second_order(there)
-        if trial <= value + SUFFICIENT_DECREASE * step * slope:
+        if trial <= value + max(SUFFICIENT_DECREASE * step * slope, noise):
             return step, there, trial, grad, H
         step *= 0.5
     return None

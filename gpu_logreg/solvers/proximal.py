@@ -45,6 +45,10 @@ DAMPING = 0.1
 that it holds for flat, steps would be far too long, and long to find."""
 
 
+LATE = 20
+"""Steps in which few rows are solved as a rule, without a root of the curvature."""
+
+
 class _ByPhi:
     """The smooth part as a function of ``phi``."""
 
@@ -72,6 +76,23 @@ class _ByPhi:
         return value, self._coordinates.grad_to_phi(grad)
 
 
+class _AllRows:
+    """The smooth part as a function of ``phi`` by rows that are standardised, all of them, with the rounding it has."""
+
+    def __init__(self, whole: Any) -> None:
+        self._whole = whole
+        self.precision = self.rounding = float(whole.precision)
+        self.separable_below = float(whole.separable_below)
+
+    def widen(self) -> bool:
+        return False
+
+    def __call__(self, phi: Vector) -> tuple[float, Vector]:
+        value, grad = self._whole(phi)
+        self.rounding = self._whole.rounding_at(phi, value)
+        return value, grad
+
+
 def proximal(
     objective: Objective,
     sampler: Sampler,
@@ -82,6 +103,7 @@ def proximal(
     warm: bool = False,
     tol: float = 1e-6,
     support: float = SUPPORT,
+    late: int = LATE,
     max_iter: int = 1000,
     observer: Observer | None = None,
 ) -> SolverResult:
@@ -103,6 +125,8 @@ def proximal(
         Strength of the ridge that ``objective`` contains, for the duality gap alone.
     support : float
         The largest subgradient to end with, relative to the least ``l1_j`` that is not 0, if that is less than ``tol``.
+    late : int
+        Steps on few rows before models are minimised by a root of the curvature.
     warm, tol, max_iter, observer
         As for `gpu_logreg.solvers.subsampled_newton.subsampled_newton`.
 
@@ -112,9 +136,9 @@ def proximal(
         ``grad`` is the subgradient; ``duality_gap`` bounds how far the value was above the minimum over the penalised
         parameters, the others held, before the last step.
     """
-    whole = sampler.whole() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
+    whole = sampler.all_rows() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
     begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
-    ends = _Ends(tol, support, _decrease(sampler), max_iter)
+    ends = _Ends(tol, support, _decrease(sampler), max_iter, late)
     return _steps(objective, begin, l1, l2, ends, observer)
 
 
@@ -158,13 +182,14 @@ class _Ends(NamedTuple):
     support: float
     decrease: float
     max_iter: int
+    late: int = LATE
 
 
 def _steps(
     objective: Objective, begin: _Begin, l1: Vector, l2: float, ends: _Ends, observer: Observer | None
 ) -> SolverResult:
     """Steps on all rows from ``begin``; the result by parameters."""
-    tol, support, decrease, max_iter = ends
+    tol, support, decrease, max_iter, late = ends
     coordinates = begin.coordinates
 
     def shown(phi: Vector, grad: Vector) -> Vector:
@@ -173,7 +198,7 @@ def _steps(
     seen: list[Trial] = []
     met_at = sure(_optimal(objective, l1, tol, support, decrease), tol, decrease, 5.0 * len(l1) / begin.n_rows)
     result = proximal_steps(
-        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge, begin.few_rows),
+        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge, begin.few_rows, begin.root, late),
         begin.phi,
         begin.H,
         criterion=_remember(met_at, seen),
@@ -206,13 +231,16 @@ class _Begin(NamedTuple):
     few_rows: bool
     refresh: Curvature | None
     rescue: Callable[[Vector], Any] | None
+    root: Callable[[Vector], Any] | None = None
 
 
 def _with_all_rows(whole: Any, start: Vector) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     phi = whole.coordinates.from_params(start)
     H = whole.mended_hessian(phi)
-    return _Begin(whole, whole.coordinates, phi, H, whole.penalty, whole.n_rows, True, _at_every_step(whole), None)
+    ridge = np.resize(whole.penalty, len(phi))  # the same for every class
+    smooth, refresh = _AllRows(whole), _at_every_step(whole)
+    return _Begin(smooth, whole.coordinates, phi, H, ridge, whole.n_rows, True, refresh, None, whole.curvature_root)
 
 
 def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:

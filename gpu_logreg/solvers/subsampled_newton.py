@@ -72,6 +72,9 @@ class Sampler(Protocol):
     def whole(self) -> Any:
         """An objective on all rows, with ``second_order`` besides; None where that is not to be had."""
 
+    def all_rows(self) -> Any:
+        """An objective on all rows; None where that is not to be had."""
+
     def metric(self, size: int, params: Vector, /) -> Metric:
         """The curvature at ``params`` from a fresh sample of about ``size`` rows."""
 

@@ -10,7 +10,7 @@ from gpu_logreg.solvers import Vector
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads, keeps_whole_hessian
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["Watch", "renewed"]
+__all__ = ["Watch", "late", "renewed"]
 
 T = TypeVar("T")
 
@@ -31,6 +31,31 @@ def renewed(curvature: Callable[[Vector], T]) -> Callable[[Trial, float], T | No
             return None
         last, slow = math.inf, 0
         return curvature(here.params)
+
+    return refresh
+
+
+LATE = 100
+"""Steps in which a problem that suits gradients alone is solved, with a margin. A guess, not measured."""
+
+
+def late(
+    curvature: Callable[[Vector], T], at_first: Callable[[Trial, float], T | None] | None = None
+) -> Callable[[Trial, float], T | None]:
+    """Take the curvature from the step `LATE` on, and as `renewed` does; before it what ``at_first`` has, if any.
+
+    Gradients alone may need thousands of steps, of columns in units far apart, and where they end is then chance.
+    """
+    steps, renew = 0, renewed(curvature)
+
+    def refresh(here: Trial, left: float) -> T | None:
+        nonlocal steps
+        steps += 1
+        if steps == LATE:
+            return curvature(here.params)
+        if steps > LATE:
+            return renew(here, left)
+        return None if at_first is None else at_first(here, left)
 
     return refresh
 

@@ -76,7 +76,7 @@ def test_sparse_rows_are_stored_in_a_floating_dtype():
     rows = sparse.csr_array(np.where(abs(X) > 1, X, 0))
     assert network(storage="float32").fit(rows, Y["two"]).coefs_[0].dtype == np.float32
     assert network().fit(rows.astype(np.float32), Y["two"]).storage_ == "float32"
-    with pytest.raises(DataError, match="^storage='float16' is for dense rows, and X is sparse"):
+    with pytest.raises(DataError, match=r"^storage='float16' is for dense rows, and X is sparse"):
         network(storage="float16").fit(rows, Y["two"])
 
 
@@ -84,7 +84,7 @@ def test_what_a_storage_does_not_hold_is_refused():
     model = network(storage="uint8")
     rows = WHOLE.copy()
     rows[3, 2] = 300
-    with pytest.raises(DataError, match="^storage='uint8' holds whole numbers from 0 to 255, and X is 300 at row 3"):
+    with pytest.raises(DataError, match=r"^storage='uint8' holds whole numbers from 0 to 255, and X is 300 at row 3"):
         model.fit(rows, Y["two"])
     assert not hasattr(model, "storage_")
     with pytest.raises(ValueError, match="The 'storage' parameter of MLPClassifier must be a str among"):

@@ -204,6 +204,7 @@ def test_an_end_without_a_certificate_is_a_warning(monkeypatch):
 
     monkeypatch.setattr(linear_fit, "_solved", stuck)
     monkeypatch.setattr(linear_fit, "_with_all_rows", lambda objective, *_: stuck(None, None, objective))
+    monkeypatch.setattr(linear_fit, "proximal", lambda objective, *_, **__: stuck(None, None, objective))
     with pytest.warns(
         ConvergenceWarning, match="the subgradient by standardised columns is .* at most .* at an optimum"
     ):

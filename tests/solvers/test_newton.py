@@ -102,6 +102,7 @@ class Stub:
         self.coordinates = self
 
     to_params = grad_to_params = staticmethod(lambda v: v)
+    rounding_at = staticmethod(lambda phi, value: 1e-16)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +147,24 @@ def test_it_is_for_small_data_alone():
     assert tiny(569, 31)
     assert not tiny(2001, 3)
     assert not tiny(2000, 100)
+
+
+def test_a_value_that_is_rounded_more_than_steps_gain_ends_no_fit_early():
+    """Steps that the value cannot judge are taken, and what is left falls on; where it does not, rounding is named."""
+    rng = np.random.default_rng(0)
+
+    def function(phi, least=0.0):
+        value = 1.0 + 0.5 * float(phi @ phi) + 1e-10 * rng.uniform(-1.0, 1.0)
+        return value, 1.5 * phi + least, np.eye(1) * 3.0  # steps that halve what they should take away
+
+    class Rounded(Stub):
+        rounding_at = staticmethod(lambda phi, value: 1e-9)
+
+    result = newton(Rounded(function), np.ones(1), tol=1e-10, max_iter=200)
+    assert result.converged
+    assert abs(result.params[0]) < 1e-9
+    result = newton(
+        Rounded(lambda phi: function(phi, 1e-5 * rng.uniform(0.5, 1.0))), np.ones(1), tol=1e-10, max_iter=200
+    )
+    assert "it is the rounding of the value" in result.message
+    assert result.stuck  # for a certificate to decide

@@ -7,9 +7,11 @@ import pytest
 from numpy.linalg import norm
 
 from gpu_logreg.solvers import Iteration
-from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.watch import LATE, late
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -276,3 +278,38 @@ def test_centred_diagonal_metric_is_finite_for_constant_columns():
     v = np.array([1.0, 2.0, 3.0])
     assert np.isfinite(metric.solve(v)).all()
     assert v @ metric.solve(v) > 0
+
+
+def test_steps_of_all_classes_add_up_to_nothing():
+    rng = np.random.default_rng(0)
+    metrics = [CentredDiagonalMetric(np.zeros(3), np.ones(3), c, 0.01, True) for c in (0.1, 0.2, 0.02)]
+    v = rng.standard_normal((3, 4))
+    v -= v.mean(axis=0)
+    solved = ClasswiseMetric(metrics).solve(v.ravel())
+    np.testing.assert_allclose(solved.reshape(3, 4).sum(axis=0), 0.0, atol=1e-12)
+    assert solved @ v.ravel() > 0.0
+
+
+def test_lbfgs_that_takes_long_is_given_the_curvature():
+    """Of a condition for which gradients alone need thousands of steps."""
+    function, A, m = quadratic(1e12, p=40)
+    asked = []
+
+    def curvature(params):
+        asked.append(len(function.points))
+        return Exact(A)
+
+    slow_one = lbfgs(quadratic(1e12, p=40)[0], np.zeros(40), tol=1e-10, max_iter=2 * LATE)
+    result = lbfgs(function, np.zeros(40), tol=1e-10, max_iter=2 * LATE, refresh=late(curvature))
+    assert not slow_one.converged
+    assert result.converged
+    assert result.n_iter <= LATE + 10
+    assert asked
+    assert norm(result.params - m) < 1e-3
+
+
+def test_the_curvature_is_late_and_what_is_asked_before_is_asked_for_first():
+    here = Trial(0.0, np.zeros(1), 1.0, 0.0, np.zeros(1))
+    refresh = late(lambda params: "late", lambda here, left: "first")
+    assert [refresh(here, 1.0) for _ in range(LATE)] == ["first"] * (LATE - 1) + ["late"]
+    assert [refresh(here, 0.1**k) for k in range(5)] == [None] * 5

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,13 +26,16 @@ from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal, proximal_without_a_sample
 from gpu_logreg.solvers.subsampled_newton import subsampled_newton
-from gpu_logreg.solvers.watch import renewed
+from gpu_logreg.solvers.watch import late, renewed
 from gpu_logreg.solvers.working_set import Columns, working_set
 
 __all__ = ["minimise", "solver_name", "start_without_weights"]
 
 LARGEST_WHOLE = 2000
 """Parameters of two classes up to which an L1 problem is solved for all columns at once."""
+
+FEW_STEPS, STEPS_MORE = 100, 40
+"""Steps on few rows after which another solver goes on, and of each of those."""
 
 NEWTON_FLOPS = 2e7
 """Multiplications of a Hessian of all rows that take a few milliseconds."""
@@ -84,21 +89,38 @@ def minimise(
     if start is not None and limits["max_iter"] > 0 and not _worth_taking(objective, shares, start):
         start = None
     rng = np.random.default_rng(seed_of(model.random_state))
-    result = _solved(model, solver, objective, shares, start, limits, rng)
+    few = tiny(objective.dataset.n_rows, objective.n_params) and not in_working_sets(objective)
+    most = min(limits["max_iter"], FEW_STEPS) if few and solver == "subsampled-newton" else limits["max_iter"]
+    result = _solved(model, solver, objective, shares, start, limits | {"max_iter": most}, rng)
+    if not result.converged and result.n_iter >= most < limits["max_iter"]:
+        result = replace(result, stuck=True)
     if solver in ("sgd", "adam"):  # which reach no optimum, and say so
         return result
 
+    by_root = False
+
     def again(ended: SolverResult, tol: float, max_iter: int) -> SolverResult:
+        nonlocal by_root
         rest = limits | {"tol": tol, "max_iter": max_iter}
         if solver == "gradient-descent":
             return _solved(model, solver, objective, shares, ended.params, rest, rng)
         if objective.l1 > 0.0 and in_working_sets(objective):
             return _by_working_sets(objective, rng, ended.params, True, rest)
-        if objective.l1 == 0.0 and _newton_costs_little(objective):
-            return _with_all_rows(objective, Sampler(objective, rng), ended, rest)
-        return _without_a_sample(objective, ended, rest)
+        most = min(max_iter, STEPS_MORE) if few else max_iter
+        if few and not by_root:
+            by_root, strengths = True, l1_strengths(objective)
+            at_once: dict[str, Any] = {"l2": objective.l2, "late": 0, **rest, "max_iter": most}
+            found = proximal(objective, Sampler(objective, rng), ended.params, strengths, **at_once)
+        elif objective.l1 == 0.0 and _newton_costs_little(objective):
+            found = _with_all_rows(objective, rng, ended, rest | {"max_iter": most})
+        else:
+            return _without_a_sample(objective, ended, rest)
+        out_of_steps = not found.converged and found.n_iter >= most < max_iter
+        return replace(found, stuck=True) if out_of_steps else found
 
-    return finished(objective, result, limits["tol"], limits["max_iter"], again, _decrement(solver, objective, rng))
+    where_stuck = l1_decrement(objective, Sampler(objective, rng), cautious=True) if few else None
+    decrement = _decrement(solver, objective, rng)
+    return finished(objective, result, limits["tol"], limits["max_iter"], again, decrement, where_stuck)
 
 
 def _newton_costs_little(objective: Objective) -> bool:
@@ -117,18 +139,29 @@ def _decrement(solver: str, objective: Objective, rng: np.random.Generator) -> D
     return newton_decrement(objective, Sampler(objective, rng))
 
 
-def _with_all_rows(objective: Objective, sampler: Sampler, ended: SolverResult, limits: dict[str, Any]) -> SolverResult:
+def _with_all_rows(
+    objective: Objective, rng: np.random.Generator, ended: SolverResult, limits: dict[str, Any]
+) -> SolverResult:
     """On from where a fit has ended, with the Hessian of all rows, taken anew where it misleads."""
-    objective.widen()
-    sample = sampler.sample(objective.dataset.n_rows)
-
-    def metric_at(params: Vector) -> Metric:
-        metric: Metric = sample.params_metric(sample.coordinates.from_params(params))
-        return metric
-
+    metric_at = _metric_of_all_rows(objective, rng)
     met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
     metric, refresh = metric_at(ended.params), renewed(metric_at)
     return lbfgs(objective, ended.params, metric=metric, refresh=refresh, criterion=met_at, last_step=True, **limits)
+
+
+def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Callable[[Vector], Metric]:
+    """The Hessian of all rows at the parameters it is asked for, from rows that are gathered when it is first asked."""
+    sample: Any = None
+
+    def metric_at(params: Vector) -> Metric:
+        nonlocal sample
+        if sample is None:
+            objective.widen()
+            sample = Sampler(objective, rng).sample(objective.dataset.n_rows)
+        metric: Metric = sample.params_metric(sample.coordinates.from_params(params))
+        return metric
+
+    return metric_at
 
 
 def _worth_taking(objective: Objective, shares: Vector, start: Vector) -> bool:
@@ -168,11 +201,13 @@ def _solved(
         return subsampled_newton(objective, sampler, params, warm=start is not None, **limits)
     mean, variance = objective.column_moments()
     if solver == "lbfgs":
-        params = start_without_weights(objective, shares) if start is None else start
+        params = start_without_weights(objective, shares) if start is None else _adds_up_to_0(objective, start)
         # Without a metric worth the name what is left to gain is more than the pairs of steps tell of.
         met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
         metric = _diagonal(objective, shares, mean, variance)
         refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
+        if _newton_costs_little(objective):
+            refresh = late(_metric_of_all_rows(objective, rng), refresh)
         return lbfgs(objective, params, metric=metric, criterion=met_at, refresh=refresh, last_step=True, **limits)
     params = np.zeros(objective.n_params) if start is None else start
     # The curvature of the mean loss is at most this times the mean square length of [x, 1].
@@ -182,6 +217,15 @@ def _solved(
         return gradient_descent(objective, params, step=model.step, learning_rate=rate, **limits)
     rate = 1e-3 if solver == "adam" and model.learning_rate is None else rate
     return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
+
+
+def _adds_up_to_0(objective: Objective, start: Vector) -> Vector:
+    """The start less what the parameters of all classes have in common, which `ClasswiseMetric` would keep."""
+    by_class = start.reshape(objective.n_logits, -1)
+    common = by_class.mean(axis=0)
+    if objective.n_logits == 1 or (np.abs(common) <= 1e-12 * np.abs(by_class).max(axis=0)).all():
+        return start
+    return np.asarray((by_class - common).ravel())
 
 
 def _after_a_step(objective: Objective) -> Refresh:
@@ -233,7 +277,7 @@ def _by_working_sets(
         some = objective.restricted(by_columns(columns))
         ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
         found = proximal(some, Sampler(some, rng), start, l1_strengths(some), l2=some.l2, warm=warm, **ends)
-        objective.n_reads += some.n_reads * some.dataset.n_stored / max(1, objective.dataset.n_stored)
+        objective.reads.total += some.reads.total * some.dataset.n_stored / max(1, objective.dataset.n_stored)
         if some.centre is not None:  # of the other columns the weights are zero
             objective.centre = np.zeros(n_columns)
             objective.centre[columns] = some.centre

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.blocks import map_in_order, n_threads
+from gpu_logreg.arrays.blocks import map_chunks, n_threads
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.passes.cpu.loops import dense as kernels
 from gpu_logreg.passes.cpu.loops.short_rows import sum_short_rows, vector_for
@@ -125,8 +125,5 @@ def _sum_chunks(
                 sum_rows(staged, 0, stop - a, CHUNK_ROWS, a, part)
                 out += part
 
-    # Two tasks per thread, so that a thread that is held up by other programs does not hold up the rest.
-    n_tasks = max(1, min(n_chunks, 2 * n_threads()))
-    edges = [n_chunks * k // n_tasks for k in range(n_tasks + 1)]
-    map_in_order(work, edges[:-1], edges[1:])
+    map_chunks(work, n_chunks, X.nbytes)
     return np.asarray(partials.sum(axis=0))

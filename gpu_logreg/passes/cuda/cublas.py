@@ -25,7 +25,8 @@ HEADERS = ("logistic.cuh", "reduce.cuh")
 BLOCK = 256
 """Threads of a block, a multiple of 32 for ``reduce.cuh``. A multiprocessor has registers for six blocks in float32.
 
-That is with 40 registers a thread, to which ``tests/test_kernels_compile.py`` holds the kernel. Not measured on a GPU.
+That is with 40 registers a thread, to which ``tests/kernels/test_kernels_compile.py`` holds the kernel. Not measured
+on a GPU.
 """
 MAX_BLOCKS = 1024
 """Blocks of the largest grid: about 8 for each of the 132 multiprocessors of an H200.

@@ -7,6 +7,7 @@ and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
-from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.rows.block import Rows
 
 __all__ = [
@@ -40,15 +40,15 @@ def hessian_namespace(U: Any, p: int) -> Any:
     return np if p < DEVICE_FACTOR_P else array_namespace(U)
 
 
-def curvature_sums(U: Any, z: Any, sample_weight: Any) -> Any:
-    """``sum_i s_i p_i (1 - p_i) u_i u_i.T`` of a block of rows, by one symmetric product.
+def curvature_sums(U: Any, h: Any, sample_weight: Any) -> Any:
+    """``sum_i s_i h_i u_i u_i.T`` of a block of rows, by one symmetric product.
 
     Parameters
     ----------
     U : floating array of shape (n, p)
         Rows, in whatever coordinates the Hessian is wanted.
-    z : array of shape (n,)
-        Their logits.
+    h : array of shape (n,)
+        Second derivative of the loss of every row by its logit: ``p_i (1 - p_i)`` of two classes.
     sample_weight : array of shape (n,)
 
     Returns
@@ -56,14 +56,24 @@ def curvature_sums(U: Any, z: Any, sample_weight: Any) -> Any:
     array of shape (p, p), dtype of ``U``, where ``U`` lives
     """
     xp = array_namespace(U)
-    root = xp.sqrt(sample_weight * curvature(z)).astype(U.dtype, copy=False)
+    root = xp.sqrt(sample_weight * h).astype(U.dtype, copy=False)
     A = U * root[:, None]
     return A.T @ A
 
 
-def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any = None) -> Any:
-    """``sum_i s_i p_i (1 - p_i) u_i u_i.T`` of all rows of a sample, in float64; see `hessian_namespace`."""
-    U, sample_weight = rows.X, rows.sample_weight
+def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any, row_curvature: Callable[[Any, Any], Any]) -> Any:
+    """``sum_i s_i h_i u_i u_i.T`` of all rows of a sample, in float64; see `hessian_namespace`.
+
+    Parameters
+    ----------
+    rows : Rows
+    phi : ndarray of shape (p,)
+    dtype : float32, float64 or None
+        To compute in; None for that of the rows.
+    row_curvature : function (z, y) -> h
+        Second derivative of the loss of every row by its logit.
+    """
+    U, y, sample_weight = rows
     assert sample_weight is not None
     dtype = np.dtype(dtype or U.dtype)
     p = U.shape[1]
@@ -72,7 +82,7 @@ def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any = None) -> Any:
     def of_block(part: slice) -> Any:
         block = U[part].astype(dtype, copy=False)
         z = U[part] @ array_namespace(U).asarray(phi, dtype=U.dtype)
-        sums = curvature_sums(block, z, sample_weight[part])
+        sums = curvature_sums(block, row_curvature(z, y[part]), sample_weight[part])
         return to_numpy(sums) if xp is np else sums
 
     total = xp.zeros((p, p))

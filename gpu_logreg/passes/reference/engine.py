@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +12,7 @@ from gpu_logreg.arrays.block_sizes import GRADIENT, SCORES
 from gpu_logreg.arrays.csr import in_order
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.mathematics.losses import Binary, Classes, Loss
+from gpu_logreg.mathematics.losses import Binary, Loss
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.reference import sparse
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
@@ -20,11 +20,10 @@ from gpu_logreg.passes.reference.curvature import binary_curvature, classes_curv
 from gpu_logreg.passes.reference.gradient import reference_moments, reference_pass
 from gpu_logreg.passes.reference.scores import row_scores
 from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["ReferenceEngine"]
-
-_PASSES: dict[type, Callable[..., Sums]] = {Binary: reference_pass, Classes: reference_multinomial_pass}
 
 
 class ReferenceEngine:
@@ -35,7 +34,9 @@ class ReferenceEngine:
     def __init__(self, loss: Loss, reason: str) -> None:
         self.loss = loss
         self.reason = reason
-        self._pass = _PASSES[type(loss)]
+        self._pass: Callable[..., Sums] = reference_multinomial_pass
+        if isinstance(loss, Binary):
+            self._pass = functools.partial(reference_pass, loss_and_dz=loss.loss_and_dz)
 
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums; one read."""
@@ -55,7 +56,14 @@ class ReferenceEngine:
 
     def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
         """Moments with the curvature of every row as its weight; one read of sparse rows."""
-        return sparse.sparse_moments_by_curvature(data.rows, w, b)
+        h = self._row_curvature(data.rows, w, b)
+        h = h if data.rows.sample_weight is None else data.rows.sample_weight * h
+        return float(h.sum()), sparse.sparse_moments(data.rows._replace(sample_weight=h))
+
+    def _row_curvature(self, rows: Rows, w: Float64Vector, b: float) -> Float64Vector:
+        """Second derivative of the loss of every sparse row by its logit."""
+        assert isinstance(self.loss, Binary)
+        return np.asarray(self.loss.curvature(sparse.sparse_logits(rows.X, w, b), rows.y))
 
     def scores(
         self, data: ResidentDataset, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float
@@ -69,7 +77,7 @@ class ReferenceEngine:
     def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: Any = None) -> Any:
         """Second derivative of the loss sum of a sample."""
         if isinstance(self.loss, Binary):
-            return binary_curvature(data.rows, phi, dtype)
+            return binary_curvature(data.rows, phi, dtype, self.loss.curvature)
         return classes_curvature(data.rows, phi)
 
     def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Any, Float64Matrix, float]:
@@ -80,9 +88,9 @@ class ReferenceEngine:
         self, data: ResidentDataset, w: Float64Vector, b: float, fit_intercept: bool
     ) -> tuple[Float64Matrix, Float64Vector, float]:
         """Sums of the curvature of sparse rows."""
-        X, _, s = data.rows
-        h = s * curvature(sparse.sparse_logits(X, w, b)) / data.weight_total
-        return *sparse.sparse_curvature_sums(X, h, int(fit_intercept)), float(h.sum())
+        assert data.rows.sample_weight is not None
+        h = data.rows.sample_weight * self._row_curvature(data.rows, w, b) / data.weight_total
+        return *sparse.sparse_curvature_sums(data.rows.X, h, int(fit_intercept)), float(h.sum())
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
         """Of two classes; the curvature of K classes is summed over dense rows."""

@@ -5,17 +5,20 @@ It is the oracle of every other pass, and what runs on small data, where startin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.logistic import loss_and_dz
+from gpu_logreg.mathematics import logistic
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["reference_moments", "reference_pass", "supports"]
+
+LossAndDz = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def supports(rows: Rows) -> str | None:
@@ -25,8 +28,10 @@ def supports(rows: Rows) -> str | None:
     return None
 
 
-def reference_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
-    """Loss and gradient sums over ``rows``, in the dtype of ``X``.
+def reference_pass(
+    rows: Rows, w: Float64Vector, b: float, dtype: Any = None, loss_and_dz: LossAndDz = logistic.loss_and_dz
+) -> Sums:
+    """Loss and gradient sums over ``rows`` of one logit, in the dtype of ``X``.
 
     ``z = X @ w + b``, with ``b`` added in float64; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``;
     ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
@@ -41,6 +46,8 @@ def reference_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) ->
         Intercept.
     dtype : float32 or float64, optional
         To compute in, if it is not that of ``X``; the rows are then converted.
+    loss_and_dz : function (z, y) -> row_loss, dz
+        Of the loss; that of two classes if it is not given.
 
     Returns
     -------

@@ -17,7 +17,6 @@ from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS, SPARSE_SUMS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import block_of_rows, elements_in_a_row, in_order
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
 from gpu_logreg.rows.coordinates import scores_of_zeros
@@ -26,7 +25,6 @@ __all__ = [
     "sparse_curvature_sums",
     "sparse_logits",
     "sparse_moments",
-    "sparse_moments_by_curvature",
     "sparse_row_scores",
     "sums_by_row_blocks",
 ]
@@ -57,13 +55,6 @@ def sparse_moments(rows: Rows) -> Moments:
 
     found: Moments = sum_in_order(operator.add, of_block, _blocks(rows.X, 2 * rows.X.shape[1]))
     return found
-
-
-def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple[float, Moments]:
-    """``sum_i h_i``, and `sparse_moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of two classes."""
-    h = curvature(sparse_logits(rows.X, w, b))
-    h = h if rows.sample_weight is None else rows.sample_weight * h
-    return float(h.sum()), sparse_moments(rows._replace(sample_weight=h))
 
 
 def sparse_logits(X: Any, w: Any, b: Any) -> Any:

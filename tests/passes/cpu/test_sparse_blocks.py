@@ -36,6 +36,12 @@ def columns_of(X, columns, compiled: bool):
     return choose("cpu" if compiled else "reference", data.rows, Device("cpu")).columns(data)(columns).rows.X
 
 
+def by_curvature(rows: Rows, w, b: float, compiled: bool):
+    """Moments with the curvature of every row as its weight, by either engine."""
+    engine = choose("cpu" if compiled else "reference", rows, Device("cpu"))
+    return engine.moments_by_curvature(ResidentDataset(rows, float(N)), w, b)
+
+
 def rows_of(dtype: str, weighted: bool = True, index: str = "int32", seed: int = 0) -> Rows:
     rng = np.random.default_rng(seed)
     D_ = np.where(rng.random((N, D)) < 0.3, rng.standard_normal((N, D)) + 0.5, 0.0).astype(dtype)
@@ -92,7 +98,7 @@ def test_moments_by_curvature_are_those_of_the_rows_written_out(dtype, compiled,
     rows, w = rows_of(dtype, weighted), np.linspace(-3.0, 4.0, D)
     X = rows.X.toarray().astype(np.float64)
     h = curvature(X @ w - 0.5) * (1.0 if rows.sample_weight is None else rows.sample_weight)
-    total, found = of(compiled).sparse_moments_by_curvature(rows, w, -0.5)
+    total, found = by_curvature(rows, w, -0.5, compiled)
     assert total == pytest.approx(h.sum(), rel=1e-12)
     np.testing.assert_allclose(found.x_sum, h @ X, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.xx_sum, h @ X**2, rtol=1e-12, atol=1e-12)
@@ -103,7 +109,7 @@ def test_a_value_that_is_not_finite_reaches_the_moments(compiled):
     rows = rows_of("float64")
     rows.X.data[5] = np.nan
     with np.errstate(invalid="ignore"):
-        total, found = of(compiled).sparse_moments_by_curvature(rows, np.ones(D), 0.0)
+        total, found = by_curvature(rows, np.ones(D), 0.0, compiled)
     assert np.isnan(total)
     assert np.isnan(found.x_sum).any()
     assert np.isnan(of(compiled).sparse_moments(rows).x_sum).sum() == 1
@@ -182,8 +188,8 @@ def test_walks_over_rows_in_any_order(dtype, compiled):
     inverse = np.where(np.arange(D) == 4, np.nan, 1.5)
     for walk in (
         lambda rows: np.concatenate(moments(rows)),
-        lambda rows: of(compiled).sparse_moments_by_curvature(rows, w, 0.5)[0],
-        lambda rows: np.concatenate(of(compiled).sparse_moments_by_curvature(rows, w, 0.5)[1]),
+        lambda rows: by_curvature(rows, w, 0.5, compiled)[0],
+        lambda rows: np.concatenate(by_curvature(rows, w, 0.5, compiled)[1]),
         lambda rows: of(compiled).sparse_logits(rows.X, w, 0.5),
         lambda rows: (scores if compiled else reference_sparse).sparse_row_scores(rows, 0.1 * w, inverse, 10.0),
         lambda rows: columns_of(rows.X, np.array([0, 4, 9]), compiled).toarray(),

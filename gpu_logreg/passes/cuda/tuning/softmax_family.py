@@ -53,7 +53,7 @@ MAX_TILE_WORDS = 48
 OTHER_WORDS = {"float32": 60, "float64": 76}
 """Registers of a thread besides those for numbers of rows, weights, logits and the gradient.
 
-This and the next three are estimates, to which ``tests/test_kernels_compile.py`` holds the compiler.
+This and the next three are estimates, to which ``tests/kernels/test_kernels_compile.py`` holds the compiler.
 """
 
 CONVERTED_WORDS = {"float32": 0, "float64": 0, "float16": 8, "bfloat16": 8, "uint8": 12}
