@@ -56,9 +56,10 @@ class Prepared:
         DataError
             If all the weight lies on one class; the message names it.
         """
-        assert not isinstance(self.loss, Labels)
         _, y, weights = self.data.rows
-        sums = self.loss.weights_of_classes(y, weights, self.data.weight_total)
+        loss = self.loss
+        assert not isinstance(loss, Labels)
+        sums = loss.weights_of_classes(y, weights, self.data.weight_total)
         present = np.flatnonzero(sums > 0.0)
         if len(present) < 2:
             only: Any = self.target.classes[present[0]]

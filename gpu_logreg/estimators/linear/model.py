@@ -325,10 +325,10 @@ class LogisticRegression(
         return self
 
     def _objective(self, prepared: Prepared, asked: Asked) -> Objective:
-        data, device = prepared.data, prepared.device
+        data, device, loss = prepared.data, prepared.device, prepared.loss
+        assert not isinstance(loss, Labels)  # which are for networks
         l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
-        assert not isinstance(prepared.loss, Labels)  # which are for networks
-        engine = choose(self.impl, data.rows, device, prepared.loss)
+        engine = choose(self.impl, data.rows, device, loss)
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
         return Objective(data, engine, l2, self.fit_intercept, l1)
 

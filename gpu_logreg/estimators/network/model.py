@@ -413,9 +413,9 @@ class MLPClassifier(
                 f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
             )
-        if not (only_one_epoch or target.several):
-            _ = prepared.shares  # refused where all the weight lies on one class
         weights, alpha = of_unit_size(data.rows.sample_weight, self.alpha)
+        if not (weights is None or only_one_epoch or target.several):
+            _ = prepared.shares  # refused where all the weight lies on one class
         rows = data.rows._replace(sample_weight=weights)
         training = self._training(network, data.batch_dtype, device, going_on, only_one_epoch)
         training.alpha = 0.0 if self.solver == "adamw" else alpha
