@@ -15,10 +15,9 @@ from gpu_logreg.arrays.device import device_of, numpy_defaults, one_line, to_num
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16, like
 from gpu_logreg.arrays.on_device import KEPT_BYTES, on_device
 from gpu_logreg.errors import DataError, NotNumbersError
-from gpu_logreg.estimators.indicator import holds_labels, label_indicator
 from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows
 from gpu_logreg.estimators.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
-from gpu_logreg.estimators.labels import refuse_continuous
+from gpu_logreg.estimators.labels import holds_labels, label_indicator, refuse_continuous
 from gpu_logreg.estimators.no_numbers import refuse_dates, refuse_no_numbers
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.rows.extremes import largest_of_row

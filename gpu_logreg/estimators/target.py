@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import Device, brought, to_numpy
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.classes import encode_classes, sorted_classes
-from gpu_logreg.estimators.indicator import holds_labels
 from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.labels import encode_classes, holds_labels, sorted_classes
 from gpu_logreg.mathematics.losses import Binary, Classes, Labels, loss_of_classes
 
 __all__ = ["Target", "first_target", "known_target", "target_of"]

@@ -15,15 +15,12 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from gpu_logreg.arrays.class_sums import sums_by_class
+from gpu_logreg.arrays.class_sums import sums_by_class, sums_of_two_classes
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import logistic, softmax
 
 __all__ = ["Binary", "Classes", "Labels", "Loss", "Output", "loss_of_classes"]
-
-NO_DIGITS = 1e-9
-"""Share of the total below which a difference of two sums of weights holds no digit to rely on."""
 
 
 class Output(Protocol):
@@ -164,12 +161,8 @@ class Binary:
         return self.loss_and_dz(z[:, 0], y)[0]
 
     def weights_of_classes(self, y: Any, s: Any, total: float) -> Float64Vector:
-        """``[total - second, second]``, of which a first that is the rounding of the difference is added by itself."""
-        second = float(y.sum(dtype=np.int64) if s is None else s[y.view(np.bool_)].sum(dtype=np.float64))
-        first = total - second
-        if s is not None and first < NO_DIGITS * total:
-            first = float(s[y == 0].sum(dtype=np.float64))
-        return np.array([first, second])
+        """Sums over the rows of the label 0, and over those of the label 1."""
+        return sums_of_two_classes(y, s, total)
 
     def probabilities(self, z: Any) -> Any:
         """``[1 - p, p]`` of every row, of shape (n, 2); ``z`` of shape (n,)."""
