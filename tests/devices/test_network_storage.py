@@ -142,11 +142,20 @@ def test_labels_of_a_device(fake):
     np.testing.assert_allclose(ours.loss_, theirs.loss_, rtol=1e-9)
 
 
-def test_rows_on_their_way_are_told_of(fake, capsys):
-    network(device="cuda", verbose=1).fit(X, Y["two"])
-    out = capsys.readouterr().out
-    assert "cuda:0" in out.splitlines()[0]
-    assert "epoch" in out or "iteration" in out or "loss" in out
+def test_weights_of_a_device_on_one_class_are_refused(fake):
+    for y in (Y["two"], Y["three"]):
+        for seed in range(6):
+            s = np.random.default_rng(seed).exponential(size=N) * (y == 1)
+            with pytest.raises(DataError, match=r"^the rows of positive weight hold only one class: 1; at least 2"):
+                network().fit(fake.asarray(X), fake.asarray(y), fake.asarray(s))
+
+
+def test_a_line_tells_of_the_rows_on_their_way(fake, capsys):
+    for model in (network(device="cuda", verbose=1), network(device="cuda", verbose=lambda iteration: False)):
+        model.fit(X, Y["two"])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line for line in lines if line.startswith("rows to cuda:0: 0 of 0 MiB")] == lines[:1]
+        assert bool(lines) == (model.verbose == 1)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
