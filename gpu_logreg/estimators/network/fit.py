@@ -84,8 +84,8 @@ def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
 def refuse_extremes(data: ResidentDataset) -> None:
     """Refuse values that are not finite, and in rows that count those whose square the arithmetic cannot hold.
 
-    Neither shows in the values of an epoch: activations hide an infinity, and a saturated unit passes nothing on. So
-    floating-point rows are read once for it, where they will be walked; whole numbers are not, nor those too narrow.
+    A large value need not show in the loss or the gradient of an epoch, since a saturated unit passes nothing on. So
+    floating-point rows are read once for it, in the memory where they will be walked; whole numbers are not.
 
     Raises
     ------
