@@ -70,17 +70,22 @@ class ResidentDataset:
         column_names: Any = None,
         storage: str | None = "auto",
         told: Any = None,
+        *,
+        encoded: bool = False,
     ) -> ResidentDataset:
         """Bring arrays to ``device`` and check what the passes take for granted.
 
         Parameters
         ----------
         X : array of shape (n, d), real, or what `gpu_logreg.arrays.csr.csr_rows` gives
-        y : array of shape (n,), in [0, 1], or ``int32`` numbers of classes
+        y : array of shape (n,), in [0, 1]
             Whole labels are stored as ``uint8``, soft ones in the dtype the pass computes in.
         sample_weight : array of shape (n,) or None
         storage, told
             As for `gpu_logreg.rows.storage.stored`.
+        encoded : bool
+            Whether ``y`` holds what a `gpu_logreg.mathematics.losses.Output` says how to store: numbers of classes, of
+            shape (n,), or zeros and ones of labels, of shape (n, L). They are stored as they are.
 
         Raises
         ------
@@ -91,12 +96,12 @@ class ResidentDataset:
         n = X.shape[0]
         if X.dtype.kind not in "fiub" and X.dtype.name != "bfloat16":
             raise DataError(f"X has dtype {X.dtype}; the passes read real numbers")
-        if y.shape != (n,):
+        if y.shape != (n, *y.shape[1:]) or not (encoded or y.ndim == 1):
             raise DataError(f"y has shape {y.shape}, and X has {n} rows")
         sample_weight = check_sample_weight(sample_weight, n)
         weight_total = float(n) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
         X, dtype = stored(X, device, storage, told)
-        y = y if y.dtype == np.int32 else _stored_labels(y, dtype)
+        y = y if encoded else _stored_labels(y, dtype)
         rows = Rows(X, to_device(y, device), to_device(sample_weight, device))
         return cls(rows, weight_total, column_names, dtype)
 
@@ -114,6 +119,11 @@ class ResidentDataset:
     def compute_dtype(self) -> np.dtype[Any]:
         """Dtype in which the passes compute."""
         return np.dtype(self.computed_in or compute_dtype(self.rows.X.dtype))
+
+    @property
+    def batch_dtype(self) -> np.dtype[Any]:
+        """Dtype in which steps on batches compute: the passes', but of sparse rows, whose batches are made dense."""
+        return compute_dtype(self.rows.X.dtype) if self.is_sparse else self.compute_dtype
 
     @property
     def read_cost(self) -> float:
@@ -163,9 +173,14 @@ class ResidentDataset:
         if found is None:
             raise DataError("the sums over X overflow; scale its columns to smaller numbers")
         row, column, value = found
-        name = f" ({self.column_names[column]!r})" if self.column_names is not None else ""
         kind = "NaN" if np.isnan(value) else "infinity"
-        raise DataError(f"Input X contains {kind} at row {row}, column {column}{name}; remove or impute it")
+        raise DataError(
+            f"Input X contains {kind} at row {row}, column {column}{self.column_name(column)}; remove or impute it"
+        )
+
+    def column_name(self, column: int) -> str:
+        """The name of a column, for a message that has named its number; empty where columns have no names."""
+        return "" if self.column_names is None else f" ({self.column_names[column]!r})"
 
 
 def _stored_labels(y: Any, dtype: np.dtype[Any]) -> Any:

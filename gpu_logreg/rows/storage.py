@@ -19,7 +19,7 @@ from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.room import NARROWER, holds_every_value, refuse_copy_that_does_not_fit
 from gpu_logreg.rows.upload import upload
 
-__all__ = ["STORAGES", "narrowest", "rows_on", "stored"]
+__all__ = ["STORAGES", "narrowest", "stored"]
 
 STORAGES = ("float64", "float32", "float16", "bfloat16", "uint8")
 
@@ -69,20 +69,6 @@ def stored(X: Any, device: Device, storage: str | None, told: Any = None) -> tup
     if device.kind == "cuda":
         refuse_copy_that_does_not_fit(X, device, target)
     return to_device(X, device).astype(target, copy=False), dtype
-
-
-def rows_on(X: Any, device: Device) -> Any:
-    """Rows where they will be walked, in their own dtype, converted a batch at a time by those who walk them.
-
-    Raises
-    ------
-    DeviceError
-        Rows that do not fit the memory of the device.
-    """
-    if device.kind == "cpu" or is_sparse(X) or array_namespace(X) is not np:
-        return to_device(X, device)
-    dtype = X.dtype.newbyteorder("=") if X.dtype.itemsize <= 8 else np.dtype(np.float64)  # CuPy has no long doubles
-    return upload(X, device, dtype, asked="astype")
 
 
 def _sparse_stored(X: Any, storage: str) -> Any:
