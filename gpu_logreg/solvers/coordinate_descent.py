@@ -24,8 +24,8 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import soft_threshold, subgradient
-from gpu_logreg.solvers import Vector
 from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["FORCING", "cycles", "model_minimum", "settle", "strong_rule"]
@@ -47,10 +47,10 @@ FORCING = 1e-6
 ROUNDING = 1e-15
 """Relative to the terms it is summed from, the size below which a subgradient is rounding."""
 
-Cycles = Callable[[Any, Vector, Vector, Vector, float, int], int]
+Cycles = Callable[[Any, Float64Vector, Float64Vector, Float64Vector, float, int], int]
 
 
-def cycles(H: Any, r: Vector, x: Vector, l1: Vector, tol: float, most: int) -> int:
+def cycles(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector, tol: float, most: int) -> int:
     """Cycles of coordinate descent in order, in plain NumPy: what the compiled ones are held to.
 
     Coordinate j goes to its minimum, ``x_j <- S(h_jj x_j - r_j, l1_j) / h_jj`` with ``S`` the soft threshold, and the
@@ -92,14 +92,14 @@ class Loops(NamedTuple):
     """The inner loops: `cycles`, and `settle` on ``H, r, x, l1``."""
 
     cycles: Cycles
-    settle: Callable[[Any, Vector, Vector, Vector], tuple[Vector, Vector]]
+    settle: Callable[[Any, Float64Vector, Float64Vector, Float64Vector], tuple[Float64Vector, Float64Vector]]
 
 
 @functools.cache
 def _compiled() -> Loops:
     from gpu_logreg.solvers import coordinate_loops as kernels
 
-    def settled(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
+    def settled(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
         if kernels.settle(H, r, x, l1, most_systems(x), TRUSTED):
             return x, r
         return settle(H, r, x, l1)
@@ -107,7 +107,7 @@ def _compiled() -> Loops:
     return Loops(kernels.cycles, settled)
 
 
-def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
+def strong_rule(x: Float64Vector, grad: Float64Vector, l1: Float64Vector) -> Any:
     """Which coordinates are likely not zero at the minimum: a mask of shape (p,).
 
     As far as its zeros tell, ``x`` is the minimum for the strengths ``(1 + k) l1``, with ``k = max_j |v_j| / l1_j`` and
@@ -123,8 +123,14 @@ def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
 
 @np.errstate(over="ignore", invalid="ignore")
 def model_minimum(
-    H: Any, grad: Vector, start: Vector, l1: Vector, forcing: float = FORCING, *, compiled: bool = True
-) -> tuple[Vector, float]:
+    H: Any,
+    grad: Float64Vector,
+    start: Float64Vector,
+    l1: Float64Vector,
+    forcing: float = FORCING,
+    *,
+    compiled: bool = True,
+) -> tuple[Float64Vector, float]:
     """Minimise ``q`` from ``start``, which is its ``x0``.
 
     Parameters
@@ -174,7 +180,9 @@ def model_minimum(
     return x, max(left, 0.0) if left >= -ROUNDING * scale - by_position else math.nan
 
 
-def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: Vector, loops: Loops) -> Vector:
+def _on_active_set(
+    H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector, goal: float, unit: Float64Vector, loops: Loops
+) -> Float64Vector:
     """The minimum over a few coordinates: cycles, and once the zeros stay the same the others by a linear system.
 
     A system costs about as much as a round of cycles, and several may be needed: where cycles are nearly there they go
@@ -204,7 +212,7 @@ def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: 
     return np.asarray(x * unit)
 
 
-def settle(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
+def settle(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
     """The minimum over the coordinates that are not zero, none of which may change its sign but those that become zero.
 
     In their orthant ``q`` is quadratic with its minimum at ``H_AA delta = -(r_A + l1_A sign(x_A))``. Where that is in
@@ -243,13 +251,13 @@ def settle(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
     return x, r
 
 
-def most_systems(x: Vector) -> int:
+def most_systems(x: Float64Vector) -> int:
     """Systems to solve in one go for coordinates ``x``."""
     k = max(1, int(np.count_nonzero(x)))
     return int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))
 
 
-def _solved(H: Any, v: Vector) -> Vector:
+def _solved(H: Any, v: Float64Vector) -> Float64Vector:
     """``H^-1 v`` for a matrix of unit diagonal: by LAPACK itself where it can, without the steps around it.
 
     ``H`` is kept, for `Factor` to mend it where rounding has made it indefinite.
@@ -261,12 +269,12 @@ def _solved(H: Any, v: Vector) -> Vector:
 class _Moved(NamedTuple):
     """A point, the gradient of the smooth part there, and how much ``q`` is above that at the point before."""
 
-    x: Vector
-    r: Vector
+    x: Float64Vector
+    r: Float64Vector
     fall: float
 
 
-def _moved(H: Any, r: Vector, x: Vector, l1: Vector, at: Any, values: Vector) -> _Moved:
+def _moved(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector, at: Any, values: Float64Vector) -> _Moved:
     """From ``x``, where the gradient is ``r``, to where the coordinates ``at`` have these values."""
     there = x.copy()
     there[at] = values

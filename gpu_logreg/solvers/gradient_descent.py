@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector, stop_at
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, stop_at
 
 __all__ = ["StepRule", "gradient_descent"]
 
@@ -23,7 +24,7 @@ MAX_HALVINGS = 60
 
 def gradient_descent(
     objective: Objective,
-    start: Vector,
+    start: Float64Vector,
     *,
     step: StepRule = "armijo",
     learning_rate: float = 1.0,
@@ -97,8 +98,8 @@ def gradient_descent(
 
 
 def _armijo(
-    objective: Objective, params: Vector, value: float, grad: Vector, t: float
-) -> tuple[float, Vector, float, Vector] | None:
+    objective: Objective, params: Float64Vector, value: float, grad: Float64Vector, t: float
+) -> tuple[float, Float64Vector, float, Float64Vector] | None:
     """Halve ``t`` until the value falls by ``1e-4 t |grad|**2``; None where rounding makes that impossible."""
     slope = float(grad @ grad)
     for _ in range(MAX_HALVINGS):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from gpu_logreg.solvers import Objective, Vector
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Objective
 
 __all__ = ["Trial", "strong_wolfe"]
 
@@ -34,14 +35,14 @@ class Trial(NamedTuple):
     """
 
     step: float
-    params: Vector
+    params: Float64Vector
     value: float
     slope: float
-    grad: Vector
+    grad: Float64Vector
 
 
 def strong_wolfe(
-    objective: Objective, start: Trial, direction: Vector, step: float, *, budget: int = MAX_TRIALS
+    objective: Objective, start: Trial, direction: Float64Vector, step: float, *, budget: int = MAX_TRIALS
 ) -> Trial | None:
     """A step along ``direction`` that meets the strong Wolfe conditions.
 

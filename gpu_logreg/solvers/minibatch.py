@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpu_logreg.solvers import Iteration, Observer, Stop, Vector
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Iteration, Observer, Stop
 
 __all__ = ["Batches", "Progress", "RateSchedule", "minibatch"]
 
@@ -34,7 +35,7 @@ class Batches(Protocol):
     def recall(self, name: str) -> None:
         """Go back to those remembered."""
 
-    def vector(self) -> Vector:
+    def vector(self) -> Float64Vector:
         """The parameters, on the host."""
 
 

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, Vector, falls_for_ever, separable
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, falls_for_ever, separable
 from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["SecondOrder", "newton"]
@@ -38,16 +39,16 @@ class SecondOrder(Protocol):
     def coordinates(self) -> Any:
         """``to_params(phi)`` and ``grad_to_params(grad)``."""
 
-    def second_order(self, phi: Vector, /) -> tuple[float, Vector, Any]:
+    def second_order(self, phi: Float64Vector, /) -> tuple[float, Float64Vector, Any]:
         """Value, gradient and Hessian at ``phi``."""
 
-    def rounding_at(self, phi: Vector, value: float, /) -> float:
+    def rounding_at(self, phi: Float64Vector, value: float, /) -> float:
         """Relative size below which differences of the value there are rounding."""
 
 
 def newton(
     objective: SecondOrder,
-    phi: Vector,
+    phi: Float64Vector,
     *,
     tol: float,
     max_iter: int,
@@ -141,8 +142,8 @@ def _met(grad_max: float, left: float, value: float, tol: float, separable_below
 
 
 def _lower(
-    objective: SecondOrder, phi: Vector, value: float, slope: float, direction: Vector, noise: float
-) -> tuple[float, Vector, float, Vector, Any] | None:
+    objective: SecondOrder, phi: Float64Vector, value: float, slope: float, direction: Float64Vector, noise: float
+) -> tuple[float, Float64Vector, float, Float64Vector, Any] | None:
     """The longest of the steps 1, 1/2, 1/4, ... that lowers the value by its due, or raises it by rounding at most."""
     step = 1.0
     for _ in range(MAX_HALVINGS):

@@ -13,34 +13,44 @@ M. Mahoney, "Sub-sampled Newton methods" (2019); M. Pilanci and M. Wainwright, "
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
-import numpy as np
-
-from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, sample_size, tiny
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, lbfgs, optimal, widen_for_the_last
-from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
+from gpu_logreg.solvers.iteration_loop import widen_for_the_last
+from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.newton import newton
 from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = [
     "Sampler",
     "subsampled_newton",
-    "sure",
     "thinnings",
 ]
 
 
-TOLD = 0.01
-"""A sample of m rows is solved until what is left to gain is this times p / m: a fiftieth of what it can tell."""
+SAMPLE_DECREASE = 0.01
+"""Remaining decrease, in nats and in ``p / m``, to which a sample of m rows is solved: a fiftieth of the ``p / (2 m)``
+by which the value at the solution of a sample is expected to be above the minimum."""
 
-SURE = 0.01
-PATIENCE = 3
+LEAST_RATE = 5.0
+"""Share of the remaining decrease, in ``p / m``, that a step is taken to leave at least. ``p / m`` to ``1.5 p / m`` is
+expected of the Hessian of m rows; a step that left less was lucky."""
+
+SAMPLE_PATIENCE = 3
+"""Iterations in which the remaining decrease must halve once it is rounding: with such a metric each takes off more."""
+
 MEMORY, LONG_MEMORY = 10, 30
+"""Pairs of steps and gradient differences that are kept: by a whole Hessian, and by a Kronecker product, which misses
+more of the curvature."""
+
 LEVEL_ROWS = 8
+"""Rows for each parameter of the smallest part of a sample that is solved."""
+
 FIRST_METRIC_ROWS = 4
+"""The same of the part whose Hessian is the first metric: one that is nearly singular at fewer."""
 
 
 class Sampler(Protocol):
@@ -75,17 +85,17 @@ class Sampler(Protocol):
     def all_rows(self) -> Any:
         """An objective on all rows; None where that is not to be had."""
 
-    def metric(self, size: int, params: Vector, /) -> Metric:
+    def metric(self, size: int, params: Float64Vector, /) -> Metric:
         """The curvature at ``params`` from a fresh sample of about ``size`` rows."""
 
-    def hessian(self, size: int, phi: Vector, /) -> Any:
+    def hessian(self, size: int, phi: Float64Vector, /) -> Any:
         """The matrix behind ``metric``, by the coordinates of the last sample, on the host."""
 
 
 def subsampled_newton(
     objective: Objective,
     sampler: Sampler,
-    start: Vector,
+    start: Float64Vector,
     *,
     warm: bool = False,
     tol: float = 1e-6,
@@ -141,48 +151,27 @@ def subsampled_newton(
         memory=MEMORY if keeps_whole_hessian(len(params), sampler.n_logits) else LONG_MEMORY,
         metric=metric,
         observer=observer,
-        criterion=sure(optimal(objective, tol, decrease), tol, decrease, 5.0 * len(start) / size),
+        criterion=Optimality(objective, tol, decrease, LEAST_RATE * len(start) / size),
         refresh=watch,
-        patience=PATIENCE,
+        patience=SAMPLE_PATIENCE,
         last_step=True,
-        before_step=widen_for_the_last(objective, goal, SURE),
+        before_step=widen_for_the_last(objective, goal, TIGHT_RATE),
     )
 
 
-def sure(optimal_at: Criterion, tol: float, decrease: float, least_rate: float) -> Criterion:
-    """Optimal by a criterion, and after the last step, at the present rate, a hundred times nearer than that.
-
-    One step may have been a lucky one, so ``least_rate`` is assumed at least. It is this criterion that makes the
-    coefficients of one sample and another agree.
-    """
-    last = math.inf
-
-    def met_at(here: Trial, left: float) -> Stop | None:
-        nonlocal last
-        stop = optimal_at(here, left)
-        rate, last = min(1.0, max(least_rate, left / last)), left
-        tight = min(2.0 * float(np.finfo(np.float64).eps), tol * tol) * abs(here.value)
-        if stop is None or not stop.converged or left <= tight:
-            return stop
-        return stop if left * rate <= SURE * decrease * tol * abs(here.value) else None
-
-    return met_at
-
-
-def _solve_on_sample(sample: Any, phi: Vector) -> Vector:
+def _solve_on_sample(sample: Any, phi: Float64Vector) -> Float64Vector:
     """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
     p = len(phi)
     ks, first = thinnings(sample.n_rows, p)
     metric = sample.thin(first).metric(phi)
     for k in ks:
         level = sample.thin(k)
-        told = TOLD * p / level.n_rows
         result = lbfgs(
             level,
             phi,
             max_iter=20,
             metric=metric,
-            criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
+            criterion=below(SAMPLE_DECREASE * p / level.n_rows),
             refresh=renewed(level.metric),
         )
         phi = result.params

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from gpu_logreg.solvers import Vector
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads, keeps_whole_hessian
 from gpu_logreg.solvers.line_search import Trial
 
@@ -19,7 +19,7 @@ LARGEST_GROWTH = 64
 RESCUE_GROWTH = 8
 
 
-def renewed(curvature: Callable[[Vector], T]) -> Callable[[Trial, float], T | None]:
+def renewed(curvature: Callable[[Float64Vector], T]) -> Callable[[Trial, float], T | None]:
     """Take the curvature of a sample anew where two steps running have left more than a fifth each."""
     last, slow = math.inf, 0
 
@@ -40,7 +40,7 @@ LATE = 100
 
 
 def late(
-    curvature: Callable[[Vector], T], at_first: Callable[[Trial, float], T | None] | None = None
+    curvature: Callable[[Float64Vector], T], at_first: Callable[[Trial, float], T | None] | None = None
 ) -> Callable[[Trial, float], T | None]:
     """Take the curvature from the step `LATE` on, and as `renewed` does; before it what ``at_first`` has, if any.
 
@@ -69,7 +69,7 @@ class Watch(Generic[T]):
 
     def __init__(
         self,
-        rebuild: Callable[[int, Vector], T],
+        rebuild: Callable[[int, Float64Vector], T],
         n: int,
         p: int,
         size: int,
@@ -109,11 +109,11 @@ class Watch(Generic[T]):
             return None
         return self._anew(size, here.params)
 
-    def grown(self, params: Vector) -> T:
+    def grown(self, params: Float64Vector) -> T:
         """The metric at ``params`` from a sample eight times larger, or of all rows, whatever it costs."""
         return self._anew(min(self._shape[0], RESCUE_GROWTH * self._size), params)
 
-    def _anew(self, size: int, params: Vector) -> T:
+    def _anew(self, size: int, params: Float64Vector) -> T:
         self._size = size
         self._left.clear()
         return self._rebuild(size, params)

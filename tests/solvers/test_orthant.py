@@ -38,7 +38,7 @@ def test_the_minimum_is_that_of_coordinate_descent(seed):
     wanted, left = model_minimum(H, q.grad, q.x, q.l1, 1e-12)
     for start in (q.x, wanted + 0.01 * (wanted != 0.0), np.zeros(6)):
         found = q.minimum(start)
-        assert q.fall(found) == pytest.approx(left, rel=1e-9, abs=1e-12)
+        assert q.decrease(found) == pytest.approx(left, rel=1e-9, abs=1e-12)
         np.testing.assert_array_equal(found == 0.0, wanted == 0.0)
         v = subgradient(found, q.slope(found), q.l1)
         assert np.abs(v).max() < 1e-11
@@ -64,14 +64,14 @@ def test_copies_of_a_column_leave_a_minimum_all_the_same():
     found = q.minimum(q.x)
     assert np.isfinite(found).all()
     once = q._replace(A=q.A[:, :-1], added=q.added[:-1], grad=q.grad[:-1], x=q.x[:-1], l1=q.l1[:-1])
-    assert q.fall(found) >= once.fall(once.minimum(once.x)) - 1e-12
+    assert q.decrease(found) >= once.decrease(once.minimum(once.x)) - 1e-12
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_no_point_is_made_worse(seed):
     q = model(seed, twin=1e-7, l1=1e-6)
     u = np.random.default_rng(seed).standard_normal(6)
-    assert q.fall(q.minimum(u)) >= q.fall(u)
+    assert q.decrease(q.minimum(u)) >= q.decrease(u)
 
 
 def sample_of(n_classes: int, fit_intercept: bool):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.steps_choice import choose_steps
 from gpu_logreg.passes.training import Training, rows_that_count
-from gpu_logreg.solvers import Observer, SolverResult, Vector
+from gpu_logreg.solvers import Observer, SolverResult
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
 __all__ = ["linear_batches"]
@@ -22,7 +23,7 @@ EPOCHS_WITHOUT_GAIN = 10
 
 def linear_batches(
     objective: Objective,
-    start: Vector,
+    start: Float64Vector,
     solver: str,
     *,
     rate: float,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.random import seed_of
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.labels import sums_by_class
 from gpu_logreg.estimators.linear.batches import linear_batches
@@ -19,11 +20,13 @@ from gpu_logreg.objectives.decrement import Decrement, l1_decrement, newton_decr
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
-from gpu_logreg.solvers import Metric, SolverResult, Vector
+from gpu_logreg.solvers import Metric, SolverResult
 from gpu_logreg.solvers.costs import LARGEST_P, pays, tiny
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Optimality
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
 from gpu_logreg.solvers.gradient_descent import gradient_descent
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Refresh, lbfgs, optimal
+from gpu_logreg.solvers.iteration_loop import Refresh
+from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal, proximal_without_a_sample
 from gpu_logreg.solvers.subsampled_newton import subsampled_newton
@@ -55,7 +58,7 @@ def solver_name(solver: str, objective: Objective) -> str:
     return "subsampled-newton" if worth else "lbfgs"
 
 
-def class_shares(labels: Any, weights: Any, weight_total: float, classes: Any) -> Vector:
+def class_shares(labels: Any, weights: Any, weight_total: float, classes: Any) -> Float64Vector:
     """Weighted share of every class, on the host; refused where all the weight lies on one class.
 
     Parameters
@@ -79,7 +82,7 @@ def class_shares(labels: Any, weights: Any, weight_total: float, classes: Any) -
     return np.asarray(sums / weight_total)
 
 
-def start_without_weights(objective: Objective, shares: Vector) -> Vector:
+def start_without_weights(objective: Objective, shares: Float64Vector) -> Float64Vector:
     """The optimum while all weights are zero: intercepts that give every class its share."""
     params = np.zeros(objective.n_params)
     if not objective.fit_intercept:
@@ -90,7 +93,12 @@ def start_without_weights(objective: Objective, shares: Vector) -> Vector:
 
 
 def minimise(
-    model: Any, solver: str, objective: Objective, shares: Vector, start: Vector | None, limits: dict[str, Any]
+    model: Any,
+    solver: str,
+    objective: Objective,
+    shares: Float64Vector,
+    start: Float64Vector | None,
+    limits: dict[str, Any],
 ) -> SolverResult:
     """Run a solver.
 
@@ -169,16 +177,16 @@ def _with_all_rows(
 ) -> SolverResult:
     """On from where a fit has ended, with the Hessian of all rows, taken anew where it misleads."""
     metric_at = _metric_of_all_rows(objective, rng)
-    met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+    met_at = Optimality(objective, limits["tol"], LBFGS_DECREASE)
     metric, refresh = metric_at(ended.params), renewed(metric_at)
     return lbfgs(objective, ended.params, metric=metric, refresh=refresh, criterion=met_at, last_step=True, **limits)
 
 
-def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Callable[[Vector], Metric]:
+def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:
     """The Hessian of all rows at the parameters it is asked for, from rows that are gathered when it is first asked."""
     sample: Any = None
 
-    def metric_at(params: Vector) -> Metric:
+    def metric_at(params: Float64Vector) -> Metric:
         nonlocal sample
         if sample is None:
             objective.widen()
@@ -189,7 +197,7 @@ def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Calla
     return metric_at
 
 
-def _worth_taking(objective: Objective, shares: Vector, start: Vector) -> bool:
+def _worth_taking(objective: Objective, shares: Float64Vector, start: Float64Vector) -> bool:
     """Whether a start has a lower value than `start_without_weights`, whose value is the entropy of the classes.
 
     From farther away every row may be saturated, where no model of the curvature is worth the name.
@@ -208,8 +216,8 @@ def _solved(
     model: Any,
     solver: str,
     objective: Objective,
-    shares: Vector,
-    start: Vector | None,
+    shares: Float64Vector,
+    start: Float64Vector | None,
     limits: dict[str, Any],
     rng: np.random.Generator,
 ) -> SolverResult:
@@ -228,7 +236,7 @@ def _solved(
     if solver == "lbfgs":
         params = start_without_weights(objective, shares) if start is None else _adds_up_to_0(objective, start)
         # Without a metric worth the name what is left to gain is more than the pairs of steps tell of.
-        met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+        met_at = Optimality(objective, limits["tol"], LBFGS_DECREASE)
         metric = _diagonal(objective, shares, mean, variance)
         refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
         if _newton_costs_little(objective):
@@ -244,7 +252,7 @@ def _solved(
     return linear_batches(objective, params, solver, rate=rate, rng=rng, **limits)
 
 
-def _adds_up_to_0(objective: Objective, start: Vector) -> Vector:
+def _adds_up_to_0(objective: Objective, start: Float64Vector) -> Float64Vector:
     """The start less what the parameters of all classes have in common, which `ClasswiseMetric` would keep."""
     by_class = start.reshape(objective.n_logits, -1)
     common = by_class.mean(axis=0)
@@ -288,17 +296,17 @@ def _without_a_sample(objective: Objective, ended: SolverResult, limits: dict[st
     variance = columns.scale**2
     of_class: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
     metric = by_class([of_class] * K)
-    met_at = optimal(objective, limits["tol"], LBFGS_DECREASE)
+    met_at = Optimality(objective, limits["tol"], LBFGS_DECREASE)
     return lbfgs(objective, ended.params, metric=metric, memory=30, criterion=met_at, last_step=True, **limits)
 
 
 def _by_working_sets(
-    objective: Objective, rng: np.random.Generator, params: Vector, warm: bool, limits: dict[str, Any]
+    objective: Objective, rng: np.random.Generator, params: Float64Vector, warm: bool, limits: dict[str, Any]
 ) -> SolverResult:
     objective.widen()  # columns are told to be missed by a gradient that no sample has told the rounding of
     by_columns, n_columns = objective.engine.columns(objective.dataset), objective.dataset.n_columns
 
-    def solve(columns: Any, start: Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
+    def solve(columns: Any, start: Float64Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
         some = objective.restricted(by_columns(columns))
         ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
         found = proximal(some, Sampler(some, rng), start, l1_strengths(some), l2=some.l2, warm=warm, **ends)
@@ -315,7 +323,7 @@ def _by_working_sets(
     return result
 
 
-def _diagonal(objective: Objective, shares: Vector, mean: Vector, variance: Vector) -> Metric:
+def _diagonal(objective: Objective, shares: Float64Vector, mean: Float64Vector, variance: Float64Vector) -> Metric:
     """A diagonal model of the curvature while all weights are zero."""
     fit_intercept, l2 = objective.fit_intercept, objective.l2
     curvatures = objective.loss.curvature_at_start(shares, fit_intercept)

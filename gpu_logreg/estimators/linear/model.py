@@ -18,6 +18,7 @@ from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device, to_device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import (
     WRAPPER_FRAMES,
@@ -49,7 +50,7 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.storage import STORAGES
-from gpu_logreg.solvers import SolverResult, Vector
+from gpu_logreg.solvers import SolverResult
 
 __all__ = ["LogisticRegression"]
 
@@ -312,7 +313,7 @@ class LogisticRegression(
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
         return Objective(dataset, engine, l2, self.fit_intercept, l1)
 
-    def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
+    def _packed(self, start: tuple[Any, Any], objective: Objective) -> Float64Vector:
         """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
         coef, intercept = start
         if coef.shape[1] != objective.dataset.n_columns:
@@ -325,7 +326,7 @@ class LogisticRegression(
         packed = np.column_stack([coef, intercept]) if self.fit_intercept else coef
         return np.array(packed, dtype=np.float64).ravel()
 
-    def _attributes(self, params: Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
+    def _attributes(self, params: Float64Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
         """``coef_`` in ``dtype``, and ``intercept_``, which takes back what rounding moves a typical row by."""
         d = self.n_features_in_
         by_class = params.reshape(1 if len(self.classes_) == 2 else len(self.classes_), -1)
