@@ -25,8 +25,9 @@ import numpy as np
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import duality_gap, subgradient
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
+from gpu_logreg.solvers.by_phi import AllRows, ByPhi
 from gpu_logreg.solvers.composite import Composite, proximal_steps
-from gpu_logreg.solvers.costs import sample_size, tiny
+from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
 from gpu_logreg.solvers.iteration_loop import Refresh, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
@@ -36,76 +37,31 @@ from gpu_logreg.solvers.watch import Watch, renewed
 __all__ = ["proximal", "proximal_without_a_sample"]
 
 SUPPORT = 1e-2
-"""The subgradient must also be below this times the strength of the penalty, or zeros would not be told from others."""
-
+"""Largest subgradient at the end, relative to the strength of the penalty: with more, a zero could not be told from a
+small weight."""
 
 ROUGHLY = 1e-2
-"""`FORCING` for models on a sample, which is solved roughly."""
+"""`gpu_logreg.solvers.coordinate_descent.FORCING` of models on a sample, which is solved roughly."""
 
 DAMPING = 0.1
-"""Added, relatively, to the diagonal of the first Hessian, of so few rows that it may be singular: along directions
-that it holds for flat, steps would be far too long, and long to find."""
+"""Added to the diagonal of the first Hessian, relatively: it is of so few rows that it may be singular, and along
+directions that it holds for flat steps would be far too long, and long to find."""
 
-
-LATE = 20
-"""Steps in which few rows are solved as a rule, without a root of the curvature."""
-
-
-class _ByPhi:
-    """The smooth part as a function of ``phi``."""
-
-    def __init__(self, objective: Objective, coordinates: Any) -> None:
-        self._objective = objective
-        self._coordinates = coordinates
-
-    @property
-    def rounding(self) -> float:
-        return self._objective.rounding
-
-    @property
-    def precision(self) -> float:
-        return self._objective.precision
-
-    @property
-    def separable_below(self) -> float:
-        return self._objective.separable_below
-
-    def widen(self) -> bool:
-        return self._objective.widen()
-
-    def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        value, grad = self._objective(self._coordinates.to_params(phi))
-        return value, self._coordinates.grad_to_phi(grad)
-
-
-class _AllRows:
-    """The smooth part as a function of ``phi`` by rows that are standardised, all of them, with the rounding it has."""
-
-    def __init__(self, whole: Any) -> None:
-        self._whole = whole
-        self.precision = self.rounding = float(whole.precision)
-        self.separable_below = float(whole.separable_below)
-
-    def widen(self) -> bool:
-        return False
-
-    def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        value, grad = self._whole(phi)
-        self.rounding = self._whole.rounding_at(phi, value)
-        return value, grad
+LATE_ROOT = 20
+"""Iterations on few rows before models are minimised by a root of the curvature: as a rule fewer solve the problem."""
 
 
 def proximal(
     objective: Objective,
-    sampler: Sampler,
     start: Float64Vector,
-    l1: Float64Vector,
     *,
+    sampler: Sampler,
+    l1: Float64Vector,
     l2: float = 0.0,
     warm: bool = False,
     tol: float = 1e-6,
     support: float = SUPPORT,
-    late: int = LATE,
+    late: int = LATE_ROOT,
     max_iter: int = 1000,
     observer: Observer | None = None,
 ) -> SolverResult:
@@ -118,9 +74,9 @@ def proximal(
     ----------
     objective : Objective
         The smooth part.
+    start : ndarray of shape (p,)
     sampler : Sampler
         Of the same data.
-    start : ndarray of shape (p,)
     l1 : ndarray of shape (p,)
         Strengths; 0 for a parameter that is not penalised, as the intercept.
     l2 : float
@@ -138,7 +94,7 @@ def proximal(
         ``grad`` is the subgradient; ``duality_gap`` bounds how far the value was above the minimum over the penalised
         parameters, the others held, before the last step.
     """
-    whole = sampler.all_rows() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
+    whole = sampler.all_rows() if newton_is_fastest(sampler.n_rows, sampler.n_params) and not warm else None
     begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
     ends = _Ends(tol, support, _decrease(sampler), max_iter, late)
     return _steps(objective, begin, l1, l2, ends, observer)
@@ -173,7 +129,7 @@ def proximal_without_a_sample(
         Rows behind the objective.
     """
     phi, H = coordinates.from_params(start), np.diag(curvature + ridge)
-    begin = _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, False, None, None)
+    begin = _Begin(ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, False, None, None)
     return _steps(objective, begin, l1, l2, _Ends(tol, support, 0.1 * DECREASE_PER_TOL, max_iter), observer)
 
 
@@ -184,7 +140,7 @@ class _Ends(NamedTuple):
     support: float
     decrease: float
     max_iter: int
-    late: int = LATE
+    late: int = LATE_ROOT
 
 
 def _steps(
@@ -244,7 +200,7 @@ def _with_all_rows(whole: Any, start: Float64Vector) -> _Begin:
     phi = whole.coordinates.from_params(start)
     H = whole.mended_hessian(phi)
     ridge = np.resize(whole.penalty, len(phi))  # the same for every class
-    smooth, refresh = _AllRows(whole), _at_every_step(whole)
+    smooth, refresh = AllRows(whole), _at_every_step(whole)
     return _Begin(smooth, whole.coordinates, phi, H, ridge, whole.n_rows, True, refresh, None, whole.curvature_root)
 
 
@@ -262,7 +218,7 @@ def _with_a_sample(
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
     return _Begin(
-        _ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown
+        ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
-from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, sample_size, tiny
+from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
 from gpu_logreg.solvers.iteration_loop import widen_for_the_last
 from gpu_logreg.solvers.lbfgs import lbfgs
@@ -94,9 +94,9 @@ class Sampler(Protocol):
 
 def subsampled_newton(
     objective: Objective,
-    sampler: Sampler,
     start: Float64Vector,
     *,
+    sampler: Sampler,
     warm: bool = False,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -107,9 +107,9 @@ def subsampled_newton(
     Parameters
     ----------
     objective : Objective
+    start : ndarray of shape (p,)
     sampler : Sampler
         Of the same data.
-    start : ndarray of shape (p,)
     warm : bool
         Whether ``start`` is believed to be near the optimum: then the sample serves for the metric alone.
     tol, max_iter, observer
@@ -119,7 +119,7 @@ def subsampled_newton(
     -------
     SolverResult
     """
-    whole = sampler.whole() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
+    whole = sampler.whole() if newton_is_fastest(sampler.n_rows, sampler.n_params) and not warm else None
     if whole is not None:
         found = newton(
             whole,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpu_logreg.objectives.classes import MultinomialObjective
-from gpu_logreg.objectives.classes_sampler import MultinomialSampler
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
+from gpu_logreg.mathematics.losses import loss_of_classes
 from gpu_logreg.mathematics.penalty import subgradient
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes.choice import choose, choose_multinomial
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.coordinate_descent import model_minimum
 from gpu_logreg.solvers.orthant import RootModel
@@ -80,12 +79,8 @@ def sample_of(n_classes: int, fit_intercept: bool):
     labels = rng.integers(n_classes, size=60)
     y = labels.astype(np.uint8 if n_classes == 2 else np.int32)
     dataset = ResidentDataset.from_arrays(X, y, rng.exponential(size=60), CPU)
-    if n_classes == 2:
-        objective = Objective(dataset, choose("reference", dataset.rows, CPU), 0.0, fit_intercept)
-        return Sampler(objective, rng).all_rows()
-    passes = choose_multinomial("reference", dataset.rows, CPU, n_classes)
-    objective = MultinomialObjective(dataset, passes, 0.0, fit_intercept, n_classes)
-    return MultinomialSampler(objective, rng).all_rows()
+    engine = choose("reference", dataset.rows, CPU, loss_of_classes(n_classes))
+    return Sampler(Objective(dataset, engine, 0.0, fit_intercept), rng).all_rows()
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

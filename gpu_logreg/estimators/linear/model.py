@@ -33,7 +33,7 @@ from gpu_logreg.estimators.callbacks import (
 from gpu_logreg.estimators.conversion import LinearConversion
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import class_weighted, encode_labels
-from gpu_logreg.estimators.linear.fit import class_shares, minimise, solver_name, start_without_weights
+from gpu_logreg.estimators.linear.fit import minimise, solver_name
 from gpu_logreg.estimators.linear.parameters import (
     OTHER_NAMES,
     Asked,
@@ -42,7 +42,9 @@ from gpu_logreg.estimators.linear.parameters import (
     refuse_for_liblinear,
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
+from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
+from gpu_logreg.estimators.linear.starts import class_shares, start_without_weights
 from gpu_logreg.mathematics.losses import loss_of_classes
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import coef_dtype
@@ -295,9 +297,10 @@ class LogisticRegression(
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.n_reads)
-        limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
+        limits = Limits(self.tol, self.max_iter, observe_all(task, lines))
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
-        result = minimise(self, solver, objective, shares, last, limits)
+        options = Options(self.random_state, self.step, self.learning_rate)
+        result = minimise(options, solver, objective, shares, last, limits)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
