@@ -101,6 +101,7 @@ def iterate(
     steps.evaluate()
     stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
     curve, stuck, predicted = [steps.here.value], False, 0.0
+    precision = objective.precision  # of the passes behind the present point
 
     def result(n_iter: int, converged: bool, message: str, stuck: bool = False) -> SolverResult:
         here, grad = steps.here, steps.smooth_grad
@@ -112,18 +113,19 @@ def iterate(
         remaining = steps.propose(n_iter, not (last or stuck))
         stop = criterion(steps.here, remaining)
         if refresh is not None and stop is None and not last and not (stuck and steps.keeps_model):
-            precision = objective.precision
             better = refresh(steps.here, remaining)
             if better is not None:
                 steps.restart(better)
-                if objective.precision != precision:  # passes were widened for it: the value here is from before
+                if objective.precision != precision:  # passes were widened for it
                     steps.evaluate()
+                    precision = objective.precision
                 remaining = steps.propose(n_iter, False)
                 stop = criterion(steps.here, remaining)
         if stop is None:
             stop = stagnation(steps.here, remaining)
             if stop is not None and not last and _widened(steps, remaining):
                 stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
+                precision = objective.precision
                 steps.restart()
                 curve.append(steps.here.value)
                 continue
@@ -143,6 +145,8 @@ def iterate(
             return result(n_iter, False, f"max_iter = {max_iter} reached with {steps.figures()}")
         widened = before_step is not None and before_step(steps.here, remaining)
         stuck = not steps.step(remaining)
+        if widened:
+            precision = objective.precision
         if stuck and widened:  # the value here is from before, and its rounding may hide every lower one
             steps.evaluate()
             stuck = False
@@ -150,6 +154,7 @@ def iterate(
             if not _widened(steps, remaining):
                 break
             stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
+            precision = objective.precision
         curve.append(steps.here.value)
     rounded = stagnation.reached(steps.here, remaining, NO_LOWER)
     if rounded is not None:

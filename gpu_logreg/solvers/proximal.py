@@ -31,7 +31,14 @@ from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
 from gpu_logreg.solvers.iteration_loop import Refresh, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.subsampled_newton import LEAST_RATE, SAMPLE_DECREASE, SAMPLE_PATIENCE, Sampler, thinnings
+from gpu_logreg.solvers.subsampled_newton import (
+    LEAST_RATE,
+    SAMPLE_DECREASE,
+    SAMPLE_PATIENCE,
+    Sampler,
+    least_decrease,
+    thinnings,
+)
 from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = ["proximal", "proximal_without_a_sample"]
@@ -96,7 +103,7 @@ def proximal(
     """
     whole = sampler.all_rows() if newton_is_fastest(sampler.n_rows, sampler.n_params) and not warm else None
     begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
-    ends = _Ends(tol, support, _decrease(sampler), max_iter, late)
+    ends = _Ends(tol, support, least_decrease(sampler), max_iter, late)
     return _steps(objective, begin, l1, l2, ends, observer)
 
 
@@ -214,17 +221,12 @@ def _with_a_sample(
     if not warm:
         phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
     H = sample.mended_hessian(phi)
-    n, p, goal = sampler.n_rows, sampler.n_params, _decrease(sampler) * tol
+    n, p, goal = sampler.n_rows, sampler.n_params, least_decrease(sampler) * tol
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
     return _Begin(
         ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown
     )
-
-
-def _decrease(sampler: Sampler) -> float:
-    """Where the sample is all there is, reads are cheap and every further one takes off several digits."""
-    return DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
 
 
 def _by_params(observer: Observer, coordinates: Any) -> Observer:

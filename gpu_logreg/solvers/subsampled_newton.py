@@ -26,6 +26,7 @@ from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = [
     "Sampler",
+    "least_decrease",
     "subsampled_newton",
     "thinnings",
 ]
@@ -34,6 +35,9 @@ __all__ = [
 SAMPLE_DECREASE = 0.01
 """Remaining decrease, in nats and in ``p / m``, to which a sample of m rows is solved: a fiftieth of the ``p / (2 m)``
 by which the value at the solution of a sample is expected to be above the minimum."""
+
+COMPLETE_DECREASE = 1e-4
+"""Relative suboptimality at the end where the sample holds all rows, as a share of that elsewhere."""
 
 LEAST_RATE = 5.0
 """Share of the remaining decrease, in ``p / m``, that a step is taken to leave at least. ``p / m`` to ``1.5 p / m`` is
@@ -119,9 +123,10 @@ def subsampled_newton(
     -------
     SolverResult
     """
-    whole = sampler.whole() if newton_is_fastest(sampler.n_rows, sampler.n_params) and not warm else None
+    n, p, n_logits, costs = sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs
+    whole = sampler.whole() if newton_is_fastest(n, p) and not warm else None
     if whole is not None:
-        found = newton(
+        result = newton(
             whole,
             whole.coordinates.from_params(start),
             tol=tol,
@@ -129,34 +134,40 @@ def subsampled_newton(
             separable_below=objective.separable_below,
             observer=observer,
         )
-        if found is not None:
-            return found
-    size = sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs)
+        if result is not None:
+            return result
+    size = sample_size(n, p, n_logits, costs)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
     if not warm:
         phi = _solve_on_sample(sample, phi)
     metric = sample.params_metric(phi)
     params = sample.coordinates.to_params(phi) if not warm else start
-    # Where the sample is all there is, reads are cheap and every further one takes off several digits.
-    decrease = DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
-    n, p, goal = sampler.n_rows, sampler.n_params, decrease * tol
-    watch = Watch(sampler.metric, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
+    decrease = least_decrease(sampler)
+    watch = Watch(sampler.metric, n, p, sample.n_rows, decrease * tol, n_logits, costs)
     del sample
     return lbfgs(
         objective,
         params,
         tol=tol,
         max_iter=max_iter,
-        memory=MEMORY if keeps_whole_hessian(len(params), sampler.n_logits) else LONG_MEMORY,
+        memory=MEMORY if keeps_whole_hessian(p, n_logits) else LONG_MEMORY,
         metric=metric,
         observer=observer,
         criterion=Optimality(objective, tol, decrease, LEAST_RATE * len(start) / size),
         refresh=watch,
         patience=SAMPLE_PATIENCE,
         last_step=True,
-        before_step=widen_for_the_last(objective, goal, TIGHT_RATE),
+        before_step=widen_for_the_last(objective, decrease * tol, TIGHT_RATE),
     )
+
+
+def least_decrease(sampler: Sampler) -> float:
+    """Relative suboptimality to end with, for each ``tol``.
+
+    Where the sample is all there is, reads are cheap and every further one takes off several digits.
+    """
+    return DECREASE_PER_TOL * (COMPLETE_DECREASE if sampler.complete else 1.0)
 
 
 def _solve_on_sample(sample: Any, phi: Float64Vector) -> Float64Vector:
