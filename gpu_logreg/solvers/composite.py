@@ -207,7 +207,7 @@ def proximal_steps(
     H : ndarray of shape (p, p)
         Positive definite: the first model of the curvature.
     criterion : Criterion
-        Told the value and the subgradient, and what is left to gain by the model.
+        Asked with the value, the subgradient and the remaining decrease by the model.
     max_iter : int
     rescue : function x -> ndarray of shape (p, p), optional
         A better matrix, from more rows or at the present point, for where the present one has misled: a step had to be

@@ -31,21 +31,31 @@ from gpu_logreg.solvers.factor import Factor
 __all__ = ["FORCING", "cycles", "model_minimum", "settle", "strong_rule"]
 
 CYCLES = 20
-"""Cycles between attempts at the linear system: about as much work on a few hundred coordinates."""
+"""Cycles in a round, between attempts at the linear system: about as much work on a few hundred coordinates."""
+
 PATIENCE = 3
-"""Rounds of so many cycles after which the linear system is tried although zeros still come and go."""
+"""Rounds after which the linear system is tried although zeros still come and go."""
+
 NEARLY = 10.0
-"""Where the subgradient is at most so many times as large as it may be, cycles go on for as many rounds first."""
+"""Subgradient, relative to its goal, up to which as many rounds of cycles come first."""
+
 SETTLE_WORK, LEAST_SYSTEMS = 2e8, 3
 """Operations, about, and systems at least, before cycles go on: those of large systems find zeros faster."""
+
 MAX_ROUNDS = 500
+"""Rounds, and times that coordinates come in: a bound for models without a minimum, which none with one comes near."""
+
 TRUSTED = 0.4
-"""A solution must lower ``q`` by at least this times the slope along it."""
-FALLS, IDLE = 0.9, 12
-"""Rounds in which the least subgradient so far has not fallen to this share of it, after which it is rounding."""
+"""Decrease of ``q``, relative to the slope along a solution of the system, that makes it trusted; 1/2 is exact."""
+
+LEAST_FALL, IDLE = 0.9, 12
+"""Rounds in which the subgradient must have fallen to that share of the least so far: else it is rounding."""
+
 FORCING = 1e-6
+"""Largest subgradient of a model at its minimum, relative to that at its start, where zeros are to be exact."""
+
 ROUNDING = 1e-15
-"""Relative to the terms it is summed from, the size below which a subgradient is rounding."""
+"""Size of a subgradient, relative to the terms it is summed from, below which it is rounding."""
 
 Cycles = Callable[[Any, Float64Vector, Float64Vector, Float64Vector, float, int], int]
 
@@ -150,8 +160,8 @@ def model_minimum(
     Returns
     -------
     x : ndarray of shape (p,)
-    left : float
-        ``q(start) - q(x)``; NaN where none lower than that at ``start`` was found, because ``H`` has next to no
+    decrease : float
+        ``q(start) - q(x)``; NaN where there is none lower than that at ``start``, because ``H`` has next to no
         curvature along some direction.
     """
     loops = _compiled() if compiled else Loops(cycles, settle)
@@ -174,10 +184,10 @@ def model_minimum(
             break
         kept |= new
     step = x - start
-    left = -float(grad @ step + 0.5 * step @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
+    decrease = -float(grad @ step + 0.5 * step @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
     scale = float(np.abs(grad) @ np.abs(step) + l1 @ np.abs(step))
     by_position = float(np.maximum(diagonal, 0.0) @ (ROUNDING * np.abs(start)) ** 2)  # what rounding of x itself does
-    return x, max(left, 0.0) if left >= -ROUNDING * scale - by_position else math.nan
+    return x, max(decrease, 0.0) if decrease >= -ROUNDING * scale - by_position else math.nan
 
 
 def _on_active_set(
@@ -198,7 +208,7 @@ def _on_active_set(
         loops.cycles(H, r, x, l1, goal, CYCLES)
         r = grad + H @ (x - start)  # anew, so that rounding does not add up
         violation = float(np.abs(subgradient(x, r, l1)).max(initial=0.0))
-        idle = 0 if violation < FALLS * least else idle + 1
+        idle = 0 if violation < LEAST_FALL * least else idle + 1
         least = min(least, violation)
         if violation <= goal or idle >= IDLE:
             break

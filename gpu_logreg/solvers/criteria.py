@@ -108,7 +108,7 @@ class Optimality:
                 by = f"tol = {self._tol:g}" if self._limit == self._tol else f"l1 / 100 = {self._limit:.2g}"
                 return Stop(f"{self._measure} = {grad_max:.2g} <= {by}", True)
         if hidden:
-            return Stop(f"what is left to gain, {remaining:.2g}, is below the rounding of the objective", True)
+            return Stop(f"the remaining decrease, {remaining:.2g}, is below the rounding of the objective", True)
         return None
 
 
@@ -174,7 +174,7 @@ class Stagnation:
         if min(remaining, self._least) > rounding * abs(here.value):
             return None
         return Stop(
-            f"what is left to gain, {remaining:.2g}, no longer falls: it is the rounding of the passes "
+            f"the remaining decrease, {remaining:.2g}, no longer falls: it is the rounding of the passes "
             f"({self._measure} = {float(np.abs(here.grad).max(initial=0.0)):.2g})",
             True,
             True,

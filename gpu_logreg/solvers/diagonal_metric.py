@@ -19,6 +19,7 @@ __all__ = ["CentredDiagonalMetric", "ClasswiseMetric", "by_class"]
 
 
 ROUNDING = float(np.finfo(np.float64).eps)
+"""Variance of a column, relative to its squared mean, below which it is rounding."""
 
 
 class CentredDiagonalMetric:

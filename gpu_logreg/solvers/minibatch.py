@@ -154,10 +154,10 @@ def minibatch(
                     f"the {what} did not improve by more than tol = {tol:g} for {n_iter_no_change:g} epochs", True
                 )
         last = progress.stop.converged or progress.n_iter == max_iter
-        told = observer is not None and observer(
+        asked_to_stop = observer is not None and observer(
             Iteration(progress.n_iter, batches.vector(), value, math.nan, rate, last)
         )
-        if told and not last:
+        if asked_to_stop and not last:
             progress.stop = Stop("stopped by a callback", False)
             break
         if last:

@@ -23,6 +23,8 @@ SINGULAR = 1e-14
 """Share of the largest pivot of the triangle below which one is rounding."""
 
 MAX_SYSTEMS = 10
+"""Systems of one model, each of which costs a QR decomposition: zeros that come and go after so many are the next
+step's."""
 
 ROUNDING = 1e-15
 """Relative to the terms it is summed from, the size below which a slope is rounding."""

@@ -75,7 +75,7 @@ def proximal(
     """Minimise the objective behind ``sampler`` plus ``sum_j l1_j |params_j|``.
 
     Stops where no element of the subgradient of least norm exceeds ``tol``, or a hundredth of the least ``l1_j`` that
-    is not 0, and what is left to gain by the model is small as for `gpu_logreg.solvers.subsampled_newton`.
+    is not 0, and the remaining decrease by the model is small as for `gpu_logreg.solvers.subsampled_newton`.
 
     Parameters
     ----------
@@ -250,7 +250,7 @@ def _at_every_step(whole: Any) -> Refresh:
     """The Hessian of all rows at every point but the first, whose Hessian is at hand."""
     first = True
 
-    def refresh(here: Trial, left: float) -> Any:
+    def refresh(here: Trial, remaining: float) -> Any:
         nonlocal first
         if first:
             first = False

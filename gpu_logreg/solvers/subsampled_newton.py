@@ -4,7 +4,7 @@
 2. The Hessian of the sample there becomes the metric of L-BFGS on the whole data, started from the sample's solution.
    Gradients are exact, so the optimum is exact; only the path depends on the sample.
    The gradient that shows the optimum to be reached also gives a last step, which is taken without another read.
-3. The rate at which what is left to gain falls is watched. Where a larger sample would pay for itself in saved reads,
+3. The rate at which the remaining decrease falls is watched. Where a larger sample would pay for itself in saved reads,
    the metric is rebuilt from one, at the present point; in the limit of all rows this is Newton's method.
 
 Sources: M. Erdogdu and A. Montanari, "Convergence rates of sub-sampled Newton methods" (2015); F. Roosta-Khorasani and

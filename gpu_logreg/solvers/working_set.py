@@ -26,12 +26,13 @@ from gpu_logreg.solvers.proximal import SUPPORT
 __all__ = ["FIRST_COLUMNS", "MAX_ROUNDS", "Columns", "working_set"]
 
 FIRST_COLUMNS = 100
-"""Columns of the first working set."""
+"""Columns of the first working set: few enough for a problem of milliseconds, and more than most solutions need."""
 
 ROUGHLY = 0.1
-"""How exactly the problem of some columns is solved, relative to what the worst of the others breaks conditions by."""
+"""Largest subgradient of the problem of some columns at its end, relative to that of the columns that are missed."""
 
 MAX_ROUNDS = 100
+"""Working sets of one fit; each is up to twice the last, so that a dozen hold all columns."""
 
 Solve = Callable[[Any, Float64Vector, bool, float, int], SolverResult]
 """The minimum over the parameters of some columns: from their numbers, a start, whether it is near, the largest
@@ -117,8 +118,8 @@ def working_set(
         worst = float(missed.max(initial=0.0))
         converged = worst <= limit and (exact or (here.largest <= limit and not has_weights.any()))
         over = converged or n_iter >= max_iter or n_round == MAX_ROUNDS
-        told = Iteration(n_iter, params, here.value, here.largest, 1.0, over)
-        stopped = observer is not None and n_round > 0 and bool(observer(told)) and not over
+        iteration = Iteration(n_iter, params, here.value, here.largest, 1.0, over)
+        stopped = observer is not None and n_round > 0 and bool(observer(iteration)) and not over
         if over or stopped:
             gap = _gap(here, l1, l2)
             ended = f"max_iter = {max_iter}" if n_iter >= max_iter else f"{MAX_ROUNDS} working sets"

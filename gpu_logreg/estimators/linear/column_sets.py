@@ -46,7 +46,7 @@ def proximal_by_columns(
     if not in_working_sets:
         needs: dict[str, Any] = {"sampler": Sampler(objective, rng), "l1": strengths, "l2": objective.l2}
         return proximal(objective, start, warm=warm, **needs, **limits)
-    objective.widen()  # no sample has told the rounding of the gradient by which columns are missed
+    objective.widen()  # by whose gradient columns are missed, and no sample has shown its rounding
     by_columns, n_columns = objective.engine.columns(objective.dataset), objective.dataset.n_columns
 
     def solve(columns: Any, start: Float64Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:

@@ -82,7 +82,7 @@ class LogisticRegression(
     class_weight : dict, "balanced" or None, default=None
     tol : float, default=1e-6
         Largest ``max |grad|`` of the mean objective at which the fit stops. All but ``gradient-descent`` also ask that
-        what is left to gain is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
+        the remaining decrease is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
         and stop where that is below the rounding of the value or of the passes.
     max_iter : int, default=1000
     solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
@@ -146,7 +146,8 @@ class LogisticRegression(
     loss_curve_ : list of float
         That value at the start and after every iteration.
     duality_gap_ : float
-        With an L1 penalty only: a bound on what was left to gain in the weights before the last step.
+        With an L1 penalty only: a bound on how far the value was above the minimum over the weights, before the last
+        step.
     device_, device_reason_, impl_, impl_reason_, solver_, solver_reason_, storage_ : str
         What was chosen, and why.
 
@@ -280,9 +281,9 @@ class LogisticRegression(
         weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         labels = to_device(labels, device)
         weights = class_weighted(self.class_weight, classes, labels, weights)
-        told = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+        report = upload_lines(device) if self.verbose and not callable(self.verbose) else None
         names = getattr(self, "feature_names_in_", None)
-        dataset = ResidentDataset.from_arrays(X, labels, weights, device, names, self.storage, told)
+        dataset = ResidentDataset.from_arrays(X, labels, weights, device, names, self.storage, report)
         shares = class_shares(labels, weights, dataset.weight_total, classes)
         objective = self._objective(dataset, device, len(classes), asked)
         self.classes_ = classes

@@ -94,7 +94,7 @@ def without_a_sample(
 ) -> SolverResult:
     """On from where a fit has ended, with a diagonal of the columns' moments for the curvature.
 
-    A bad model of the curvature sees nothing left to gain; this one asks nothing of rows or samples, and gradients
+    By a bad model of the curvature no decrease remains; this one asks nothing of rows or samples, and gradients
     correct it. ``value`` is that at ``start``.
     """
     columns, K = objective.standard_columns, objective.n_logits
@@ -132,7 +132,7 @@ def _after_a_step(objective: Objective) -> Refresh:
     """The exact diagonal at the point after the first step, instead of the one that it was taken with."""
     calls = 0
 
-    def refresh(here: Trial, left: float) -> Metric | None:
+    def refresh(here: Trial, remaining: float) -> Metric | None:
         nonlocal calls
         calls += 1
         return diagonal_at(objective, here.params) if calls == 2 else None
