@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.penalty import l1_penalty
+from gpu_logreg.mathematics.penalty import subgradient
 from gpu_logreg.solvers import Objective, Observer, SolverResult
 from gpu_logreg.solvers.criteria import Criterion
 from gpu_logreg.solvers.iteration_loop import NO_LOWER, PATIENCE, BeforeStep, Refresh, iterate
@@ -52,8 +52,9 @@ class Composite(NamedTuple):
         ``f``: value and gradient of the smooth part.
     l1 : ndarray of shape (p,)
         Strength for each coordinate; 0 for one that is not penalised.
-    shown : function (x, grad) -> ndarray
-        The subgradient of least norm by the parameters that a person sees, from ``x`` and the gradient of ``f``.
+    shown : function (x, grad) -> ndarray, optional
+        The subgradient of least norm by the parameters that a person sees, from ``x`` and the gradient of ``f``; None
+        where these are ``x``.
     ridge : ndarray of shape (p,), optional
         What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
     few_rows : bool
@@ -66,7 +67,7 @@ class Composite(NamedTuple):
 
     smooth: Objective
     l1: Float64Vector
-    shown: Callable[[Float64Vector, Float64Vector], Float64Vector]
+    shown: Callable[[Float64Vector, Float64Vector], Float64Vector] | None = None
     ridge: Float64Vector | None = None
     few_rows: bool = False
     root: Root | None = None
@@ -75,7 +76,8 @@ class Composite(NamedTuple):
     def at(self, x: Float64Vector, step: float) -> tuple[Trial, Float64Vector]:
         """The value of ``F`` and its subgradient, as a `Trial`, and the gradient of ``f``; one read."""
         value, grad = self.smooth(x)
-        return Trial(step, x, value + l1_penalty(x, self.l1), math.nan, self.shown(x, grad)), grad
+        v = subgradient(x, grad, self.l1) if self.shown is None else self.shown(x, grad)
+        return Trial(step, x, value + float(self.l1 @ np.abs(x)), math.nan, v), grad
 
 
 class _ProximalSteps:
@@ -121,7 +123,10 @@ class _ProximalSteps:
             if exact is not None:
                 self._model.restart(exact)
                 self._model.root = self._composite.root if n_iter >= self._composite.late else None
-        self._target, decrease = self._model.target(self.smooth_grad, self.here, self._composite.l1, self._forcing)
+        model, here, l1 = self._model, self.here, self._composite.l1
+        self._target, decrease = model.minimum(self.smooth_grad, here, l1, self._forcing)
+        if model.any_flat:
+            self._target = model.along_flat(self._target, self.smooth_grad, here.params, l1)
         return decrease
 
     def step(self, remaining: float) -> bool:

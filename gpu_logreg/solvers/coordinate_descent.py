@@ -117,7 +117,7 @@ def _compiled() -> Loops:
     return Loops(kernels.cycles, settled)
 
 
-def strong_rule(x: Float64Vector, grad: Float64Vector, l1: Float64Vector) -> Any:
+def strong_rule(x: Float64Vector, grad: Float64Vector, l1: Float64Vector, v: Float64Vector) -> Any:
     """Which coordinates are likely not zero at the minimum: a mask of shape (p,).
 
     As far as its zeros tell, ``x`` is the minimum for the strengths ``(1 + k) l1``, with ``k = max_j |v_j| / l1_j`` and
@@ -126,8 +126,7 @@ def strong_rule(x: Float64Vector, grad: Float64Vector, l1: Float64Vector) -> Any
     half at most: what is left out wrongly comes in later.
     """
     penalised = l1 > 0.0
-    violation = np.abs(subgradient(x, grad, l1))
-    k = float((violation[penalised] / l1[penalised]).max(initial=0.0))
+    k = float((np.abs(v)[penalised] / l1[penalised]).max(initial=0.0))
     return ~penalised | (x != 0.0) | (np.abs(grad) >= (1.0 - min(k, 0.5)) * l1)
 
 
@@ -168,8 +167,9 @@ def model_minimum(
     x, r = start.copy(), grad.copy()
     diagonal = np.diagonal(H)
     unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    goal = forcing * float((unit * np.abs(subgradient(x, r, l1))).max(initial=0.0))
-    kept = strong_rule(x, r, l1)
+    v = subgradient(x, r, l1)
+    goal = forcing * float((unit * np.abs(v)).max(initial=0.0))
+    kept = strong_rule(x, r, l1, v)
     for _ in range(MAX_ROUNDS):
         if goal <= 0.0:
             break

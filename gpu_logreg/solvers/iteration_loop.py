@@ -171,10 +171,11 @@ def _widened(steps: Steps, remaining: float) -> bool:
     return True
 
 
-def widen_for_the_last(objective: Objective, decrease: float, next_share: float = 1.0) -> BeforeStep:
+def widen_for_the_last(objective: Objective, decrease: float, next_share: float = 1.0) -> BeforeStep | None:
     """Have the passes widened before the step that is expected to be the last, whose end is to have an exact value.
 
-    That costs the difference of two reads once; to evaluate the end again would cost a read.
+    That costs the difference of two reads once; to evaluate the end again would cost a read. None for passes that are
+    in float64 already.
 
     Parameters
     ----------
@@ -184,6 +185,8 @@ def widen_for_the_last(objective: Objective, decrease: float, next_share: float 
     next_share : float
         Share of that which may remain after one step more: see `gpu_logreg.solvers.criteria.Optimality`.
     """
+    if objective.precision <= float(np.finfo(np.float64).eps):
+        return None
     last = math.nan
 
     def before_step(here: Trial, remaining: float) -> bool:

@@ -270,7 +270,7 @@ def _solve_on_sample(sample: Any, phi: Float64Vector, strengths: Float64Vector) 
     for k in ks:
         level = sample.thin(k)
         result = proximal_steps(
-            Composite(level, strengths, lambda phi, grad: subgradient(phi, grad, strengths), ridge),
+            Composite(level, strengths, ridge=ridge),
             phi,
             H,
             criterion=below(SAMPLE_DECREASE * p / level.n_rows),

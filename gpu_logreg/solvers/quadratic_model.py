@@ -62,6 +62,8 @@ class QuadraticModel:
     ----------
     matrix : ndarray of shape (p, p)
     n_updates : int
+    any_flat : bool
+        Whether some coordinate has next to no curvature of its own.
     root : function x -> ndarray of shape (m, p), or None
         ``A`` with ``A.T @ A`` the curvature of the loss at ``x``.
     """
@@ -81,21 +83,14 @@ class QuadraticModel:
             of_loss = diagonal if self._ridge is None else diagonal - self._ridge
             self._largest = float(of_loss.max(initial=0.0))
             self._flat = diagonal < FLAT * self._largest
-            self._any_flat = bool(self._flat.any())
-            if self._any_flat:
+            self.any_flat = bool(self._flat.any())
+            if self.any_flat:
                 H = H.copy()
                 np.fill_diagonal(H, np.where(self._flat, self._largest, diagonal))
             self._given = H
         self.matrix = self._given
         self.n_updates = 0
         self._added = 0.0
-
-    def target(
-        self, grad: Float64Vector, here: Trial, l1: Float64Vector, forcing: float
-    ) -> tuple[Float64Vector, float]:
-        """Where to go: the minimum, and beyond it along flat coordinates; and how far below ``here`` the minimum is."""
-        target, decrease = self.minimum(grad, here, l1, forcing)
-        return (self._along_flat(target, grad, here.params, l1) if self._any_flat else target), decrease
 
     def minimum(
         self, grad: Float64Vector, here: Trial, l1: Float64Vector, forcing: float = FORCING
@@ -132,7 +127,7 @@ class QuadraticModel:
         self._needless += 1
         return self._needless % (4 * NEEDLESS) == 0
 
-    def _along_flat(
+    def along_flat(
         self, target: Float64Vector, grad: Float64Vector, x: Float64Vector, l1: Float64Vector
     ) -> Float64Vector:
         """Longer steps along coordinates without curvature, whose rows are all far on one side.
