@@ -128,6 +128,6 @@ def test_passes_are_widened_for_the_last_step_alone():
     here = Trial(0.0, np.zeros(1), 1.0, -1.0, np.ones(1))
     assert not before_step(here, 1.0)  # no rate is known
     assert not before_step(here, 0.1)
-    assert before_step(here, 0.001)
+    assert before_step(here, 0.008)  # at the rate of 0.08 the next is below 1e-3
     assert not before_step(here, 0.0001)  # they are precise already
     assert widen_for_the_last(objective, 1e-3) is None
