@@ -79,7 +79,7 @@ def subgradient(x: Float64Vector, grad: Float64Vector, l1: Float64Vector) -> Flo
     ``v_j = grad_j + l1_j sign(x_j)`` where ``x_j != 0``, and where ``x_j = 0`` the distance of ``-grad_j`` from the
     subdifferential ``[-l1_j, l1_j]``: ``v_j = sign(grad_j) max(|grad_j| - l1_j, 0)``. All of shape (p,).
     """
-    return np.where(x != 0.0, grad + l1 * np.sign(x), soft_threshold(grad, l1))
+    return np.where(x != 0.0, grad + l1 * np.sign(x), grad - np.clip(grad, -l1, l1) + 0.0)  # soft_threshold
 
 
 def duality_gap(value: float, w: Float64Vector, v: Float64Vector, l1: float, l2: float) -> float:

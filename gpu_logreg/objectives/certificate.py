@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import l1_by_parameter, l1_penalty, l2_penalty, subgradient
 from gpu_logreg.objectives.exact_value import value_about_the_centre
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.solvers import SolverResult, Vector
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, VALUE_ROUNDING
+from gpu_logreg.solvers import SolverResult
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, VALUE_ROUNDING
 
 __all__ = [
     "Again",
@@ -67,14 +68,16 @@ class Certificate(NamedTuple):
         return self.residual <= self.limit
 
 
-def l1_strengths(objective: Objective) -> Vector:
+def l1_strengths(objective: Objective) -> Float64Vector:
     """The strength of the L1 penalty on every parameter."""
     K = objective.n_logits
     return np.tile(l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params // K), K)
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def certificate(objective: Objective, params: Vector, value: float, grad: Vector, tol: float) -> Certificate:
+def certificate(
+    objective: Objective, params: Float64Vector, value: float, grad: Float64Vector, tol: float
+) -> Certificate:
     """The certificate of a point.
 
     Parameters
@@ -91,7 +94,7 @@ def certificate(objective: Objective, params: Vector, value: float, grad: Vector
     K, columns = objective.n_logits, objective.standard_columns
     limit = MARGIN * math.sqrt(2.0 * max(DECREASE_PER_TOL * tol, LEAST_DECREASE) * abs(value))
 
-    def by_class(packed: Vector) -> Vector:
+    def by_class(packed: Float64Vector) -> Float64Vector:
         return packed.reshape(K, -1)
 
     strengths = by_class(l1_strengths(objective)) / np.append(columns.scale, np.ones(int(columns.fit_intercept)))
@@ -102,7 +105,7 @@ def certificate(objective: Objective, params: Vector, value: float, grad: Vector
     return Certificate(residual if residual == residual else math.inf, limit)
 
 
-def gradient_noise(objective: Objective, value: float) -> Vector:
+def gradient_noise(objective: Objective, value: float) -> Float64Vector:
     """By how much rounding may move the gradient along every standardised column, and the intercept.
 
     By Cauchy and Schwarz it is at most the precision times ``sqrt(2 value)``, since ``dz**2 <= 2 row_loss``, and more
@@ -137,8 +140,8 @@ def finished(
     tol: float,
     max_iter: int,
     again: Again,
-    decrement: Callable[[Vector, Vector, float], float] | None = None,
-    where_stuck: Callable[[Vector, Vector, float], float] | None = None,
+    decrement: Callable[[Float64Vector, Float64Vector, float], float] | None = None,
+    where_stuck: Callable[[Float64Vector, Float64Vector, float], float] | None = None,
 ) -> SolverResult:
     """The end of a fit, its value exact; converged only with a certificate.
 
@@ -227,7 +230,7 @@ def _without_shift(objective: Objective, result: SolverResult) -> SolverResult:
     return replace(result, params=params, value=value, grad=of_least_norm, smooth_grad=grad, loss_curve=curve)
 
 
-def _penalties(objective: Objective, w: Vector) -> float:
+def _penalties(objective: Objective, w: Float64Vector) -> float:
     return l2_penalty(w, objective.l2)[0] + objective.l1 * float(np.abs(w).sum())
 
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import subgradient
 from gpu_logreg.objectives.certificate import gradient_noise, gradient_rounding, l1_strengths
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.solvers import Vector
 
 __all__ = ["Decrement", "l1_decrement", "newton_decrement"]
 
-Decrement = Callable[[Vector, Vector, float], float]
+Decrement = Callable[[Float64Vector, Float64Vector, float], float]
 """From parameters, the gradient of the smooth part and the value there to an estimate of what is left to gain."""
 
 RESOLVED = float(np.finfo(np.float64).eps)
@@ -41,7 +41,7 @@ LEAST = 0.01
 def newton_decrement(objective: Objective, sampler: Any) -> Decrement:
     """``grad @ H^-1 grad / 2``."""
 
-    def decrement(params: Vector, grad: Vector, value: float) -> float:
+    def decrement(params: Float64Vector, grad: Float64Vector, value: float) -> float:
         sample = sampler.sample(objective.dataset.n_rows)
         metric = sample.params_metric(sample.coordinates.from_params(params))
         return 0.5 * max(0.0, float(grad @ metric.solve(grad)))
@@ -60,7 +60,7 @@ def l1_decrement(objective: Objective, sampler: Any, cautious: bool = False) -> 
     and the gradient is taken anew from rows in standardised columns.
     """
 
-    def decrement(params: Vector, grad: Vector, value: float) -> float:
+    def decrement(params: Float64Vector, grad: Float64Vector, value: float) -> float:
         sample = sampler.sample(objective.dataset.n_rows)
         coordinates = sample.coordinates
         x, strengths = coordinates.from_params(params), coordinates.grad_to_phi(l1_strengths(objective))
@@ -91,7 +91,7 @@ def l1_decrement(objective: Objective, sampler: Any, cautious: bool = False) -> 
     return decrement
 
 
-def _by_root(sample: Any, x: Vector, at: Any, unit: Vector) -> tuple[Vector, Any]:
+def _by_root(sample: Any, x: Float64Vector, at: Any, unit: Float64Vector) -> tuple[Float64Vector, Any]:
     """Eigenvalues, from the least, and eigenvectors of the Hessian of some coordinates, scaled by ``unit``."""
     ridge = np.resize(sample.penalty, len(x))
     A = np.concatenate([sample.curvature_root(x)[:, at], np.diag(np.sqrt(ridge[at]))]) * unit

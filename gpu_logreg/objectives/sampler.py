@@ -19,7 +19,7 @@ from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates, StandardisedRows, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
-from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, tiny
+from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest
 
 __all__ = ["Sampler"]
 
@@ -62,7 +62,8 @@ class Sampler:
         self._objective = objective
         self._kind = sample_of(objective.loss)
         if keeps_sparse is None:
-            keeps_sparse = objective.keeps_samples_sparse and not tiny(objective.dataset.n_rows, objective.n_params)
+            few = newton_is_fastest(objective.dataset.n_rows, objective.n_params)
+            keeps_sparse = objective.keeps_samples_sparse and not few
         self._keeps_sparse = keeps_sparse
         self._generator = generator
         self._labels = objective.dataset.rows.y

@@ -72,7 +72,7 @@ class Iteration:
     last : bool
         Whether the solver stops here of its own accord.
     left : float
-        What is left to gain by the model of the curvature: half the squared Newton decrement. NaN without a model.
+        Remaining decrease by the model of the curvature: half the squared Newton decrement. NaN without a model.
     """
 
     n_iter: int
@@ -96,7 +96,7 @@ class Stop(NamedTuple):
     message : str
     converged : bool
     by_rounding : bool
-        Whether rounding hides what may be left to gain.
+        Whether rounding hides what decrease may remain.
     """
 
     message: str
@@ -114,7 +114,8 @@ def stop_at(objective: Objective, value: float, grad_max: float, tol: float) -> 
 
 
 SEPARABLE = 1e-4
-"""Share of the value that proves the classes separable, from which on nobody needs a smaller one."""
+"""Value at which a fit of separable classes ends whatever its gradient, relative to that which proves them separable:
+every row is then on its right side by far."""
 
 
 def falls_for_ever(value: float, grad_max: float, tol: float, separable_below: float) -> bool:
@@ -146,7 +147,7 @@ class SolverResult:
     loss_curve : list of float
         Value at the start and after every iteration.
     duality_gap : float
-        Bound on what is left to gain, where the solver has one; else NaN.
+        Bound on how far the value is above the minimum, where the solver has one; else NaN.
     smooth_grad : ndarray or None
         Gradient of the smooth part where ``grad`` is a subgradient; None where ``grad`` is it.
     predicted : float

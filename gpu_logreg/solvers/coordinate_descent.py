@@ -24,33 +24,43 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import soft_threshold, subgradient
-from gpu_logreg.solvers import Vector
 from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["FORCING", "cycles", "model_minimum", "settle", "strong_rule"]
 
 CYCLES = 20
-"""Cycles between attempts at the linear system: about as much work on a few hundred coordinates."""
+"""Cycles in a round, between attempts at the linear system: about as much work on a few hundred coordinates."""
+
 PATIENCE = 3
-"""Rounds of so many cycles after which the linear system is tried although zeros still come and go."""
+"""Rounds after which the linear system is tried although zeros still come and go."""
+
 NEARLY = 10.0
-"""Where the subgradient is at most so many times as large as it may be, cycles go on for as many rounds first."""
+"""Subgradient, relative to its goal, up to which as many rounds of cycles come first."""
+
 SETTLE_WORK, LEAST_SYSTEMS = 2e8, 3
 """Operations, about, and systems at least, before cycles go on: those of large systems find zeros faster."""
+
 MAX_ROUNDS = 500
+"""Rounds, and times that coordinates come in: a bound for models without a minimum, which none with one comes near."""
+
 TRUSTED = 0.4
-"""A solution must lower ``q`` by at least this times the slope along it."""
-FALLS, IDLE = 0.9, 12
-"""Rounds in which the least subgradient so far has not fallen to this share of it, after which it is rounding."""
+"""Decrease of ``q``, relative to the slope along a solution of the system, that makes it trusted; 1/2 is exact."""
+
+LEAST_FALL, IDLE = 0.9, 12
+"""Rounds in which the subgradient must have fallen to that share of the least so far: else it is rounding."""
+
 FORCING = 1e-6
+"""Largest subgradient of a model at its minimum, relative to that at its start, where zeros are to be exact."""
+
 ROUNDING = 1e-15
-"""Relative to the terms it is summed from, the size below which a subgradient is rounding."""
+"""Size of a subgradient, relative to the terms it is summed from, below which it is rounding."""
 
-Cycles = Callable[[Any, Vector, Vector, Vector, float, int], int]
+Cycles = Callable[[Any, Float64Vector, Float64Vector, Float64Vector, float, int], int]
 
 
-def cycles(H: Any, r: Vector, x: Vector, l1: Vector, tol: float, most: int) -> int:
+def cycles(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector, tol: float, most: int) -> int:
     """Cycles of coordinate descent in order, in plain NumPy: what the compiled ones are held to.
 
     Coordinate j goes to its minimum, ``x_j <- S(h_jj x_j - r_j, l1_j) / h_jj`` with ``S`` the soft threshold, and the
@@ -92,14 +102,14 @@ class Loops(NamedTuple):
     """The inner loops: `cycles`, and `settle` on ``H, r, x, l1``."""
 
     cycles: Cycles
-    settle: Callable[[Any, Vector, Vector, Vector], tuple[Vector, Vector]]
+    settle: Callable[[Any, Float64Vector, Float64Vector, Float64Vector], tuple[Float64Vector, Float64Vector]]
 
 
 @functools.cache
 def _compiled() -> Loops:
     from gpu_logreg.solvers import coordinate_loops as kernels
 
-    def settled(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
+    def settled(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
         if kernels.settle(H, r, x, l1, most_systems(x), TRUSTED):
             return x, r
         return settle(H, r, x, l1)
@@ -107,7 +117,7 @@ def _compiled() -> Loops:
     return Loops(kernels.cycles, settled)
 
 
-def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
+def strong_rule(x: Float64Vector, grad: Float64Vector, l1: Float64Vector, v: Float64Vector) -> Any:
     """Which coordinates are likely not zero at the minimum: a mask of shape (p,).
 
     As far as its zeros tell, ``x`` is the minimum for the strengths ``(1 + k) l1``, with ``k = max_j |v_j| / l1_j`` and
@@ -116,15 +126,20 @@ def strong_rule(x: Vector, grad: Vector, l1: Vector) -> Any:
     half at most: what is left out wrongly comes in later.
     """
     penalised = l1 > 0.0
-    violation = np.abs(subgradient(x, grad, l1))
-    k = float((violation[penalised] / l1[penalised]).max(initial=0.0))
+    k = float((np.abs(v)[penalised] / l1[penalised]).max(initial=0.0))
     return ~penalised | (x != 0.0) | (np.abs(grad) >= (1.0 - min(k, 0.5)) * l1)
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def model_minimum(
-    H: Any, grad: Vector, start: Vector, l1: Vector, forcing: float = FORCING, *, compiled: bool = True
-) -> tuple[Vector, float]:
+    H: Any,
+    grad: Float64Vector,
+    start: Float64Vector,
+    l1: Float64Vector,
+    forcing: float = FORCING,
+    *,
+    compiled: bool = True,
+) -> tuple[Float64Vector, float]:
     """Minimise ``q`` from ``start``, which is its ``x0``.
 
     Parameters
@@ -144,16 +159,17 @@ def model_minimum(
     Returns
     -------
     x : ndarray of shape (p,)
-    left : float
-        ``q(start) - q(x)``; NaN where none lower than that at ``start`` was found, because ``H`` has next to no
+    decrease : float
+        ``q(start) - q(x)``; NaN where there is none lower than that at ``start``, because ``H`` has next to no
         curvature along some direction.
     """
     loops = _compiled() if compiled else Loops(cycles, settle)
     x, r = start.copy(), grad.copy()
     diagonal = np.diagonal(H)
     unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    goal = forcing * float((unit * np.abs(subgradient(x, r, l1))).max(initial=0.0))
-    kept = strong_rule(x, r, l1)
+    v = subgradient(x, r, l1)
+    goal = forcing * float((unit * np.abs(v)).max(initial=0.0))
+    kept = strong_rule(x, r, l1, v)
     for _ in range(MAX_ROUNDS):
         if goal <= 0.0:
             break
@@ -168,13 +184,15 @@ def model_minimum(
             break
         kept |= new
     step = x - start
-    left = -float(grad @ step + 0.5 * step @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
+    decrease = -float(grad @ step + 0.5 * step @ (r - grad) + l1 @ (np.abs(x) - np.abs(start)))
     scale = float(np.abs(grad) @ np.abs(step) + l1 @ np.abs(step))
     by_position = float(np.maximum(diagonal, 0.0) @ (ROUNDING * np.abs(start)) ** 2)  # what rounding of x itself does
-    return x, max(left, 0.0) if left >= -ROUNDING * scale - by_position else math.nan
+    return x, max(decrease, 0.0) if decrease >= -ROUNDING * scale - by_position else math.nan
 
 
-def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: Vector, loops: Loops) -> Vector:
+def _on_active_set(
+    H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector, goal: float, unit: Float64Vector, loops: Loops
+) -> Float64Vector:
     """The minimum over a few coordinates: cycles, and once the zeros stay the same the others by a linear system.
 
     A system costs about as much as a round of cycles, and several may be needed: where cycles are nearly there they go
@@ -190,7 +208,7 @@ def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: 
         loops.cycles(H, r, x, l1, goal, CYCLES)
         r = grad + H @ (x - start)  # anew, so that rounding does not add up
         violation = float(np.abs(subgradient(x, r, l1)).max(initial=0.0))
-        idle = 0 if violation < FALLS * least else idle + 1
+        idle = 0 if violation < LEAST_FALL * least else idle + 1
         least = min(least, violation)
         if violation <= goal or idle >= IDLE:
             break
@@ -204,7 +222,7 @@ def _on_active_set(H: Any, r: Vector, x: Vector, l1: Vector, goal: float, unit: 
     return np.asarray(x * unit)
 
 
-def settle(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
+def settle(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
     """The minimum over the coordinates that are not zero, none of which may change its sign but those that become zero.
 
     In their orthant ``q`` is quadratic with its minimum at ``H_AA delta = -(r_A + l1_A sign(x_A))``. Where that is in
@@ -243,13 +261,13 @@ def settle(H: Any, r: Vector, x: Vector, l1: Vector) -> tuple[Vector, Vector]:
     return x, r
 
 
-def most_systems(x: Vector) -> int:
+def most_systems(x: Float64Vector) -> int:
     """Systems to solve in one go for coordinates ``x``."""
     k = max(1, int(np.count_nonzero(x)))
     return int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))
 
 
-def _solved(H: Any, v: Vector) -> Vector:
+def _solved(H: Any, v: Float64Vector) -> Float64Vector:
     """``H^-1 v`` for a matrix of unit diagonal: by LAPACK itself where it can, without the steps around it.
 
     ``H`` is kept, for `Factor` to mend it where rounding has made it indefinite.
@@ -261,12 +279,12 @@ def _solved(H: Any, v: Vector) -> Vector:
 class _Moved(NamedTuple):
     """A point, the gradient of the smooth part there, and how much ``q`` is above that at the point before."""
 
-    x: Vector
-    r: Vector
+    x: Float64Vector
+    r: Float64Vector
     fall: float
 
 
-def _moved(H: Any, r: Vector, x: Vector, l1: Vector, at: Any, values: Vector) -> _Moved:
+def _moved(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector, at: Any, values: Float64Vector) -> _Moved:
     """From ``x``, where the gradient is ``r``, to where the coordinates ``at`` have these values."""
     there = x.copy()
     there[at] = values

@@ -17,6 +17,8 @@ _PIVOT = 1e-13
 steps are then long, and end where the first coordinate becomes zero."""
 
 _INDEFINITE = 1e-8
+"""Size of a negative pivot, of a matrix of unit diagonal, from which on the matrix is indefinite by more than rounding
+and is left to `gpu_logreg.solvers.factor.Factor`."""
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

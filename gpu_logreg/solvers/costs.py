@@ -1,7 +1,8 @@
-"""Times of reads, samples and Hessians, and what follows from them: the size of a sample, and whether one pays."""
+"""Times of reads, samples and Hessians, and what follows from them: the size of a sample, and whether sampling pays."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,34 +10,54 @@ import numpy as np
 __all__ = [
     "DENSE",
     "LARGEST_P",
+    "CheapestSample",
     "Costs",
+    "cheapest_sample",
     "cost_in_reads",
     "curvature_reads",
     "keeps_whole_hessian",
-    "pays",
+    "newton_is_fastest",
     "sample_size",
-    "tiny",
+    "sampling_pays",
 ]
 
-FLOPS_PER_ELEMENT = 32.0
-"""Floating-point operations of a symmetric product in the time in which one element of ``X`` is read.
+FLOPS_PER_ELEMENT, FLOPS_PER_LOGIT = 32.0, 16.0
+"""Floating-point operations of a symmetric product in the time in which one element of ``X`` is read; the second of
+several logits, whose pass takes longer than the memory.
 
-Right within a factor of two on two cores; the cost is flat around its minimum. A constant, because a rate timed during
+Right within a factor of two on two cores; the cost is flat around its minimum. Constants, because a rate timed during
 the fit would make the result depend on what else the machine was doing.
 """
 
-
 WHOLE_P = 2000
-"""Parameters of several classes up to which their Hessian is kept whole."""
+"""Parameters of several classes up to which their Hessian is kept whole: 32 MB, factored in a fraction of a second."""
 
+SAMPLE_READS = 12.0
+"""Times the sample is walked, in the time of as many rows of the data: its gathering and about ten gradients on it.
 
-FLOPS_PER_LOGIT = 16.0
-"""As `FLOPS_PER_ELEMENT`, of several logits, whose pass takes longer than the memory."""
+Less than it takes on two cores, on purpose: it is the larger sample that makes reads few.
+"""
 
+RELATIVE_GOAL = 1e-9
+"""Relative suboptimality that a fit is expected to end with: that of the default ``tol`` of 1e-6."""
 
-def keeps_whole_hessian(p: int, n_logits: int) -> bool:
-    """Whether the Hessian of ``p`` parameters is kept whole, not as a Kronecker product."""
-    return n_logits == 1 or p <= WHOLE_P
+HESSIANS = 1.5
+"""Hessians of a whole sample that a fit is expected to sum and factor: one, and half as much for its parts."""
+
+TINY_ROWS, TINY_FLOPS = 2000, 2e6
+"""Rows, and multiplications of a Hessian of them all, up to which Newton's method is over before sampling would pay."""
+
+LBFGS_READS = 60.0
+"""Reads that L-BFGS takes on data that are neither easy nor hard, for the choice of ``solver="auto"``."""
+
+SMALL_FLOPS = 1e8
+"""Multiplications of all Hessians and factorisations below which the interpreter takes longer than they do."""
+
+LARGEST_P = 8000
+"""Parameters of a logit beyond which the p x p matrices take more than 0.5 GB each."""
+
+LARGEST_SAMPLE = 2**27
+"""Elements of a dense sample of sparse rows: a gibibyte."""
 
 
 class Costs(NamedTuple):
@@ -50,26 +71,29 @@ class Costs(NamedTuple):
 DENSE = Costs()
 
 
-def curvature_reads(m: Any, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> Any:
-    """Reads of the whole data that a Hessian of ``m`` rows, with its factorisation, takes the time of."""
+def keeps_whole_hessian(p: int, n_logits: int) -> bool:
+    """Whether the Hessian of ``p`` parameters is kept whole, not as a Kronecker product."""
+    return n_logits == 1 or p <= WHOLE_P
+
+
+class CurvatureReads(NamedTuple):
+    """Reads of the whole data that a Hessian takes the time of: ``fixed``, for its factor, and ``per_row`` of it."""
+
+    fixed: float
+    per_row: float
+
+
+def curvature_reads(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> CurvatureReads:
+    """What a Hessian of ``p`` parameters costs beside a read of ``n`` rows."""
     columns = p / n_logits
     if n_logits == 1:
-        flops, rate = costs.curvature * m * p * p + p**3 / 3.0, FLOPS_PER_ELEMENT
+        per_row, fixed, rate = costs.curvature * p * p, p**3 / 3.0, FLOPS_PER_ELEMENT
     elif keeps_whole_hessian(p, n_logits):
-        flops, rate = costs.curvature * m * (n_logits + 1) * p * columns + p**3 / 3.0, FLOPS_PER_LOGIT
+        per_row, fixed, rate = costs.curvature * (n_logits + 1) * p * columns, p**3 / 3.0, FLOPS_PER_LOGIT
     else:
-        flops, rate = costs.curvature * 2.0 * m * columns**2 + n_logits * columns**3 / 3.0, FLOPS_PER_LOGIT
-    return flops / (rate * n * p * costs.read)
-
-
-SAMPLE_READS = 12.0
-"""Times the sample is walked, in the time of as many rows of the data: its gathering and about ten gradients on it.
-
-Less than it takes on two cores, on purpose: it is the larger sample that makes reads few.
-"""
-
-
-RELATIVE_GOAL = 1e-9
+        per_row, fixed, rate = costs.curvature * 2.0 * columns**2, n_logits * columns**3 / 3.0, FLOPS_PER_LOGIT
+    read = rate * n * p * costs.read
+    return CurvatureReads(fixed / read, per_row / read)
 
 
 def expected_reads(m: Any, p: int) -> Any:
@@ -86,52 +110,55 @@ def expected_reads(m: Any, p: int) -> Any:
 def cost_in_reads(m: Any, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> Any:
     """Expected cost of a fit with a sample of ``m`` rows: its gathering, two Hessians' worth of work, the gradients."""
     walks = SAMPLE_READS * m / n * costs.sample / costs.read
-    return walks + 1.5 * curvature_reads(m, n, p, n_logits, costs) + expected_reads(m, p)
+    fixed, per_row = curvature_reads(n, p, n_logits, costs)
+    return walks + HESSIANS * (fixed + per_row * m) + expected_reads(m, p)
 
 
-def sample_size(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> int:
-    """The sample size of least expected cost, between ``5 p`` and ``n``.
+class CheapestSample(NamedTuple):
+    """The size of a sample of least expected cost, and the reads that a fit with it is expected to take the time of."""
+
+    size: int
+    reads: float
+
+
+def cheapest_sample(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> CheapestSample:
+    """The sample of least expected cost, of between ``5 p`` and ``n`` rows; worked out once for data of one shape.
 
     A tenth of the rows for a Kronecker product: its mean factors need few, the solution on the sample needs some.
     """
-    if not keeps_whole_hessian(p, n_logits):
-        return min(n, max(n // 10, 20 * p // n_logits, 1000))
-    sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
-    return int(sizes[cost_in_reads(sizes, n, p, n_logits, costs).argmin()])
+    return _cheapest_sample(n, p, n_logits, costs, keeps_whole_hessian(p, n_logits))
 
 
-TINY_ROWS, TINY = 2000, 2e6
-"""Rows, and multiplications of a Hessian of them all, up to which Newton's method is over before sampling would pay."""
+@functools.lru_cache(maxsize=256)
+def _cheapest_sample(n: int, p: int, n_logits: int, costs: Costs, whole: bool) -> CheapestSample:
+    if whole:
+        sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
+        size = int(sizes[cost_in_reads(sizes, n, p, n_logits, costs).argmin()])
+    else:
+        size = min(n, max(n // 10, 20 * p // n_logits, 1000))
+    return CheapestSample(size, float(cost_in_reads(float(size), n, p, n_logits, costs)))
 
 
-def tiny(n: int, p: int) -> bool:
-    """Whether Newton's method with all rows is the fastest."""
-    return n <= TINY_ROWS and n * p * p <= TINY
+def sample_size(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> int:
+    """The size of the `cheapest_sample`."""
+    return cheapest_sample(n, p, n_logits, costs).size
 
 
-LBFGS_READS = 60.0
-"""Reads that L-BFGS takes on data that are neither easy nor hard, for the choice of ``solver="auto"``."""
+def newton_is_fastest(n: int, p: int) -> bool:
+    """Whether Newton's method with all rows is the fastest, because data are few."""
+    return n <= TINY_ROWS and n * p * p <= TINY_FLOPS
 
 
-LARGEST_P = 8000
-"""Beyond it the p x p matrices take more than 0.5 GB each."""
-
-
-LARGEST_SAMPLE = 2**27
-"""Elements of a dense sample of sparse rows: a gibibyte."""
-
-
-def pays(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> bool:
+def sampling_pays(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> bool:
     """Whether the p x p factorisations are expected to cost less than the reads they save over L-BFGS.
 
     Below a few million multiplications everything costs less than the interpreter's steps around it.
     """
     if p // n_logits > LARGEST_P:
         return False
-    m = sample_size(n, p, n_logits, costs)
-    if costs.read < costs.sample and m * p // n_logits > LARGEST_SAMPLE:
+    size, reads = cheapest_sample(n, p, n_logits, costs)
+    if costs.read < costs.sample and size * p // n_logits > LARGEST_SAMPLE:
         return False
     if n_logits > 1 and costs == DENSE:
         return True
-    small = n * p * p + p**3 < 1e8
-    return small or cost_in_reads(float(m), n, p, n_logits, costs) < LBFGS_READS
+    return n * p * p + p**3 < SMALL_FLOPS or reads < LBFGS_READS

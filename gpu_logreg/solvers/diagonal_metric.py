@@ -12,12 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpu_logreg.solvers import Metric, Vector
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Metric
 
 __all__ = ["CentredDiagonalMetric", "ClasswiseMetric", "by_class"]
 
 
 ROUNDING = float(np.finfo(np.float64).eps)
+"""Variance of a column, relative to its squared mean, below which it is rounding."""
 
 
 class CentredDiagonalMetric:
@@ -35,7 +37,9 @@ class CentredDiagonalMetric:
         Without an intercept the columns cannot be centred, and ``h_j = p (1 - p) mean(x_j**2) + l2``.
     """
 
-    def __init__(self, mean: Vector, variance: Vector, curvature: float, l2: float, fit_intercept: bool) -> None:
+    def __init__(
+        self, mean: Float64Vector, variance: Float64Vector, curvature: float, l2: float, fit_intercept: bool
+    ) -> None:
         self._mean = mean
         self._fit_intercept = fit_intercept
         # Of a column that is constant, far from zero, no gradient is more than the rounding of its size.
@@ -45,11 +49,11 @@ class CentredDiagonalMetric:
         diagonal[diagonal <= 0.0] = curvature
         self._inverse = 1.0 / (np.append(diagonal, curvature) if fit_intercept else diagonal)
 
-    def solve(self, v: Vector) -> Vector:
+    def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""
         if not self._fit_intercept:
             return np.asarray(self._inverse * v)
-        centred: Vector = self._inverse * np.append(v[:-1] - self._mean * v[-1], v[-1])
+        centred: Float64Vector = self._inverse * np.append(v[:-1] - self._mean * v[-1], v[-1])
         centred[-1] -= self._mean @ centred[:-1]
         return centred
 
@@ -64,7 +68,7 @@ class ClasswiseMetric:
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._metrics = metrics
 
-    def solve(self, v: Vector) -> Vector:
+    def solve(self, v: Float64Vector) -> Float64Vector:
         """``P H^-1 v``, with ``P`` the projection on what adds up to 0, as gradients do, at every point that does."""
         rows = v.reshape(len(self._metrics), -1)
         solved = np.stack([metric.solve(row) for metric, row in zip(self._metrics, rows, strict=True)])

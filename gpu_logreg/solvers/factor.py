@@ -13,7 +13,7 @@ from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from gpu_logreg.arrays.device import array_namespace, cholesky, solve_triangular, to_numpy
-from gpu_logreg.solvers import Vector
+from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = ["Factor", "poorly_conditioned"]
 
@@ -67,7 +67,7 @@ class Factor:
             self.added = 10.0 * self.added if self.added else 1e-15
         self.smallest_pivot = smallest
 
-    def solve(self, v: Vector) -> Vector:
+    def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``, on the host."""
         if not len(v):
             return v.copy()  # LAPACK wants at least one

@@ -11,19 +11,23 @@ from typing import Literal
 
 import numpy as np
 
-from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector, stop_at
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, stop_at
 
 __all__ = ["StepRule", "gradient_descent"]
 
 StepRule = Literal["fixed", "armijo", "momentum"]
 
 SUFFICIENT_DECREASE = 1e-4
+"""Share of the decrease by the slope that a step must reach, as in Armijo's paper."""
+
 MAX_HALVINGS = 60
+"""Halvings of a step: a step shorter by 2**60 changes no float64 parameter of size one."""
 
 
 def gradient_descent(
     objective: Objective,
-    start: Vector,
+    start: Float64Vector,
     *,
     step: StepRule = "armijo",
     learning_rate: float = 1.0,
@@ -64,8 +68,8 @@ def gradient_descent(
     n_iter = 0
     while True:
         grad_max = float(np.abs(grad).max(initial=0.0))
-        met = stop_at(objective, value, grad_max, tol)
-        last = met is not None or n_iter == max_iter
+        stop = stop_at(objective, value, grad_max, tol)
+        last = stop is not None or n_iter == max_iter
         if (
             n_iter > 0
             and observer is not None
@@ -73,17 +77,17 @@ def gradient_descent(
             and not last
         ):
             return SolverResult(params, value, grad, n_iter, False, "stopped by a callback", curve)
-        if met is not None:
-            return SolverResult(params, value, grad, n_iter, met.converged, met.message, curve)
+        if stop is not None:
+            return SolverResult(params, value, grad, n_iter, stop.converged, stop.message, curve)
         if last:
             message = f"max_iter = {max_iter} reached with max |grad| = {grad_max:.2g}, tol = {tol:g}"
             return SolverResult(params, value, grad, n_iter, False, message, curve)
         if step == "armijo":
-            found = _armijo(objective, params, value, grad, 2.0 * t if n_iter else t)
-            if found is None:
+            lower = _armijo(objective, params, value, grad, 2.0 * t if n_iter else t)
+            if lower is None:
                 message = f"no lower value within rounding with max |grad| = {grad_max:.2g}, tol = {tol:g}"
                 return SolverResult(params, value, grad, n_iter, False, message, curve)
-            t, new_params, new_value, new_grad = found
+            t, new_params, new_value, new_grad = lower
         else:
             velocity = (momentum if step == "momentum" else 0.0) * velocity - learning_rate * grad
             new_params = params + velocity
@@ -97,8 +101,8 @@ def gradient_descent(
 
 
 def _armijo(
-    objective: Objective, params: Vector, value: float, grad: Vector, t: float
-) -> tuple[float, Vector, float, Vector] | None:
+    objective: Objective, params: Float64Vector, value: float, grad: Float64Vector, t: float
+) -> tuple[float, Float64Vector, float, Float64Vector] | None:
     """Halve ``t`` until the value falls by ``1e-4 t |grad|**2``; None where rounding makes that impossible."""
     slope = float(grad @ grad)
     for _ in range(MAX_HALVINGS):

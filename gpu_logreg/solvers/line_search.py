@@ -11,13 +11,23 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from gpu_logreg.solvers import Objective, Vector
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Objective
 
 __all__ = ["Trial", "strong_wolfe"]
 
 SUFFICIENT_DECREASE = 1e-4
+"""Share of the decrease by the slope at the start that a step must reach: the ``c1`` of the Wolfe conditions."""
+
 CURVATURE = 0.9
+"""Share of the slope at the start that may be left at the end, in size: their ``c2``. Both are those that Nocedal and
+Wright give for quasi-Newton methods."""
+
 MAX_TRIALS = 20
+"""Evaluations of one search; as a rule there is one."""
+
+NARROWEST = 1e-12
+"""Length of the bracket, relative to its ends, at which it holds nothing but rounding."""
 
 
 class Trial(NamedTuple):
@@ -34,14 +44,14 @@ class Trial(NamedTuple):
     """
 
     step: float
-    params: Vector
+    params: Float64Vector
     value: float
     slope: float
-    grad: Vector
+    grad: Float64Vector
 
 
 def strong_wolfe(
-    objective: Objective, start: Trial, direction: Vector, step: float, *, budget: int = MAX_TRIALS
+    objective: Objective, start: Trial, direction: Float64Vector, step: float, *, budget: int = MAX_TRIALS
 ) -> Trial | None:
     """A step along ``direction`` that meets the strong Wolfe conditions.
 
@@ -63,23 +73,18 @@ def strong_wolfe(
     Trial or None
         None where rounding or the budget stopped the search before a point lower than the start was found.
     """
-    noise = objective.rounding * abs(start.value)
-
-    def evaluate(t: float) -> Trial:
-        params = start.params + t * direction
-        value, grad = objective(params)
-        return Trial(t, params, value, float(grad @ direction), grad)
-
-    def too_high(trial: Trial) -> bool:
-        wanted = start.value + SUFFICIENT_DECREASE * trial.step * start.slope
-        return not (math.isfinite(trial.value) and trial.value <= max(wanted, start.value + noise))
-
+    value, slope = start.value, start.slope
+    rounding = objective.rounding * abs(value)
     low, high = start, None
     for _ in range(budget):
-        trial = evaluate(step)
-        if too_high(trial) or (low.step > 0 and trial.value >= low.value + noise):
+        params = start.params + step * direction
+        there, grad = objective(params)
+        trial = Trial(step, params, there, float(grad @ direction), grad)
+        highest = max(value + SUFFICIENT_DECREASE * step * slope, value + rounding)
+        low_enough = math.isfinite(there) and there <= highest
+        if not low_enough or (low.step > 0 and there >= low.value + rounding):
             high = trial
-        elif abs(trial.slope) <= -CURVATURE * start.slope:
+        elif abs(trial.slope) <= -CURVATURE * slope:
             return trial
         elif high is None and trial.slope < 0:
             low = trial
@@ -90,7 +95,7 @@ def strong_wolfe(
         if high is None:
             step = _expand(start, low)
             continue
-        if abs(high.step - low.step) <= 1e-12 * max(high.step, low.step):
+        if abs(high.step - low.step) <= NARROWEST * max(high.step, low.step):
             break
         step = _interpolate(low, high)
     # The conditions were not met in full; a point that is lower all the same is still progress.

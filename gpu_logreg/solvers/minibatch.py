@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpu_logreg.solvers import Iteration, Observer, Stop, Vector
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Iteration, Observer, Stop
 
 __all__ = ["Batches", "Progress", "RateSchedule", "minibatch"]
 
@@ -34,7 +35,7 @@ class Batches(Protocol):
     def recall(self, name: str) -> None:
         """Go back to those remembered."""
 
-    def vector(self) -> Vector:
+    def vector(self) -> Float64Vector:
         """The parameters, on the host."""
 
 
@@ -153,10 +154,10 @@ def minibatch(
                     f"the {what} did not improve by more than tol = {tol:g} for {n_iter_no_change:g} epochs", True
                 )
         last = progress.stop.converged or progress.n_iter == max_iter
-        told = observer is not None and observer(
+        asked_to_stop = observer is not None and observer(
             Iteration(progress.n_iter, batches.vector(), value, math.nan, rate, last)
         )
-        if told and not last:
+        if asked_to_stop and not last:
             progress.stop = Stop("stopped by a callback", False)
             break
         if last:

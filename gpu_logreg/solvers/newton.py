@@ -1,8 +1,8 @@
 """Newton's method with the exact Hessian, for data so small that the interpreter takes longer than the arithmetic.
 
 Value, gradient and Hessian come from one call at every trial point: as a rule the full step is taken, so no Hessian is
-wasted. The step that meets the tolerance is taken without a look at its end, which costs nothing and squares what is
-left, relatively.
+wasted. The step that meets the tolerance is taken without a look at its end, which costs nothing and squares the
+relative suboptimality.
 
 Source: S. Boyd and L. Vandenberghe, "Convex Optimization" (2004), section 9.5; the Newton decrement is theirs.
 """
@@ -15,20 +15,28 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, Vector, falls_for_ever, separable
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, falls_for_ever, separable
 from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["SecondOrder", "newton"]
 
 SUFFICIENT_DECREASE = 1e-4
+"""Share of the decrease by the slope that a step must reach (Armijo's condition)."""
+
 MAX_HALVINGS = 20
-ROUNDING = 1e-14
-"""Relative size of what is left to gain below which rounding may keep it from falling further."""
-LARGEST_ROUNDING, SLOWLY = 1e-9, 0.9
-"""The same of a value whose logits are small sums of large terms, and the share of it that a step that gains leaves."""
+"""Halvings of a step: one that is shorter than a millionth of Newton's is along a direction that misleads."""
+
+ROUNDING, STALLED = 1e-14, 0.25
+"""Relative suboptimality below which rounding may keep the remaining decrease from falling, and the share of the last
+one that shows it: a step that gains leaves far less."""
+
+LARGEST_ROUNDING, CREEPING = 1e-9, 0.9
+"""The same of a value whose logits are small sums of large terms that cancel."""
+
 DECREASE_PER_TOL = 1e-4
-"""With ``max |grad| <= tol``, the decrement must be below this times ``tol``, relative to the value. One step from
-there leaves about its square: nothing that a float64 value shows."""
+"""Relative suboptimality at the end for each ``tol``, besides ``max |grad| <= tol``. One step from there leaves about
+its square: nothing that a float64 value shows."""
 
 
 class SecondOrder(Protocol):
@@ -38,16 +46,16 @@ class SecondOrder(Protocol):
     def coordinates(self) -> Any:
         """``to_params(phi)`` and ``grad_to_params(grad)``."""
 
-    def second_order(self, phi: Vector, /) -> tuple[float, Vector, Any]:
+    def second_order(self, phi: Float64Vector, /) -> tuple[float, Float64Vector, Any]:
         """Value, gradient and Hessian at ``phi``."""
 
-    def rounding_at(self, phi: Vector, value: float, /) -> float:
+    def rounding_at(self, phi: Float64Vector, value: float, /) -> float:
         """Relative size below which differences of the value there are rounding."""
 
 
 def newton(
     objective: SecondOrder,
-    phi: Vector,
+    phi: Float64Vector,
     *,
     tol: float,
     max_iter: int,
@@ -76,7 +84,7 @@ def newton(
         the step): other solvers do more for such data.
     """
     value, grad, H = objective.second_order(phi)
-    curve, step, last_left = [value], 0.0, math.inf
+    curve, step, last_remaining = [value], 0.0, math.inf
     for n_iter in range(max_iter + 1):
         if not math.isfinite(value):
             return None
@@ -87,62 +95,62 @@ def newton(
         except LinAlgError:
             return None
         slope = float(grad @ direction)
-        left = -0.5 * slope
-        met = _met(grad_max, left, value, tol, separable_below)
-        if met is None and 0.25 * last_left < left <= ROUNDING * abs(value):
-            met = Stop(f"what is left to gain, {left:.2g}, no longer falls: it is rounding", True)
+        remaining = -0.5 * slope
+        stop = _stop(grad_max, remaining, value, tol, separable_below)
+        if stop is None and STALLED * last_remaining < remaining <= ROUNDING * abs(value):
+            stop = Stop(f"the remaining decrease, {remaining:.2g}, no longer falls: it is rounding", True)
         rounding = objective.rounding_at(phi, value)
-        if met is None and SLOWLY * last_left < left <= min(rounding, LARGEST_ROUNDING) * abs(value):
-            met = Stop(
-                f"what is left to gain, {left:.2g}, no longer falls: it is the rounding of the value", True, True
+        if stop is None and CREEPING * last_remaining < remaining <= min(rounding, LARGEST_ROUNDING) * abs(value):
+            stop = Stop(
+                f"the remaining decrease, {remaining:.2g}, no longer falls: it is the rounding of the value", True, True
             )
-        last_left = left
-        predicted = left if met is not None and met.converged else 0.0
+        last_remaining = remaining
+        predicted = remaining if stop is not None and stop.converged else 0.0
         if predicted:
-            phi, value = phi + direction, value - left
+            phi, value = phi + direction, value - remaining
             curve[-1] = value
-        last = met is not None or n_iter == max_iter
+        last = stop is not None or n_iter == max_iter
         params = objective.coordinates.to_params(phi)
         if n_iter > 0 and observer is not None:
-            stop = observer(Iteration(n_iter, params, value, grad_max, step, last, left))
-            if stop and not last:
+            asked_to_stop = observer(Iteration(n_iter, params, value, grad_max, step, last, remaining))
+            if asked_to_stop and not last:
                 return SolverResult(params, value, by_params, n_iter, False, "stopped by a callback", curve)
-        if met is not None:
+        if stop is not None:
             return SolverResult(
                 params,
                 value,
                 by_params,
                 n_iter,
-                met.converged,
-                met.message,
+                stop.converged,
+                stop.message,
                 curve,
                 predicted=predicted,
-                stuck=met.by_rounding,
+                stuck=stop.by_rounding,
             )
         if n_iter == max_iter:
             break
-        found = _lower(objective, phi, value, slope, direction, rounding * abs(value))
-        if found is None:
+        lower = _lower(objective, phi, value, slope, direction, rounding * abs(value))
+        if lower is None:
             return None
-        step, phi, value, grad, H = found
+        step, phi, value, grad, H = lower
         curve.append(value)
     message = f"max_iter = {max_iter} reached with max |grad| = {grad_max:.2g}, tol = {tol:g}"
     return SolverResult(params, value, by_params, max_iter, False, message, curve)
 
 
-def _met(grad_max: float, left: float, value: float, tol: float, separable_below: float) -> Stop | None:
+def _stop(grad_max: float, remaining: float, value: float, tol: float, separable_below: float) -> Stop | None:
     if falls_for_ever(value, grad_max, tol, separable_below):
         return separable(value)
-    if left <= min(2.0 * float(np.finfo(np.float64).eps), tol * tol) * abs(value):
-        return Stop(f"what is left to gain, {left:.2g}, is below the rounding of the objective", True)
-    if grad_max <= tol and left <= DECREASE_PER_TOL * tol * abs(value):
+    if remaining <= min(2.0 * float(np.finfo(np.float64).eps), tol * tol) * abs(value):
+        return Stop(f"the remaining decrease, {remaining:.2g}, is below the rounding of the objective", True)
+    if grad_max <= tol and remaining <= DECREASE_PER_TOL * tol * abs(value):
         return Stop(f"max |grad| = {grad_max:.2g} <= tol = {tol:g}", True)
     return None
 
 
 def _lower(
-    objective: SecondOrder, phi: Vector, value: float, slope: float, direction: Vector, noise: float
-) -> tuple[float, Vector, float, Vector, Any] | None:
+    objective: SecondOrder, phi: Float64Vector, value: float, slope: float, direction: Float64Vector, noise: float
+) -> tuple[float, Float64Vector, float, Float64Vector, Any] | None:
     """The longest of the steps 1, 1/2, 1/4, ... that lowers the value by its due, or raises it by rounding at most."""
     step = 1.0
     for _ in range(MAX_HALVINGS):

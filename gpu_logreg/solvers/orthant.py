@@ -15,7 +15,7 @@ import numpy as np
 from scipy.linalg import qr
 from scipy.linalg.lapack import dtrtrs
 
-from gpu_logreg.solvers import Vector
+from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = ["RootModel"]
 
@@ -23,6 +23,8 @@ SINGULAR = 1e-14
 """Share of the largest pivot of the triangle below which one is rounding."""
 
 MAX_SYSTEMS = 10
+"""Systems of one model, each of which costs a QR decomposition: zeros that come and go after so many are the next
+step's."""
 
 ROUNDING = 1e-15
 """Relative to the terms it is summed from, the size below which a slope is rounding."""
@@ -42,24 +44,24 @@ class RootModel(NamedTuple):
     """
 
     A: Any
-    added: Vector
-    grad: Vector
-    x: Vector
-    l1: Vector
+    added: Float64Vector
+    grad: Float64Vector
+    x: Float64Vector
+    l1: Float64Vector
 
-    def fall(self, u: Vector) -> float:
+    def decrease(self, u: Float64Vector) -> float:
         """``q(x) - q(u)``."""
         step = u - self.x
         by_root = self.A @ step
         smooth = float(self.grad @ step) + 0.5 * float(by_root @ by_root + (self.added * step) @ step)
         return -smooth - float(self.l1 @ (np.abs(u) - np.abs(self.x)))
 
-    def slope(self, u: Vector) -> Vector:
+    def slope(self, u: Float64Vector) -> Float64Vector:
         """Gradient of the smooth part at ``u``."""
         step = u - self.x
         return np.asarray(self.grad + self.A.T @ (self.A @ step) + self.added * step)
 
-    def minimum(self, u: Vector) -> Vector:
+    def minimum(self, u: Float64Vector) -> Float64Vector:
         """From ``u`` towards the minimum, for as long as systems are few; ``q`` is at most that at ``u``.
 
         The minimum over the coordinates that are not zero is taken, or the way there as far as the first becomes zero;
@@ -95,7 +97,7 @@ class RootModel(NamedTuple):
         return u
 
 
-def _triangle(A: Any, added: Vector, at: Any) -> tuple[Any, Any]:
+def _triangle(A: Any, added: Float64Vector, at: Any) -> tuple[Any, Any]:
     """``R`` with ``R.T @ R = (A.T @ A + diag(added))`` at the coordinates ``at``, in another order, and these.
 
     Coordinates are left out whose columns are sums of others', but for rounding: with them no solution is unique.
@@ -112,6 +114,6 @@ def _triangle(A: Any, added: Vector, at: Any) -> tuple[Any, Any]:
     return R[:rank, :rank] * lengths[order[:rank]], at[order[:rank]]
 
 
-def _solved(R: Any, v: Vector) -> Vector:
+def _solved(R: Any, v: Float64Vector) -> Float64Vector:
     """``(R.T @ R)^-1 v``."""
     return np.asarray(dtrtrs(R, dtrtrs(R, v, trans=1)[0])[0])

@@ -22,103 +22,68 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import duality_gap, subgradient
-from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Stop, Vector, separable
-from gpu_logreg.solvers.composite import Composite, Curvature, proximal_steps
-from gpu_logreg.solvers.costs import sample_size, tiny
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, widen_for_the_last
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
+from gpu_logreg.solvers.by_phi import AllRows, ByPhi
+from gpu_logreg.solvers.composite import Composite, proximal_steps
+from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
+from gpu_logreg.solvers.iteration_loop import Refresh, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.subsampled_newton import PATIENCE, SURE, TOLD, Sampler, sure, thinnings
+from gpu_logreg.solvers.subsampled_newton import (
+    LEAST_RATE,
+    SAMPLE_DECREASE,
+    SAMPLE_PATIENCE,
+    Sampler,
+    least_decrease,
+    thinnings,
+)
 from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = ["proximal", "proximal_without_a_sample"]
 
 SUPPORT = 1e-2
-"""The subgradient must also be below this times the strength of the penalty, or zeros would not be told from others."""
-
+"""Largest subgradient at the end, relative to the strength of the penalty: with more, a zero could not be told from a
+small weight."""
 
 ROUGHLY = 1e-2
-"""`FORCING` for models on a sample, which is solved roughly."""
+"""`gpu_logreg.solvers.coordinate_descent.FORCING` of models on a sample, which is solved roughly."""
 
 DAMPING = 0.1
-"""Added, relatively, to the diagonal of the first Hessian, of so few rows that it may be singular: along directions
-that it holds for flat, steps would be far too long, and long to find."""
+"""Added to the diagonal of the first Hessian, relatively: it is of so few rows that it may be singular, and along
+directions that it holds for flat steps would be far too long, and long to find."""
 
-
-LATE = 20
-"""Steps in which few rows are solved as a rule, without a root of the curvature."""
-
-
-class _ByPhi:
-    """The smooth part as a function of ``phi``."""
-
-    def __init__(self, objective: Objective, coordinates: Any) -> None:
-        self._objective = objective
-        self._coordinates = coordinates
-
-    @property
-    def rounding(self) -> float:
-        return self._objective.rounding
-
-    @property
-    def precision(self) -> float:
-        return self._objective.precision
-
-    @property
-    def separable_below(self) -> float:
-        return self._objective.separable_below
-
-    def widen(self) -> bool:
-        return self._objective.widen()
-
-    def __call__(self, phi: Vector) -> tuple[float, Vector]:
-        value, grad = self._objective(self._coordinates.to_params(phi))
-        return value, self._coordinates.grad_to_phi(grad)
-
-
-class _AllRows:
-    """The smooth part as a function of ``phi`` by rows that are standardised, all of them, with the rounding it has."""
-
-    def __init__(self, whole: Any) -> None:
-        self._whole = whole
-        self.precision = self.rounding = float(whole.precision)
-        self.separable_below = float(whole.separable_below)
-
-    def widen(self) -> bool:
-        return False
-
-    def __call__(self, phi: Vector) -> tuple[float, Vector]:
-        value, grad = self._whole(phi)
-        self.rounding = self._whole.rounding_at(phi, value)
-        return value, grad
+LATE_ROOT = 20
+"""Iterations on few rows before models are minimised by a root of the curvature: as a rule fewer solve the problem."""
 
 
 def proximal(
     objective: Objective,
-    sampler: Sampler,
-    start: Vector,
-    l1: Vector,
+    start: Float64Vector,
     *,
+    sampler: Sampler,
+    l1: Float64Vector,
     l2: float = 0.0,
     warm: bool = False,
     tol: float = 1e-6,
     support: float = SUPPORT,
-    late: int = LATE,
+    late: int = LATE_ROOT,
     max_iter: int = 1000,
     observer: Observer | None = None,
 ) -> SolverResult:
     """Minimise the objective behind ``sampler`` plus ``sum_j l1_j |params_j|``.
 
     Stops where no element of the subgradient of least norm exceeds ``tol``, or a hundredth of the least ``l1_j`` that
-    is not 0, and what is left to gain by the model is small as for `gpu_logreg.solvers.subsampled_newton`.
+    is not 0, and the remaining decrease by the model is small as for `gpu_logreg.solvers.subsampled_newton`.
 
     Parameters
     ----------
     objective : Objective
         The smooth part.
+    start : ndarray of shape (p,)
     sampler : Sampler
         Of the same data.
-    start : ndarray of shape (p,)
     l1 : ndarray of shape (p,)
         Strengths; 0 for a parameter that is not penalised, as the intercept.
     l2 : float
@@ -136,19 +101,19 @@ def proximal(
         ``grad`` is the subgradient; ``duality_gap`` bounds how far the value was above the minimum over the penalised
         parameters, the others held, before the last step.
     """
-    whole = sampler.all_rows() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
+    whole = sampler.all_rows() if newton_is_fastest(sampler.n_rows, sampler.n_params) and not warm else None
     begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
-    ends = _Ends(tol, support, _decrease(sampler), max_iter, late)
+    ends = _Ends(tol, support, least_decrease(sampler), max_iter, late)
     return _steps(objective, begin, l1, l2, ends, observer)
 
 
 def proximal_without_a_sample(
     objective: Objective,
     coordinates: Any,
-    curvature: Vector,
-    ridge: Vector,
-    start: Vector,
-    l1: Vector,
+    curvature: Float64Vector,
+    ridge: Float64Vector,
+    start: Float64Vector,
+    l1: Float64Vector,
     *,
     n_rows: int,
     l2: float = 0.0,
@@ -171,7 +136,7 @@ def proximal_without_a_sample(
         Rows behind the objective.
     """
     phi, H = coordinates.from_params(start), np.diag(curvature + ridge)
-    begin = _Begin(_ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, False, None, None)
+    begin = _Begin(ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, False, None, None)
     return _steps(objective, begin, l1, l2, _Ends(tol, support, 0.1 * DECREASE_PER_TOL, max_iter), observer)
 
 
@@ -182,41 +147,44 @@ class _Ends(NamedTuple):
     support: float
     decrease: float
     max_iter: int
-    late: int = LATE
+    late: int = LATE_ROOT
 
 
 def _steps(
-    objective: Objective, begin: _Begin, l1: Vector, l2: float, ends: _Ends, observer: Observer | None
+    objective: Objective, begin: _Begin, l1: Float64Vector, l2: float, ends: _Ends, observer: Observer | None
 ) -> SolverResult:
     """Steps on all rows from ``begin``; the result by parameters."""
     tol, support, decrease, max_iter, late = ends
     coordinates = begin.coordinates
 
-    def shown(phi: Vector, grad: Vector) -> Vector:
+    def shown(phi: Float64Vector, grad: Float64Vector) -> Float64Vector:
         return subgradient(coordinates.to_params(phi), coordinates.grad_to_params(grad), l1)
 
-    seen: list[Trial] = []
-    met_at = sure(_optimal(objective, l1, tol, support, decrease), tol, decrease, 5.0 * len(l1) / begin.n_rows)
+    limit = support * float(l1[l1 > 0.0].min(initial=math.inf))
+    least_rate = LEAST_RATE * len(l1) / begin.n_rows
+    optimality = Optimality(objective, tol, decrease, least_rate, limit, "max |subgradient|")
     result = proximal_steps(
         Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge, begin.few_rows, begin.root, late),
         begin.phi,
         begin.H,
-        criterion=_remember(met_at, seen),
+        criterion=optimality,
         max_iter=max_iter,
         refresh=begin.refresh,
         rescue=begin.rescue,
         observer=None if observer is None else _by_params(observer, coordinates),
-        patience=PATIENCE,
+        patience=SAMPLE_PATIENCE,
         last_step=True,
-        before_step=widen_for_the_last(begin.smooth, decrease * tol, SURE),
+        before_step=widen_for_the_last(begin.smooth, decrease * tol, TIGHT_RATE),
     )
-    gap = _gap(seen[-1], coordinates, l1, l2)
-    told = result.converged and not math.isnan(gap)
-    message = f"{result.message}; duality gap at most {gap:.2g}" if told else result.message
+    assert optimality.here is not None
+    gap = _gap(optimality.here, coordinates, l1, l2)
+    bound = f"; duality gap at most {gap:.2g}" if result.converged and not math.isnan(gap) else ""
     params = coordinates.to_params(result.params)
     assert result.smooth_grad is not None
     smooth_grad = coordinates.grad_to_params(result.smooth_grad)
-    return dataclasses.replace(result, params=params, message=message, duality_gap=gap, smooth_grad=smooth_grad)
+    return dataclasses.replace(
+        result, params=params, message=result.message + bound, duality_gap=gap, smooth_grad=smooth_grad
+    )
 
 
 class _Begin(NamedTuple):
@@ -224,26 +192,28 @@ class _Begin(NamedTuple):
 
     smooth: Objective
     coordinates: Any
-    phi: Vector
+    phi: Float64Vector
     H: Any
-    ridge: Vector
+    ridge: Float64Vector
     n_rows: int
     few_rows: bool
-    refresh: Curvature | None
-    rescue: Callable[[Vector], Any] | None
-    root: Callable[[Vector], Any] | None = None
+    refresh: Refresh | None
+    rescue: Callable[[Float64Vector], Any] | None
+    root: Callable[[Float64Vector], Any] | None = None
 
 
-def _with_all_rows(whole: Any, start: Vector) -> _Begin:
+def _with_all_rows(whole: Any, start: Float64Vector) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     phi = whole.coordinates.from_params(start)
     H = whole.mended_hessian(phi)
     ridge = np.resize(whole.penalty, len(phi))  # the same for every class
-    smooth, refresh = _AllRows(whole), _at_every_step(whole)
+    smooth, refresh = AllRows(whole), _at_every_step(whole)
     return _Begin(smooth, whole.coordinates, phi, H, ridge, whole.n_rows, True, refresh, None, whole.curvature_root)
 
 
-def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Vector, warm: bool, tol: float) -> _Begin:
+def _with_a_sample(
+    objective: Objective, sampler: Sampler, start: Float64Vector, l1: Float64Vector, warm: bool, tol: float
+) -> _Begin:
     """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
     sample = sampler.sample(sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs))
     coordinates = sample.coordinates
@@ -251,37 +221,22 @@ def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Ve
     if not warm:
         phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
     H = sample.mended_hessian(phi)
-    n, p, goal = sampler.n_rows, sampler.n_params, _decrease(sampler) * tol
+    n, p, goal = sampler.n_rows, sampler.n_params, least_decrease(sampler) * tol
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
     return _Begin(
-        _ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown
+        ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown
     )
 
 
-def _decrease(sampler: Sampler) -> float:
-    """Where the sample is all there is, reads are cheap and every further one takes off several digits."""
-    return DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
-
-
 def _by_params(observer: Observer, coordinates: Any) -> Observer:
-    def told(iteration: Iteration) -> Any:
+    def observe(iteration: Iteration) -> Any:
         return observer(dataclasses.replace(iteration, params=coordinates.to_params(iteration.params)))
 
-    return told
+    return observe
 
 
-def _remember(criterion: Criterion, seen: list[Trial]) -> Criterion:
-    """The same criterion, which leaves the last point it was asked about in ``seen``."""
-
-    def met_at(here: Trial, left: float) -> Stop | None:
-        seen[:] = [here]
-        return criterion(here, left)
-
-    return met_at
-
-
-def _gap(here: Trial, coordinates: Any, l1: Vector, l2: float) -> float:
+def _gap(here: Trial, coordinates: Any, l1: Float64Vector, l2: float) -> float:
     """The duality gap, if all penalised parameters are so with one strength; else NaN."""
     penalised = l1 > 0.0
     strengths = np.unique(l1[penalised])
@@ -291,32 +246,11 @@ def _gap(here: Trial, coordinates: Any, l1: Vector, l2: float) -> float:
     return duality_gap(here.value, w, here.grad[penalised], float(strengths[0]), l2)
 
 
-def _optimal(objective: Objective, l1: Vector, tol: float, support: float, decrease: float) -> Criterion:
-    """``max |subgradient|`` small by ``tol`` and by the penalty, with at most ``decrease tol`` left to gain.
-
-    Or so little that a float64 value cannot show it, and ``tol**2``: see `gpu_logreg.solvers.lbfgs.optimal`.
-    """
-    limit = min(tol, support * float(l1[l1 > 0.0].min(initial=np.inf)))
-
-    def met_at(here: Trial, left: float) -> Stop | None:
-        largest = float(np.abs(here.grad).max(initial=0.0))
-        if largest <= tol and here.value < objective.separable_below:
-            return separable(here.value)
-        if largest <= limit and left <= decrease * tol * abs(here.value):
-            by = "tol" if limit == tol else "l1 / 100"
-            return Stop(f"max |subgradient| = {largest:.2g} <= {by} = {limit:.2g}", True)
-        if left <= min(2.0 * float(np.finfo(np.float64).eps), tol * tol) * abs(here.value):
-            return Stop(f"what is left to gain, {left:.2g}, is below the rounding of the objective", True)
-        return None
-
-    return met_at
-
-
-def _at_every_step(whole: Any) -> Curvature:
+def _at_every_step(whole: Any) -> Refresh:
     """The Hessian of all rows at every point but the first, whose Hessian is at hand."""
     first = True
 
-    def refresh(here: Trial, left: float) -> Any:
+    def refresh(here: Trial, remaining: float) -> Any:
         nonlocal first
         if first:
             first = False
@@ -326,7 +260,7 @@ def _at_every_step(whole: Any) -> Curvature:
     return refresh
 
 
-def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
+def _solve_on_sample(sample: Any, phi: Float64Vector, strengths: Float64Vector) -> Float64Vector:
     """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
     p = len(phi)
     ridge = np.resize(sample.penalty, p)
@@ -335,12 +269,11 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
     H.flat[:: p + 1] *= 1.0 + DAMPING
     for k in ks:
         level = sample.thin(k)
-        told = TOLD * p / level.n_rows
         result = proximal_steps(
-            Composite(level, strengths, lambda phi, grad: subgradient(phi, grad, strengths), ridge),
+            Composite(level, strengths, ridge=ridge),
             phi,
             H,
-            criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
+            criterion=below(SAMPLE_DECREASE * p / level.n_rows),
             max_iter=20,
             refresh=renewed(level.mended_hessian),
             rescue=level.mended_hessian,

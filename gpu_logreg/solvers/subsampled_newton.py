@@ -4,7 +4,7 @@
 2. The Hessian of the sample there becomes the metric of L-BFGS on the whole data, started from the sample's solution.
    Gradients are exact, so the optimum is exact; only the path depends on the sample.
    The gradient that shows the optimum to be reached also gives a last step, which is taken without another read.
-3. The rate at which what is left to gain falls is watched. Where a larger sample would pay for itself in saved reads,
+3. The rate at which the remaining decrease falls is watched. Where a larger sample would pay for itself in saved reads,
    the metric is rebuilt from one, at the present point; in the limit of all rows this is Newton's method.
 
 Sources: M. Erdogdu and A. Montanari, "Convergence rates of sub-sampled Newton methods" (2015); F. Roosta-Khorasani and
@@ -13,34 +13,48 @@ M. Mahoney, "Sub-sampled Newton methods" (2019); M. Pilanci and M. Wainwright, "
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
-import numpy as np
-
-from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult, Stop, Vector
-from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, sample_size, tiny
-from gpu_logreg.solvers.lbfgs import DECREASE_PER_TOL, Criterion, lbfgs, optimal, widen_for_the_last
-from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
+from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest, sample_size
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
+from gpu_logreg.solvers.iteration_loop import widen_for_the_last
+from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.newton import newton
 from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = [
     "Sampler",
+    "least_decrease",
     "subsampled_newton",
-    "sure",
     "thinnings",
 ]
 
 
-TOLD = 0.01
-"""A sample of m rows is solved until what is left to gain is this times p / m: a fiftieth of what it can tell."""
+SAMPLE_DECREASE = 0.01
+"""Remaining decrease, in nats and in ``p / m``, to which a sample of m rows is solved: a fiftieth of the ``p / (2 m)``
+by which the value at the solution of a sample is expected to be above the minimum."""
 
-SURE = 0.01
-PATIENCE = 3
+COMPLETE_DECREASE = 1e-4
+"""Relative suboptimality at the end where the sample holds all rows, as a share of that elsewhere."""
+
+LEAST_RATE = 5.0
+"""Share of the remaining decrease, in ``p / m``, that a step is taken to leave at least. ``p / m`` to ``1.5 p / m`` is
+expected of the Hessian of m rows; a step that left less was lucky."""
+
+SAMPLE_PATIENCE = 3
+"""Iterations in which the remaining decrease must halve once it is rounding: with such a metric each takes off more."""
+
 MEMORY, LONG_MEMORY = 10, 30
+"""Pairs of steps and gradient differences that are kept: by a whole Hessian, and by a Kronecker product, which misses
+more of the curvature."""
+
 LEVEL_ROWS = 8
+"""Rows for each parameter of the smallest part of a sample that is solved."""
+
 FIRST_METRIC_ROWS = 4
+"""The same of the part whose Hessian is the first metric: one that is nearly singular at fewer."""
 
 
 class Sampler(Protocol):
@@ -75,18 +89,18 @@ class Sampler(Protocol):
     def all_rows(self) -> Any:
         """An objective on all rows; None where that is not to be had."""
 
-    def metric(self, size: int, params: Vector, /) -> Metric:
+    def metric(self, size: int, params: Float64Vector, /) -> Metric:
         """The curvature at ``params`` from a fresh sample of about ``size`` rows."""
 
-    def hessian(self, size: int, phi: Vector, /) -> Any:
+    def hessian(self, size: int, phi: Float64Vector, /) -> Any:
         """The matrix behind ``metric``, by the coordinates of the last sample, on the host."""
 
 
 def subsampled_newton(
     objective: Objective,
-    sampler: Sampler,
-    start: Vector,
+    start: Float64Vector,
     *,
+    sampler: Sampler,
     warm: bool = False,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -97,9 +111,9 @@ def subsampled_newton(
     Parameters
     ----------
     objective : Objective
+    start : ndarray of shape (p,)
     sampler : Sampler
         Of the same data.
-    start : ndarray of shape (p,)
     warm : bool
         Whether ``start`` is believed to be near the optimum: then the sample serves for the metric alone.
     tol, max_iter, observer
@@ -109,9 +123,10 @@ def subsampled_newton(
     -------
     SolverResult
     """
-    whole = sampler.whole() if tiny(sampler.n_rows, sampler.n_params) and not warm else None
+    n, p, n_logits, costs = sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs
+    whole = sampler.whole() if newton_is_fastest(n, p) and not warm else None
     if whole is not None:
-        found = newton(
+        result = newton(
             whole,
             whole.coordinates.from_params(start),
             tol=tol,
@@ -119,70 +134,55 @@ def subsampled_newton(
             separable_below=objective.separable_below,
             observer=observer,
         )
-        if found is not None:
-            return found
-    size = sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs)
+        if result is not None:
+            return result
+    size = sample_size(n, p, n_logits, costs)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
     if not warm:
         phi = _solve_on_sample(sample, phi)
     metric = sample.params_metric(phi)
     params = sample.coordinates.to_params(phi) if not warm else start
-    # Where the sample is all there is, reads are cheap and every further one takes off several digits.
-    decrease = DECREASE_PER_TOL * (1e-4 if sampler.complete else 1.0)
-    n, p, goal = sampler.n_rows, sampler.n_params, decrease * tol
-    watch = Watch(sampler.metric, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
+    decrease = least_decrease(sampler)
+    watch = Watch(sampler.metric, n, p, sample.n_rows, decrease * tol, n_logits, costs)
     del sample
     return lbfgs(
         objective,
         params,
         tol=tol,
         max_iter=max_iter,
-        memory=MEMORY if keeps_whole_hessian(len(params), sampler.n_logits) else LONG_MEMORY,
+        memory=MEMORY if keeps_whole_hessian(p, n_logits) else LONG_MEMORY,
         metric=metric,
         observer=observer,
-        criterion=sure(optimal(objective, tol, decrease), tol, decrease, 5.0 * len(start) / size),
+        criterion=Optimality(objective, tol, decrease, LEAST_RATE * len(start) / size),
         refresh=watch,
-        patience=PATIENCE,
+        patience=SAMPLE_PATIENCE,
         last_step=True,
-        before_step=widen_for_the_last(objective, goal, SURE),
+        before_step=widen_for_the_last(objective, decrease * tol, TIGHT_RATE),
     )
 
 
-def sure(optimal_at: Criterion, tol: float, decrease: float, least_rate: float) -> Criterion:
-    """Optimal by a criterion, and after the last step, at the present rate, a hundred times nearer than that.
+def least_decrease(sampler: Sampler) -> float:
+    """Relative suboptimality to end with, for each ``tol``.
 
-    One step may have been a lucky one, so ``least_rate`` is assumed at least. It is this criterion that makes the
-    coefficients of one sample and another agree.
+    Where the sample is all there is, reads are cheap and every further one takes off several digits.
     """
-    last = math.inf
-
-    def met_at(here: Trial, left: float) -> Stop | None:
-        nonlocal last
-        stop = optimal_at(here, left)
-        rate, last = min(1.0, max(least_rate, left / last)), left
-        tight = min(2.0 * float(np.finfo(np.float64).eps), tol * tol) * abs(here.value)
-        if stop is None or not stop.converged or left <= tight:
-            return stop
-        return stop if left * rate <= SURE * decrease * tol * abs(here.value) else None
-
-    return met_at
+    return DECREASE_PER_TOL * (COMPLETE_DECREASE if sampler.complete else 1.0)
 
 
-def _solve_on_sample(sample: Any, phi: Vector) -> Vector:
+def _solve_on_sample(sample: Any, phi: Float64Vector) -> Float64Vector:
     """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
     p = len(phi)
     ks, first = thinnings(sample.n_rows, p)
     metric = sample.thin(first).metric(phi)
     for k in ks:
         level = sample.thin(k)
-        told = TOLD * p / level.n_rows
         result = lbfgs(
             level,
             phi,
             max_iter=20,
             metric=metric,
-            criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
+            criterion=below(SAMPLE_DECREASE * p / level.n_rows),
             refresh=renewed(level.metric),
         )
         phi = result.params

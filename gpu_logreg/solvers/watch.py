@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from gpu_logreg.solvers import Vector
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads, keeps_whole_hessian
 from gpu_logreg.solvers.line_search import Trial
 
@@ -14,19 +14,33 @@ __all__ = ["Watch", "late", "renewed"]
 
 T = TypeVar("T")
 
-
 LARGEST_GROWTH = 64
+"""Ratio of the largest sample that is considered to the present one."""
+
 RESCUE_GROWTH = 8
+"""The same of the sample whose curvature replaces one that has misled."""
+
+SLOW_RATE = 0.2
+"""Share of the remaining decrease from which on a step has left much: by a good sample it leaves a few percent."""
+
+SLOWEST_RATE = 0.99
+"""Rate that a slower one is taken for: steps beyond would be estimated by rounding."""
+
+NEWTON_RATE = 0.1
+"""Share of the present rate that exact curvature is taken to leave, where steps become quadratic."""
+
+LATE = 100
+"""Steps after which gradients alone are not enough: a margin over the tens that well-scaled columns take. A guess."""
 
 
-def renewed(curvature: Callable[[Vector], T]) -> Callable[[Trial, float], T | None]:
+def renewed(curvature: Callable[[Float64Vector], T]) -> Callable[[Trial, float], T | None]:
     """Take the curvature of a sample anew where two steps running have left more than a fifth each."""
     last, slow = math.inf, 0
 
-    def refresh(here: Trial, left: float) -> T | None:
+    def refresh(here: Trial, remaining: float) -> T | None:
         nonlocal last, slow
-        slow = slow + 1 if left > 0.2 * last else 0
-        last = left
+        slow = slow + 1 if remaining > SLOW_RATE * last else 0
+        last = remaining
         if slow < 2:
             return None
         last, slow = math.inf, 0
@@ -35,12 +49,8 @@ def renewed(curvature: Callable[[Vector], T]) -> Callable[[Trial, float], T | No
     return refresh
 
 
-LATE = 100
-"""Steps in which a problem that suits gradients alone is solved, with a margin. A guess, not measured."""
-
-
 def late(
-    curvature: Callable[[Vector], T], at_first: Callable[[Trial, float], T | None] | None = None
+    curvature: Callable[[Float64Vector], T], at_first: Callable[[Trial, float], T | None] | None = None
 ) -> Callable[[Trial, float], T | None]:
     """Take the curvature from the step `LATE` on, and as `renewed` does; before it what ``at_first`` has, if any.
 
@@ -48,14 +58,14 @@ def late(
     """
     steps, renew = 0, renewed(curvature)
 
-    def refresh(here: Trial, left: float) -> T | None:
+    def refresh(here: Trial, remaining: float) -> T | None:
         nonlocal steps
         steps += 1
         if steps == LATE:
             return curvature(here.params)
         if steps > LATE:
-            return renew(here, left)
-        return None if at_first is None else at_first(here, left)
+            return renew(here, remaining)
+        return None if at_first is None else at_first(here, remaining)
 
     return refresh
 
@@ -63,13 +73,25 @@ def late(
 class Watch(Generic[T]):
     """Rebuild the metric from a larger sample where that saves more reads than it costs.
 
-    Over the last two steps what is left to gain fell by a factor ``rate`` a step. With a sample k times larger the rate
-    would be about ``rate / k``; the remaining steps at either rate are weighed against the Hessian.
+    Over the last two steps the remaining decrease fell by a factor ``rate`` a step. With a sample k times larger the
+    rate would be about ``rate / k``; the remaining steps at either rate are weighed against the Hessian.
+
+    Parameters
+    ----------
+    rebuild : function (size, params) -> metric
+    n, p : int
+        Rows of the whole data, and parameters.
+    size : int
+        Rows of the first sample.
+    goal : float
+        Relative suboptimality to end with.
+    n_logits : int
+    costs : Costs
     """
 
     def __init__(
         self,
-        rebuild: Callable[[int, Vector], T],
+        rebuild: Callable[[int, Float64Vector], T],
         n: int,
         p: int,
         size: int,
@@ -78,42 +100,38 @@ class Watch(Generic[T]):
         costs: Costs = DENSE,
     ) -> None:
         self._rebuild = rebuild
-        self._shape = n, p
-        self._n_logits = n_logits
-        self._costs = costs
+        self._n = n
         self._size = size
         self._goal = goal
-        self._left: list[float] = []
-
-    def __call__(self, here: Trial, left: float) -> T | None:
-        """The new metric, or None to keep the present one."""
-        self._left.append(left)
-        n, p = self._shape
         # The mean factors of a larger sample are no better; pairs of steps make up for what they miss.
-        if len(self._left) < 3 or left <= 0.0 or not keeps_whole_hessian(p, self._n_logits):
+        self._may_grow = keeps_whole_hessian(p, n_logits)
+        self._fixed, per_row = curvature_reads(n, p, n_logits, costs)
+        self._per_row = per_row + 2.0 / n * costs.sample / costs.read  # with its gathering
+        self._remaining: list[float] = []
+
+    def __call__(self, here: Trial, remaining: float) -> T | None:
+        """The new metric, or None to keep the present one."""
+        self._remaining.append(remaining)
+        if len(self._remaining) < 3 or remaining <= 0.0 or not self._may_grow:
             return None
-        rate = min(0.99, math.sqrt(left / self._left[-3]))
-        decades = math.log(max(1.0, left / (self._goal * abs(here.value) + 1e-300)))
-        now = decades / -math.log(rate)
-        best, size = 0.0, 0
-        growth = 2
+        rate = min(SLOWEST_RATE, math.sqrt(remaining / self._remaining[-3]))
+        decades = math.log(max(1.0, remaining / (self._goal * abs(here.value) + 1e-300)))
+        steps = decades / -math.log(rate)
+        best, best_size, growth = 0.0, 0, 2
         while growth <= LARGEST_GROWTH:
-            m = min(n, growth * self._size)
-            then = max(1.0, decades / -math.log(rate * self._size / m if m < n else 0.1 * rate))
-            walks = 2.0 * m / n * self._costs.sample / self._costs.read
-            saved = now - then - curvature_reads(m, n, p, self._n_logits, self._costs) - walks
+            m = min(self._n, growth * self._size)
+            better = rate * self._size / m if m < self._n else NEWTON_RATE * rate
+            saved = steps - max(1.0, decades / -math.log(better)) - (self._fixed + self._per_row * m)
             if saved > best:
-                best, size = saved, m
+                best, best_size = saved, m
             growth *= 2
-        if size == 0:
-            return None
-        return self._anew(size, here.params)
+        return self._anew(best_size, here.params) if best_size else None
 
-    def grown(self, params: Vector) -> T:
+    def grown(self, params: Float64Vector) -> T:
         """The metric at ``params`` from a sample eight times larger, or of all rows, whatever it costs."""
-        return self._anew(min(self._shape[0], RESCUE_GROWTH * self._size), params)
+        return self._anew(min(self._n, RESCUE_GROWTH * self._size), params)
 
-    def _anew(self, size: int, params: Vector) -> T:
+    def _anew(self, size: int, params: Float64Vector) -> T:
         self._size = size
-        self._left.clear()
+        self._remaining.clear()
         return self._rebuild(size, params)

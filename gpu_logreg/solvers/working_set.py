@@ -17,22 +17,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.mathematics.penalty import duality_gap, l1_penalty, subgradient
-from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Vector
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
 from gpu_logreg.solvers.proximal import SUPPORT
 
 __all__ = ["FIRST_COLUMNS", "MAX_ROUNDS", "Columns", "working_set"]
 
 FIRST_COLUMNS = 100
-"""Columns of the first working set."""
+"""Columns of the first working set: few enough for a problem of milliseconds, and more than most solutions need."""
 
 ROUGHLY = 0.1
-"""How exactly the problem of some columns is solved, relative to what the worst of the others breaks conditions by."""
+"""Largest subgradient of the problem of some columns at its end, relative to that of the columns that are missed."""
 
 MAX_ROUNDS = 100
+"""Working sets of one fit; each is up to twice the last, so that a dozen hold all columns."""
 
-Solve = Callable[[Any, Vector, bool, float, int], SolverResult]
+Solve = Callable[[Any, Float64Vector, bool, float, int], SolverResult]
 """The minimum over the parameters of some columns: from their numbers, a start, whether it is near, the largest
 subgradient to end with, and ``max_iter``."""
 
@@ -57,7 +59,7 @@ class Columns(NamedTuple):
         of_class = np.concatenate([columns, np.arange(self.n_columns, width)])
         return (np.arange(self.n_logits)[:, None] * width + of_class).ravel()
 
-    def largest(self, v: Vector) -> Vector:
+    def largest(self, v: Float64Vector) -> Float64Vector:
         """Of every column the largest of the absolute values that belong to its weights."""
         return np.asarray(np.abs(v).reshape(self.n_logits, -1)[:, : self.n_columns].max(axis=0))
 
@@ -65,8 +67,8 @@ class Columns(NamedTuple):
 def working_set(
     objective: Objective,
     solve: Solve,
-    start: Vector,
-    l1: Vector,
+    start: Float64Vector,
+    l1: Float64Vector,
     columns: Columns,
     *,
     l2: float = 0.0,
@@ -116,8 +118,8 @@ def working_set(
         worst = float(missed.max(initial=0.0))
         converged = worst <= limit and (exact or (here.largest <= limit and not has_weights.any()))
         over = converged or n_iter >= max_iter or n_round == MAX_ROUNDS
-        told = Iteration(n_iter, params, here.value, here.largest, 1.0, over)
-        stopped = observer is not None and n_round > 0 and bool(observer(told)) and not over
+        iteration = Iteration(n_iter, params, here.value, here.largest, 1.0, over)
+        stopped = observer is not None and n_round > 0 and bool(observer(iteration)) and not over
         if over or stopped:
             gap = _gap(here, l1, l2)
             ended = f"max_iter = {max_iter}" if n_iter >= max_iter else f"{MAX_ROUNDS} working sets"
@@ -140,9 +142,9 @@ def working_set(
 class _Here(NamedTuple):
     """A point, its value with the penalty, and the subgradient of least norm."""
 
-    params: Vector
+    params: Float64Vector
     value: float
-    grad: Vector
+    grad: Float64Vector
 
     @property
     def largest(self) -> float:
@@ -159,7 +161,7 @@ def _message(here: _Here, columns: Columns, gap: float) -> str:
     return f"{here.figures} by all {columns.n_columns} columns, of which {kept} have weights{bound}"
 
 
-def _chosen(columns: Columns, weighty: Any, missed: Vector, limit: float) -> Any:
+def _chosen(columns: Columns, weighty: Any, missed: Float64Vector, limit: float) -> Any:
     """The columns with weights, and as many again, or `FIRST_COLUMNS` at first, of those that are missed most."""
     room = min(max(FIRST_COLUMNS, len(weighty)), columns.most - len(weighty))
     wanted = np.flatnonzero(missed > limit)
@@ -173,7 +175,7 @@ def _chosen(columns: Columns, weighty: Any, missed: Vector, limit: float) -> Any
     return np.sort(np.concatenate([weighty, wanted]))
 
 
-def _gap(here: _Here, l1: Vector, l2: float) -> float:
+def _gap(here: _Here, l1: Float64Vector, l2: float) -> float:
     penalised = l1 > 0.0
     strengths = np.unique(l1[penalised])
     if len(strengths) != 1:

@@ -389,7 +389,7 @@ def test_l1_of_more_columns_than_are_solved_at_once(fit_intercept, impl, monkeyp
     D, y, s = data(2, n=200, d=150, density=0.1)
     options = {"l1_ratio": 1.0, "C": 0.5, "fit_intercept": fit_intercept}
     whole = LogisticRegression(**options).fit(D, y, s)
-    monkeypatch.setattr("gpu_logreg.estimators.linear.fit.LARGEST_WHOLE", 40)
+    monkeypatch.setattr("gpu_logreg.estimators.linear.problem.LARGEST_WHOLE", 40)
     model = LogisticRegression(impl=impl, **options).fit(sparse.csr_array(D), y, s)
     assert model.converged_, model.stop_reason_
     assert value(model, D, y, s) == pytest.approx(value(whole, D, y, s), rel=1e-9)

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.estimators.linear import fit as linear_fit
+from gpu_logreg.estimators.linear.problem import Problem
 from gpu_logreg.objectives import certificate
 from gpu_logreg.objectives.certificate import _least_shift
 from gpu_logreg.solvers import SolverResult
@@ -182,15 +183,15 @@ def test_weights_that_float32_does_not_hold_are_float64():
 def test_a_solver_that_stops_too_early_is_sent_on(monkeypatch, solver, y):
     options = {"solver": solver, "l1_ratio": 0.5 if solver == "proximal" else 0.0}
     right = LogisticRegression(**options).fit(U, y)
-    solved = linear_fit._solved
+    solve = Problem.solve
 
-    def too_early(*args):
-        monkeypatch.setattr(linear_fit, "_solved", solved)
-        objective = args[2]
+    def too_early(problem, *_):
+        monkeypatch.setattr(Problem, "solve", solve)
+        objective = problem.objective
         value_, grad = objective(np.zeros(objective.n_params))
         return SolverResult(np.zeros(objective.n_params), value_, grad, 0, True, "nothing is left to gain", [value_])
 
-    monkeypatch.setattr(linear_fit, "_solved", too_early)
+    monkeypatch.setattr(Problem, "solve", too_early)
     model = LogisticRegression(**options).fit(U, y)
     assert model.converged_
     assert model.stop_reason_ != "nothing is left to gain"
@@ -198,13 +199,13 @@ def test_a_solver_that_stops_too_early_is_sent_on(monkeypatch, solver, y):
 
 
 def test_an_end_without_a_certificate_is_a_warning(monkeypatch):
-    def stuck(_model, _solver, objective, *_):
+    def stuck(objective, *_, **__):
         value_, grad = objective(np.zeros(objective.n_params))
         return SolverResult(np.zeros(objective.n_params), value_, grad, 5, True, "nothing is left to gain", [value_])
 
-    monkeypatch.setattr(linear_fit, "_solved", stuck)
-    monkeypatch.setattr(linear_fit, "_with_all_rows", lambda objective, *_: stuck(None, None, objective))
-    monkeypatch.setattr(linear_fit, "proximal", lambda objective, *_, **__: stuck(None, None, objective))
+    monkeypatch.setattr(Problem, "solve", lambda problem, *_: stuck(problem.objective))
+    monkeypatch.setattr(linear_fit, "lbfgs_with_all_rows", stuck)
+    monkeypatch.setattr(linear_fit, "proximal_by_columns", stuck)
     with pytest.warns(
         ConvergenceWarning, match="the subgradient by standardised columns is .* at most .* at an optimum"
     ):

@@ -105,11 +105,11 @@ def test_a_coordinate_without_curvature_takes_no_step_away_from_zero():
 def test_the_strong_rule_keeps_few_and_its_mistakes_are_mended(monkeypatch):
     H, grad, _, l1 = model(40, strength=1.5)
     start = np.zeros(40)
-    kept = strong_rule(start, grad, l1)
+    kept = strong_rule(start, grad, l1, subgradient(start, grad, l1))
     assert 0 < kept.sum() < 40
     wanted, _ = model_minimum(H, grad, start, l1)
     only_last = np.arange(40) == 39
-    monkeypatch.setattr(coordinate_descent, "strong_rule", lambda x, grad, l1: only_last)
+    monkeypatch.setattr(coordinate_descent, "strong_rule", lambda x, *_: only_last)
     x, _ = model_minimum(H, grad, start, l1)
     np.testing.assert_allclose(x, wanted, atol=1e-5)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpu_logreg.mathematics.optimizers import Schedule
+from gpu_logreg.solvers import Stop
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
 
@@ -72,7 +73,7 @@ def test_max_iter():
     assert progress.rows_seen == 100
     assert progress.loss_curve == falling(5)
     assert progress.best_loss == 6.0
-    assert progress.stop[:2] == ("max_iter = 5 reached", False)
+    assert progress.stop == Stop("max_iter = 5 reached", False)
 
 
 def test_a_loss_that_no_longer_falls_by_tol():
@@ -113,7 +114,7 @@ def test_divergence_goes_back_to_the_last_finite_epoch(bad):
     assert progress.n_iter == batches.at == 2
     assert progress.loss_curve == [3.0, 2.0]
     assert progress.diverged
-    assert progress.stop[:2] == ("the loss is no longer finite in epoch 3", False)
+    assert progress.stop == Stop("the loss is no longer finite in epoch 3", False)
 
 
 def test_divergence_that_began_with_the_last_update_of_the_epoch_before():
@@ -148,7 +149,7 @@ def test_an_observer_sees_every_epoch_and_may_stop():
     assert [i.value for i in told] == falling(3)
     assert [i.params.tolist() for i in told] == [[1.0], [2.0], [3.0]]
     assert {i.step for i in told} == {0.5}
-    assert progress.stop[:2] == ("stopped by a callback", False)
+    assert progress.stop == Stop("stopped by a callback", False)
     told.clear()
     run(falling(9), observer=observer, max_iter=2)
     assert [i.last for i in told] == [False, True]

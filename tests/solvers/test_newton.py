@@ -16,7 +16,7 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.solvers.costs import tiny
+from gpu_logreg.solvers.costs import newton_is_fastest
 from gpu_logreg.solvers.newton import newton
 
 CPU = Device("cpu")
@@ -144,9 +144,9 @@ def test_a_bad_value_in_any_row_is_named():
 
 
 def test_it_is_for_small_data_alone():
-    assert tiny(569, 31)
-    assert not tiny(2001, 3)
-    assert not tiny(2000, 100)
+    assert newton_is_fastest(569, 31)
+    assert not newton_is_fastest(2001, 3)
+    assert not newton_is_fastest(2000, 100)
 
 
 def test_a_value_that_is_rounded_more_than_steps_gain_ends_no_fit_early():

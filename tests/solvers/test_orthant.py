@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gpu_logreg.objectives.classes import MultinomialObjective
-from gpu_logreg.objectives.classes_sampler import MultinomialSampler
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
+from gpu_logreg.mathematics.losses import loss_of_classes
 from gpu_logreg.mathematics.penalty import subgradient
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes.choice import choose, choose_multinomial
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.coordinate_descent import model_minimum
 from gpu_logreg.solvers.orthant import RootModel
@@ -38,7 +37,7 @@ def test_the_minimum_is_that_of_coordinate_descent(seed):
     wanted, left = model_minimum(H, q.grad, q.x, q.l1, 1e-12)
     for start in (q.x, wanted + 0.01 * (wanted != 0.0), np.zeros(6)):
         found = q.minimum(start)
-        assert q.fall(found) == pytest.approx(left, rel=1e-9, abs=1e-12)
+        assert q.decrease(found) == pytest.approx(left, rel=1e-9, abs=1e-12)
         np.testing.assert_array_equal(found == 0.0, wanted == 0.0)
         v = subgradient(found, q.slope(found), q.l1)
         assert np.abs(v).max() < 1e-11
@@ -64,14 +63,14 @@ def test_copies_of_a_column_leave_a_minimum_all_the_same():
     found = q.minimum(q.x)
     assert np.isfinite(found).all()
     once = q._replace(A=q.A[:, :-1], added=q.added[:-1], grad=q.grad[:-1], x=q.x[:-1], l1=q.l1[:-1])
-    assert q.fall(found) >= once.fall(once.minimum(once.x)) - 1e-12
+    assert q.decrease(found) >= once.decrease(once.minimum(once.x)) - 1e-12
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_no_point_is_made_worse(seed):
     q = model(seed, twin=1e-7, l1=1e-6)
     u = np.random.default_rng(seed).standard_normal(6)
-    assert q.fall(q.minimum(u)) >= q.fall(u)
+    assert q.decrease(q.minimum(u)) >= q.decrease(u)
 
 
 def sample_of(n_classes: int, fit_intercept: bool):
@@ -80,12 +79,8 @@ def sample_of(n_classes: int, fit_intercept: bool):
     labels = rng.integers(n_classes, size=60)
     y = labels.astype(np.uint8 if n_classes == 2 else np.int32)
     dataset = ResidentDataset.from_arrays(X, y, rng.exponential(size=60), CPU)
-    if n_classes == 2:
-        objective = Objective(dataset, choose("reference", dataset.rows, CPU), 0.0, fit_intercept)
-        return Sampler(objective, rng).all_rows()
-    passes = choose_multinomial("reference", dataset.rows, CPU, n_classes)
-    objective = MultinomialObjective(dataset, passes, 0.0, fit_intercept, n_classes)
-    return MultinomialSampler(objective, rng).all_rows()
+    engine = choose("reference", dataset.rows, CPU, loss_of_classes(n_classes))
+    return Sampler(Objective(dataset, engine, 0.0, fit_intercept), rng).all_rows()
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

@@ -30,7 +30,7 @@ from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import evenly
 from gpu_logreg.solvers import subsampled_newton
-from gpu_logreg.solvers.costs import LARGEST_P, cost_in_reads, pays, sample_size
+from gpu_logreg.solvers.costs import LARGEST_P, cost_in_reads, sample_size, sampling_pays
 
 N, D = 20_000, 30
 SEEDS = range(3)
@@ -627,9 +627,9 @@ def test_when_factoring_pays():
         (10, 400),
         (10**9, LARGEST_P - 1),
     ]:
-        assert pays(n, d + 1)
+        assert sampling_pays(n, d + 1)
     for n, d in [(2000, 5000), (10_000, LARGEST_P), (10**7, 50_000), (10, 2000), (10**9, LARGEST_P)]:
-        assert not pays(n, d + 1)
+        assert not sampling_pays(n, d + 1)
 
 
 def test_auto_takes_lbfgs_where_factoring_does_not_pay():

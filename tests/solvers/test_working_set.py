@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.linear import fit as linear_fit
+from gpu_logreg.estimators.linear import column_sets
+from gpu_logreg.estimators.linear import problem as problem_module
 from gpu_logreg.solvers import working_set as module
 from gpu_logreg.solvers.working_set import Columns
 
@@ -24,7 +25,7 @@ def wide(n: int = 400, d: int = 150, classes: int = 2, density: float = 0.1):
 @pytest.fixture
 def few_at_a_time(monkeypatch):
     """Working sets for problems of any size, of few columns at first."""
-    monkeypatch.setattr(linear_fit, "in_working_sets", lambda objective: True)
+    monkeypatch.setattr(problem_module, "in_working_sets", lambda objective: True)
     monkeypatch.setattr(module, "FIRST_COLUMNS", 5)
 
 
@@ -32,7 +33,7 @@ def both(monkeypatch, make, X, y, **fit):
     """The same fit with all columns at once, and in working sets."""
     at_once = make().fit(X, y, **fit)
     with monkeypatch.context() as patch:
-        patch.setattr(linear_fit, "in_working_sets", lambda objective: True)
+        patch.setattr(problem_module, "in_working_sets", lambda objective: True)
         patch.setattr(module, "FIRST_COLUMNS", 5)
         return at_once, make().fit(X, y, **fit)
 
@@ -134,7 +135,7 @@ def test_as_many_iterations_as_are_allowed(few_at_a_time):
 
 def test_more_columns_with_weights_than_can_be_solved_together(few_at_a_time, monkeypatch):
     X, y = wide()
-    monkeypatch.setattr(linear_fit, "LARGEST_P", 20)
+    monkeypatch.setattr(column_sets, "LARGEST_P", 20)
     with pytest.raises(
         DataError, match=r"19 of the 150 columns have weights on the way .*, and 19 can be solved together"
     ):

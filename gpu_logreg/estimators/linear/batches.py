@@ -5,27 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, device_of, to_numpy
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.steps_choice import choose_steps
 from gpu_logreg.passes.training import Training, rows_that_count
-from gpu_logreg.solvers import Observer, SolverResult, Vector
+from gpu_logreg.solvers import Observer, SolverResult
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
 __all__ = ["linear_batches"]
 
 BATCH_ROWS = 200
+"""Rows of a batch, as in scikit-learn's networks."""
+
 EPOCHS_WITHOUT_GAIN = 10
+"""Epochs in a row that may lower the mean value by less than ``tol``, as in scikit-learn's networks."""
 
 
 def linear_batches(
     objective: Objective,
-    start: Vector,
-    solver: str,
+    start: Float64Vector,
     *,
-    rate: float,
+    optimizer: str,
+    learning_rate: float,
     rng: np.random.Generator,
     tol: float,
     max_iter: int,
@@ -38,10 +42,9 @@ def linear_batches(
     objective : Objective
         Its rows, penalty, intercept and pass, by whose name the steps are chosen; counts an epoch as a read.
     start : ndarray of shape (p,)
-    solver : {"sgd", "adam"}
+    optimizer : {"sgd", "adam"}
         ``"sgd"`` has Nesterov's momentum of 0.9.
-    rate : float
-        Learning rate.
+    learning_rate : float
     rng : Generator
         Shuffles the rows.
     tol, max_iter, observer
@@ -60,11 +63,11 @@ def linear_batches(
     params[: K * d] = by_class[:, :d].T.ravel()  # a network has its weights first, input by input
     if objective.fit_intercept:
         params[K * d :] = by_class[:, d]
-    optimizer = make_optimizer(solver, momentum=0.9, nesterov=True, betas=(0.9, 0.999), epsilon=1e-8, decay=0.0)
+    update = make_optimizer(optimizer, momentum=0.9, nesterov=True, betas=(0.9, 0.999), epsilon=1e-8, decay=0.0)
     training = Training(
         network,
         xp.asarray(params.astype(dtype)),
-        optimizer,
+        update,
         fixed_l2=objective.l2,
         fit_intercept=objective.fit_intercept,
     )
@@ -75,7 +78,7 @@ def linear_batches(
         NetworkBatches(training, rows, steps),
         at,
         batch_size=min(BATCH_ROWS, len(at)),
-        schedule=Schedule("constant", rate),
+        schedule=Schedule("constant", learning_rate),
         rng=rng,
         progress=Progress(),
         tol=tol,
@@ -94,5 +97,6 @@ def linear_batches(
     value, grad = objective(end)
     message = progress.stop.message
     if progress.diverged:
-        message += f" with learning_rate={rate:g}; try learning_rate={rate / 10:g}, or scale the columns of X"
+        smaller = f"try learning_rate={learning_rate / 10:g}, or scale the columns of X"
+        message += f" with learning_rate={learning_rate:g}; {smaller}"
     return SolverResult(end, value, grad, progress.n_iter, progress.stop.converged, message, progress.loss_curve)

@@ -19,6 +19,7 @@ from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import Device, numpy_defaults, resolve_device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import (
     WRAPPER_FRAMES,
@@ -31,7 +32,7 @@ from gpu_logreg.estimators.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
-from gpu_logreg.estimators.linear.fit import minimise, solver_name, start_without_weights
+from gpu_logreg.estimators.linear.fit import minimise, solver_name
 from gpu_logreg.estimators.linear.parameters import (
     OTHER_NAMES,
     Asked,
@@ -40,7 +41,9 @@ from gpu_logreg.estimators.linear.parameters import (
     refuse_for_liblinear,
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
+from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
+from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
@@ -48,7 +51,7 @@ from gpu_logreg.objectives.certificate import coef_dtype
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.storage import STORAGES
-from gpu_logreg.solvers import SolverResult, Vector
+from gpu_logreg.solvers import SolverResult
 
 __all__ = ["LogisticRegression"]
 
@@ -78,7 +81,7 @@ class LogisticRegression(
     class_weight : dict, "balanced" or None, default=None
     tol : float, default=1e-6
         Largest ``max |grad|`` of the mean objective at which the fit stops. All but ``gradient-descent`` also ask that
-        what is left to gain is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
+        the remaining decrease is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
         and stop where that is below the rounding of the value or of the passes.
     max_iter : int, default=1000
     solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
@@ -142,7 +145,8 @@ class LogisticRegression(
     loss_curve_ : list of float
         That value at the start and after every iteration.
     duality_gap_ : float
-        With an L1 penalty only: a bound on what was left to gain in the weights before the last step.
+        With an L1 penalty only: a bound on how far the value was above the minimum over the weights, before the last
+        step.
     device_, device_reason_, impl_, impl_reason_, solver_, solver_reason_, storage_ : str
         What was chosen, and why.
 
@@ -312,9 +316,10 @@ class LogisticRegression(
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
-        limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
+        limits = Limits(self.tol, self.max_iter, observe_all(task, lines))
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
-        result = minimise(self, solver, objective, shares, last, limits)
+        options = Options(self.random_state, self.step, self.learning_rate)
+        result = minimise(options, solver, objective, shares, last, limits)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
@@ -332,7 +337,7 @@ class LogisticRegression(
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
         return Objective(data, engine, l2, self.fit_intercept, l1)
 
-    def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
+    def _packed(self, start: tuple[Any, Any], objective: Objective) -> Float64Vector:
         """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
         coef, intercept = start
         if coef.shape[1] != objective.dataset.n_columns:
@@ -345,7 +350,7 @@ class LogisticRegression(
         packed = np.column_stack([coef, intercept]) if self.fit_intercept else coef
         return np.array(packed, dtype=np.float64).ravel()
 
-    def _attributes(self, params: Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
+    def _attributes(self, params: Float64Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
         """``coef_`` in ``dtype``, and ``intercept_``, which takes back what rounding moves a typical row by."""
         d = self.n_features_in_
         by_class = params.reshape(objective.n_logits, -1)

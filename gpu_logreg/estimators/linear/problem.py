@@ -1,0 +1,162 @@
+"""What solvers may need beside an objective, a start and limits, by name; worked out when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpu_logreg.arrays.random import seed_of
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.solvers import Observer, SolverResult
+from gpu_logreg.solvers.costs import LARGEST_P, newton_is_fastest
+
+__all__ = ["Limits", "Options", "Problem", "Solver"]
+
+LARGEST_WHOLE = 2000
+"""Parameters of two classes up to which an L1 problem is solved for all columns at once."""
+
+NEWTON_FLOPS = 2e7
+"""Multiplications of a Hessian of all rows that take a few milliseconds on a core."""
+
+NEWTON_PARAMS = 500
+"""Parameters up to which factoring that Hessian takes no longer."""
+
+
+class Limits(NamedTuple):
+    """When a solver ends, and whom it tells of every iteration.
+
+    Attributes
+    ----------
+    tol : float
+    max_iter : int
+    observer : Observer or None
+    """
+
+    tol: float
+    max_iter: int
+    observer: Observer | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user says about solvers; see `gpu_logreg.LogisticRegression`.
+
+    Attributes
+    ----------
+    random_state : int, RandomState or None
+    step : {"armijo", "fixed", "momentum"}
+    learning_rate : float or None
+    """
+
+    random_state: Any = None
+    step: str = "armijo"
+    learning_rate: float | None = None
+
+
+class Solver(NamedTuple):
+    """A line of the table of solvers in `gpu_logreg.estimators.linear.fit`.
+
+    Attributes
+    ----------
+    minimise : function (objective, start, *, tol, max_iter, observer, **needs) -> SolverResult
+    needs : tuple of str
+        Attributes of `Problem` that it takes by keyword.
+    starts_at_0 : bool
+        Whether it starts with all parameters zero, and not where intercepts give every class its share.
+    reaches_optimum : bool
+        Whether its end is held to the certificate of an optimum.
+    has_hessian : bool
+        Whether it goes by a Hessian of rows, so that the certificate asks for no other.
+    goes_on : bool
+        Whether it goes on itself from an end without a certificate.
+    hands_over : bool
+        Whether on few rows another solver goes on after `gpu_logreg.estimators.linear.fit.FEW_STEPS` iterations.
+    learning_rate : float or None
+        That of a fit that is given none; None for one over a bound of the curvature.
+    """
+
+    minimise: Callable[..., SolverResult]
+    needs: tuple[str, ...] = ()
+    starts_at_0: bool = False
+    reaches_optimum: bool = True
+    has_hessian: bool = False
+    goes_on: bool = False
+    hands_over: bool = False
+    learning_rate: float | None = None
+
+
+class Problem:
+    """An objective of a linear model, and what solvers may need to minimise it.
+
+    Parameters
+    ----------
+    objective : Objective
+    shares : ndarray of shape (K,)
+        Of the classes.
+    options : Options
+    warm : bool
+        Whether the start is the solution of the last fit.
+
+    Attributes
+    ----------
+    rng : Generator
+        Draws samples and shuffles rows.
+    in_working_sets : bool
+        Whether columns are so many that an L1 problem is solved for a few of them at a time.
+    few_rows : bool
+        Whether a Hessian of all rows costs less than a sample would save.
+    """
+
+    def __init__(self, objective: Objective, shares: Float64Vector, options: Options, warm: bool = False) -> None:
+        self.objective = objective
+        self.shares = shares
+        self.warm = warm
+        self.rng = np.random.default_rng(seed_of(options.random_state))
+        self.in_working_sets = in_working_sets(objective)
+        self.few_rows = newton_is_fastest(objective.dataset.n_rows, objective.n_params) and not self.in_working_sets
+        self._options = options
+        self._default_rate: float | None = None
+
+    @property
+    def sampler(self) -> Sampler:
+        """A new sampler of the rows."""
+        return Sampler(self.objective, self.rng)
+
+    @property
+    def step(self) -> str:
+        """Step rule of gradient descent."""
+        return self._options.step
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the user, or of the solver, or one over a bound of the curvature; one read for the moments.
+
+        The curvature of the mean loss is at most ``largest_curvature`` of a row times the mean square length of [x, 1].
+        """
+        objective = self.objective
+        mean, variance = objective.column_moments()  # which centre the passes whatever the rate is
+        bound = objective.loss.largest_curvature * (1.0 + float((variance + mean**2).sum())) + objective.l2
+        given, default = self._options.learning_rate, self._default_rate
+        return given if given is not None else default if default is not None else 1.0 / bound
+
+    @property
+    def newton_costs_little(self) -> bool:
+        """Whether a Hessian of all rows costs no more than a few milliseconds."""
+        p = self.objective.n_params
+        return p <= NEWTON_PARAMS and self.objective.dataset.n_rows * p * p <= NEWTON_FLOPS
+
+    def solve(self, solver: Solver, start: Float64Vector, limits: Limits) -> SolverResult:
+        """Run a solver with what it needs."""
+        self._default_rate = solver.learning_rate
+        needs = {name: getattr(self, name) for name in solver.needs}
+        return solver.minimise(self.objective, start, **needs, **limits._asdict())
+
+
+def in_working_sets(objective: Objective) -> bool:
+    """Whether columns are so many that an L1 problem is solved for a few of them at a time."""
+    return objective.n_params > (LARGEST_WHOLE if objective.n_logits == 1 else LARGEST_P)

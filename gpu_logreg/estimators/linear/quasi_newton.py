@@ -1,0 +1,140 @@
+"""L-BFGS on a linear model: with which models of the curvature, from a start or from where another fit has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.estimators.linear.starts import adds_up_to_0
+from gpu_logreg.objectives.certificate import l1_strengths
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.objectives.sparse_metric import diagonal_at
+from gpu_logreg.solvers import Metric, SolverResult
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Optimality
+from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
+from gpu_logreg.solvers.iteration_loop import Refresh
+from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.proximal import proximal_without_a_sample
+from gpu_logreg.solvers.watch import late, renewed
+
+__all__ = ["lbfgs_from_a_diagonal", "lbfgs_with_all_rows", "without_a_sample"]
+
+LBFGS_DECREASE = 0.1 * DECREASE_PER_TOL
+"""Relative suboptimality at the end, by L-BFGS's own estimate and for each ``tol``: a tenth of what solvers with a good
+metric end with, because without one the estimate is too low."""
+
+LONG_MEMORY = 30
+"""Pairs of steps and gradient differences where they are all that is known of the curvature."""
+
+LARGEST_CURVATURE, LEAST_CURVATURE = 0.25, 1e-8
+"""Between these the curvature of a row is taken for its loss, which bounds it, where nothing else is believed."""
+
+
+def lbfgs_from_a_diagonal(
+    objective: Objective,
+    start: Float64Vector,
+    *,
+    shares: Float64Vector,
+    rng: np.random.Generator,
+    warm: bool,
+    newton_costs_little: bool,
+    tol: float,
+    **limits: Any,
+) -> SolverResult:
+    """L-BFGS whose first model is the diagonal of the Hessian while all weights are zero.
+
+    Of sparse rows the diagonal is taken anew after the first step. Where a Hessian of all rows costs little, it is the
+    model of a fit that takes many steps.
+
+    Parameters
+    ----------
+    objective : Objective
+    start : ndarray of shape (p,)
+    shares : ndarray of shape (K,)
+        Of the classes.
+    rng : Generator
+    warm : bool
+        Whether ``start`` is the solution of the last fit.
+    newton_costs_little : bool
+    tol : float
+    **limits
+        ``max_iter`` and ``observer``.
+    """
+    mean, variance = objective.column_moments()
+    fit_intercept, l2 = objective.fit_intercept, objective.l2
+    curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
+    metric = by_class([CentredDiagonalMetric(mean, variance, c, l2, fit_intercept) for c in curvatures])
+    refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
+    if newton_costs_little:
+        refresh = late(_metric_of_all_rows(objective, rng), refresh)
+    params = adds_up_to_0(objective, start) if warm else start
+    optimal = Optimality(objective, tol, LBFGS_DECREASE)
+    return lbfgs(
+        objective, params, metric=metric, refresh=refresh, criterion=optimal, last_step=True, tol=tol, **limits
+    )
+
+
+def lbfgs_with_all_rows(
+    objective: Objective, start: Float64Vector, *, rng: np.random.Generator, tol: float, **limits: Any
+) -> SolverResult:
+    """L-BFGS from where a fit has ended, with the Hessian of all rows, taken anew where it misleads."""
+    metric_at = _metric_of_all_rows(objective, rng)
+    optimal = Optimality(objective, tol, LBFGS_DECREASE)
+    ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
+    return lbfgs(objective, start, metric=metric_at(start), refresh=renewed(metric_at), **ends)
+
+
+def without_a_sample(
+    objective: Objective, start: Float64Vector, value: float, *, tol: float, **limits: Any
+) -> SolverResult:
+    """On from where a fit has ended, with a diagonal of the columns' moments for the curvature.
+
+    By a bad model of the curvature no decrease remains; this one asks nothing of rows or samples, and gradients
+    correct it. ``value`` is that at ``start``.
+    """
+    columns, K = objective.standard_columns, objective.n_logits
+    curvature = min(LARGEST_CURVATURE, max(abs(value), LEAST_CURVATURE))
+    if objective.l1 > 0.0:
+        ridge = np.resize(np.append(objective.l2 / columns.scale / columns.scale, 0.0), objective.n_params // K)
+        coordinates = objective.packed_coordinates(columns)
+        of_loss = np.full(objective.n_params, curvature)
+        by_phi = (coordinates, of_loss, np.tile(ridge, K), start, l1_strengths(objective))
+        n_rows = objective.dataset.n_rows
+        return proximal_without_a_sample(objective, *by_phi, n_rows=n_rows, l2=objective.l2, tol=tol, **limits)
+    variance = columns.scale**2
+    of_class: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
+    optimal = Optimality(objective, tol, LBFGS_DECREASE)
+    ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
+    return lbfgs(objective, start, metric=by_class([of_class] * K), memory=LONG_MEMORY, **ends)
+
+
+def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:
+    """The Hessian of all rows at the parameters it is asked for, from rows that are gathered when it is first asked."""
+    sample: Any = None
+
+    def metric_at(params: Float64Vector) -> Metric:
+        nonlocal sample
+        if sample is None:
+            objective.widen()
+            sample = Sampler(objective, rng).sample(objective.dataset.n_rows)
+        metric: Metric = sample.params_metric(sample.coordinates.from_params(params))
+        return metric
+
+    return metric_at
+
+
+def _after_a_step(objective: Objective) -> Refresh:
+    """The exact diagonal at the point after the first step, instead of the one that it was taken with."""
+    calls = 0
+
+    def refresh(here: Trial, remaining: float) -> Metric | None:
+        nonlocal calls
+        calls += 1
+        return diagonal_at(objective, here.params) if calls == 2 else None
+
+    return refresh

@@ -1,0 +1,200 @@
+"""The loop of every solver that steps by a model of the curvature: L-BFGS, and proximal Newton with an L1 penalty.
+
+What they share is here: when to stop, when to ask for a better model, when to have the passes made more precise, what
+to do where no lower value is found, and what to tell the observer. What differs is an object with `Steps`: the model,
+the step it proposes, and the search along it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
+from gpu_logreg.solvers.criteria import VALUE_ROUNDING, Criterion, Stagnation
+from gpu_logreg.solvers.line_search import Trial
+
+__all__ = ["NO_LOWER", "PATIENCE", "BeforeStep", "Refresh", "Steps", "iterate", "widen_for_the_last"]
+
+PATIENCE = 20
+"""Iterations in which the remaining decrease may fail to halve, once it is rounding, before a fit is done."""
+
+NO_LOWER = 1e-12
+"""Relative suboptimality up to which it is rounding that hides lower values, where none is found by the first model."""
+
+WIDEN_ABOVE = 1e-10
+"""Relative suboptimality above which passes are made more precise where rounding ends the progress."""
+
+Refresh = Callable[[Trial, float], Any]
+"""From a point and the remaining decrease there to a better model of the curvature, or None to keep the present one."""
+
+BeforeStep = Callable[[Trial, float], bool]
+"""Called with a point and the remaining decrease there before a step leaves it; whether it has widened the passes."""
+
+
+class Steps(Protocol):
+    """A model of the curvature at a point, and the steps it proposes.
+
+    Attributes
+    ----------
+    objective : Objective
+        The smooth part.
+    here : Trial
+        The present point.
+    measure : str
+        What ``max |grad|`` is called in messages.
+    exact : bool
+        Whether the model is the exact curvature at every point.
+    keeps_model : bool
+        Whether no better model is asked for where a step was not found, because the present one is being mended.
+    """
+
+    objective: Objective
+    here: Trial
+    measure: str
+    exact: bool
+    keeps_model: bool
+
+    @property
+    def smooth_grad(self) -> Float64Vector | None:
+        """Gradient of the smooth part, where ``here.grad`` is a subgradient."""
+
+    def evaluate(self) -> None:
+        """The present point by the passes as they are now; one read."""
+
+    def restart(self, model: Any = None) -> None:
+        """Forget what steps have taught, and take a new first model if one is given."""
+
+    def propose(self, n_iter: int, renew: bool) -> float:
+        """Work out the next step; the remaining decrease. A model of every point is taken anew if ``renew``."""
+
+    def step(self, remaining: float) -> bool:
+        """Search along the proposed step, go there and learn from it; false where no lower value was found."""
+
+    def recover(self, remaining: float) -> bool:
+        """Another model at the same point, after a search that found nothing; false where there is none."""
+
+    def step_unseen(self) -> float | None:
+        """Go to the end of the proposed step without evaluating it; the predicted decrease, or None if not safe."""
+
+    def figures(self) -> str:
+        """``max |grad|``, for messages."""
+
+
+def iterate(
+    steps: Steps,
+    *,
+    criterion: Criterion,
+    max_iter: int,
+    refresh: Refresh | None = None,
+    observer: Observer | None = None,
+    patience: int = PATIENCE,
+    last_step: bool = False,
+    before_step: BeforeStep | None = None,
+) -> SolverResult:
+    """Step until a criterion is met; the parameters are those of `gpu_logreg.solvers.lbfgs.lbfgs`."""
+    objective = steps.objective
+    steps.evaluate()
+    stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
+    curve, stuck, predicted = [steps.here.value], False, 0.0
+    precision = objective.precision  # of the passes behind the present point
+
+    def result(n_iter: int, converged: bool, message: str, stuck: bool = False) -> SolverResult:
+        here, grad = steps.here, steps.smooth_grad
+        ends = n_iter, converged, message, curve
+        return SolverResult(here.params, here.value, here.grad, *ends, math.nan, grad, predicted, stuck)
+
+    for n_iter in range(max_iter + 1):
+        last = n_iter == max_iter
+        remaining = steps.propose(n_iter, not (last or stuck))
+        stop = criterion(steps.here, remaining)
+        if refresh is not None and stop is None and not last and not (stuck and steps.keeps_model):
+            better = refresh(steps.here, remaining)
+            if better is not None:
+                steps.restart(better)
+                if objective.precision != precision:  # passes were widened for it
+                    steps.evaluate()
+                    precision = objective.precision
+                remaining = steps.propose(n_iter, False)
+                stop = criterion(steps.here, remaining)
+        if stop is None:
+            stop = stagnation(steps.here, remaining)
+            if stop is not None and not last and _widened(steps, remaining):
+                stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
+                precision = objective.precision
+                steps.restart()
+                curve.append(steps.here.value)
+                continue
+        if last_step and max_iter > 0 and stop is not None and stop.converged:
+            decrease = steps.step_unseen()
+            if decrease is not None:
+                remaining = predicted = decrease
+                curve[-1] = steps.here.value
+        if n_iter > 0 and observer is not None:
+            here, over = steps.here, last or stop is not None
+            largest = float(np.abs(here.grad).max(initial=0.0))
+            if observer(Iteration(n_iter, here.params, here.value, largest, here.step, over, remaining)) and not over:
+                return result(n_iter, False, "stopped by a callback")
+        if stop is not None:
+            return result(n_iter, stop.converged, stop.message, stop.by_rounding)
+        if last:
+            return result(n_iter, False, f"max_iter = {max_iter} reached with {steps.figures()}")
+        widened = before_step is not None and before_step(steps.here, remaining)
+        stuck = not steps.step(remaining)
+        if widened:
+            precision = objective.precision
+        if stuck and widened:  # the value here is from before, and its rounding may hide every lower one
+            steps.evaluate()
+            stuck = False
+        elif stuck and not steps.recover(remaining):
+            if not _widened(steps, remaining):
+                break
+            stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
+            precision = objective.precision
+        curve.append(steps.here.value)
+    rounded = stagnation.reached(steps.here, remaining, NO_LOWER)
+    if rounded is not None:
+        return result(n_iter, True, rounded.message, True)
+    message = f"no lower value within rounding ({objective.rounding:.1g} of the value) with {steps.figures()}"
+    return result(n_iter, False, message, True)
+
+
+def _widened(steps: Steps, remaining: float) -> bool:
+    """Whether the point is now known by more precise passes, as where rounding hides much and they are to be had."""
+    if remaining <= WIDEN_ABOVE * abs(steps.here.value) or not steps.objective.widen():
+        return False
+    steps.evaluate()
+    return True
+
+
+def widen_for_the_last(objective: Objective, decrease: float, next_share: float = 1.0) -> BeforeStep | None:
+    """Have the passes widened before the step that is expected to be the last, whose end is to have an exact value.
+
+    That costs the difference of two reads once; to evaluate the end again would cost a read. None for passes that are
+    in float64 already.
+
+    Parameters
+    ----------
+    objective : Objective
+    decrease : float
+        Relative suboptimality to end with.
+    next_share : float
+        Share of that which may remain after one step more: see `gpu_logreg.solvers.criteria.Optimality`.
+    """
+    if objective.precision <= float(np.finfo(np.float64).eps):
+        return None
+    last = math.nan
+
+    def before_step(here: Trial, remaining: float) -> bool:
+        nonlocal last
+        rate, last = remaining / last, remaining  # NaN before the first step: no rate is known
+        if objective.rounding <= VALUE_ROUNDING:
+            return False
+        after = min(1.0, rate) * remaining
+        return max(after, after * rate / next_share) <= decrease * abs(here.value) and objective.widen()
+
+    return before_step

@@ -1,0 +1,133 @@
+"""The loop that solvers share: what it does where a search finds nothing, and where passes become more precise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpu_logreg.solvers import Stop
+from gpu_logreg.solvers.iteration_loop import iterate, widen_for_the_last
+from gpu_logreg.solvers.line_search import Trial
+
+
+class Objective:
+    """Passes that can be widened once."""
+
+    rounding, precision, separable_below = 1e-6, 1e-7, 0.0
+    n_widened = 0
+
+    def widen(self) -> bool:
+        self.n_widened += 1
+        self.precision = self.rounding = 1e-16
+        return self.n_widened == 1
+
+
+class Script:
+    """Steps whose searches succeed, or not, as it is written; every success halves what remains."""
+
+    measure, exact, keeps_model, smooth_grad = "max |grad|", False, True, None
+
+    def __init__(self, outcomes: str, recoveries: int = 0) -> None:
+        self.objective = Objective()
+        self.here = Trial(0.0, np.zeros(1), 1.0, -1.0, np.ones(1))
+        self.outcomes, self.recoveries, self.log = list(outcomes), recoveries, ""
+        self.remaining = 1.0
+
+    def evaluate(self) -> None:
+        self.log += "e"
+
+    def restart(self, model=None) -> None:
+        self.log += "r" if model is None else "m"
+
+    def propose(self, n_iter: int, renew: bool) -> float:
+        self.log += "P" if renew else "p"
+        return self.remaining
+
+    def step(self, remaining: float) -> bool:
+        success = self.outcomes.pop(0) == "+"
+        self.remaining *= 0.5 if success else 1.0
+        self.log += "+" if success else "-"
+        return success
+
+    def recover(self, remaining: float) -> bool:
+        self.recoveries -= 1
+        return self.recoveries >= 0
+
+    def step_unseen(self):
+        self.log += "u"
+        self.here = self.here._replace(value=0.5)
+        return self.remaining
+
+    def figures(self) -> str:
+        return "figures"
+
+
+def small(here: Trial, remaining: float) -> Stop | None:
+    return Stop("small", True) if remaining <= 0.3 else None
+
+
+def test_steps_until_the_criterion_and_one_that_is_not_evaluated():
+    steps = Script("++")
+    result = iterate(steps, criterion=small, max_iter=9, last_step=True)
+    assert steps.log == "eP+P+Pu"
+    assert (result.n_iter, result.converged, result.message, result.value) == (2, True, "small", 0.5)
+    assert result.predicted == 0.25
+    assert result.loss_curve == [1.0, 1.0, 0.5]
+
+
+def test_another_model_where_a_search_finds_nothing_and_no_new_one_for_it():
+    steps = Script("-+-+", recoveries=2)
+    result = iterate(steps, criterion=small, max_iter=9, refresh=lambda here, remaining: None)
+    assert steps.log == "eP-p+P-p+P"
+    assert result.converged
+
+
+def test_passes_are_widened_before_it_gives_up():
+    steps = Script("--")
+    result = iterate(steps, criterion=small, max_iter=9)
+    assert steps.log == "eP-ep-"
+    assert not result.converged
+    assert result.stuck
+    assert result.message.startswith("no lower value within rounding (1e-16 of the value) with figures")
+
+
+def test_a_step_that_rounding_hid_is_tried_again_after_widening():
+    steps = Script("-++")
+    result = iterate(steps, criterion=small, max_iter=9, before_step=lambda here, r: steps.objective.widen())
+    assert steps.log == "eP-eP+P+P"
+    assert result.converged
+
+
+@pytest.mark.parametrize("widens", [False, True])
+def test_a_better_model_and_the_point_anew_where_it_has_widened_the_passes(widens):
+    steps, models = Script("++"), ["model"]
+
+    def refresh(here: Trial, remaining: float):
+        if models and widens:
+            steps.objective.widen()
+        return models.pop() if models else None
+
+    iterate(steps, criterion=small, max_iter=9, refresh=refresh)
+    assert steps.log == ("ePmep+P+P" if widens else "ePmp+P+P")
+
+
+def test_the_last_iteration_asks_for_no_model_and_an_observer_stops():
+    steps, seen = Script("+++"), []
+    result = iterate(steps, criterion=lambda *_: None, max_iter=2, observer=lambda it: seen.append(it.last))
+    assert steps.log == "eP+P+p"
+    assert result.message == "max_iter = 2 reached with figures"
+    assert seen == [False, True]
+    result = iterate(Script("+++"), criterion=lambda *_: None, max_iter=2, observer=lambda it: True)
+    assert (result.n_iter, result.message) == (1, "stopped by a callback")
+
+
+def test_passes_are_widened_for_the_last_step_alone():
+    objective = Objective()
+    before_step = widen_for_the_last(objective, 1e-3)
+    assert before_step is not None
+    here = Trial(0.0, np.zeros(1), 1.0, -1.0, np.ones(1))
+    assert not before_step(here, 1.0)  # no rate is known
+    assert not before_step(here, 0.1)
+    assert before_step(here, 0.008)  # at the rate of 0.08 the next is below 1e-3
+    assert not before_step(here, 0.0001)  # they are precise already
+    assert widen_for_the_last(objective, 1e-3) is None
