@@ -252,7 +252,7 @@ def _out_of_memory(*given, **named):
 
 def test_sums_give_back_rows_that_came_for_them(fake, monkeypatch):
     X, y, _ = problem()
-    monkeypatch.setattr("gpu_logreg.objectives.linear.KEPT_BYTES", 0)
+    monkeypatch.setattr("gpu_logreg.estimators.functions.KEPT_BYTES", 0)
     loss_and_gradient(X, y, np.zeros(4), device="cuda:1")
     assert total(fake, 1) == 0
     monkeypatch.setattr(cuda, "kernel_options", _out_of_memory)
