@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.csr import csr_rows
-from gpu_logreg.arrays.device import Device, brought, is_sparse, numpy_defaults, resolve_device
+from gpu_logreg.arrays.device import Device, cupy_to_device, is_sparse, numpy_defaults
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.interchange import as_array
-from gpu_logreg.arrays.on_device import KEPT_BYTES, on_device
+from gpu_logreg.arrays.on_device import POOL_BYTES, on_device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.objectives.linear import Objective
@@ -99,7 +100,7 @@ def loss_and_gradient(
     if not l2 >= 0:
         raise DataError(f"l2={l2:g} is negative")
     place = resolve_device(device, X)
-    with on_device(place, kept=KEPT_BYTES, less="fewer rows"), numpy_defaults():
+    with on_device(place, pool_growth=POOL_BYTES, less="fewer rows"), numpy_defaults():
         value, grad = _value_and_gradient(X, y, np.append(w, b), sample_weight, l2, impl, place)
     return LossAndGradient(value, grad[:-1], float(grad[-1]))
 
@@ -107,10 +108,10 @@ def loss_and_gradient(
 def _value_and_gradient(
     X: Any, y: Any, params: Float64Vector, sample_weight: Any, l2: float, impl: str, place: Device
 ) -> tuple[float, Float64Vector]:
-    y = brought(_array(y, "y"), place)
+    y = cupy_to_device(_array(y, "y"), place)
     if y.dtype == np.int32:  # which to the dataset are numbers of classes, encoded and checked
         y = y.astype(np.int64)
-    weights = brought(as_array(sample_weight, "sample_weight"), place)
+    weights = cupy_to_device(as_array(sample_weight, "sample_weight"), place)
     dataset = ResidentDataset.from_arrays(X, y, weights, place, storage=None)
     objective = Objective(dataset, choose(impl, dataset.rows, place), l2, fit_intercept=True)
     value, grad = objective(params)

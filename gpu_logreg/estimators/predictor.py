@@ -13,7 +13,7 @@ from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import array_namespace, device_of, is_sparse, numpy_defaults, one_line, to_numpy, using
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16, like
-from gpu_logreg.arrays.on_device import KEPT_BYTES, on_device
+from gpu_logreg.arrays.on_device import POOL_BYTES, on_device
 from gpu_logreg.errors import DataError, NotNumbersError
 from gpu_logreg.estimators.indicator import holds_labels, label_indicator
 from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows
@@ -237,7 +237,10 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         """What is made of the logits of ``X``, in its library and on its device, whichever is the current one."""
         rows_device = device_of(X)
         less, otherwise = "fewer rows at a time", "give rows in the memory of the host"
-        with on_device(rows_device, kept=KEPT_BYTES, less=less, otherwise=otherwise), numpy_defaults():
+        with (
+            on_device(rows_device, pool_growth=POOL_BYTES, less=less, otherwise=otherwise),
+            numpy_defaults(),
+        ):
             return like(made_of(self._logits(X)), X)
 
     # What is made of the logits, and what is right: another for rows of several labels.

@@ -28,28 +28,40 @@ class Objective:
     ----------
     dataset : ResidentDataset
     engine : Engine
-        What sums over the rows; its loss is the one that is minimised.
+        Sums over the rows; its loss is the one that is minimised.
     l2 : float
         Strength of the ridge penalty on the mean loss.
     fit_intercept : bool
         Without it the parameters are ``w`` alone.
     l1 : float
-        Strength of an L1 penalty that a solver adds: values and gradients are without it.
+        Strength of the L1 penalty. The solver adds it: values and gradients of the objective are without it.
 
     Attributes
     ----------
     n_reads : float
-        Passes over all rows so far, of which ``reference`` and ``cublas`` walk ``X`` twice in each; samples count with
-        their share.
+        Passes over all rows so far; a sample counts with its share of the rows. (In each pass ``reference`` and
+        ``cublas`` read ``X`` twice.)
     centre : ndarray of shape (d,) or None
-        A typical row. Rounding ``w`` to float32 moves every logit by about ``centre @ (w - float32(w))``, which the
-        intercept given to the pass takes back; without it columns far from zero would cost most digits of ``w``.
+        The mean of the columns, or an estimate of it. Rounding ``w`` to float32 changes every logit by about
+        ``centre @ (w - float32(w))``, which is added to the intercept that the pass is given: without the correction,
+        columns far from zero would cost most digits of ``w``.
     precision : float
-        Relative rounding of the dtype the pass computes in.
+        Machine epsilon of the dtype that the pass computes in.
     spread : ndarray of shape (d,) or None
         Standard deviation of every column about ``centre``.
     rounding : float
-        Relative size below which differences of the value are rounding, at the last point evaluated: see `_rounding`.
+        Relative rounding error of the value at the last point: see `_rounding`.
+
+    Examples
+    --------
+    >>> from gpu_logreg.arrays.device import Device
+    >>> from gpu_logreg.passes.choice import choose
+    >>> X, y = np.array([[1.0], [-1.0]]), np.array([1, 0])
+    >>> rows = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
+    >>> objective = Objective(rows, choose("reference", rows.rows, Device("cpu")), l2=0.0, fit_intercept=True)
+    >>> value, grad = objective(np.zeros(2))
+    >>> value, grad, objective.n_reads  # log(2) and X.T @ (p - y) / n
+    (0.6931471805599453, array([-0.5,  0. ]), 1.0)
     """
 
     def __init__(
@@ -86,17 +98,17 @@ class Objective:
 
     @property
     def keeps_samples_sparse(self) -> bool:
-        """Whether samples of the rows stay sparse."""
+        """Whether samples of sparse rows stay sparse."""
         return self.engine.keeps_samples_sparse(self.dataset)
 
-    def packed_coordinates(self, coordinates: Coordinates) -> Any:
-        """The coordinates of packed vectors, from those of one logit."""
+    def packed_coordinates(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
+        """Coordinates for the packed parameters of all logits, from those of one logit."""
         K = self.loss.n_logits
         return ClasswiseCoordinates(coordinates, K) if self.loss.has_free_directions else coordinates
 
     @cached_attribute
     def costs(self) -> Costs:
-        """Times relative to those of as many dense rows, for the choice of solver and sample."""
+        """Times of a read and a Hessian, relative to dense rows, for the choice of solver and sample size."""
         read = self.dataset.read_cost
         return Costs(read, read, self.dataset.curvature_cost) if self.keeps_samples_sparse else Costs(read)
 
@@ -104,7 +116,7 @@ class Objective:
     def separable_below(self) -> float:
         """Value below which the classes are separable and there is no minimum; 0 where there is a penalty.
 
-        A row on the wrong side loses at least log 2, so below ``log(2) min(s) / sum(s)`` no row is.
+        A misclassified row loses at least log 2, so that no row is misclassified below ``log(2) min(s) / sum(s)``.
         """
         if self.l2 > 0.0 or self.l1 > 0.0:
             return 0.0
@@ -114,7 +126,7 @@ class Objective:
 
     @property
     def standard_columns(self) -> Coordinates:
-        """The columns as `centre` and `spread`, which must be known, standardise them; constant ones have scale 1."""
+        """Coordinates of the columns standardised by `centre` and `spread`, which are known; scale 1 for constants."""
         assert self.centre is not None
         assert self.spread is not None
         mean = self.centre if self.fit_intercept else np.zeros(len(self.centre))
@@ -122,9 +134,10 @@ class Objective:
         return Coordinates(mean, np.where(scale > 0.0, scale, 1.0), self.fit_intercept)
 
     def widen(self) -> bool:
-        """Have the passes compute in float64 from here on; false where they do already.
+        """Let all later passes compute in float64; false where they do already.
 
-        For rows stored in float32 whose arithmetic cannot show the optimum. A read then takes about twice as long.
+        For float32 rows where the rounding of float32 arithmetic hides the optimum. A read then takes about twice as
+        long.
         """
         if self.dataset.compute_dtype == np.float64:
             return False
@@ -133,24 +146,24 @@ class Objective:
         return True
 
     def restricted(self, dataset: ResidentDataset) -> Objective:
-        """The same objective of other columns of the rows; its reads are counted anew."""
+        """The same objective on a data set of some of the columns, with a count of reads of its own."""
         return Objective(dataset, self.engine, self.l2, self.fit_intercept, self.l1)
 
     def keep(self, params: Float64Vector) -> float:
-        """The value at ``params``, which is kept with its gradient: a solver that begins there reads nothing."""
+        """The value at ``params``, cached with its gradient: a solver that starts there needs no read."""
         value, grad = self(params)
         self._kept = params, self.dataset, self.centre, value, grad
         return value
 
     def _is_as_kept(self) -> bool:
-        """Whether a value would be what it was: of the same passes and, where they round the weights, `centre`."""
+        """Whether the cached value is valid: of the same rows, dtype and, where passes round the weights, `centre`."""
         assert self._kept is not None
         _, dataset, centre, *_ = self._kept
         in_float64 = self.dataset.compute_dtype == np.float64
         return dataset is self.dataset and (in_float64 or centre is self.centre)
 
     def unpack(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
-        """Weights and intercept of packed parameters."""
+        """Weights and intercept of packed parameters; of shapes (K, d) and (K,) for K logits."""
         return self.loss.unpack(params, self.dataset.n_columns)
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
@@ -159,8 +172,8 @@ class Objective:
         Raises
         ------
         DataError
-            If ``X`` holds NaN or infinity; the message names the first. Seen without a further read, because they
-            make the sums not finite too.
+            If ``X`` holds NaN or infinity; the message names the first. It takes no further read to see them, because
+            they make the sums not finite too.
         """
         if self._kept is not None and self._kept[0] is params and self._is_as_kept():
             return self._kept[3], self._kept[4]
@@ -183,18 +196,17 @@ class Objective:
         return value, grad
 
     def _rounding(self, w: Float64Vector, value: float, penalty: float) -> float:
-        """Rounding of the value, relatively.
+        """Relative rounding error of the value.
 
-        A logit is summed from terms ``w_j x_j`` and is off by about the precision times their size ``t``. That moves
-        the value by ``sum dz_i off_i / n``, a random sum whose size is at most ``precision t sqrt(2 value / n)``,
-        since ``dz**2 <= 2 row_loss``. To it comes the rounding of the losses; the penalty, which is of ``w`` while the
-        pass sees ``w`` rounded; and the rounding of the float64 result.
+        A logit is a sum of terms ``w_j x_j`` of a size ``t``, and has an error of about ``precision t``. The errors
+        change the value by ``mean(dz_i error_i)``, a random sum of at most ``precision t sqrt(2 value / n)``, since
+        ``dz**2 <= 2 row_loss``. Three more errors are added: the rounding of the losses; that of the penalty, as the
+        pass computes with rounded ``w``; and that of the float64 result.
         """
         terms = 1.0
         if self.centre is not None and self.spread is not None:
-            with np.errstate(
-                over="ignore", invalid="ignore"
-            ):  # an infinite guess of the rounding is fair for such data
+            # Where this overflows, so would the logits, and an infinite rounding error is a fair estimate.
+            with np.errstate(over="ignore", invalid="ignore"):
                 squares = (w * w) @ (self.spread**2 + self.centre**2)
                 size = float(np.max(np.sqrt(squares) + np.abs(w @ self.centre)))
                 terms += size if size == size else math.inf
@@ -204,9 +216,9 @@ class Objective:
         return 4.0 * float(np.finfo(np.float64).eps) + by_rows + by_penalty
 
     def rounding_about_the_centre(self, params: Float64Vector, value: float) -> float:
-        """As `rounding`, at ``params``, of a value that rows in standardised columns have given.
+        """Relative rounding error of a value that is summed over rows in standardised columns, in float64.
 
-        No more than ``precision t``, since ``|dz| <= row_loss`` too.
+        As `_rounding`, and at most ``precision t``, since ``|dz| <= row_loss`` too.
         """
         assert self.spread is not None
         with np.errstate(over="ignore", invalid="ignore"):
@@ -227,7 +239,7 @@ class Objective:
         if not (np.isfinite(moments.x_sum).all() and np.isfinite(moments.xx_sum).all()):
             self.dataset.refuse_not_finite()
         mean = moments.x_sum / self.dataset.weight_total
-        # Rounding may leave a constant column with a variance just below zero.
+        # Rounding may give a constant column a variance just below zero.
         variance = np.maximum(moments.xx_sum / self.dataset.weight_total - mean**2, 0.0)
         self.centre, self.spread = mean, np.sqrt(variance)
         return mean, variance

@@ -237,7 +237,7 @@ class _Begin(NamedTuple):
 def _with_all_rows(whole: Any, start: Vector) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     phi = whole.coordinates.from_params(start)
-    H = whole.mended_hessian(phi)
+    H = whole.damped_hessian(phi)
     ridge = np.resize(whole.penalty, len(phi))  # the same for every class
     smooth, refresh = _AllRows(whole), _at_every_step(whole)
     return _Begin(smooth, whole.coordinates, phi, H, ridge, whole.n_rows, True, refresh, None, whole.curvature_root)
@@ -250,7 +250,7 @@ def _with_a_sample(objective: Objective, sampler: Sampler, start: Vector, l1: Ve
     phi = coordinates.from_params(start)
     if not warm:
         phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
-    H = sample.mended_hessian(phi)
+    H = sample.damped_hessian(phi)
     n, p, goal = sampler.n_rows, sampler.n_params, _decrease(sampler) * tol
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
@@ -321,7 +321,7 @@ def _at_every_step(whole: Any) -> Curvature:
         if first:
             first = False
             return None
-        return whole.mended_hessian(here.params)
+        return whole.damped_hessian(here.params)
 
     return refresh
 
@@ -331,7 +331,7 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
     p = len(phi)
     ridge = np.resize(sample.penalty, p)
     ks, first = thinnings(sample.n_rows, p)
-    H = sample.thin(first).mended_hessian(phi)
+    H = sample.thin(first).damped_hessian(phi)
     H.flat[:: p + 1] *= 1.0 + DAMPING
     for k in ks:
         level = sample.thin(k)
@@ -342,11 +342,11 @@ def _solve_on_sample(sample: Any, phi: Vector, strengths: Vector) -> Vector:
             H,
             criterion=lambda here, left, told=told: Stop("enough", True) if left <= told else None,  # type: ignore[misc]
             max_iter=20,
-            refresh=renewed(level.mended_hessian),
-            rescue=level.mended_hessian,
+            refresh=renewed(level.damped_hessian),
+            rescue=level.damped_hessian,
             forcing=ROUGHLY,
         )
         phi = result.params
         if k > 1:
-            H = level.mended_hessian(phi)
+            H = level.damped_hessian(phi)
     return phi

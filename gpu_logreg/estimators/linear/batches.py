@@ -10,7 +10,7 @@ from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.steps_choice import choose_steps
-from gpu_logreg.passes.training import Training, rows_that_count
+from gpu_logreg.passes.training import Training, rows_with_weight
 from gpu_logreg.solvers import Observer, SolverResult, Vector
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
@@ -71,7 +71,7 @@ def linear_batches(
     device = Device("cpu") if xp is np else Device("cuda", int(rows.X.device.id))
     name = objective.engine.name
     steps = choose_steps("cuda" if name == "cublas" else name, rows, device, training)
-    at = rows_that_count(rows.sample_weight, objective.dataset.n_rows, dtype)
+    at = rows_with_weight(rows.sample_weight, objective.dataset.n_rows, dtype)
     progress = minibatch(
         NetworkBatches(training, rows, steps),
         at,

@@ -14,8 +14,8 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.labels import sums_by_class
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.mathematics.penalty import l1_penalty
-from gpu_logreg.objectives.certificate import finished, l1_strengths
-from gpu_logreg.objectives.decrement import Decrement, l1_decrement, newton_decrement
+from gpu_logreg.objectives.certificate import RemainingDecrease, certify, l1_strengths
+from gpu_logreg.objectives.decrement import l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
@@ -145,7 +145,7 @@ def minimise(
 
     where_stuck = l1_decrement(objective, Sampler(objective, rng), cautious=True) if few else None
     decrement = _decrement(solver, objective, rng)
-    return finished(objective, result, limits["tol"], limits["max_iter"], again, decrement, where_stuck)
+    return certify(objective, result, limits["tol"], limits["max_iter"], again, decrement, where_stuck)
 
 
 def _newton_costs_little(objective: Objective) -> bool:
@@ -154,7 +154,7 @@ def _newton_costs_little(objective: Objective) -> bool:
     return p <= 500 and objective.dataset.n_rows * p * p <= NEWTON_FLOPS
 
 
-def _decrement(solver: str, objective: Objective, rng: np.random.Generator) -> Decrement | None:
+def _decrement(solver: str, objective: Objective, rng: np.random.Generator) -> RemainingDecrease | None:
     """What a certificate asks of the Hessian, where that costs little; None where the solver has gone by it itself."""
     if objective.l1 > 0.0:
         few = tiny(objective.dataset.n_rows, objective.n_params) and not in_working_sets(objective)

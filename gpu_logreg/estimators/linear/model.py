@@ -15,7 +15,8 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.csr import dense_coef
-from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device, to_device
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_device
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
@@ -271,9 +272,9 @@ class LogisticRegression(
             raise
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
-        classes, labels = encode_labels(brought(y, device))
+        classes, labels = encode_labels(cupy_to_device(y, device))
         refuse_for_liblinear(self.solver, X, len(classes))
-        weights = brought(given_column(sample_weight, "sample_weight"), device)
+        weights = cupy_to_device(given_column(sample_weight, "sample_weight"), device)
         weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         labels = to_device(labels, device)
         weights = class_weighted(self.class_weight, classes, labels, weights)
@@ -352,7 +353,7 @@ class LogisticRegression(
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = objective.engine.name, objective.engine.reason
         self.solver_, self.solver_reason_ = solver, reason
-        self.storage_ = objective.dataset.stored_as
+        self.storage_ = objective.dataset.storage_name
         advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(

@@ -11,7 +11,8 @@ from sklearn.utils.metaestimators import available_if
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device, to_device
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_device
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import (
@@ -35,7 +36,8 @@ from gpu_logreg.estimators.network.fit import (
 from gpu_logreg.estimators.network.prediction import NetworkPredictor
 from gpu_logreg.estimators.network.state import NetworkState
 from gpu_logreg.estimators.target import Target, first_target, known_target, refuse_one_class, target_of
-from gpu_logreg.mathematics.network import INITIALISATIONS, Network
+from gpu_logreg.mathematics.initialisation import INITIALISATIONS
+from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import SCHEDULES
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.storage import rows_on
@@ -127,7 +129,7 @@ class MLPClassifier(
         How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
         ``reference`` alone.
     init : {"glorot", "he", "normal"}, default="glorot"
-        First weights; see `gpu_logreg.mathematics.network.INITIALISATIONS`. Intercepts start at zero.
+        First weights; see `gpu_logreg.mathematics.initialisation.INITIALISATIONS`. Intercepts start at zero.
 
     Attributes
     ----------
@@ -337,7 +339,7 @@ class MLPClassifier(
     def _given(self, X: Any, y: Any, *, reset: bool) -> list[Any]:
         """Validated rows, and labels, which are encoded on the host."""
         X, y = self._validated(X, y, reset=reset)
-        return [X, brought(y, Device("cpu"))]
+        return [X, cupy_to_device(y, Device("cpu"))]
 
     def _check_same(self, before: tuple[int, Target], target: Target) -> None:
         n_features, old = before
@@ -365,7 +367,7 @@ class MLPClassifier(
         self, X: Any, y: Any, target: Target, sample_weight: Any, device: Device, going_on: bool, only_one_epoch: bool
     ) -> None:
         codes = target.encode(y)
-        weights = check_sample_weight(brought(given_column(sample_weight, "sample_weight"), device), X.shape[0])
+        weights = check_sample_weight(cupy_to_device(given_column(sample_weight, "sample_weight"), device), X.shape[0])
         weights, alpha = of_unit_size(weights, self.alpha)
         self._refuse_extremes(X, weights)
         network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), target.n_logits), self.activation)

@@ -16,7 +16,7 @@ from gpu_logreg.estimators.predictor import Predictor
 from gpu_logreg.estimators.target import known_target
 from gpu_logreg.mathematics import logistic
 from gpu_logreg.mathematics.network import Layer, forward
-from gpu_logreg.passes.training import rows_that_count
+from gpu_logreg.passes.training import rows_with_weight
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.extremes import first_beyond, too_large
 
@@ -75,7 +75,7 @@ class NetworkPredictor(Predictor):
         if first_beyond(X, limit) is None:
             return
         self._refuse_not_finite(X)
-        found = first_beyond(X, limit, rows_that_count(weights, X.shape[0], dtype))
+        found = first_beyond(X, limit, rows_with_weight(weights, X.shape[0], dtype))
         if found is not None:
             row, column, value = found
             raise DataError(
