@@ -38,6 +38,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+SHARED_BYTES = 2**20
+"""Bytes of rows from which threads share them: a thread reads fewer within the 0.1 ms in which another wakes."""
+
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.RLock()  # held while this module's variables, or the number of threads of BLAS, are changed
 _inside = 0
@@ -75,13 +78,21 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     return list(_in_threads(function, arguments))
 
 
-def map_chunks(function: Callable[[int, int], Any], n_chunks: int) -> None:
+def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) -> None:
     """Call ``function`` of the first of some consecutive chunks and the one after the last, for all of them.
 
     On the pool there are two calls for each thread, so that a thread whose processor is busy with another program takes
     fewer of them.
+
+    Parameters
+    ----------
+    function : function (first, last) -> None
+    n_chunks : int
+    nbytes : int
+        Bytes of all chunks together: the calling thread computes fewer than `SHARED_BYTES` alone.
     """
-    threads = 1 if n_chunks < 2 or getattr(_here, "is_ours", False) else n_threads()
+    few = n_chunks < 2 or nbytes < SHARED_BYTES or getattr(_here, "is_ours", False)
+    threads = 1 if few else n_threads()
     if threads == 1:
         with _quiet():
             function(0, n_chunks)

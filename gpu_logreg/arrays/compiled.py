@@ -23,7 +23,7 @@ import pickle
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from numba.core import config
 from numba.core.caching import FunctionCache
 from numba.core.serialize import dumps
 
-__all__ = ["DAYS_KEPT", "njit", "stamp", "texts"]
+__all__ = ["DAYS_KEPT", "LIBERTIES", "njit", "stamp", "texts"]
 
 DAYS_KEPT = 30
 """Days without use after which the folder of another hash is removed.
@@ -151,15 +151,24 @@ class _DiskCache(FunctionCache):  # type: ignore[misc]
             super().save_overload(sig, data)
 
 
-def njit(*, cache: bool = False, **options: Any) -> Any:
-    """`numba.njit` with ``options``; with ``cache``, its machine code is cached as this module describes.
+LIBERTIES = frozenset({"contract", "nsz"})
+"""Fast-math flags of every loop: the compiler may fuse products and sums, and ignore the sign of zeros.
+
+The flags "nnan" and "ninf" are never given: with them the compiler may assume that no number is NaN or infinite, and a
+NaN of a row has to reach the sums, where a fit notices it. Loops add "arcp" (division by a reciprocal), and "reassoc"
+where a sum may be taken in another order, in vectors.
+"""
+
+
+def njit(*, cache: bool = False, fastmath: Iterable[str] = (), **options: Any) -> Any:
+    """`numba.njit` without the GIL and with NumPy's division by zero; with ``cache``, its code is cached on disk.
 
     Every process compiles anew where no directory can be written to, and where the source texts have changed since this
     process took their hash: an installation, or an edit, while it runs.
     """
 
     def compile_lazily(function: Callable[..., Any]) -> Any:
-        dispatcher = numba.njit(**options)(function)
+        dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=set(fastmath), **options)(function)
         if cache and _STATE is not None and _state() == _STATE:
             with contextlib.suppress(RuntimeError):
                 dispatcher._cache = _DiskCache(function)

@@ -41,7 +41,7 @@ class BinarySample(SampleObjective):
 
     def second_order(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """Value, gradient and Hessian at ``phi``, for small data on the host; counts as two reads."""
-        self.count(2.0 * self.n_rows / self.n_total)  # a gradient and a Hessian
+        self.reads.total += 2.0 * self.n_rows / self.n_total  # a gradient and a Hessian
         loss_sum, grad_sum, H = self.rows.second_order(self.engine, phi)
         penalised = self.penalty * phi
         H.flat[:: len(phi) + 1] += self.penalty
@@ -49,7 +49,7 @@ class BinarySample(SampleObjective):
 
     def hessian(self, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
         """Second derivative of the value by ``phi``: summed in ``dtype``, in float64, where it is to be factored."""
-        self.count(self.n_rows / self.n_total)
+        self.reads.total += self.n_rows / self.n_total
         H = self.rows.curvature(self.engine, phi, dtype)
         xp = array_namespace(H)
         H.ravel()[:: len(phi) + 1] += xp.asarray(self.penalty)
@@ -148,7 +148,7 @@ class ClassesSample(SampleObjective):
 
     def curvature_sum(self, phi: Float64Vector) -> Float64Matrix:
         """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64."""
-        self.count(self.n_rows / self.n_total)
+        self.reads.total += self.n_rows / self.n_total
         return np.asarray(self.engine.curvature(self.rows.data, phi))
 
     def factored(self, total: Float64Matrix, weight_total: float) -> Factor:
@@ -213,7 +213,7 @@ class ClassesSample(SampleObjective):
         return KroneckerFactor(A, B, self.penalty)
 
     def _mean_factors(self, phi: Float64Vector) -> tuple[Array, Float64Matrix]:
-        self.count(self.n_rows / self.n_total)
+        self.reads.total += self.n_rows / self.n_total
         A, B, trace = self.engine.mean_factors(self.rows.data, phi)
         return A / max(trace, 1e-300), B / self.weight_total
 

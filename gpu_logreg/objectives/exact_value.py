@@ -60,7 +60,7 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
     total = 0.0
     for part in map_row_blocks(of_block, X, EXACT_VALUE, row_bytes=8 * max(1, X.shape[1])):
         total += part
-    objective.n_reads += 1
+    objective.reads.total += 1.0
     return total / objective.dataset.weight_total + 0.5 * objective.l2 * float(np.vdot(w, w))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,19 @@ import numpy as np
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.losses import Loss
-from gpu_logreg.mathematics.penalty import l2_penalty
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs
 
 __all__ = ["Objective"]
+
+
+@dataclass
+class Reads:
+    """A counter of walks over the rows, in walks over all of them; a sample counts with its share."""
+
+    total: float = 0.0
 
 
 class Objective:
@@ -38,9 +45,11 @@ class Objective:
 
     Attributes
     ----------
-    n_reads : float
+    reads : Reads
         Passes over all rows so far; a sample counts with its share of the rows. (In each pass ``reference`` and
         ``cublas`` read ``X`` twice.)
+    n_logits : int
+        1 for two classes, K for more.
     centre : ndarray of shape (d,) or None
         The mean of the columns, or an estimate of it. Rounding ``w`` to float32 changes every logit by about
         ``centre @ (w - float32(w))``, which is added to the intercept that the pass is given: without the correction,
@@ -60,7 +69,7 @@ class Objective:
     >>> rows = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
     >>> objective = Objective(rows, choose("reference", rows.rows, Device("cpu")), l2=0.0, fit_intercept=True)
     >>> value, grad = objective(np.zeros(2))
-    >>> value, grad, objective.n_reads  # log(2) and X.T @ (p - y) / n
+    >>> value, grad, objective.reads.total  # log(2) and X.T @ (p - y) / n
     (0.6931471805599453, array([-0.5,  0. ]), 1.0)
     """
 
@@ -78,18 +87,14 @@ class Objective:
         self.l2 = l2
         self.l1 = l1
         self.fit_intercept = fit_intercept
-        self.n_reads = 0.0
+        self.reads = Reads()
+        self.n_logits = engine.loss.n_logits
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
         self._kept: tuple[Any, ...] | None = None
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
-
-    @property
-    def n_logits(self) -> int:
-        """1 for two classes, K for more."""
-        return self.loss.n_logits
 
     @cached_attribute
     def n_params(self) -> int:
@@ -103,8 +108,7 @@ class Objective:
 
     def packed_coordinates(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """Coordinates for the packed parameters of all logits, from those of one logit."""
-        K = self.loss.n_logits
-        return ClasswiseCoordinates(coordinates, K) if self.loss.has_free_directions else coordinates
+        return ClasswiseCoordinates(coordinates, self.n_logits) if self.loss.has_free_directions else coordinates
 
     @cached_attribute
     def costs(self) -> Costs:
@@ -182,15 +186,15 @@ class Objective:
         if self.centre is not None:
             b = b + (w - w.astype(dataset.compute_dtype)) @ self.centre
         sums = self.engine.gradient(dataset, w, b)
-        self.n_reads += 1
+        self.reads.total += 1.0
         grad, total = self.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.fit_intercept), dataset.weight_total
         if not self._known_finite:
             if not (np.isfinite(sums.loss_sum) and np.isfinite(grad).all()):
                 dataset.refuse_not_finite()
             self._known_finite = True
-        penalty, penalty_grad = l2_penalty(w, self.l2)
+        penalty = 0.5 * self.l2 * float(np.vdot(w, w))
         grad /= total
-        grad.reshape(self.n_logits, -1)[:, :d] += penalty_grad
+        grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
         self.rounding = self._rounding(w, value, penalty)
         return value, grad
@@ -235,7 +239,7 @@ class Objective:
             If ``X`` holds NaN or infinity; the message names the first.
         """
         moments = self.engine.moments(self.dataset)
-        self.n_reads += 1
+        self.reads.total += 1.0
         if not (np.isfinite(moments.x_sum).all() and np.isfinite(moments.xx_sum).all()):
             self.dataset.refuse_not_finite()
         mean = moments.x_sum / self.dataset.weight_total

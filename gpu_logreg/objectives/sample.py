@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 
-from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
+from gpu_logreg.objectives.linear import Reads
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, every_kth_row
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
@@ -75,38 +74,37 @@ class SampleObjective:
         Of packed vectors.
     engine : Engine
         As for the whole data.
-    count : function share -> None
-        Called with the share of all rows that a sum has read, to count reads.
+    reads : Reads
+        The counter to which a sum adds the share of all rows that it has read.
     n_total : int
         Rows of the whole data.
+    n_rows : int
+        Rows of the sample.
+    weight_total : float
+        Sum of their weights.
+    packed_penalty : ndarray of shape (p,), or (K p,)
+        Diagonal of the penalty by packed ``phi``.
+    rounding, precision : float
+        Relative size below which differences of the value are rounding, and rounding of the arithmetic of a row.
     """
 
     rows: Standardised
     penalty: Float64Vector
     coordinates: Coordinates | ClasswiseCoordinates
     engine: Engine
-    count: Callable[[float], None]
+    reads: Reads
     n_total: int
+    n_rows: int = field(init=False)
+    weight_total: float = field(init=False)
+    packed_penalty: Float64Vector = field(init=False)
+    rounding: float = field(init=False)
+    precision: float = field(init=False)
 
-    @cached_attribute
-    def n_rows(self) -> int:
-        """Rows of the sample."""
-        return self.rows.data.n_rows
-
-    @cached_attribute
-    def weight_total(self) -> float:
-        """Sum of the weights of the sample."""
-        return self.rows.data.weight_total
-
-    @cached_attribute
-    def rounding(self) -> float:
-        """Relative size below which differences of the value are rounding."""
-        return float(np.finfo(self.rows.dtype).eps)
-
-    @property
-    def precision(self) -> float:
-        """Relative rounding of the arithmetic behind one row."""
-        return self.rounding
+    def __post_init__(self) -> None:
+        data, eps = self.rows.data, float(np.finfo(self.rows.dtype).eps)
+        penalty = np.tile(self.penalty, self.engine.loss.n_logits)
+        more = {"n_rows": data.n_rows, "weight_total": data.weight_total, "packed_penalty": penalty}
+        self.__dict__.update(more, rounding=eps, precision=eps)
 
     def rounding_at(self, phi: Float64Vector, value: float) -> float:
         """As `rounding`, with the rounding error of logits, whose terms may cancel.
@@ -123,18 +121,13 @@ class SampleObjective:
         """0: a sample is no proof that the classes of all rows are separable."""
         return 0.0
 
-    @cached_attribute
-    def packed_penalty(self) -> Float64Vector:
-        """`penalty` for the packed ``phi`` of all logits."""
-        return np.tile(self.penalty, self.engine.loss.n_logits)
-
     def widen(self) -> bool:
         """False: the minimum of a sample is only a start, and needs no float64."""
         return False
 
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
-        self.count(self.n_rows / self.n_total)
+        self.reads.total += self.n_rows / self.n_total
         loss_sum, grad = self.rows.gradient(self.engine, phi)
         penalised = self.packed_penalty * phi
         grad /= self.weight_total

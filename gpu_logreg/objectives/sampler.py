@@ -46,7 +46,7 @@ class Sampler:
     Parameters
     ----------
     objective : Objective
-        Its ``n_reads`` rises by the share of the rows that samples read.
+        Its ``reads`` rise by the share of the rows that samples read.
     generator : numpy Generator
     keeps_sparse : bool, optional
         Whether samples of sparse rows stay sparse. If None they do where the engine allows it and the rows are not
@@ -67,7 +67,7 @@ class Sampler:
     >>> data = ResidentDataset.from_arrays(X, np.arange(1000) % 2, None, Device("cpu"))
     >>> objective = Objective(data, choose("reference", data.rows, Device("cpu")), l2=0.0, fit_intercept=True)
     >>> sample = Sampler(objective, np.random.default_rng(0)).sample(100)
-    >>> sample.n_rows, objective.n_reads, round(sample(np.zeros(3))[0], 3)  # the value is log(2)
+    >>> sample.n_rows, objective.reads.total, round(sample(np.zeros(3))[0], 3)  # the value is log(2)
     (100, 0.1, 0.693)
     """
 
@@ -110,9 +110,6 @@ class Sampler:
     def n_logits(self) -> int:
         """Logits of a row."""
         return self._objective.n_logits
-
-    def _count(self, share: float) -> None:
-        self._objective.n_reads += share
 
     def sample(self, size: int) -> Sample:
         """A sample of about ``size`` rows, in coordinates that its own means and variances standardise.
@@ -168,7 +165,7 @@ class Sampler:
         # NaN marks a column that is constant in the sample: a row with another value in it gets a large score.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
         scores = self._objective.engine.scores(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)))
-        self._count(1.0)
+        self._objective.reads.total += 1.0
         if not np.isfinite(scores).all():
             self._dataset.refuse_not_finite()
         base = 1.0 + scores.astype(np.float64) / self._dataset.n_columns
@@ -217,7 +214,7 @@ class Sampler:
 
     def _standardised(self, indices: IntVector, weight: Float64Vector) -> tuple[StandardisedRows, Array, Array]:
         """A sample in its own standardised columns, its labels and its weights."""
-        self._count(len(indices) / self.n_rows)
+        self._objective.reads.total += len(indices) / self.n_rows
         y, s = self._labels_and_weights(indices, weight)
         rows = standardised(self._dataset, indices, s, self._objective.fit_intercept)
         if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
@@ -241,7 +238,7 @@ class Sampler:
 
     def _of(self, rows: Standardised, coordinates: Coordinates) -> Sample:
         engine, penalty = self._objective.engine, self._penalty(coordinates)
-        return self._kind(rows, penalty, self._packed(coordinates), engine, self._count, self.n_rows)
+        return self._kind(rows, penalty, self._packed(coordinates), engine, self._objective.reads, self.n_rows)
 
     def _packed(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """The coordinates of packed vectors."""

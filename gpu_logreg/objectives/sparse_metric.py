@@ -34,7 +34,7 @@ def diagonal_at(objective: Objective, params: Float64Vector) -> CentredDiagonalM
     """
     w, b = objective.unpack(params)
     h_sum, moments = objective.engine.moments_by_curvature(objective.dataset, w, b)
-    objective.n_reads += 1
+    objective.reads.total += 1.0
     total = max(h_sum / objective.dataset.weight_total, LEAST_CURVATURE)
     h_total = objective.dataset.weight_total * total
     mean = moments.x_sum / h_total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import numpy as np
@@ -43,6 +43,11 @@ class ResidentDataset:
         For messages.
     computed_in : dtype or None
         Dtype of the arithmetic of the passes; None for `gpu_logreg.rows.block.compute_dtype` of the dtype of ``X``.
+    n_rows, n_columns : int
+    is_sparse : bool
+        Whether the rows are stored as CSR.
+    on_host : bool
+        Whether the rows are in the memory of the host, where several threads work on them.
 
     Examples
     --------
@@ -55,6 +60,15 @@ class ResidentDataset:
     weight_total: float
     column_names: Sequence[str] | None = None
     computed_in: DType | None = None
+    n_rows: int = field(init=False)
+    n_columns: int = field(init=False)
+    is_sparse: bool = field(init=False)
+    on_host: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        X = self.rows.X
+        n, d = X.shape
+        self.__dict__.update(n_rows=int(n), n_columns=int(d), is_sparse=is_sparse(X), on_host=array_namespace(X) is np)
 
     @classmethod
     def from_arrays(
@@ -95,26 +109,6 @@ class ResidentDataset:
         y = y if y.dtype == np.int32 else _narrow_labels(y, dtype)
         rows = Rows(X, to_device(y, device), to_device(sample_weight, device))
         return cls(rows, weight_total, column_names, dtype)
-
-    @cached_attribute
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return int(self.rows.X.shape[0])
-
-    @cached_attribute
-    def n_columns(self) -> int:
-        """Number of columns."""
-        return int(self.rows.X.shape[1])
-
-    @cached_attribute
-    def is_sparse(self) -> bool:
-        """Whether the rows are stored as CSR."""
-        return is_sparse(self.rows.X)
-
-    @cached_attribute
-    def on_host(self) -> bool:
-        """Whether the rows are in the memory of the host, where several threads work on them."""
-        return array_namespace(self.rows.X) is np
 
     @property
     def n_stored(self) -> int:

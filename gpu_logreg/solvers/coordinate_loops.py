@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 
 __all__ = ["cycles", "settle"]
 
@@ -19,7 +19,7 @@ steps are then long, and end where the first coordinate becomes zero."""
 _INDEFINITE = 1e-8
 
 
-@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.cycles`, element by element."""
     k = len(x)
@@ -46,7 +46,7 @@ def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
     return most + 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
 def _factor_from(H: Any, at: Any, first: Any, m: Any, L: Any) -> Any:
     """Rows ``first`` to ``m`` of the Cholesky factor of ``H`` at ``at``, whose columns before ``first`` are at hand.
 
@@ -67,7 +67,7 @@ def _factor_from(H: Any, at: Any, first: Any, m: Any, L: Any) -> Any:
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
 def _solve(L: Any, m: Any, v: Any) -> None:
     """``v <- (L L.T)^-1 v``."""
     for i in range(m):
@@ -82,7 +82,7 @@ def _solve(L: Any, m: Any, v: Any) -> None:
             v[c] -= v[i] * row[c]
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+@njit(cache=True, fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
 def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, change: Any) -> Any:
     """``q`` where the coordinates ``at`` have these values, less that at ``x``; ``change`` becomes that of ``r``."""
     change[:] = 0.0
@@ -99,7 +99,7 @@ def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, chan
     return rise
 
 
-@njit(nogil=True, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def settle(H: Any, r: Any, x: Any, l1: Any, most: Any, trusted: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.settle`, on ``r`` and ``x`` themselves; at most ``most`` systems.
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sweeps import every_other, thinned
 
-import gpu_logreg.objectives.sample
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import cholesky, cuda_problem, import_cupy
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
@@ -40,7 +39,7 @@ def cupy(request, monkeypatch):
 
 @pytest.fixture(params=[True, False], ids=["factored on the device", "factored on the host"])
 def factored(request, monkeypatch):
-    monkeypatch.setattr(gpu_logreg.objectives.sample, "DEVICE_FACTOR_P", 2 if request.param else 10**6)
+    monkeypatch.setattr("gpu_logreg.passes.reference.curvature.DEVICE_FACTOR_P", 2 if request.param else 10**6)
 
 
 def problem(kind: str, dtype: str):

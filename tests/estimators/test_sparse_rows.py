@@ -861,7 +861,7 @@ def test_the_diagonal_metric_is_that_of_the_hessian(fit_intercept, weighted):
         T[-1, :-1], diagonal = -mean, np.append(diagonal, h.sum())
     v = np.random.default_rng(1).standard_normal(objective.n_params)
     np.testing.assert_allclose(diagonal_at(objective, params).solve(v), T @ (T.T @ v / diagonal), rtol=1e-11)
-    assert objective.n_reads == 1.0
+    assert objective.reads.total == 1.0
 
 
 def test_it_saves_reads_where_one_class_is_rare():

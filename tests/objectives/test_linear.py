@@ -112,12 +112,12 @@ def test_weights_of_one_change_nothing_and_their_scale_cancels(impl):
 def test_every_read_is_counted(impl):
     X, y, s, w, b = problem()
     objective = objective_of(X, y, s, impl, 0.1, True)
-    assert objective.n_reads == 0
+    assert objective.reads.total == 0
     objective(np.append(w, b))
     objective(np.append(w, b))
-    assert objective.n_reads == 2
+    assert objective.reads.total == 2
     objective.column_moments()
-    assert objective.n_reads == 3
+    assert objective.reads.total == 3
 
 
 @pytest.mark.parametrize("impl", IMPLS)

@@ -339,9 +339,9 @@ def test_nearly_collinear_float32_columns_are_summed_again_in_float64():
     sampler._objective.widen = lambda: False  # as if there were more rows, of which float32 is kept
     sample = sampler.sample(2000)
     phi = np.zeros(5)
-    before = sampler._objective.n_reads
+    before = sampler._objective.reads.total
     metrics = sample.params_metric(phi), sampler.metric(2000, sample.coordinates.to_params(phi))
-    assert sampler._objective.n_reads - before == pytest.approx(4.0)  # both walked the rows twice
+    assert sampler._objective.reads.total - before == pytest.approx(4.0)  # both walked the rows twice
     H = raw_hessian(X, None, np.zeros(5), 0.0, True)
     assert np.linalg.cond(H) > 1e8  # more than float32 sums can tell
     # Flatter directions than float32 gradients can tell get the curvature of their noise; all else is exact.
@@ -363,16 +363,16 @@ def test_walks_over_samples_count_with_their_share():
     objective = sampler._objective
     sample = sampler.sample(150)
     assert not sampler.irregular
-    assert objective.n_reads == pytest.approx(150 / N)
+    assert objective.reads.total == pytest.approx(150 / N)
     phi = some_phi(D + 1)
     sample(phi)
-    assert objective.n_reads == pytest.approx(2 * 150 / N)
+    assert objective.reads.total == pytest.approx(2 * 150 / N)
     sample.hessian(phi)
-    assert objective.n_reads == pytest.approx(3 * 150 / N)
+    assert objective.reads.total == pytest.approx(3 * 150 / N)
     sample.thin(3)(phi)
-    assert objective.n_reads == pytest.approx((3 * 150 + 50) / N)
+    assert objective.reads.total == pytest.approx((3 * 150 + 50) / N)
     sampler.metric(300, sample.coordinates.to_params(phi))
-    assert objective.n_reads == pytest.approx((3 * 150 + 50 + 300) / N)
+    assert objective.reads.total == pytest.approx((3 * 150 + 50 + 300) / N)
 
 
 def test_a_sample_tells_the_objective_where_the_columns_lie():
@@ -399,7 +399,7 @@ def test_rows_are_scored_where_columns_are_carried_by_few_and_the_sample_holds_t
         sampler = sampler_of(X, y, s, True, seed=seed)
         sample = sampler.sample(1000)
         assert sampler.irregular
-        assert sampler._objective.n_reads == pytest.approx(1.0 + 2 * 1000 / n, rel=0.01)
+        assert sampler._objective.reads.total == pytest.approx(1.0 + 2 * 1000 / n, rel=0.01)
         for column in (4, 5):
             raw = (
                 sample.rows.data.rows.X[:, column] * sample.coordinates.scale[column] + sample.coordinates.mean[column]
@@ -420,7 +420,7 @@ def test_a_sample_of_all_rows_that_have_a_weight_is_not_drawn_again(has_weights)
     sampler = sampler_of(X, y, s if has_weights else None, True)
     present = np.count_nonzero(s) if has_weights else N
     assert sampler.sample(N).n_rows == present
-    assert sampler._objective.n_reads == pytest.approx(present / N)
+    assert sampler._objective.reads.total == pytest.approx(present / N)
     assert sampler.complete
     sampler.sample(N // 2)
     assert not sampler.complete

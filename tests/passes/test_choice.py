@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
+from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.choice import CPU_PASS_ELEMENTS, NAMES, choose
 from gpu_logreg.rows.block import Rows, compute_dtype
 
@@ -98,3 +101,17 @@ def test_rows_are_computed_in_a_dtype_that_holds_them(storage, expected):
         if np.dtype(storage).itemsize < 8:
             assert int(found.type(limits.max)) == limits.max
             assert int(found.type(limits.min)) == limits.min
+
+
+class Other(Binary):
+    """A loss that only the reference engine can take."""
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_new_loss_goes_to_the_reference_engine_and_others_refuse_it_by_name(sparse):
+    X = csr_rows(csr_array(np.eye(4))) if sparse else np.eye(4)
+    few = Rows(X, np.zeros(4, np.uint8), None)
+    assert choose("auto", few, CPU, Other()).name == "reference"
+    with pytest.raises(ImplementationError) as error:
+        choose("cpu", few, CPU, Other())
+    assert str(error.value) == "impl='cpu' cannot be used: the cpu pass knows no loss Other; use impl='auto'"

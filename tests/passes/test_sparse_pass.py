@@ -690,7 +690,7 @@ def test_samplers_of_sparse_and_of_dense_rows_draw_the_same(impl, fit_intercept,
     ours, theirs = samplers(2.0, has_weights, fit_intercept, impl)
     sample, plain = ours.sample(m), theirs.sample(m)
     assert (ours.irregular, ours.complete) == (theirs.irregular, theirs.complete)
-    assert ours._objective.n_reads == theirs._objective.n_reads
+    assert ours._objective.reads.total == theirs._objective.reads.total
     assert sample.n_rows == plain.n_rows
     np.testing.assert_array_equal(sample.rows.data.rows.y, plain.rows.data.rows.y)
     np.testing.assert_allclose(sample.rows.data.rows.sample_weight, plain.rows.data.rows.sample_weight, rtol=1e-14)
@@ -702,7 +702,7 @@ def test_samplers_of_sparse_and_of_dense_rows_draw_the_same(impl, fit_intercept,
     found, wanted = (each.metric(m, params).solve(v) for each in (ours, theirs))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-11 * np.abs(wanted).max())
     np.testing.assert_allclose(ours.hessian(m, phi), theirs.hessian(m, phi), rtol=0, atol=1e-12)
-    assert ours._objective.n_reads == pytest.approx(theirs._objective.n_reads)
+    assert ours._objective.reads.total == pytest.approx(theirs._objective.reads.total)
 
 
 @impls
@@ -739,10 +739,10 @@ def test_walks_over_samples_count_with_their_share():
         (lambda: sampler.metric(300, sample.coordinates.to_params(phi)), 300, True),
         (lambda: sampler.hessian(50, phi), 50, True),
     ):
-        before = objective.n_reads
+        before = objective.reads.total
         walk()
         # How many rows are drawn is right but for one of every stratum.
-        assert objective.n_reads - before == pytest.approx(rows / N, abs=(2.0 if drawn_anew else 1e-9) / N)
+        assert objective.reads.total - before == pytest.approx(rows / N, abs=(2.0 if drawn_anew else 1e-9) / N)
 
 
 @impls
@@ -762,7 +762,7 @@ def test_rows_are_scored_where_columns_are_carried_by_few_and_the_sample_holds_t
         plain = Sampler(objective_of(X, y, s, True, "reference"), np.random.default_rng(seed))
         sample, of_dense = sampler.sample(500), plain.sample(500)
         assert sampler.irregular
-        assert sampler._objective.n_reads == pytest.approx(1.0 + 2 * 500 / n, rel=0.02)
+        assert sampler._objective.reads.total == pytest.approx(1.0 + 2 * 500 / n, rel=0.02)
         for column in (4, 5):
             assert (sample.rows.data.rows.X.toarray()[:, column] == 1.0).sum() == hits
         np.testing.assert_allclose(

@@ -84,7 +84,7 @@ def linear_batches(
         n_iter_no_change=EPOCHS_WITHOUT_GAIN,
         observer=observer,
     )
-    objective.n_reads += progress.n_iter
+    objective.reads.total += progress.n_iter
     if steps.how:
         objective.engine.reason += f"; {steps.how}"
     trained = to_numpy(training.params).astype(np.float64)

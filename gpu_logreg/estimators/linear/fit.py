@@ -302,7 +302,7 @@ def _by_working_sets(
         some = objective.restricted(by_columns(columns))
         ends: dict[str, Any] = {"tol": limit, "support": math.inf, "max_iter": max_iter}
         found = proximal(some, Sampler(some, rng), start, l1_strengths(some), l2=some.l2, warm=warm, **ends)
-        objective.n_reads += some.n_reads * some.dataset.n_stored / max(1, objective.dataset.n_stored)
+        objective.reads.total += some.reads.total * some.dataset.n_stored / max(1, objective.dataset.n_stored)
         if some.centre is not None:  # of the other columns the weights are zero
             objective.centre = np.zeros(n_columns)
             objective.centre[columns] = some.centre

@@ -294,7 +294,7 @@ class LogisticRegression(
         solver = solver_name(asked.solver, objective)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
-            lines = progress_lines(solver, lambda: objective.n_reads)
+            lines = progress_lines(solver, lambda: objective.reads.total)
         limits = {"tol": self.tol, "max_iter": self.max_iter, "observer": observe_all(task, lines)}
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         result = minimise(self, solver, objective, shares, last, limits)
@@ -343,7 +343,7 @@ class LogisticRegression(
 
     def _keep(self, result: SolverResult, solver: str, reason: str, objective: Objective, device: Device) -> None:
         self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
-        self.n_reads_ = objective.n_reads
+        self.n_reads_ = objective.reads.total
         self.converged_ = result.converged
         self.stop_reason_ = result.message
         self.objective_ = result.value

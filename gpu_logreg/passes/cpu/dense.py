@@ -124,5 +124,5 @@ def _sum_chunks(
                 sum_rows(staged, 0, stop - a, CHUNK_ROWS, a, part)
                 out += part
 
-    map_chunks(work, n_chunks)
+    map_chunks(work, n_chunks, X.nbytes)
     return np.asarray(partials.sum(axis=0))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative
 from gpu_logreg.passes.cpu.loops.vectors import (
@@ -40,7 +40,7 @@ Both decide the order of additions, and so the bits.
 
 # Without "nnan" and "ninf": a NaN in a row has to reach the sums. Without "reassoc": `exp_of_negative` adds a large
 # number and subtracts it again to round, and a compiler that may reorder additions would remove both.
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative
 from gpu_logreg.passes.cpu.loops.vectors import (
@@ -32,7 +32,7 @@ TILE_ROWS = 128
 ATS = (0,) * AT_ONCE
 """A tuple whose length, `AT_ONCE`, is that of the vectors of `multiply_into`."""
 
-_OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -18,7 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import log1p_up_to_one, row_terms
 
 __all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
@@ -40,14 +40,7 @@ takes the place of that many calls of ``log1p``.
 PREFETCH_BYTES = 4000
 """Bytes from an element that is read to the one that is prefetched into the cache. Found by trial, without a record."""
 
-# Without "nnan" and "ninf", with which the compiler may assume that no number is NaN or infinite: a NaN in a row has to
-# reach the sums, or the fit would not notice it.
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-}
+_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
+
+from gpu_logreg.arrays.compiled import njit
 
 __all__ = ["exp_of_negative", "log1p_up_to_one", "row_terms", "tanh", "wait_for_all"]
 
 # Without "reassoc": numbers are rounded by adding a large number and subtracting it again, and a compiler that may
 # reorder additions would remove both.
-_EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_EXACT: dict[str, Any] = {"fastmath": {"contract"}}
 
 _SPINS_BEFORE_YIELD = 4000
 """Times that a waiting thread reads the counter of a barrier before it offers its processor to others each time.
@@ -258,7 +260,7 @@ def _read_atomically(typing_context: Any, array: Any) -> Any:
     return types.int64(array), codegen
 
 
-@njit(nogil=True)  # type: ignore[untyped-decorator]
+@njit()  # type: ignore[untyped-decorator]
 def wait_for_all(arrived: Any, n_threads: Any) -> None:
     """A barrier: return once each of ``n_threads`` threads has made this call as often as the caller.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS, LOG_ROWS
 from gpu_logreg.passes.cpu.loops.elementary import log1p_up_to_one, row_terms
 from gpu_logreg.passes.cpu.loops.vectors import REGISTER_BYTES, add_rows, logits_of_short_rows
@@ -31,13 +31,7 @@ TILE_ROWS = 128
 It divides `LOG_ROWS` and `FLUSH_ROWS` of `dense`, and decides the order of additions, and so the bits.
 """
 
-# As in `dense`, without "nnan" and "ninf": a NaN in a row has to reach the sums.
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-}
+_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
 
 
 @functools.cache

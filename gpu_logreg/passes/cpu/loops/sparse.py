@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.dense import LOG_ROWS
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms
 
@@ -30,14 +30,8 @@ __all__ = [
     "take_columns",
 ]
 
-# Without "nnan" and "ninf": a NaN in a row has to reach the sums, or the fit would not notice it.
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    # Without "reassoc" too: loops over the elements of a row are short, and gathering them into vectors was slower.
-    "fastmath": {"contract", "nsz", "arcp"},
-}
+# Without "reassoc": loops over the elements of a row are short, and gathering them into vectors was slower.
+_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"arcp"}}
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
 
 TILE_ROWS = 64

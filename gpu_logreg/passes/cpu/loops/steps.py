@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.compiled import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms, tanh, wait_for_all
 from gpu_logreg.passes.cpu.loops.zeros import columns_times_dz, list_nonzeros, rows_times_weights
 
@@ -33,13 +33,7 @@ The same for every number of threads, because the squares of a piece are summed 
 order of additions. It bounds the threads that an update can use.
 """
 
-# As in `dense`, without "nnan" and "ninf": what is not finite has to reach the parameters, where it is noticed.
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-}
+_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
 
 
 def rounded(length: int) -> int:

@@ -13,15 +13,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
 
 __all__ = ["columns_times_dz", "list_length", "list_nonzeros", "rows_times_weights"]
 
-_OPTIONS: dict[str, Any] = {
-    "nogil": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}}
 
 
 def list_length(m: int, d: int) -> int:
