@@ -17,6 +17,7 @@ __all__ = [
     "block_of_rows",
     "columns_at",
     "csr_rows",
+    "csr_rows_of",
     "dense_coef",
     "elements_in_a_row",
     "in_order",
@@ -67,6 +68,20 @@ def csr_rows(X: Any) -> CsrArray:
     if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # capacity beyond the last element
         rows = sparse.csr_array((rows.data[: starts[-1]], rows.indices[: starts[-1]], starts), shape=(n, d))
     return with_dtype(rows, rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64)
+
+
+def csr_rows_of(X: Any, source: Any = None) -> CsrArray | None:
+    """`csr_rows` of a sparse matrix; None of anything else.
+
+    Parameters
+    ----------
+    X : object
+    source : object
+        What ``X`` was made from. A sparse matrix was checked then, and is not once more.
+    """
+    if not is_sparse(X):
+        return None
+    return X if is_sparse(source) else csr_rows(X)
 
 
 def _refuse_damaged(X: Any) -> None:

@@ -34,6 +34,7 @@ __all__ = [
     "device_of",
     "free_bytes",
     "import_cupy",
+    "in_host_memory",
     "is_cuda_array",
     "is_cupy",
     "is_sparse",
@@ -87,6 +88,11 @@ class Device:
 def is_cupy(array: Any) -> bool:
     """Whether ``array`` is one of CuPy's; imports nothing."""
     return type(array).__module__.split(".", 1)[0] == "cupy"
+
+
+def in_host_memory(array: Any) -> bool:
+    """Whether ``array`` lies where NumPy reads it: anything but an array of CuPy's."""
+    return not is_cupy(array)
 
 
 def is_sparse(array: Any) -> bool:

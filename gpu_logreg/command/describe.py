@@ -206,7 +206,7 @@ def _describe_classes(model: LogisticRegression, names: Sequence[str], classes: 
 def _describe_layers(model: MLPClassifier) -> None:
     """Print the units, the activation, the number of parameters and the largest weight of every layer of a network."""
     units = [W.shape[1] for W in model.coefs_]
-    activations = [model.activation] * (len(units) - 1) + [known_target(model).out_activation]
+    activations = [model.activation] * (len(units) - 1) + [known_target(model).loss.link]
     cells = {
         "units": [f"{m:,}" for m in units],
         "activation": activations,

@@ -18,7 +18,6 @@ _LINEAR_ONLY = {
     "l1_ratio": ("--l1-ratio", None, "use --alpha"),
     "class_weight": ("--class-weight", None, "leave it out"),
     "fit_intercept": ("--no-intercept", True, "leave it out"),
-    "storage": ("--storage", "auto", "leave it out"),
 }
 """Parameters that a network does not have: the option, its default, and the advice in the error."""
 
@@ -93,6 +92,8 @@ def _network(hidden: tuple[int, ...], parameters: dict[str, Any]) -> MLPClassifi
     for name, (option, default, advice) in _LINEAR_ONLY.items():
         if parameters.pop(name) != default:
             raise DataError(f"{option} is not for networks, which --hidden asks for; {advice}")
+    if parameters.get("storage") == "uint8":
+        raise DataError("--storage uint8 is not for networks, whose columns are standardised; use --storage float16")
     if parameters["activation"] is None:
         parameters["activation"] = "tanh"
     if parameters["solver"] == "auto":

@@ -109,8 +109,6 @@ def _value_and_gradient(
     X: Any, y: Any, params: Float64Vector, sample_weight: Any, l2: float, impl: str, place: Device
 ) -> tuple[float, Float64Vector]:
     y = cupy_to_device(_array(y, "y"), place)
-    if y.dtype == np.int32:  # which to the dataset are numbers of classes, encoded and checked
-        y = y.astype(np.int64)
     weights = cupy_to_device(as_array(sample_weight, "sample_weight"), place)
     dataset = ResidentDataset.from_arrays(X, y, weights, place, storage=None)
     objective = Objective(dataset, choose(impl, dataset.rows, place), l2, fit_intercept=True)

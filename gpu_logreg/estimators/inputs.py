@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.arrays.csr import csr_rows
-from gpu_logreg.arrays.device import array_namespace, is_sparse
+from gpu_logreg.arrays.csr import csr_rows_of
+from gpu_logreg.arrays.device import in_host_memory
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.estimators.arrow_inputs import arrow_column, arrow_matrix, arrow_table, refuse_several, speaks_arrow
@@ -37,7 +37,7 @@ class GivenRows(NamedTuple):
     @property
     def scikit_learn_knows(self) -> bool:
         """Whether scikit-learn can validate ``X``: it lies in host memory and is not bfloat16."""
-        if self.header is not None or array_namespace(self.X) is not np:
+        if self.header is not None or not in_host_memory(self.X):
             return False
         return not (isinstance(self.X, np.ndarray) and is_bfloat16(self.X))
 
@@ -63,8 +63,9 @@ def given_rows(X: Any) -> GivenRows:
         return GivenRows(arrow_matrix(table), table.slice(0, 0))
     if hasattr(X, "collect") and not hasattr(X, "__array__"):  # a LazyFrame of polars is a query without rows
         raise DataError(f"X is a {type(X).__name__}, whose rows are not computed yet; give X.collect()")
-    if is_sparse(X):
-        return GivenRows(csr_rows(X))
+    sparse_rows = csr_rows_of(X)
+    if sparse_rows is not None:
+        return GivenRows(sparse_rows)
     if type(X).__module__.startswith("cupyx."):
         raise DataError(f"X is a {type(X).__name__} of CuPy; give X.get(), as sparse rows are walked on the CPU")
     X = as_array(X, "X")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.device import array_namespace, is_cupy, one_line, to_numpy
+from gpu_logreg.arrays.device import array_namespace, in_host_memory, one_line, to_numpy
 from gpu_logreg.errors import DataError
 
 __all__ = ["exact_array", "holds_text", "is_whole", "label_array", "numbers_among", "of_one_type", "same_labels"]
@@ -26,7 +26,7 @@ def exact_array(y: Any, name: str = "y") -> Any:
     NumPy converts a list to one type: whole numbers beyond 64 bits to floats, and numbers or NaN beside text to text.
     Such a list becomes an array of Python objects here.
     """
-    if is_cupy(y):
+    if not in_host_memory(y):
         return y
     try:
         array = to_numpy(y)

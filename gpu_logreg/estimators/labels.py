@@ -1,4 +1,4 @@
-"""The number of the class of each row, and row weights that include the weights of the classes."""
+"""Labels to what an estimator learns: numbers of classes or zeros and ones of labels; and weights by class."""
 
 from __future__ import annotations
 
@@ -7,15 +7,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.class_sums import sums_by_class
+from gpu_logreg.arrays.device import array_namespace, in_host_memory, to_numpy
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.label_types import holds_text, is_whole, label_array, label_text, of_one_type
+from gpu_logreg.estimators.label_types import holds_text, is_whole, label_array, label_text, numbers_among, of_one_type
+from gpu_logreg.files.column_names import list_first
+from gpu_logreg.mathematics.losses import loss_of_classes
 
-__all__ = ["class_weighted", "encode_labels", "refuse_continuous", "sums_by_class"]
+__all__ = [
+    "class_weighted",
+    "encode_classes",
+    "encode_labels",
+    "holds_labels",
+    "label_indicator",
+    "refuse_continuous",
+    "sorted_classes",
+]
 
 
 _INT64 = 2.0**63
 """Size from which a whole number does not fit into int64."""
+
+_SHOWN_LABELS = 4
+"""Labels that a message lists, so that it stays one line."""
 
 
 def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
@@ -46,11 +60,11 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
     if two_classes is not None:
         return two_classes[0].astype(y.dtype), two_classes[1]
     xp = array_namespace(typed)
-    if xp is np:
+    if in_host_memory(typed):
         refuse_continuous(typed)
     device_classes = xp.unique(typed)  # labels on a GPU stay there; only the classes are copied to the host
     classes = to_numpy(device_classes)
-    if xp is not np:
+    if not in_host_memory(typed):
         # Each class twice: scikit-learn warns where most labels occur once.
         refuse_continuous(np.repeat(classes, 2))
     if len(classes) == 1:
@@ -58,8 +72,61 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
             "This solver needs samples of at least 2 classes in the data, "
             f"but the data contains only one class: {label_text(classes[0])}"
         )
-    labels = xp.searchsorted(device_classes, typed).astype(np.uint8 if len(classes) == 2 else np.int32)
+    labels = xp.searchsorted(device_classes, typed).astype(loss_of_classes(len(classes)).label_dtype)
     return classes.astype(y.dtype), labels
+
+
+def sorted_classes(labels: Any, name: str = "y") -> NDArray[Any]:
+    """The classes among ``labels``, sorted, in host memory; at least two.
+
+    Raises
+    ------
+    DataError
+        If there is one class only, or a label is missing.
+    ValueError
+        From scikit-learn, if the values cannot be classes, such as numbers that are not whole.
+    """
+    labels = to_numpy(label_array(labels, name))
+    typed = of_one_type(labels)
+    refuse_continuous(typed)
+    classes = np.unique(typed).astype(labels.dtype)
+    if len(classes) < 2:
+        raise DataError(f"{name} holds only one class: {_list_labels(classes)}; at least 2 classes are needed")
+    return classes
+
+
+def encode_classes(y: Any, classes: NDArray[Any]) -> NDArray[np.integer[Any]]:
+    """Number of the class of every row: ``uint8`` zeros and ones for two classes, ``int32`` for more.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+    classes : ndarray of shape (K,)
+        Sorted.
+
+    Returns
+    -------
+    ndarray of shape (n,), in host memory
+
+    Raises
+    ------
+    DataError
+        If ``y`` holds a label that is not among the classes.
+    """
+    y = of_one_type(to_numpy(label_array(y)))
+    refuse_continuous(y)
+    numbers, is_unknown = numbers_among(y, of_one_type(classes))
+    if is_unknown.any():
+        raise DataError(
+            f"y holds {_list_labels(np.unique(y[is_unknown]))}, which is not among the classes "
+            f"{_list_labels(classes)}; give all classes to the first call: partial_fit(X, y, classes=...)"
+        )
+    return numbers.astype(loss_of_classes(len(classes)).label_dtype)
+
+
+def _list_labels(labels: NDArray[Any]) -> str:
+    """The first `_SHOWN_LABELS` labels, as messages list them."""
+    return list_first(labels, _SHOWN_LABELS, label_text)
 
 
 def refuse_continuous(y: Any) -> None:
@@ -131,14 +198,41 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
     return by_row if sample_weight is None else by_row * sample_weight
 
 
-def sums_by_class(labels: Any, weights: Any, n_classes: int) -> NDArray[np.float64]:
-    """Sum of the weights of every class, float64 of shape (n_classes,) in host memory.
+def holds_labels(y: Any) -> bool:
+    """Whether ``y`` has a column for every label. One column alone means a vector of labels, as in scikit-learn."""
+    return bool(y.ndim == 2 and y.shape[1] > 1)
 
-    CuPy's ``bincount`` adds by atomics in an order that differs from run to run. That does not change counts, but would
-    change the last bits of sums of weights, so these take one pass over the labels for every class.
+
+def label_indicator(y: Any) -> Any:
+    """Zeros and ones of any type as ``uint8`` in C order, in the memory that holds ``y``.
+
+    Parameters
+    ----------
+    y : array of shape (n, L)
+        Numbers, booleans, or Python objects that are numbers or booleans.
+
+    Raises
+    ------
+    DataError
+        One line that names the first value that is neither 0 nor 1.
     """
-    xp = array_namespace(labels)
-    if xp is np or weights is None:
-        return np.asarray(to_numpy(xp.bincount(labels, weights, minlength=n_classes)), dtype=np.float64)
-    sums = [xp.where(labels == k, weights, 0).sum(dtype=np.float64) for k in range(n_classes)]
-    return np.asarray(to_numpy(xp.stack(sums)))
+    xp = array_namespace(y)
+    if y.dtype.kind not in "biufO":
+        raise DataError(f"y of shape {y.shape} holds {y.dtype} values; an indicator of labels holds zeros and ones")
+    original = y
+    if y.dtype.kind == "O":
+        try:
+            y = y.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"y of shape {y.shape} holds what is no number ({error}); an indicator of labels holds zeros and ones"
+            ) from error
+    is_one = y == 1
+    is_wrong = ~(is_one | (y == 0))
+    if bool(is_wrong.any()):
+        row, label = divmod(int(is_wrong.argmax()), y.shape[1])
+        raise DataError(
+            f"y of shape {y.shape} holds {original[row, label]} at row {row}, column {label}; "
+            "an indicator of labels holds zeros and ones"
+        )
+    return xp.ascontiguousarray(is_one).view(np.uint8)

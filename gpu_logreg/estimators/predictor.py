@@ -10,17 +10,16 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
-from gpu_logreg.arrays.csr import csr_rows
-from gpu_logreg.arrays.device import array_namespace, device_of, is_sparse, numpy_defaults, one_line, to_numpy, using
+from gpu_logreg.arrays.csr import csr_rows_of
+from gpu_logreg.arrays.device import device_of, numpy_defaults, one_line, to_numpy, using
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16, like
 from gpu_logreg.arrays.on_device import POOL_BYTES, on_device
 from gpu_logreg.errors import DataError, NotNumbersError
-from gpu_logreg.estimators.indicator import holds_labels, label_indicator
 from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows
 from gpu_logreg.estimators.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
-from gpu_logreg.estimators.labels import refuse_continuous
+from gpu_logreg.estimators.labels import holds_labels, label_indicator, refuse_continuous
 from gpu_logreg.estimators.no_numbers import refuse_dates, refuse_no_numbers
-from gpu_logreg.mathematics import logistic, softmax
+from gpu_logreg.estimators.target import Target
 from gpu_logreg.rows.extremes import largest_of_row
 
 __all__ = ["Predictor"]
@@ -105,9 +104,9 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
                 raise
             raise NotNumbersError(f"X cannot be read as rows of numbers ({one_line(error)})") from error
         rows = valid[0] if labels else valid
-        if is_sparse(rows):
-            rows = rows if is_sparse(X) else csr_rows(rows)  # of a table of sparse columns scikit-learn makes a matrix
-            return (rows, valid[1]) if labels else rows
+        sparse_rows = csr_rows_of(rows, X)  # of a table of sparse columns, too, scikit-learn makes a sparse matrix
+        if sparse_rows is not None:
+            return (sparse_rows, valid[1]) if labels else sparse_rows
         if rows.dtype.kind in "fiub" or is_bfloat16(rows):
             return valid
         refuse_dates(rows)
@@ -176,7 +175,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         -------
         array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
-        return self._answer(X, self._proba)
+        return self._answer(X, lambda z: self._target().loss.probabilities(z))
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithms of the probabilities of the classes, finite for every finite logit.
@@ -189,7 +188,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         -------
         array of shape (n, K), of the library of ``X``; for tables as of `predict`
         """
-        return self._answer(X, self._log_proba)
+        return self._answer(X, lambda z: self._target().loss.log_probabilities(z))
 
     def predict(self, X: Any) -> Any:
         """The most probable class of each row.
@@ -204,7 +203,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             Of the library of ``X`` where that can hold the labels; strings come back as a NumPy array. Lists and
             tables get NumPy arrays, cuDF's tables CuPy arrays. JAX has 64 bits only where it is told to.
         """
-        return self._answer(X, self._decided)
+        return self._answer(X, lambda z: self._target().decide(z))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Weighted share of the rows whose class, or all of whose labels, are predicted rightly.
@@ -243,21 +242,16 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         ):
             return like(made_of(self._logits(X)), X)
 
-    # What is made of the logits, and what is right: another for rows of several labels.
-
-    def _proba(self, z: Any) -> Any:
-        if z.ndim == 2:
-            return softmax.softmax(z)
-        return array_namespace(z).stack([logistic.sigmoid(-z), logistic.sigmoid(z)], axis=1)
-
-    def _log_proba(self, z: Any) -> Any:
-        return softmax.log_proba(z) if z.ndim == 2 else logistic.log_proba(z)
-
-    def _decided(self, z: Any) -> Any:
-        number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)
-        return self.classes_[number.astype(np.intp)]
+    def _target(self) -> Target:
+        """The classes, or the labels, that the model tells apart."""
+        return Target(self.classes_)
 
     def _is_right(self, predicted: Any, y: Any) -> Any:
+        """Whether every row is predicted rightly; of labels, whether all of them are."""
+        if self._target().several:
+            if y.shape != predicted.shape:
+                raise DataError(f"y has shape {y.shape}, and the predictions of X have shape {predicted.shape}")
+            return (predicted == y).all(axis=1)
         y = column_or_1d(y)
         if not is_whole(of_one_type(y)):
             refuse_continuous(of_one_type(y))

@@ -1,4 +1,4 @@
-"""What a network learns to say of a row: which one of the classes, or which of the labels, any number of them."""
+"""What an estimator learns to say of a row: which one of the classes, or which of the labels, any number of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import Device, cupy_to_device, to_numpy
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.classes import encode_classes, sorted_classes
-from gpu_logreg.estimators.indicator import holds_labels
 from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.labels import encode_classes, holds_labels, sorted_classes
+from gpu_logreg.mathematics.losses import Binary, Classes, Labels, loss_of_classes
 
-__all__ = ["Target", "first_target", "known_target", "refuse_one_class", "target_of"]
+__all__ = ["Target", "first_target", "known_target", "target_of"]
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,27 @@ class Target:
         Sorted; of labels their numbers, as scikit-learn has it.
     several : bool
         Whether they are labels.
+
+    Examples
+    --------
+    >>> target = Target(np.array(["no", "yes"]))
+    >>> target.loss.n_logits, target.decide(np.array([-0.3, 0.2])).tolist()
+    (1, ['no', 'yes'])
     """
 
-    classes: Any
+    classes: NDArray[Any]
     several: bool = False
 
-    @property
-    def n_logits(self) -> int:
-        """One for two classes, else one for each."""
-        return 1 if len(self.classes) == 2 and not self.several else len(self.classes)
+    @cached_attribute
+    def loss(self) -> Binary | Classes | Labels:
+        """The loss that goes with them, which knows how many logits a row has and what they say."""
+        n_classes = len(self.classes)
+        return Labels(n_classes) if self.several else loss_of_classes(n_classes)
 
-    @property
-    def out_activation(self) -> str:
-        """scikit-learn's name of what makes probabilities of the logits."""
-        return "logistic" if self.several or self.n_logits == 1 else "softmax"
+    def decide(self, z: Any) -> Any:
+        """The most probable class of every row, or zeros and ones of the labels, by the logits; in host memory."""
+        decided = self.loss.decide(z)
+        return decided if self.several else self.classes[decided]
 
     def encode(self, y: Any) -> Any:
         """Numbers of the classes, (n,), or zeros and ones of the labels, (n, L), on the host.
@@ -118,23 +127,6 @@ def first_target(model: Any, y: Any, classes: Any) -> Target:
         whose = "of the first call" if fitted else f"of y of shape {y.shape}"
         raise DataError(f"classes={classes.tolist()} are not those {whose}, {known.classes.tolist()}")
     return known
-
-
-def refuse_one_class(weights: Any, codes: Any, target: Target) -> None:
-    """Refuse rows all of whose weight lies on one class; of labels every combination will do.
-
-    Raises
-    ------
-    DataError
-        One line that names the class.
-    """
-    if target.several:
-        return
-    present = np.unique(codes[weights > 0])
-    if len(present) < 2:
-        only = target.classes[present[0]]
-        only = only.item() if hasattr(only, "item") else only
-        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")
 
 
 def _in_a_line(classes: Any) -> str:

@@ -11,33 +11,61 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from gpu_logreg.arrays.class_sums import sums_by_class, sums_of_two_classes
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import logistic, softmax
 
-__all__ = ["Binary", "Classes", "Labels", "Loss", "loss_of_classes"]
+__all__ = ["Binary", "Classes", "Labels", "Loss", "Output", "loss_of_classes"]
 
 
-class Loss(Protocol):
-    """A loss, as objectives, engines, fits and predictions use it.
+class Output(Protocol):
+    """A loss, as the training of a network and all predictions use it.
 
     Attributes
     ----------
     n_logits : int
-        1 for two classes, K for K of them.
+        1 for two classes, K for K of them, L for L labels.
+    label_dtype : type
+        How labels are stored once they are encoded: ``uint8`` zeros and ones, or ``int32`` numbers of classes.
+    link : str
+        scikit-learn's name for the function from logits to probabilities, ``"logistic"`` or ``"softmax"``.
+    needs_every_class : bool
+        Whether rows without one of the classes cannot be trained on, nor scored.
+    """
+
+    label_dtype: ClassVar[type]
+    link: ClassVar[str]
+    needs_every_class: ClassVar[bool]
+
+    @property
+    def n_logits(self) -> int:
+        """Logits of a row."""
+
+    def probabilities(self, z: Array) -> Array:
+        """Probabilities of the classes, or of the labels, from logits of the shape of `decision_function`."""
+
+    def log_probabilities(self, z: Array) -> Array:
+        """Logarithms of the probabilities, finite for finite logits."""
+
+    def decide(self, z: Array) -> Array:
+        """Number of the most probable class of every row, or 0 and 1 for each label; on the host."""
+
+
+class Loss(Output, Protocol):
+    """A loss, as objectives, engines and fits of linear models use it.
+
+    Attributes
+    ----------
     largest_curvature : float
         Bound of the eigenvalues of the second derivative of ``row_loss`` by the logits.
     has_free_directions : bool
         Whether a constant added to all logits of a row changes no probability.
     """
-
-    @property
-    def n_logits(self) -> int:
-        """Logits of a row."""
 
     @property
     def n_classes(self) -> int:
@@ -72,14 +100,8 @@ class Loss(Protocol):
     def row_loss(self, z: Array, y: Array) -> Array:
         """The loss of every row; ``z`` of shape (n, n_logits)."""
 
-    def probabilities(self, z: Array) -> Array:
-        """Probabilities of the classes, or of the labels, from logits of the shape of `decision_function`."""
-
-    def log_probabilities(self, z: Array) -> Array:
-        """Logarithms of the probabilities, finite for finite logits."""
-
-    def decide(self, z: Array) -> Array:
-        """Number of the most probable class of every row, or 0 and 1 for each label; on the host."""
+    def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
+        """Sum of the row weights ``s`` of every class, in host memory; ``total`` is that of all rows."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +119,9 @@ class Binary:
     n_logits: int = 1
     largest_curvature: float = 0.25
     has_free_directions: bool = False
+    label_dtype: ClassVar[type] = np.uint8
+    link: ClassVar[str] = "logistic"
+    needs_every_class: ClassVar[bool] = True
 
     @property
     def n_classes(self) -> int:
@@ -144,6 +169,10 @@ class Binary:
         """The loss of every row; ``z`` of shape (n, 1)."""
         return self.loss_and_dz(z[:, 0], y)[0]
 
+    def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
+        """Sums over the rows of the label 0, and over those of the label 1."""
+        return sums_of_two_classes(y, s, total)
+
     def probabilities(self, z: Array) -> Array:
         """``[1 - p, p]`` of every row, of shape (n, 2); ``z`` of shape (n,)."""
         return array_namespace(z).stack([logistic.sigmoid(-z), logistic.sigmoid(z)], axis=1)
@@ -179,6 +208,9 @@ class Classes:
     n_logits: int
     largest_curvature: float = 0.5
     has_free_directions: bool = True
+    label_dtype: ClassVar[type] = np.int32
+    link: ClassVar[str] = "softmax"
+    needs_every_class: ClassVar[bool] = False
 
     @property
     def n_classes(self) -> int:
@@ -222,6 +254,10 @@ class Classes:
         """The loss of every row; ``z`` of shape (n, K)."""
         return softmax.loss_and_dz(z, y)[0]
 
+    def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
+        """Sums by the numbers of the classes."""
+        return sums_by_class(y, s, self.n_logits)
+
     def probabilities(self, z: Array) -> Array:
         """Softmax of the logits, of shape (n, K)."""
         return softmax.softmax(z)
@@ -251,6 +287,9 @@ class Labels:
     """
 
     n_logits: int
+    label_dtype: ClassVar[type] = np.uint8
+    link: ClassVar[str] = "logistic"
+    needs_every_class: ClassVar[bool] = False
 
     def probabilities(self, z: Array) -> Array:
         """Probability of each label, of shape (n, L)."""
@@ -265,7 +304,7 @@ class Labels:
         return to_numpy(z > 0).astype(int)
 
 
-def loss_of_classes(n_classes: int) -> Loss:
+def loss_of_classes(n_classes: int) -> Binary | Classes:
     """The loss of a linear model for a number of classes.
 
     Examples

@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CONVERTED
+from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.csr import place_of
 from gpu_logreg.arrays.device import array_namespace, is_sparse
-from gpu_logreg.arrays.vector import ArrayOfRows, DTypeLike, IntVector
+from gpu_logreg.arrays.vector import Array, ArrayOfRows, DTypeLike, IntVector
 
 __all__ = ["first_beyond", "largest_of_row", "too_large"]
 
@@ -55,15 +56,16 @@ def first_beyond(X: ArrayOfRows, limit: float, at: IntVector | None = None) -> t
                     return row, column, float(X.data[element])
         return None
     xp = array_namespace(X)
-    step = max(1, CONVERTED.host // max(1, X.shape[1] * X.dtype.itemsize))
-    for start in range(0, X.shape[0], step):
-        block = X[start : start + step]
+
+    def is_beyond(part: slice) -> Array:
+        block = X[part] if X.dtype.kind == "f" else X[part].astype(np.float32)  # bfloat16, which float32 holds exactly
         bad = ~(xp.abs(block) <= limit)
-        if is_searched is not None:
-            bad &= xp.asarray(is_searched[start : start + step, None])
-        if bool(bad.any()):
-            row, column = divmod(int(bad.argmax()), X.shape[1])
-            return start + row, column, float(block[row, column])
+        return bad if is_searched is None else bad & xp.asarray(is_searched[part, None])
+
+    for part, any_beyond in map_row_blocks(lambda part: (part, is_beyond(part).any()), X, CONVERTED):
+        if bool(any_beyond):
+            row, column = place_of(X, int(is_beyond(part).argmax()))
+            return part.start + row, column, float(X[part.start + row, column])
     return None
 
 

@@ -80,17 +80,23 @@ class ResidentDataset:
         column_names: Sequence[str] | None = None,
         storage: str | None = "auto",
         progress: Callable[[int, int], None] | None = None,
+        *,
+        encoded: bool = False,
     ) -> ResidentDataset:
         """Copy arrays to ``device`` where they are elsewhere, and check what the passes rely on.
 
         Parameters
         ----------
         X : array of shape (n, d), real, or a CSR array from `gpu_logreg.arrays.csr.csr_rows`
-        y : array of shape (n,), in [0, 1], or ``int32`` numbers of classes
+        y : array of shape (n,), in [0, 1]
             Whole labels are stored as ``uint8``, soft ones in the dtype the pass computes in.
         sample_weight : array of shape (n,) or None
         storage, progress
             As for `gpu_logreg.rows.storage.store`.
+        encoded : bool
+            Whether ``y`` is encoded and checked already, in the dtype of the loss
+            (`gpu_logreg.mathematics.losses.Output`): numbers of classes, of shape (n,), or zeros and ones of labels, of
+            shape (n, L). Such labels are stored unchanged.
 
         Raises
         ------
@@ -101,12 +107,12 @@ class ResidentDataset:
         n = X.shape[0]
         if X.dtype.kind not in "fiub" and X.dtype.name != "bfloat16":
             raise DataError(f"X has dtype {X.dtype}; the passes read real numbers")
-        if y.shape != (n,):
+        if y.shape != (n, *y.shape[1:]) or not (encoded or y.ndim == 1):
             raise DataError(f"y has shape {y.shape}, and X has {n} rows")
         sample_weight = check_sample_weight(sample_weight, n)
         weight_total = float(n) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
         X, dtype = store(X, device, storage, progress)
-        y = y if y.dtype == np.int32 else _narrow_labels(y, dtype)
+        y = y if encoded else _narrow_labels(y, dtype)
         rows = Rows(X, to_device(y, device), to_device(sample_weight, device))
         return cls(rows, weight_total, column_names, dtype)
 
@@ -124,6 +130,11 @@ class ResidentDataset:
     def compute_dtype(self) -> DType:
         """Dtype in which the passes compute."""
         return np.dtype(self.computed_in or compute_dtype(self.rows.X.dtype))
+
+    @property
+    def batch_dtype(self) -> DType:
+        """Dtype in which steps on batches compute: the passes', but of sparse rows, whose batches are made dense."""
+        return compute_dtype(self.rows.X.dtype) if self.is_sparse else self.compute_dtype
 
     @property
     def read_cost(self) -> float:
@@ -174,9 +185,14 @@ class ResidentDataset:
         if found is None:
             raise DataError("the sums over X overflow; scale its columns to smaller numbers")
         row, column, value = found
-        name = f" ({self.column_names[column]!r})" if self.column_names is not None else ""
         kind = "NaN" if np.isnan(value) else "infinity"
-        raise DataError(f"Input X contains {kind} at row {row}, column {column}{name}; remove or impute it")
+        raise DataError(
+            f"Input X contains {kind} at row {row}, column {column}{self.column_name(column)}; remove or impute it"
+        )
+
+    def column_name(self, column: int) -> str:
+        """The name of a column, for a message that has named its number; empty where columns have no names."""
+        return "" if self.column_names is None else f" ({self.column_names[column]!r})"
 
 
 def _narrow_labels(y: Array, dtype: DType) -> Array:

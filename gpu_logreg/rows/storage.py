@@ -21,7 +21,7 @@ from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.room import NARROWER, holds_every_value, refuse_copy_that_does_not_fit
 from gpu_logreg.rows.upload import upload
 
-__all__ = ["STORAGES", "narrowest", "rows_on", "store"]
+__all__ = ["STORAGES", "narrowest", "store"]
 
 STORAGES = ("float64", "float32", "float16", "bfloat16", "uint8")
 
@@ -80,20 +80,6 @@ def store(
     if device.kind == "cuda":
         refuse_copy_that_does_not_fit(X, device, target)
     return to_device(X, device).astype(target, copy=False), dtype
-
-
-def rows_on(X: ArrayOfRows, device: Device) -> ArrayOfRows:
-    """Rows on ``device``, in their own dtype: steps convert a batch at a time.
-
-    Raises
-    ------
-    DeviceError
-        Rows that do not fit the memory of the device.
-    """
-    if device.kind == "cpu" or is_sparse(X) or array_namespace(X) is not np:
-        return to_device(X, device)
-    dtype = X.dtype.newbyteorder("=") if X.dtype.itemsize <= 8 else np.dtype(np.float64)  # CuPy has no long doubles
-    return upload(X, device, dtype, narrow_by="astype")
 
 
 def _store_sparse(X: CsrArray, storage: str) -> CsrArray:

@@ -95,6 +95,10 @@ def test_a_label_against_the_rest_and_float32(capsys, table, tmp_path):
         (("--hidden", 4, "--class-weight", "balanced"), "--class-weight is not for networks"),
         (("--hidden", 4, "--no-intercept"), "--no-intercept is not for networks"),
         (
+            ("--hidden", 4, "--storage", "uint8"),
+            "--storage uint8 is not for networks, whose columns are standardised; use",
+        ),
+        (
             ("--hidden", 4, "--solver", "subsampled-newton"),
             "--solver subsampled-newton is not for training with --hidden",
         ),

@@ -101,7 +101,7 @@ def test_what_is_not_finite_reaches_the_sums(run, bad):
 
 
 def objective_of(X, y, s, fit_intercept: bool = True, impl: str = "reference", l2: float = 0.03):
-    dataset = ResidentDataset.from_arrays(X, y.astype(np.int32), s, CPU)
+    dataset = ResidentDataset.from_arrays(X, y.astype(np.int32), s, CPU, encoded=True)
     K = int(y.max()) + 1
     return Objective(dataset, choose(impl, dataset.rows, CPU, Classes(K)), l2, fit_intercept)
 

@@ -789,7 +789,7 @@ def test_samples_of_many_classes_are_those_of_dense_rows(impl, fit_intercept, m)
     y = np.random.default_rng(1).integers(0, 3, N).astype(np.int32)
     drawn = []
     for rows in (csr(X), X):
-        dataset = ResidentDataset.from_arrays(rows, y, s, CPU)
+        dataset = ResidentDataset.from_arrays(rows, y, s, CPU, encoded=True)
         objective = Objective(dataset, choose(impl, dataset.rows, CPU, Classes(3)), L2, fit_intercept)
         drawn.append(Sampler(objective, np.random.default_rng(0)).sample(m))
     sample, plain = drawn

@@ -18,7 +18,7 @@ from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.rows import upload as upload_module
-from gpu_logreg.rows.storage import narrowest, rows_on, store
+from gpu_logreg.rows.storage import narrowest, store
 from gpu_logreg.rows.upload import upload
 
 CPU, CUDA = Device("cpu"), Device("cuda")
@@ -264,18 +264,19 @@ def test_rows_of_a_network_that_do_not_fit(fake, monkeypatch, solver):
     X, y = whole_numbers(1000, 10)
     monkeypatch.setattr(fake_cupy, "memory_free", 50_000)
     network = MLPClassifier((2,), device="cuda", solver=solver, max_iter=1)
-    message = refused(lambda: network.fit(X, y))
-    assert (
-        ": 595 rows fit as float64, and without loss 1,190 as float32, 2,380 as float16, 4,761 as uint8; use "
-        in message
-    )
-    assert message.endswith("use X.astype('uint8'), which loses nothing and fits, fewer rows or device='cpu'")
     message = refused(lambda: network.fit(X + 0.1, y))
-    assert message.endswith("595 rows fit as float64; use X.astype('float32'), which fits, fewer rows or device='cpu'")
-    assert fake.counts["copies to the device"] == 0
+    assert message.endswith("595 rows fit as float64; use storage='float32', which fits, fewer rows or device='cpu'")
+    message = refused(lambda: network.set_params(storage="float64").fit(X, y))
+    assert message.endswith(
+        ": 595 rows fit as float64, and without loss 1,190 as float32, 2,380 as float16, 4,761 as uint8; use "
+        "storage='auto', which stores X as uint8 without loss and fits, fewer rows or device='cpu'"
+    )
+    assert not hasattr(network, "coefs_")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert network.fit(X.astype(np.uint8), y).device_ == "cuda:0"
+        assert network.set_params(storage="float32").fit(X + 0.1, y).storage_ == "float32"
+        assert network.set_params(storage="auto").fit(X, y).storage_ == "uint8"
+        assert network.device_ == "cuda:0"
 
 
 def test_rows_of_sums_that_do_not_fit(fake, monkeypatch):
@@ -296,15 +297,3 @@ def test_a_copy_on_the_device_that_does_not_fit(fake, monkeypatch):
     )
     assert LogisticRegression().fit(there, y).storage_ == "float64"
     assert LogisticRegression(storage="float64").fit(there, y).storage_ == "float64"  # no copy
-
-
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "uint8", "int16", "bool", ">f8", "longdouble"])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_rows_of_a_network_go_up_as_they_are(fake, monkeypatch, dtype, order):
-    monkeypatch.setattr(upload_module, "UPLOADED", 1000)
-    X = np.asarray(whole_numbers(200, 5)[0], dtype=dtype, order=order)
-    there = rows_on(X, CUDA)
-    assert there.dtype == (np.float64 if dtype in (">f8", "longdouble") else X.dtype)
-    np.testing.assert_array_equal(there.get(), X)
-    assert rows_on(there, CUDA) is there
-    assert rows_on(X, CPU) is X

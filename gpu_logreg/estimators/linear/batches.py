@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
+from gpu_logreg.arrays.device import array_namespace, device_of, to_numpy
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
@@ -68,9 +68,8 @@ def linear_batches(
         fixed_l2=objective.l2,
         fit_intercept=objective.fit_intercept,
     )
-    device = Device("cpu") if xp is np else Device("cuda", int(rows.X.device.id))
     name = objective.engine.name
-    steps = choose_steps("cuda" if name == "cublas" else name, rows, device, training)
+    steps = choose_steps("cuda" if name == "cublas" else name, rows, device_of(rows.X), training)
     at = rows_with_weight(rows.sample_weight, objective.dataset.n_rows, dtype)
     progress = minibatch(
         NetworkBatches(training, rows, steps),

@@ -11,7 +11,6 @@ import numpy as np
 
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.labels import sums_by_class
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.mathematics.penalty import l1_penalty
 from gpu_logreg.objectives.certificate import RemainingDecrease, certify, l1_strengths
@@ -30,7 +29,7 @@ from gpu_logreg.solvers.subsampled_newton import subsampled_newton
 from gpu_logreg.solvers.watch import late, renewed
 from gpu_logreg.solvers.working_set import Columns, working_set
 
-__all__ = ["class_shares", "minimise", "solver_name", "start_without_weights"]
+__all__ = ["minimise", "solver_name", "start_without_weights"]
 
 LARGEST_WHOLE = 2000
 """Parameters of two classes up to which an L1 problem is solved for all columns at once."""
@@ -53,30 +52,6 @@ def solver_name(solver: str, objective: Objective) -> str:
         return "proximal"
     worth = pays(objective.dataset.n_rows, objective.n_params, objective.n_logits, objective.costs)
     return "subsampled-newton" if worth else "lbfgs"
-
-
-def class_shares(labels: Any, weights: Any, weight_total: float, classes: Any) -> Vector:
-    """Weighted share of every class, on the host; refused where all the weight lies on one class.
-
-    Parameters
-    ----------
-    labels : integer array of shape (n,)
-        Number of each row's class; ``uint8`` for two classes.
-    weights : array of shape (n,) or None
-    weight_total : float
-    classes : ndarray of shape (K,)
-    """
-    if len(classes) == 2:
-        second = labels.sum(dtype=np.int64) if weights is None else weights[labels.view(np.bool_)].sum(dtype=np.float64)
-        sums = np.array([weight_total - float(second), float(second)])
-    else:
-        sums = sums_by_class(labels, weights, len(classes))
-    present = np.flatnonzero(sums > 0.0)
-    if len(present) < 2:
-        only: Any = classes[present[0]]
-        only = only.item() if hasattr(only, "item") else only
-        raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")
-    return np.asarray(sums / weight_total)
 
 
 def start_without_weights(objective: Objective, shares: Vector) -> Vector:

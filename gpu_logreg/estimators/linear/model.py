@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.csr import dense_coef
-from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_device
+from gpu_logreg.arrays.device import Device, numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
@@ -31,9 +32,7 @@ from gpu_logreg.estimators.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
-from gpu_logreg.estimators.inputs import given_column
-from gpu_logreg.estimators.labels import class_weighted, encode_labels
-from gpu_logreg.estimators.linear.fit import class_shares, minimise, solver_name, start_without_weights
+from gpu_logreg.estimators.linear.fit import minimise, solver_name, start_without_weights
 from gpu_logreg.estimators.linear.parameters import (
     OTHER_NAMES,
     Asked,
@@ -43,12 +42,12 @@ from gpu_logreg.estimators.linear.parameters import (
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
-from gpu_logreg.mathematics.losses import loss_of_classes
+from gpu_logreg.estimators.prepare import Prepared, prepare
+from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import coef_dtype
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose
-from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.storage import STORAGES
 from gpu_logreg.solvers import SolverResult, Vector
 
@@ -156,6 +155,8 @@ class LogisticRegression(
     >>> round(LogisticRegression().fit(X, y).score(X, y), 2)
     0.96
     """
+
+    __module__ = "gpu_logreg"  # the path that a pickle holds: one that stays, wherever this file moves to
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
         "C": [Interval(numbers.Real, 0, None, closed="right")],
@@ -272,25 +273,42 @@ class LogisticRegression(
             raise
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
-        classes, labels = encode_labels(cupy_to_device(y, device))
-        refuse_for_liblinear(self.solver, X, len(classes))
-        weights = cupy_to_device(given_column(sample_weight, "sample_weight"), device)
-        weights = to_device(check_sample_weight(weights, X.shape[0]), device)
-        labels = to_device(labels, device)
-        weights = class_weighted(self.class_weight, classes, labels, weights)
-        told = upload_lines(device) if self.verbose and not callable(self.verbose) else None
-        names = getattr(self, "feature_names_in_", None)
-        dataset = ResidentDataset.from_arrays(X, labels, weights, device, names, self.storage, told)
-        shares = class_shares(labels, weights, dataset.weight_total, classes)
-        objective = self._objective(dataset, device, len(classes), asked)
-        self.classes_ = classes
-        last = None if start is None else self._packed(start, objective)
-
+        prepared = prepare(
+            X,
+            y,
+            sample_weight,
+            device,
+            class_weight=self.class_weight,
+            storage=self.storage,
+            column_names=getattr(self, "feature_names_in_", None),
+            progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
+        )
+        refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
+        self.classes_ = prepared.target.classes
         narrow = X.dtype == np.float32 or is_bfloat16(X)
         dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
-        task = FitTask(
-            self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(params, objective, dtype)
-        )
+        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
+        return self._fit_prepared(prepared, task_of, dtype, start, asked)
+
+    def _fit_prepared(
+        self, prepared: Prepared, task_of: Callable[..., FitTask], dtype: Any, start: Any, asked: Asked
+    ) -> LogisticRegression:
+        """Fit prepared rows.
+
+        Parameters
+        ----------
+        prepared : Prepared
+        task_of : function (attributes of parameters) -> FitTask
+        dtype : dtype
+            Of ``coef_``, where it holds the optimum.
+        start : (coef_, intercept_) or None
+            The solution of the last fit.
+        asked : Asked
+        """
+        shares, device = prepared.shares, prepared.device
+        objective = self._objective(prepared, asked)
+        last = None if start is None else self._packed(start, objective)
+        task = task_of(lambda params: self._attributes(params, objective, dtype))
         solver = solver_name(asked.solver, objective)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
@@ -307,11 +325,13 @@ class LogisticRegression(
         task.end(result.params)
         return self
 
-    def _objective(self, dataset: ResidentDataset, device: Device, n_classes: int, asked: Asked) -> Objective:
-        l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, dataset.weight_total)
-        engine = choose(self.impl, dataset.rows, device, loss_of_classes(n_classes))
+    def _objective(self, prepared: Prepared, asked: Asked) -> Objective:
+        data, device, loss = prepared.data, prepared.device, prepared.loss
+        assert not isinstance(loss, Labels)  # which are for networks
+        l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
+        engine = choose(self.impl, data.rows, device, loss)
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
-        return Objective(dataset, engine, l2, self.fit_intercept, l1)
+        return Objective(data, engine, l2, self.fit_intercept, l1)
 
     def _packed(self, start: tuple[Any, Any], objective: Objective) -> Vector:
         """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
@@ -329,7 +349,7 @@ class LogisticRegression(
     def _attributes(self, params: Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
         """``coef_`` in ``dtype``, and ``intercept_``, which takes back what rounding moves a typical row by."""
         d = self.n_features_in_
-        by_class = params.reshape(1 if len(self.classes_) == 2 else len(self.classes_), -1)
+        by_class = params.reshape(objective.n_logits, -1)
         if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
             # With an L1 penalty one on the weights does.
             by_class = by_class - by_class.mean(axis=0) * (
@@ -359,7 +379,7 @@ class LogisticRegression(
             warnings.warn(
                 not_converged(self.solver, solver, result.n_iter, result.message, advice),
                 ConvergenceWarning,
-                stacklevel=4 + WRAPPER_FRAMES,
+                stacklevel=5 + WRAPPER_FRAMES,
             )
 
     def _forget(self) -> None:

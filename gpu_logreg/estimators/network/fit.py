@@ -9,22 +9,34 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.estimators.label_types import label_text
+from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches
 from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes.steps_choice import Steps, choose_steps
 from gpu_logreg.passes.training import Training, rows_with_weight
 from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.extremes import first_beyond, too_large
+from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, stop_at
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
-__all__ = ["STOCHASTIC", "choose_way", "fit_by_batches", "fit_by_reads", "hidden_sizes", "of_unit_size"]
+__all__ = [
+    "STOCHASTIC",
+    "choose_way",
+    "fit_by_batches",
+    "fit_by_reads",
+    "hidden_sizes",
+    "of_unit_size",
+    "refuse_extremes",
+]
 
 STOCHASTIC = ("sgd", "adam", "adamw")
 """Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
@@ -67,6 +79,37 @@ def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
         return None, alpha
     factor = 2.0 ** -math.frexp(float(weights.max()))[1]
     return weights * weights.dtype.type(factor), alpha * factor
+
+
+def refuse_extremes(data: ResidentDataset) -> None:
+    """Refuse values that are not finite, and in rows that count those whose square the arithmetic cannot hold.
+
+    Neither shows in the values of an epoch: activations hide an infinity, and a saturated unit passes nothing on. So
+    floating-point rows are read once for it, where they will be walked; whole numbers are not, nor those too narrow.
+
+    Raises
+    ------
+    DataError
+        One line that names the first such value.
+    """
+    X, _, weights = data.rows
+    dtype = data.batch_dtype
+    limit = too_large(dtype)
+    if X.dtype.kind == "f" and float(np.finfo(X.dtype).max) <= limit:  # such as float16
+        if first_not_finite(X) is not None:
+            data.refuse_not_finite()
+        return
+    if first_beyond(X, limit) is None:
+        return
+    if first_not_finite(X) is not None:
+        data.refuse_not_finite()
+    found = first_beyond(X, limit, rows_with_weight(weights, data.n_rows, dtype))
+    if found is not None:
+        row, column, value = found
+        raise DataError(
+            f"Input X holds {value:g} at row {row}, column {column}{data.column_name(column)}, whose square "
+            f"{dtype} cannot hold; scale the columns, for example with scikit-learn's StandardScaler"
+        )
 
 
 def choose_way(model: Any, rows: Rows, device: Device, training: Training) -> Steps:
@@ -138,6 +181,7 @@ def fit_by_batches(
     model: Any,
     training: Training,
     rows: Rows,
+    target: Target,
     steps: Steps,
     rng: np.random.Generator,
     progress: Progress,
@@ -156,6 +200,7 @@ def fit_by_batches(
         Its parameters of stochastic training.
     training : Training
     rows : Rows
+    target : Target
     steps : Steps
     rng : Generator
         Splits and shuffles the rows.
@@ -168,7 +213,7 @@ def fit_by_batches(
     at = rows_with_weight(rows.sample_weight, rows.X.shape[0], training.params.dtype)
     held_back = None
     if model.early_stopping and not only_one_epoch:
-        at, held_back = _split(at, to_numpy(rows.y), model.classes_, model.validation_fraction, rng)
+        at, held_back = _split(at, to_numpy(rows.y), target, model.validation_fraction, rng)
     batches = NetworkBatches(training, rows, steps, held_back, progress.best_params)
     max_iter = 1 if only_one_epoch else model.max_iter
     # As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
@@ -201,7 +246,7 @@ def _batch_size(batch_size: Any, n: int) -> int:
     return min(int(batch_size), n)
 
 
-def _split(at: Any, codes: Any, classes: Any, share: float, rng: np.random.Generator) -> tuple[Any, Any]:
+def _split(at: Any, codes: Any, target: Target, share: float, rng: np.random.Generator) -> tuple[Any, Any]:
     """Numbers of the rows to train on and of those held back, each class in the same share where that can be had.
 
     Of three classes and more, one of which has a single row or which are more than the rows of a part, that cannot be
@@ -212,12 +257,13 @@ def _split(at: Any, codes: Any, classes: Any, share: float, rng: np.random.Gener
 
     seed, n_held_back = int(rng.integers(2**31)), math.ceil(share * len(at))
     stratify, alone = None, np.zeros(len(at), bool)
-    if codes.ndim == 1:
+    if not target.several:
+        classes, needs_all = target.classes, target.loss.needs_every_class
         sizes = np.bincount(codes[at], minlength=len(classes))
         alone = sizes[codes[at]] == 1
         of_all = min(n_held_back, len(at) - n_held_back) >= np.count_nonzero(sizes) and not alone.any()
-        stratify = codes[at] if of_all or len(classes) == 2 else None
-        if len(classes) == 2 and alone.any():
+        stratify = codes[at] if of_all or needs_all else None
+        if needs_all and alone.any():
             raise DataError(
                 f"early_stopping=True cannot hold back validation_fraction={share:g}: the class "
                 f"{label_text(classes[sizes == 1][0])} has one row, and either part needs one; use early_stopping=False"

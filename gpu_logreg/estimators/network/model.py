@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -10,8 +12,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_device
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
@@ -21,10 +22,10 @@ from gpu_logreg.estimators.callbacks import (
     epoch_lines,
     logger,
     observe_all,
+    upload_lines,
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import NetworkConversion
-from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.network.fit import (
     STOCHASTIC,
     choose_way,
@@ -32,19 +33,20 @@ from gpu_logreg.estimators.network.fit import (
     fit_by_reads,
     hidden_sizes,
     of_unit_size,
+    refuse_extremes,
 )
 from gpu_logreg.estimators.network.prediction import NetworkPredictor
 from gpu_logreg.estimators.network.state import NetworkState
-from gpu_logreg.estimators.target import Target, first_target, known_target, refuse_one_class, target_of
+from gpu_logreg.estimators.prepare import Prepared, prepare
+from gpu_logreg.estimators.target import Target, first_target, known_target, target_of
 from gpu_logreg.mathematics.initialisation import INITIALISATIONS
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import SCHEDULES
-from gpu_logreg.rows.block import Rows
-from gpu_logreg.rows.storage import rows_on
+from gpu_logreg.rows.storage import STORAGES
 
 __all__ = ["MLPClassifier"]
 
-_LESS = "X in a narrower dtype such as float16, a smaller batch_size, fewer rows"
+_LESS = "a narrower storage such as 'float16', a smaller batch_size, fewer rows"
 """What takes less memory of a GPU."""
 
 
@@ -130,11 +132,16 @@ class MLPClassifier(
         ``reference`` alone.
     init : {"glorot", "he", "normal"}, default="glorot"
         First weights; see `gpu_logreg.mathematics.initialisation.INITIALISATIONS`. Intercepts start at zero.
+    storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
+        How rows are stored where they are walked. ``"auto"``: as they are on the host; on their way to a GPU, the
+        narrowest dtype that holds every value. A dtype asked for rounds, and is computed in float32 unless it is
+        float64. Sparse rows take float32 and float64.
 
     Attributes
     ----------
     coefs_ : list of ndarray of shape (m_in, m_out)
-        Weights of every layer; float32 for rows of at most 16 bits or float32, else float64.
+        Weights of every layer; float32 for rows of at most 16 bits or float32, else float64; of rows that ``storage``
+        rounds, by that.
     intercepts_ : list of ndarray of shape (m_out,)
     classes_ : ndarray of shape (K,)
         Of labels their numbers, ``arange(K)``; `predict` gives zeros and ones of shape (n, K) then, `predict_proba` the
@@ -154,7 +161,7 @@ class MLPClassifier(
         Walks over all rows.
     converged_ : bool
     stop_reason_ : str
-    device_, device_reason_, impl_, impl_reason_, solver_ : str
+    device_, device_reason_, impl_, impl_reason_, solver_, storage_ : str
         What was chosen, and why.
 
     Examples
@@ -166,6 +173,8 @@ class MLPClassifier(
     >>> round(model.score(X, y), 2)
     1.0
     """
+
+    __module__ = "gpu_logreg"  # the path that a pickle holds: one that stays, wherever this file moves to
 
     _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
         "hidden_layer_sizes": ["array-like", Interval(numbers.Integral, 1, None, closed="left")],
@@ -194,6 +203,7 @@ class MLPClassifier(
         "device": [str],
         "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
         "init": [StrOptions(set(INITIALISATIONS))],
+        "storage": [StrOptions({"auto", *STORAGES})],
     }
 
     def __init__(
@@ -225,6 +235,7 @@ class MLPClassifier(
         device: str = "auto",
         impl: str = "auto",
         init: str = "glorot",
+        storage: str = "auto",
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -252,6 +263,7 @@ class MLPClassifier(
         self.device = device
         self.impl = impl
         self.init = init
+        self.storage = storage
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coefs_")
@@ -366,35 +378,64 @@ class MLPClassifier(
     def _train(
         self, X: Any, y: Any, target: Target, sample_weight: Any, device: Device, going_on: bool, only_one_epoch: bool
     ) -> None:
-        codes = target.encode(y)
-        weights = check_sample_weight(cupy_to_device(given_column(sample_weight, "sample_weight"), device), X.shape[0])
-        weights, alpha = of_unit_size(weights, self.alpha)
-        self._refuse_extremes(X, weights)
-        network = Network((X.shape[1], *hidden_sizes(self.hidden_layer_sizes), target.n_logits), self.activation)
+        prepared = prepare(
+            X,
+            y,
+            sample_weight,
+            device,
+            storage=self.storage,
+            target=target,
+            column_names=getattr(self, "feature_names_in_", None),
+            progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
+        )
+        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
+        self._fit_prepared(prepared, task_of, going_on, only_one_epoch)
+
+    def _fit_prepared(
+        self, prepared: Prepared, task_of: Callable[..., FitTask], going_on: bool, only_one_epoch: bool
+    ) -> None:
+        """Train on prepared rows.
+
+        Parameters
+        ----------
+        prepared : Prepared
+        task_of : function (attributes of parameters) -> FitTask
+        going_on : bool
+            Whether to start from the weights of the last fit.
+        only_one_epoch : bool
+            Whether this is a call of `partial_fit`.
+        """
+        data, target, device = prepared.data, prepared.target, prepared.device
+        refuse_extremes(data)
+        network = Network(
+            (data.n_columns, *hidden_sizes(self.hidden_layer_sizes), target.loss.n_logits), self.activation
+        )
         if going_on and network.shapes != [W.shape for W in self.coefs_]:
             raise DataError(
                 f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
             )
-        if not only_one_epoch and weights is not None:
-            refuse_one_class(to_device(weights, Device("cpu")), codes, target)
-        rows = Rows(rows_on(X, device), to_device(codes, device), to_device(weights, device))
-        training = self._training(network, rows, device, going_on, only_one_epoch)
+        weights, alpha = of_unit_size(data.rows.sample_weight, self.alpha)
+        if not (weights is None or only_one_epoch or target.several):
+            _ = prepared.shares  # refused where all the weight lies on one class
+        rows = data.rows._replace(sample_weight=weights)
+        training = self._training(network, data.batch_dtype, device, going_on, only_one_epoch)
         training.alpha = 0.0 if self.solver == "adamw" else alpha
         steps = choose_way(self, rows, device, training)
         logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
-        self.classes_, self.out_activation_ = target.classes, target.out_activation
-        task = FitTask(self, self.max_iter, X, y, sample_weight, lambda params: self._attributes(network, params))
+        self.classes_, self.out_activation_ = target.classes, target.loss.link
+        task = task_of(lambda params: self._attributes(network, params))
         told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
         task.begin_iteration(training.params)
         observer = observe_all(task, told)
         if self.solver in STOCHASTIC:
             fit_by_batches(
-                self, training, rows, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
+                self, training, rows, target, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
             )
-            self._keep_progress(X.shape[0])
+            self._keep_progress(data.n_rows)
         else:
             self._keep_result(*fit_by_reads(self, training, rows, observer))
         self.impl_, self.impl_reason_ = steps.name, steps.reasons
+        self.storage_ = data.storage_name
         self._keep(network, training.params, device)
         task.end(training.params)

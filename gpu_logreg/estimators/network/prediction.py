@@ -10,15 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 from gpu_logreg.arrays.block_sizes import NETWORK
 from gpu_logreg.arrays.blocks import blas_on_one_thread, map_row_blocks
 from gpu_logreg.arrays.csr import all_finite, elements_in_a_row
-from gpu_logreg.arrays.device import array_namespace, device_of, to_numpy, using
-from gpu_logreg.errors import DataError
+from gpu_logreg.arrays.device import array_namespace, device_of, using
 from gpu_logreg.estimators.predictor import Predictor
-from gpu_logreg.estimators.target import known_target
-from gpu_logreg.mathematics import logistic
+from gpu_logreg.estimators.target import Target, known_target
 from gpu_logreg.mathematics.network import Layer, forward
-from gpu_logreg.passes.training import rows_with_weight
-from gpu_logreg.rows.block import compute_dtype
-from gpu_logreg.rows.extremes import first_beyond, too_large
 
 __all__ = ["NetworkPredictor"]
 
@@ -65,36 +60,5 @@ class NetworkPredictor(Predictor):
                 self._refuse_overflow(X, int(finite.argmin()))
         return z[:, 0] if z.shape[1] == 1 else z
 
-    def _refuse_extremes(self, X: Any, weights: Any) -> None:
-        """Raise a `DataError` that names the first value that is not finite, or too large, in a row that counts."""
-        dtype = compute_dtype(X.dtype)
-        limit = too_large(dtype)
-        if X.dtype.kind == "f" and float(np.finfo(X.dtype).max) <= limit:  # such as float16
-            self._refuse_not_finite(X)
-            return
-        if first_beyond(X, limit) is None:
-            return
-        self._refuse_not_finite(X)
-        found = first_beyond(X, limit, rows_with_weight(weights, X.shape[0], dtype))
-        if found is not None:
-            row, column, value = found
-            raise DataError(
-                f"Input X holds {value:g} at row {row}, column {column}{self._column_name(column)}, whose square "
-                f"{dtype} cannot hold; scale the columns, for example with scikit-learn's StandardScaler"
-            )
-
-    def _proba(self, z: Any) -> Any:
-        return logistic.sigmoid(z) if known_target(self).several else super()._proba(z)
-
-    def _log_proba(self, z: Any) -> Any:
-        return logistic.log_sigmoid(z) if known_target(self).several else super()._log_proba(z)
-
-    def _decided(self, z: Any) -> Any:
-        return to_numpy(z > 0).astype(int) if known_target(self).several else super()._decided(z)
-
-    def _is_right(self, predicted: Any, y: Any) -> Any:
-        if not known_target(self).several:
-            return super()._is_right(predicted, y)
-        if y.shape != predicted.shape:
-            raise DataError(f"y has shape {y.shape}, and the predictions of X have shape {predicted.shape}")
-        return (predicted == y).all(axis=1)
+    def _target(self) -> Target:
+        return known_target(self)

@@ -17,8 +17,7 @@ from gpu_logreg.mathematics.initialisation import initialise
 from gpu_logreg.mathematics.network import Layer, Network
 from gpu_logreg.objectives.batches import make_optimizer
 from gpu_logreg.passes.training import Training
-from gpu_logreg.rows.block import Rows, compute_dtype
-from gpu_logreg.solvers import SolverResult
+from gpu_logreg.solvers import SolverResult, Stop
 from gpu_logreg.solvers.minibatch import Progress
 
 __all__ = ["NetworkState"]
@@ -31,10 +30,31 @@ class NetworkState:
     (made by `_rule`), `_progress` and `_rng` are what `partial_fit` goes on from, and are not stored in model files.
     """
 
-    def _training(self: Any, network: Network, rows: Rows, device: Device, going_on: bool, by_parts: bool) -> Training:
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: objects of this package as their attributes, so that no pickle names a module within it."""
+        state: dict[str, Any] = {**super().__getstate__()}  # type: ignore[dict-item]
+        if "_progress" in state:
+            progress = state["_progress"]
+            state["_progress"] = vars(progress) | {"stop": tuple(progress.stop)}
+        if "_optimizer" in state:
+            state["_optimizer"] = dict(vars(state["_optimizer"]))
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Attributes of `__getstate__` as objects of this package."""
+        state = dict(state)
+        if "_progress" in state:
+            state["_progress"] = Progress(**state["_progress"] | {"stop": Stop(*state["_progress"]["stop"])})
+        if "_optimizer" in state:
+            solver, rule = state["_rule"]
+            attributes, state["_optimizer"] = state["_optimizer"], make_optimizer(solver, **rule)
+            vars(state["_optimizer"]).update(attributes)
+        super().__setstate__(state)  # type: ignore[misc]
+
+    def _training(self: Any, network: Network, dtype: Any, device: Device, going_on: bool, by_parts: bool) -> Training:
         """A network to train: a new one, or that of the last fit, whose optimiser goes on only with ``by_parts``.
 
-        Its penalty is the caller's to set.
+        It computes in ``dtype``. Its penalty is the caller's to set.
         """
         if not (by_parts and hasattr(self, "_rng")):
             self._rng = np.random.default_rng(seed_of(self.random_state))
@@ -55,7 +75,6 @@ class NetworkState:
         if not (by_parts and getattr(self, "_rule", None) == (self.solver, rule)):  # set_params may have changed it
             self._rule = (self.solver, rule)
             self._optimizer = make_optimizer(self.solver, **rule)
-        dtype = compute_dtype(rows.X.dtype)
         params = to_device(np.ascontiguousarray(params, dtype=dtype), device)
         self._optimizer.move(lambda array: to_device(array, device).astype(dtype, copy=False))
         return Training(network, params, self._optimizer)

@@ -108,6 +108,7 @@ def test_early_stopping_with_a_class_of_one_row(n_classes):
 
 def test_the_only_row_of_a_class_is_trained_on():
     from gpu_logreg.estimators.network.fit import _split
+    from gpu_logreg.estimators.target import Target
 
     classes = np.arange(4)
     codes = np.array([0, 1, *[2, 3] * 20])
@@ -115,11 +116,11 @@ def test_the_only_row_of_a_class_is_trained_on():
     by_row = np.zeros(142, int)
     by_row[at] = codes
     for seed in range(5):
-        kept, held_back = _split(at, by_row, classes, 0.25, np.random.default_rng(seed))
+        kept, held_back = _split(at, by_row, Target(classes), 0.25, np.random.default_rng(seed))
         assert {100, 101} <= set(kept)
         assert len(held_back) == 11
         np.testing.assert_array_equal(np.sort(np.concatenate([kept, held_back])), at)
-    kept, held_back = _split(at[2:], by_row, classes, 0.25, np.random.default_rng(0))
+    kept, held_back = _split(at[2:], by_row, Target(classes), 0.25, np.random.default_rng(0))
     np.testing.assert_array_equal(np.bincount(by_row[held_back]), [0, 0, 5, 5])  # else in the same share
 
 

@@ -1,0 +1,131 @@
+"""From what an estimator is given to rows that can be fitted: on their device, labels encoded, weights complete.
+
+It is the same for every estimator, and whoever fits the same rows more than once prepares them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.cached_attribute import cached_attribute
+from gpu_logreg.arrays.checks import check_sample_weight
+from gpu_logreg.arrays.device import Device, cupy_to_device, to_device
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.labels import class_weighted, encode_labels
+from gpu_logreg.estimators.target import Target
+from gpu_logreg.mathematics.losses import Binary, Classes, Labels
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows to fit, where they will be walked, and what is learnt of them.
+
+    Attributes
+    ----------
+    data : ResidentDataset
+        Rows, encoded labels, and row weights times class weights; with the names of the columns, for messages.
+    target : Target
+        Classes or labels.
+    device : Device
+    """
+
+    data: ResidentDataset
+    target: Target
+    device: Device
+
+    @property
+    def loss(self) -> Binary | Classes | Labels:
+        """The loss of the target."""
+        return self.target.loss
+
+    @cached_attribute
+    def shares(self) -> Float64Vector:
+        """Weighted share of every class, in host memory; not of labels.
+
+        Raises
+        ------
+        DataError
+            If all the weight lies on one class; the message names it.
+        """
+        _, y, weights = self.data.rows
+        loss = self.loss
+        assert not isinstance(loss, Labels)
+        sums = loss.weights_of_classes(y, weights, self.data.weight_total)
+        present = np.flatnonzero(sums > 0.0)
+        if len(present) < 2:
+            only: Any = self.target.classes[present[0]]
+            only = only.item() if hasattr(only, "item") else only
+            raise DataError(f"the rows of positive weight hold only one class: {only!r}; at least 2 classes are needed")
+        return np.asarray(sums / self.data.weight_total)
+
+
+def prepare(
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    device: Device,
+    *,
+    class_weight: Any = None,
+    storage: str = "auto",
+    target: Target | None = None,
+    column_names: Any = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Encode labels, complete weights, and bring all to a device.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Validated rows, in any memory. They are copied only where they go to a GPU, or where ``storage`` asks for it.
+    y : array of shape (n,) or (n, L)
+        Validated labels, in any memory.
+    sample_weight : array-like of shape (n,), number or None
+        As the estimator was given it.
+    device : Device
+        Where rows are walked.
+    class_weight : dict, "balanced" or None
+    storage : str
+        As of `gpu_logreg.rows.storage.stored`.
+    target : Target or None
+        What is known to be learnt; None for the classes that ``y`` holds.
+    column_names : sequence of str or None
+    progress : function (bytes done, bytes in all) -> None, optional
+        Called now and then while rows go to a GPU.
+
+    Raises
+    ------
+    DataError
+        Labels or weights that cannot be used, values that ``storage`` cannot hold.
+    DeviceError
+        Rows that do not fit the memory of the device.
+
+    Examples
+    --------
+    >>> X, y = np.array([[0.5], [1.5], [2.5], [3.5]]), np.array(["no", "yes", "yes", "yes"])
+    >>> prepared = prepare(X, y, None, Device("cpu"), class_weight={"no": 3.0, "yes": 1.0})
+    >>> prepared.data.rows.y, prepared.data.rows.sample_weight
+    (array([0, 1, 1, 1], dtype=uint8), array([3., 1., 1., 1.]))
+    >>> prepared.shares
+    array([0.5, 0.5])
+    """
+    if target is None:
+        classes, labels = encode_labels(cupy_to_device(y, device))
+        target = Target(classes)
+    else:
+        labels = target.encode(y)
+    labels = to_device(labels, device)
+    weights = cupy_to_device(given_column(sample_weight, "sample_weight"), device)
+    if class_weight is not None:
+        weights = to_device(check_sample_weight(weights, X.shape[0]), device)
+        weights = class_weighted(class_weight, target.classes, labels, weights)
+    data = ResidentDataset.from_arrays(X, labels, weights, device, column_names, storage, progress, encoded=True)
+    return Prepared(data, target, device)
