@@ -9,9 +9,9 @@ TYPE_CHECKING = False  # as typing's, without the time that takes to import: Ctr
 if TYPE_CHECKING:
     from typing import Any
 
+    from gpu_logreg.estimators.functions import loss_and_gradient
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
-    from gpu_logreg.objectives.linear import loss_and_gradient
     from gpu_logreg.saved.model_file import load_model, save_model
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ _HOMES = {
     "LogisticRegression": "gpu_logreg.estimators.linear.model",
     "MLPClassifier": "gpu_logreg.estimators.network.model",
     "load_model": "gpu_logreg.saved.model_file",
-    "loss_and_gradient": "gpu_logreg.objectives.linear",
+    "loss_and_gradient": "gpu_logreg.estimators.functions",
     "save_model": "gpu_logreg.saved.model_file",
 }
 

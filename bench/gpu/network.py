@@ -22,7 +22,8 @@ from gpu.timing import Budget, one_line, say
 from gpu.torch_loop import Trainer, forget_compiled, full_float32, torch_trainer
 
 from gpu_logreg.arrays.device import Device, array_namespace
-from gpu_logreg.mathematics.network import Network, initialise
+from gpu_logreg.mathematics.initialisation import initialise
+from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Adam
 from gpu_logreg.objectives.batches import NetworkBatches
 from gpu_logreg.passes.steps_choice import choose_steps

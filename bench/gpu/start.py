@@ -17,7 +17,7 @@ import numpy as np
 from gpu.timing import Budget, say
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.arrays.device import AUTO_CUDA_BYTES
+from gpu_logreg.arrays.device_choice import AUTO_CUDA_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = tuple(1000 * 2**k for k in range(12))

@@ -1,8 +1,8 @@
 """Sizes of the blocks that rows are cut into, all in one place, each with its reason.
 
-A block on the host is as large as the second-level cache of a core can hold beside what is computed from it, so that a
-second look at it does not come from memory. A block on a GPU is as large as keeps launches few and copies small beside
-the memory of a device. Sizes decide the order of additions: to change one changes the last bits of results.
+A block on the host fits the second-level cache of a core together with what is computed from it, so that a second read
+of the block does not go to memory. A block on a GPU is large enough for few launches, and small beside the device's
+memory. Sizes decide the order of additions: a change of a size changes the last bits of results.
 """
 
 from __future__ import annotations
@@ -29,51 +29,51 @@ __all__ = [
 
 
 class BlockSize(NamedTuple):
-    """Size of a block of rows, in bytes: on the host, where several are worked on at once, and on a device."""
+    """Size of a block of rows, in bytes: on the host, where each thread has a block of its own, and on a device."""
 
     host: int
     device: int
 
 
 GRADIENT = BlockSize(2**20, 2**28)
-"""Of the rows that the reference converts and multiplies for gradients, moments and logits: each is read twice."""
+"""For gradients, moments and logits of the reference engine, which converts a block and reads it twice."""
 
 SCORES = BlockSize(2**20, 2**20)
-"""Of the rows that are scored: as many numbers as the block holds are computed beside it."""
+"""For scores of rows: the deviations from the mean, an array as large as the block, are computed beside it."""
 
 HESSIAN = BlockSize(2**21, 2**62)
-"""Of a sample in standardised columns whose Hessian is summed: a product takes more rows before their sum is added;
-on a device the sample is one block."""
+"""For the Hessian of a sample in standardised columns: each block adds a product of p x p to the sum, so
+that it has more rows than other blocks; on a device the sample is one block."""
 
 CURVATURE = BlockSize(2**24, 2**28)
-"""Of the rows of a sample that are copied, standardised and forgotten again, for its Hessian alone."""
+"""For the Hessian of a sample that is not kept: a block of its rows is copied, standardised, summed and dropped."""
 
 GATHERED = BlockSize(2**19, 2**26)
-"""Of the rows of a sample that are copied into standardised columns: the rows and their copies."""
+"""For the copy of a sample into standardised columns: the cache holds the rows and their copies."""
 
 NETWORK = BlockSize(2**22, 2**28)
-"""Of the widest layer of a network whose loss over all rows is summed: several layers' activations are kept."""
+"""For the full-batch loss of a network, by the widest layer: the activations of all layers are held for a block."""
 
 EXACT_VALUE = BlockSize(2**22, 2**22)
-"""Of rows in float64 whose losses are summed about a typical row: a block is widened to long double."""
+"""For the exact value, in bytes of float64: a block may be widened to long double."""
 
 CONVERTED = BlockSize(2**20, 2**26)
-"""Of rows that are converted, compared with what a narrower dtype holds of them, or searched for large values."""
+"""For conversions, checks whether a narrower dtype holds every value, and searches for large values."""
 
 SEARCHED = BlockSize(2**24, 2**24)
-"""Of rows that are searched for NaN and infinities: a boolean for each element is allocated."""
+"""For the search for NaN and infinity in dense rows: it allocates a boolean for each element of a block."""
 
 SEARCHED_ELEMENTS = 2**22
-"""Stored elements of sparse rows that are searched for NaN and infinities at a time."""
+"""The same of sparse rows, in stored elements."""
 
 UPLOADED = 2**25
-"""Bytes of a chunk of page-locked memory on the way to a GPU: enough for the full rate of PCIe, little to allocate."""
+"""Bytes of a chunk of page-locked memory for a copy to a GPU: enough for the full rate of PCIe, quick to allocate."""
 
 SPARSE_SUMS = 2**19
-"""Stored elements of a block of sparse rows that SciPy's products convert for sums."""
+"""Stored elements of a block of sparse rows for sums by SciPy's products, which convert the block."""
 
 SPARSE_LOGITS = 2**17
-"""Stored elements of a block of sparse rows for logits and scores, which are kept: blocks for several threads."""
+"""Stored elements of a block of sparse rows for logits and scores: enough blocks for all threads."""
 
 SPARSE_COLUMNS = 2**20
-"""Stored elements of a block of sparse rows out of which some columns are taken: copies, which cost no arithmetic."""
+"""Stored elements of a block of sparse rows for copies of some of their columns."""

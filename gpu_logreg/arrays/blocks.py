@@ -1,9 +1,9 @@
 """Threads of the host: a pool that computes blocks of rows, while BLAS uses one thread.
 
-NumPy's BLAS has its own threads. They busy-wait for a while after every product and occupy the processors that the pool
-needs: a compiled pass right after a product on several threads took clearly longer. So products are cut into blocks of
-rows, of which each is computed by one thread of the pool, and the sums of the blocks are added in order: the result
-does not depend on the number of threads.
+NumPy's BLAS has threads of its own. They busy-wait for a while after every product and occupy the processors that the
+pool needs: a compiled pass right after a product on several threads took clearly longer. So products are cut into
+blocks of rows, one thread of the pool computes each block, and the sums of the blocks are added in their order: the
+result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from threadpoolctl import ThreadpoolController
 from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.forks import wait_before_forks
+from gpu_logreg.arrays.vector import ArrayOfRows
 
 __all__ = [
     "blas_on_one_thread",
@@ -38,7 +39,7 @@ __all__ = [
 T = TypeVar("T")
 
 SHARED_BYTES = 2**20
-"""Bytes of rows from which several threads share them: one reads them in the 0.1 ms that another takes to wake."""
+"""Bytes of rows from which threads share them: a thread reads fewer within the 0.1 ms in which another wakes."""
 
 _pool: ThreadPoolExecutor | None = None
 _lock = threading.RLock()  # held while this module's variables, or the number of threads of BLAS, are changed
@@ -62,9 +63,14 @@ def _cpus() -> int:
 def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
     """``function`` of the arguments, on the pool; results in the order of the arguments.
 
-    From within such a function the calls are made one after the other: were every thread of the pool to wait for calls
-    that no thread is left to make, all would wait for ever. NumPy's floating-point warnings are off: what is not finite
-    shows in the sums, and callers test these.
+    Where ``function`` itself calls this, its calls are made one after the other: if every thread of the pool waited for
+    calls that no free thread can make, the pool would deadlock. NumPy's floating-point warnings are off: what is not
+    finite makes the sums not finite, and callers check the sums.
+
+    Examples
+    --------
+    >>> map_in_order(pow, [2, 3, 4], [3, 2, 1])
+    [8, 9, 4]
     """
     if _is_alone(arguments):
         with _quiet():
@@ -75,14 +81,15 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
 def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) -> None:
     """Call ``function`` of the first of some consecutive chunks and the one after the last, for all of them.
 
-    On the pool there are two calls for each thread, so that one that other programs hold up does not hold up the rest.
+    On the pool there are two calls for each thread, so that a thread whose processor is busy with another program takes
+    fewer of them.
 
     Parameters
     ----------
     function : function (first, last) -> None
     n_chunks : int
     nbytes : int
-        Of all chunks together: few are worked on by one thread.
+        Bytes of all chunks together: the calling thread computes fewer than `SHARED_BYTES` alone.
     """
     few = n_chunks < 2 or nbytes < SHARED_BYTES or getattr(_here, "is_ours", False)
     threads = 1 if few else n_threads()
@@ -97,7 +104,7 @@ def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) 
 
 
 def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
-    """As `map_in_order`, with the results added in order as they come; only those whose turn has not come are kept.
+    """As `map_in_order`, with the results added in order as they come: only results that wait for their turn are held.
 
     Parameters
     ----------
@@ -113,7 +120,7 @@ def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *argument
 
 
 def _is_alone(arguments: tuple[Sequence[Any], ...]) -> bool:
-    """Whether the calls are made by the thread that asks for them, one after the other."""
+    """Whether the calling thread makes the calls itself, one after the other."""
     return len(arguments[0]) <= 1 or getattr(_here, "is_ours", False) or n_threads() == 1
 
 
@@ -132,7 +139,13 @@ def _quiet() -> Any:
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:
     """Equal blocks of rows of about ``block_bytes``.
 
-    Their number depends on the sizes alone, and not on the number of threads: it decides the bits of sums.
+    Their number depends on the sizes alone, and not on the number of threads: it decides the order of additions, and so
+    the last bits of sums.
+
+    Examples
+    --------
+    >>> row_blocks(10, row_bytes=8, block_bytes=40)
+    [slice(0, 5, None), slice(5, 10, None)]
     """
     count = max(1, min(-(-n * row_bytes // block_bytes), n // max(1, least_rows)))
     edges = [n * k // count for k in range(count + 1)]
@@ -141,7 +154,7 @@ def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) ->
 
 def map_row_blocks(
     function: Callable[[slice], T],
-    X: Any,
+    X: ArrayOfRows,
     size: BlockSize,
     *,
     n: int | None = None,
@@ -174,7 +187,8 @@ def map_row_blocks(
 def blas_on_one_thread() -> Iterator[None]:
     """Limit BLAS to one thread within the block.
 
-    Of threads that are in such blocks at the same time the first sets the limit and the last restores what was before.
+    Several threads may be in such blocks at the same time: the first sets the limit, and the last restores the number
+    of threads that BLAS had before.
     """
     global _inside, _limiter
     with _lock:
@@ -195,7 +209,7 @@ def blas_on_one_thread() -> Iterator[None]:
 
 
 def _entered_here() -> int:
-    """How many blocks of `blas_on_one_thread`, one within another, this thread is in."""
+    """Depth to which this thread has nested blocks of `blas_on_one_thread`."""
     return getattr(_here, "entered", 0)
 
 
@@ -217,9 +231,9 @@ def _mark_as_ours() -> None:
 
 
 def _forget_threads() -> None:
-    """Called in a forked child, which has none of its parent's threads but the one that forked.
+    """Forget the pool in a forked child, which has none of its parent's threads but the one that forked.
 
-    Where the parent had limited BLAS to one thread, that limit holds in the child to the end of its own next block.
+    If the parent had limited BLAS to one thread, the limit holds in the child to the end of the child's next block.
     """
     global _pool, _inside
     _pool, _inside = None, _entered_here()

@@ -1,4 +1,4 @@
-"""An attribute that is computed when first asked for, without a lock."""
+"""An attribute that is computed on first access, without a lock."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ class cached_attribute(Generic[T]):  # noqa: N801 - used as a decorator, like pr
 
     Under that lock two fits in two threads wait for each other, and a child forked while another thread holds it waits
     for ever. Here threads that ask at the same time may each compute the value; all get the one that was stored first.
+
+    Examples
+    --------
+    >>> class Rows:
+    ...     @cached_attribute
+    ...     def total(self):
+    ...         print("computed")
+    ...         return 3
+    >>> rows = Rows()
+    >>> rows.total + rows.total
+    computed
+    6
     """
 
     def __init__(self, function: Callable[[Any], T]) -> None:
@@ -31,7 +43,7 @@ class cached_attribute(Generic[T]):  # noqa: N801 - used as a decorator, like pr
     def __get__(self, instance: object, owner: type) -> T: ...
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        """The value, which from now on is found in the dictionary of the instance before this is called."""
+        """The value; from now on the dictionary of the instance holds it, and this method is not called again."""
         if instance is None:
             return self
         return instance.__dict__.setdefault(self._name, self._function(instance))

@@ -1,4 +1,4 @@
-"""Checks of arrays that come from outside: values that are not finite, weights of rows."""
+"""Checks of what a user gives: that ``X`` is finite, that ``sample_weight`` are weights."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import SEARCHED, SEARCHED_ELEMENTS
 from gpu_logreg.arrays.csr import place_of
 from gpu_logreg.arrays.device import array_namespace, is_sparse
+from gpu_logreg.arrays.vector import Array, ArrayOfRows, HostArray
 from gpu_logreg.errors import DataError
 
 __all__ = ["LARGEST_WEIGHT", "SMALLEST_WEIGHT", "check_sample_weight", "first_not_finite"]
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
-"""Between which the largest weight of all rows lies."""
+"""Bounds of the largest row weight: beyond them sums of weights in float32 are zero or infinite."""
 
 
-def first_not_finite(X: Any) -> tuple[int, int, float] | None:
+def first_not_finite(X: ArrayOfRows) -> tuple[int, int, float] | None:
     """Row, column and value of the first NaN or infinity of ``X``; None if every value is finite.
 
-    Looks at a few rows at a time, so nothing of the size of ``X`` is allocated.
+    It looks at a few rows at a time, so that it allocates nothing of the size of ``X``.
+
+    Examples
+    --------
+    >>> first_not_finite(np.array([[1.0, 2.0], [3.0, np.inf]]))
+    (1, 1, inf)
     """
     if X.dtype.kind != "f" and X.dtype.name != "bfloat16":
         return None
@@ -43,20 +49,25 @@ def first_not_finite(X: Any) -> tuple[int, int, float] | None:
     return None
 
 
-def check_sample_weight(sample_weight: Any, n: int) -> Any:
+def check_sample_weight(sample_weight: Any, n: int) -> Array | None:
     """Row weights as float32 or float64 of shape (n,), checked; None stays None.
 
     Raises
     ------
     DataError
         Weights of another length, negative, not finite, or all zero.
+
+    Examples
+    --------
+    >>> check_sample_weight([1, 2], 2)
+    array([1., 2.])
     """
     if sample_weight is None:
         return None
     xp = array_namespace(sample_weight)
     weights = xp.asarray(sample_weight)
     if weights.dtype.kind == "O":
-        _refuse_no_weights(weights)
+        _refuse_objects(weights)
         weights = weights.astype(np.float64)
     if weights.dtype.kind not in "fiub":
         raise DataError(f"sample_weight has dtype {weights.dtype}; weights are numbers")
@@ -77,12 +88,12 @@ def check_sample_weight(sample_weight: Any, n: int) -> Any:
     if total <= 0:
         raise DataError("sample_weight is zero for every row; at least one must be positive")
     high = float(weights.max())
-    if not SMALLEST_WEIGHT <= high <= LARGEST_WEIGHT:  # in float32 they would be zero, or infinity
+    if not SMALLEST_WEIGHT <= high <= LARGEST_WEIGHT:
         raise DataError(f"sample_weight is at most {high:g}; multiply the weights by a constant and divide C by it")
     return xp.ascontiguousarray(weights)
 
 
-def _refuse_no_weights(weights: Any) -> None:
+def _refuse_objects(weights: HostArray) -> None:
     for row, value in enumerate(weights.ravel().tolist()):
         if not isinstance(value, numbers.Real | Decimal):
             raise DataError(f"sample_weight has dtype object; weights are numbers, and row {row} holds {value!r}")

@@ -1,18 +1,17 @@
-"""Machine code of the compiled loops kept on disk: one folder for each hash of all texts that they are compiled from.
+"""A cache of the compiled loops on disk: one folder for each hash of all source texts that they are compiled from.
 
-Numba's cache takes a function for unchanged where its own file is. These loops call loops of other files, which become
-part of their code, and `gpu_logreg.passes.cpu.loops.vector_code` generates some of it: after an edit there, or with
-another version of the package installed over this one, Numba's own cache would run the old code, and sums would be
-those of the old text. So the place that Numba chooses
-(``NUMBA_CACHE_DIR``, beside the package, or the user's cache) gets a folder for each state of the texts, of the
-versions of Numba and llvmlite, and of Numba's settings that change code. Folders unused for `DAYS_KEPT` days are
-removed when a new one is made.
+Numba's own cache looks at the file of a function alone to see whether the function has changed. These loops inline
+loops of other files, and `gpu_logreg.passes.cpu.loops.vector_code` generates some of their code: after an edit there,
+or an installation of another version of the package over this one, Numba's cache would load the old machine code. So
+the directory that Numba chooses (``NUMBA_CACHE_DIR``, beside the package, or the user's cache) gets a folder for each
+combination of the source texts, the versions of Numba and llvmlite, and Numba's settings that change code. Folders that
+no process has opened for `DAYS_KEPT` days are removed when a new one is made.
 
-Why this is a cache and not a locator, Numba's hook for place and freshness (``NUMBA_CACHE_LOCATOR_CLASSES``): Numba
-numbers the files of a function, and writes the index of the numbers before the code. Of two processes that compile one
-function for two dtypes at once, the code of one can end under the signature of the other, and is then run on the wrong
-arrays. Here a file is named by its signature and processor, is written whole or not at all, and is read only where
-both, and its checksum, are those asked for.
+Numba's hook for the place and freshness of its files (``NUMBA_CACHE_LOCATOR_CLASSES``) would not be enough. Numba
+numbers the files of a function, and writes the index of the numbers before the code: where two processes compile one
+function for two dtypes at once, the code of one can end under the signature of the other, and would be run on arrays
+of the wrong dtype. Here a file is named by its signature and processor, is written whole or not at all, and is loaded
+only if its key and its checksum agree.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ from numba.core.serialize import dumps
 __all__ = ["DAYS_KEPT", "LIBERTIES", "njit", "stamp", "texts"]
 
 DAYS_KEPT = 30
-"""Days after which a folder of other texts is removed, where no process has opened it since.
+"""Days without use after which the folder of another hash is removed.
 
-So long that the folders of two versions stay for somebody who works with both in turn.
+Long enough for the folders of two versions that somebody uses in turn.
 """
 
 _FOLDER = "gpu_logreg-"
@@ -49,13 +48,13 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 def texts(package: Path) -> list[Path]:
-    """Files whose text is compiled; a test compares them with what the files of the loops import."""
+    """Files whose text is compiled; a test compares the list with what the modules of the loops import."""
     loops = sorted((package / "passes" / "cpu" / "loops").glob("*.py"))
     return [*loops, package / "solvers" / "coordinate_loops.py", package / "arrays" / "compiled.py"]
 
 
 def stamp(package: Path) -> str:
-    """Hash of the texts and of what compiles them; OSError where the package is not kept as text."""
+    """Hash of the source texts, the versions and settings of the compiler; OSError where the package has no files."""
     settings = [getattr(config, name, None) for name in _SETTINGS]
     parts = [repr((numba.__version__, llvmlite.__version__, settings)).encode()]
     for path in texts(package):
@@ -67,7 +66,7 @@ def stamp(package: Path) -> str:
 
 
 def _state() -> Any:
-    """Changes with every write to a text, without reading one; None where the package is not kept as text."""
+    """Times and sizes of the source files, by which an edit shows; None where the package has no files."""
     try:
         found = [(path, path.stat()) for path in texts(_PACKAGE)]
     except OSError:
@@ -80,18 +79,18 @@ _STAMP = stamp(_PACKAGE) if _STATE is not None else ""
 
 
 class _Files:
-    """Machine code of one function: a file for each key, that is for each signature, processor and own code."""
+    """Cached machine code of one function: a file for each key (signature, processor, bytecode)."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         with contextlib.suppress(OSError):
-            os.utime(folder)  # in use
+            os.utime(folder)  # the time of the last use, for `_remove_unused`
 
     def _path(self, key: Any) -> Path:
         return self._folder / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:20]}.nbc"
 
     def load(self, key: Any) -> Any:
-        """The code kept for this key, or None where there is none or it is damaged."""
+        """The cached code of this key, or None where there is none or the file is damaged."""
         try:
             content = self._path(key).read_bytes()
         except OSError:
@@ -99,8 +98,8 @@ class _Files:
         digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if hashlib.sha256(data).digest() != digest:
             return None
-        kept_key, code = pickle.loads(data)
-        return code if kept_key == key else None
+        stored_key, code = pickle.loads(data)
+        return code if stored_key == key else None
 
     def save(self, key: Any, code: Any) -> None:
         """Write a file beside its place and move it there, so that other processes see all of it or nothing."""
@@ -120,7 +119,7 @@ class _Files:
             beside.unlink(missing_ok=True)
 
     def flush(self) -> None:
-        """Forget all code of the function."""
+        """Remove all cached code of the function."""
         for path in self._folder.glob(f"{self._name}-*.nbc"):
             path.unlink(missing_ok=True)
 
@@ -134,10 +133,10 @@ def _remove_unused(folder: Path) -> None:
                 shutil.rmtree(other)
 
 
-class _KeptCode(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of one function, with files of its own in the folder of the texts.
+class _DiskCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache of one function, with `_Files` in the folder of the present hash.
 
-    RuntimeError where Numba finds no place: the package is read-only, and so is the home of the user, or there is none.
+    Raises RuntimeError where Numba finds no directory to write to: the package and the user's home are read-only.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -147,32 +146,32 @@ class _KeptCode(FunctionCache):  # type: ignore[misc]
         self._cache_file = _Files(folder, self._impl.filename_base)
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the code; a full disk costs the next process a compilation, and not this one its fit."""
+        """Write the code; where the disk is full the next process compiles again, and this one goes on."""
         with contextlib.suppress(OSError):
             super().save_overload(sig, data)
 
 
 LIBERTIES = frozenset({"contract", "nsz"})
-"""What the compiler may assume of arithmetic in every loop: products and sums may be fused, zeros have no sign.
+"""Fast-math flags of every loop: the compiler may fuse products and sums, and ignore the sign of zeros.
 
-Never "nnan" and "ninf", with which it may assume that no number is NaN or infinite: one in a row has to reach the sums,
-or the fit would not notice it. Loops add "arcp" (division by a reciprocal), and "reassoc" where a sum may be taken in
-another order, in vectors.
+The flags "nnan" and "ninf" are never given: with them the compiler may assume that no number is NaN or infinite, and a
+NaN of a row has to reach the sums, where a fit notices it. Loops add "arcp" (division by a reciprocal), and "reassoc"
+where a sum may be taken in another order, in vectors.
 """
 
 
 def njit(*, cache: bool = False, fastmath: Iterable[str] = (), **options: Any) -> Any:
-    """`numba.njit` without Python's lock and with NumPy's division by zero; with ``cache``, its code is kept on disk.
+    """`numba.njit` without the GIL and with NumPy's division by zero; with ``cache``, its code is cached on disk.
 
-    Nothing is kept, and every process compiles anew, where there is no place for it and where the texts have changed
-    since this process took their hash: an installation or an edit while it runs.
+    Every process compiles anew where no directory can be written to, and where the source texts have changed since this
+    process took their hash: an installation, or an edit, while it runs.
     """
 
-    def compiled(function: Callable[..., Any]) -> Any:
+    def compile_lazily(function: Callable[..., Any]) -> Any:
         dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=set(fastmath), **options)(function)
         if cache and _STATE is not None and _state() == _STATE:
             with contextlib.suppress(RuntimeError):
-                dispatcher._cache = _KeptCode(function)
+                dispatcher._cache = _DiskCache(function)
         return dispatcher
 
-    return compiled
+    return compile_lazily

@@ -1,13 +1,15 @@
-"""Sparse rows: SciPy's CSR arrays, checked once, and functions for rows that may be dense or sparse."""
+"""Sparse rows: SciPy's CSR arrays, checked once, and functions of rows that may be dense or sparse."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from gpu_logreg.arrays.device import array_namespace, is_sparse
+from gpu_logreg.arrays.vector import Array, ArrayOfRows, CsrArray, DTypeLike, HostArray, IntVector
 from gpu_logreg.errors import DataError
 
 __all__ = [
@@ -22,16 +24,17 @@ __all__ = [
     "in_order",
     "place_of",
     "rows_at",
-    "stored_as",
     "stored_share",
+    "with_dtype",
 ]
 
 
-def csr_rows(X: Any) -> Any:
-    """Sparse rows as the passes read them: a checked CSR array of floats; see `in_order` for those that need more.
+def csr_rows(X: Any) -> CsrArray:
+    """Sparse rows as the passes read them: a CSR array of floats whose indices are checked.
 
-    The result shares its memory with a CSR matrix of floats, and the numbers of its columns with a CSR matrix of whole
-    numbers; any other matrix is copied once. ``X`` itself is never changed.
+    The result shares all its arrays with a CSR matrix of floats, and its indices with a CSR matrix of integers; any
+    other format is converted once. ``X`` itself is never changed. Columns may be out of order or duplicate within a
+    row: see `in_order`.
 
     Parameters
     ----------
@@ -44,8 +47,13 @@ def csr_rows(X: Any) -> Any:
     Raises
     ------
     DataError
-        Complex numbers; one dimension; numbers of rows or columns that are outside ``X``. SciPy's own conversions and
-        the compiled loops do not check them, and would read and write outside their arrays.
+        Complex numbers; one dimension; indices outside ``X``. SciPy's own conversions and the compiled loops do not
+        check indices, and would read and write outside their arrays.
+
+    Examples
+    --------
+    >>> csr_rows(sparse.csc_array([[0, 2], [3, 0]])).data
+    array([2., 3.])
     """
     if X.ndim != 2:
         raise DataError(f"Expected 2D array, got {X.ndim}D array instead; sparse X must have shape (n, d)")
@@ -59,12 +67,12 @@ def csr_rows(X: Any) -> Any:
         raise DataError(f"sparse X is damaged: {error}") from error
     n, d = rows.shape
     starts = rows.indptr
-    if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # unused elements at the end
+    if len(rows.indices) > starts[-1] or len(rows.data) > starts[-1]:  # capacity beyond the last element
         rows = sparse.csr_array((rows.data[: starts[-1]], rows.indices[: starts[-1]], starts), shape=(n, d))
-    return stored_as(rows, rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64)
+    return with_dtype(rows, rows.dtype if rows.dtype in (np.float32, np.float64) else np.float64)
 
 
-def csr_rows_of(X: Any, source: Any = None) -> Any:
+def csr_rows_of(X: Any, source: Any = None) -> CsrArray | None:
     """`csr_rows` of a sparse matrix; None of anything else.
 
     Parameters
@@ -79,7 +87,7 @@ def csr_rows_of(X: Any, source: Any = None) -> Any:
 
 
 def _refuse_damaged(X: Any) -> None:
-    """Raise a `DataError` if a number of a row or column is outside ``X``, or rows do not follow each other."""
+    """Raise a `DataError` if an index of a row or column is outside ``X``, or ``indptr`` does not rise."""
     if X.format == "coo":
         used = len(X.data)
         if not len(X.row) == len(X.col) == used:
@@ -98,13 +106,13 @@ def _refuse_damaged(X: Any) -> None:
         _refuse_outside(X.indices[: starts[-1]], numbers, "indices", f"{what}{' of blocks' * (X.format == 'bsr')}")
 
 
-def _refuse_outside(numbers: Any, limit: int, name: str, what: str) -> None:
+def _refuse_outside(numbers: HostArray, limit: int, name: str, what: str) -> None:
     if numbers.size and not (numbers.min() >= 0 and numbers.max() < limit):
         held = f"{name} hold {numbers.min()} to {numbers.max()}"
         raise DataError(f"sparse X is damaged: {held}, and X has {limit} {what}")
 
 
-def in_order(X: Any) -> Any:
+def in_order(X: CsrArray) -> CsrArray:
     """CSR rows whose columns are in ascending order and without duplicates in every row; a copy where they are not."""
     if X.has_canonical_format:
         return X
@@ -113,14 +121,14 @@ def in_order(X: Any) -> Any:
     return X
 
 
-def stored_as(X: Any, dtype: Any) -> Any:
-    """CSR rows with elements of a dtype; the numbers of their columns are shared, which SciPy's ``astype`` copies."""
+def with_dtype(X: CsrArray, dtype: DTypeLike) -> CsrArray:
+    """CSR rows with elements of a dtype; their indices are shared, which SciPy's ``astype`` would copy."""
     if X.dtype == dtype:
         return X
     return sparse.csr_array((X.data.astype(dtype), X.indices, X.indptr), shape=X.shape)
 
 
-def rows_at(X: Any, at: Any, dtype: Any) -> Any:
+def rows_at(X: ArrayOfRows, at: Array | slice, dtype: DTypeLike) -> Array:
     """The rows ``at``, numbers or a slice, of dense or sparse rows, as a dense array; a copy unless a slice of dense.
 
     Parameters
@@ -136,7 +144,7 @@ def rows_at(X: Any, at: Any, dtype: Any) -> Any:
     return X[at].toarray().astype(dtype, copy=False) if is_sparse(X) else X[at].astype(dtype, copy=False)
 
 
-def block_of_rows(X: Any, part: slice) -> Any:
+def block_of_rows(X: CsrArray, part: slice) -> CsrArray:
     """Consecutive rows of a CSR array.
 
     SciPy copies them where they are less than half of the array, so that callers hold one block at a time.
@@ -147,29 +155,29 @@ def block_of_rows(X: Any, part: slice) -> Any:
     return sparse.csr_array((X.data[first:last], X.indices[first:last], starts - starts[0]), shape=shape)
 
 
-def elements_in_a_row(X: Any) -> int:
-    """Elements that a row has in memory: its columns, or of sparse rows the mean number stored, at least 1."""
+def elements_in_a_row(X: ArrayOfRows) -> int:
+    """Elements of a row in memory: the columns of dense rows; of sparse rows the mean number stored, at least 1."""
     return max(1, -(-X.nnz // max(1, X.shape[0])) if is_sparse(X) else int(X.shape[1]))
 
 
-def place_of(X: Any, element: int) -> tuple[int, int]:
-    """Row and column of an element, from its number among the stored ones of CSR rows or all of dense rows."""
+def place_of(X: ArrayOfRows, element: int) -> tuple[int, int]:
+    """Row and column of an element, from its position among all of dense rows, or among the stored ones of CSR rows."""
     if not is_sparse(X):
         row, column = divmod(element, X.shape[1])
         return row, column
     return int(np.searchsorted(X.indptr, element, side="right")) - 1, int(X.indices[element])
 
 
-def all_finite(X: Any) -> Any:
-    """Whether every element is finite, as an array without dimensions where ``X`` lives: the host waits for no GPU."""
+def all_finite(X: ArrayOfRows) -> Array:
+    """Whether every element is finite: an array of no dimension where ``X`` lives, so that no host waits."""
     values = X.data if is_sparse(X) else X
     return array_namespace(values).isfinite(values).all()
 
 
-def columns_at(X: Any, at: Any) -> Any:
+def columns_at(X: ArrayOfRows, at: Sequence[int] | IntVector) -> ArrayOfRows:
     """The columns ``at`` of dense or sparse rows, in that order; a view where they are neighbours in dense rows.
 
-    For sparse rows it reads the elements once and the numbers of their columns once.
+    The data and the indices of sparse rows are read once each.
 
     Parameters
     ----------
@@ -184,15 +192,15 @@ def columns_at(X: Any, at: Any) -> Any:
     place = np.full(X.shape[1], -1, dtype=X.indices.dtype)
     place[np.asarray(at)] = np.arange(len(at), dtype=place.dtype)
     indices = place[X.indices]
-    kept = indices >= 0
-    starts = np.concatenate([[0], np.cumsum(kept, dtype=X.indptr.dtype)])[X.indptr].astype(X.indptr.dtype)
-    taken = sparse.csr_array((X.data[kept], indices[kept], starts), shape=(X.shape[0], len(at)))
-    taken.sort_indices()  # where the columns came in another order
-    return taken
+    is_in = indices >= 0
+    starts = np.concatenate([[0], np.cumsum(is_in, dtype=X.indptr.dtype)])[X.indptr].astype(X.indptr.dtype)
+    columns = sparse.csr_array((X.data[is_in], indices[is_in], starts), shape=(X.shape[0], len(at)))
+    columns.sort_indices()  # `at` need not ascend
+    return columns
 
 
-def dense_coef(coef: Any) -> Any:
-    """``coef_`` as a NumPy array, whichever it is."""
+def dense_coef(coef: Any) -> HostArray:
+    """``coef_`` of a model as a NumPy array, from a NumPy array or a sparse one."""
     return coef.toarray() if hasattr(coef, "toarray") else np.asarray(coef)
 
 

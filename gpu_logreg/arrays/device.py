@@ -1,7 +1,7 @@
-"""Array namespace and device: the only module that imports CuPy.
+"""Array namespaces and devices: the only module that imports CuPy.
 
-``xp = array_namespace(X)`` is how the same hand-written code runs on NumPy and CuPy arrays. CuPy is imported only
-when a CUDA array, an explicit ``device="cuda"`` or the decision of ``device="auto"`` asks for it.
+With ``xp = array_namespace(X)`` the same code runs on NumPy and on CuPy arrays. CuPy is imported where the user gives a
+CUDA array or ``device="cuda"``, and where ``device="auto"`` is to be decided for rows large enough.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,19 +17,19 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import numpy as np
 from scipy.sparse import issparse
 
+from gpu_logreg.arrays.vector import Array, ArrayNamespace
 from gpu_logreg.errors import DataError, DeviceError
 
 __all__ = [
-    "AUTO_CUDA_BYTES",
     "DLPACK_CUDA",
     "INSTALL",
     "ROOM",
     "Device",
     "array_namespace",
-    "brought",
     "cholesky",
     "cuda_index",
     "cuda_problem",
+    "cupy_to_device",
     "default_pool",
     "device_of",
     "free_bytes",
@@ -41,7 +40,6 @@ __all__ = [
     "is_sparse",
     "numpy_defaults",
     "one_line",
-    "resolve_device",
     "solve_triangular",
     "to_device",
     "to_numpy",
@@ -51,20 +49,17 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AUTO_CUDA_BYTES = 64 * 2**20
-"""Fewest bytes of a host array that ``device="auto"`` sends to a GPU, 64 MiB. A guess: not measured on a GPU."""
-
 ROOM = 1.05
-"""Memory of a GPU that rows are assumed to need, as a multiple of their own bytes.
+"""Bytes of a GPU that a fit is assumed to need, as a multiple of the bytes of its rows.
 
-The rest is for partial sums, and for sizes that CuPy's pool rounds up. A guess: not measured on a GPU.
+The excess over 1 is for partial sums and for allocations that CuPy's pool rounds up. A guess: not measured on a GPU.
 """
 
 DLPACK_CUDA = (2, 13)
-"""Numbers by which DLPack's header knows the kinds of device kDLCUDA and kDLCUDAManaged."""
+"""The values of ``kDLCUDA`` and ``kDLCUDAManaged`` in DLPack's enumeration of devices."""
 
 INSTALL = "install it with: pip install 'gpu-logreg[cuda12]' (or [cuda13])"
-"""What to do without CuPy, or with one that does not work."""
+"""The remedy in messages where CuPy is missing, or does not work."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,13 @@ def in_host_memory(array: Any) -> bool:
 
 
 def is_sparse(array: Any) -> bool:
-    """Whether ``array`` is a sparse matrix or array of SciPy's; such rows are walked on the CPU."""
+    """Whether ``array`` is a sparse matrix or array of SciPy's; such rows are walked on the CPU.
+
+    Examples
+    --------
+    >>> is_sparse(np.eye(3))
+    False
+    """
     return bool(issparse(array))
 
 
@@ -122,23 +123,33 @@ def cuda_index(array: Any) -> int | None:
 
 
 def device_of(array: Any) -> Device:
-    """Where ``array`` lives; the CPU where that cannot be told, as of lists, the current GPU for tables of cuDF."""
+    """Where ``array`` lives: the CPU for lists and what has no device, the current GPU for tables of cuDF."""
     try:
         index = cuda_index(array)
-    except Exception:  # a library that has no answer for such an array; what reads it says so
+    except Exception:  # the library has no device for such an array; reading it will raise with the reason
         index = None
     if index is None and hasattr(array, "to_cupy") and "cupy" in sys.modules:
         index = int(sys.modules["cupy"].cuda.Device().id)
     return Device("cpu") if index is None else Device("cuda", index)
 
 
-def array_namespace(*arrays: Any) -> Any:
+def array_namespace(*arrays: Any) -> ArrayNamespace:
     """CuPy if the arrays are CuPy arrays, NumPy otherwise; imports nothing.
+
+    Parameters
+    ----------
+    array, *others : arrays, or objects without a shape
+        Objects without a shape are of no library, and agree with any.
 
     Raises
     ------
     DataError
         If CuPy and NumPy arrays are mixed.
+
+    Examples
+    --------
+    >>> array_namespace(np.zeros(2)).__name__
+    'numpy'
     """
     if len(arrays) == 1:
         only = arrays[0]
@@ -171,7 +182,7 @@ def cuda_problem(index: int = 0) -> str | None:
     except Exception as error:
         return (
             f"CuPy {cupy.__version__} is installed but finds no usable CUDA driver ({one_line(error)}); "
-            f"install or update the NVIDIA driver{_hidden()}"
+            f"install or update the NVIDIA driver{_visibility_remedy()}"
         )
     if index >= count:
         present = "no device" if count == 0 else f"only cuda:0 to cuda:{count - 1}" if count > 1 else "only cuda:0"
@@ -179,77 +190,10 @@ def cuda_problem(index: int = 0) -> str | None:
     return None
 
 
-def _hidden() -> str:
-    """That the environment hides devices, where it does."""
+def _visibility_remedy() -> str:
+    """The part of a message that names ``CUDA_VISIBLE_DEVICES``, which may hide devices; empty where it is unset."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return "" if visible is None else f", or unset CUDA_VISIBLE_DEVICES={visible!r}, which hides devices"
-
-
-def resolve_device(device: str, X: Any = None) -> Device:
-    """Turn the parameter ``device`` into a device.
-
-    Parameters
-    ----------
-    device : "auto", "cpu", "cuda" or "cuda:N"
-        ``"auto"`` and ``"cuda"`` follow ``X`` where it already lives on a GPU. Rows on the host go to cuda:0; with
-        ``"auto"`` only if it is usable and they take at least `AUTO_CUDA_BYTES`. An explicit device is taken or
-        refused: rows of one GPU are not sent to another.
-    X : array, optional
-        The rows.
-
-    Raises
-    ------
-    DeviceError
-        If an explicit device cannot be used; the message gives the reason and what to install.
-    DataError
-        If ``device`` is none of the forms above.
-    """
-    if device == "cpu":
-        return Device("cpu")
-    if device == "auto":
-        return _automatic(X)
-    match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
-    if match is None:
-        raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
-    there = cuda_index(X)
-    index = int(match[1]) if match[1] is not None else there or 0
-    if is_sparse(X):
-        raise DeviceError(
-            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
-            "use device='cpu', or give X.toarray()"
-        )
-    problem = cuda_problem(index)
-    if problem is not None:
-        raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
-    if there is not None and there != index:
-        raise DeviceError(
-            f"device={device!r} cannot be used: X is on cuda:{there}; use device='auto', which fits it there, or bring "
-            f"X to cuda:{index} first"
-        )
-    return Device("cuda", index)
-
-
-def _automatic(X: Any) -> Device:
-    if is_sparse(X):
-        return Device("cpu", reason="auto: X is sparse, and sparse rows are walked on the CPU")
-    there = cuda_index(X)
-    if there is not None:
-        return Device("cuda", there, "auto: the rows are on this device")
-    nbytes = int(getattr(X, "nbytes", 0))
-    if X is not None and nbytes < AUTO_CUDA_BYTES:
-        return Device("cpu", reason=f"auto: the rows are few ({nbytes / 2**20:.1f} MiB)")
-    problem = cuda_problem()
-    if problem is not None:
-        return Device("cpu", reason=f"auto: {problem}")
-    try:
-        free = free_bytes(Device("cuda"))
-    except Exception as error:  # somebody else may have it to himself
-        return Device("cpu", reason=f"auto: cuda:0 cannot be used ({one_line(error)})")
-    if free is not None and ROOM * nbytes > free:
-        return Device(
-            "cpu", reason=f"auto: the rows take {nbytes / 2**30:.1f} GiB, and cuda:0 has {free / 2**30:.1f} GiB free"
-        )
-    return Device("cuda", 0, "auto: a CUDA device is usable and the rows are many")
 
 
 @contextlib.contextmanager
@@ -282,22 +226,26 @@ def to_device(array: Any, device: Device) -> Any:
         return cupy.asarray(array)
 
 
-def brought(array: Any, device: Device) -> Any:
-    """Labels or weights for rows on ``device``: a CuPy array of another device is copied there, others are returned."""
+def cupy_to_device(array: Any, device: Device) -> Any:
+    """Labels or weights for rows on ``device``: a CuPy array that is elsewhere is copied there.
+
+    Anything else is returned as it is: lists and arrays of the host are checked before they go to a GPU.
+    """
     return to_device(array, device) if is_cupy(array) else array
 
 
 def default_pool() -> Any:
-    """CuPy's pool, if arrays are made in it; None where the user has another allocator, such as RMM's."""
+    """CuPy's memory pool, if CuPy allocates from it; None where the user has set another allocator, such as RMM's."""
     cupy = import_cupy()
     pool = cupy.get_default_memory_pool()
     return pool if getattr(cupy.cuda.get_allocator(), "__self__", None) is pool else None
 
 
 def free_bytes(device: Device) -> int | None:
-    """Bytes of a GPU that can be allocated, what CuPy keeps for reuse included; None where nobody can tell.
+    """Bytes of a GPU that can be allocated, with the unused memory of CuPy's pool; None where they cannot be known.
 
-    Nobody can where the user has another allocator than CuPy's: it may hold what the driver calls taken.
+    They cannot where the user has set another allocator than CuPy's: it may hold free memory that the driver counts as
+    used.
     """
     cupy = import_cupy()
     with using(device):
@@ -316,11 +264,11 @@ def to_numpy(array: Any) -> Any:
     return array.get() if is_cupy(array) else np.asarray(array)
 
 
-def cholesky(R: Any) -> Any:
+def cholesky(R: Array) -> Array:
     """Lower Cholesky factor of a matrix on a GPU, where the result stays.
 
-    By default CuPy does not check whether cuSOLVER found a factor, and returns what was computed up to the failure.
-    Within `cupyx.errstate` it checks, for which the host waits for the device.
+    By default CuPy does not check the status that cuSOLVER returns, and a matrix that is not positive definite gives a
+    partial factor. Within `cupyx.errstate` CuPy checks it, for which the host waits for the device.
 
     Parameters
     ----------
@@ -337,7 +285,7 @@ def cholesky(R: Any) -> Any:
         return import_cupy().linalg.cholesky(R)
 
 
-def solve_triangular(L: Any, v: Any, *, transposed: bool) -> Any:
+def solve_triangular(L: Array, v: Array, *, transposed: bool) -> Array:
     """``L^-1 v``, or ``L^-T v``, for a lower triangular ``L`` on a GPU, where the result stays.
 
     Parameters

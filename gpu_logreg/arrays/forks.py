@@ -1,12 +1,12 @@
-"""Forks while another thread fits: they first wait for the locks that it holds, so that the child can fit too.
+"""Forks while another thread fits: a fork first waits for the locks that the fit holds, so that the child can fit.
 
 A forked child has only the thread that forked. A lock that another thread of the parent held at that moment is never
 released in the child, and a thread that asks for it there waits for ever. So a fork first waits for
 
 - imports of other threads: the first fit imports Numba and the compiled loops, which takes seconds;
 - a loop that another thread compiles, or loads from the cache: Numba does so under one lock;
-- the lock of `gpu_logreg.arrays.blocks`, under which BLAS is told its number of threads, and after every fork starts
-  them anew.
+- the lock of `gpu_logreg.arrays.blocks`, under which the number of threads of BLAS is set, and the threads of BLAS,
+  which every fork starts anew.
 
 Each of them ends by itself; the longest wait is for a loop to be compiled. CPython, its modules ``logging`` and
 ``concurrent.futures``, and the C library do the same for their own locks.
@@ -30,11 +30,11 @@ IMPORTED_BY_FITS = frozenset({"gpu_logreg", "llvmlite", "numba", "scipy", "sklea
 MOST_WAITS = 100
 """Times that a fork waits for imports that were begun while it waited. Those of its own thread would never end."""
 
-_here = threading.local()  # what a thread holds during its fork, since several threads may fork at the same time
+_here = threading.local()  # the locks that a thread holds during its fork: several threads may fork at once
 
 
-def wait_before_forks(lock: Any, in_child: Callable[[], None]) -> None:
-    """From here on every fork of this process waits, and ``in_child`` is called in the child.
+def wait_before_forks(lock: contextlib.AbstractContextManager[Any], in_child: Callable[[], None]) -> None:
+    """Have every fork of this process wait for ``lock``, and call ``in_child`` in the child.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Arrays of other libraries: viewed as NumPy or CuPy arrays, and results given back in their kind."""
+"""Arrays of other libraries: viewed as NumPy or CuPy arrays, and results converted to the library of the input."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gpu_logreg.arrays.device import (
     one_line,
     to_device,
 )
+from gpu_logreg.arrays.vector import Array
 from gpu_logreg.errors import DataError, GpuLogregError, MissingDependencyError
 
 __all__ = ["as_array", "is_array", "is_bfloat16", "like"]
@@ -24,7 +25,7 @@ _DLPACK_HOST = (1, 3)  # kDLCPU, kDLCUDAHost
 
 
 def is_bfloat16(array: Any) -> bool:
-    """Whether an array of any library holds bfloat16, which NumPy knows by the package ml_dtypes alone."""
+    """Whether an array of any library holds bfloat16, which NumPy knows through the package ml_dtypes only."""
     return str(getattr(array, "dtype", "")).rsplit(".", 1)[-1] == "bfloat16"
 
 
@@ -46,9 +47,9 @@ def is_array(given: Any) -> bool:
 
 
 def as_array(array: Any, name: str = "the array") -> Any:
-    """View ``array`` as a NumPy or CuPy array without a copy where its library speaks DLPack, or NumPy's protocol.
+    """``array`` as a NumPy or CuPy array, without a copy where its library offers DLPack or NumPy's protocol.
 
-    Lists and tables are returned untouched.
+    Lists and tables are returned as they are.
 
     Parameters
     ----------
@@ -60,6 +61,11 @@ def as_array(array: Any, name: str = "the array") -> Any:
     ------
     DataError
         If the array is not dense, of a dtype that DLPack or NumPy does not know, or on a device that is no CUDA device.
+
+    Examples
+    --------
+    >>> as_array(np.arange(3)), as_array([1, 2])
+    (array([0, 1, 2]), [1, 2])
     """
     if isinstance(array, np.ndarray) or is_cupy(array):
         return array
@@ -67,7 +73,7 @@ def as_array(array: Any, name: str = "the array") -> Any:
     if not by_dlpack and not is_array(array):
         return array
     try:
-        return _viewed(array) if by_dlpack else np.asarray(array)
+        return _view(array) if by_dlpack else np.asarray(array)
     except GpuLogregError:
         raise
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
@@ -78,23 +84,21 @@ def as_array(array: Any, name: str = "the array") -> Any:
         ) from error
 
 
-def _viewed(array: Any) -> Any:
+def _view(array: Any) -> Any:
     kind = int(array.__dlpack_device__()[0])
     if kind not in (*_DLPACK_HOST, *DLPACK_CUDA):
         raise DataError(f"an array on DLPack device {kind} cannot be read; bring it to the CPU or to a CUDA device")
-    if getattr(array, "requires_grad", False):  # a torch tensor in a graph refuses the export
+    if getattr(array, "requires_grad", False):  # PyTorch refuses to export a tensor that requires a gradient
         array = array.detach()
-    if (
-        hasattr(array, "is_neg") and array.is_neg()
-    ):  # torch exports a tensor whose sign is to be turned later as it lies
+    if hasattr(array, "is_neg") and array.is_neg():  # PyTorch exports a lazily negated tensor without its sign
         array = array.resolve_neg()
     if is_bfloat16(array):
-        return _viewed_bfloat16(array, kind in _DLPACK_HOST)
+        return _view_bfloat16(array, kind in _DLPACK_HOST)
     return np.from_dlpack(array) if kind in _DLPACK_HOST else import_cupy().from_dlpack(array)
 
 
-def _viewed_bfloat16(array: Any, on_host: bool) -> Any:
-    """NumPy has no bfloat16 in DLPack: the bits come as whole numbers, and are seen as what they are on this side."""
+def _view_bfloat16(array: Any, on_host: bool) -> Any:
+    """A view of a bfloat16 array, which NumPy's DLPack does not know: its bits cross as int16."""
     try:
         from ml_dtypes import bfloat16
     except ImportError:
@@ -102,18 +106,23 @@ def _viewed_bfloat16(array: Any, on_host: bool) -> Any:
             "bfloat16 arrays are read with the package ml_dtypes; install it with: pip install ml_dtypes, "
             "or convert them to float32"
         ) from None
-    if on_host and hasattr(array, "__array_namespace__"):  # JAX, for whose view the bits would be copied
+    if on_host and hasattr(array, "__array_namespace__"):  # JAX, where a view as int16 would be a copy
         return np.asarray(array)
     library: Any = sys.modules.get(type(array).__module__.split(".", 1)[0])
     bits = array.view(getattr(library, "int16", np.int16))
     return (np.from_dlpack(bits) if on_host else import_cupy().from_dlpack(bits)).view(bfloat16)
 
 
-def like(result: Any, template: Any) -> Any:
-    """Return a ``result`` in the array library and on the device of ``template``.
+def like(result: Array, template: Any) -> Any:
+    """``result`` as an array of the library and on the device of ``template``.
 
-    Results that library cannot hold (strings) stay NumPy arrays. Tables of the host get NumPy arrays, those of cuDF
-    CuPy arrays.
+    A result of a dtype that only NumPy has (strings) stays a NumPy array. For tables on the host the result is a NumPy
+    array, for tables of cuDF a CuPy array.
+
+    Examples
+    --------
+    >>> like(np.arange(2), [[1.0], [2.0]])
+    array([0, 1])
     """
     if isinstance(template, np.ndarray) or result.dtype.kind not in "biuf":
         return result

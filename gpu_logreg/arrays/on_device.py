@@ -1,8 +1,9 @@
 """Contexts for a fit or a prediction on a GPU: they give its memory back, and turn CUDA's errors into one line.
 
-CuPy's pool keeps the memory of freed arrays for later ones, and no other program on the device can use it: after a fit
-on 20 GB they would stay taken. So the memory by which the pool has grown is freed when the fit ends, by an exception
-too. Arrays that are still in use are not touched, nor is an allocator that is not CuPy's own.
+CuPy's pool keeps the memory of freed arrays for later allocations, and no other program can use it: after a fit on
+20 GB the device would still show 20 GB in use. So a fit that ends, by an exception too, frees the blocks of the pool
+if the pool has grown. Arrays that are still referred to keep their memory, and an allocator that is not CuPy's own is
+left alone.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from typing import Any
 from gpu_logreg.arrays.device import INSTALL, Device, default_pool, import_cupy, is_cupy, one_line, using
 from gpu_logreg.errors import DeviceError, GpuLogregError
 
-__all__ = ["KEPT_BYTES", "given_back", "on_device", "one_line_errors"]
+__all__ = ["POOL_BYTES", "give_back_memory", "on_device", "one_line_errors"]
 
-KEPT_BYTES = 2**24
-"""Most bytes that a prediction on a GPU may leave in CuPy's pool for the next one, 16 MiB.
+POOL_BYTES = 2**24
+"""Most bytes by which a prediction may leave CuPy's pool larger than before, 16 MiB.
 
-Allocating and freeing them takes longer than a prediction for few rows. A guess: not measured on a GPU.
+The next prediction uses them again: for few rows, to allocate and free them takes longer than the prediction itself. A
+guess: not measured on a GPU.
 """
 
-_OURS = ("gpu_logreg", "cupy", "cupyx")  # packages whose functions' variables are emptied after an exception
-_MOST_ELEMENTS = 1000  # of a container that is searched for arrays: a longer one is somebody's data
+_CLEARED = ("gpu_logreg", "cupy", "cupyx")  # packages whose frames are cleared after an exception
+_MOST_ELEMENTS = 1000  # of a container that is searched for arrays: a longer one holds data of the user
 _OF_CUDA = ("cupy", "cupyx", "cupy_backends", "cuda")  # packages whose errors are those of the GPU
 
 
@@ -33,61 +35,61 @@ _OF_CUDA = ("cupy", "cupyx", "cupy_backends", "cuda")  # packages whose errors a
 def on_device(
     device: Device,
     *,
-    kept: int = 0,
+    pool_growth: int = 0,
     less: str = "storage='float16', fewer rows",
     otherwise: str = "use device='cpu'",
 ) -> Iterator[None]:
-    """Make ``device`` the current one within the block, with `given_back` and `one_line_errors`; nothing on the CPU.
+    """Make ``device`` the current CUDA device within the block, with `give_back_memory` and `one_line_errors`.
 
-    Afterwards the device that was the current one is so again.
+    Afterwards the device that was current before is current again. On the CPU the block does nothing.
 
     Parameters
     ----------
     device : Device
-    kept : int
-        As of `given_back`.
+    pool_growth : int
+        As of `give_back_memory`.
     less, otherwise : str
         As of `one_line_errors`.
     """
-    with one_line_errors(device, less, otherwise), using(device), given_back(device, kept):
+    with one_line_errors(device, less, otherwise), using(device), give_back_memory(device, pool_growth):
         yield
 
 
 @contextlib.contextmanager
-def given_back(device: Device, kept: int = 0) -> Iterator[None]:
-    """Give back the memory that CuPy's pools have grown by within the block, on ``device`` and page-locked on the host.
+def give_back_memory(device: Device, pool_growth: int = 0) -> Iterator[None]:
+    """Free the memory by which CuPy's pools have grown within the block: of ``device``, and page-locked on the host.
 
-    Arrays that are still in use stay, so that the block should call a function whose variables they are: these end with
-    it. After an exception its traceback refers to the variables of every function that was left, and a notebook keeps
-    the traceback: the variables of this package's functions, and of CuPy's, are emptied.
+    Only arrays that nothing refers to can be freed, so the block should call a function whose local variables the
+    arrays are. After an exception, its traceback refers to the local variables of every function that it left, and a
+    notebook keeps the traceback: so the frames of this package's and of CuPy's functions are cleared.
 
     Parameters
     ----------
     device : Device
         Nothing is done on the CPU.
-    kept : int
-        Bytes of growth that may stay.
+    pool_growth : int
+        Bytes by which the pool may have grown at the end without being freed.
     """
     if device.kind == "cpu":
         yield
         return
-    before = _held(device)
+    before = _pool_bytes(device)
     try:
         yield
     except BaseException as error:
-        _empty_variables(error)
+        _clear_frames(error)
         raise
     finally:
-        with contextlib.suppress(Exception):  # a lost device fails here again; its first error is being raised
-            grown = _held(device) > before + kept
+        with contextlib.suppress(Exception):  # a lost device fails here again, while its first error is raised
+            grown = _pool_bytes(device) > before + pool_growth
             if grown:
                 _free(device)
-            if grown or not kept:
+            if grown or not pool_growth:
                 import_cupy().get_default_pinned_memory_pool().free_all_blocks()
 
 
-def _held(device: Device) -> int:
-    """Bytes of the device in CuPy's pool, used and not; 0 where arrays are not made in it."""
+def _pool_bytes(device: Device) -> int:
+    """Bytes of the device that CuPy's pool holds, in use or not; 0 where CuPy does not allocate from it."""
     with using(device):
         pool = default_pool()
         return 0 if pool is None else int(pool.total_bytes())
@@ -98,8 +100,8 @@ def _free(device: Device) -> None:
         import_cupy().get_default_memory_pool().free_all_blocks()
 
 
-def _empty_variables(error: BaseException) -> None:
-    """Empty the variables of functions of ours and of CuPy's that ``error``, or what led to it, was raised through."""
+def _clear_frames(error: BaseException) -> None:
+    """Clear the frames of this package and of CuPy in the tracebacks of ``error``, its causes and its contexts."""
     seen: dict[int, BaseException] = {}
     waiting: list[BaseException | None] = [error]
     functions: list[Any] = []
@@ -112,15 +114,15 @@ def _empty_variables(error: BaseException) -> None:
         step = known.__traceback__
         while step is not None:
             frame, step = step.tb_frame, step.tb_next
-            if _is_of(_OURS, str(frame.f_globals.get("__name__"))):
-                with contextlib.suppress(RuntimeError):  # a function that has not ended
+            if _is_of(_CLEARED, str(frame.f_globals.get("__name__"))):
+                with contextlib.suppress(RuntimeError):  # the function still runs
                     frame.clear()
                     functions += [held for held in gc.get_referents(frame) if isinstance(held, FunctionType)]
     _drop_arrays(functions)
 
 
 def _drop_arrays(waiting: list[Any]) -> None:
-    """Drop arrays of a GPU from the closures of functions, which live on when the variables of a frame are emptied."""
+    """Drop CuPy arrays from the closures of functions, which outlive the frame that defined them."""
     seen: dict[int, Any] = {}
     while waiting:
         holder = waiting.pop()
@@ -131,13 +133,13 @@ def _drop_arrays(waiting: list[Any]) -> None:
             waiting += [holder.__self__, holder.__func__]
         elif isinstance(holder, FunctionType):
             for cell in holder.__closure__ or ():
-                with contextlib.suppress(ValueError):  # of a variable that has no value
+                with contextlib.suppress(ValueError):  # the cell is empty
                     if _holds_array(cell.cell_contents):
                         cell.cell_contents = None
                     waiting.append(cell.cell_contents)
         elif isinstance(holder, dict | list | tuple):
             waiting += _elements(holder)
-        elif _is_of(_OURS[:1], type(holder).__module__) and not hasattr(holder, "get_params"):  # no estimator
+        elif _is_of(_CLEARED[:1], type(holder).__module__) and not hasattr(holder, "get_params"):  # no estimator
             held = getattr(holder, "__dict__", {})
             held.update({name: None for name, value in held.items() if _holds_array(value)})
             waiting += held.values()
@@ -155,7 +157,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _elements(holder: Any) -> list[Any]:
-    """Elements of a dict, list or tuple; none where it has more than `_MOST_ELEMENTS`."""
+    """Elements of a dict, list or tuple; none of one that has more than `_MOST_ELEMENTS`."""
     return [] if len(holder) > _MOST_ELEMENTS else [*(holder.values() if isinstance(holder, dict) else holder)]
 
 
@@ -171,9 +173,9 @@ def one_line_errors(device: Device, less: str, otherwise: str) -> Iterator[None]
     ----------
     device : Device
     less : str
-        What takes less memory.
+        The remedy that takes less memory, for the message.
     otherwise : str
-        What to do without the device.
+        The remedy without the device, for the message.
     """
     try:
         yield
@@ -201,5 +203,5 @@ def _problem_of(error: Exception, device: Device, less: str, otherwise: str) -> 
 
 
 def _is_of_another_allocator(error: Any) -> bool:
-    """Whether an allocator of the user's is out of memory: RMM's raises MemoryError itself, NumPy a subclass of it."""
+    """Whether an allocator of the user is out of memory: RMM's raises MemoryError itself, NumPy a subclass."""
     return type(error) is MemoryError and default_pool() is None

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from gpu_logreg import __version__
 from gpu_logreg.arrays.blocks import n_threads
-from gpu_logreg.arrays.device import AUTO_CUDA_BYTES, Device, cuda_problem, import_cupy, one_line, resolve_device, using
+from gpu_logreg.arrays.device import Device, cuda_problem, import_cupy, one_line, using
+from gpu_logreg.arrays.device_choice import AUTO_CUDA_BYTES, resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DeviceError
 from gpu_logreg.passes.cuda.dense import SUM_BLOCK, SUM_KERNEL

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sklearn.utils._param_validation import InvalidParameterError
 
-from gpu_logreg.arrays.device import resolve_device
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier

@@ -13,7 +13,7 @@ from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
 from gpu_logreg.arrays.csr import csr_rows_of
 from gpu_logreg.arrays.device import device_of, numpy_defaults, one_line, to_numpy, using
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16, like
-from gpu_logreg.arrays.on_device import KEPT_BYTES, on_device
+from gpu_logreg.arrays.on_device import POOL_BYTES, on_device
 from gpu_logreg.errors import DataError, NotNumbersError
 from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows
 from gpu_logreg.estimators.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
@@ -236,7 +236,10 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         """What is made of the logits of ``X``, in its library and on its device, whichever is the current one."""
         rows_device = device_of(X)
         less, otherwise = "fewer rows at a time", "give rows in the memory of the host"
-        with on_device(rows_device, kept=KEPT_BYTES, less=less, otherwise=otherwise), numpy_defaults():
+        with (
+            on_device(rows_device, pool_growth=POOL_BYTES, less=less, otherwise=otherwise),
+            numpy_defaults(),
+        ):
             return like(made_of(self._logits(X)), X)
 
     def _target(self) -> Target:

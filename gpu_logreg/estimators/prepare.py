@@ -13,7 +13,7 @@ import numpy as np
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import Device, brought, to_device
+from gpu_logreg.arrays.device import Device, cupy_to_device, to_device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
@@ -118,12 +118,12 @@ def prepare(
     array([0.5, 0.5])
     """
     if target is None:
-        classes, labels = encode_labels(brought(y, device))
+        classes, labels = encode_labels(cupy_to_device(y, device))
         target = Target(classes)
     else:
         labels = target.encode(y)
     labels = to_device(labels, device)
-    weights = brought(given_column(sample_weight, "sample_weight"), device)
+    weights = cupy_to_device(given_column(sample_weight, "sample_weight"), device)
     if class_weight is not None:
         weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         weights = class_weighted(class_weight, target.classes, labels, weights)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
-from gpu_logreg.arrays.device import Device, brought, to_numpy
+from gpu_logreg.arrays.device import Device, cupy_to_device, to_numpy
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import encode_classes, holds_labels, sorted_classes
@@ -119,7 +119,7 @@ def first_target(model: Any, y: Any, classes: Any) -> Target:
                 "partial_fit(X, y, classes=...)"
             )
         return known_target(model) if fitted else target_of(y)
-    classes = sorted_classes(brought(given_column(classes, "classes"), Device("cpu")), "classes")
+    classes = sorted_classes(cupy_to_device(given_column(classes, "classes"), Device("cpu")), "classes")
     if not fitted and not holds_labels(y):
         return Target(classes)
     known = known_target(model) if fitted else target_of(y)

@@ -14,14 +14,13 @@ the one studied in F. Pedregosa, "How to evaluate the logistic loss and not NaN 
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpu_logreg.arrays.device import array_namespace
+from gpu_logreg.arrays.vector import Array, ArrayNamespace
 
 __all__ = ["curvature", "log_proba", "log_sigmoid", "loss_and_dz", "loss_dz_and_curvature", "row_loss", "sigmoid"]
 
 
-def sigmoid(z: Any) -> Any:
+def sigmoid(z: Array) -> Array:
     """Probability of the class 1.
 
     ``p = (z >= 0 ? 1 : e) / (1 + e)`` with ``e = exp(-|z|)``, which equals ``1 / (1 + exp(-z))``.
@@ -34,13 +33,19 @@ def sigmoid(z: Any) -> Any:
     Returns
     -------
     array, shape and dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sigmoid(np.array([-800.0, 0.0, 2.0])).round(3)
+    array([0.   , 0.5  , 0.881])
     """
     xp = array_namespace(z)
     e = xp.exp(-xp.abs(z))
     return xp.where(z >= 0, 1, e) / (1 + e)
 
 
-def log_sigmoid(z: Any) -> Any:
+def log_sigmoid(z: Array) -> Array:
     """Logarithm of the probability of the class 1, finite for every finite logit.
 
     ``log p = min(z, 0) - log1p(exp(-|z|))``, which equals ``-log1p(exp(-z))``.
@@ -53,12 +58,18 @@ def log_sigmoid(z: Any) -> Any:
     Returns
     -------
     array, shape and dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_sigmoid(np.array([-800.0, 0.0])).round(3)
+    array([-800.   ,   -0.693])
     """
     xp = array_namespace(z)
     return xp.minimum(z, 0) - xp.log1p(xp.exp(-xp.abs(z)))
 
 
-def row_loss(z: Any, y: Any) -> Any:
+def row_loss(z: Array, y: Array) -> Array:
     """Cross-entropy of each row, in nats.
 
     ``row_loss = max(z, 0) - y z + log1p(exp(-|z|))``
@@ -73,11 +84,17 @@ def row_loss(z: Any, y: Any) -> Any:
     Returns
     -------
     array of shape (n,), dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> row_loss(np.array([0.0, 800.0]), np.array([1, 0])).round(3)
+    array([  0.693, 800.   ])
     """
     return loss_and_dz(z, y)[0]
 
 
-def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
+def loss_and_dz(z: Array, y: Array) -> tuple[Array, Array]:
     """Cross-entropy of each row and its derivative by the logit, from one exponential.
 
     ``row_loss = max(z, 0) - y z + log1p(e)`` and ``dz = p - y``, with ``e = exp(-|z|)``. With the smaller probability
@@ -95,6 +112,13 @@ def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     Returns
     -------
     row_loss, dz : arrays, shape and dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss, dz = loss_and_dz(np.array([0.0, 2.0]), np.array([1, 1]))
+    >>> dz.round(3)  # p - y
+    array([-0.5  , -0.119])
     """
     xp = array_namespace(z)
     y = y.astype(z.dtype, copy=False)
@@ -102,7 +126,7 @@ def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     return _loss_and_dz(xp, z, y, e, e / (1 + e))
 
 
-def loss_dz_and_curvature(z: Any, y: Any) -> tuple[Any, Any, Any]:
+def loss_dz_and_curvature(z: Array, y: Array) -> tuple[Array, Array, Array]:
     """`loss_and_dz` and `curvature` of each row, from one exponential.
 
     Parameters
@@ -116,6 +140,12 @@ def loss_dz_and_curvature(z: Any, y: Any) -> tuple[Any, Any, Any]:
     -------
     row_loss, dz, d2z : arrays of shape (n,), dtype of ``z``
         ``d2z = q (1 - q)`` with the smaller probability ``q = e / (1 + e)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss_dz_and_curvature(np.array([0.0]), np.array([1]))[2]
+    array([0.25])
     """
     xp = array_namespace(z)
     y = y.astype(z.dtype, copy=False)
@@ -124,11 +154,11 @@ def loss_dz_and_curvature(z: Any, y: Any) -> tuple[Any, Any, Any]:
     return *_loss_and_dz(xp, z, y, e, q), q * (1 - q)
 
 
-def _loss_and_dz(xp: Any, z: Any, y: Any, e: Any, q: Any) -> tuple[Any, Any]:
+def _loss_and_dz(xp: ArrayNamespace, z: Array, y: Array, e: Array, q: Array) -> tuple[Array, Array]:
     return xp.maximum(z, 0) - y * z + xp.log1p(e), xp.where(z >= 0, (1 - y) - q, q - y)
 
 
-def curvature(z: Any) -> Any:
+def curvature(z: Array) -> Array:
     """Second derivative of the loss of each row by its logit.
 
     ``p (1 - p) = e / (1 + e)**2`` with ``e = exp(-|z|)``, in [0, 1/4].
@@ -141,13 +171,19 @@ def curvature(z: Any) -> Any:
     Returns
     -------
     array of shape (n,), dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> curvature(np.array([0.0, 2.0])).round(3)
+    array([0.25 , 0.105])
     """
     xp = array_namespace(z)
     e = xp.exp(-xp.abs(z))
     return e / (1 + e) ** 2
 
 
-def log_proba(z: Any) -> Any:
+def log_proba(z: Array) -> Array:
     """Logarithm of the probabilities of the classes 0 and 1, finite for every finite logit.
 
     `log_sigmoid` of ``-z`` and of ``z``.
@@ -160,5 +196,12 @@ def log_proba(z: Any) -> Any:
     Returns
     -------
     array of shape (n, 2), dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_proba(np.array([0.0, -800.0])).round(3)
+    array([[  -0.693,   -0.693],
+           [   0.   , -800.   ]])
     """
     return array_namespace(z).stack([log_sigmoid(-z), log_sigmoid(z)], axis=1)

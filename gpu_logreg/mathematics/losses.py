@@ -1,8 +1,8 @@
 """The losses: of two classes by one logit, of K classes by K logits, and of L labels by a logit each.
 
-A loss is the one place that knows how many logits a row has, and what follows from it: what its probabilities and its
-decision are, how weights and intercepts of a linear model are packed into one vector, where a fit starts, how large the
-curvature can be, and along which directions it is zero.
+A loss is the one place that knows how many logits a row has, and all that depends on it: probabilities and predicted
+classes, how the weights and intercepts of a linear model are packed into one vector, the start of a fit, the bound of
+the curvature, and the free directions, along which the curvature is zero.
 
 Equations: `gpu_logreg.mathematics.logistic` and `gpu_logreg.mathematics.softmax`.
 """
@@ -17,14 +17,14 @@ import numpy as np
 
 from gpu_logreg.arrays.class_sums import sums_by_class, sums_of_two_classes
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import logistic, softmax
 
 __all__ = ["Binary", "Classes", "Labels", "Loss", "Output", "loss_of_classes"]
 
 
 class Output(Protocol):
-    """What the training of a network and every prediction ask of a loss.
+    """A loss, as the training of a network and all predictions use it.
 
     Attributes
     ----------
@@ -46,18 +46,18 @@ class Output(Protocol):
     def n_logits(self) -> int:
         """Logits of a row."""
 
-    def probabilities(self, z: Any) -> Any:
-        """Probabilities of the classes, or of the labels, by the logits as `decision_function` gives them."""
+    def probabilities(self, z: Array) -> Array:
+        """Probabilities of the classes, or of the labels, from logits of the shape of `decision_function`."""
 
-    def log_probabilities(self, z: Any) -> Any:
-        """Their logarithms, finite for finite logits."""
+    def log_probabilities(self, z: Array) -> Array:
+        """Logarithms of the probabilities, finite for finite logits."""
 
-    def decide(self, z: Any) -> Any:
-        """Number of the most probable class of every row, or zeros and ones of the labels; on the host."""
+    def decide(self, z: Array) -> Array:
+        """Number of the most probable class of every row, or 0 and 1 for each label; on the host."""
 
 
 class Loss(Output, Protocol):
-    """What an objective, an engine and a fit of a linear model ask of a loss.
+    """A loss, as objectives, engines and fits of linear models use it.
 
     Attributes
     ----------
@@ -68,6 +68,10 @@ class Loss(Output, Protocol):
     """
 
     @property
+    def n_classes(self) -> int:
+        """Classes that labels are numbers of."""
+
+    @property
     def largest_curvature(self) -> float:
         """Bound of the curvature by the logits."""
 
@@ -76,27 +80,27 @@ class Loss(Output, Protocol):
         """Whether constants added to all logits change nothing."""
 
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, Any]:
-        """Weights and intercepts of packed parameters; intercepts of zero where none are packed."""
+        """Weights and intercepts of packed parameters; without an intercept in them, an intercept of zero."""
 
     def packed_gradient(self, dw_sum: Float64Vector, db_sum: Any, fit_intercept: bool) -> Float64Vector:
-        """Gradient sums as a new packed vector, without what rounding leaves of them along the free directions."""
+        """Gradient sums as a new packed vector, without the rounding error along the free directions."""
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
-        """``phi @ penalised / 2``, the ridge penalty of parameters and its gradient."""
+        """The ridge penalty ``phi @ penalised / 2`` from parameters and the gradient ``penalised`` of the penalty."""
 
     def start(self, shares: Float64Vector, least_share: float) -> Float64Vector:
-        """Intercepts that give every class its share of the rows while all weights are zero."""
+        """The optimal intercepts at zero weights, with which the probabilities are the classes' shares of the rows."""
 
     def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
-        """Second derivative of the mean loss by each logit while all weights are zero."""
+        """Second derivative of the mean loss by each logit, at zero weights."""
 
-    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+    def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """The loss of every row and its derivative by the logits; ``z`` of shape (n,), or (n, K)."""
 
-    def row_loss(self, z: Any, y: Any) -> Any:
+    def row_loss(self, z: Array, y: Array) -> Array:
         """The loss of every row; ``z`` of shape (n, n_logits)."""
 
-    def weights_of_classes(self, y: Any, s: Any, total: float) -> Float64Vector:
+    def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
         """Sum of the row weights ``s`` of every class, in host memory; ``total`` is that of all rows."""
 
 
@@ -118,6 +122,11 @@ class Binary:
     label_dtype: ClassVar[type] = np.uint8
     link: ClassVar[str] = "logistic"
     needs_every_class: ClassVar[bool] = True
+
+    @property
+    def n_classes(self) -> int:
+        """2."""
+        return 2
 
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, float]:
         """Weights of shape (d,), and the intercept."""
@@ -144,35 +153,35 @@ class Binary:
         """``p (1 - p)`` with the share ``p`` of the second class, or a half without an intercept."""
         return [float(shares[0] * shares[1]) if fit_intercept else 0.25]
 
-    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+    def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``softplus(z) - y z`` and ``p - y`` of every row; ``z`` of shape (n,)."""
         return logistic.loss_and_dz(z, y)
 
-    def curvature(self, z: Any, y: Any) -> Any:
+    def curvature(self, z: Array, y: Array) -> Array:
         """``p (1 - p)`` of every row, the second derivative of its loss by the logit."""
         return logistic.curvature(z)
 
-    def loss_dz_and_curvature(self, z: Any, y: Any) -> tuple[Any, Any, Any]:
+    def loss_dz_and_curvature(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
         """`loss_and_dz` and `curvature` of every row."""
         return logistic.loss_dz_and_curvature(z, y)
 
-    def row_loss(self, z: Any, y: Any) -> Any:
+    def row_loss(self, z: Array, y: Array) -> Array:
         """The loss of every row; ``z`` of shape (n, 1)."""
         return self.loss_and_dz(z[:, 0], y)[0]
 
-    def weights_of_classes(self, y: Any, s: Any, total: float) -> Float64Vector:
+    def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
         """Sums over the rows of the label 0, and over those of the label 1."""
         return sums_of_two_classes(y, s, total)
 
-    def probabilities(self, z: Any) -> Any:
+    def probabilities(self, z: Array) -> Array:
         """``[1 - p, p]`` of every row, of shape (n, 2); ``z`` of shape (n,)."""
         return array_namespace(z).stack([logistic.sigmoid(-z), logistic.sigmoid(z)], axis=1)
 
-    def log_probabilities(self, z: Any) -> Any:
-        """Their logarithms, of shape (n, 2)."""
+    def log_probabilities(self, z: Array) -> Array:
+        """Logarithms of the probabilities, of shape (n, 2)."""
         return logistic.log_proba(z)
 
-    def decide(self, z: Any) -> Any:
+    def decide(self, z: Array) -> Array:
         """1 where the logit is positive; of shape (n,)."""
         return to_numpy(z > 0).astype(np.intp)
 
@@ -203,6 +212,11 @@ class Classes:
     link: ClassVar[str] = "softmax"
     needs_every_class: ClassVar[bool] = False
 
+    @property
+    def n_classes(self) -> int:
+        """K, as there is a logit for each class."""
+        return self.n_logits
+
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Matrix, Float64Vector]:
         """Weights of shape (K, d) and intercepts of shape (K,)."""
         by_class = params.reshape(self.n_logits, -1)
@@ -210,7 +224,7 @@ class Classes:
         return by_class[:, :n_columns], by_class[:, n_columns] if has_intercept else np.zeros(self.n_logits)
 
     def packed_gradient(self, dw_sum: Float64Matrix, db_sum: Float64Vector, fit_intercept: bool) -> Float64Vector:
-        """``[dw_1, db_1, ..., dw_K, db_K]``, which add up to 0 over the classes, as they do but for rounding."""
+        """``[dw_1, db_1, ..., dw_K, db_K]``, less their means over the classes, which are zero but for rounding."""
         K, d = dw_sum.shape
         grad = np.empty((K, d + fit_intercept))
         np.subtract(dw_sum, dw_sum.mean(axis=0), out=grad[:, :d])
@@ -223,7 +237,7 @@ class Classes:
         return 0.5 * float((phi * penalised).sum())
 
     def start(self, shares: Float64Vector, least_share: float) -> Float64Vector:
-        """Logarithms of the shares, of shape (K,), with the mean 0; a class of no weight has ``least_share``."""
+        """Logarithms of the shares, of shape (K,), with the mean 0; a class without weight gets ``least_share``."""
         logs = np.log(np.maximum(shares, least_share))
         return np.asarray(logs - logs.mean())
 
@@ -232,27 +246,27 @@ class Classes:
         K = self.n_logits
         return [float(c) for c in np.maximum(shares * (1.0 - shares), 1e-6)] if fit_intercept else [(K - 1) / K**2] * K
 
-    def loss_and_dz(self, z: Any, y: Any) -> tuple[Any, Any]:
+    def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``logsumexp(z) - z_y`` and ``p - e_y`` of every row; ``z`` of shape (n, K)."""
         return softmax.loss_and_dz(z, y)
 
-    def row_loss(self, z: Any, y: Any) -> Any:
+    def row_loss(self, z: Array, y: Array) -> Array:
         """The loss of every row; ``z`` of shape (n, K)."""
         return softmax.loss_and_dz(z, y)[0]
 
-    def weights_of_classes(self, y: Any, s: Any, total: float) -> Float64Vector:
+    def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
         """Sums by the numbers of the classes."""
         return sums_by_class(y, s, self.n_logits)
 
-    def probabilities(self, z: Any) -> Any:
+    def probabilities(self, z: Array) -> Array:
         """Softmax of the logits, of shape (n, K)."""
         return softmax.softmax(z)
 
-    def log_probabilities(self, z: Any) -> Any:
-        """Its logarithms, of shape (n, K)."""
+    def log_probabilities(self, z: Array) -> Array:
+        """Logarithms of the softmax, of shape (n, K)."""
         return softmax.log_proba(z)
 
-    def decide(self, z: Any) -> Any:
+    def decide(self, z: Array) -> Array:
         """Number of the largest logit; of shape (n,)."""
         return to_numpy(z.argmax(axis=1)).astype(np.intp)
 
@@ -265,6 +279,11 @@ class Labels:
     ----------
     n_logits : int
         L, at least 2.
+
+    Examples
+    --------
+    >>> Labels(3).decide(np.array([[2.0, -1.0, 0.5]]))
+    array([[1, 0, 1]])
     """
 
     n_logits: int
@@ -272,15 +291,15 @@ class Labels:
     link: ClassVar[str] = "logistic"
     needs_every_class: ClassVar[bool] = False
 
-    def probabilities(self, z: Any) -> Any:
+    def probabilities(self, z: Array) -> Array:
         """Probability of each label, of shape (n, L)."""
         return logistic.sigmoid(z)
 
-    def log_probabilities(self, z: Any) -> Any:
-        """Its logarithm, of shape (n, L)."""
+    def log_probabilities(self, z: Array) -> Array:
+        """Logarithms of the probabilities, of shape (n, L)."""
         return logistic.log_sigmoid(z)
 
-    def decide(self, z: Any) -> Any:
+    def decide(self, z: Array) -> Array:
         """1 for every label whose logit is positive, else 0; of shape (n, L)."""
         return to_numpy(z > 0).astype(int)
 

@@ -8,11 +8,10 @@ With the rows ``a_0 = X`` of shape (n, d), hidden layers l = 1 ... L of sizes m_
     dW_l = a_{l-1}.T @ dz_l          (m_{l-1}, m_l)    db_l = sum over rows of dz_l    backward, a layer
     dz_{l-1} = (dz_l @ W_l.T) * f'(z_{l-1})            (n, m_{l-1})                    backward, to the layer below
 
-``L = 0`` is logistic regression. ``f'`` is computed from ``a = f(z)``, so ``z_l`` of hidden layers need not be kept.
-One logit is the output of two classes (`gpu_logreg.mathematics.logistic`), K >= 3 are those of K classes
-(`gpu_logreg.mathematics.softmax`).
-Where a row has any number of K labels, ``y`` has a column for each, and every logit is that of two classes: the loss of
-a row is the sum of theirs.
+``L = 0`` is logistic regression. ``f'`` is a function of ``a = f(z)``, so that ``z_l`` of hidden layers is not stored.
+A network for two classes has one logit (`gpu_logreg.mathematics.logistic`), one for K >= 3 classes has K logits
+(`gpu_logreg.mathematics.softmax`). Where a row has any number of K labels, ``y`` has a column for each label, every
+logit is that of two classes, and the loss of a row is the sum over its labels.
 
 All weights and intercepts of a network lie in one vector ``params``: the weights of every layer, then the intercepts
 of every layer. An update is one walk over it, and a penalty on the weights is one on its first part.
@@ -21,26 +20,23 @@ of every layer. An update is one walk over it, and a penalty on the weights is o
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.errors import DataError
+from gpu_logreg.arrays.vector import Array
 from gpu_logreg.mathematics import logistic, softmax
 
 __all__ = [
     "ACTIVATIONS",
-    "INITIALISATIONS",
     "Activation",
     "Layer",
     "Network",
     "backward",
     "forward",
-    "initialise",
     "loss_and_dz",
     "loss_and_gradient",
 ]
@@ -56,15 +52,15 @@ class Activation(NamedTuple):
         Takes ``a = f(z)``, not ``z``.
     """
 
-    f: Callable[[Any], Any]
-    derivative: Callable[[Any], Any]
+    f: Callable[[Array], Array]
+    derivative: Callable[[Array], Array]
 
 
 ACTIVATIONS = {
     "identity": Activation(lambda z: z, lambda a: array_namespace(a).ones_like(a)),
     "logistic": Activation(logistic.sigmoid, lambda a: a * (1 - a)),
     "tanh": Activation(lambda z: array_namespace(z).tanh(z), lambda a: 1 - a * a),
-    # Its derivative at zero, where it has none, is taken as 0.
+    # relu has no derivative at zero; 0 is taken, as everywhere in the field.
     "relu": Activation(lambda z: array_namespace(z).maximum(z, 0), lambda a: (a > 0).astype(a.dtype)),
 }
 """Activations of the hidden layers, by scikit-learn's names."""
@@ -73,8 +69,8 @@ ACTIVATIONS = {
 class Layer(NamedTuple):
     """Weights ``W`` of shape (m_in, m_out) and intercepts ``b`` of shape (m_out,), or their gradients."""
 
-    W: Any
-    b: Any
+    W: Array
+    b: Array
 
 
 @dataclass(frozen=True)
@@ -87,6 +83,12 @@ class Network:
         d, the sizes of the hidden layers, and the number of logits.
     activation : str
         Name of the activation of the hidden layers.
+
+    Examples
+    --------
+    >>> network = Network((2, 3, 1), "relu")  # two columns, three hidden units, one logit
+    >>> network.n_params, [layer.W.shape for layer in network.unpack(np.zeros(13))]
+    (13, [(2, 3), (3, 1)])
     """
 
     sizes: tuple[int, ...]
@@ -107,8 +109,8 @@ class Network:
         """Length of ``params``."""
         return self.n_weights + sum(self.sizes[1:])
 
-    def unpack(self, params: Any) -> list[Layer]:
-        """Views of ``params`` as layers: what is written to them is written to ``params``."""
+    def unpack(self, params: Array) -> list[Layer]:
+        """Views of ``params`` as layers: writing to a layer writes to ``params``."""
         layers, w_at, b_at = [], 0, self.n_weights
         for m_in, m_out in self.shapes:
             W = params[w_at : w_at + m_in * m_out].reshape(m_in, m_out)
@@ -116,13 +118,13 @@ class Network:
             w_at, b_at = w_at + m_in * m_out, b_at + m_out
         return layers
 
-    def pack(self, layers: Sequence[Layer]) -> Any:
+    def pack(self, layers: Sequence[Layer]) -> Array:
         """One new vector of all weights, then all intercepts."""
         xp = array_namespace(*(layer.W for layer in layers))
         return xp.concatenate([*(layer.W.reshape(-1) for layer in layers), *(layer.b for layer in layers)])
 
 
-def forward(layers: Sequence[Layer], X: Any, activation: str) -> tuple[list[Any], Any]:
+def forward(layers: Sequence[Layer], X: Array, activation: str) -> tuple[list[Array], Array]:
     """Activations of every hidden layer, below them the rows, and the logits.
 
     ``a_l = f(a_{l-1} @ W_l + b_l)`` and ``z = a_L @ W_{L+1} + b_{L+1}``.
@@ -139,6 +141,13 @@ def forward(layers: Sequence[Layer], X: Any, activation: str) -> tuple[list[Any]
         ``a_0 = X`` to ``a_L``.
     z : array of shape (n, K)
         Logits.
+
+    Examples
+    --------
+    >>> layers = [Layer(np.eye(2), np.zeros(2)), Layer(np.ones((2, 1)), np.array([0.5]))]
+    >>> activations, z = forward(layers, np.array([[3.0, -4.0]]), "relu")
+    >>> activations[1], z
+    (array([[3., 0.]]), array([[3.5]]))
     """
     f = ACTIVATIONS[activation].f
     activations = [X]
@@ -148,7 +157,7 @@ def forward(layers: Sequence[Layer], X: Any, activation: str) -> tuple[list[Any]
     return activations, activations[-1] @ W + b
 
 
-def backward(layers: Sequence[Layer], activations: Sequence[Any], dz: Any, activation: str) -> list[Layer]:
+def backward(layers: Sequence[Layer], activations: Sequence[Array], dz: Array, activation: str) -> list[Layer]:
     """Gradients of every layer from the derivative by the logits, last layer first.
 
     ``dW_l = a_{l-1}.T @ dz_l``, ``db_l = sum_i dz_l``, ``dz_{l-1} = (dz_l @ W_l.T) * f'(z_{l-1})``.
@@ -166,18 +175,26 @@ def backward(layers: Sequence[Layer], activations: Sequence[Any], dz: Any, activ
     -------
     list of L + 1 Layer
         Sums over the rows: ``dW`` in ``W``, ``db`` in ``b``, in the order of ``layers``.
+
+    Examples
+    --------
+    >>> layers = [Layer(np.eye(2), np.zeros(2)), Layer(np.ones((2, 1)), np.array([0.5]))]
+    >>> activations, z = forward(layers, np.array([[3.0, -4.0]]), "relu")
+    >>> backward(layers, activations, np.array([[1.0]]), "relu")[0].W  # nothing through the unit that is off
+    array([[ 3.,  0.],
+           [-4., -0.]])
     """
     derivative = ACTIVATIONS[activation].derivative
     gradients = []
     for l in range(len(layers) - 1, -1, -1):  # noqa: E741 - the letter of the formulas
         a = activations[l]
         gradients.append(Layer(a.T @ dz, dz.sum(axis=0)))
-        if l > 0:  # the rows themselves are no parameters
+        if l > 0:  # below the first layer are the rows, which have no gradient
             dz = (dz @ layers[l].W.T) * derivative(a)
     return gradients[::-1]
 
 
-def loss_and_dz(z: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
+def loss_and_dz(z: Array, y: Array, sample_weight: Array | None = None) -> tuple[Array, Array]:
     """Weighted cross-entropy summed over the rows, and its derivative by the logits, ``dz = s (p - y)``.
 
     Parameters
@@ -191,8 +208,15 @@ def loss_and_dz(z: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
     Returns
     -------
     loss_sum : array of no dimension, float64
-        Where the rows live: a GPU is not waited for.
+        Where the rows live, so that the host does not wait for a GPU.
     dz : array of shape (n, K), dtype of ``z``
+
+    Examples
+    --------
+    >>> loss_sum, dz = loss_and_dz(np.zeros((2, 1)), np.array([0, 1]), np.array([1.0, 3.0]))
+    >>> round(float(loss_sum), 3), dz  # 4 log(2), and s (p - y)
+    (2.773, array([[ 0.5],
+           [-1.5]]))
     """
     if y.ndim == 2:
         label_loss, dz = logistic.loss_and_dz(z, y)
@@ -208,8 +232,10 @@ def loss_and_dz(z: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
     return loss_sum, (sample_weight[:, None] * dz).astype(z.dtype, copy=False)
 
 
-def loss_and_gradient(network: Network, params: Any, X: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
-    """Loss of some rows and its gradient, as plain sums: the slow and obvious way, by which the others are judged.
+def loss_and_gradient(
+    network: Network, params: Array, X: Array, y: Array, sample_weight: Array | None = None
+) -> tuple[Array, Array]:
+    """Loss of a batch of rows and its gradient, as sums over the rows: the reference for all faster steps.
 
     Parameters
     ----------
@@ -223,51 +249,14 @@ def loss_and_gradient(network: Network, params: Any, X: Any, y: Any, sample_weig
     -------
     loss_sum : array of no dimension, float64
     grad_sum : array of shape (n_params,), dtype of ``params``
+
+    Examples
+    --------
+    >>> network = Network((1, 1))  # logistic regression of one column
+    >>> loss_and_gradient(network, np.zeros(2), np.array([[2.0]]), np.array([1]))[1]  # X.T @ (p - y), sum(p - y)
+    array([-1. , -0.5])
     """
     layers = network.unpack(params)
     activations, z = forward(layers, X, network.activation)
     loss_sum, dz = loss_and_dz(z, y, sample_weight)
     return loss_sum, network.pack(backward(layers, activations, dz, network.activation))
-
-
-def _normal(rng: np.random.Generator, m_in: int, m_out: int) -> Any:
-    return 0.01 * rng.standard_normal((m_in, m_out))
-
-
-def _glorot(rng: np.random.Generator, m_in: int, m_out: int) -> Any:
-    bound = math.sqrt(6.0 / (m_in + m_out))
-    return rng.uniform(-bound, bound, (m_in, m_out))
-
-
-def _he(rng: np.random.Generator, m_in: int, m_out: int) -> Any:
-    return math.sqrt(2.0 / m_in) * rng.standard_normal((m_in, m_out))
-
-
-INITIALISATIONS: dict[str, Callable[[np.random.Generator, int, int], Any]] = {
-    "normal": _normal,
-    "glorot": _glorot,
-    "he": _he,
-}
-"""First weights of a layer, by name.
-
-``"normal"``: 0.01 N(0, 1), the textbook's. ``"glorot"``: uniform within ``sqrt(6 / (m_in + m_out))`` (X. Glorot and
-Y. Bengio, 2010), which keeps the variance through tanh layers. ``"he"``: N(0, 2 / m_in) (K. He et al., 2015), through
-relu layers.
-"""
-
-
-def initialise(network: Network, rng: np.random.Generator, init: str = "glorot") -> Any:
-    """First parameters, float64 on the host: weights by ``init``, intercepts zero.
-
-    Units of a layer that start alike stay alike, so weights are drawn; with no hidden layer there is nothing to tell
-    apart, and they are drawn all the same.
-
-    Raises
-    ------
-    DataError
-        If there is no initialisation of that name.
-    """
-    if init not in INITIALISATIONS:
-        raise DataError(f"init={init!r} is not known; use {', '.join(map(repr, INITIALISATIONS))}")
-    draw = INITIALISATIONS[init]
-    return network.pack([Layer(draw(rng, m_in, m_out), np.zeros(m_out)) for m_in, m_out in network.shapes])

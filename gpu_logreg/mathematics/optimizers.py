@@ -1,7 +1,7 @@
 """Update rules on vectors of parameters, and schedules of the learning rate; NumPy and CuPy alike.
 
-An optimiser changes ``params`` in place, given the gradient and the learning rate; what it remembers between updates
-are arrays like ``params``, made at the first update where ``params`` lives. Names: ``g`` the gradient, ``t`` the rate.
+An optimiser updates ``params`` in place from the gradient ``g`` and the learning rate ``t``. Its state between updates
+are arrays like ``params``; the first update allocates them, where ``params`` lives.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from gpu_logreg.arrays.device import array_namespace
+from gpu_logreg.arrays.vector import Array
 
 __all__ = ["SCHEDULES", "Adam", "Optimizer", "Schedule", "Sgd"]
 
 
 class Optimizer(Protocol):
-    """An update rule with what it remembers."""
+    """An update rule with its state."""
 
-    def update(self, params: Any, grad: Any, rate: float, n_weights: int) -> None:
-        """Change ``params`` in place; the first ``n_weights`` are weights, the rest intercepts."""
+    def update(self, params: Array, grad: Array, rate: float, n_weights: int) -> None:
+        """Update ``params`` in place; the first ``n_weights`` of them are weights, the rest intercepts."""
 
-    def move(self, place: Callable[[Any], Any]) -> None:
-        """Put what is remembered elsewhere, or in another dtype: ``place`` of every array."""
+    def move(self, place: Callable[[Array], Array]) -> None:
+        """Replace every array of the state by ``place(array)``: a copy on another device, or in another dtype."""
 
 
 @dataclass
 class Sgd:
-    """Gradient descent, with momentum if asked for.
+    """Stochastic gradient descent: plain, with momentum, or with Nesterov's momentum.
 
     Plain: ``params -= t g``. Momentum (B. Polyak, 1964): ``v = momentum v - t g; params += v``. Nesterov's (Y.
     Nesterov, 1983), in the form of I. Sutskever et al. (2013): the same ``v``; ``params += momentum v - t g``.
@@ -39,30 +40,40 @@ class Sgd:
         In [0, 1); 0 for plain.
     nesterov : bool
     velocity : array or None
+        ``v``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params, sgd = np.zeros(1), Sgd(momentum=0.5)
+    >>> for _ in range(2):
+    ...     sgd.update(params, np.ones(1), rate=0.1, n_weights=1)
+    >>> params  # -0.1, then -0.1 - 0.05
+    array([-0.25])
     """
 
     momentum: float = 0.0
     nesterov: bool = False
-    velocity: Any = None
+    velocity: Array = None
 
-    def update(self, params: Any, grad: Any, rate: float, n_weights: int) -> None:
-        """Change ``params`` in place."""
+    def update(self, params: Array, grad: Array, rate: float, n_weights: int) -> None:
+        """Update ``params`` in place."""
         step = rate * grad
         if self.momentum == 0.0:
             params -= step
             return
-        self.remember(params)
+        self.allocate(params)
         self.velocity *= self.momentum
         self.velocity -= step
         params += self.momentum * self.velocity - step if self.nesterov else self.velocity
 
-    def remember(self, params: Any) -> None:
-        """Make the velocity, zero, where there is none yet."""
+    def allocate(self, params: Array) -> None:
+        """Allocate the velocity, zero, where there is none yet."""
         if self.velocity is None:
             self.velocity = array_namespace(params).zeros_like(params)
 
-    def move(self, place: Callable[[Any], Any]) -> None:
-        """Put the velocity elsewhere."""
+    def move(self, place: Callable[[Array], Array]) -> None:
+        """Replace the velocity by ``place(velocity)``."""
         if self.velocity is not None:
             self.velocity = place(self.velocity)
 
@@ -85,6 +96,14 @@ class Adam:
     n_updates : int
     m, v : arrays or None
         Running means of the gradient and of its square.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params, adam = np.zeros(2), Adam()
+    >>> adam.update(params, np.array([5.0, -0.01]), rate=0.001, n_weights=2)
+    >>> params.round(6)  # the first step is the rate, whatever the size of the gradient
+    array([-0.001,  0.001])
     """
 
     beta_1: float = 0.9
@@ -92,13 +111,13 @@ class Adam:
     epsilon: float = 1e-8
     decay: float = 0.0
     n_updates: int = 0
-    m: Any = None
-    v: Any = None
+    m: Array = None
+    v: Array = None
 
-    def update(self, params: Any, grad: Any, rate: float, n_weights: int) -> None:
-        """Change ``params`` in place."""
+    def update(self, params: Array, grad: Array, rate: float, n_weights: int) -> None:
+        """Update ``params`` in place."""
         xp = array_namespace(params)
-        self.remember(params)
+        self.allocate(params)
         self.n_updates += 1
         if self.decay:
             params[:n_weights] *= 1.0 - rate * self.decay
@@ -109,19 +128,19 @@ class Adam:
         first, root = self.corrections(self.n_updates)
         params -= (rate / first) * self.m / (xp.sqrt(self.v) / root + self.epsilon)
 
-    def remember(self, params: Any) -> None:
-        """Make the running means, zero, where there are none yet."""
+    def allocate(self, params: Array) -> None:
+        """Allocate the running means, zero, where there are none yet."""
         if self.m is None:
             xp = array_namespace(params)
             self.m, self.v = xp.zeros_like(params), xp.zeros_like(params)
 
-    def move(self, place: Callable[[Any], Any]) -> None:
-        """Put the running means elsewhere."""
+    def move(self, place: Callable[[Array], Array]) -> None:
+        """Replace the running means by ``place`` of them."""
         if self.m is not None:
             self.m, self.v = place(self.m), place(self.v)
 
     def corrections(self, k: int) -> tuple[float, float]:
-        """``1 - beta_1**k`` and ``sqrt(1 - beta_2**k)`` of the k-th update."""
+        """Bias corrections of the k-th update: ``1 - beta_1**k`` and ``sqrt(1 - beta_2**k)``."""
         return 1.0 - self.beta_1**k, math.sqrt(1.0 - self.beta_2**k)
 
 
@@ -129,6 +148,7 @@ SCHEDULES = ("constant", "invscaling", "adaptive", "cosine")
 
 _ADAPTIVE_FACTOR = 5.0
 _ADAPTIVE_LEAST = 1e-6
+"""Divisor of the rate on a plateau, and the rate below which a fit ends instead: scikit-learn's."""
 
 
 @dataclass
@@ -136,8 +156,8 @@ class Schedule:
     """The learning rate of every epoch.
 
     ``"constant"``: ``t``. ``"invscaling"``: ``t / (rows seen + 1)**power_t``. ``"adaptive"``: ``t``, divided by 5
-    whenever the loss stops to fall, down to 1e-6. ``"cosine"``: from ``t`` to 0 over ``n_epochs`` by half a wave
-    (I. Loshchilov and F. Hutter, 2017). The first three are scikit-learn's.
+    on a plateau of the loss, down to 1e-6. ``"cosine"``: from ``t`` to 0 over ``n_epochs`` by half a cosine
+    wave (I. Loshchilov and F. Hutter, 2017). The first three are scikit-learn's.
 
     Attributes
     ----------
@@ -149,6 +169,13 @@ class Schedule:
     n_epochs : int
     rate : float
         The present learning rate.
+
+    Examples
+    --------
+    >>> schedule = Schedule("cosine", first=0.1, n_epochs=2)
+    >>> schedule.after_epoch(1, rows_seen=100)
+    >>> round(schedule.rate, 3)
+    0.05
     """
 
     name: str
@@ -160,14 +187,14 @@ class Schedule:
         self.rate = self.first
 
     def after_epoch(self, n_epochs: int, rows_seen: int) -> None:
-        """Set the rate of the next epoch, after ``n_epochs`` that saw ``rows_seen`` rows, all together."""
+        """Set the rate of the next epoch, after ``n_epochs`` epochs with ``rows_seen`` rows in total."""
         if self.name == "invscaling":
             self.rate = self.first / (rows_seen + 1) ** self.power_t
         elif self.name == "cosine":
             self.rate = 0.5 * self.first * (1.0 + math.cos(math.pi * min(1.0, n_epochs / self.n_epochs)))
 
     def falls_on_plateau(self) -> bool:
-        """Lower the rate where this schedule does so once the loss no longer falls; false if the fit should end."""
+        """Lower the rate on a plateau of the loss; false where this schedule does not, so that the fit should end."""
         if self.name != "adaptive" or self.rate <= _ADAPTIVE_LEAST:
             return False
         self.rate /= _ADAPTIVE_FACTOR

@@ -8,21 +8,19 @@ With the logits ``z`` of K classes and the class ``y`` of the row::
 
 Every formula is rearranged around the largest logit ``m``: ``e_k = exp(z_k - m)`` lies in [0, 1] and is 1 for the
 largest, so that ``sum_k e_k = 1 + rest`` where ``rest`` is the sum of the others. Nothing overflows for any finite
-``z``, nothing is clipped and no epsilon enters a logarithm. For K = 2 they are those of
-`gpu_logreg.mathematics.logistic` at the
-logit ``z_1 - z_0``.
+``z``, nothing is clipped and no epsilon enters a logarithm. For K = 2 the formulas are those of
+`gpu_logreg.mathematics.logistic` at the logit ``z_1 - z_0``.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpu_logreg.arrays.device import array_namespace
+from gpu_logreg.arrays.vector import Array
 
 __all__ = ["log_proba", "loss_and_dz", "softmax"]
 
 
-def softmax(z: Any) -> Any:
+def softmax(z: Array) -> Array:
     """Probabilities of the classes, ``p_k = e_k / (1 + rest)``.
 
     Parameters
@@ -33,12 +31,18 @@ def softmax(z: Any) -> Any:
     Returns
     -------
     array of shape (n, K), dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> softmax(np.array([[0.0, 0.0, 800.0]]))
+    array([[0., 0., 1.]])
     """
     _, e, rest = _shifted(z)
     return e / (1 + rest)
 
 
-def log_proba(z: Any) -> Any:
+def log_proba(z: Array) -> Array:
     """Logarithms of the probabilities, ``(z_k - m) - log1p(rest)``, finite for every finite logit.
 
     Parameters
@@ -49,13 +53,19 @@ def log_proba(z: Any) -> Any:
     Returns
     -------
     array of shape (n, K), dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> log_proba(np.array([[0.0, 0.0, 800.0]]))
+    array([[-800., -800.,    0.]])
     """
     xp = array_namespace(z)
     below, _, rest = _shifted(z)
     return below - xp.log1p(rest)
 
 
-def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
+def loss_and_dz(z: Array, y: Array) -> tuple[Array, Array]:
     """Cross-entropy of each row and its derivative by the logits, from one exponential for each logit.
 
     ``row_loss = log1p(rest) - (z_y - m)``; ``dz_k = p_k`` for the other classes, and for the class of the row minus
@@ -73,6 +83,13 @@ def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     -------
     row_loss : array of shape (n,), dtype of ``z``
     dz : array of shape (n, K), dtype of ``z``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> row_loss, dz = loss_and_dz(np.log([[0.2, 0.3, 0.5]]), np.array([2]))
+    >>> row_loss.round(3), dz.round(3)  # -log(0.5), and p - e_y
+    (array([0.693]), array([[ 0.2,  0.3, -0.5]]))
     """
     xp = array_namespace(z)
     below, e, rest = _shifted(z)
@@ -83,7 +100,7 @@ def loss_and_dz(z: Any, y: Any) -> tuple[Any, Any]:
     return row_loss, xp.where(is_class, -others.sum(axis=1, keepdims=True), others) / total
 
 
-def _shifted(z: Any) -> tuple[Any, Any, Any]:
+def _shifted(z: Array) -> tuple[Array, Array, Array]:
     """``z - m`` and ``e = exp(z - m)``, both (n, K), and ``rest``, (n, 1): the sum of ``e`` without the largest."""
     xp = array_namespace(z)
     below = z - z.max(axis=1, keepdims=True)

@@ -1,3 +1,1 @@
-"""What is minimised: a loss over rows with its penalty, on all rows and on samples, and whether a point is its
-minimum.
-"""
+"""What is minimised, the mean loss over all rows or a sample plus penalties, and whether a point is its minimum."""

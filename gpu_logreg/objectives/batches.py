@@ -1,13 +1,11 @@
-"""Stochastic training: a network, its rows and its steps behind the numbers that `solvers.minibatch` deals in."""
+"""Stochastic training of a network, as the solver `gpu_logreg.solvers.minibatch` sees it: epochs, values and scores."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
 from gpu_logreg.mathematics.network import forward, loss_and_dz
 from gpu_logreg.mathematics.optimizers import Adam, Optimizer, Sgd
 from gpu_logreg.passes.steps_choice import Steps
@@ -17,6 +15,7 @@ from gpu_logreg.rows.block import Rows
 __all__ = ["NetworkBatches", "make_optimizer"]
 
 _SCORE_ROWS = 4096
+"""Rows that are predicted at a time for a validation score."""
 
 
 class NetworkBatches:
@@ -27,34 +26,39 @@ class NetworkBatches:
     training : Training
     rows : Rows
     steps : Steps
-        How an epoch is made.
+        Makes an epoch.
     held_back : integer ndarray or None
-        Numbers of the rows to score on.
+        Numbers of the rows of the validation set.
     best : ndarray of shape (n_params,) or None
-        Parameters of the best score of the fits before.
+        Parameters of the best score of earlier fits, with ``warm_start``.
     """
 
     def __init__(
-        self, training: Training, rows: Rows, steps: Steps, held_back: Any = None, best: Float64Vector | None = None
+        self,
+        training: Training,
+        rows: Rows,
+        steps: Steps,
+        held_back: IntVector | None = None,
+        best: Float64Vector | None = None,
     ) -> None:
         self.training = training
         self.rows = rows
         self.steps = steps
         self.held_back = held_back
-        self._kept: dict[str, Any] = {}
+        self._snapshots: dict[str, Array] = {}
         if best is not None:
-            self._kept["best"] = array_namespace(training.params).asarray(best)
+            self._snapshots["best"] = array_namespace(training.params).asarray(best)
 
-    def epoch(self, order: Any, batch_size: int, rate: float) -> float:
-        """One epoch; its mean value, or NaN if a parameter is no longer finite. The only wait for the device."""
+    def epoch(self, order: IntVector, batch_size: int, rate: float) -> float:
+        """One epoch; its mean value, or NaN if a parameter is not finite. The host waits for the device here only."""
         params = self.training.params
         xp = array_namespace(params)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what is not finite is dealt with here
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the result is NaN then
             value = self.steps.epoch(self.training, self.rows, order, batch_size, rate)
             return float(to_numpy(xp.where(xp.isfinite(params).all(), value, np.nan)))
 
-    def has_finite_loss(self, rows: Any) -> bool:
-        """Whether the loss of some rows is finite at the present parameters."""
+    def has_finite_loss(self, rows: IntVector) -> bool:
+        """Whether the loss of the rows of these numbers is finite at the present parameters."""
         network, params = self.training.network, self.training.params
         at = array_namespace(params).asarray(rows)
         X, y, s = take_batch(self.rows, at, params.dtype)
@@ -63,9 +67,10 @@ class NetworkBatches:
             return bool(np.isfinite(float(to_numpy(loss_and_dz(z, y, s)[0]))))
 
     def score(self) -> float:
-        """Weighted share of the rows held back whose class, or all of whose labels, are predicted rightly."""
-        right: Any = 0.0
-        total: Any = 0.0
+        """Weighted accuracy on the validation set: of classes, or of rows whose labels are all right."""
+        assert self.held_back is not None
+        right: Array = 0.0
+        total: Array = 0.0
         for first in range(0, len(self.held_back), _SCORE_ROWS):
             at = array_namespace(self.rows.X).asarray(self.held_back[first : first + _SCORE_ROWS])
             X, y, s = take_batch(self.rows, at, self.training.params.dtype)
@@ -80,23 +85,23 @@ class NetworkBatches:
         return float(right / total)
 
     def keep(self, name: str) -> None:
-        """Remember the parameters."""
-        self._kept[name] = self.training.params.copy()
+        """Copy the parameters under a name."""
+        self._snapshots[name] = self.training.params.copy()
 
     def recall(self, name: str) -> None:
-        """Go back to those remembered."""
-        self.training.params[...] = self._kept[name]
+        """Set the parameters to the copy of that name."""
+        self.training.params[...] = self._snapshots[name]
 
     def vector(self) -> Float64Vector:
         """The parameters, on the host in float64."""
         return _on_host(self.training.params)
 
     def best(self) -> Float64Vector | None:
-        """Parameters of the best score, on the host in float64; None if none are remembered."""
-        return _on_host(self._kept["best"]) if "best" in self._kept else None
+        """Parameters of the best score, on the host in float64; None before the first score."""
+        return _on_host(self._snapshots["best"]) if "best" in self._snapshots else None
 
 
-def _on_host(params: Any) -> Float64Vector:
+def _on_host(params: Array) -> Float64Vector:
     host: Float64Vector = to_numpy(params).astype(np.float64)
     return host
 
@@ -104,7 +109,13 @@ def _on_host(params: Any) -> Float64Vector:
 def make_optimizer(
     solver: str, *, momentum: float, nesterov: bool, betas: tuple[float, float], epsilon: float, decay: float
 ) -> Optimizer:
-    """The optimiser of a solver's name: ``"sgd"``, ``"adam"`` or ``"adamw"``."""
+    """The optimiser of a solver's name: ``"sgd"``, ``"adam"`` or ``"adamw"``.
+
+    Examples
+    --------
+    >>> make_optimizer("sgd", momentum=0.9, nesterov=True, betas=(0.9, 0.999), epsilon=1e-8, decay=0.0)
+    Sgd(momentum=0.9, nesterov=True, velocity=None)
+    """
     if solver == "sgd":
         return Sgd(momentum, nesterov)
     return Adam(*betas, epsilon, decay if solver == "adamw" else 0.0)

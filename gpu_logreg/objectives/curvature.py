@@ -1,10 +1,11 @@
-"""Models of the curvature of a sample: of two classes the Hessian, of K classes whole or as a Kronecker product.
+"""The Hessian of a sample and its models: for two classes the matrix, for K classes the matrix or a Kronecker product.
 
-A model is asked for at one point as a metric by ``phi``, as one by the parameters, or as a matrix whose diagonal is
-positive; and as the sum over many blocks of a sample too large to keep.
+A solver uses them in three forms: factored, as a metric by ``phi`` or by ``[w, b]``; and as a matrix with a positive
+diagonal ("damped"), for coordinate descent. Each form is computed from a sample that is in memory, or from blocks of a
+sample that is too large for it.
 
-The parametrisation of K classes is symmetric (`gpu_logreg.mathematics.losses.Classes`): along the constant directions
-the gradient is zero, and the models are given some curvature, so that they have an inverse.
+The parametrisation of K classes has free directions (`gpu_logreg.mathematics.losses.Classes`): along them gradient and
+Hessian are zero, and the models add some curvature, so that they have an inverse.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.mathematics.losses import Binary, Classes, Loss
-from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, mended
+from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, damp
 from gpu_logreg.objectives.standardised import StandardisedSparse
 from gpu_logreg.solvers.costs import keeps_whole_hessian
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 from gpu_logreg.solvers.kronecker import KroneckerFactor
 
-__all__ = ["BinarySample", "Blocks", "ClassesSample", "sample_of"]
+__all__ = ["BinarySample", "Blocks", "ClassesSample", "Sample", "sample_of"]
 
-Blocks = Callable[[Any], Iterator[Any]]
-"""From a dtype to compute in (None for that of the rows) to the blocks of a sample, one at a time."""
+Blocks = Callable[[DTypeLike | None], Iterator[Any]]
+"""From the dtype to compute in (None for that of the rows) to the blocks of a sample, one at a time."""
 
 
 class BinarySample(SampleObjective):
@@ -36,18 +37,18 @@ class BinarySample(SampleObjective):
 
     has_second_order: ClassVar[bool] = True
     least_block_rows: ClassVar[int] = 1
-    """Rows of a block for each parameter of a logit, at least, so that a Hessian costs little beside its sum."""
+    """Least rows of a block, over the parameters of a logit: adding its Hessian costs as much as a few rows."""
 
     def second_order(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
-        """Value, gradient and Hessian at ``phi``: for small data on the host."""
+        """Value, gradient and Hessian at ``phi``, for small data on the host; counts as two reads."""
         self.reads.total += 2.0 * self.n_rows / self.n_total  # a gradient and a Hessian
         loss_sum, grad_sum, H = self.rows.second_order(self.engine, phi)
         penalised = self.penalty * phi
         H.flat[:: len(phi) + 1] += self.penalty
         return loss_sum / self.weight_total + 0.5 * float(phi @ penalised), grad_sum / self.weight_total + penalised, H
 
-    def hessian(self, phi: Float64Vector, dtype: Any = None) -> Any:
-        """Second derivative of the value by ``phi``, in float64, summed in ``dtype``, where it is to be factored."""
+    def hessian(self, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
+        """Second derivative of the value by ``phi``: summed in ``dtype``, in float64, where it is to be factored."""
         self.reads.total += self.n_rows / self.n_total
         H = self.rows.curvature(self.engine, phi, dtype)
         xp = array_namespace(H)
@@ -55,9 +56,10 @@ class BinarySample(SampleObjective):
         return H
 
     def curvature_root(self, phi: Float64Vector) -> Float64Matrix:
-        """``A`` with ``A.T @ A`` the Hessian of the loss at ``phi``: for small data on the host.
+        """A matrix ``A`` such that ``A.T @ A`` is the Hessian of the loss at ``phi``, for small data on the host.
 
-        Nearly equal columns differ by less than the digits of ``A.T @ A`` show, and by more than those of ``A``.
+        The singular values of ``A`` are known to the precision of float64, their squares therefore to its square: where
+        columns are nearly collinear, the smallest eigenvalues of ``A.T @ A`` itself would be rounding error.
         """
         loss = self.engine.loss
         assert isinstance(loss, Binary)
@@ -65,21 +67,21 @@ class BinarySample(SampleObjective):
         return np.asarray(U * np.sqrt(s * loss.loss_dz_and_curvature(U @ phi, y)[2] / self.weight_total)[:, None])
 
     def metric(self, phi: Float64Vector) -> Factor:
-        """The Hessian at ``phi``, factored; summed again in float64 where float32 has left it nearly singular."""
+        """The factored Hessian at ``phi``; summed again in float64 where in float32 it is nearly singular."""
         return self._factored(phi)[1]
 
     def params_metric(self, phi: Float64Vector) -> ParamsMetric:
         """The Hessian at ``phi`` as a metric by ``[w, b]``."""
         return ParamsMetric(self.coordinates, self.metric(phi))
 
-    def mended_hessian(self, phi: Float64Vector) -> Float64Matrix:
-        """The matrix behind `metric`, on the host; in float64 it is not factored to see whether it can be."""
+    def damped_hessian(self, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian of `metric` on the host, with a positive diagonal; in float64 it is not factored as a check."""
         if self.rows.dtype == np.float64:
-            return mended(self.hessian(phi), self.penalty)
+            return damp(self.hessian(phi), self.penalty)
         H, factor = self._factored(phi)
-        return mended(H, self.penalty, factor)
+        return damp(H, self.penalty, factor)
 
-    def _factored(self, phi: Float64Vector) -> tuple[Any, Factor]:
+    def _factored(self, phi: Float64Vector) -> tuple[Array, Factor]:
         H = self.hessian(phi)
         factor = Factor(H)
         if self.rows.dtype != np.float64 and poorly_conditioned(factor, self.rounding):
@@ -89,27 +91,27 @@ class BinarySample(SampleObjective):
 
     @staticmethod
     def metric_of_blocks(blocks: Blocks, phi: Float64Vector) -> ParamsMetric:
-        """`params_metric` of a sample that comes in blocks."""
+        """`params_metric` from the blocks of a sample."""
         _, factor, block = _binary_curvature(blocks, phi, factored=True)
         assert factor is not None
         return ParamsMetric(block.coordinates, factor)
 
     @staticmethod
     def hessian_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
-        """`mended_hessian` of a sample that comes in blocks."""
+        """`damped_hessian` from the blocks of a sample."""
         H, factor, block = _binary_curvature(blocks, phi, factored=False)
-        return mended(H, block.penalty, factor)
+        return damp(H, block.penalty, factor)
 
 
-def _binary_curvature(blocks: Blocks, phi: Float64Vector, factored: bool) -> tuple[Any, Factor | None, BinarySample]:
-    """Matrix, factor and last block; the factor at least where the matrix may have to be summed again."""
-    dtype: Any = None
+def _binary_curvature(blocks: Blocks, phi: Float64Vector, factored: bool) -> tuple[Array, Factor | None, BinarySample]:
+    """Hessian, factor and last block; a factor also where it must be known whether float32 was precise enough."""
+    dtype: DType | None = None
     noise = 0.0
     while True:
-        total: Any = None
+        total: Array = None
         weight_total = 0.0
         for block in blocks(dtype):
-            if isinstance(block.rows, StandardisedSparse):  # which take no memory as one block
+            if isinstance(block.rows, StandardisedSparse):  # one block: sparse rows are not copied
                 H = block.hessian(phi)
                 return H, Factor(H) if factored else None, block
             weighted = block.hessian(phi)
@@ -129,7 +131,7 @@ def _binary_curvature(blocks: Blocks, phi: Float64Vector, factored: bool) -> tup
 
 
 class ClassesSample(SampleObjective):
-    """A sample of K classes; its parameters are packed class by class."""
+    """A sample of K classes, whose parameters are packed class after class."""
 
     has_second_order: ClassVar[bool] = False
     least_block_rows: ClassVar[int] = 4
@@ -150,7 +152,7 @@ class ClassesSample(SampleObjective):
         return np.asarray(self.engine.curvature(self.rows.data, phi))
 
     def factored(self, total: Float64Matrix, weight_total: float) -> Factor:
-        """The Hessian from a `curvature_sum`, with the penalty, and with curvature along the constant directions."""
+        """The factored Hessian of a `curvature_sum`, with the penalty, and with curvature along the free directions."""
         K, p = self._shape
         H = (total / weight_total).reshape(K, p, K, p)
         diagonal = np.einsum("kjkj->kj", H)
@@ -160,28 +162,29 @@ class ClassesSample(SampleObjective):
         diagonal += self.penalty
         return Factor(H.reshape(K * p, K * p))
 
-    def mended_hessian(self, phi: Float64Vector) -> Float64Matrix:
-        """The Hessian at ``phi`` with a positive diagonal; the Kronecker product, written out, where that is the model.
+    def damped_hessian(self, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian at ``phi``, or the Kronecker product as a matrix where that is the model, with positive diagonal.
 
-        Of the constant directions that of the intercepts is given curvature; the others an L1 penalty takes care of.
+        Of the free directions only that of the intercepts is given curvature: the L1 penalty has a minimum along the
+        others.
         """
         if self._whole:
-            return self.mended_sum(self.curvature_sum(phi), self.weight_total)
+            return self.damped_sum(self.curvature_sum(phi), self.weight_total)
         A, B = self._mean_factors(phi)
-        return self.mended_sum(np.kron(B, A), 1.0)
+        return self.damped_sum(np.asarray(np.kron(B, A), np.float64), 1.0)
 
-    def mended_sum(self, total: Float64Matrix, weight_total: float) -> Float64Matrix:
-        """`mended_hessian` from a `curvature_sum`."""
+    def damped_sum(self, total: Float64Matrix, weight_total: float) -> Float64Matrix:
+        """`damped_hessian` from a `curvature_sum`."""
         K, p = self._shape
         H = (total / weight_total).reshape(K, p, K, p)
         if self.coordinates.fit_intercept:
             H[:, p - 1, :, p - 1] += np.einsum("kk->k", H[:, p - 1, :, p - 1]).mean() / K
         diagonal = np.einsum("kjkj->kj", H)
         diagonal += self.penalty
-        return mended(H.reshape(K * p, K * p), self.penalty)
+        return damp(H.reshape(K * p, K * p), self.penalty)
 
     def curvature_root(self, phi: Float64Vector) -> Float64Matrix:
-        """As `BinarySample.curvature_root`, with what `mended_hessian` gives the constant direction of intercepts.
+        """As `BinarySample.curvature_root`, with the curvature of `damped_hessian` along the free direction.
 
         ``diag(p) - p p.T = S S.T`` with ``S = diag(r) - p r.T`` and ``r = sqrt(p)``.
         """
@@ -201,32 +204,32 @@ class ClassesSample(SampleObjective):
         return np.concatenate([A, along])
 
     def kronecker(self, phi: Float64Vector) -> KroneckerFactor:
-        """The Hessian at ``phi`` as the product of its mean factors.
+        """The Hessian at ``phi``, approximated by the Kronecker product ``B kron A`` of mean factors.
 
-        ``B`` is the mean of ``diag(p_i) - p_i p_i.T``, ``A`` that of ``u_i u_i.T`` with the trace of the former as
-        weight, scaled so that the traces agree.
+        ``B`` is the mean of ``diag(p_i) - p_i p_i.T``. ``A`` is the mean of ``u_i u_i.T`` with the traces of these
+        matrices as weights, scaled so that the product has the trace of the Hessian.
         """
         A, B = self._mean_factors(phi)
         return KroneckerFactor(A, B, self.penalty)
 
-    def _mean_factors(self, phi: Float64Vector) -> tuple[Any, Float64Matrix]:
+    def _mean_factors(self, phi: Float64Vector) -> tuple[Array, Float64Matrix]:
         self.reads.total += self.n_rows / self.n_total
         A, B, trace = self.engine.mean_factors(self.rows.data, phi)
         return A / max(trace, 1e-300), B / self.weight_total
 
     def metric(self, phi: Float64Vector) -> KroneckerFactor:
-        """The Kronecker product: for the sample itself, whose walks cost little."""
+        """The Kronecker product: reads of a sample are cheap, and a better model would not pay."""
         return self.kronecker(phi)
 
     def params_metric(self, phi: Float64Vector) -> ParamsMetric:
-        """The Hessian at ``phi`` as a metric by the parameters; whole where it is small enough."""
+        """A metric by ``[w, b]`` at ``phi``: the whole Hessian where it is small enough, else the Kronecker product."""
         if self._whole:
             return ParamsMetric(self.coordinates, self.factored(self.curvature_sum(phi), self.weight_total))
         return ParamsMetric(self.coordinates, self.kronecker(phi))
 
     @staticmethod
     def metric_of_blocks(blocks: Blocks, phi: Float64Vector) -> ParamsMetric:
-        """`params_metric` of a sample that comes in blocks."""
+        """`params_metric` from the blocks of a sample."""
         block, total, weight_total = _curvature_sum(blocks, phi)
         if total is None:
             return block.params_metric(phi)
@@ -234,13 +237,13 @@ class ClassesSample(SampleObjective):
 
     @staticmethod
     def hessian_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
-        """`mended_hessian` of a sample that comes in blocks."""
+        """`damped_hessian` from the blocks of a sample."""
         block, total, weight_total = _curvature_sum(blocks, phi)
-        return block.mended_hessian(phi) if total is None else block.mended_sum(total, weight_total)
+        return block.damped_hessian(phi) if total is None else block.damped_sum(total, weight_total)
 
 
-def _curvature_sum(blocks: Blocks, phi: Float64Vector) -> tuple[ClassesSample, Any, float]:
-    """The last block of a sample, and the sums of them all; None where one block is enough."""
+def _curvature_sum(blocks: Blocks, phi: Float64Vector) -> tuple[ClassesSample, Float64Matrix | None, float]:
+    """The last block of a sample, and the sums over all; None for the Kronecker product, which needs one block."""
     total: Any = 0.0
     weight_total = 0.0
     for block in blocks(None):
@@ -251,6 +254,9 @@ def _curvature_sum(blocks: Blocks, phi: Float64Vector) -> tuple[ClassesSample, A
     return block, total, weight_total
 
 
+Sample = BinarySample | ClassesSample
+
+
 def sample_of(loss: Loss) -> type[BinarySample] | type[ClassesSample]:
-    """The kind of sample of a loss."""
+    """The class of the samples of a loss."""
     return ClassesSample if isinstance(loss, Classes) else BinarySample

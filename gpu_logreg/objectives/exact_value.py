@@ -1,7 +1,9 @@
-"""The value of an objective at given parameters, to the last digits, where columns lie far from zero.
+"""The value of an objective to the last digits of float64, where columns are far from zero.
 
-``x @ w + b`` of columns far from zero is a small difference of large numbers, and no pass in float64 has its digits.
-Of ``(x - c) @ w + (b + c @ w)``, about a typical row ``c``, both parts are small, if the second is summed exactly.
+Where columns are far from zero, the logit ``x @ w + b`` is a small difference of large numbers, and its float64 sum has
+lost digits that the value needs. It equals ``(x - c) @ w + (b + c @ w)`` for any row ``c``. With the mean of the
+columns as ``c`` the first product has small terms. The intercept ``b + c @ w`` still is a difference of large numbers,
+but is computed once, in exact rational arithmetic, and rounded once.
 """
 
 from __future__ import annotations
@@ -20,17 +22,19 @@ from gpu_logreg.objectives.linear import Objective
 __all__ = ["value_about_the_centre"]
 
 _WIDE_ELEMENTS = 10**7
-"""Elements of the rows up to which logits are summed in long double, because weights of nearly equal columns cancel; it
-is slow, and of more rows the losses' errors cancel each other. A guess, not measured."""
+"""Elements of X, times logits, up to which logits are summed in long double.
+
+Weights of nearly collinear columns cancel in a logit, which costs digits of float64. Long double is slow, and with more
+rows the rounding errors of their losses average out. A guess, not measured."""
 
 
 def value_about_the_centre(objective: Objective, params: Float64Vector) -> float:
-    """Mean loss plus ridge at ``params``; a walk over the rows, which are centred a block at a time.
+    """Mean loss plus ridge penalty at ``params``, from one read of rows that are centred a block at a time.
 
     Parameters
     ----------
     objective : Objective
-        With its ``centre``, any row that is typical.
+        Its ``centre`` is known: the mean of the columns, or any row near it.
     params : ndarray of shape (p,)
 
     Returns
@@ -61,7 +65,7 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
 
 
 def _dot_plus(w: Float64Vector, c: Float64Vector, b: float) -> float:
-    """``b + c @ w``, rounded once."""
+    """``b + c @ w``, exact but for one rounding."""
     if not (np.isfinite(w).all() and np.isfinite(c).all() and np.isfinite(b)):
         return float(b + c @ w)
     terms = (Fraction(float(w_j)) * Fraction(float(c_j)) for w_j, c_j in zip(w, c, strict=True) if w_j and c_j)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -11,10 +10,10 @@ from gpu_logreg.arrays.block_sizes import NETWORK
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.csr import elements_in_a_row
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Vector
 from gpu_logreg.mathematics.network import Network, loss_and_gradient
 from gpu_logreg.mathematics.penalty import l2_penalty
-from gpu_logreg.passes.training import rows_that_count, take_batch
+from gpu_logreg.passes.training import rows_with_weight, take_batch
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["NetworkObjective"]
@@ -27,11 +26,11 @@ class NetworkObjective:
     ----------
     network : Network
     rows : Rows
-        Of which those of weight zero are not looked at.
+        Rows of weight zero are skipped.
     l2 : float
         Strength of the ridge penalty on the mean loss; intercepts are not penalised.
     dtype : dtype
-        Of the arithmetic of a block of rows; blocks are added in float64.
+        Dtype of the arithmetic within a block of rows; the sums of blocks are added in float64.
 
     Attributes
     ----------
@@ -40,27 +39,27 @@ class NetworkObjective:
     precision, rounding : float
         Relative rounding of the arithmetic, and relative size below which differences of the value are rounding.
     separable_below : float
-        0: a value near 0 is no sign that anything has gone wrong.
+        0: a network may reach a value near 0, and its fit then ends by the other criteria.
     """
 
     separable_below = 0.0
 
-    def __init__(self, network: Network, rows: Rows, l2: float, dtype: Any) -> None:
+    def __init__(self, network: Network, rows: Rows, l2: float, dtype: DTypeLike) -> None:
         self.network = network
         self.rows = rows
         self.l2 = l2
         self.dtype = np.dtype(dtype)
         s = rows.sample_weight
         self.weight_total = float(rows.X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
-        counting = rows_that_count(s, rows.X.shape[0], self.dtype)
-        self._counting = None if len(counting) == rows.X.shape[0] else array_namespace(rows.X).asarray(counting)
-        self._n_rows = len(counting)
+        weighted = rows_with_weight(s, rows.X.shape[0], self.dtype)
+        self._weighted_rows = None if len(weighted) == rows.X.shape[0] else array_namespace(rows.X).asarray(weighted)
+        self._n_rows = len(weighted)
         self.n_reads = 0.0
         self.precision = float(np.finfo(self.dtype).eps)
         self.rounding = 4.0 * float(np.finfo(np.float64).eps)
 
     def widen(self) -> bool:
-        """Networks compute in one dtype throughout."""
+        """False: a network keeps the dtype of its arithmetic throughout a fit."""
         return False
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
@@ -70,8 +69,10 @@ class NetworkObjective:
         device_params = xp.asarray(params.astype(self.dtype))
         loss_sum, grad = 0.0, np.zeros(self.network.n_params)
 
-        def of_block(part: slice) -> tuple[Any, Any]:
-            block = take_batch(self.rows, part if self._counting is None else self._counting[part], self.dtype)
+        def of_block(part: slice) -> tuple[Array, Array]:
+            block = take_batch(
+                self.rows, part if self._weighted_rows is None else self._weighted_rows[part], self.dtype
+            )
             return loss_and_gradient(self.network, device_params, *block)
 
         widest = max(elements_in_a_row(X), *self.network.sizes[1:]) * self.dtype.itemsize

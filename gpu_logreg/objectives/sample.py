@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Self
 
 import numpy as np
 
 from gpu_logreg.arrays.device import to_numpy
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.objectives.linear import Reads
-from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, thinned
+from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, every_kth_row
 from gpu_logreg.passes.engine import Engine
-from gpu_logreg.rows.coordinates import Coordinates
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.solvers import Metric
 from gpu_logreg.solvers.factor import Factor
 
-__all__ = ["ParamsMetric", "SampleObjective", "mended"]
+__all__ = ["ParamsMetric", "SampleObjective", "damp"]
 
 LEAST_CURVATURE = 1e-12
-"""Curvature that a coordinate without any is given, relative to the largest of the loss, to have an inverse."""
+"""Curvature that `damp` gives a coordinate without any, relative to the largest diagonal element of the loss.
+
+It makes the Hessian invertible, and is small enough not to shorten steps along the other coordinates. A choice."""
 
 
-def mended(H: Any, penalty: Float64Vector, factor: Factor | None = None) -> Float64Matrix:
-    """``H`` on the host, with a positive diagonal, and what a factorisation had to add to it.
+def damp(H: Array, penalty: Float64Vector, factor: Factor | None = None) -> Float64Matrix:
+    """A Hessian on the host with a positive diagonal, enlarged by what its Cholesky factorisation needed.
 
-    ``penalty`` is what of the diagonal is the ridge's, if need be to be repeated for every class.
+    Parameters
+    ----------
+    H : array of shape (p, p) or (K p, K p)
+        Changed in place where it is on the host.
+    penalty : ndarray of shape (p,)
+        The part of the diagonal that is the ridge's, for one class.
+    factor : Factor, optional
+        The factorisation of ``H``, of which ``added`` is relative to the diagonal.
     """
     H = to_numpy(H)
     diagonal = H.diagonal()
@@ -39,9 +48,9 @@ def mended(H: Any, penalty: Float64Vector, factor: Factor | None = None) -> Floa
 
 @dataclass(frozen=True)
 class ParamsMetric:
-    """A model of the curvature by ``phi``, as one by ``[w, b]``: ``H^-1 = T Hphi^-1 T.T``."""
+    """A metric by ``[w, b]`` from a factored Hessian by ``phi``: ``H^-1 = T Hphi^-1 T.T``, where ``[w, b] = T phi``."""
 
-    coordinates: Coordinates
+    coordinates: Coordinates | ClasswiseCoordinates
     factor: Metric
 
     def solve(self, v: Float64Vector) -> Float64Vector:
@@ -53,20 +62,20 @@ class ParamsMetric:
 class SampleObjective:
     """Weighted mean loss over the rows of a sample plus the penalty, as a function of packed ``phi``.
 
-    Its models of the curvature are those of a subclass for each loss: see `gpu_logreg.objectives.curvature`.
+    A subclass for each loss has the Hessian and its models: see `gpu_logreg.objectives.curvature`.
 
     Attributes
     ----------
     rows : Standardised
-        Their weights include one over the probability with which a row was drawn.
+        Their weights are row weights times inverse-probability weights.
     penalty : ndarray of shape (p,)
-        Diagonal of the penalty by ``phi``, of one logit.
+        Second derivative of the ridge penalty by each element of ``phi``, for one logit.
     coordinates : Coordinates
         Of packed vectors.
     engine : Engine
         As for the whole data.
     reads : Reads
-        Counts the share of all rows that is walked.
+        The counter to which a sum adds the share of all rows that it has read.
     n_total : int
         Rows of the whole data.
     n_rows : int
@@ -81,7 +90,7 @@ class SampleObjective:
 
     rows: Standardised
     penalty: Float64Vector
-    coordinates: Coordinates
+    coordinates: Coordinates | ClasswiseCoordinates
     engine: Engine
     reads: Reads
     n_total: int
@@ -98,20 +107,22 @@ class SampleObjective:
         self.__dict__.update(more, rounding=eps, precision=eps)
 
     def rounding_at(self, phi: Float64Vector, value: float) -> float:
-        """As `rounding`, where logits are sums of terms that may cancel: see `gpu_logreg.objectives.linear.Objective`.
+        """As `rounding`, with the rounding error of logits, whose terms may cancel.
 
-        The random sum ``sum dz_i off_i / n`` is no more than ``off value`` either, since ``|dz| <= row_loss``.
+        The error of a logit is about ``precision |phi|``. It changes the value by ``mean(dz_i error_i)``, a random sum
+        of at most ``precision |phi| sqrt(2 value / n)``, and of at most ``precision |phi| value``, since
+        ``dz**2 <= 2 row_loss`` and ``|dz| <= row_loss``: see `gpu_logreg.objectives.linear.Objective`.
         """
         terms = float(np.linalg.norm(phi))
         return self.precision * max(1.0, terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / self.n_rows)))
 
     @property
     def separable_below(self) -> float:
-        """Samples are solved roughly; whether the classes are separable is for the whole data to tell."""
+        """0: a sample is no proof that the classes of all rows are separable."""
         return 0.0
 
     def widen(self) -> bool:
-        """Not for a sample, which is solved roughly."""
+        """False: the minimum of a sample is only a start, and needs no float64."""
         return False
 
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
@@ -125,9 +136,9 @@ class SampleObjective:
 
     @property
     def has_curvature_root(self) -> bool:
-        """Whether a root of the curvature can be had: of dense rows on the host."""
+        """Whether the sample has ``curvature_root``: its rows are dense and on the host."""
         return isinstance(self.rows, StandardisedDense) and self.rows.data.on_host
 
-    def thin(self, k: int) -> Any:
+    def thin(self, k: int) -> Self:
         """Every k-th row of the sample."""
-        return self if k == 1 else replace(self, rows=thinned(self.rows, k))
+        return self if k == 1 else replace(self, rows=every_kth_row(self.rows, k))

@@ -1,22 +1,21 @@
-"""Samples of a data set as objectives: draws rows, notices columns carried by few of them, counts what is walked."""
+"""Draws random samples of the rows behind an objective, as objectives in standardised columns; counts their reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CURVATURE
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.objectives.curvature import Blocks, sample_of
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.objectives.curvature import Blocks, Sample, sample_of
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective
+from gpu_logreg.objectives.sample import ParamsMetric
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
 from gpu_logreg.rows.block import Rows
-from gpu_logreg.rows.coordinates import Coordinates, StandardisedRows, standardised
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, StandardisedRows, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
 from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest
@@ -24,18 +23,22 @@ from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_faste
 __all__ = ["Sampler"]
 
 FAR_FROM_ZERO = 2000.0
-"""Columns whose mean is more than this times their spread are walked in float64: in float32 the logits would be off by
-about 1e-4, and what is left to gain could not be told below 1e-10 of the value."""
+"""Mean over standard deviation of a column from which float32 rows are computed in float64.
+
+In float32 the logits would have errors of about 1e-4, and hide a remaining decrease below 1e-10 of the value."""
 
 STIFFEST = 1e303
-"""Curvature of the ridge along a standardised column, beyond which it would soon be infinite: that of a column in units
-of 1e-150 and less, whose weight is zero either way."""
+"""Largest second derivative of the ridge along a standardised column: beyond it products would overflow.
+
+It is that of a column with a standard deviation of 1e-150 or less, whose weight is zero either way."""
 
 EFFECTIVE_SHARE = 0.05
-"""A column whose variance hangs on fewer rows than this share of the sample is carried by few rows."""
+"""Share of the sample below which the effective number of rows behind the variance of a column is few.
+
+Rows are then drawn by their scores, an estimate of leverage. A choice."""
 
 ROWS_OF_MEAN_FACTORS = 40
-"""Rows of a sample for each column, beyond which the mean factors of a Kronecker product are no better."""
+"""Rows of a sample for each column up to which more rows improve the mean factors of a Kronecker product."""
 
 
 class Sampler:
@@ -44,18 +47,29 @@ class Sampler:
     Parameters
     ----------
     objective : Objective
-        Its count of reads is raised by the share of the rows that is walked.
+        Its ``reads`` rise by the share of the rows that samples read.
     generator : numpy Generator
     keeps_sparse : bool, optional
-        Whether samples of sparse rows stay sparse; if None, where they may and are not few: few rows are centred as
-        dense ones, since sums over sparse rows lose digits where columns are far from zero.
+        Whether samples of sparse rows stay sparse. If None they do where the engine allows it and the rows are not
+        few: few rows are centred as dense rows, as sums over sparse rows lose digits where columns are far from zero.
 
     Attributes
     ----------
     irregular : bool
-        Whether rows are drawn by their scores, because some columns are carried by few rows.
+        Whether rows are drawn by their scores, because the variance of some column comes from few rows.
     complete : bool
-        Whether the last sample held every row that has a weight.
+        Whether the last sample held every row of positive weight.
+
+    Examples
+    --------
+    >>> from gpu_logreg.arrays.device import Device
+    >>> from gpu_logreg.passes.choice import choose
+    >>> X = np.arange(2000.0).reshape(1000, 2)
+    >>> data = ResidentDataset.from_arrays(X, np.arange(1000) % 2, None, Device("cpu"))
+    >>> objective = Objective(data, choose("reference", data.rows, Device("cpu")), l2=0.0, fit_intercept=True)
+    >>> sample = Sampler(objective, np.random.default_rng(0)).sample(100)
+    >>> sample.n_rows, objective.reads.total, round(sample(np.zeros(3))[0], 3)  # the value is log(2)
+    (100, 0.1, 0.693)
     """
 
     def __init__(self, objective: Objective, generator: np.random.Generator, keeps_sparse: bool | None = None) -> None:
@@ -89,29 +103,30 @@ class Sampler:
 
     @property
     def costs(self) -> Costs:
-        """Times relative to those of as many dense rows."""
+        """Times of a read and a Hessian, relative to dense rows of this shape."""
         return self._objective.costs
 
     @property
     def _dataset(self) -> ResidentDataset:
-        return self._objective.dataset  # it changes when the objective is widened
+        return self._objective.dataset  # `Objective.widen` replaces it
 
     @property
     def n_logits(self) -> int:
         """Logits of a row."""
         return self._objective.n_logits
 
-    def sample(self, size: int) -> Any:
-        """A sample of about ``size`` rows, with the coordinates its columns suggest.
+    def sample(self, size: int) -> Sample:
+        """A sample of about ``size`` rows, in coordinates that its own means and variances standardise.
 
-        Where a column is carried by few rows, all rows are scored (one read) and the sample is drawn again by score.
+        Where the variance of a column comes from few rows, all rows are scored (one read), and a sample is drawn
+        with probabilities in proportion to the scores.
 
         Raises
         ------
         DataError
             If a row of the sample holds NaN or infinity.
         """
-        if size >= self.n_rows:  # few rows: float64 costs nothing, and shows curvatures next to nothing
+        if size >= self.n_rows:  # few rows: float64 costs little, and shows small curvatures
             self._objective.widen()
         indices, weight = self._indices(size)
         rows, y, s = self._standardised(indices, weight)
@@ -131,12 +146,12 @@ class Sampler:
             return self._of_sparse(rows.at, y, s)
         return self._of_dense(rows.U, y, s, rows.coordinates)
 
-    def whole(self) -> Any:
-        """`all_rows` with ``second_order``, for Newton's method; None where that is not to be had."""
+    def whole(self) -> Sample | None:
+        """`all_rows` for Newton's method; None where the sample has no ``second_order``."""
         return self.all_rows() if self._kind.has_second_order else None
 
-    def all_rows(self) -> Any:
-        """All rows that have a weight, in float64: for data so small that this costs nothing; None off the host.
+    def all_rows(self) -> Sample | None:
+        """All rows of positive weight, in float64, for data so small that this costs little; None for rows on a device.
 
         Raises
         ------
@@ -150,8 +165,8 @@ class Sampler:
         self._objective.widen()
         return self.sample(self.n_rows)
 
-    def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[Any, Float64Vector]:
-        # A column that looked constant has no variance to divide by; any other value in it is worth a sample.
+    def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[IntVector, Float64Vector]:
+        # NaN marks a column that is constant in the sample: a row with another value in it gets a large score.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
         scores = self._objective.engine.scores(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)))
         self._objective.reads.total += 1.0
@@ -162,17 +177,17 @@ class Sampler:
         return self._indices(size)
 
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
-        """The curvature at ``params`` of a fresh sample of about ``size`` rows, walked a few rows at a time."""
+        """A metric from the Hessian at ``params`` of a new sample of about ``size`` rows, a few rows at a time."""
         assert self._coordinates is not None
         phi = self._packed(self._coordinates).from_params(params)
         return self._kind.metric_of_blocks(self._blocks(size), phi)
 
-    def hessian(self, size: int, phi: Float64Vector) -> Any:
-        """The matrix behind `metric`, by ``phi`` and at ``phi``, on the host; in float64 it is not factored."""
+    def hessian(self, size: int, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian of `metric` by ``phi`` and at ``phi``, damped, on the host."""
         return self._kind.hessian_of_blocks(self._blocks(size), phi)
 
     def _blocks(self, size: int) -> Blocks:
-        """A fresh sample of about ``size`` rows, in the columns of the last one, a few rows at a time."""
+        """A new sample of about ``size`` rows, in the coordinates of the last one, a few rows at a time."""
         assert self._coordinates is not None
         coordinates, K = self._coordinates, self.n_logits
         p = self.n_params // K
@@ -180,11 +195,11 @@ class Sampler:
             size = min(size, ROWS_OF_MEAN_FACTORS * p)
         indices, weight = self._indices(size)
 
-        def blocks(dtype: Any) -> Iterator[SampleObjective]:
+        def blocks(dtype: DTypeLike | None) -> Iterator[Sample]:
             if self._keeps_sparse:
                 yield self._of_sparse(indices, *self._labels_and_weights(indices, weight))
                 return
-            dtype = dtype or self._dataset.compute_dtype
+            dtype = np.dtype(dtype or self._dataset.compute_dtype)
             block_bytes = CURVATURE.host if self._dataset.on_host else CURVATURE.device
             step = max(self._kind.least_block_rows * p, block_bytes // (p * dtype.itemsize))
             for first in range(0, len(indices), step):
@@ -195,13 +210,13 @@ class Sampler:
         return blocks
 
     def _present(self) -> int:
-        """Rows that have a weight."""
+        """Number of rows of positive weight."""
         return self.n_rows if self._size is None else int(np.count_nonzero(self._size))
 
-    def _indices(self, size: int) -> tuple[Any, Float64Vector]:
-        return draw(self._labels, size, self._generator, self._size)
+    def _indices(self, size: int) -> tuple[IntVector, Float64Vector]:
+        return draw(self._labels, size, self._generator, self._size, self._objective.loss.n_classes)
 
-    def _standardised(self, indices: Any, weight: Float64Vector) -> tuple[StandardisedRows, Any, Any]:
+    def _standardised(self, indices: IntVector, weight: Float64Vector) -> tuple[StandardisedRows, Array, Array]:
         """A sample in its own standardised columns, its labels and its weights."""
         self._objective.reads.total += len(indices) / self.n_rows
         y, s = self._labels_and_weights(indices, weight)
@@ -210,32 +225,32 @@ class Sampler:
             self._dataset.refuse_not_finite()
         return rows, y, s
 
-    def _labels_and_weights(self, indices: Any, weight: Float64Vector) -> tuple[Any, Any]:
+    def _labels_and_weights(self, indices: IntVector, weight: Float64Vector) -> tuple[Array, Array]:
         _, y, sample_weight = self._dataset.rows
         xp = array_namespace(y)
         at, s = xp.asarray(indices), xp.asarray(weight)
         return y[at], s if sample_weight is None else s * sample_weight[at]
 
-    def _of_dense(self, U: Any, y: Any, s: Any, coordinates: Coordinates) -> SampleObjective:
+    def _of_dense(self, U: Array, y: Array, s: Array, coordinates: Coordinates) -> Sample:
         data = ResidentDataset(Rows(U, y, s), float(s.sum(dtype=np.float64)))
         return self._of(StandardisedDense(data), coordinates)
 
-    def _of_sparse(self, indices: Any, y: Any, s: Any) -> SampleObjective:
+    def _of_sparse(self, indices: IntVector, y: Array, s: Array) -> Sample:
         assert self._coordinates is not None
         data = self._dataset.sparse_rows(indices, y, s)
         return self._of(StandardisedSparse(data, self._coordinates), self._coordinates)
 
-    def _of(self, rows: Standardised, coordinates: Coordinates) -> SampleObjective:
+    def _of(self, rows: Standardised, coordinates: Coordinates) -> Sample:
         engine, penalty = self._objective.engine, self._penalty(coordinates)
         return self._kind(rows, penalty, self._packed(coordinates), engine, self._objective.reads, self.n_rows)
 
-    def _packed(self, coordinates: Coordinates) -> Any:
+    def _packed(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """The coordinates of packed vectors."""
         return self._objective.packed_coordinates(coordinates)
 
     def _penalty(self, coordinates: Coordinates) -> Float64Vector:
         with np.errstate(over="ignore"):
             by_weight = np.minimum(self._objective.l2 / coordinates.scale / coordinates.scale, STIFFEST)
-        if coordinates.constant is not None:  # a little curvature, of which a weight that is zero takes nothing
+        if coordinates.constant is not None:  # curvature 1: their weights stay at zero, where it adds nothing
             by_weight = np.where(coordinates.constant, np.maximum(by_weight, 1.0), by_weight)
         return np.append(by_weight, 0.0) if coordinates.fit_intercept else by_weight

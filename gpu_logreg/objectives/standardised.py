@@ -1,19 +1,23 @@
-"""Rows of a sample by ``phi``, the parameters of standardised columns: copied as dense rows, or sparse as they are.
+"""Sums over the rows of a sample as functions of ``phi``, the parameters of standardised columns.
 
-In these coordinates ``z = u @ phi`` with ``u = [(x - mean) / scale, 1]`` and ``phi = [w scale, b + mean @ w]``, and no
-column is large, tiny or nearly constant. Dense rows are copied once as ``u``. Sparse rows are never centred: sums are
-taken by ``[w, b]`` over the stored elements, and brought to ``phi``.
+With ``u = [(x - mean) / scale, 1]`` and ``phi = [w scale, b + mean @ w]`` the logit ``x @ w + b`` is ``u @ phi``. All
+columns of ``u`` have mean 0 and mean square 1 over the sample, so that the Hessian by ``phi`` is well scaled whatever
+the units of ``X``. There are two ways to the same sums:
+
+- `StandardisedDense` copies the rows of a sample once as ``u``, and sums over the copies;
+- `StandardisedSparse` keeps sparse rows, as centred rows would be dense. It sums over the stored elements by
+  ``[w, b]`` and transforms the gradient and the Hessian to ``phi``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.sums import Sums
@@ -21,21 +25,21 @@ from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["Standardised", "StandardisedDense", "StandardisedSparse", "thinned"]
+__all__ = ["Standardised", "StandardisedDense", "StandardisedSparse", "every_kth_row"]
 
 _ROWS_AT_ONCE = 256
-"""Rows of a Hessian that are centred at a time, so that no second matrix of its size is allocated."""
+"""Rows of a sparse Hessian that are centred at a time, so that no second matrix of its size is allocated."""
 
 
 class Standardised(Protocol):
-    """What a sample asks of its rows."""
+    """The rows of a sample, as `gpu_logreg.objectives.sample.SampleObjective` uses them."""
 
     @property
     def data(self) -> ResidentDataset:
         """The rows, their labels and weights."""
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """Dtype of the arithmetic."""
 
     @property
@@ -45,11 +49,11 @@ class Standardised(Protocol):
     def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Loss sum, and its gradient by ``phi``."""
 
-    def curvature(self, engine: Engine, phi: Float64Vector, dtype: Any = None) -> Any:
-        """Second derivative of the mean loss by ``phi``, in float64."""
+    def curvature(self, engine: Engine, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
+        """Second derivative of the mean loss by ``phi``, summed in ``dtype`` and returned in float64."""
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
-        """Loss sum, its gradient, and second derivative of the mean loss, of two classes and on the host."""
+        """Loss sum, its gradient, and the second derivative of the mean loss, for two classes on the host."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,13 @@ class StandardisedDense:
     Attributes
     ----------
     data : ResidentDataset
-        ``X`` of shape (m, p) holds the ``u``.
+        Its ``X`` of shape (m, p) holds the ``u`` of every row.
     """
 
     data: ResidentDataset
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """That of the copies."""
         return self.data.compute_dtype
 
@@ -75,19 +79,19 @@ class StandardisedDense:
         return self.data.n_columns
 
     def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        """Loss sum and gradient by one pass; the ones in ``u`` are the intercept."""
+        """Loss sum and gradient by one pass; the column of ones in ``u`` is that of the intercept."""
         loss = engine.loss
         sums = engine.gradient(self.data, *loss.unpack(phi, self.data.n_columns))
         return sums.loss_sum, loss.packed_gradient(sums.dw_sum, sums.db_sum, False)
 
-    def curvature(self, engine: Engine, phi: Float64Vector, dtype: Any = None) -> Any:
-        """Second derivative of the mean loss, where it is to be factored."""
+    def curvature(self, engine: Engine, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
+        """Second derivative of the mean loss, on the host or the device: where it is to be factored."""
         total = engine.curvature(self.data, phi, dtype)
         total /= self.data.weight_total
         return total
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
-        """All rows at once, by the obvious formulas: for small data on the host."""
+        """The plain formulas over all rows at once: for small data on the host."""
         loss = engine.loss
         assert isinstance(loss, Binary)
         U, y, s = self.data.rows
@@ -98,7 +102,7 @@ class StandardisedDense:
 
 @dataclass(frozen=True)
 class StandardisedSparse:
-    """Sparse rows of two classes as they are, computed in float64.
+    """Sparse rows of two classes, neither centred nor copied as dense rows; sums are computed in float64.
 
     Attributes
     ----------
@@ -111,17 +115,17 @@ class StandardisedSparse:
     coordinates: Coordinates
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> DType:
         """float64, whatever the rows are stored in."""
         return np.dtype(np.float64)
 
     @property
     def n_params(self) -> int:
-        """Columns, and the intercept."""
+        """Columns, and 1 for the intercept."""
         return self.data.n_columns + int(self.coordinates.fit_intercept)
 
     def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        """Loss sum and gradient by one pass."""
+        """Loss sum and gradient by one pass over the stored elements."""
         sums: Sums = engine.gradient(self.data, *self._unpacked(engine, phi))
         by_params = engine.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.coordinates.fit_intercept)
         return sums.loss_sum, self.coordinates.grad_to_phi(by_params)
@@ -129,11 +133,10 @@ class StandardisedSparse:
     def _unpacked(self, engine: Engine, phi: Float64Vector) -> tuple[Float64Vector, float]:
         return engine.loss.unpack(self.coordinates.to_params(phi), self.data.n_columns)
 
-    def curvature(self, engine: Engine, phi: Float64Vector, dtype: Any = None) -> Float64Matrix:
+    def curvature(self, engine: Engine, phi: Float64Vector, dtype: DTypeLike | None = None) -> Float64Matrix:
         """Second derivative of the mean loss by ``phi``, in float64 whatever ``dtype``.
 
-        With ``h_i = s_i p_i (1 - p_i) / sum(s)`` it is ``T.T sum_i h_i [x_i, 1] [x_i, 1].T T``, where ``T`` takes
-        ``phi`` to ``[w, b]``.
+        With ``h_i = s_i p_i (1 - p_i) / sum(s)`` it is ``T.T sum_i h_i [x_i, 1] [x_i, 1].T T``; ``[w, b] = T phi``.
         """
         fit_intercept = self.coordinates.fit_intercept
         H, v, total = engine.sparse_curvature(self.data, *self._unpacked(engine, phi), fit_intercept)
@@ -152,15 +155,15 @@ class StandardisedSparse:
         return H
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
-        """By two passes."""
+        """By a pass for the gradient and one for the second derivative."""
         return *self.gradient(engine, phi), self.curvature(engine, phi)
 
 
-def thinned(rows: Standardised, k: int) -> Standardised:
-    """Every k-th row."""
+def every_kth_row(rows: Standardised, k: int) -> Standardised:
+    """Every k-th row of a sample, with its labels and weights."""
     X, y, s = rows.data.rows
     assert s is not None
-    contiguous = array_namespace(y).ascontiguousarray  # the kernels take no strides
+    contiguous = array_namespace(y).ascontiguousarray  # the kernels take no strided arrays
     U = X[::k] if rows.data.is_sparse else contiguous(X[::k])
     y, s = contiguous(y[::k]), contiguous(s[::k])
     data = replace(rows.data, rows=Rows(U, y, s), weight_total=float(s.sum(dtype=np.float64)))

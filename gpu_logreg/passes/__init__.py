@@ -1,5 +1,5 @@
-"""Passes: one walk over a block of rows that returns plain sums.
+"""Passes: walks over rows that return sums, and the engines that choose among them.
 
-A pass is a function ``pass_(rows, w, b) -> Sums``. Sums compose: those of two blocks of rows, added,
-are those of the rows together, so threads, CUDA blocks and chunks of a file are one idea.
+A pass is a function ``pass_(rows, w, b) -> Sums``. The sums of two blocks of rows, added, are the sums of all their
+rows: so blocks may be computed by threads of the host, by blocks of CUDA threads, or one after another.
 """

@@ -1,4 +1,4 @@
-"""The engines by name, and the choice among them, made once per fit."""
+"""The choice of an engine by the parameter ``impl``, made once for each fit."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from gpu_logreg.rows.block import Rows
 __all__ = ["CPU_PASS_ELEMENTS", "NAMES", "SPARSE_PASS_ELEMENTS", "choose"]
 
 CPU_PASS_ELEMENTS = 4_000_000
-"""Elements of ``X``, times the logits of a row, from which ``impl="auto"`` prefers the ``cpu`` engine.
+"""Elements of ``X``, times the logits of a row, from which ``impl="auto"`` takes the ``cpu`` engine.
 
-Below, a fit ends before the time to import Numba and to load the compiled loops is won back.
+For fewer, the whole fit takes less time than the import of Numba and the loading of the compiled loops.
 """
 
 SPARSE_PASS_ELEMENTS = 400_000
-"""Likewise stored elements of sparse rows. Fewer, as a row has few of them and its loss takes time as well."""
+"""The same for the stored elements of sparse rows.
+
+It is less: a row has few elements, and the time of its loss, which the loops save too, counts for more."""
 
 NAMES = ("reference", "cpu", "cuda", "cublas")
 
 
 def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> Engine:
-    """Pick the engine for ``rows`` on ``device``.
+    """The engine for ``rows`` on ``device``.
 
     ``"auto"``: on a GPU ``cuda``, else ``cublas``, else ``reference``, with the reasons; on the CPU ``reference`` for
     fewer than `CPU_PASS_ELEMENTS` elements and ``cpu`` from there on.
@@ -34,16 +36,24 @@ def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> E
         One of `NAMES`, or ``"auto"``.
     rows : Rows
     device : Device
-        Where they live.
+        Where the rows live.
     loss : Loss, optional
-        That of two classes if None.
+        `Binary` if None.
 
     Raises
     ------
     ImplementationError
         If an engine asked for by name cannot take the rows or the loss.
     DataError
-        If there is none of that name.
+        If there is no engine of that name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = Rows(np.zeros((3, 2)), np.array([0, 1, 1], np.uint8), None)
+    >>> engine = choose("auto", rows, Device("cpu"))
+    >>> engine.name, engine.reason
+    ('reference', 'auto: 6 elements are fewer than 4,000,000')
     """
     loss = loss or Binary()
     if impl not in ("auto", *NAMES):
@@ -71,7 +81,7 @@ def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> E
 
 
 def _for_sparse(impl: str, rows: Rows, loss: Loss) -> Engine:
-    """``cpu``, in one read, or ``reference``, by SciPy's products, for rows in CSR."""
+    """The engine for CSR rows: ``cpu``, in one read, or ``reference``, by SciPy's products."""
     if impl in ("cuda", "cublas"):
         raise ImplementationError(f"impl={impl!r} reads dense rows, and X is sparse; use impl='auto', or X.toarray()")
     reason, problem = "asked for", _unknown("cpu", loss)
@@ -106,7 +116,7 @@ def _automatic(rows: Rows, device: Device, loss: Loss) -> Engine:
 def _problem(name: str, rows: Rows, loss: Loss) -> str | None:
     """Why an engine cannot take the rows or the loss; None if it can."""
     if name == "reference":
-        return None  # its blocks are converted before it sees them
+        return None  # `walk` converts blocks to a dtype that it takes
     if name == "cpu":
         from gpu_logreg.passes.cpu.dense import supports as supports_cpu
 
@@ -117,12 +127,12 @@ def _problem(name: str, rows: Rows, loss: Loss) -> str | None:
 
 
 def _unknown(name: str, loss: Loss) -> str | None:
-    """Why an engine that has code for each loss cannot take a new one; None if it can."""
+    """Why an engine with code of its own for each loss cannot take this one; None if it can."""
     return None if type(loss) in (Binary, Classes) else f"the {name} pass knows no loss {type(loss).__name__}"
 
 
 def _engine(name: str, loss: Loss, reason: str) -> Engine:
-    # Imported here: Numba takes 0.3 s, and CuPy may not be there.
+    # Imported here: Numba takes 0.3 s to import, and CuPy may not be installed.
     from gpu_logreg.passes.reference.engine import ReferenceEngine
 
     reference = ReferenceEngine(loss, reason)

@@ -1,7 +1,7 @@
-"""What a hardware computes of rows: one object for each, with the same methods, whatever the rows and the loss are.
+"""The engine: all sums over rows that one hardware computes, with the same methods for all kinds of rows and losses.
 
-All methods return sums, so that the engine of a cluster, of several GPUs or of rows on a disk can ask another engine
-for the sums of its parts and add them in order.
+The methods return undivided sums, so that an engine for several devices, or for rows on disk, can call another engine
+for each part of the rows and add the results in order.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.losses import Loss
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
@@ -25,7 +25,7 @@ class Engine(Protocol):
     name : str
         ``"reference"``, ``"cpu"``, ``"cuda"`` or ``"cublas"``.
     reason : str
-        How the choice came about.
+        Why this engine was chosen.
     loss : Loss
     """
 
@@ -40,18 +40,18 @@ class Engine(Protocol):
         """Weighted sums of the columns and of their squares; one read."""
 
     def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
-        """``sum_i h_i`` and `moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of two classes; one read."""
+        """``sum_i h_i``, and `moments` with the weights ``h_i = s_i p_i (1 - p_i)``, for two classes; one read."""
 
     def scores(
         self, data: ResidentDataset, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float
     ) -> Float64Vector:
         """Squared length of every row in standardised columns, on the host; one read.
 
-        ``score_i = sum_j (x_ij - mean_j)**2 inverse_variance_j``; where that is NaN, ``unseen`` for each row that
-        differs from the mean.
+        ``score_i = sum_j (x_ij - mean_j)**2 inverse_variance_j``. For a column that is constant in the sample, whose
+        ``inverse_variance_j`` is NaN, the term is ``unseen`` where ``x_ij`` differs from ``mean_j``, and else 0.
         """
 
-    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: Any = None) -> Any:
+    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
         """Second derivative of the loss sum over the dense rows of a sample by ``phi``, whose logits are ``u @ phi``.
 
         Parameters
@@ -59,18 +59,25 @@ class Engine(Protocol):
         data : ResidentDataset
         phi : ndarray of shape (p,), or (K p,), packed by class
         dtype : float32 or float64, optional
-            To compute in, if it is not that of the rows.
+            Dtype to compute in; that of the rows if None.
 
         Returns
         -------
         array of shape (p, p) or (K p, K p), float64
-            On the host, or where the rows live if it is to be factored there.
+            On the host, or on the device of the rows where it is large enough to be factored there.
         """
 
-    def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Any, Float64Matrix, float]:
-        """Factors ``A``, of shape (p, p), and ``B`` summed, of shape (K, K), of the curvature as a Kronecker product.
+    def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
+        """Sums behind the Kronecker product ``B kron A`` that approximates the curvature of K classes.
 
-        With the trace of ``diag(p_i) - p_i p_i.T`` as the weight of ``u_i u_i.T`` in ``A``; and the sum of the traces.
+        Returns
+        -------
+        A : array of shape (p, p)
+            ``sum_i t_i u_i u_i.T`` with the traces ``t_i`` of ``s_i (diag(p_i) - p_i p_i.T)``.
+        B : ndarray of shape (K, K)
+            ``sum_i s_i (diag(p_i) - p_i p_i.T)``.
+        trace : float
+            ``sum_i t_i``.
         """
 
     def sparse_curvature(
@@ -80,26 +87,31 @@ class Engine(Protocol):
 
         Returns
         -------
-        ``sum_i h_i x_i x_i.T`` with a last row and column of zeros for an intercept, ``sum_i h_i x_i``, ``sum_i h_i``
+        H : ndarray of shape (d, d) or (d + 1, d + 1)
+            ``sum_i h_i x_i x_i.T``, with a last row and column of zeros for an intercept.
+        v : ndarray of shape (d,)
+            ``sum_i h_i x_i``.
+        h_sum : float
+            ``sum_i h_i``.
         """
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
-        """Whether samples of the rows are not copied as dense rows, as `sparse_curvature` takes them as they are."""
+        """Whether `sparse_curvature` takes samples of the rows, so that they need not be copied as dense rows."""
 
-    def columns(self, data: ResidentDataset) -> Callable[[Any], ResidentDataset]:
-        """A function from numbers of columns, which rise, to the same rows with these columns alone, copied."""
+    def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
+        """A function from ascending numbers of columns to the same rows with copies of these columns alone."""
 
 
 class DelegatingEngine:
-    """An engine that asks another for the sums that it has no faster way to.
+    """An engine that calls another for the sums that it has no code for.
 
     Parameters
     ----------
     loss : Loss
     reason : str
-        How the choice came about.
+        Why this engine was chosen.
     other : Engine
-        Of the same loss, for rows at the same place.
+        For the same loss, and rows in the same place.
     """
 
     name = ""
@@ -110,7 +122,7 @@ class DelegatingEngine:
         self._other = other
 
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
-        """See `Engine`, as of all methods."""
+        """Loss and gradient sums; for this and all methods see `Engine`."""
         return self._other.gradient(data, w, b)
 
     def moments(self, data: ResidentDataset) -> Moments:
@@ -127,11 +139,11 @@ class DelegatingEngine:
         """Scores of all rows."""
         return self._other.scores(data, mean, inverse_variance, unseen)
 
-    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: Any = None) -> Any:
+    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
         """Second derivative of the loss sum of a sample."""
         return self._other.curvature(data, phi, dtype)
 
-    def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Any, Float64Matrix, float]:
+    def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
         """Factors of the curvature of a sample."""
         return self._other.mean_factors(data, phi)
 
@@ -145,6 +157,6 @@ class DelegatingEngine:
         """Whether samples of the rows stay sparse."""
         return self._other.keeps_samples_sparse(data)
 
-    def columns(self, data: ResidentDataset) -> Callable[[Any], ResidentDataset]:
+    def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """Copies of some columns."""
         return self._other.columns(data)

@@ -1,13 +1,13 @@
-"""The steps by name, and the choice among them, made once per fit."""
+"""The choice of steps for a network by the parameter ``impl``, made once for each fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from gpu_logreg.arrays.device import Device, is_sparse
+from gpu_logreg.arrays.vector import Array, IntVector
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.passes.reference.steps import reference_epoch
 from gpu_logreg.passes.training import Training
@@ -18,40 +18,43 @@ __all__ = ["CPU_STEPS_WORK", "Steps", "choose_steps"]
 CPU_STEPS_WORK = 50_000_000
 """Rows times parameters from which ``impl="auto"`` takes the compiled steps.
 
-Below, 200 epochs end before the time to import Numba and to load the compiled loops is won back.
+For fewer, 200 epochs take less time than the import of Numba and the loading of the compiled loops.
 """
+
+
+Epoch = Callable[[Training, Rows, IntVector, int, float], Array]
+"""``(training, rows, order, batch_size, rate) -> value``: see `gpu_logreg.passes.reference.steps.reference_epoch`."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A way to make an epoch of steps, chosen by name.
+    """An implementation of an epoch of steps.
 
     Attributes
     ----------
     name : str
     reason : str
         How the choice came about.
-    epoch : function (training, rows, order, batch_size, rate) -> value
-        See `gpu_logreg.passes.reference.steps.reference_epoch`.
+    epoch : Epoch
     """
 
     name: str
     reason: str
-    epoch: Callable[[Training, Rows, Any, int, float], Any]
+    epoch: Epoch
 
     @property
     def reasons(self) -> str:
-        """The reason, and how the epochs were made where that is known."""
+        """The reason, and `how` where it is known."""
         return f"{self.reason}; {self.how}" if self.how else self.reason
 
     @property
     def how(self) -> str:
-        """How the epochs were made; empty before the first, and where there is one way only."""
+        """How the implementation made the epochs; empty before the first, and where it has one way only."""
         return str(getattr(self.epoch, "how", ""))
 
 
 def choose_steps(impl: str, rows: Rows, device: Device, training: Training) -> Steps:
-    """Pick the steps for ``rows`` on ``device``.
+    """The steps for ``rows`` on ``device``.
 
     ``"auto"``: on the CPU ``reference`` while an epoch is less than `CPU_STEPS_WORK` of work, and ``cpu`` from there
     on; on a GPU ``cuda``. Where those cannot be made, ``reference`` with the reason.
@@ -59,7 +62,17 @@ def choose_steps(impl: str, rows: Rows, device: Device, training: Training) -> S
     Raises
     ------
     ImplementationError
-        If steps asked for by name cannot be made.
+        If the steps of an explicit ``impl`` cannot be made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpu_logreg.mathematics.network import Network
+    >>> from gpu_logreg.mathematics.optimizers import Adam
+    >>> training = Training(Network((2, 1)), np.zeros(3), Adam())
+    >>> rows = Rows(np.zeros((4, 2)), np.zeros(4, np.uint8), None)
+    >>> choose_steps("auto", rows, Device("cpu"), training).reason
+    'auto: rows times parameters, 12, are fewer than 50,000,000'
     """
     if impl == "reference":
         return Steps(impl, "asked for", reference_epoch)
@@ -91,10 +104,8 @@ def _supports(name: str, rows: Rows, training: Training) -> str | None:
     return problem
 
 
-def _epoch(name: str) -> Callable[[Training, Rows, Any, int, float], Any]:
-    # Imported here: Numba takes 0.3 s, and CuPy may not be there.
+def _epoch(name: str) -> Epoch:
+    # Imported here: Numba takes 0.3 s to import, and CuPy may not be installed.
     steps = import_module(f"gpu_logreg.passes.{name}.steps")
-    epoch: Callable[[Training, Rows, Any, int, float], Any] = (
-        steps.CudaSteps() if name == "cuda" else getattr(steps, f"{name}_epoch")
-    )
+    epoch: Epoch = steps.CudaSteps() if name == "cuda" else getattr(steps, f"{name}_epoch")
     return epoch

@@ -1,4 +1,4 @@
-"""What passes return: sums over rows, on the host; added, those of two blocks are those of the rows together."""
+"""The results of passes: sums over rows, on the host. Those of two blocks of rows, added, are the sums of all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Moments", "Sums", "add_in_place"]
 
 
 class Sums(NamedTuple):
-    """What a pass returns: sums over its rows, on the host in float64, undivided and without penalty.
+    """Sums over the rows of a pass, on the host in float64: not divided by the weights, and without penalty.
 
     Attributes
     ----------
@@ -20,6 +20,12 @@ class Sums(NamedTuple):
         ``X.T @ dz`` with ``dz = s (p - y)``; for K logits ``dZ.T @ X``, of shape (K, d).
     db_sum : float
         ``sum_i dz_i``; for K logits an ndarray of shape (K,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Sums(1.0, np.array([2.0]), 3.0) + Sums(0.5, np.array([1.0]), -1.0)
+    Sums(loss_sum=1.5, dw_sum=array([3.]), db_sum=2.0)
     """
 
     loss_sum: float
@@ -27,12 +33,12 @@ class Sums(NamedTuple):
     db_sum: Any
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
-        """Sums of two blocks of rows taken together."""
+        """The sums over the rows of both."""
         return Sums(self.loss_sum + other.loss_sum, self.dw_sum + other.dw_sum, self.db_sum + other.db_sum)
 
 
 class Moments(NamedTuple):
-    """Sums over the columns of ``X``, on the host in float64.
+    """Sums of every column of ``X`` and of its squares, on the host in float64.
 
     Attributes
     ----------
@@ -46,12 +52,12 @@ class Moments(NamedTuple):
     xx_sum: Float64Vector
 
     def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
-        """Moments of two blocks of rows taken together."""
+        """The moments of the rows of both."""
         return Moments(self.x_sum + other.x_sum, self.xx_sum + other.xx_sum)
 
 
 def add_in_place(total: Sums, part: Sums) -> Sums:
-    """The sums of two blocks of rows taken together, in the memory of the first."""
+    """The sum of both, in the memory of the first, whose ``dw_sum`` is overwritten."""
     loss_sum, dw_sum, db_sum = total
     dw_sum += part.dw_sum
     return Sums(loss_sum + part.loss_sum, dw_sum, db_sum + part.db_sum)

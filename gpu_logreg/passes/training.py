@@ -1,42 +1,42 @@
-"""A network in training, and the rows that a step is taken on: what the steps of every hardware share."""
+"""The state of a network in training and the batches of its steps: what the steps of every hardware share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, is_sparse, to_numpy
+from gpu_logreg.arrays.vector import Array, DTypeLike, IntVector
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Optimizer
 from gpu_logreg.rows.block import Rows
 
-__all__ = ["Training", "rows_that_count", "take_batch"]
+__all__ = ["Training", "rows_with_weight", "take_batch"]
 
 
 @dataclass
 class Training:
     """A network in training.
 
-    The value of a batch of rows is ``loss_sum / sum(s) + l2 |W|**2 / 2``, where ``l2 = fixed_l2 + alpha / sum(s)`` with
-    the weights of the batch: scikit-learn's networks divide their penalty by the rows of a batch, its linear models
-    by all rows.
+    The value of a batch of rows is ``loss_sum / sum(s) + l2 |W|**2 / 2`` with ``l2 = fixed_l2 + alpha / sum(s)``, where
+    the sums are over the batch: scikit-learn's networks divide their penalty by the rows of the batch (``alpha``), its
+    linear models by all rows (``fixed_l2``).
 
     Attributes
     ----------
     network : Network
     params : array of shape (n_params,)
-        Changed in place, where the rows live and in the dtype of the arithmetic.
+        Updated in place; where the rows live, in the dtype of the arithmetic.
     optimizer : Optimizer
-    alpha : float
-    fixed_l2 : float
+    alpha, fixed_l2 : float
+        Strengths of the ridge penalty: divided by the weight of a batch, and of every batch alike.
     fit_intercept : bool
-        Whether intercepts are updated; without it they stay as they are.
+        Whether intercepts are updated.
     """
 
     network: Network
-    params: Any
+    params: Array
     optimizer: Optimizer
     alpha: float = 0.0
     fixed_l2: float = 0.0
@@ -44,11 +44,11 @@ class Training:
 
     @property
     def n_trained(self) -> int:
-        """How many of the parameters are updated: all, or the weights, which come first."""
+        """Number of parameters that are updated: all, or the weights, which come first."""
         return self.network.n_params if self.fit_intercept else self.network.n_weights
 
 
-def take_batch(rows: Rows, at: Any, dtype: Any) -> Rows:
+def take_batch(rows: Rows, at: Array | slice, dtype: DTypeLike) -> Rows:
     """Copies of the rows ``at``, with ``X`` in C order and in ``dtype``; sparse rows stay sparse."""
     X, y, sample_weight = rows
     xp = array_namespace(X)
@@ -58,22 +58,27 @@ def take_batch(rows: Rows, at: Any, dtype: Any) -> Rows:
     return Rows(batch, y[at], None if sample_weight is None else sample_weight[at])
 
 
-def rows_that_count(sample_weight: Any, n: int, dtype: Any) -> Any:
-    """Numbers of the rows that training walks over: those whose weight changes a sum over all rows.
+def rows_with_weight(sample_weight: Array | None, n: int, dtype: DTypeLike) -> IntVector:
+    """Numbers of the rows whose weight changes a sum over all rows; training walks over these alone.
 
-    A weight of zero removes its row. So does one below the rounding of the mean weight: the rows below it together
-    do not change the rounded total, and a batch of them alone would divide by next to nothing.
+    A row of weight zero is removed. So is a row whose weight is below the rounding error of the mean weight: all such
+    rows together do not change the rounded total, and a batch of them alone would be divided by almost zero.
 
     Parameters
     ----------
     sample_weight : array of shape (n,) or None
     n : int
     dtype : dtype
-        Of the arithmetic.
+        Dtype of the arithmetic.
 
     Returns
     -------
     integer ndarray, on the host
+
+    Examples
+    --------
+    >>> rows_with_weight(np.array([1.0, 0.0, 2.0, 1e-30]), 4, np.float32)
+    array([0, 2])
     """
     if sample_weight is None:
         return np.arange(n)

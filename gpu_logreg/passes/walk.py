@@ -1,4 +1,4 @@
-"""The walk over all rows of a data set: it is cut into blocks, each goes to a pass, and results come back in order."""
+"""The walk over all rows of a data set, cut into blocks: a pass computes each, and results come in their order."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import ArrayOfRows, Float64Vector, IntVector
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["added", "dense_columns", "map_blocks", "with_columns"]
+__all__ = ["add_all", "dense_columns", "map_blocks", "with_columns"]
 
 T = TypeVar("T")
 
 
 def map_blocks(function: Callable[[Rows], T], data: ResidentDataset, size: BlockSize) -> list[T]:
-    """``function`` of every block of dense rows, in order; on the host, of several blocks at once.
+    """``function`` of every block of dense rows, in order; on the host several blocks are computed at once.
 
-    Blocks are converted to the dtype that ``data`` is computed in, one at a time, where they need it.
+    A block that is stored in another dtype than ``data`` is computed in is converted first.
     """
     X, y, sample_weight = data.rows
     dtype = data.compute_dtype
     if X.dtype == dtype and X.flags.f_contiguous and not data.on_host:
-        return [function(data.rows)]  # CuPy would copy a block of rows of such an X for every product
+        return [function(data.rows)]  # CuPy would copy a block of a column-major X for every product
 
     def of_block(part: slice) -> T:
         s = None if sample_weight is None else sample_weight[part]
@@ -40,22 +40,22 @@ def map_blocks(function: Callable[[Rows], T], data: ResidentDataset, size: Block
     return map_row_blocks(of_block, X, size, row_bytes=max(1, data.n_columns) * dtype.itemsize)
 
 
-def added(parts: list[Sums], w: Float64Vector, b: Any) -> Sums:
-    """The sums of blocks, added in order; zeros of the shapes of ``w`` and ``b`` where there are no rows."""
+def add_all(parts: list[Sums], w: Float64Vector, b: Any) -> Sums:
+    """Add the sums of blocks in their order; zeros of the shapes of ``w`` and ``b`` where there are no rows."""
     return functools.reduce(operator.add, parts) if parts else Sums(0.0, np.zeros(np.shape(w)), 0.0 * b)
 
 
-def dense_columns(data: ResidentDataset) -> Callable[[Any], ResidentDataset]:
-    """See `gpu_logreg.passes.engine.Engine.columns`; of dense rows."""
+def dense_columns(data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
+    """`gpu_logreg.passes.engine.Engine.columns` for dense rows."""
 
-    def take(columns: Any) -> ResidentDataset:
+    def take(columns: IntVector) -> ResidentDataset:
         xp = array_namespace(data.rows.X)
         return with_columns(data, columns, xp.ascontiguousarray(data.rows.X[:, xp.asarray(columns)]))
 
     return take
 
 
-def with_columns(data: ResidentDataset, columns: Any, X: Any) -> ResidentDataset:
-    """The same rows with the columns ``columns`` alone, which ``X`` holds."""
+def with_columns(data: ResidentDataset, columns: IntVector, X: ArrayOfRows) -> ResidentDataset:
+    """The same rows with ``X``, a copy of their columns ``columns``, in place of all columns."""
     names = None if data.column_names is None else [data.column_names[column] for column in columns]
     return replace(data, rows=data.rows._replace(X=X), column_names=names)

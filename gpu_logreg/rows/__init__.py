@@ -1,1 +1,1 @@
-"""Which rows, where, and in which columns: stored, brought to a device, sampled."""
+"""Which rows, where, and in which columns: how they are stored, copied to a device and sampled."""

@@ -1,23 +1,25 @@
-"""Standardised columns, taken from a sample of the rows; the data themselves are never changed."""
+"""Coordinates of standardised columns, estimated from a sample of the rows; the rows themselves are never changed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gpu_logreg.arrays.block_sizes import GATHERED
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["ClasswiseCoordinates", "Coordinates", "StandardisedRows", "scores_of_zeros", "standardised"]
 
 _MOMENT_ROWS = 2048
+"""Most rows of a sample, to within a factor of two, that means and variances of columns are estimated from."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,25 @@ class Coordinates:
         ``mean`` is zero without an intercept.
     fit_intercept : bool
     constant : ndarray of shape (d,), bool, or None
-        Columns that are constant and far from zero: beside an intercept their weights do nothing, and the gradient by
-        them is the rounding of large sums.
+        Columns that are constant in the sample and far from zero: beside an intercept their weights change no logit,
+        and the gradient by them is the rounding error of large sums.
+
+    Examples
+    --------
+    >>> columns = Coordinates(mean=np.array([10.0]), scale=np.array([2.0]), fit_intercept=True)
+    >>> columns.rows(np.array([[12.0], [10.0]]))  # (x - mean) / scale, and 1 for the intercept
+    array([[1., 1.],
+           [0., 1.]])
+    >>> columns.to_params(np.array([1.0, 0.0]))  # the same logits by [w, b] on the rows themselves
+    array([ 0.5, -5. ])
     """
 
     mean: Float64Vector
     scale: Float64Vector
     fit_intercept: bool
-    constant: Any = None
+    constant: npt.NDArray[np.bool_] | None = None
 
-    def rows(self, X: Any) -> Any:
+    def rows(self, X: Array) -> Array:
         """``u`` of every row of ``X``, in its dtype; an array of shape (m, d + 1), or (m, d) without an intercept."""
         xp = array_namespace(X)
         m, d = X.shape
@@ -51,7 +62,7 @@ class Coordinates:
         return U
 
     def to_params(self, phi: Float64Vector) -> Float64Vector:
-        """``[w, b]`` of ``phi``, a vector or one in every row."""
+        """``[w, b]`` of ``phi``: of one vector, or of every row of a matrix."""
         if not self.fit_intercept:
             return np.asarray(phi / self.scale)
         w = phi[..., :-1] / self.scale
@@ -81,7 +92,7 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class ClasswiseCoordinates:
-    """`Coordinates` of every class, on packed vectors."""
+    """`Coordinates` applied to the parameters of every class, which are packed one class after another."""
 
     one: Coordinates
     n_logits: int
@@ -91,7 +102,7 @@ class ClasswiseCoordinates:
         """Whether the last parameter of every class is an intercept."""
         return self.one.fit_intercept
 
-    def _each(self, function: Any, packed: Float64Vector) -> Float64Vector:
+    def _each(self, function: Callable[[Float64Vector], Float64Vector], packed: Float64Vector) -> Float64Vector:
         return np.asarray(function(packed.reshape(self.n_logits, -1)).ravel())
 
     def to_params(self, phi: Float64Vector) -> Float64Vector:
@@ -119,27 +130,27 @@ class StandardisedRows:
     ----------
     dataset : ResidentDataset
     at : array of shape (m,)
-        Numbers of the rows, where the data live.
+        Numbers of the rows of the sample, where the data live.
     shift, inverse : arrays of shape (d,)
-        What is subtracted from a row, and what it is multiplied with then, where the data live.
+        ``u = (x - shift) inverse``, in the dtype of the pass, where the data live.
     coordinates : Coordinates
     variance : ndarray of shape (d,)
         0 for a column that is constant in the sample.
     effective : ndarray of shape (d,)
-        Number of rows the variance of each column hangs on: ``sum(a)**2 / sum(a**2)`` with ``a_i = s_i u_ij**2``.
+        Effective number of rows behind the variance of each column: ``sum(a)**2 / sum(a**2)``, ``a_i = s_i u_ij**2``.
     """
 
     dataset: ResidentDataset
-    at: Any
-    shift: Any
-    inverse: Any
+    at: Array
+    shift: Array
+    inverse: Array
     coordinates: Coordinates
     variance: Float64Vector
     effective: Float64Vector
 
     @cached_attribute
-    def U(self) -> Any:  # noqa: N802 - the letter of the formula
-        """The rows, copied when first asked for, a cacheful at a time.
+    def U(self) -> Array:  # noqa: N802 - the letter of the formula
+        """The rows in standardised columns, copied on first access, in blocks that fit the cache.
 
         Of shape (m, d + 1), or (m, d) without an intercept, where the data live, in the dtype of the pass.
         """
@@ -160,11 +171,11 @@ class StandardisedRows:
         return U
 
 
-def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_intercept: bool) -> StandardisedRows:
+def standardised(dataset: ResidentDataset, indices: IntVector, share: Array, fit_intercept: bool) -> StandardisedRows:
     """The rows ``indices`` in columns that their own means and variances standardise.
 
-    Means, variances and effective numbers come from at most about `_MOMENT_ROWS` of the rows: coordinates need not be
-    exact, only the same wherever they are used.
+    Means, variances and effective numbers are estimated from at most about `_MOMENT_ROWS` of the rows: coordinates need
+    not be exact, only the same in all sums that are combined.
 
     Parameters
     ----------
@@ -174,23 +185,33 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
         Weights of the rows, where the data live.
     fit_intercept : bool
         Without it columns are scaled by their root mean square and not centred.
+
+    Examples
+    --------
+    >>> from gpu_logreg.arrays.device import Device
+    >>> X, y = np.array([[1.0, 10.0], [3.0, 30.0]]), np.array([0, 1])
+    >>> data = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
+    >>> sample = standardised(data, np.arange(2), np.ones(2), fit_intercept=True)
+    >>> sample.coordinates.mean, sample.U
+    (array([ 2., 20.]), array([[-1., -1.,  1.],
+           [ 1.,  1.,  1.]]))
     """
     X, dtype = dataset.rows.X, dataset.compute_dtype
     xp, m = array_namespace(X), len(indices)
     at = xp.asarray(indices)
     thinning = max(1, m // _MOMENT_ROWS)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the caller looks whether the mean is finite
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the caller checks that the mean is finite
         thinned = rows_at(X, at[::thinning], dtype)
         mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
-        # A column whose spread is the rounding of its mean is constant.
+        # A column whose standard deviation is within the rounding error of its mean is taken for constant.
         eps = float(np.finfo(dtype).eps)
         constant = np.isfinite(second) & (second <= (4.0 * eps * np.abs(mean)) ** 2)
-        # In units of 1 the gradient of a constant far from zero, a difference of large sums, would be their rounding.
+        # With scale 1 the gradient by a constant far from zero, a difference of large sums, would be rounding error.
         second = np.where(constant, np.maximum(1.0, eps * mean**2), second)
     shift = xp.asarray(mean, dtype=dtype)
     inverse = xp.asarray(1.0 / np.sqrt(second), dtype=dtype)
 
-    # What was subtracted and divided by, to the last bit, so that logits in either coordinates agree.
+    # The values in the dtype of the pass, to the last bit: logits by phi and by [w, b] must agree.
     with np.errstate(divide="ignore"):
         scale = 1.0 / to_numpy(inverse).astype(np.float64)
     used = Coordinates(to_numpy(shift).astype(np.float64), scale, fit_intercept, constant & (np.abs(mean) > 1.0))
@@ -198,11 +219,11 @@ def standardised(dataset: ResidentDataset, indices: Any, share: Any, fit_interce
     return StandardisedRows(dataset, at, shift, inverse, used, variance, rows_behind)
 
 
-def _moments(X: Any, share: Any, fit_intercept: bool) -> tuple[Float64Vector, Float64Vector, Float64Vector]:
+def _moments(X: Array, share: Array, fit_intercept: bool) -> tuple[Float64Vector, Float64Vector, Float64Vector]:
     """Mean, second moment about it, and effective number of rows of every column; ``X`` is overwritten.
 
-    Columns are first taken about one of the rows, not about zero, so that those far from zero lose nothing to
-    cancellation. Without an intercept the mean is zero.
+    One of the rows is subtracted first, so that columns far from zero lose no digits to cancellation. Without an
+    intercept the mean is taken as zero.
     """
     xp = array_namespace(X)
     s = (share / share.sum()).astype(X.dtype)
@@ -216,7 +237,7 @@ def _moments(X: Any, share: Any, fit_intercept: bool) -> tuple[Float64Vector, Fl
     X *= X
     second = s @ X
     X *= s[:, None]
-    X /= xp.where(second > 0, second, 1)  # the squares of small numbers would underflow below
+    X /= xp.where(second > 0, second, 1)  # normalised, because the squares of small squares would underflow below
     X *= X
     fourth = to_numpy(X.sum(axis=0, dtype=np.float64))
     second = to_numpy(second).astype(np.float64)
@@ -226,7 +247,7 @@ def _moments(X: Any, share: Any, fit_intercept: bool) -> tuple[Float64Vector, Fl
 
 
 def scores_of_zeros(mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Float64Vector:
-    """What a zero of every column adds to the score of its row."""
+    """What a zero adds to the score of its row, for every column: see `gpu_logreg.passes.reference.scores`."""
     known = inverse_variance == inverse_variance
-    # A zero differs from the mean of a column that looked constant where that is not zero itself.
+    # In a column that is constant in the sample (NaN), a zero counts as unseen unless the constant is zero.
     return np.where(known, np.where(known, inverse_variance, 0.0) * mean * mean, unseen * (mean != 0.0))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
@@ -11,19 +12,22 @@ from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
 from gpu_logreg.arrays.csr import all_finite, elements_in_a_row, in_order, rows_at
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
+from gpu_logreg.arrays.vector import Array, ArrayOfRows, DType, DTypeLike, IntVector
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
-from gpu_logreg.rows.storage import stored
+from gpu_logreg.rows.storage import store
 
 __all__ = ["ResidentDataset"]
 
 
 STORED_ELEMENT_COST = 6.0
-"""Time in which an element of sparse rows is read, with its column, relative to one of dense rows; for choices that are
-flat around their best. From trials on two cores; no row is kept."""
+"""Time to read a stored element of sparse rows with its column index, over that of an element of dense rows.
+
+It decides the sizes of samples, whose cost is flat around the optimum, so that a factor of two does little. From trials
+on two cores whose figures are not in ``bench/results/``."""
 
 PAIR_COST = 40.0
-"""Time in which a pair of elements of a sparse row is added to a Hessian, relative to one of a dense row; likewise."""
+"""Time to add a pair of elements of a sparse row to a Hessian, over that of a dense row; from the same trials."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,24 @@ class ResidentDataset:
     column_names : sequence of str or None
         For messages.
     computed_in : dtype or None
-        What the passes compute in; None for what `gpu_logreg.rows.block.compute_dtype` says of the dtype of ``X``.
+        Dtype of the arithmetic of the passes; None for `gpu_logreg.rows.block.compute_dtype` of the dtype of ``X``.
     n_rows, n_columns : int
     is_sparse : bool
         Whether the rows are stored as CSR.
     on_host : bool
         Whether the rows are in the memory of the host, where several threads work on them.
+
+    Examples
+    --------
+    >>> rows = ResidentDataset.from_arrays(np.eye(3, dtype=np.float32), np.array([0, 1, 1]), None, Device("cpu"))
+    >>> rows.n_rows, rows.n_columns, rows.rows.y.dtype, rows.compute_dtype
+    (3, 3, dtype('uint8'), dtype('float32'))
     """
 
     rows: Rows
     weight_total: float
-    column_names: Any = None
-    computed_in: Any = None
+    column_names: Sequence[str] | None = None
+    computed_in: DType | None = None
     n_rows: int = field(init=False)
     n_columns: int = field(init=False)
     is_sparse: bool = field(init=False)
@@ -63,29 +73,30 @@ class ResidentDataset:
     @classmethod
     def from_arrays(
         cls,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
+        X: ArrayOfRows,
+        y: Array,
+        sample_weight: Array | None,
         device: Device,
-        column_names: Any = None,
+        column_names: Sequence[str] | None = None,
         storage: str | None = "auto",
-        told: Any = None,
+        progress: Callable[[int, int], None] | None = None,
         *,
         encoded: bool = False,
     ) -> ResidentDataset:
-        """Bring arrays to ``device`` and check what the passes take for granted.
+        """Copy arrays to ``device`` where they are elsewhere, and check what the passes rely on.
 
         Parameters
         ----------
-        X : array of shape (n, d), real, or what `gpu_logreg.arrays.csr.csr_rows` gives
+        X : array of shape (n, d), real, or a CSR array from `gpu_logreg.arrays.csr.csr_rows`
         y : array of shape (n,), in [0, 1]
             Whole labels are stored as ``uint8``, soft ones in the dtype the pass computes in.
         sample_weight : array of shape (n,) or None
-        storage, told
-            As for `gpu_logreg.rows.storage.stored`.
+        storage, progress
+            As for `gpu_logreg.rows.storage.store`.
         encoded : bool
-            Whether ``y`` holds what a `gpu_logreg.mathematics.losses.Output` says how to store: numbers of classes, of
-            shape (n,), or zeros and ones of labels, of shape (n, L). They are stored as they are.
+            Whether ``y`` is encoded and checked already, in the dtype of the loss
+            (`gpu_logreg.mathematics.losses.Output`): numbers of classes, of shape (n,), or zeros and ones of labels, of
+            shape (n, L). Such labels are stored unchanged.
 
         Raises
         ------
@@ -100,28 +111,28 @@ class ResidentDataset:
             raise DataError(f"y has shape {y.shape}, and X has {n} rows")
         sample_weight = check_sample_weight(sample_weight, n)
         weight_total = float(n) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
-        X, dtype = stored(X, device, storage, told)
-        y = y if encoded else _stored_labels(y, dtype)
+        X, dtype = store(X, device, storage, progress)
+        y = y if encoded else _narrow_labels(y, dtype)
         rows = Rows(X, to_device(y, device), to_device(sample_weight, device))
         return cls(rows, weight_total, column_names, dtype)
 
     @property
     def n_stored(self) -> int:
-        """Elements that are stored: all of dense rows."""
-        return int(self.rows.X.size)  # of sparse arrays it is what is stored
+        """Elements in memory: all of dense rows, the stored ones of sparse rows."""
+        return int(self.rows.X.size)  # of a CSR array SciPy counts the stored elements
 
     @property
-    def stored_as(self) -> str:
+    def storage_name(self) -> str:
         """Name of the dtype that the rows are stored in."""
         return str(self.rows.X.dtype.name)
 
     @cached_attribute
-    def compute_dtype(self) -> np.dtype[Any]:
+    def compute_dtype(self) -> DType:
         """Dtype in which the passes compute."""
         return np.dtype(self.computed_in or compute_dtype(self.rows.X.dtype))
 
     @property
-    def batch_dtype(self) -> np.dtype[Any]:
+    def batch_dtype(self) -> DType:
         """Dtype in which steps on batches compute: the passes', but of sparse rows, whose batches are made dense."""
         return compute_dtype(self.rows.X.dtype) if self.is_sparse else self.compute_dtype
 
@@ -141,15 +152,16 @@ class ResidentDataset:
         if not self.is_sparse:
             return 1.0
         lengths = np.diff(X.indptr)
-        pairs = float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))  # converted a few at a time
+        # einsum converts to float64 a few lengths at a time; in int32 their products would overflow.
+        pairs = float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))
         return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
 
     def in_float64(self) -> ResidentDataset:
-        """The same rows, where they lie, for passes that compute in float64: a block is widened as it is walked."""
+        """The same rows, uncopied, for passes that compute in float64: each block is converted as it is walked."""
         return replace(self, computed_in=np.dtype(np.float64))
 
-    def take(self, indices: Any, dtype: Any = None) -> Rows:
-        """Some rows, in the order of ``indices``: ``X`` as a dense C-ordered copy in the dtype of the pass."""
+    def take(self, indices: IntVector, dtype: DTypeLike | None = None) -> Rows:
+        """Copies of the rows ``indices``, in that order: ``X`` dense, in C order and in the dtype of the pass."""
         X, y, sample_weight = self.rows
         xp = array_namespace(X)
         at = xp.asarray(indices)
@@ -161,8 +173,8 @@ class ResidentDataset:
         X = self.rows.X
         return X.dtype.kind != "f" or bool(all_finite(X))
 
-    def sparse_rows(self, indices: Any, y: Any, sample_weight: Any) -> ResidentDataset:
-        """Some sparse rows, which rise, as they are, with labels and weights of their own; computed in float64."""
+    def sparse_rows(self, indices: IntVector, y: Array, sample_weight: Array) -> ResidentDataset:
+        """The sparse rows ``indices``, which ascend, with other labels and weights, for passes in float64."""
         X = self.rows.X if len(indices) == self.n_rows else self.rows.X[indices]
         total = float(sample_weight.sum(dtype=np.float64))
         return ResidentDataset(Rows(in_order(X), y, sample_weight), total, computed_in=np.dtype(np.float64))
@@ -183,8 +195,8 @@ class ResidentDataset:
         return "" if self.column_names is None else f" ({self.column_names[column]!r})"
 
 
-def _stored_labels(y: Any, dtype: np.dtype[Any]) -> Any:
-    """Labels as ``uint8`` where they are 0 and 1, else in ``dtype``; refused outside [0, 1]."""
+def _narrow_labels(y: Array, dtype: DType) -> Array:
+    """Labels as ``uint8`` where all are 0 or 1, else in ``dtype``; a `DataError` where one is outside [0, 1]."""
     xp = array_namespace(y)
     if y.dtype == np.bool_ or y.dtype == np.uint8:
         y = y.view(np.uint8)

@@ -1,44 +1,49 @@
-"""How rows are stored where they are walked: the narrowest dtype that loses nothing, or the one that was asked for.
+"""The dtype that rows are stored in where they are walked: the narrowest that holds every value, or the user's choice.
 
-A read takes the time of its bytes, so narrower rows are faster rows. What the passes compute in does not change by
-narrowing of its own accord: float64 rows that hold small integers are stored as ``uint8`` and computed in float64.
+The time of a read is that of its bytes, so narrower rows are read faster. With ``storage="auto"`` the dtype of the
+arithmetic stays that of the rows as given: float64 rows that hold small integers are stored as ``uint8`` on a GPU, and
+computed in float64.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CONVERTED
 from gpu_logreg.arrays.blocks import row_blocks
-from gpu_logreg.arrays.csr import stored_as
+from gpu_logreg.arrays.csr import with_dtype
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
+from gpu_logreg.arrays.vector import Array, ArrayOfRows, CsrArray, DType
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.room import NARROWER, holds_every_value, refuse_copy_that_does_not_fit
 from gpu_logreg.rows.upload import upload
 
-__all__ = ["STORAGES", "narrowest", "stored"]
+__all__ = ["STORAGES", "narrowest", "store"]
 
 STORAGES = ("float64", "float32", "float16", "bfloat16", "uint8")
 
 _SAMPLE_ROWS = 4096
+"""Rows that `narrowest` tries a dtype on before it looks at all of them."""
 
 
-def stored(X: Any, device: Device, storage: str | None, told: Any = None) -> tuple[Any, np.dtype[Any]]:
-    """Rows where they will be walked, and the dtype to compute in.
+def store(
+    X: ArrayOfRows, device: Device, storage: str | None, progress: Callable[[int, int], None] | None = None
+) -> tuple[ArrayOfRows, DType]:
+    """Put rows where they will be walked, in the dtype of ``storage``; and the dtype to compute in.
 
     Parameters
     ----------
     X : array of shape (n, d), real; sparse rows stay on the host and are computed in float64
     device : Device
     storage : str or None
-        One of `STORAGES`, which rounds where it must, or ``"auto"``: on the host, and for rows that are on a GPU
-        already, as they are; for rows that go to a GPU, the narrowest dtype that holds every value. None is
-        ``"auto"`` of a caller that has no such parameter, for messages.
-    told : function (bytes done, bytes in all) -> None, optional
-        Called now and then while rows go to a GPU.
+        One of `STORAGES`, which rounds values where it must. ``"auto"``: that of ``X`` on the host, and where ``X`` is
+        on a GPU already; for rows that are copied to a GPU, the narrowest dtype that holds every value. None:
+        ``"auto"``, where the user has no parameter ``storage`` that a message could name.
+    progress : function (bytes done, bytes in all) -> None, optional
+        Progress callback of the copy to a GPU.
 
     Returns
     -------
@@ -51,52 +56,63 @@ def stored(X: Any, device: Device, storage: str | None, told: Any = None) -> tup
         Values that ``storage`` cannot hold even rounded; a dtype that is not installed.
     DeviceError
         Rows that do not fit the memory of the device.
+
+    Examples
+    --------
+    >>> X, dtype = store(np.array([[0.1]]), Device("cpu"), "float32")
+    >>> X, dtype
+    (array([[0.1]], dtype=float32), dtype('float32'))
     """
-    asked, storage = ("storage", storage) if storage is not None else ("astype", "auto")
+    narrow_by, storage = ("storage", storage) if storage is not None else ("astype", "auto")
     if is_sparse(X):
-        return _sparse_stored(X, storage), np.dtype(np.float64)
+        return _store_sparse(X, storage), np.dtype(np.float64)
     comes_from_host = array_namespace(X) is np
     if storage == "auto":
         dtype = compute_dtype(X.dtype)
         if device.kind == "cpu" or not comes_from_host:
             return to_device(X, device), dtype
-        return upload(X, device, narrowest(X), told, asked), dtype
+        return upload(X, device, narrowest(X), progress, narrow_by), dtype
     target = _dtype(storage)
-    _refuse_what_does_not_fit(X, target)
+    _refuse_values_out_of_range(X, target)
     dtype = compute_dtype(target)
     if device.kind == "cuda" and comes_from_host:
-        return upload(X, device, target, told), dtype
+        return upload(X, device, target, progress), dtype
     if device.kind == "cuda":
         refuse_copy_that_does_not_fit(X, device, target)
     return to_device(X, device).astype(target, copy=False), dtype
 
 
-def _sparse_stored(X: Any, storage: str) -> Any:
-    """Sparse rows: computed in float64 whatever they are stored in, as it is their columns' numbers that take time."""
+def _store_sparse(X: CsrArray, storage: str) -> CsrArray:
+    """Sparse rows in the dtype of ``storage``; the passes compute in float64, as most of their time is for indices."""
     if storage == "auto":
         return X
     if storage not in ("float32", "float64"):
         raise DataError(f"storage={storage!r} is for dense rows, and X is sparse; use 'auto', 'float32' or 'float64'")
-    return stored_as(X, np.dtype(storage))
+    return with_dtype(X, np.dtype(storage))
 
 
-def narrowest(X: Any) -> np.dtype[Any]:
+def narrowest(X: Array) -> DType:
     """The narrowest dtype the kernels read that holds every value of ``X``, an array on the host.
 
-    A few thousand rows are tried first, so that rows of measured values cost nothing.
+    A few thousand rows are tried first, so that values that need all their digits are not searched to the end.
+
+    Examples
+    --------
+    >>> narrowest(np.array([[0.0, 255.0]])), narrowest(np.array([[0.5, 255.0]])), narrowest(np.array([[0.1]]))
+    (dtype('uint8'), dtype('float16'), dtype('float64'))
     """
     native = X.dtype if X.dtype.name in STORAGES else compute_dtype(X.dtype)
-    thinned = X[:: max(1, len(X) // _SAMPLE_ROWS)]
+    some = X[:: max(1, len(X) // _SAMPLE_ROWS)]
     for name in NARROWER:
         dtype = np.dtype(name)
         if dtype.itemsize >= native.itemsize:
             break
-        if holds_every_value(thinned, dtype) and holds_every_value(X, dtype):
+        if holds_every_value(some, dtype) and holds_every_value(X, dtype):
             return dtype
     return np.dtype(native)
 
 
-def _dtype(storage: str) -> np.dtype[Any]:
+def _dtype(storage: str) -> DType:
     if storage != "bfloat16":
         return np.dtype(storage)
     try:
@@ -105,12 +121,15 @@ def _dtype(storage: str) -> np.dtype[Any]:
         raise DataError(
             "storage='bfloat16' needs the package ml_dtypes; install it with: pip install ml_dtypes, or use 'float16'"
         ) from None
-    found: np.dtype[Any] = np.dtype(bfloat16)
+    found: DType = np.dtype(bfloat16)
     return found
 
 
-def _refuse_what_does_not_fit(X: Any, target: np.dtype[Any]) -> None:
-    """Rounding is what was asked for; a finite value that becomes infinite, or a fraction in ``uint8``, is not."""
+def _refuse_values_out_of_range(X: Array, target: DType) -> None:
+    """Raise a `DataError` where ``target`` holds a finite value as infinity, or a fraction as an integer.
+
+    Any other rounding is what the user has chosen ``storage`` for.
+    """
     xp = array_namespace(X)
     if target.name not in ("uint8", "float16") or X.dtype == target:
         return

@@ -1,4 +1,4 @@
-"""Rows on their way from the host to a GPU."""
+"""The copy of rows from the host to a GPU, converted on the way."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import CONVERTED, UPLOADED
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import Device, import_cupy, using
+from gpu_logreg.arrays.vector import Array, DType, DTypeLike, HostArray
 from gpu_logreg.rows.room import refuse_rows_that_do_not_fit
 
 __all__ = ["upload"]
 
 
 def upload(
-    X: Any,
+    X: HostArray,
     device: Device,
-    dtype: Any,
-    told: Callable[[int, int], None] | None = None,
-    asked: str = "storage",
-) -> Any:
+    dtype: DTypeLike,
+    progress: Callable[[int, int], None] | None = None,
+    narrow_by: str = "storage",
+) -> Array:
     """Copy rows from the host to a GPU, converted to ``dtype`` on the way, a chunk at a time.
 
-    Two chunks of page-locked memory: one is filled while the other is on its way. Nothing else of the size of ``X`` is
-    allocated on either side.
+    There are two chunks of page-locked memory: the host fills one while the device reads the other. Beside the rows on
+    the device nothing of their size is allocated.
 
     Parameters
     ----------
@@ -33,9 +34,9 @@ def upload(
     device : Device
     dtype : dtype
         To store the rows in, in C order.
-    told : function (bytes done, bytes in all) -> None, optional
-        Called after every chunk.
-    asked : "storage" or "astype"
+    progress : function (bytes done, bytes in all) -> None, optional
+        Progress callback, called after every chunk.
+    narrow_by : "storage" or "astype"
         As of `gpu_logreg.rows.room.refuse_rows_that_do_not_fit`.
 
     Returns
@@ -51,33 +52,33 @@ def upload(
     dtype = np.dtype(dtype)
     n, d = X.shape
     with using(device):
-        refuse_rows_that_do_not_fit(X, device, dtype, asked)
-        there = cupy.empty((n, d), dtype=dtype)
+        refuse_rows_that_do_not_fit(X, device, dtype, narrow_by)
+        on_device = cupy.empty((n, d), dtype=dtype)
         step = max(1, UPLOADED // max(1, d * dtype.itemsize))
         stream = _stream_after(cupy)
         chunks = [_page_locked(cupy, min(step, n), d, dtype) for _ in range(2 if n > step else 1)]
-        sent: list[Any] = [None] * len(chunks)
+        copied: list[Any] = [None] * len(chunks)
         try:
             for k, first in enumerate(range(0, n, step)):
                 turn, part = k % len(chunks), X[first : first + step]
-                if sent[turn] is not None:
-                    sent[turn].synchronize()  # the chunk is still being read
+                if copied[turn] is not None:
+                    copied[turn].synchronize()  # the device may still read the chunk
                 chunk = chunks[turn][: len(part)]
                 _convert(part, chunk)
-                there[first : first + len(part)].set(chunk, stream=stream)
-                sent[turn] = stream.record()
-                if told is not None:
-                    told((first + len(part)) * d * dtype.itemsize, there.nbytes)
+                on_device[first : first + len(part)].set(chunk, stream=stream)
+                copied[turn] = stream.record()
+                if progress is not None:
+                    progress((first + len(part)) * d * dtype.itemsize, on_device.nbytes)
         finally:
-            stream.synchronize()  # in any case: chunks and rows are given back where something has failed
-    return there
+            stream.synchronize()  # after an error too: the copy must not read or write memory that is freed
+    return on_device
 
 
 def _stream_after(cupy: Any) -> Any:
-    """A stream beside the current one, for copies to memory that is allocated already.
+    """A new stream that first waits for the work which the current stream has now.
 
-    The pool hands out memory that earlier work of the current stream may still read or write; a stream that does not
-    block would not wait for it.
+    CuPy's pool may hand out memory that earlier work of the current stream still reads or writes, and a non-blocking
+    stream does not wait for that work by itself.
     """
     stream = cupy.cuda.Stream(non_blocking=True)
     allocated = cupy.cuda.Event(disable_timing=True)
@@ -86,10 +87,10 @@ def _stream_after(cupy: Any) -> Any:
     return stream
 
 
-def _page_locked(cupy: Any, n: int, d: int, dtype: np.dtype[Any]) -> Any:
+def _page_locked(cupy: Any, n: int, d: int, dtype: DType) -> HostArray:
     memory = cupy.cuda.alloc_pinned_memory(max(1, n * d * dtype.itemsize))
     return np.frombuffer(memory, np.uint8, n * d * dtype.itemsize).view(dtype).reshape(n, d)
 
 
-def _convert(part: Any, chunk: Any) -> None:
+def _convert(part: HostArray, chunk: HostArray) -> None:
     map_row_blocks(lambda rows: np.copyto(chunk[rows], part[rows], casting="unsafe"), part, CONVERTED)

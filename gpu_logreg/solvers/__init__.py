@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-import numpy.typing as npt
+
+from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = [
     "Iteration",
@@ -17,13 +17,10 @@ __all__ = [
     "Observer",
     "SolverResult",
     "Stop",
-    "Vector",
     "falls_for_ever",
     "separable",
     "stop_at",
 ]
-
-Vector = npt.NDArray[np.float64]
 
 
 class Objective(Protocol):
@@ -41,7 +38,7 @@ class Objective(Protocol):
     def separable_below(self) -> float:
         """Value below which the classes are separable and, for want of a penalty, there is no minimum; 0 for none."""
 
-    def __call__(self, params: Vector, /) -> tuple[float, Vector]:
+    def __call__(self, params: Float64Vector, /) -> tuple[float, Float64Vector]:
         """Value and gradient at ``params``."""
 
     def widen(self) -> bool:
@@ -51,7 +48,7 @@ class Objective(Protocol):
 class Metric(Protocol):
     """A positive definite model ``H`` of the curvature."""
 
-    def solve(self, v: Vector, /) -> Vector:
+    def solve(self, v: Float64Vector, /) -> Float64Vector:
         """``H^-1 v``."""
 
 
@@ -76,7 +73,7 @@ class Iteration:
     """
 
     n_iter: int
-    params: Vector
+    params: Float64Vector
     value: float
     grad_max: float
     step: float
@@ -157,14 +154,14 @@ class SolverResult:
         Whether no lower value was found, or rounding hides it: another solver may find one.
     """
 
-    params: Vector
+    params: Float64Vector
     value: float
-    grad: Vector
+    grad: Float64Vector
     n_iter: int
     converged: bool
     message: str
     loss_curve: list[float] = field(default_factory=list)
     duality_gap: float = math.nan
-    smooth_grad: Vector | None = None
+    smooth_grad: Float64Vector | None = None
     predicted: float = 0.0
     stuck: bool = False

@@ -205,7 +205,7 @@ class _Begin(NamedTuple):
 def _with_all_rows(whole: Any, start: Float64Vector) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     phi = whole.coordinates.from_params(start)
-    H = whole.mended_hessian(phi)
+    H = whole.damped_hessian(phi)
     ridge = np.resize(whole.penalty, len(phi))  # the same for every class
     smooth, refresh = AllRows(whole), _at_every_step(whole)
     return _Begin(smooth, whole.coordinates, phi, H, ridge, whole.n_rows, True, refresh, None, whole.curvature_root)
@@ -220,7 +220,7 @@ def _with_a_sample(
     phi = coordinates.from_params(start)
     if not warm:
         phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
-    H = sample.mended_hessian(phi)
+    H = sample.damped_hessian(phi)
     n, p, goal = sampler.n_rows, sampler.n_params, least_decrease(sampler) * tol
     watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
@@ -255,7 +255,7 @@ def _at_every_step(whole: Any) -> Refresh:
         if first:
             first = False
             return None
-        return whole.mended_hessian(here.params)
+        return whole.damped_hessian(here.params)
 
     return refresh
 
@@ -265,7 +265,7 @@ def _solve_on_sample(sample: Any, phi: Float64Vector, strengths: Float64Vector) 
     p = len(phi)
     ridge = np.resize(sample.penalty, p)
     ks, first = thinnings(sample.n_rows, p)
-    H = sample.thin(first).mended_hessian(phi)
+    H = sample.thin(first).damped_hessian(phi)
     H.flat[:: p + 1] *= 1.0 + DAMPING
     for k in ks:
         level = sample.thin(k)
@@ -275,11 +275,11 @@ def _solve_on_sample(sample: Any, phi: Float64Vector, strengths: Float64Vector) 
             H,
             criterion=below(SAMPLE_DECREASE * p / level.n_rows),
             max_iter=20,
-            refresh=renewed(level.mended_hessian),
-            rescue=level.mended_hessian,
+            refresh=renewed(level.damped_hessian),
+            rescue=level.damped_hessian,
             forcing=ROUGHLY,
         )
         phi = result.params
         if k > 1:
-            H = level.mended_hessian(phi)
+            H = level.damped_hessian(phi)
     return phi

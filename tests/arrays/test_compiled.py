@@ -127,8 +127,8 @@ def test_every_loop_that_is_kept_is_kept_by_its_texts():
         name = ".".join(("gpu_logreg", *path.relative_to(PACKAGE).with_suffix("").parts))
         for value in vars(importlib.import_module(name)).values():
             if isinstance(value, Dispatcher):
-                assert type(value._cache) in (caching.NullCache, numba_cache._KeptCode), (name, value)
-                cached += type(value._cache) is numba_cache._KeptCode
+                assert type(value._cache) in (caching.NullCache, numba_cache._DiskCache), (name, value)
+                cached += type(value._cache) is numba_cache._DiskCache
     assert cached > 20
 
 

@@ -11,7 +11,8 @@ import pytest
 from fresh_process import run_fresh
 from stand_in_cupy import StandInArray, stand_in
 
-from gpu_logreg.arrays.device import AUTO_CUDA_BYTES, Device, array_namespace, resolve_device
+from gpu_logreg.arrays.device import Device, array_namespace
+from gpu_logreg.arrays.device_choice import AUTO_CUDA_BYTES, resolve_device
 from gpu_logreg.errors import DataError, DeviceError
 
 

@@ -16,7 +16,8 @@ from fake_cupy_streams import CUDARuntimeError
 from sweeps import thinned
 
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, loss_and_gradient
-from gpu_logreg.arrays.device import Device, brought, device_of, resolve_device, to_device
+from gpu_logreg.arrays.device import Device, cupy_to_device, device_of, to_device
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.errors import DeviceError
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda import cublas
@@ -278,10 +279,10 @@ def test_arrays_come_from_another_device_whatever_their_strides(fake):
         here = to_device(parts[name], Device("cuda", 0))
         assert here.device.id == 0
         np.testing.assert_array_equal(here.get(), wanted)
-        np.testing.assert_array_equal(brought(parts[name], Device("cpu")), wanted)
+        np.testing.assert_array_equal(cupy_to_device(parts[name], Device("cpu")), wanted)
     assert device_of(there) == Device("cuda", 1)
-    assert brought(there, Device("cuda", 1)) is there
-    assert brought([1, 2], Device("cuda", 1)) == [1, 2]
+    assert cupy_to_device(there, Device("cuda", 1)) is there
+    assert cupy_to_device([1, 2], Device("cuda", 1)) == [1, 2]
     assert device_of([1, 2]) == device_of(X) == Device("cpu")
 
 

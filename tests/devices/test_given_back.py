@@ -20,7 +20,7 @@ from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
 from gpu_logreg.arrays import on_device
 from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import Device, free_bytes
-from gpu_logreg.arrays.on_device import given_back
+from gpu_logreg.arrays.on_device import give_back_memory
 from gpu_logreg.errors import DeviceError
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.rows import upload as upload_module
@@ -202,7 +202,7 @@ def test_a_table_that_was_copied_is_given_back(fake, monkeypatch):
         model.fit(frame, y)
         assert model.device_ == "cuda:0"
         assert total(fake, 0) == 0
-        monkeypatch.setattr("gpu_logreg.estimators.predictor.KEPT_BYTES", 0)
+        monkeypatch.setattr("gpu_logreg.estimators.predictor.POOL_BYTES", 0)
         found = model.decision_function(frame)
         assert total(fake, 0) == fake.get_default_memory_pool().used_bytes() < X.nbytes
         del found
@@ -218,11 +218,11 @@ def test_an_answer_gives_back_all_but_a_little(fake, monkeypatch, model):
         there = fake.asarray(X)
     before = total(fake, 1)
     z = model.decision_function(there)
-    assert before < total(fake, 1) <= before + on_device.KEPT_BYTES  # for the next answer
+    assert before < total(fake, 1) <= before + on_device.POOL_BYTES  # for the next answer
     del z
     with fake.cuda.Device(1):
         fake.get_default_memory_pool().free_all_blocks()
-    monkeypatch.setattr("gpu_logreg.estimators.predictor.KEPT_BYTES", 0)
+    monkeypatch.setattr("gpu_logreg.estimators.predictor.POOL_BYTES", 0)
     monkeypatch.setattr("gpu_logreg.passes.reference.logits.GRADIENT", BlockSize(1000, 1000))  # in chunks
     monkeypatch.setattr("gpu_logreg.estimators.network.prediction.NETWORK", BlockSize(1000, 1000))
     for answer in (model.decision_function, model.predict_proba, model.predict):
@@ -252,7 +252,7 @@ def _out_of_memory(*given, **named):
 
 def test_sums_give_back_rows_that_came_for_them(fake, monkeypatch):
     X, y, _ = problem()
-    monkeypatch.setattr("gpu_logreg.objectives.linear.KEPT_BYTES", 0)
+    monkeypatch.setattr("gpu_logreg.estimators.functions.POOL_BYTES", 0)
     loss_and_gradient(X, y, np.zeros(4), device="cuda:1")
     assert total(fake, 1) == 0
     monkeypatch.setattr(cuda, "kernel_options", _out_of_memory)
@@ -332,7 +332,7 @@ def test_variables_of_others_are_kept_for_their_debugger(fake):
         mine(7)
 
     for device, kept in ((Device("cuda"), True), (Device("cpu"), True)):
-        with pytest.raises(StoppedError) as raised, given_back(device):
+        with pytest.raises(StoppedError) as raised, give_back_memory(device):
             theirs()
         frames = [entry.frame.f_locals for entry in raised.traceback]
         assert any(frame.get("precious") == [7] for frame in frames) is kept

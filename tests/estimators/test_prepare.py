@@ -43,7 +43,7 @@ def test_labels_are_stored_as_the_loss_says(y, loss, labels):
         np.testing.assert_array_equal(prepared.target.classes, np.arange(3) if y.ndim == 2 else np.unique(y))
         assert prepared.data.rows.X is X
         assert prepared.data.rows.sample_weight is None
-        assert (prepared.device, prepared.data.stored_as) == (CPU, "float64")
+        assert (prepared.device, prepared.data.storage_name) == (CPU, "float64")
 
 
 def test_two_among_more_known_classes():

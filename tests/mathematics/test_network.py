@@ -11,14 +11,8 @@ from sweeps import slow
 
 from gpu_logreg import loss_and_gradient as logistic_regression
 from gpu_logreg.errors import DataError
-from gpu_logreg.mathematics.network import (
-    ACTIVATIONS,
-    INITIALISATIONS,
-    Network,
-    forward,
-    initialise,
-    loss_and_gradient,
-)
+from gpu_logreg.mathematics.initialisation import INITIALISATIONS, initialise
+from gpu_logreg.mathematics.network import ACTIVATIONS, Network, forward, loss_and_gradient
 from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.rows.block import Rows
 

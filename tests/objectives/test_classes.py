@@ -261,7 +261,7 @@ def test_labels_of_any_type():
 
 def test_the_sample_of_a_rare_class_of_many_holds_all_its_rows():
     labels = np.repeat([0, 1, 2, 3], [50_000, 30_000, 20_000, 30]).astype(np.int32)
-    rows, weight = draw(labels, 4000, np.random.default_rng(0))
+    rows, weight = draw(labels, 4000, np.random.default_rng(0), n_classes=4)
     counts = np.bincount(labels[rows], minlength=4)
     assert counts[3] == 30
     np.testing.assert_allclose(np.bincount(labels[rows], weight), np.bincount(labels), rtol=1e-9)

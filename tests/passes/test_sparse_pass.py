@@ -679,7 +679,7 @@ def test_the_metric_of_a_sample_is_that_of_the_dense_one(impl, fit_intercept, me
     )
     found, wanted = (each.params_metric(phi).solve(v) for each in (sample, plain))
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
-    np.testing.assert_allclose(sample.mended_hessian(phi), plain.mended_hessian(phi), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(sample.damped_hessian(phi), plain.damped_hessian(phi), rtol=0, atol=tolerance)
 
 
 @impls

@@ -12,7 +12,8 @@ from sweeps import every_other, thinned
 from gpu_logreg import MLPClassifier
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import ImplementationError
-from gpu_logreg.mathematics.network import ACTIVATIONS, Network, initialise
+from gpu_logreg.mathematics.initialisation import initialise
+from gpu_logreg.mathematics.network import ACTIVATIONS, Network
 from gpu_logreg.mathematics.optimizers import Adam, Sgd
 from gpu_logreg.passes import steps_choice as steps_table
 from gpu_logreg.passes.cpu import steps as steps_cpu

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
-from gpu_logreg.arrays.device import Device, resolve_device
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.rows import upload as upload_module
-from gpu_logreg.rows.storage import narrowest, stored
+from gpu_logreg.rows.storage import narrowest, store
 from gpu_logreg.rows.upload import upload
 
 CPU, CUDA = Device("cpu"), Device("cuda")
@@ -96,7 +97,7 @@ def test_one_value_beyond_the_sample_of_rows_counts():
 
 def test_rows_on_the_host_stay_as_they_are_unless_asked():
     X, y = whole_numbers()
-    rows, dtype = stored(X, CPU, "auto")
+    rows, dtype = store(X, CPU, "auto")
     assert rows is X
     assert dtype == np.float64
     model = LogisticRegression(device="cpu").fit(X, y)

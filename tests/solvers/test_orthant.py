@@ -91,7 +91,7 @@ def test_the_root_is_that_of_the_hessian(n_classes, fit_intercept, size):
     width = (3 + fit_intercept) * (1 if n_classes == 2 else n_classes)
     phi = size * np.random.default_rng(0).standard_normal(width)
     A = sample.curvature_root(phi)
-    H = sample.mended_hessian(phi)
+    H = sample.damped_hessian(phi)
     np.testing.assert_allclose(A.T @ A, H, rtol=1e-9, atol=1e-12 * np.abs(H).max())
 
 

@@ -11,7 +11,7 @@ from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.steps_choice import choose_steps
-from gpu_logreg.passes.training import Training, rows_that_count
+from gpu_logreg.passes.training import Training, rows_with_weight
 from gpu_logreg.solvers import Observer, SolverResult
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
@@ -73,7 +73,7 @@ def linear_batches(
     )
     name = objective.engine.name
     steps = choose_steps("cuda" if name == "cublas" else name, rows, device_of(rows.X), training)
-    at = rows_that_count(rows.sample_weight, objective.dataset.n_rows, dtype)
+    at = rows_with_weight(rows.sample_weight, objective.dataset.n_rows, dtype)
     progress = minibatch(
         NetworkBatches(training, rows, steps),
         at,

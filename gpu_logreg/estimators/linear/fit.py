@@ -13,8 +13,8 @@ from gpu_logreg.estimators.linear.column_sets import proximal_by_columns
 from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver
 from gpu_logreg.estimators.linear.quasi_newton import lbfgs_from_a_diagonal, lbfgs_with_all_rows, without_a_sample
 from gpu_logreg.estimators.linear.starts import better_than_no_weights, start_without_weights
-from gpu_logreg.objectives.certificate import finished
-from gpu_logreg.objectives.decrement import Decrement, l1_decrement, newton_decrement
+from gpu_logreg.objectives.certificate import RemainingDecrease, certify
+from gpu_logreg.objectives.decrement import l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.costs import sampling_pays
@@ -99,7 +99,7 @@ def minimise(
     where_stuck = l1_decrement(objective, problem.sampler, cautious=True) if problem.few_rows else None
     again = _Continuation(problem, solver, limits)
     decrement = _decrement(problem, solver)
-    return finished(objective, result, limits.tol, limits.max_iter, again, decrement, where_stuck)
+    return certify(objective, result, limits.tol, limits.max_iter, again, decrement, where_stuck)
 
 
 def _handed_over(result: SolverResult, most: int, max_iter: int) -> SolverResult:
@@ -108,7 +108,7 @@ def _handed_over(result: SolverResult, most: int, max_iter: int) -> SolverResult
     return replace(result, stuck=True) if used_up else result
 
 
-def _decrement(problem: Problem, solver: Solver) -> Decrement | None:
+def _decrement(problem: Problem, solver: Solver) -> RemainingDecrease | None:
     """What a certificate asks of the Hessian, where that costs little; None where the solver has gone by it itself."""
     if problem.objective.l1 > 0.0:
         return l1_decrement(problem.objective, problem.sampler) if problem.few_rows else None

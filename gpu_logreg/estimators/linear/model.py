@@ -16,7 +16,8 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.csr import dense_coef
-from gpu_logreg.arrays.device import Device, numpy_defaults, resolve_device
+from gpu_logreg.arrays.device import Device, numpy_defaults
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.arrays.vector import Float64Vector
@@ -377,7 +378,7 @@ class LogisticRegression(
         self.device_, self.device_reason_ = device.name, device.reason
         self.impl_, self.impl_reason_ = objective.engine.name, objective.engine.reason
         self.solver_, self.solver_reason_ = solver, reason
-        self.storage_ = objective.dataset.stored_as
+        self.storage_ = objective.dataset.storage_name
         advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(

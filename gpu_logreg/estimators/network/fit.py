@@ -18,7 +18,7 @@ from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches
 from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes.steps_choice import Steps, choose_steps
-from gpu_logreg.passes.training import Training, rows_that_count
+from gpu_logreg.passes.training import Training, rows_with_weight
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.extremes import first_beyond, too_large
 from gpu_logreg.rows.resident import ResidentDataset
@@ -103,7 +103,7 @@ def refuse_extremes(data: ResidentDataset) -> None:
         return
     if first_not_finite(X) is not None:
         data.refuse_not_finite()
-    found = first_beyond(X, limit, rows_that_count(weights, data.n_rows, dtype))
+    found = first_beyond(X, limit, rows_with_weight(weights, data.n_rows, dtype))
     if found is not None:
         row, column, value = found
         raise DataError(
@@ -192,7 +192,7 @@ def fit_by_batches(
     """Train by steps on batches of rows, from ``training.params``, which are changed.
 
     Rows whose weight is nothing are left out of the order of the rows, so that they are as good as removed; see
-    `gpu_logreg.passes.training.rows_that_count`.
+    `gpu_logreg.passes.training.rows_with_weight`.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def fit_by_batches(
     only_one_epoch : bool
         As `partial_fit` does, which does not hold rows back either.
     """
-    at = rows_that_count(rows.sample_weight, rows.X.shape[0], training.params.dtype)
+    at = rows_with_weight(rows.sample_weight, rows.X.shape[0], training.params.dtype)
     held_back = None
     if model.early_stopping and not only_one_epoch:
         at, held_back = _split(at, to_numpy(rows.y), target, model.validation_fraction, rng)

@@ -12,7 +12,8 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.device import Device, brought, numpy_defaults, resolve_device
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import (
@@ -38,7 +39,8 @@ from gpu_logreg.estimators.network.prediction import NetworkPredictor
 from gpu_logreg.estimators.network.state import NetworkState
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.target import Target, first_target, known_target, target_of
-from gpu_logreg.mathematics.network import INITIALISATIONS, Network
+from gpu_logreg.mathematics.initialisation import INITIALISATIONS
+from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import SCHEDULES
 from gpu_logreg.rows.storage import STORAGES
 
@@ -129,7 +131,7 @@ class MLPClassifier(
         How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
         ``reference`` alone.
     init : {"glorot", "he", "normal"}, default="glorot"
-        First weights; see `gpu_logreg.mathematics.network.INITIALISATIONS`. Intercepts start at zero.
+        First weights; see `gpu_logreg.mathematics.initialisation.INITIALISATIONS`. Intercepts start at zero.
     storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
         How rows are stored where they are walked. ``"auto"``: as they are on the host; on their way to a GPU, the
         narrowest dtype that holds every value. A dtype asked for rounds, and is computed in float32 unless it is
@@ -349,7 +351,7 @@ class MLPClassifier(
     def _given(self, X: Any, y: Any, *, reset: bool) -> list[Any]:
         """Validated rows, and labels, which are encoded on the host."""
         X, y = self._validated(X, y, reset=reset)
-        return [X, brought(y, Device("cpu"))]
+        return [X, cupy_to_device(y, Device("cpu"))]
 
     def _check_same(self, before: tuple[int, Target], target: Target) -> None:
         n_features, old = before
@@ -434,6 +436,6 @@ class MLPClassifier(
         else:
             self._keep_result(*fit_by_reads(self, training, rows, observer))
         self.impl_, self.impl_reason_ = steps.name, steps.reasons
-        self.storage_ = data.stored_as
+        self.storage_ = data.storage_name
         self._keep(network, training.params, device)
         task.end(training.params)

@@ -13,7 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from gpu_logreg.arrays.device import Device, to_device, to_numpy
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
-from gpu_logreg.mathematics.network import Layer, Network, initialise
+from gpu_logreg.mathematics.initialisation import initialise
+from gpu_logreg.mathematics.network import Layer, Network
 from gpu_logreg.objectives.batches import make_optimizer
 from gpu_logreg.passes.training import Training
 from gpu_logreg.solvers import SolverResult, Stop

@@ -1,1 +1,1 @@
-"""Walks over rows on the CPU, compiled by Numba."""
+"""Passes and steps on the CPU, compiled by Numba."""

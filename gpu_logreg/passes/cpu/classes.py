@@ -2,45 +2,45 @@
 
 Equation: ``Z = X @ W.T + b``; ``dZ = s (P - Y)``; sums of ``s row_loss``, ``dZ.T @ X`` and ``dZ``.
 
-Bits: rows are cut into chunks, whose number depends on the sizes alone, and their float64 sums are added in order, so
-the result does not depend on the number of threads.
+Order of the sums: rows are cut into chunks, whose number depends on the sizes alone, and the float64 sums of the chunks
+are added in order. So the result has the same bits for any number of threads.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["cpu_multinomial_pass", "in_vectors"]
 
 CHUNKS, LEAST_CHUNK_ROWS = 16, 512
+"""Most chunks, and least rows of one. They decide the order of additions, and so the last bits of sums."""
+
 PARTIAL_BYTES = 2**26
-"""Of the sums of all chunks together."""
+"""Most bytes of the sums of all chunks together, which are held until they are added."""
 
 STAGE_BYTES = 2**19
-"""Rows that cannot be read where they lie are converted this many bytes at a time."""
+"""Bytes of the rows that are converted at a time, where the loops cannot read ``X`` in place."""
 
 
-def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None) -> Sums:
+def cpu_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike | None = None) -> Sums:
     """Loss and gradient sums over ``rows`` for K logits in one read; on the host.
 
     Parameters
     ----------
     rows : Rows
-        ``X`` of shape (n, d): where it is C-contiguous and of a dtype that Numba knows it is read where it lies; any
-        other is converted a little at a time. ``y``: the number of each row's class.
+        ``X`` of shape (n, d): it is read in place where it is C-contiguous and Numba has its dtype, and else converted
+        a few rows at a time. ``y``: the number of each row's class.
     W : ndarray of shape (K, d)
         Weights, float64.
     b : ndarray of shape (K,)
         Intercepts, float64.
     dtype : float32 or float64, optional
-        To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None.
+        Dtype to compute in; `gpu_logreg.rows.block.compute_dtype` of that of ``X`` if None.
 
     Returns
     -------
@@ -52,13 +52,13 @@ def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None
     X, y, sample_weight = rows
     dtype = np.dtype(dtype or compute_dtype(X.dtype))
     vector, weights, intercepts = in_vectors(W, b, dtype)
-    # What Numba knows is converted in registers; not so float16, bfloat16 and rows with gaps between them.
+    # The loops convert dtypes that Numba has in registers; float16, bfloat16 and strided rows are copied first.
     known = X.dtype.kind in "iub" or X.dtype in (np.float32, np.float64)
     in_place = known and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
     y = np.ascontiguousarray(y)
     n, step = len(X), max(64, STAGE_BYTES // max(1, X.shape[1] * dtype.itemsize))
 
-    def of_chunk(first: int, last: int) -> tuple[float, Any, Any]:
+    def of_chunk(first: int, last: int) -> tuple[float, Float64Matrix, Float64Vector]:
         dw, db, loss = np.zeros(weights.shape), np.zeros(len(intercepts)), 0.0
         if in_place:
             loss = sum_rows(vector, X, y, sample_weight, weights, intercepts, first, last, dw, db)
@@ -77,8 +77,17 @@ def cpu_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None
     return Sums(float(sum(losses)), np.ascontiguousarray(dw_sum), sum(dbs[1:], start=dbs[0])[:K])
 
 
-def in_vectors(W: Any, b: Float64Vector, dtype: np.dtype[Any]) -> tuple[tuple[int, ...], Any, Float64Vector]:
-    """A tuple of the length of the vectors, and weights and intercepts padded to whole ones: see the kernel."""
+def in_vectors(W: Float64Matrix, b: Float64Vector, dtype: DType) -> tuple[tuple[int, ...], HostArray, Float64Vector]:
+    """Weights and intercepts of K classes padded to whole vectors of 4, 8 or 16 classes, for the compiled loops.
+
+    Returns
+    -------
+    vector : tuple
+        Its length is that of a vector, which Numba must know at compile time.
+    weights : ndarray of shape (number of vectors, d, length)
+    intercepts : ndarray of shape (number of vectors * length,)
+        ``-inf`` for the classes that are padding, so that their probabilities are 0.
+    """
     K, d = W.shape
     length = 4 if K <= 4 else 8 if K <= 8 else 16
     padded = -(-K // length) * length

@@ -1,35 +1,33 @@
-"""Sums behind the Hessian of K classes, on the host: compiled, by a pool of threads over parts of the matrix.
+"""The Hessian of K classes on the host: compiled, on the threads of the pool, each of which sums parts of the matrix.
 
-Bits: every element is summed by one thread over the rows in their order, whatever the number of threads.
+Order of the sums: one thread sums an element over all rows in their order, whatever the number of threads.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Float64Matrix, HostArray
 from gpu_logreg.passes.cpu.classes import in_vectors
 
 __all__ = ["multinomial_curvature_sum"]
 
 WEIGHT_BYTES = 2**22
-"""Of the weights of all pairs of classes, for the rows worked on at once."""
+"""Bytes of the weights of all pairs of classes, which are stored for a block of rows at a time."""
 
 
-def multinomial_curvature_sum(U: Any, s: Any, Phi: Float64Vector) -> Float64Vector:
+def multinomial_curvature_sum(U: HostArray, s: HostArray, Phi: Float64Matrix) -> Float64Matrix:
     """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T`` over all rows.
 
     Parameters
     ----------
     U : ndarray of shape (m, p), float32 or float64
-        Rows; what is computed is computed in their dtype, and summed in float64.
+        Rows; products are computed in their dtype, and sums in float64.
     s : ndarray of shape (m,)
         Weights of the rows.
     Phi : ndarray of shape (K, p)
-        Parameters, by the columns of ``U``.
+        Parameters of every class, for the columns of ``U``.
 
     Returns
     -------
@@ -56,10 +54,10 @@ def multinomial_curvature_sum(U: Any, s: Any, Phi: Float64Vector) -> Float64Vect
         n = len(block)
         edges = [*range(0, n, FLUSH_ROWS), n]
 
-        def weigh(a: int, b: int, block: Any = block, block_s: Any = block_s) -> None:
+        def weigh(a: int, b: int, block: HostArray = block, block_s: HostArray = block_s) -> None:
             pair_weights(vector, block, block_s, weights, intercepts, K, a, b, pairs)
 
-        def add(a: int, b: int, block: Any = block, n: int = n) -> None:
+        def add(a: int, b: int, block: HostArray = block, n: int = n) -> None:
             sum_pairs((0,) * length, block, pairs[:n], a, b, blocks, totals)
 
         map_in_order(weigh, edges[:-1], edges[1:])

@@ -1,23 +1,22 @@
 """The CPU pass: one read of ``X``, compiled by Numba, run by a pool of threads over ranges of rows.
 
 Equation: ``z = X @ w + b``; ``dz = s (p - y)``; sums of ``s row_loss``, ``X.T @ dz`` and ``dz``.
-A few rows at a time are brought into the first-level cache, give their logits, losses and ``dz``, are read once more
-from that cache for their share of ``dw_sum``, and are forgotten. Nothing of size n is stored.
+A few rows at a time are read into the first-level cache. Their logits, losses and ``dz`` are computed, and the rows are
+read again from the cache for their share of ``dw_sum``. Nothing of size n is stored.
 
-Bits: rows are cut into chunks of fixed length and the float64 sums of the chunks are added in order, so the result
-does not depend on the number of threads. Within a chunk float32 rows are accumulated in float32 for at most
-`loops.dense.FLUSH_ROWS` rows before the float64 totals take over.
+Order of the sums: rows are cut into chunks of fixed length, and the float64 sums of the chunks are added in order. So
+the result has the same bits for any number of threads. Within a chunk float32 rows are summed in float32 for at most
+`loops.dense.FLUSH_ROWS` rows, and these sums are added to float64 totals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_chunks
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.cpu.loops import dense as kernels
 from gpu_logreg.passes.cpu.loops.short_rows import sum_short_rows, vector_for
 from gpu_logreg.passes.sums import Moments, Sums
@@ -26,10 +25,10 @@ from gpu_logreg.rows.block import Rows, compute_dtype
 __all__ = ["cpu_moments", "cpu_pass", "supports"]
 
 CHUNK_ROWS = 2048
-"""Rows whose sums are taken together; a constant, because it decides the order of additions."""
+"""Rows of a chunk. It decides the order of additions, and so the last bits of sums."""
 
 STAGE_BYTES = 2 * 2**20
-"""Rows that are not contiguous float32 or float64 are converted this many bytes at a time."""
+"""Bytes of the rows that are converted at a time, where the loops cannot read ``X`` in place."""
 
 
 def supports(rows: Rows) -> str | None:
@@ -41,20 +40,20 @@ def supports(rows: Rows) -> str | None:
     return None
 
 
-def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
+def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: DTypeLike | None = None) -> Sums:
     """Loss and gradient sums over ``rows`` in one read.
 
     Parameters
     ----------
     rows : Rows
-        ``X`` of shape (n, d): float32 or float64, C- or Fortran-contiguous, is read where it lies; any other real
-        dtype or stride is converted a little at a time.
+        ``X`` of shape (n, d): it is read in place where it is float32 or float64 and C- or Fortran-contiguous, and else
+        converted a few rows at a time.
     w : ndarray of shape (d,)
         Weights, float64.
     b : float
         Intercept.
     dtype : float32 or float64, optional
-        To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None. Rows stored otherwise are converted.
+        Dtype to compute in; `gpu_logreg.rows.block.compute_dtype` of that of ``X`` if None.
 
     Returns
     -------
@@ -69,7 +68,7 @@ def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
         padded = np.zeros(-(-d // len(vector)) * len(vector), dtype)
         padded[:d] = w_row
 
-    def sum_rows(X: Any, first: int, last: int, chunk: int, offset: int, out: Any) -> None:
+    def sum_rows(X: HostArray, first: int, last: int, chunk: int, offset: int, out: Float64Matrix) -> None:
         s = None if sample_weight is None else sample_weight[offset:]
         if X.flags.f_contiguous and not X.flags.c_contiguous:
             kernels.sum_column_major(X, y[offset:], s, w_row, float(b), first, last, chunk, out)
@@ -87,7 +86,7 @@ def cpu_moments(rows: Rows) -> Moments:
     X, _, sample_weight = rows
     d = X.shape[1]
 
-    def sum_rows(X: Any, first: int, last: int, chunk: int, offset: int, out: Any) -> None:
+    def sum_rows(X: HostArray, first: int, last: int, chunk: int, offset: int, out: Float64Matrix) -> None:
         s = None if sample_weight is None else sample_weight[offset:]
         kernels.sum_moments(X, s, first, last, chunk, out)
 
@@ -96,11 +95,11 @@ def cpu_moments(rows: Rows) -> Moments:
 
 
 def _sum_chunks(
-    X: Any, dtype: np.dtype[Any], width: int, sum_rows: Callable[..., None], widens: bool = False
+    X: HostArray, dtype: DType, width: int, sum_rows: Callable[..., None], widens: bool = False
 ) -> Float64Vector:
-    """Add the sums of all chunks of rows, in order, each computed by ``sum_rows`` on some thread.
+    """The sums over all rows: ``sum_rows`` computes ``width`` sums for each chunk, and these are added in order.
 
-    ``widens``: whether ``sum_rows`` takes C-ordered float32 rows for arithmetic in float64 as they are.
+    ``widens`` says whether ``sum_rows`` reads C-ordered float32 rows in place for arithmetic in float64.
     """
     n = X.shape[0]
     n_chunks = -(-n // CHUNK_ROWS)

@@ -1,4 +1,4 @@
-"""The engine of the CPU: loops compiled by Numba, one read of the rows for each sum, on all threads."""
+"""The engine of the CPU: each sum in one read of the rows, by loops that Numba compiles, on all threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import SCORES
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.mathematics.losses import Binary, Classes, Loss
 from gpu_logreg.passes import walk
@@ -28,7 +28,7 @@ _SPARSE: dict[type, Callable[..., Sums]] = {Binary: sparse.sparse_pass, Classes:
 
 
 class CpuEngine(DelegatingEngine):
-    """Compiled loops; what is not compiled is asked of the reference engine."""
+    """Compiled loops; sums that have none are computed by the reference engine."""
 
     name = "cpu"
 
@@ -59,13 +59,14 @@ class CpuEngine(DelegatingEngine):
         parts = walk.map_blocks(lambda rows: compiled_row_scores(rows, mean, inverse_variance, unseen), data, SCORES)
         return np.concatenate(parts)
 
-    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: Any = None) -> Any:
-        """Second derivative of the loss sum of a sample; of two classes a product of BLAS is the fastest."""
+    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
+        """Second derivative of the loss sum of a sample; for two classes a product by BLAS is the fastest."""
         if isinstance(self.loss, Binary):
             return self._other.curvature(data, phi, dtype)
         from gpu_logreg.passes.cpu.curvature import multinomial_curvature_sum
 
         U, _, s = data.rows
+        assert s is not None
         return multinomial_curvature_sum(U, s, phi.reshape(self.loss.n_logits, -1))
 
     def sparse_curvature(
@@ -76,7 +77,7 @@ class CpuEngine(DelegatingEngine):
         h = s * curvature(sparse.sparse_logits(X, w, b)) / data.weight_total
         return *sparse.sparse_curvature_sums(X, h, int(fit_intercept)), float(h.sum())
 
-    def columns(self, data: ResidentDataset) -> Callable[[Any], ResidentDataset]:
+    def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """Copies of some columns."""
         if not data.is_sparse:
             return walk.dense_columns(data)

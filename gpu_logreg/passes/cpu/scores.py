@@ -1,26 +1,24 @@
-"""Scores of rows on the host: by one compiled loop, and of sparse rows by their stored elements alone.
+"""Scores of rows on the host: of dense rows by one compiled loop, of sparse rows from their stored elements alone.
 
 See `gpu_logreg.passes.reference.scores` for the equation.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks
 from gpu_logreg.arrays.csr import block_of_rows, elements_in_a_row, in_order
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import CsrArray, Float64Vector, HostArray
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import scores_of_zeros
 
 __all__ = ["compiled_row_scores", "sparse_row_scores"]
 
 
-def compiled_row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Any:
-    """As `row_scores`, in one compiled loop on the host."""
+def compiled_row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> HostArray:
+    """As `gpu_logreg.passes.reference.scores.row_scores`, by one compiled loop."""
     from gpu_logreg.passes.cpu.loops.dense import score_rows
 
     X = rows.X
@@ -32,14 +30,14 @@ def compiled_row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float
 
 
 def sparse_row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Float64Vector:
-    """As `compiled_row_scores`, for CSR rows: the score of a row of zeros, corrected by what is stored."""
+    """As `compiled_row_scores`, for CSR rows: the score of a row of zeros, corrected by the stored elements."""
     of_zero = scores_of_zeros(mean, inverse_variance, unseen)
     changes = _changes(rows.X, mean, inverse_variance, of_zero, unseen)
     return np.asarray(np.maximum(of_zero.sum() + changes, 0.0))
 
 
 def _changes(
-    X: Any, mean: Float64Vector, weights: Float64Vector, of_zero: Float64Vector, unseen: float
+    X: CsrArray, mean: Float64Vector, weights: Float64Vector, of_zero: Float64Vector, unseen: float
 ) -> Float64Vector:
     from gpu_logreg.passes.cpu.loops.sparse import score_sparse_rows
 

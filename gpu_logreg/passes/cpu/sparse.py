@@ -1,25 +1,24 @@
-"""The CPU pass over sparse rows: one read of their elements, compiled by Numba, by a pool of threads.
+"""The CPU pass over sparse rows: one read of their elements, compiled by Numba, run by a pool of threads.
 
-Equations as of `gpu_logreg.passes.cpu.dense` and `gpu_logreg.passes.cpu.classes`; zeros that are not stored add nothing
-to a logit or a gradient, so that time and memory are those of the stored elements. Everything is computed in float64,
-whatever the elements are stored in: what takes time is to look up weights by column. Elements are read where they lie.
+The equations are those of `gpu_logreg.passes.cpu.dense` and `gpu_logreg.passes.cpu.classes`. Zeros that are not stored
+add nothing to a logit or a gradient, so that only the stored elements take time and memory. They are read in place, and
+computed in float64 whatever their dtype: most of the time is for loads of weights by column index.
 
-Bits: rows are cut into chunks of about equally many elements, whose number depends on the sizes alone, and their
-float64 sums are added in order, so the result does not depend on the number of threads.
+Order of the sums: rows are cut into chunks with about equally many elements, whose number depends on the sizes alone,
+and the float64 sums of the chunks are added in order. So the result has the same bits for any number of threads.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import elements_in_a_row, in_order
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import CsrArray, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
 
@@ -33,16 +32,19 @@ __all__ = [
 ]
 
 CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
+"""Most chunks, and least elements times sums of one. They decide the order of additions, and so the last bits."""
+
 ELEMENTS_PER_COLUMN = 4
-"""Elements of a chunk for each column, at least: the sums of all chunks are added in the end."""
+"""Least elements of a chunk for each column: adding the sums of many chunks takes time too."""
 
 PARTIAL_BYTES = 2**28
-"""Of the sums of all chunks together; kept are those at a time that threads work at, or that wait to be added."""
+"""Most bytes of the sums of all chunks together; at a time only those exist that are computed or wait to be added."""
 
 _SUMMED_TRIANGLE = 256
+"""Columns of a Hessian that are copied from its lower triangle at a time, so that no second matrix is allocated."""
 
 
-def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
+def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: DTypeLike | None = None) -> Sums:
     """Loss and gradient sums over sparse rows in one read.
 
     Parameters
@@ -54,7 +56,7 @@ def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Su
     b : float
         Intercept.
     dtype : ignored
-        It is float64.
+        The arithmetic is float64.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Su
     return sum_in_order(add_in_place, of_chunk, *_chunks(X, 1))
 
 
-def sparse_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = None) -> Sums:
+def sparse_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike | None = None) -> Sums:
     """Loss and gradient sums over sparse rows for K logits in one read.
 
     Parameters
@@ -85,7 +87,7 @@ def sparse_multinomial_pass(rows: Rows, W: Any, b: Float64Vector, dtype: Any = N
     b : ndarray of shape (K,)
         Intercepts, float64.
     dtype : ignored
-        It is float64.
+        The arithmetic is float64.
 
     Returns
     -------
@@ -111,13 +113,13 @@ def sparse_moments(rows: Rows) -> Moments:
     """Weighted sums of the columns and of their squares, in float64."""
     from gpu_logreg.passes.cpu.loops.sparse import sum_column_moments
 
-    def of_chunk(first: int, last: int) -> Any:
+    def of_chunk(first: int, last: int) -> Float64Matrix:
         sums = np.zeros((rows.X.shape[1], 2))
-        for (X, _, s), begin, end in _ordered(rows, first, last):
+        for (X, _, s), begin, end in _in_canonical_format(rows, first, last):
             sum_column_moments(X.data, X.indices, X.indptr, s, begin, end, sums)
         return sums
 
-    sums: Any = sum_in_order(operator.iadd, of_chunk, *_chunks(rows.X, 2))
+    sums: Float64Matrix = sum_in_order(operator.iadd, of_chunk, *_chunks(rows.X, 2))
     return _by_sum(sums)
 
 
@@ -129,7 +131,7 @@ def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple
 
     def of_chunk(first: int, last: int) -> Sums:
         sums, total = np.zeros((rows.X.shape[1], 2)), 0.0
-        for (X, _, s), begin, end in _ordered(rows, first, last):
+        for (X, _, s), begin, end in _in_canonical_format(rows, first, last):
             total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
         return Sums(float(total), sums, 0.0)
 
@@ -137,8 +139,8 @@ def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple
     return found.loss_sum, _by_sum(found.dw_sum)
 
 
-def sparse_logits(X: Any, w: Float64Vector, b: float) -> Float64Vector:
-    """``X @ w + b`` in float64, of CSR rows that are read where they lie; of shape (n,)."""
+def sparse_logits(X: CsrArray, w: Float64Vector, b: float) -> Float64Vector:
+    """``X @ w + b`` in float64, of CSR rows, read in place; of shape (n,)."""
     from gpu_logreg.passes.cpu.loops.sparse import fill_logits
 
     z = np.empty(X.shape[0])
@@ -151,15 +153,15 @@ def sparse_logits(X: Any, w: Float64Vector, b: float) -> Float64Vector:
     return z
 
 
-def sparse_curvature_sums(X: Any, h: Float64Vector, more: int = 0) -> tuple[Float64Matrix, Float64Vector]:
+def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple[Float64Matrix, Float64Vector]:
     """``sum_i h_i x_i x_i.T`` of shape (d, d) and ``sum_i h_i x_i`` of shape (d,), over CSR rows.
 
     Parameters
     ----------
-    X : csr_array of shape (n, d), whose rows name every column once, in order
+    X : csr_array of shape (n, d), in canonical format
     h : ndarray of shape (n,)
     more : int
-        Rows and columns of zeros that the matrix has behind those of ``X``.
+        Number of rows and columns of zeros that are appended to the matrix.
     """
     d = X.shape[1]
     from gpu_logreg.passes.cpu.loops.sparse import sum_curvature
@@ -170,17 +172,17 @@ def sparse_curvature_sums(X: Any, h: Float64Vector, more: int = 0) -> tuple[Floa
         return Sums(0.0, H, v)
 
     _, H, v = sum_in_order(add_in_place, of_chunk, *_chunks(X, d))
-    for first in range(0, d, _SUMMED_TRIANGLE):  # a block of columns at a time: no second matrix
+    for first in range(0, d, _SUMMED_TRIANGLE):
         last = min(d, first + _SUMMED_TRIANGLE)
         H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
         H[first:last, last:d] = H[last:d, first:last].T
     return H, v
 
 
-def _chunks(X: Any, sums_by_column: int) -> tuple[list[int], list[int]]:
-    """First rows of the chunks, and the rows after their last.
+def _chunks(X: CsrArray, sums_by_column: int) -> tuple[list[int], list[int]]:
+    """First rows of the chunks, and the rows after their last ones.
 
-    ``sums_by_column`` are kept of a chunk, and made by as much work for every element.
+    A chunk has ``sums_by_column`` sums for every column, and so many operations for every element.
     """
     n, d = X.shape
     many = min(X.nnz * sums_by_column // LEAST_CHUNK_WORK, X.nnz // (ELEMENTS_PER_COLUMN * max(1, d)))
@@ -189,8 +191,8 @@ def _chunks(X: Any, sums_by_column: int) -> tuple[list[int], list[int]]:
     return [0, *edges], [*edges, n]
 
 
-def _ordered(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int]]:
-    """Rows to walk, and from where to where: as they lie, or in copies of a few that name every column once."""
+def _in_canonical_format(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int]]:
+    """Rows in canonical format, with the first row to walk and the one after the last: in place, or copies of a few."""
     if rows.X.has_canonical_format:
         yield rows, first, last
         return
@@ -199,6 +201,6 @@ def _ordered(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int
         yield block._replace(X=in_order(block.X)), 0, part.stop - part.start
 
 
-def _by_sum(sums: Any) -> Moments:
-    """From the two sums of every column, which lie together."""
+def _by_sum(sums: Float64Matrix) -> Moments:
+    """Moments from an array of shape (d, 2), with both sums of a column side by side."""
     return Moments(np.ascontiguousarray(sums[:, 0]), np.ascontiguousarray(sums[:, 1]))

@@ -1,4 +1,4 @@
-"""Steps on the CPU, compiled by Numba: an epoch in a few calls, each made by several threads together."""
+"""Steps on the CPU, compiled by Numba: an epoch is a few calls of a loop that several threads run together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from gpu_logreg.arrays.blocks import n_threads
 from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.network import Network
-from gpu_logreg.mathematics.optimizers import Adam, Sgd
+from gpu_logreg.mathematics.optimizers import Adam, Optimizer, Sgd
 from gpu_logreg.passes.cpu.loops import steps as kernels
 from gpu_logreg.passes.cpu.loops.zeros import list_length
 from gpu_logreg.passes.training import Training, take_batch
@@ -19,26 +20,33 @@ from gpu_logreg.rows.block import Rows
 __all__ = ["cpu_epoch", "n_lanes", "supports"]
 
 CALL_FLOPS = 2e10
-"""Arithmetic of one call, so that an interruption (Ctrl-C) is heard within a fraction of a second."""
+"""Floating-point operations of one call: few enough that Ctrl-C takes effect within a fraction of a second."""
 
 STAGE_BYTES = 2**22
-"""Rows that are copied first are copied this many bytes at a time."""
+"""Bytes of the rows that are copied at a time, where the loops cannot read ``X`` in place."""
 
 ZEROS_SHARE = 0.65
-"""Share of zeros in ``X`` from which the products skip them."""
+"""Share of zeros in ``X`` from which the products with ``X`` skip them."""
 
 ZEROS_UNITS = 64
-"""Units of the first hidden layer from which they do: with fewer, listing the elements takes longer than is saved."""
+"""Units of the first hidden layer from which products skip zeros: with fewer, the lists of elements cost more."""
 
 WIDEST_SPARSE = 4096
-"""Columns up to which sparse rows are made dense for the steps; beyond, most of a batch would be zeros. A guess."""
+"""Most columns of sparse rows, whose batches are made dense for the steps: with more, zeros take most of the time.
+
+A guess, not measured."""
 
 CACHE_LINE = 64
-_LOOKED_AT = 256
-_MOST_CLASSES_OF_A_BYTE = 256
+"""Bytes of a cache line, and alignment of the arrays."""
+
+_ZEROS_SAMPLE_ROWS = 256
+"""Rows in which zeros are counted, to decide whether to skip them."""
+
+_CLASSES_IN_A_BYTE = 256
 _LANE_ROWS = 64
 _LONG_LANE_ROWS = 256
 _MOST_LANES = 8
+"""Rows of a lane for the second lane, and for more of them: see `n_lanes`. They decide the order of additions."""
 
 
 def supports(rows: Rows, training: Training) -> str | None:
@@ -55,18 +63,18 @@ def supports(rows: Rows, training: Training) -> str | None:
 
 
 def n_lanes(batch_size: int) -> int:
-    """Parts a batch is cut into, by its size alone: two from 64 rows each, more from 256 rows each."""
+    """Parts of a batch for threads, by its size alone: two from 64 rows each, more from 256 rows each."""
     return max(1, min(2, batch_size // _LANE_ROWS), min(_MOST_LANES, batch_size // _LONG_LANE_ROWS))
 
 
-def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate: float) -> Any:
+def cpu_epoch(training: Training, rows: Rows, order: IntVector, batch_size: int, rate: float) -> np.float64:
     """One epoch of steps; see `gpu_logreg.passes.reference.steps.reference_epoch`.
 
-    A C-ordered ``X`` of float32, float64 or uint8 is read where it lies, a row at a time in the order of the batches,
-    and converted as it is gathered. Of another one the rows of some batches at a time are copied first.
+    A C-ordered ``X`` of float32, float64 or uint8 is read in place, a row at a time in the order of the batches. Of any
+    other ``X`` the rows of a few batches at a time are copied and converted first.
     """
     network, params, optimizer = training.network, training.params, training.optimizer
-    room = _Room(training, batch_size, _skips_zeros(rows.X, network))
+    work = _Workspace(training, batch_size, _skips_zeros(rows.X, network))
     rule, numbers, n_updates, decay = _rule(optimizer, rate)
     order = np.ascontiguousarray(order, dtype=np.int64)
     in_place = _is_read_in_place(rows.X)
@@ -81,26 +89,26 @@ def cpu_epoch(training: Training, rows: Rows, order: Any, batch_size: int, rate:
         s = np.empty(0) if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
         y = _narrow(batches.y, network.sizes[-1])
         _together(
-            min(n_threads(), room.lanes),
+            min(n_threads(), work.lanes),
             (
                 *(batches.X, y if y.ndim == 2 else y[:, None], s, part if in_place else np.arange(len(part))),
-                *(batch_size, room.sizes),
-                *(kernels.ACTIVATION_CODES[network.activation], room.params, training.n_trained, room.m, room.v),
+                *(batch_size, work.sizes),
+                *(kernels.ACTIVATION_CODES[network.activation], work.params, training.n_trained, work.m, work.v),
                 *(rule, numbers, n_updates, float(training.fixed_l2), float(training.alpha), decay),
-                *(room.grads, room.work, room.lists, room.values, room.sums, room.out),
+                *(work.grads, work.work, work.lists, work.values, work.sums, work.out),
             ),
         )
         n_updates += -(-len(part) // batch_size)
-    room.give_back(training)
+    work.copy_back(training)
     if isinstance(optimizer, Adam):
         optimizer.n_updates = n_updates
-    return np.float64(room.out[0] / room.out[1])
+    return np.float64(work.out[0] / work.out[1])
 
 
-class _Room:
-    """Arrays of an epoch, each at the beginning of a cache line, where vector instructions read and write fastest.
+class _Workspace:
+    """Arrays of an epoch, aligned to cache lines, where vector instructions load and store fastest.
 
-    ``params``, and ``m`` and ``v`` of the optimiser, are copies, which `give_back` returns.
+    ``params``, and ``m`` and ``v`` of the optimiser, are copies, which `copy_back` writes to their originals.
     """
 
     def __init__(self, training: Training, batch_size: int, skips_zeros: bool) -> None:
@@ -110,7 +118,7 @@ class _Room:
         lane_rows = -(-batch_size // self.lanes)
         self.params = _aligned(network.n_params, dtype)
         self.params[...] = training.params
-        self.m, self.v = (self._copy(array, dtype) for array in _memory(optimizer, training))
+        self.m, self.v = (self._copy(array, dtype) for array in _state(optimizer, training))
         self.grads = _aligned((self.lanes, kernels.rounded(network.n_params)), dtype)
         wanted = sum(kernels.rounded(lane_rows * m) for m in (*network.sizes, *network.sizes[1:-1]))
         self.work = _aligned((self.lanes, wanted), dtype)
@@ -120,89 +128,91 @@ class _Room:
         self.sums, self.out = np.zeros((self.lanes + kernels.PIECES, 2)), np.zeros(2)
 
     @staticmethod
-    def _copy(array: Any, dtype: Any) -> Any:
+    def _copy(array: HostArray | None, dtype: DType) -> HostArray:
         copy = _aligned(0 if array is None else array.shape, dtype)
         if array is not None:
             copy[...] = array
         return copy
 
-    def give_back(self, training: Training) -> None:
-        """Parameters, and what the optimiser remembers, to where they came from."""
+    def copy_back(self, training: Training) -> None:
+        """Write the parameters and the state of the optimiser to the arrays that they were copied from."""
         training.params[...] = self.params
-        for array, copy in zip(_memory(training.optimizer, training), (self.m, self.v), strict=True):
+        for array, copy in zip(_state(training.optimizer, training), (self.m, self.v), strict=True):
             if array is not None:
                 array[...] = copy
 
 
-def _aligned(shape: Any, dtype: Any) -> Any:
-    """A C-ordered array, not filled, that begins at a multiple of 64 bytes."""
+def _aligned(shape: int | tuple[int, ...], dtype: DType) -> HostArray:
+    """An uninitialised C-ordered array that begins at a multiple of `CACHE_LINE` bytes."""
     nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    room = np.empty(nbytes + CACHE_LINE, np.uint8)
-    start = -room.ctypes.data % CACHE_LINE
-    return room[start : start + nbytes].view(dtype).reshape(shape)
+    memory = np.empty(nbytes + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + nbytes].view(dtype).reshape(shape)
 
 
-def _memory(optimizer: Any, training: Training) -> tuple[Any, Any]:
-    """The two arrays that the update rule remembers, made where there are none yet; None where it needs fewer."""
+def _state(optimizer: Optimizer, training: Training) -> tuple[HostArray | None, HostArray | None]:
+    """The two arrays of the optimiser's state, allocated where there are none yet; None for those it does not have."""
     if isinstance(optimizer, Sgd) and optimizer.momentum == 0.0:
         return None, None
-    optimizer.remember(training.params[: training.n_trained])
+    assert isinstance(optimizer, Adam | Sgd)
+    optimizer.allocate(training.params[: training.n_trained])
     return (optimizer.m, optimizer.v) if isinstance(optimizer, Adam) else (optimizer.velocity, None)
 
 
-def _narrow(y: Any, n_outputs: int) -> Any:
-    """Labels in one byte where their numbers fit into it: each kind of label would cost a compilation of all steps."""
-    fits = y.dtype.kind in "iu" and n_outputs <= _MOST_CLASSES_OF_A_BYTE
+def _narrow(y: HostArray, n_outputs: int) -> HostArray:
+    """Labels as ``uint8`` where their numbers fit: the loops would be compiled anew for each dtype of labels."""
+    fits = y.dtype.kind in "iu" and n_outputs <= _CLASSES_IN_A_BYTE
     return np.ascontiguousarray(y, dtype=np.uint8 if fits else None)
 
 
-def _is_read_in_place(X: Any) -> bool:
-    """Whether the compiled steps are specialised for such an array: each kind costs seconds to compile."""
+def _is_read_in_place(X: ArrayOfRows) -> bool:
+    """Whether the compiled steps have a version for such an array: each version takes seconds to compile."""
     if is_sparse(X):
         return False
     kinds = (np.float32, np.float64, np.uint8)
     return X.dtype in kinds and X.dtype.isnative and X.flags.c_contiguous and X.flags.writeable
 
 
-def _skips_zeros(X: Any, network: Network) -> bool:
-    """Whether the products with the rows skip their zeros, by a look at some rows."""
+def _skips_zeros(X: ArrayOfRows, network: Network) -> bool:
+    """Whether the products with the rows skip zeros, by the share of zeros in a few of the rows."""
     if network.sizes[1] < ZEROS_UNITS:
         return False
     if is_sparse(X):
         return bool(X.nnz <= (1.0 - ZEROS_SHARE) * X.shape[0] * X.shape[1])
-    some = X[:: max(1, X.shape[0] // _LOOKED_AT)]
+    some = X[:: max(1, X.shape[0] // _ZEROS_SAMPLE_ROWS)]
     return bool(np.count_nonzero(some) <= (1.0 - ZEROS_SHARE) * some.size)
 
 
-def _rule(optimizer: Any, rate: float) -> tuple[int, Any, int, float]:
-    """Code, numbers, count of updates and decay of an optimiser, as the compiled update takes them."""
+def _rule(optimizer: Optimizer, rate: float) -> tuple[int, Float64Vector, int, float]:
+    """Code, constants, number of updates and weight decay of an optimiser, as the compiled update takes them."""
     if isinstance(optimizer, Adam):
         numbers = np.array([rate, 0.0, optimizer.beta_1, optimizer.beta_2, optimizer.epsilon])
         return kernels.RULE_CODES["adam"], numbers, optimizer.n_updates, float(optimizer.decay)
+    assert isinstance(optimizer, Sgd)
     name = "sgd" if optimizer.momentum == 0.0 else "nesterov" if optimizer.nesterov else "momentum"
     return kernels.RULE_CODES[name], np.array([rate, optimizer.momentum, 0.0, 0.0, 0.0]), 0, 0.0
 
 
 def _together(count: int, arguments: tuple[Any, ...]) -> None:
-    """Run the steps on ``count`` threads, of which the caller is one: they wait for each other, so all must run."""
+    """Run the steps on ``count`` threads, of which the caller is one. They meet at barriers, so that all must run."""
     arrived = np.zeros(1, np.int64)
     X, y, s, order, *rest = arguments
-    kernels.run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compiled before the first thread waits for another
+    kernels.run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compile it before a thread waits at a barrier
     all_started = False
     go = threading.Event()
 
-    def help_along(thread: int) -> None:
+    def join_in(thread: int) -> None:
         go.wait()
         if all_started:
             kernels.run_steps(thread, count, arrived, *arguments)
 
-    others = [threading.Thread(target=help_along, args=(k,), daemon=True) for k in range(1, count)]
+    others = [threading.Thread(target=join_in, args=(k,), daemon=True) for k in range(1, count)]
     try:
         for other in others:
             other.start()
         all_started = True
     finally:
-        go.set()  # where one could not be started, the others must not wait for it
+        go.set()  # if a thread cannot be started, the others must end and not wait for it
     kernels.run_steps(0, count, arrived, *arguments)
     for other in others:
         other.join()

@@ -38,7 +38,7 @@ class CublasEngine(DelegatingEngine):
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums; one read, which is two of ``X``."""
         dtype = data.compute_dtype
-        return walk.added(walk.map_blocks(lambda block: cublas.cublas_pass(block, w, b, dtype), data, GRADIENT), w, b)
+        return walk.add_all(walk.map_blocks(lambda block: cublas.cublas_pass(block, w, b, dtype), data, GRADIENT), w, b)
 
 
 def supports(rows: Rows, loss: Loss) -> str | None:

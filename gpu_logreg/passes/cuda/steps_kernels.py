@@ -148,5 +148,5 @@ def memory_of(training: Training) -> tuple[Any, Any]:
     optimizer: Any = training.optimizer
     if isinstance(optimizer, Sgd) and optimizer.momentum == 0.0:
         return NULL, NULL
-    optimizer.remember(training.params[: training.n_trained])
+    optimizer.allocate(training.params[: training.n_trained])
     return (optimizer.m, optimizer.v) if isinstance(optimizer, Adam) else (optimizer.velocity, NULL)

@@ -1,1 +1,1 @@
-"""The obvious formulas, for NumPy and CuPy alike: the oracle of every fast pass."""
+"""The plain formulas, for NumPy and CuPy alike: tests hold every faster pass to them."""

@@ -1,17 +1,16 @@
 """The reference pass for K logits: two products around the softmax, a block of rows at a time.
 
 ``Z = X @ W.T + b`` of shape (n, K); ``dZ = s (P - Y)``; sums of ``s row_loss``, ``dZ.T @ X`` and ``dZ``. Logits and
-probabilities exist for one block of rows only. On the host a block comes from memory once; on a GPU, in blocks far
-larger than its cache, twice.
+probabilities are stored for one block of rows at a time. On the host a block fits the cache and is read from memory
+once; on a GPU a block is far larger than the cache and is read twice.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.softmax import loss_and_dz
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
@@ -19,8 +18,8 @@ from gpu_logreg.rows.block import Rows
 __all__ = ["reference_multinomial_pass"]
 
 
-def reference_multinomial_pass(rows: Rows, W: Any, b: Any, dtype: Any = None) -> Sums:
-    """Loss and gradient sums over ``rows`` for K logits, by the plain formulas: the oracle.
+def reference_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike | None = None) -> Sums:
+    """Loss and gradient sums over ``rows`` for K logits, by the plain formulas.
 
     Parameters
     ----------
@@ -31,12 +30,18 @@ def reference_multinomial_pass(rows: Rows, W: Any, b: Any, dtype: Any = None) ->
     b : ndarray of shape (K,)
         Intercepts, float64.
     dtype : float32 or float64, optional
-        To compute in, if it is not that of ``X``.
+        Dtype to compute in; that of ``X`` if None.
 
     Returns
     -------
     Sums
         ``dw_sum`` of shape (K, d), ``db_sum`` of shape (K,).
+
+    Examples
+    --------
+    >>> rows = Rows(np.array([[1.0], [2.0]]), np.array([0, 2]), None)
+    >>> reference_multinomial_pass(rows, np.zeros((3, 1)), np.zeros(3)).dw_sum.round(3).ravel()
+    array([ 0.,  1., -1.])
     """
     X, y, sample_weight = rows
     X = X.astype(dtype or X.dtype, copy=False)

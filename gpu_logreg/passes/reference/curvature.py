@@ -1,21 +1,21 @@
-"""The curvature of the loss over the rows of a sample, by products of a block of rows at a time.
+"""The Hessian of the loss over the rows of a sample, by products of a block of rows at a time.
 
-Of two classes ``sum_i s_i p_i (1 - p_i) u_i u_i.T``; of K classes
-``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, whole or as the Kronecker product of its mean factors (J. Martens
-and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015).
+For two classes it is ``sum_i s_i p_i (1 - p_i) u_i u_i.T``. For K classes it is
+``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, which is summed as it is, or approximated by the Kronecker product
+of the mean factors (J. Martens and R. Grosse, "Optimizing neural networks with Kronecker-factored approximate
+curvature", 2015).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import HESSIAN
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, ArrayNamespace, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.rows.block import Rows
 
@@ -29,31 +29,38 @@ __all__ = [
 ]
 
 DEVICE_FACTOR_P = 512
-"""Parameters from which the Hessian of rows on a GPU stays there and is factored there. Not measured on a GPU.
+"""Number of parameters from which the Hessian of rows on a GPU is kept and factored on the GPU.
 
-Below, a factorisation takes the host a few milliseconds; every ``solve(v)`` on a GPU costs copies and launches.
+With fewer, the host factors it in a few milliseconds, while each ``solve(v)`` on a GPU costs copies and launches. Not
+measured on a GPU.
 """
 
 
-def hessian_namespace(U: Any, p: int) -> Any:
-    """Where the ``p`` by ``p`` Hessian of the rows ``U`` is kept and factored: with the rows, or on the host."""
+def hessian_namespace(U: Array, p: int) -> ArrayNamespace:
+    """The namespace that the ``p`` by ``p`` Hessian of the rows ``U`` is factored in: NumPy, or that of ``U``."""
     return np if p < DEVICE_FACTOR_P else array_namespace(U)
 
 
-def curvature_sums(U: Any, h: Any, sample_weight: Any) -> Any:
+def curvature_sums(U: Array, h: Array, sample_weight: Array) -> Array:
     """``sum_i s_i h_i u_i u_i.T`` of a block of rows, by one symmetric product.
 
     Parameters
     ----------
     U : floating array of shape (n, p)
-        Rows, in whatever coordinates the Hessian is wanted.
+        Rows, in the coordinates of the Hessian.
     h : array of shape (n,)
-        Second derivative of the loss of every row by its logit: ``p_i (1 - p_i)`` of two classes.
+        Second derivative of the loss of every row by its logit: ``p_i (1 - p_i)`` for two classes.
     sample_weight : array of shape (n,)
 
     Returns
     -------
     array of shape (p, p), dtype of ``U``, where ``U`` lives
+
+    Examples
+    --------
+    >>> curvature_sums(np.array([[1.0, 2.0]]), np.array([0.25]), np.array([4.0]))
+    array([[1., 2.],
+           [2., 4.]])
     """
     xp = array_namespace(U)
     root = xp.sqrt(sample_weight * h).astype(U.dtype, copy=False)
@@ -61,7 +68,9 @@ def curvature_sums(U: Any, h: Any, sample_weight: Any) -> Any:
     return A.T @ A
 
 
-def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any, row_curvature: Callable[[Any, Any], Any]) -> Any:
+def binary_curvature(
+    rows: Rows, phi: Float64Vector, dtype: DTypeLike | None, row_curvature: Callable[[Array, Array], Array]
+) -> Array:
     """``sum_i s_i h_i u_i u_i.T`` of all rows of a sample, in float64; see `hessian_namespace`.
 
     Parameters
@@ -69,7 +78,7 @@ def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any, row_curvature: 
     rows : Rows
     phi : ndarray of shape (p,)
     dtype : float32, float64 or None
-        To compute in; None for that of the rows.
+        Dtype to compute in; that of the rows if None.
     row_curvature : function (z, y) -> h
         Second derivative of the loss of every row by its logit.
     """
@@ -79,7 +88,7 @@ def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any, row_curvature: 
     p = U.shape[1]
     xp = hessian_namespace(U, p)
 
-    def of_block(part: slice) -> Any:
+    def of_block(part: slice) -> Array:
         block = U[part].astype(dtype, copy=False)
         z = U[part] @ array_namespace(U).asarray(phi, dtype=U.dtype)
         sums = curvature_sums(block, row_curvature(z, y[part]), sample_weight[part])
@@ -94,14 +103,14 @@ def binary_curvature(rows: Rows, phi: Float64Vector, dtype: Any, row_curvature: 
 def classes_curvature(rows: Rows, phi: Float64Vector) -> Float64Matrix:
     """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64.
 
-    The blocks beside the diagonal are symmetric, and those on it are minus the sum of the others in their row.
+    Only the blocks of pairs k < l are computed: those on the diagonal are minus the sums of the others in their row.
     """
     U, sample_weight = rows.X, rows.sample_weight
     assert sample_weight is not None
     p = U.shape[1]
     K = len(phi) // p
 
-    def of_block(part: slice) -> Any:
+    def of_block(part: slice) -> Array:
         block, P = _probabilities(U, phi, part)
         xp, s = array_namespace(block), sample_weight[part]
         blocks = xp.zeros((K, K, p, p), dtype=block.dtype)
@@ -112,7 +121,7 @@ def classes_curvature(rows: Rows, phi: Float64Vector) -> Float64Matrix:
                 blocks[k, l] = blocks[l, k] = -product
                 blocks[k, k] += product
                 blocks[l, l] += product
-        return to_numpy(blocks)  # once for the block: every copy waits for the device
+        return to_numpy(blocks)  # one copy for the block: each copy waits for the device
 
     total = np.zeros((K, K, p, p))
     for blocks in map_row_blocks(of_block, U, HESSIAN, row_bytes=p * U.dtype.itemsize, least_rows=4 * p):
@@ -120,7 +129,7 @@ def classes_curvature(rows: Rows, phi: Float64Vector) -> Float64Matrix:
     return total.transpose(0, 2, 1, 3).reshape(K * p, K * p)
 
 
-def mean_factors(rows: Rows, phi: Float64Vector) -> tuple[Any, Float64Matrix, float]:
+def mean_factors(rows: Rows, phi: Float64Vector) -> tuple[Float64Matrix, Float64Matrix, float]:
     """``sum_i t_i u_i u_i.T``, ``sum_i s_i (diag(p_i) - p_i p_i.T)`` and ``sum_i t_i``, on the host in float64.
 
     With ``t_i = s_i (1 - |p_i|**2)``, the trace of the curvature by the logits.
@@ -130,24 +139,25 @@ def mean_factors(rows: Rows, phi: Float64Vector) -> tuple[Any, Float64Matrix, fl
     p = U.shape[1]
     K = len(phi) // p
 
-    def of_block(part: slice) -> tuple[Any, Any, Any, float]:
+    def of_block(part: slice) -> tuple[Array, Array, Array, float]:
         block, P = _probabilities(U, phi, part)
         s = sample_weight[part].astype(block.dtype)
-        trace = s * array_namespace(block).maximum(1 - (P * P).sum(axis=1), 0)  # rounding may leave less
+        trace = s * array_namespace(block).maximum(1 - (P * P).sum(axis=1), 0)  # rounding may make it negative
         B = (s[:, None] * P).T @ P
-        rooted = block * array_namespace(block).sqrt(trace)[:, None]  # of a product with itself BLAS takes one half
+        # BLAS computes only half of the product of a matrix with itself.
+        rooted = block * array_namespace(block).sqrt(trace)[:, None]
         A = to_numpy(rooted.T @ rooted).astype(np.float64)
         return A, to_numpy((s[:, None] * P).sum(axis=0)), to_numpy(B), float(trace.sum())
 
-    A, mean, square, trace = 0.0, np.zeros(K), np.zeros((K, K)), 0.0
+    A, mean, square, trace = np.zeros((p, p)), np.zeros(K), np.zeros((K, K)), 0.0
     parts = map_row_blocks(of_block, U, HESSIAN, row_bytes=p * U.dtype.itemsize, least_rows=4 * K)
     for A_block, mean_block, square_block, trace_block in parts:
         A, mean, square, trace = A + A_block, mean + mean_block, square + square_block, trace + trace_block
     return A, np.diag(mean) - square, trace
 
 
-def _probabilities(U: Any, phi: Float64Vector, part: slice) -> tuple[Any, Any]:
-    """Rows of a block and their probabilities."""
+def _probabilities(U: Array, phi: Float64Vector, part: slice) -> tuple[Array, Array]:
+    """The rows of a block and their probabilities."""
     block = U[part]
     by_class = array_namespace(U).asarray(phi.reshape(-1, U.shape[1]).T, dtype=U.dtype)
     return block, softmax.softmax(block @ by_class)

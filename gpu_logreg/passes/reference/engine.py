@@ -1,4 +1,4 @@
-"""The reference engine: the obvious formulas, for rows on the host by NumPy and SciPy, on a GPU by CuPy."""
+"""The reference engine: the plain formulas by NumPy and SciPy for rows on the host, by CuPy for rows on a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import GRADIENT, SCORES
 from gpu_logreg.arrays.csr import in_order
 from gpu_logreg.arrays.device import to_numpy
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.losses import Binary, Loss
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.reference import sparse
@@ -43,7 +43,7 @@ class ReferenceEngine:
         dtype = data.compute_dtype
         if data.is_sparse:
             return sparse.sums_by_row_blocks(self._pass, data.rows, w, b, dtype)
-        return walk.added(walk.map_blocks(lambda block: self._pass(block, w, b, dtype), data, GRADIENT), w, b)
+        return walk.add_all(walk.map_blocks(lambda block: self._pass(block, w, b, dtype), data, GRADIENT), w, b)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares; one read."""
@@ -74,13 +74,13 @@ class ReferenceEngine:
         parts = walk.map_blocks(lambda rows: row_scores(rows, mean, inverse_variance, unseen), data, SCORES)
         return np.concatenate([to_numpy(part) for part in parts])
 
-    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: Any = None) -> Any:
+    def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
         """Second derivative of the loss sum of a sample."""
         if isinstance(self.loss, Binary):
             return binary_curvature(data.rows, phi, dtype, self.loss.curvature)
         return classes_curvature(data.rows, phi)
 
-    def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Any, Float64Matrix, float]:
+    def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
         """Factors of the curvature of a sample."""
         return mean_factors(data.rows, phi)
 
@@ -93,10 +93,10 @@ class ReferenceEngine:
         return *sparse.sparse_curvature_sums(data.rows.X, h, int(fit_intercept)), float(h.sum())
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
-        """Of two classes; the curvature of K classes is summed over dense rows."""
+        """True for two classes; the Hessian of K classes is summed over dense rows."""
         return data.is_sparse and isinstance(self.loss, Binary)
 
-    def columns(self, data: ResidentDataset) -> Callable[[Any], ResidentDataset]:
+    def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """Copies of some columns."""
         if not data.is_sparse:
             return walk.dense_columns(data)

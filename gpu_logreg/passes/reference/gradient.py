@@ -1,24 +1,23 @@
-"""The reference pass: two reads of ``X``, the obvious formulas, any array namespace.
+"""The reference pass: the plain formulas for NumPy and CuPy arrays; each pass reads ``X`` twice.
 
-It is the oracle of every other pass, and what runs on small data, where starting anything faster costs more.
+Tests hold every other pass to it. Small data is computed by it, as a faster pass takes longer to load than to save.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Vector
 from gpu_logreg.mathematics import logistic
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["reference_moments", "reference_pass", "supports"]
 
-LossAndDz = Callable[[Any, Any], tuple[Any, Any]]
+LossAndDz = Callable[[Array, Array], tuple[Array, Array]]
 
 
 def supports(rows: Rows) -> str | None:
@@ -29,7 +28,11 @@ def supports(rows: Rows) -> str | None:
 
 
 def reference_pass(
-    rows: Rows, w: Float64Vector, b: float, dtype: Any = None, loss_and_dz: LossAndDz = logistic.loss_and_dz
+    rows: Rows,
+    w: Float64Vector,
+    b: float,
+    dtype: DTypeLike | None = None,
+    loss_and_dz: LossAndDz = logistic.loss_and_dz,
 ) -> Sums:
     """Loss and gradient sums over ``rows`` of one logit, in the dtype of ``X``.
 
@@ -45,13 +48,20 @@ def reference_pass(
     b : float
         Intercept.
     dtype : float32 or float64, optional
-        To compute in, if it is not that of ``X``; the rows are then converted.
+        Dtype to compute in, to which the rows are converted; that of ``X`` if None.
     loss_and_dz : function (z, y) -> row_loss, dz
-        Of the loss; that of two classes if it is not given.
+        That of the loss; by default that of two classes.
 
     Returns
     -------
     Sums
+
+    Examples
+    --------
+    >>> rows = Rows(np.array([[1.0], [-1.0]]), np.array([1, 0]), None)
+    >>> sums = reference_pass(rows, np.zeros(1), 0.0)
+    >>> round(sums.loss_sum, 3), sums.dw_sum, sums.db_sum
+    (1.386, array([-1.]), 0.0)
     """
     X, y, sample_weight = rows
     X = X.astype(dtype or X.dtype, copy=False)
@@ -66,7 +76,7 @@ def reference_pass(
 
 
 def reference_moments(rows: Rows) -> Moments:
-    """Weighted sums of the columns and of their squares, in float64; copies the block once in that dtype."""
+    """Weighted sums of the columns and of their squares, in float64, from a copy of the block in float64."""
     X, _, sample_weight = rows
     xp = array_namespace(X)
     x = X.astype(xp.float64)

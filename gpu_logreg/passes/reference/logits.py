@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpu_logreg.arrays.block_sizes import GRADIENT
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import array_namespace, is_sparse
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, ArrayOfRows, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.passes.reference.sparse import sparse_logits
 
 __all__ = ["row_logits"]
 
 
-def row_logits(X: Any, W: Float64Vector, b: Any, dtype: Any) -> Any:
+def row_logits(X: ArrayOfRows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike) -> Array:
     """``X @ W.T + b`` of dense or sparse rows.
 
-    A block is computed in float64: in float32 columns far from zero would cost digits of the logits.
+    The arithmetic is float64: in float32, columns far from zero would cost digits of the logits.
 
     Parameters
     ----------
@@ -24,11 +22,17 @@ def row_logits(X: Any, W: Float64Vector, b: Any, dtype: Any) -> Any:
     W : ndarray of shape (1, d) or (K, d), on the host
     b : ndarray of shape (1,) or (K,), on the host
     dtype : dtype
-        Of the logits.
+        Dtype of the logits.
 
     Returns
     -------
     array of shape (n,), or (n, K), where ``X`` lives
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> row_logits(np.array([[1.0, 2.0]]), np.array([[0.5, 1.0]]), np.array([0.25]), np.float32)
+    array([2.75], dtype=float32)
     """
     xp = array_namespace(X)
     weights, intercepts = xp.ascontiguousarray(xp.asarray(W.T)), xp.asarray(b)

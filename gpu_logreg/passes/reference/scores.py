@@ -1,21 +1,20 @@
-"""Squared length of every row in standardised columns: a cheap stand-in for its leverage; one read.
+"""Squared length of every row in standardised columns, by which rows are drawn: a cheap estimate of leverage; one read.
 
-``score_i = sum_j (x_ij - mean_j)**2 inverse_variance_j``; a column that looked constant in the sample (an
-``inverse_variance_j`` of NaN) adds ``unseen`` for every row that differs from its mean there.
+``score_i = sum_j (x_ij - mean_j)**2 inverse_variance_j``. A column that is constant in the sample has an
+``inverse_variance_j`` of NaN: it adds ``unseen`` to the score of every row that differs from ``mean_j`` there, because
+only such rows show its effect.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Vector
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["row_scores"]
 
 
-def row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Any:
+def row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> Array:
     """Scores of a block of rows.
 
     Parameters
@@ -28,6 +27,13 @@ def row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64Vector,
     Returns
     -------
     array of shape (n,), where ``X`` lives
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = Rows(np.array([[1.0, 5.0], [3.0, 6.0]]), None, None)
+    >>> row_scores(rows, np.array([1.0, 5.0]), np.array([0.5, np.nan]), unseen=100.0)
+    array([  0., 102.])
     """
     X = rows.X
     xp = array_namespace(X)

@@ -13,7 +13,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.network.fit import of_unit_size
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.objectives.network import NetworkObjective
-from gpu_logreg.passes.training import rows_that_count
+from gpu_logreg.passes.training import rows_with_weight
 from gpu_logreg.rows.block import Rows
 
 N = 120
@@ -95,12 +95,12 @@ def test_weights_of_unit_size():
     assert of_unit_size(None, 0.25) == (None, 0.25)
 
 
-def test_rows_that_count():
-    assert rows_that_count(None, 4, np.float32).tolist() == [0, 1, 2, 3]
+def test_rows_with_weight():
+    assert rows_with_weight(None, 4, np.float32).tolist() == [0, 1, 2, 3]
     s = np.array([1e-50, 1.0, 1e-9, 0.0, 2.0, 1e-6])
-    assert rows_that_count(s, 6, np.float64).tolist() == [1, 2, 4, 5]
-    assert rows_that_count(s, 6, np.float32).tolist() == [1, 4, 5]
-    assert rows_that_count(np.full(3, 1e-30), 3, np.float32).tolist() == [0, 1, 2]
+    assert rows_with_weight(s, 6, np.float64).tolist() == [1, 2, 4, 5]
+    assert rows_with_weight(s, 6, np.float32).tolist() == [1, 4, 5]
+    assert rows_with_weight(np.full(3, 1e-30), 3, np.float32).tolist() == [0, 1, 2]
 
 
 def test_the_objective_looks_at_no_row_of_weight_zero():

@@ -223,7 +223,7 @@ def test_rows_with_a_stride_labels_of_every_whole_dtype_and_flags(anywhere):
 def test_what_a_fit_needs_is_allocated_once_and_given_back(strict):
     there, training = on_device(strict, make_rows(95, 6, weighted=True), make_training(Network((6, 7, 1))))
     epoch, pool = CudaSteps(), strict.get_default_memory_pool()
-    training.optimizer.remember(training.params)
+    training.optimizer.allocate(training.params)
     gc.collect()
     before = pool.used_bytes()
     epoch(training, there, np.arange(95), 10, 0.01)

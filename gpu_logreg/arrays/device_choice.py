@@ -1,0 +1,89 @@
+"""The choice of a device, made once for each fit, from the parameter ``device`` and from where the rows are."""
+
+from __future__ import annotations
+
+import re
+
+from gpu_logreg.arrays.device import ROOM, Device, cuda_index, cuda_problem, free_bytes, is_sparse, one_line
+from gpu_logreg.arrays.vector import ArrayOfRows
+from gpu_logreg.errors import DataError, DeviceError
+
+__all__ = ["AUTO_CUDA_BYTES", "resolve_device"]
+
+AUTO_CUDA_BYTES = 64 * 2**20
+"""Fewest bytes of a host array that ``device="auto"`` sends to a GPU, 64 MiB. A guess: not measured on a GPU."""
+
+
+def resolve_device(device: str, X: ArrayOfRows = None) -> Device:
+    """The device that the parameter ``device`` names.
+
+    Parameters
+    ----------
+    device : "auto", "cpu", "cuda" or "cuda:N"
+        ``"auto"`` and ``"cuda"`` follow ``X`` where it already lives on a GPU. Rows on the host go to cuda:0; with
+        ``"auto"`` only if it is usable and they take at least `AUTO_CUDA_BYTES`. An explicit device is taken or
+        refused: rows of one GPU are not sent to another.
+    X : array, optional
+        The rows.
+
+    Raises
+    ------
+    DeviceError
+        If an explicit device cannot be used; the message gives the reason and what to install.
+    DataError
+        If ``device`` is none of the forms above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> resolve_device("cpu", np.zeros((3, 2))).name
+    'cpu'
+    >>> resolve_device("auto", np.zeros((3, 2))).reason
+    'auto: the rows are few (0.0 MiB)'
+    """
+    if device == "cpu":
+        return Device("cpu")
+    if device == "auto":
+        return _automatic(X)
+    match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
+    if match is None:
+        raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    there = cuda_index(X)
+    index = int(match[1]) if match[1] is not None else there or 0
+    if is_sparse(X):
+        raise DeviceError(
+            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
+            "use device='cpu', or give X.toarray()"
+        )
+    problem = cuda_problem(index)
+    if problem is not None:
+        raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
+    if there is not None and there != index:
+        raise DeviceError(
+            f"device={device!r} cannot be used: X is on cuda:{there}; use device='auto', which fits it there, or bring "
+            f"X to cuda:{index} first"
+        )
+    return Device("cuda", index)
+
+
+def _automatic(X: ArrayOfRows) -> Device:
+    if is_sparse(X):
+        return Device("cpu", reason="auto: X is sparse, and sparse rows are walked on the CPU")
+    there = cuda_index(X)
+    if there is not None:
+        return Device("cuda", there, "auto: the rows are on this device")
+    nbytes = int(getattr(X, "nbytes", 0))
+    if X is not None and nbytes < AUTO_CUDA_BYTES:
+        return Device("cpu", reason=f"auto: the rows are few ({nbytes / 2**20:.1f} MiB)")
+    problem = cuda_problem()
+    if problem is not None:
+        return Device("cpu", reason=f"auto: {problem}")
+    try:
+        free = free_bytes(Device("cuda"))
+    except Exception as error:  # another process may have exclusive use of the device
+        return Device("cpu", reason=f"auto: cuda:0 cannot be used ({one_line(error)})")
+    if free is not None and ROOM * nbytes > free:
+        return Device(
+            "cpu", reason=f"auto: the rows take {nbytes / 2**30:.1f} GiB, and cuda:0 has {free / 2**30:.1f} GiB free"
+        )
+    return Device("cuda", 0, "auto: a CUDA device is usable and the rows are many")
