@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-
 from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = [
