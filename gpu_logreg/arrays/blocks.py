@@ -38,6 +38,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_QUIET: dict[str, Any] = {"over": "ignore", "invalid": "ignore", "divide": "ignore"}
+
 SHARED_BYTES = 2**20
 """Bytes of rows from which threads share them: a thread reads fewer within the 0.1 ms in which another wakes."""
 
@@ -73,7 +75,7 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     [8, 9, 4]
     """
     if _is_alone(arguments):
-        with _quiet():
+        with np.errstate(**_QUIET):
             return list(map(function, *arguments))
     return list(_in_threads(function, arguments))
 
@@ -94,7 +96,7 @@ def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) 
     few = n_chunks < 2 or nbytes < SHARED_BYTES or getattr(_here, "is_ours", False)
     threads = 1 if few else n_threads()
     if threads == 1:
-        with _quiet():
+        with np.errstate(**_QUIET):
             function(0, n_chunks)
         return
     n_calls = min(n_chunks, 2 * threads)
@@ -114,7 +116,7 @@ def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *argument
         Those of `map_in_order`; each sequence has at least one element.
     """
     if _is_alone(arguments):
-        with _quiet():
+        with np.errstate(**_QUIET):
             return functools.reduce(add, map(function, *arguments))
     return functools.reduce(add, _in_threads(function, arguments))
 
@@ -126,14 +128,10 @@ def _is_alone(arguments: tuple[Sequence[Any], ...]) -> bool:
 
 def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:
     def call(*values: Any) -> T:
-        with _quiet():  # every thread has its own settings
+        with np.errstate(**_QUIET):  # every thread has its own settings
             return function(*values)
 
     return _threads().map(call, *arguments)
-
-
-def _quiet() -> Any:
-    return np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:
@@ -148,6 +146,8 @@ def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) ->
     [slice(0, 5, None), slice(5, 10, None)]
     """
     count = max(1, min(-(-n * row_bytes // block_bytes), n // max(1, least_rows)))
+    if count == 1:
+        return [slice(0, n)] if n else []
     edges = [n * k // count for k in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges) if b > a]
 

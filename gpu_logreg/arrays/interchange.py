@@ -37,6 +37,8 @@ def is_array(given: Any) -> bool:
     """
     if isinstance(given, np.ndarray) or is_cupy(given):
         return True
+    if given is None:
+        return False
     kind = type(given)
     if any(base.__module__.split(".", 1)[0] in ("pandas", "polars") for base in kind.__mro__):
         return False

@@ -55,6 +55,8 @@ class Sampler:
 
     Attributes
     ----------
+    n_rows, n_params, n_logits : int
+        Rows of the whole data, parameters of the objective, and logits of a row.
     irregular : bool
         Whether rows are drawn by their scores, because the variance of some column comes from few rows.
     complete : bool
@@ -74,6 +76,8 @@ class Sampler:
 
     def __init__(self, objective: Objective, generator: np.random.Generator, keeps_sparse: bool | None = None) -> None:
         self._objective = objective
+        self.n_rows, self.n_params = objective.dataset.n_rows, objective.n_params
+        self.n_logits = objective.n_logits
         self._kind = sample_of(objective.loss)
         if keeps_sparse is None:
             few = newton_is_fastest(objective.dataset.n_rows, objective.n_params)
@@ -88,32 +92,13 @@ class Sampler:
     @cached_attribute
     def _size(self) -> Float64Vector | None:
         """What rows are drawn in proportion to; None for evenly. From a GPU weights are copied when they are needed."""
-        weights = self._dataset.rows.sample_weight
+        weights = self._objective.dataset.rows.sample_weight
         return None if weights is None else to_numpy(weights).astype(np.float64)
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of the whole data."""
-        return self._dataset.n_rows
-
-    @property
-    def n_params(self) -> int:
-        """Parameters of the objective."""
-        return self._objective.n_params
 
     @property
     def costs(self) -> Costs:
         """Times of a read and a Hessian, relative to dense rows of this shape."""
         return self._objective.costs
-
-    @property
-    def _dataset(self) -> ResidentDataset:
-        return self._objective.dataset  # `Objective.widen` replaces it
-
-    @property
-    def n_logits(self) -> int:
-        """Logits of a row."""
-        return self._objective.n_logits
 
     def sample(self, size: int) -> Sample:
         """A sample of about ``size`` rows, in coordinates that its own means and variances standardise.
@@ -158,21 +143,23 @@ class Sampler:
         DataError
             If a row, of whatever weight, holds NaN or infinity.
         """
-        if not self._dataset.on_host:
+        if not self._objective.dataset.on_host:
             return None
-        if not self._dataset.all_finite():
-            self._dataset.refuse_not_finite()
+        if not self._objective.dataset.all_finite():
+            self._objective.dataset.refuse_not_finite()
         self._objective.widen()
         return self.sample(self.n_rows)
 
     def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[IntVector, Float64Vector]:
         # NaN marks a column that is constant in the sample: a row with another value in it gets a large score.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
-        scores = self._objective.engine.scores(self._dataset, rows.coordinates.mean, inverse, float(len(rows.at)))
+        scores = self._objective.engine.scores(
+            self._objective.dataset, rows.coordinates.mean, inverse, float(len(rows.at))
+        )
         self._objective.reads.total += 1.0
         if not np.isfinite(scores).all():
-            self._dataset.refuse_not_finite()
-        base = 1.0 + scores.astype(np.float64) / self._dataset.n_columns
+            self._objective.dataset.refuse_not_finite()
+        base = 1.0 + scores.astype(np.float64) / self._objective.dataset.n_columns
         self._size = base if self._size is None else self._size * base
         return self._indices(size)
 
@@ -199,12 +186,12 @@ class Sampler:
             if self._keeps_sparse:
                 yield self._of_sparse(indices, *self._labels_and_weights(indices, weight))
                 return
-            dtype = np.dtype(dtype or self._dataset.compute_dtype)
-            block_bytes = CURVATURE.host if self._dataset.on_host else CURVATURE.device
+            dtype = np.dtype(dtype or self._objective.dataset.compute_dtype)
+            block_bytes = CURVATURE.host if self._objective.dataset.on_host else CURVATURE.device
             step = max(self._kind.least_block_rows * p, block_bytes // (p * dtype.itemsize))
             for first in range(0, len(indices), step):
                 part = slice(first, first + step)
-                U = coordinates.rows(self._dataset.take(indices[part], dtype).X)
+                U = coordinates.rows(self._objective.dataset.take(indices[part], dtype).X)
                 yield self._of_dense(U, *self._labels_and_weights(indices[part], weight[part]), coordinates)
 
         return blocks
@@ -220,13 +207,13 @@ class Sampler:
         """A sample in its own standardised columns, its labels and its weights."""
         self._objective.reads.total += len(indices) / self.n_rows
         y, s = self._labels_and_weights(indices, weight)
-        rows = standardised(self._dataset, indices, s, self._objective.fit_intercept)
+        rows = standardised(self._objective.dataset, indices, s, self._objective.fit_intercept)
         if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
-            self._dataset.refuse_not_finite()
+            self._objective.dataset.refuse_not_finite()
         return rows, y, s
 
     def _labels_and_weights(self, indices: IntVector, weight: Float64Vector) -> tuple[Array, Array]:
-        _, y, sample_weight = self._dataset.rows
+        _, y, sample_weight = self._objective.dataset.rows
         xp = array_namespace(y)
         at, s = xp.asarray(indices), xp.asarray(weight)
         return y[at], s if sample_weight is None else s * sample_weight[at]
@@ -237,7 +224,7 @@ class Sampler:
 
     def _of_sparse(self, indices: IntVector, y: Array, s: Array) -> Sample:
         assert self._coordinates is not None
-        data = self._dataset.sparse_rows(indices, y, s)
+        data = self._objective.dataset.sparse_rows(indices, y, s)
         return self._of(StandardisedSparse(data, self._coordinates), self._coordinates)
 
     def _of(self, rows: Standardised, coordinates: Coordinates) -> Sample:
