@@ -21,7 +21,7 @@ def without_shift(objective: Objective, result: SolverResult, l1_strengths: Floa
     of the weights, with a ridge alone their mean, and with both it lies between the two: see `least_shift`.
     """
     K = objective.n_logits
-    if K == 1 or not result.params.any():
+    if not objective.loss.has_free_directions or not result.params.any():
         return result
     by_class = result.params.reshape(K, -1).copy()
     w = by_class[:, : objective.dataset.n_columns]

@@ -50,6 +50,6 @@ def adds_up_to_0(objective: Objective, start: Float64Vector) -> Float64Vector:
     """The start less what the parameters of all classes have in common, which `ClasswiseMetric` would keep."""
     by_class = start.reshape(objective.n_logits, -1)
     common = by_class.mean(axis=0)
-    if objective.n_logits == 1 or (np.abs(common) <= COMMON * np.abs(by_class).max(axis=0)).all():
+    if not objective.loss.has_free_directions or (np.abs(common) <= COMMON * np.abs(by_class).max(axis=0)).all():
         return start
     return np.asarray((by_class - common).ravel())
