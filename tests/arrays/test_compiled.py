@@ -45,7 +45,7 @@ from gpu_logreg.passes.cpu.loops.elementary import row_terms
 from gpu_logreg.passes.cpu.loops.vectors import largest_of
 from gpu_logreg.arrays.compiled import njit
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True)
 def probe(vector, z):
     return row_terms(z[0], 1.0)[2] + largest_of(vector, z, 0)
 """

@@ -78,7 +78,7 @@ def sample_of(n_classes: int, fit_intercept: bool):
     X = rng.standard_normal((60, 3)) * [1.0, 1e3, 1e-3] + [0.0, 5e3, 0.0]
     labels = rng.integers(n_classes, size=60)
     y = labels.astype(np.uint8 if n_classes == 2 else np.int32)
-    dataset = ResidentDataset.from_arrays(X, y, rng.exponential(size=60), CPU)
+    dataset = ResidentDataset.from_arrays(X, y, rng.exponential(size=60), CPU, encoded=n_classes > 2)
     engine = choose("reference", dataset.rows, CPU, loss_of_classes(n_classes))
     return Sampler(Objective(dataset, engine, 0.0, fit_intercept), rng).all_rows()
 

@@ -159,7 +159,7 @@ def every_row_alike(monkeypatch):
 def classes_alike(monkeypatch):
     """No class is drawn apart."""
 
-    def draw(is_second, m, generator, size=None):
+    def draw(is_second, m, generator, size=None, n_classes=2):
         rows = evenly(len(is_second), m, generator)
         return rows, np.full(len(rows), len(is_second) / len(rows))
 

@@ -191,7 +191,7 @@ def test_the_curvature_of_many_rows_a_part_at_a_time(monkeypatch):
 
 def test_both_curvatures_of_a_sample_agree():
     X, y, s, _, _ = problem(900, 6, 4)
-    dataset = ResidentDataset.from_arrays(X.astype(np.float64), y, s, CPU)
+    dataset = ResidentDataset.from_arrays(X.astype(np.float64), y, s, CPU, encoded=True)
     sums = []
     for impl in ("reference", "cpu"):
         objective = Objective(dataset, choose(impl, dataset.rows, CPU, Classes(4)), 0.01, True)
