@@ -25,7 +25,7 @@ FAULTS = [
         "arrays.checks",
         "float(weights.min())",
         "float(weights.min(initial=0.0))",
-        "weights",
+        "weights_there",
         "unexpected keyword argument 'initial'",
     ),
     Fault(
@@ -39,8 +39,8 @@ FAULTS = [
     Fault(
         "a method that only NumPy has",
         "rows.upload",
-        "    return there\n",
-        "    return there.newbyteorder()\n",
+        "    return on_device\n",
+        "    return on_device.newbyteorder()\n",
         "weights",
         "no attribute 'newbyteorder'",
     ),
@@ -174,9 +174,9 @@ FAULTS = [
     ),
     Fault(
         "a loop over a device array",
-        "estimators.predictor",
-        "number = to_numpy(z.argmax(axis=1) if z.ndim == 2 else z > 0)",
-        "number = np.array([float(value) > 0 for value in z])",
+        "mathematics.losses",
+        "return to_numpy(z > 0).astype(np.intp)",
+        "return np.array([float(value) > 0 for value in z])",
         "predict",
         "read one element at a time",
     ),
@@ -223,7 +223,7 @@ FAULTS = [
     Fault(
         "a chunk filled while it is read",
         "rows.upload",
-        "sent[turn].synchronize()",
+        "copied[turn].synchronize()",
         "pass",
         "upload",
         "Arrays are not equal",
@@ -231,8 +231,8 @@ FAULTS = [
     Fault(
         "an event of before the copy",
         "rows.upload",
-        "sent[turn] = stream.record()",
-        "sent[turn] = cupy.cuda.Event()",
+        "copied[turn] = stream.record()",
+        "copied[turn] = cupy.cuda.Event()",
         "upload",
         "Arrays are not equal",
     ),

@@ -53,6 +53,11 @@ def weights(fake) -> None:
     assert (model.impl_, model.converged_) == ("cuda", True)
 
 
+def weights_there(fake) -> None:
+    model = LogisticRegression().fit(fake.asarray(X), fake.asarray(Y), fake.asarray(WEIGHTS))
+    assert (model.impl_, model.converged_) == ("cuda", True)
+
+
 def classes(fake) -> None:
     model = LogisticRegression(device="cuda", impl="reference").fit(fake.asarray(X), fake.asarray(CLASSES), WEIGHTS)
     assert model.converged_
@@ -117,6 +122,7 @@ def second_device(fake) -> None:
 
 SCENES: dict[str, Callable[[Any], None]] = {
     "weights": weights,
+    "weights_there": weights_there,
     "classes": classes,
     "predict": predict,
     "cublas": of_cublas,
