@@ -26,6 +26,7 @@ WIDE = {
         "test_every_value_is_read_exactly": 2,
     },
     "test_cuda_steps": {"test_steps_follow_the_reference": 3, "test_updates_follow_the_reference": 3},
+    "test_elementary": {"test_no_thread_passes_the_barrier_before_the_others_arrive": 2},
     "test_fit_on_device": {
         "test_a_fit_on_the_device_finds_what_one_on_the_host_finds": 2,
         "test_an_l1_penalty_on_the_device_gives_the_zeros_of_the_host": 2,
@@ -67,13 +68,14 @@ WIDE = {
         "test_networks_are_those_of_dense_rows": 3,
         "test_class_weights_and_no_intercept": 3,
     },
-    "test_stand_in_faults": {"test_a_fault_is_seen": 3},
+    "test_stand_in_faults": {"test_a_fault_is_seen": 3, "test_a_scene_passes_without_a_fault": 2},
     "test_steps_graph": {
         "test_python_does_nothing_between_the_batches": 2,
         "test_a_step_is_the_gradient_by_central_differences": 2,
     },
     "test_storage": {
         "test_narrowing_of_its_own_accord_changes_no_result": 2,
+        "test_a_device_that_fails_in_the_middle_of_a_fit": 2,
     },
     "test_stress": {"test_a_seed_is_one_problem_and_its_container_holds_its_rows": 3},
     "test_working_set": {"test_the_solution_is_that_of_all_columns": 3},

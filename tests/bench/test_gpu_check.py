@@ -480,6 +480,7 @@ def test_the_text_of_kernels_is_found_in_a_plain_checkout(monkeypatch):
     assert kernel_text.kernel_source("sum_partials.cu", ("reduce.cuh",)) == installed
 
 
+@pytest.mark.slow
 def test_a_plain_checkout_on_the_path_is_enough(tmp_path):
     code = """
         import sys

@@ -82,6 +82,7 @@ def ends(folder: Path) -> dict[str, str]:
     return {line["step"]: line["outcome"] for line in gpu.journal.read(folder) if line["kind"] == "end"}
 
 
+@pytest.mark.slow
 def test_a_step_that_hangs_or_breaks_loses_only_what_it_had_not_finished(check, tmp_path, capsys):
     import gpu.journal
 

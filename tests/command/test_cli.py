@@ -391,6 +391,7 @@ def test_the_large_problem_of_the_demo_is_as_it_says():
 # ------------------------------------------------------------------------------------------------------ other processes
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error(tmp_path, capsys):
     table = people(tmp_path / "people.csv", 20_000)
     model = tmp_path / "people.model"

@@ -91,6 +91,7 @@ def test_every_architecture_meets_every_storage_label_and_weight():
 
 
 @hopper
+@pytest.mark.slow
 def test_loss_and_gradient_fits_the_registers_that_its_family_counts_on(arch):
     code = kernel_source(f"{cuda.KERNEL}.cu", cuda.HEADERS)
 

@@ -248,6 +248,7 @@ def test_pipeline_grid_search_and_cross_validation():
     assert scores.min() > 0.8
 
 
+@pytest.mark.slow
 def test_grid_search_in_several_processes():
     search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2, n_jobs=2).fit(X, Y)
     assert search.best_score_ > 0.7
