@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.arrays.csr import csr_rows
-from gpu_logreg.arrays.device import Device, cupy_to_device, is_sparse, numpy_defaults
+from gpu_logreg.arrays.csr import csr_rows_of
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.interchange import as_array
 from gpu_logreg.arrays.on_device import POOL_BYTES, on_device
@@ -89,7 +89,8 @@ def loss_and_gradient(
     >>> loss_and_gradient(np.array([[1.0], [-1.0]]), np.array([1.0, 0.0]), np.array([0.5])).value
     0.4740769841801067
     """
-    X = csr_rows(X) if is_sparse(X) else _array(X, "X")
+    sparse_rows = csr_rows_of(X)
+    X = _array(X, "X") if sparse_rows is None else sparse_rows
     if X.ndim != 2 or X.shape[0] == 0:
         raise DataError(f"X must be an array of shape (n, d) with at least one row, and has shape {X.shape}")
     w = np.asarray(w, dtype=np.float64)
