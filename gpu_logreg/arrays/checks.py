@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ from gpu_logreg.arrays.device import array_namespace, is_sparse
 from gpu_logreg.arrays.vector import Array, ArrayOfRows, HostArray
 from gpu_logreg.errors import DataError
 
-__all__ = ["LARGEST_WEIGHT", "SMALLEST_WEIGHT", "check_sample_weight", "first_not_finite"]
+__all__ = ["LARGEST_WEIGHT", "SMALLEST_WEIGHT", "check_sample_weight", "first_not_finite", "not_finite_error"]
 
 SMALLEST_WEIGHT, LARGEST_WEIGHT = 1e-30, 1e30
 """Bounds of the largest row weight: beyond them sums of weights in float32 are zero or infinite."""
@@ -97,3 +98,17 @@ def _refuse_objects(weights: HostArray) -> None:
     for row, value in enumerate(weights.ravel().tolist()):
         if not isinstance(value, numbers.Real | Decimal):
             raise DataError(f"sample_weight has dtype object; weights are numbers, and row {row} holds {value!r}")
+
+
+def not_finite_error(row: int, column: int, value: float, column_name: str = "") -> DataError:
+    """The error that names a NaN or an infinity of ``X``.
+
+    Parameters
+    ----------
+    row, column : int
+    value : float
+    column_name : str
+        Text on the name of the column that follows its number; empty where columns have no names.
+    """
+    kind = "NaN" if math.isnan(value) else "infinity"
+    return DataError(f"Input X contains {kind} at row {row}, column {column}{column_name}; remove or impute it")

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
+from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import csr_rows_of
 from gpu_logreg.arrays.device import device_of, numpy_defaults, one_line, to_numpy, using
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16, like
@@ -132,12 +132,8 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
     def _refuse_not_finite(self, X: Any) -> None:
         """Raise a `DataError` that names the first NaN or infinity of ``X``; nothing if there is none."""
         found = first_not_finite(X)
-        if found is None:
-            return
-        row, column, value = found
-        kind = "NaN" if np.isnan(value) else "infinity"
-        place = f"row {row}, column {column}{self._column_name(column)}"
-        raise DataError(f"Input X contains {kind} at {place}; remove or impute it")
+        if found is not None:
+            raise not_finite_error(*found, self._column_name(found[1]))
 
     def _refuse_overflow(self, X: Any, row: int) -> None:
         """Raise a `DataError` that names the largest value of a row whose logits are beyond the arithmetic."""

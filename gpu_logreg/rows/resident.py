@@ -9,7 +9,7 @@ from typing import NoReturn
 import numpy as np
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
-from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite
+from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite, elements_in_a_row, in_order, rows_at
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
 from gpu_logreg.arrays.vector import Array, ArrayOfRows, DType, DTypeLike, IntVector
@@ -184,11 +184,7 @@ class ResidentDataset:
         found = first_not_finite(self.rows.X)
         if found is None:
             raise DataError("the sums over X overflow; scale its columns to smaller numbers")
-        row, column, value = found
-        kind = "NaN" if np.isnan(value) else "infinity"
-        raise DataError(
-            f"Input X contains {kind} at row {row}, column {column}{self.column_name(column)}; remove or impute it"
-        )
+        raise not_finite_error(*found, self.column_name(found[1]))
 
     def column_name(self, column: int) -> str:
         """The name of a column, for a message that has named its number; empty where columns have no names."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CONVERTED
 from gpu_logreg.arrays.blocks import row_blocks
+from gpu_logreg.arrays.checks import not_finite_error
 from gpu_logreg.arrays.csr import with_dtype
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
 from gpu_logreg.arrays.vector import Array, ArrayOfRows, CsrArray, DType
@@ -143,7 +144,7 @@ def _refuse_values_out_of_range(X: Array, target: DType) -> None:
             row, column = divmod(int(wrong.argmax()), X.shape[1])
             value, row = float(block[row, column]), part.start + row
             if np.isnan(value):
-                raise DataError(f"Input X contains NaN at row {row}, column {column}; remove or impute it")
+                raise not_finite_error(row, column, value)
             limit = "whole numbers from 0 to 255" if target.name == "uint8" else "numbers up to 65504"
             raise DataError(
                 f"storage={target.name!r} holds {limit}, and X is {value:g} at row {row}, column {column}; "
