@@ -17,12 +17,18 @@ __all__ = [
     "GRADIENT",
     "HESSIAN",
     "NETWORK",
+    "PAIR_WEIGHTS",
+    "PARTIALS_CLASSES",
+    "PARTIALS_SPARSE",
     "SCORES",
     "SEARCHED",
     "SEARCHED_ELEMENTS",
     "SPARSE_COLUMNS",
     "SPARSE_LOGITS",
     "SPARSE_SUMS",
+    "STAGED_CLASSES",
+    "STAGED_DENSE",
+    "STAGED_STEPS",
     "UPLOADED",
     "BlockSize",
 ]
@@ -77,3 +83,21 @@ SPARSE_LOGITS = 2**17
 
 SPARSE_COLUMNS = 2**20
 """Stored elements of a block of sparse rows for copies of some of their columns."""
+
+STAGED_DENSE = 2 * 2**20
+"""Bytes of the rows that the compiled pass of two classes converts at a time, where it cannot read them in place."""
+
+STAGED_CLASSES = 2**19
+"""Bytes of the rows that the compiled pass of K classes converts at a time, where it cannot read them in place."""
+
+STAGED_STEPS = 2**22
+"""Bytes of the rows that are copied at a time for compiled steps, where these cannot read them in place."""
+
+PARTIALS_CLASSES = 2**26
+"""Most bytes of the sums of all chunks of the compiled pass of K classes, which are held until they are added."""
+
+PARTIALS_SPARSE = 2**28
+"""Most bytes of the sums of all chunks of sparse rows; at a time those exist that are computed or wait to be added."""
+
+PAIR_WEIGHTS = 2**22
+"""Bytes of the weights of all pairs of classes, which are stored for a block of rows at a time."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import PARTIALS_CLASSES as PARTIAL_BYTES
+from gpu_logreg.arrays.block_sizes import STAGED_CLASSES as STAGE_BYTES
 from gpu_logreg.arrays.blocks import map_in_order
 from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.sums import Sums
@@ -19,12 +21,6 @@ __all__ = ["cpu_multinomial_pass", "in_vectors"]
 
 CHUNKS, LEAST_CHUNK_ROWS = 16, 512
 """Most chunks, and least rows of one. They decide the order of additions, and so the last bits of sums."""
-
-PARTIAL_BYTES = 2**26
-"""Most bytes of the sums of all chunks together, which are held until they are added."""
-
-STAGE_BYTES = 2**19
-"""Bytes of the rows that are converted at a time, where the loops cannot read ``X`` in place."""
 
 
 def cpu_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike | None = None) -> Sums:

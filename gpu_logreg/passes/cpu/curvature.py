@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import PAIR_WEIGHTS as WEIGHT_BYTES
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
 from gpu_logreg.arrays.vector import Float64Matrix, HostArray
 from gpu_logreg.passes.cpu.classes import in_vectors
 
 __all__ = ["multinomial_curvature_sum"]
-
-WEIGHT_BYTES = 2**22
-"""Bytes of the weights of all pairs of classes, which are stored for a block of rows at a time."""
 
 
 def multinomial_curvature_sum(U: HostArray, s: HostArray, Phi: Float64Matrix) -> Float64Matrix:

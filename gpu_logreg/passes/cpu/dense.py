@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import STAGED_DENSE as STAGE_BYTES
 from gpu_logreg.arrays.blocks import map_chunks
 from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.cpu.loops import dense as kernels
@@ -26,9 +27,6 @@ __all__ = ["cpu_moments", "cpu_pass", "supports"]
 
 CHUNK_ROWS = 2048
 """Rows of a chunk. It decides the order of additions, and so the last bits of sums."""
-
-STAGE_BYTES = 2 * 2**20
-"""Bytes of the rows that are converted at a time, where the loops cannot read ``X`` in place."""
 
 
 def supports(rows: Rows) -> str | None:

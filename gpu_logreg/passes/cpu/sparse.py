@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import PARTIALS_SPARSE as PARTIAL_BYTES
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import elements_in_a_row, in_order
@@ -36,9 +37,6 @@ CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
 
 ELEMENTS_PER_COLUMN = 4
 """Least elements of a chunk for each column: adding the sums of many chunks takes time too."""
-
-PARTIAL_BYTES = 2**28
-"""Most bytes of the sums of all chunks together; at a time only those exist that are computed or wait to be added."""
 
 _SUMMED_TRIANGLE = 256
 """Columns of a Hessian that are copied from its lower triangle at a time, so that no second matrix is allocated."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import STAGED_STEPS as STAGE_BYTES
 from gpu_logreg.arrays.blocks import n_threads
 from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray, IntVector
@@ -21,9 +22,6 @@ __all__ = ["cpu_epoch", "n_lanes", "supports"]
 
 CALL_FLOPS = 2e10
 """Floating-point operations of one call: few enough that Ctrl-C takes effect within a fraction of a second."""
-
-STAGE_BYTES = 2**22
-"""Bytes of the rows that are copied at a time, where the loops cannot read ``X`` in place."""
 
 ZEROS_SHARE = 0.65
 """Share of zeros in ``X`` from which the products with ``X`` skip them."""
