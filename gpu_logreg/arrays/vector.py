@@ -19,7 +19,6 @@ __all__ = [
     "CsrArray",
     "DType",
     "DTypeLike",
-    "Float32Matrix",
     "Float64Matrix",
     "Float64Vector",
     "HostArray",
@@ -31,9 +30,6 @@ Float64Vector = npt.NDArray[np.float64]
 
 Float64Matrix = npt.NDArray[np.float64]
 """Of shape (m, n): Hessians and weights of several logits, on the host."""
-
-Float32Matrix = npt.NDArray[np.float32]
-"""Of shape (m, n), on the host."""
 
 IntVector = npt.NDArray[np.int64]
 """Of shape (n,): numbers of rows or columns, on the host."""
