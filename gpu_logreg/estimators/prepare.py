@@ -94,7 +94,7 @@ def prepare(
         Where rows are walked.
     class_weight : dict, "balanced" or None
     storage : str
-        As of `gpu_logreg.rows.storage.stored`.
+        As of `gpu_logreg.rows.storage.store`.
     target : Target or None
         What is known to be learnt; None for the classes that ``y`` holds.
     column_names : sequence of str or None
