@@ -28,6 +28,8 @@ from gpu_logreg.arrays.vector import ArrayOfRows
 
 __all__ = [
     "blas_on_one_thread",
+    "calls_are_alone",
+    "chunks_are_few",
     "map_chunks",
     "map_in_order",
     "map_row_blocks",
@@ -75,7 +77,7 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     >>> map_in_order(pow, [2, 3, 4], [3, 2, 1])
     [8, 9, 4]
     """
-    if _is_alone(arguments):
+    if calls_are_alone(len(arguments[0])):
         with np.errstate(**_QUIET):
             return list(map(function, *arguments))
     return list(_in_threads(function, arguments))
@@ -94,16 +96,24 @@ def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) 
     nbytes : int
         Bytes of all chunks together: the calling thread computes fewer than `SHARED_BYTES` alone.
     """
-    few = n_chunks < 2 or nbytes < SHARED_BYTES or getattr(_here, "is_ours", False)
-    threads = 1 if few else n_threads()
-    if threads == 1:
+    if chunks_are_few(n_chunks, nbytes):
         with np.errstate(**_QUIET):
             function(0, n_chunks)
         return
-    n_calls = min(n_chunks, 2 * threads)
+    n_calls = min(n_chunks, 2 * n_threads())
     edges = [n_chunks * k // n_calls for k in range(n_calls + 1)]
     for _ in _in_threads(function, (edges[:-1], edges[1:])):
         pass
+
+
+def calls_are_alone(n_calls: int) -> bool:
+    """Whether the calling thread makes the calls itself, as where it is one of the pool, or the only one."""
+    return n_calls < 2 or getattr(_here, "is_ours", False) or n_threads() == 1
+
+
+def chunks_are_few(n_chunks: int, nbytes: int) -> bool:
+    """Whether the calling thread computes all chunks itself, because they are small or its calls are alone."""
+    return nbytes < SHARED_BYTES or calls_are_alone(n_chunks)
 
 
 def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
@@ -116,15 +126,10 @@ def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *argument
     function, arguments
         Those of `map_in_order`; each sequence has at least one element.
     """
-    if _is_alone(arguments):
+    if calls_are_alone(len(arguments[0])):
         with np.errstate(**_QUIET):
             return functools.reduce(add, map(function, *arguments))
     return functools.reduce(add, _in_threads(function, arguments))
-
-
-def _is_alone(arguments: tuple[Sequence[Any], ...]) -> bool:
-    """Whether the calling thread makes the calls itself, one after the other."""
-    return len(arguments[0]) <= 1 or getattr(_here, "is_ours", False) or n_threads() == 1
 
 
 def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:

@@ -10,6 +10,7 @@ Equations: `gpu_logreg.mathematics.logistic` and `gpu_logreg.mathematics.softmax
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -20,7 +21,13 @@ from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import logistic, softmax
 
-__all__ = ["Binary", "Classes", "Labels", "Loss", "Output", "loss_of_classes"]
+__all__ = ["Binary", "Classes", "Labels", "Loss", "Output", "PackedPass", "loss_of_classes"]
+
+Pass = Callable[[Any, Any], tuple[float, Any, Any]]
+"""From weights and intercepts to loss and gradient sums over rows."""
+
+PackedPass = Callable[[Float64Vector], tuple[float, Float64Vector]]
+"""From packed parameters to the loss sum over rows and its gradient."""
 
 
 class Output(Protocol):
@@ -85,6 +92,9 @@ class Loss(Output, Protocol):
     def packed_gradient(self, dw_sum: Float64Vector, db_sum: Any, fit_intercept: bool) -> Float64Vector:
         """Gradient sums as a new packed vector, without the rounding error along the free directions."""
 
+    def packed_pass(self, run: Pass, n_columns: int, fit_intercept: bool) -> PackedPass:
+        """A pass over rows as a function of packed parameters, which gives loss sum and packed gradient sums."""
+
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """The ridge penalty ``phi @ penalised / 2`` from parameters and the gradient ``penalised`` of the penalty."""
 
@@ -140,6 +150,10 @@ class Binary:
         if fit_intercept:
             grad[d] = db_sum
         return grad
+
+    def packed_pass(self, run: Pass, n_columns: int, fit_intercept: bool) -> PackedPass:
+        """``run`` as a function of packed parameters."""
+        return _packed_pass(self, run, n_columns, fit_intercept)
 
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``."""
@@ -232,6 +246,10 @@ class Classes:
             grad[:, d] = db_sum - db_sum.mean()
         return grad.ravel()
 
+    def packed_pass(self, run: Pass, n_columns: int, fit_intercept: bool) -> PackedPass:
+        """``run`` as a function of packed parameters."""
+        return _packed_pass(self, run, n_columns, fit_intercept)
+
     def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
         """``phi @ penalised / 2``."""
         return 0.5 * float((phi * penalised).sum())
@@ -302,6 +320,14 @@ class Labels:
     def decide(self, z: Array) -> Array:
         """1 for every label whose logit is positive, else 0; of shape (n, L)."""
         return to_numpy(z > 0).astype(int)
+
+
+def _packed_pass(loss: Loss, run: Pass, n_columns: int, fit_intercept: bool) -> PackedPass:
+    def run_packed(params: Float64Vector) -> tuple[float, Float64Vector]:
+        loss_sum, dw_sum, db_sum = run(*loss.unpack(params, n_columns))
+        return loss_sum, loss.packed_gradient(dw_sum, db_sum, fit_intercept)
+
+    return run_packed
 
 
 def loss_of_classes(n_classes: int) -> Binary | Classes:

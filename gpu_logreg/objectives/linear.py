@@ -92,6 +92,7 @@ class Objective:
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
+        self._dataset_of_pass: ResidentDataset | None = None
         self._kept: tuple[Any, ...] | None = None
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
@@ -185,7 +186,9 @@ class Objective:
         w, b = self.loss.unpack(params, d)
         if self.centre is not None:
             b = b + (w - w.astype(dataset.compute_dtype)) @ self.centre
-        sums = self.engine.gradient(dataset, w, b)
+        if self._dataset_of_pass is not dataset:
+            self._dataset_of_pass, self._gradient_pass = dataset, self.engine.gradient_pass(dataset)
+        sums = self._gradient_pass(w, b)
         self.reads.total += 1.0
         grad, total = self.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.fit_intercept), dataset.weight_total
         if not self._known_finite:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
+from gpu_logreg.mathematics.losses import PackedPass
 from gpu_logreg.objectives.linear import Reads
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, every_kth_row
 from gpu_logreg.passes.engine import Engine
@@ -84,6 +85,8 @@ class SampleObjective:
         Sum of their weights.
     packed_penalty : ndarray of shape (p,), or (K p,)
         Diagonal of the penalty by packed ``phi``.
+    gradient_pass : function phi -> loss_sum, grad
+        One read of the sample.
     rounding, precision : float
         Relative size below which differences of the value are rounding, and rounding of the arithmetic of a row.
     """
@@ -97,6 +100,7 @@ class SampleObjective:
     n_rows: int = field(init=False)
     weight_total: float = field(init=False)
     packed_penalty: Float64Vector = field(init=False)
+    gradient_pass: PackedPass = field(init=False)
     rounding: float = field(init=False)
     precision: float = field(init=False)
 
@@ -104,7 +108,7 @@ class SampleObjective:
         data, eps = self.rows.data, float(np.finfo(self.rows.dtype).eps)
         penalty = np.tile(self.penalty, self.engine.loss.n_logits)
         more = {"n_rows": data.n_rows, "weight_total": data.weight_total, "packed_penalty": penalty}
-        self.__dict__.update(more, rounding=eps, precision=eps)
+        self.__dict__.update(more, rounding=eps, precision=eps, gradient_pass=self.rows.gradient_pass(self.engine))
 
     def rounding_at(self, phi: Float64Vector, value: float) -> float:
         """As `rounding`, with the rounding error of logits, whose terms may cancel.
@@ -128,7 +132,7 @@ class SampleObjective:
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``phi``."""
         self.reads.total += self.n_rows / self.n_total
-        loss_sum, grad = self.rows.gradient(self.engine, phi)
+        loss_sum, grad = self.gradient_pass(phi)
         penalised = self.packed_penalty * phi
         grad /= self.weight_total
         grad += penalised

@@ -18,9 +18,8 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.losses import Binary
+from gpu_logreg.mathematics.losses import Binary, PackedPass
 from gpu_logreg.passes.engine import Engine
-from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
@@ -46,8 +45,8 @@ class Standardised(Protocol):
     def n_params(self) -> int:
         """Length of ``phi`` of one logit."""
 
-    def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        """Loss sum, and its gradient by ``phi``."""
+    def gradient_pass(self, engine: Engine) -> PackedPass:
+        """From ``phi`` to the loss sum and its gradient, by one pass."""
 
     def curvature(self, engine: Engine, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
         """Second derivative of the mean loss by ``phi``, summed in ``dtype`` and returned in float64."""
@@ -78,11 +77,9 @@ class StandardisedDense:
         """Columns of ``u``."""
         return self.data.n_columns
 
-    def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        """Loss sum and gradient by one pass; the column of ones in ``u`` is that of the intercept."""
-        loss = engine.loss
-        sums = engine.gradient(self.data, *loss.unpack(phi, self.data.n_columns))
-        return sums.loss_sum, loss.packed_gradient(sums.dw_sum, sums.db_sum, False)
+    def gradient_pass(self, engine: Engine) -> PackedPass:
+        """By a pass over the copies; the column of ones in ``u`` is that of the intercept."""
+        return engine.loss.packed_pass(engine.gradient_pass(self.data), self.data.n_columns, False)
 
     def curvature(self, engine: Engine, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
         """Second derivative of the mean loss, on the host or the device: where it is to be factored."""
@@ -124,11 +121,16 @@ class StandardisedSparse:
         """Columns, and 1 for the intercept."""
         return self.data.n_columns + int(self.coordinates.fit_intercept)
 
-    def gradient(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        """Loss sum and gradient by one pass over the stored elements."""
-        sums: Sums = engine.gradient(self.data, *self._unpacked(engine, phi))
-        by_params = engine.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.coordinates.fit_intercept)
-        return sums.loss_sum, self.coordinates.grad_to_phi(by_params)
+    def gradient_pass(self, engine: Engine) -> PackedPass:
+        """By a pass over the stored elements."""
+        coordinates, run = self.coordinates, engine.gradient_pass(self.data)
+        by_params = engine.loss.packed_pass(run, self.data.n_columns, coordinates.fit_intercept)
+
+        def by_phi(phi: Float64Vector) -> tuple[float, Float64Vector]:
+            loss_sum, grad = by_params(coordinates.to_params(phi))
+            return loss_sum, coordinates.grad_to_phi(grad)
+
+        return by_phi
 
     def _unpacked(self, engine: Engine, phi: Float64Vector) -> tuple[Float64Vector, float]:
         return engine.loss.unpack(self.coordinates.to_params(phi), self.data.n_columns)
@@ -156,7 +158,7 @@ class StandardisedSparse:
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """By a pass for the gradient and one for the second derivative."""
-        return *self.gradient(engine, phi), self.curvature(engine, phi)
+        return *self.gradient_pass(engine)(phi), self.curvature(engine, phi)
 
 
 def every_kth_row(rows: Standardised, k: int) -> Standardised:

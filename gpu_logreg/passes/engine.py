@@ -6,6 +6,7 @@ for each part of the rows and add the results in order.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,7 +15,10 @@ from gpu_logreg.mathematics.losses import Loss
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["DelegatingEngine", "Engine"]
+__all__ = ["DelegatingEngine", "Engine", "GradientPass"]
+
+GradientPass = Callable[[Any, Any], Sums]
+"""From weights of shape (d,) or (K, d) and their intercepts to loss and gradient sums over all rows; one read."""
 
 
 class Engine(Protocol):
@@ -35,6 +39,9 @@ class Engine(Protocol):
 
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums over all rows at weights of shape (d,) or (K, d) and their intercepts; one read."""
+
+    def gradient_pass(self, data: ResidentDataset) -> GradientPass:
+        """`gradient` over these rows as a function of the point: what rows alone decide is decided once for a fit."""
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Weighted sums of the columns and of their squares; one read."""
@@ -124,6 +131,10 @@ class DelegatingEngine:
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums; for this and all methods see `Engine`."""
         return self._other.gradient(data, w, b)
+
+    def gradient_pass(self, data: ResidentDataset) -> GradientPass:
+        """`gradient` over these rows."""
+        return functools.partial(self.gradient, data)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares."""

@@ -16,14 +16,14 @@ from collections.abc import Callable
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import STAGED_DENSE as STAGE_BYTES
-from gpu_logreg.arrays.blocks import map_chunks
+from gpu_logreg.arrays.blocks import chunks_are_few, map_chunks
 from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.cpu.loops import dense as kernels
 from gpu_logreg.passes.cpu.loops.short_rows import sum_short_rows, vector_for
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
 
-__all__ = ["cpu_moments", "cpu_pass", "supports"]
+__all__ = ["DensePass", "cpu_moments", "cpu_pass", "supports"]
 
 CHUNK_ROWS = 2048
 """Rows of a chunk. It decides the order of additions, and so the last bits of sums."""
@@ -39,44 +39,51 @@ def supports(rows: Rows) -> str | None:
 
 
 def cpu_pass(rows: Rows, w: Float64Vector, b: float, dtype: DTypeLike | None = None) -> Sums:
-    """Loss and gradient sums over ``rows`` in one read.
+    """Loss and gradient sums over ``rows`` at one point, in one read; see `DensePass`."""
+    return DensePass(rows, 1, dtype)(w, b)
+
+
+class DensePass:
+    """Loss and gradient sums over rows, in one read for each point: what rows alone decide is decided once.
 
     Parameters
     ----------
     rows : Rows
         ``X`` of shape (n, d): it is read in place where it is float32 or float64 and C- or Fortran-contiguous, and else
         converted a few rows at a time.
-    w : ndarray of shape (d,)
-        Weights, float64.
-    b : float
-        Intercept.
+    n_logits : int
+        1.
     dtype : float32 or float64, optional
         Dtype to compute in; `gpu_logreg.rows.block.compute_dtype` of that of ``X`` if None.
-
-    Returns
-    -------
-    Sums
     """
-    X, y, sample_weight = rows
-    dtype = np.dtype(dtype or compute_dtype(X.dtype))
-    w_row = np.ascontiguousarray(w, dtype=dtype)
-    d = X.shape[1]
-    vector = vector_for(d, dtype)
-    if vector is not None:
-        padded = np.zeros(-(-d // len(vector)) * len(vector), dtype)
-        padded[:d] = w_row
 
-    def sum_rows(X: HostArray, first: int, last: int, chunk: int, offset: int, out: Float64Matrix) -> None:
-        s = None if sample_weight is None else sample_weight[offset:]
-        if X.flags.f_contiguous and not X.flags.c_contiguous:
-            kernels.sum_column_major(X, y[offset:], s, w_row, float(b), first, last, chunk, out)
-        elif vector is None:
-            kernels.sum_rows(X, y[offset:], s, w_row, float(b), first, last, chunk, out)
-        else:
-            sum_short_rows(vector, X, y[offset:], s, padded, float(b), first, last, chunk, out)
+    def __init__(self, rows: Rows, n_logits: int = 1, dtype: DTypeLike | None = None) -> None:
+        X, self._y, self._sample_weight = rows
+        self._dtype, self._d = np.dtype(dtype or compute_dtype(X.dtype)), X.shape[1]
+        vector = vector_for(self._d, self._dtype)
+        self._chunks = _Chunks(X, self._dtype, widens=vector is None)
+        self._column_major = self._chunks.in_place and X.flags.f_contiguous and not X.flags.c_contiguous
+        self._vector = None if self._column_major else vector
+        self._n_weights = self._d if self._vector is None else -(-self._d // len(self._vector)) * len(self._vector)
 
-    total = _sum_chunks(X, dtype, d + 2, sum_rows, widens=vector is None)
-    return Sums(float(total[d + 1]), total[:d], float(total[d]))
+    def __call__(self, w: Float64Vector, b: float) -> Sums:
+        """The sums at the weights ``w`` of shape (d,) and the intercept ``b``."""
+        d, b = self._d, float(b)
+        weights = np.zeros(self._n_weights, self._dtype)
+        weights[:d] = w
+        y, sample_weight = self._y, self._sample_weight
+
+        def sum_rows(X: HostArray, first: int, last: int, offset: int, out: Float64Matrix) -> None:
+            s = None if sample_weight is None else sample_weight[offset:]
+            if self._column_major:
+                kernels.sum_column_major(X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
+            elif self._vector is None:
+                kernels.sum_rows(X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
+            else:
+                sum_short_rows(self._vector, X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
+
+        total = self._chunks.sum(sum_rows, d + 2)
+        return Sums(float(total[d + 1]), total[:d], float(total[d]))
 
 
 def cpu_moments(rows: Rows) -> Moments:
@@ -84,43 +91,51 @@ def cpu_moments(rows: Rows) -> Moments:
     X, _, sample_weight = rows
     d = X.shape[1]
 
-    def sum_rows(X: HostArray, first: int, last: int, chunk: int, offset: int, out: Float64Matrix) -> None:
+    def sum_rows(X: HostArray, first: int, last: int, offset: int, out: Float64Matrix) -> None:
         s = None if sample_weight is None else sample_weight[offset:]
-        kernels.sum_moments(X, s, first, last, chunk, out)
+        kernels.sum_moments(X, s, first, last, CHUNK_ROWS, out)
 
-    total = _sum_chunks(X, compute_dtype(X.dtype), 2 * d, sum_rows)
+    total = _Chunks(X, compute_dtype(X.dtype)).sum(sum_rows, 2 * d)
     return Moments(total[:d], total[d:])
 
 
-def _sum_chunks(
-    X: HostArray, dtype: DType, width: int, sum_rows: Callable[..., None], widens: bool = False
-) -> Float64Vector:
-    """The sums over all rows: ``sum_rows`` computes ``width`` sums for each chunk, and these are added in order.
+class _Chunks:
+    """Rows in chunks of fixed length: the sums of each, added in order.
 
-    ``widens`` says whether ``sum_rows`` reads C-ordered float32 rows in place for arithmetic in float64.
+    ``widens`` says whether the loop reads C-ordered float32 rows in place for arithmetic in float64.
     """
-    n = X.shape[0]
-    n_chunks = -(-n // CHUNK_ROWS)
-    partials = np.zeros((n_chunks, width))
-    in_place = X.dtype == dtype and (X.flags.c_contiguous or X.flags.f_contiguous)
-    in_place = in_place or (widens and X.dtype == np.float32 and dtype == np.float64 and X.flags.c_contiguous)
-    in_place = in_place and X.dtype.isnative and X.flags.aligned
 
-    def work(first_chunk: int, last_chunk: int) -> None:
-        first, last = first_chunk * CHUNK_ROWS, min(n, last_chunk * CHUNK_ROWS)
-        if in_place:
-            sum_rows(X, first, last, CHUNK_ROWS, 0, partials[first_chunk:last_chunk])
-            return
+    def __init__(self, X: HostArray, dtype: DType, widens: bool = False) -> None:
+        self._X, self._dtype = X, dtype
+        in_place = X.dtype == dtype and (X.flags.c_contiguous or X.flags.f_contiguous)
+        in_place = in_place or (widens and X.dtype == np.float32 and dtype == np.float64 and X.flags.c_contiguous)
+        self.in_place = in_place and X.dtype.isnative and X.flags.aligned
+        self._count = -(-X.shape[0] // CHUNK_ROWS)
+        self._alone = self.in_place and chunks_are_few(self._count, X.nbytes)
+
+    def sum(self, sum_rows: Callable[..., None], width: int) -> Float64Vector:
+        """``width`` sums over all rows, of which ``sum_rows(X, first, last, offset, out)`` adds those of chunks."""
+        n, partials = len(self._X), np.zeros((self._count, width))
+        if self._alone:
+            sum_rows(self._X, 0, n, 0, partials)
+            return np.asarray(partials.sum(axis=0))
+
+        def work(first_chunk: int, last_chunk: int) -> None:
+            first, last = first_chunk * CHUNK_ROWS, min(n, last_chunk * CHUNK_ROWS)
+            if self.in_place:
+                sum_rows(self._X, first, last, 0, partials[first_chunk:last_chunk])
+                return
+            for start in range(first, last, CHUNK_ROWS):
+                self._sum_staged(sum_rows, start, min(last, start + CHUNK_ROWS), partials[start // CHUNK_ROWS :][:1])
+
+        map_chunks(work, self._count, self._X.nbytes)
+        return np.asarray(partials.sum(axis=0))
+
+    def _sum_staged(self, sum_rows: Callable[..., None], first: int, last: int, out: Float64Matrix) -> None:
+        """The sums of a chunk whose rows are converted a few at a time."""
+        X, dtype, part = self._X, self._dtype, np.zeros_like(out)
         step = max(64, STAGE_BYTES // max(1, X.shape[1] * dtype.itemsize))
-        for start in range(first, last, CHUNK_ROWS):
-            chunk_end = min(last, start + CHUNK_ROWS)
-            out = partials[start // CHUNK_ROWS : start // CHUNK_ROWS + 1]
-            part = np.zeros_like(out)
-            for a in range(start, chunk_end, step):
-                stop = min(chunk_end, a + step)
-                staged = X[a:stop].astype(dtype, order="C")
-                sum_rows(staged, 0, stop - a, CHUNK_ROWS, a, part)
-                out += part
-
-    map_chunks(work, n_chunks, X.nbytes)
-    return np.asarray(partials.sum(axis=0))
+        for a in range(first, last, step):
+            stop = min(last, a + step)
+            sum_rows(X[a:stop].astype(dtype, order="C"), 0, stop - a, a, part)
+            out += part

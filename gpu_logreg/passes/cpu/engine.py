@@ -10,35 +10,34 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import SCORES
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.mathematics.losses import Binary, Classes, Loss
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.cpu import sparse
-from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
-from gpu_logreg.passes.cpu.dense import cpu_moments, cpu_pass
+from gpu_logreg.passes.cpu.classes import ClassesPass
+from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments
 from gpu_logreg.passes.cpu.scores import compiled_row_scores, sparse_row_scores
 from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
-from gpu_logreg.passes.engine import DelegatingEngine, Engine
+from gpu_logreg.passes.engine import DelegatingEngine, GradientPass
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["CpuEngine"]
-
-_DENSE: dict[type, Callable[..., Sums]] = {Binary: cpu_pass, Classes: cpu_multinomial_pass}
-_SPARSE: dict[type, Callable[..., Sums]] = {Binary: sparse.sparse_pass, Classes: sparse.sparse_multinomial_pass}
-
 
 class CpuEngine(DelegatingEngine):
     """Compiled loops; sums that have none are computed by the reference engine."""
 
     name = "cpu"
 
-    def __init__(self, loss: Loss, reason: str, other: Engine) -> None:
-        super().__init__(loss, reason, other)
-        self._dense, self._sparse = _DENSE[type(loss)], _SPARSE[type(loss)]
-
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums; one read."""
-        return (self._sparse if data.is_sparse else self._dense)(data.rows, w, b, data.compute_dtype)
+        return self.gradient_pass(data)(w, b)
+
+    def gradient_pass(self, data: ResidentDataset) -> GradientPass:
+        """`gradient` over these rows."""
+        binary = isinstance(self.loss, Binary)
+        if data.is_sparse:
+            return (sparse.SparsePass if binary else sparse.SparseClassesPass)(data.rows, self.loss.n_logits)
+        return (DensePass if binary else ClassesPass)(data.rows, self.loss.n_logits, data.compute_dtype)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares; one read."""

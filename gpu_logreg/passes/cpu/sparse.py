@@ -11,7 +11,8 @@ and the float64 sums of the chunks are added in order. So the result has the sam
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,13 @@ from gpu_logreg.arrays.block_sizes import PARTIALS_SPARSE as PARTIAL_BYTES
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import elements_in_a_row, in_order
-from gpu_logreg.arrays.vector import CsrArray, DTypeLike, Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector
 from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
 
 __all__ = [
+    "SparseClassesPass",
+    "SparsePass",
     "sparse_curvature_sums",
     "sparse_logits",
     "sparse_moments",
@@ -42,69 +45,68 @@ _SUMMED_TRIANGLE = 256
 """Columns of a Hessian that are copied from its lower triangle at a time, so that no second matrix is allocated."""
 
 
-def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: DTypeLike | None = None) -> Sums:
-    """Loss and gradient sums over sparse rows in one read.
+def sparse_pass(rows: Rows, w: Float64Vector, b: float) -> Sums:
+    """Loss and gradient sums over sparse rows at one point, in one read; see `SparsePass`."""
+    return SparsePass(rows)(w, b)
+
+
+def sparse_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector) -> Sums:
+    """Loss and gradient sums over sparse rows for K logits at one point, in one read; see `SparseClassesPass`."""
+    return SparseClassesPass(rows, len(b))(W, b)
+
+
+class SparsePass:
+    """Loss and gradient sums over sparse rows in float64, in one read for each point.
 
     Parameters
     ----------
     rows : Rows
         ``X`` in CSR of shape (n, d), as `gpu_logreg.arrays.csr.csr_rows` gives it.
-    w : ndarray of shape (d,)
-        Weights, float64.
-    b : float
-        Intercept.
-    dtype : ignored
-        The arithmetic is float64.
-
-    Returns
-    -------
-    Sums
+    n_logits : int
+        1; K for `SparseClassesPass`.
     """
-    from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows
 
-    X, y, s = rows
-    y, w = np.ascontiguousarray(y), np.ascontiguousarray(w, np.float64)
+    def __init__(self, rows: Rows, n_logits: int = 1) -> None:
+        X, y, self._sample_weight = rows
+        self._elements = X.data, X.indices, X.indptr
+        self._y = np.ascontiguousarray(y)
+        self._chunks = _chunks(X, n_logits)
 
-    def of_chunk(first: int, last: int) -> Sums:
-        dw = np.zeros(len(w))
-        loss, db = sum_sparse_rows(X.data, X.indices, X.indptr, y, s, w, float(b), first, last, dw)
-        return Sums(float(loss), dw, float(db))
+    def __call__(self, w: Float64Vector, b: Any) -> Sums:
+        """The sums at the weights ``w`` of shape (d,) and the intercept ``b``."""
+        from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows
 
-    return sum_in_order(add_in_place, of_chunk, *_chunks(X, 1))
+        w, b = np.ascontiguousarray(w, np.float64), float(b)
+
+        def of_chunk(first: int, last: int) -> Sums:
+            dw = np.zeros(len(w))
+            loss, db = sum_sparse_rows(*self._elements, self._y, self._sample_weight, w, b, first, last, dw)
+            return Sums(float(loss), dw, float(db))
+
+        return self._sum(of_chunk)
+
+    def _sum(self, of_chunk: Callable[[int, int], Sums]) -> Sums:
+        starts, ends = self._chunks
+        return of_chunk(0, ends[0]) if len(ends) == 1 else sum_in_order(add_in_place, of_chunk, starts, ends)
 
 
-def sparse_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike | None = None) -> Sums:
-    """Loss and gradient sums over sparse rows for K logits in one read.
+class SparseClassesPass(SparsePass):
+    """`SparsePass` for K logits; ``y`` holds the number of each row's class."""
 
-    Parameters
-    ----------
-    rows : Rows
-        ``X`` in CSR of shape (n, d); ``y``: the number of each row's class.
-    W : ndarray of shape (K, d)
-        Weights, float64.
-    b : ndarray of shape (K,)
-        Intercepts, float64.
-    dtype : ignored
-        The arithmetic is float64.
+    def __call__(self, W: Float64Matrix, b: Float64Vector) -> Sums:
+        """The sums at weights of shape (K, d) and intercepts of shape (K,)."""
+        from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows_of_classes
 
-    Returns
-    -------
-    Sums
-        ``dw_sum`` of shape (K, d), ``db_sum`` of shape (K,).
-    """
-    from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows_of_classes
+        by_column, intercepts = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(b, np.float64)
 
-    X, y, s = rows
-    by_column, y = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(y)
-    intercepts = np.ascontiguousarray(b, np.float64)
+        def of_chunk(first: int, last: int) -> Sums:
+            dw, db = np.zeros(by_column.shape), np.zeros(len(intercepts))
+            ends = by_column, intercepts, first, last, dw, db
+            loss = sum_sparse_rows_of_classes(*self._elements, self._y, self._sample_weight, *ends)
+            return Sums(float(loss), dw, db)
 
-    def of_chunk(first: int, last: int) -> Sums:
-        dw, db = np.zeros(by_column.shape), np.zeros(len(intercepts))
-        loss = sum_sparse_rows_of_classes(X.data, X.indices, X.indptr, y, s, by_column, intercepts, first, last, dw, db)
-        return Sums(float(loss), dw, db)
-
-    total = sum_in_order(add_in_place, of_chunk, *_chunks(X, len(intercepts)))
-    return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
+        total = self._sum(of_chunk)
+        return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
 
 
 def sparse_moments(rows: Rows) -> Moments:

@@ -14,6 +14,7 @@ from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.losses import Binary, Loss
 from gpu_logreg.passes import walk
+from gpu_logreg.passes.engine import GradientPass
 from gpu_logreg.passes.reference import sparse
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.curvature import binary_curvature, classes_curvature, mean_factors
@@ -44,6 +45,10 @@ class ReferenceEngine:
         if data.is_sparse:
             return sparse.sums_by_row_blocks(self._pass, data.rows, w, b, dtype)
         return walk.add_all(walk.map_blocks(lambda block: self._pass(block, w, b, dtype), data, GRADIENT), w, b)
+
+    def gradient_pass(self, data: ResidentDataset) -> GradientPass:
+        """`gradient` over these rows."""
+        return functools.partial(self.gradient, data)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares; one read."""
