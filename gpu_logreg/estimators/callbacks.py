@@ -56,6 +56,11 @@ class FitTask:
         Data that are passed on to the hooks.
     attributes : function params -> dict
         Computes the fitted attributes at the parameters of an iteration.
+
+    Attributes
+    ----------
+    is_watched : bool
+        Whether there are callbacks, so that iterations are subtasks.
     """
 
     def __init__(
@@ -73,13 +78,15 @@ class FitTask:
         self._attributes = attributes
         self._root: Any = None
         self._iteration: Any = None
+        self.is_watched = False
         if hasattr(estimator, "_init_callback_context"):
             self._root = estimator._init_callback_context(max_subtasks=max_iter)
             self._root.call_on_fit_task_begin(estimator=estimator, **self._data)
+            self.is_watched = getattr(self._root, "_callbacks", None) != []  # an empty list: nobody would be called
 
     def begin_iteration(self, params: Any) -> None:
         """Open the subtask of the iteration that starts at ``params``."""
-        if self._root is None or self._max_iter == 0:
+        if not self.is_watched or self._max_iter == 0:
             return
         self._iteration = self._root.subcontext(task_name="iteration")
         self._iteration.call_on_fit_task_begin(
@@ -183,9 +190,11 @@ def epoch_lines(solver: str) -> Observer:
     return print_line
 
 
-def observe_all(*observers: Observer | None) -> Observer:
-    """One observer that calls several; it asks the solver to stop if any of them does. None among them is left out."""
+def observe_all(*observers: Observer | None) -> Observer | None:
+    """One observer that calls several; it asks the solver to stop if any of them does. None for none of them."""
     present = [observer for observer in observers if observer is not None]
+    if not present:
+        return None
 
     def observe(iteration: Iteration) -> bool:
         # Not any(generator): every observer must be called, even after one has asked to stop.

@@ -54,6 +54,8 @@ def given_rows(X: Any) -> GivenRows:
     MissingDependencyError
         A table that pyarrow or polars could read, and neither is installed.
     """
+    if type(X) is np.ndarray and X.dtype.kind != "c":  # most are, and need no questions
+        return GivenRows(X)
     if _is_cudf(X):
         return GivenRows(_cudf_matrix(X), X.head(0).to_pandas())
     if speaks_arrow(X):
@@ -91,6 +93,10 @@ def given_column(values: Any, name: str) -> Any:
     DataError
         A null or several columns in an Arrow or cuDF object.
     """
+    if values is None:
+        return None
+    if type(values) is np.ndarray:  # most are, and need no questions
+        return values.astype(np.float32) if is_bfloat16(values) else values
     if _is_cudf(values):
         return _cudf_column(values, name)
     if speaks_arrow(values):

@@ -20,8 +20,9 @@ from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.mathematics.losses import Binary, Classes, Loss
-from gpu_logreg.objectives.sample import ParamsMetric, SampleObjective, damp
+from gpu_logreg.objectives.sample import SampleObjective, damp
 from gpu_logreg.objectives.standardised import StandardisedSparse
+from gpu_logreg.rows.coordinates import ParamsMetric
 from gpu_logreg.solvers.costs import keeps_whole_hessian
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 from gpu_logreg.solvers.kronecker import KroneckerFactor

@@ -50,6 +50,8 @@ class Objective:
         ``cublas`` read ``X`` twice.)
     n_logits : int
         1 for two classes, K for more.
+    n_params : int
+        Length of the packed parameters.
     centre : ndarray of shape (d,) or None
         The mean of the columns, or an estimate of it. Rounding ``w`` to float32 changes every logit by about
         ``centre @ (w - float32(w))``, which is added to the intercept that the pass is given: without the correction,
@@ -89,6 +91,7 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.reads = Reads()
         self.n_logits = engine.loss.n_logits
+        self.n_params = engine.loss.n_logits * (dataset.n_columns + int(fit_intercept))
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
@@ -97,15 +100,10 @@ class Objective:
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
 
-    @cached_attribute
-    def n_params(self) -> int:
-        """Length of the packed parameters."""
-        return self.loss.n_logits * (self.dataset.n_columns + int(self.fit_intercept))
-
     @property
     def keeps_samples_sparse(self) -> bool:
         """Whether samples of sparse rows stay sparse."""
-        return self.engine.keeps_samples_sparse(self.dataset)
+        return self.dataset.is_sparse and self.engine.keeps_samples_sparse(self.dataset)
 
     def packed_coordinates(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """Coordinates for the packed parameters of all logits, from those of one logit."""

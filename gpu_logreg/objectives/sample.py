@@ -15,10 +15,9 @@ from gpu_logreg.objectives.linear import Reads
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, every_kth_row
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
-from gpu_logreg.solvers import Metric
 from gpu_logreg.solvers.factor import Factor
 
-__all__ = ["ParamsMetric", "SampleObjective", "damp"]
+__all__ = ["SampleObjective", "damp"]
 
 LEAST_CURVATURE = 1e-12
 """Curvature that `damp` gives a coordinate without any, relative to the largest diagonal element of the loss.
@@ -45,18 +44,6 @@ def damp(H: Array, penalty: Float64Vector, factor: Factor | None = None) -> Floa
     least = LEAST_CURVATURE * (float(of_loss.max(initial=0.0)) or 1.0)
     H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, least) * (1.0 + added)
     return np.asarray(H)
-
-
-@dataclass(frozen=True)
-class ParamsMetric:
-    """A metric by ``[w, b]`` from a factored Hessian by ``phi``: ``H^-1 = T Hphi^-1 T.T``, where ``[w, b] = T phi``."""
-
-    coordinates: Coordinates | ClasswiseCoordinates
-    factor: Metric
-
-    def solve(self, v: Float64Vector) -> Float64Vector:
-        """``H^-1 v``."""
-        return self.coordinates.to_params(self.factor.solve(self.coordinates.grad_to_phi(v)))
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CURVATURE
 from gpu_logreg.arrays.cached_attribute import cached_attribute
-from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.objectives.curvature import Blocks, Sample, sample_of
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.objectives.sample import ParamsMetric
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
 from gpu_logreg.rows.block import Rows
-from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, StandardisedRows, standardised
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, ParamsMetric, StandardisedRows, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
 from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest
@@ -214,7 +213,7 @@ class Sampler:
 
     def _labels_and_weights(self, indices: IntVector, weight: Float64Vector) -> tuple[Array, Array]:
         _, y, sample_weight = self._objective.dataset.rows
-        xp = array_namespace(y)
+        xp = self._objective.dataset.xp
         at, s = xp.asarray(indices), xp.asarray(weight)
         return y[at], s if sample_weight is None else s * sample_weight[at]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,14 @@ from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["ClasswiseCoordinates", "Coordinates", "StandardisedRows", "scores_of_zeros", "standardised"]
+__all__ = [
+    "ClasswiseCoordinates",
+    "Coordinates",
+    "ParamsMetric",
+    "StandardisedRows",
+    "scores_of_zeros",
+    "standardised",
+]
 
 _MOMENT_ROWS = 2048
 """Most rows of a sample, to within a factor of two, that means and variances of columns are estimated from."""
@@ -122,6 +130,25 @@ class ClasswiseCoordinates:
         return self._each(self.one.grad_to_phi, grad)
 
 
+class Solves(Protocol):
+    """A metric: ``solve(v)`` is ``H^-1 v``."""
+
+    def solve(self, v: Float64Vector, /) -> Float64Vector:
+        """``H^-1 v``."""
+
+
+@dataclass(frozen=True)
+class ParamsMetric:
+    """A metric by ``[w, b]`` from a factored Hessian by ``phi``: ``H^-1 = T Hphi^-1 T.T``, where ``[w, b] = T phi``."""
+
+    coordinates: Coordinates | ClasswiseCoordinates
+    factor: Solves
+
+    def solve(self, v: Float64Vector) -> Float64Vector:
+        """``H^-1 v``."""
+        return self.coordinates.to_params(self.factor.solve(self.coordinates.grad_to_phi(v)))
+
+
 @dataclass(frozen=True)
 class StandardisedRows:
     """Rows of a sample in their own standardised columns.
@@ -156,7 +183,7 @@ class StandardisedRows:
         """
         X, dtype, d = self.dataset.rows.X, self.dataset.compute_dtype, self.dataset.n_columns
         fit_intercept = self.coordinates.fit_intercept
-        xp, m = array_namespace(X), len(self.at)
+        xp, m = self.dataset.xp, len(self.at)
         U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
 
         def gather(part: slice) -> None:
@@ -197,7 +224,7 @@ def standardised(dataset: ResidentDataset, indices: IntVector, share: Array, fit
            [ 1.,  1.,  1.]]))
     """
     X, dtype = dataset.rows.X, dataset.compute_dtype
-    xp, m = array_namespace(X), len(indices)
+    xp, m = dataset.xp, len(indices)
     at = xp.asarray(indices)
     thinning = max(1, m // _MOMENT_ROWS)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the caller checks that the mean is finite

@@ -8,11 +8,10 @@ from typing import NoReturn
 
 import numpy as np
 
-from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite, elements_in_a_row, in_order, rows_at
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
-from gpu_logreg.arrays.vector import Array, ArrayOfRows, DType, DTypeLike, IntVector
+from gpu_logreg.arrays.vector import Array, ArrayNamespace, ArrayOfRows, DType, DTypeLike, IntVector
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.storage import store
@@ -48,6 +47,10 @@ class ResidentDataset:
         Whether the rows are stored as CSR.
     on_host : bool
         Whether the rows are in the memory of the host, where several threads work on them.
+    xp : module
+        NumPy or CuPy, whichever the rows are arrays of; NumPy for sparse rows.
+    compute_dtype : dtype
+        In which the passes compute.
 
     Examples
     --------
@@ -64,11 +67,14 @@ class ResidentDataset:
     n_columns: int = field(init=False)
     is_sparse: bool = field(init=False)
     on_host: bool = field(init=False)
+    xp: ArrayNamespace = field(init=False)
+    compute_dtype: DType = field(init=False)
 
     def __post_init__(self) -> None:
         X = self.rows.X
-        n, d = X.shape
-        self.__dict__.update(n_rows=int(n), n_columns=int(d), is_sparse=is_sparse(X), on_host=array_namespace(X) is np)
+        xp, (n, d) = array_namespace(X), X.shape
+        self.__dict__.update(n_rows=int(n), n_columns=int(d), is_sparse=is_sparse(X), on_host=xp is np, xp=xp)
+        self.__dict__.update(compute_dtype=np.dtype(self.computed_in or compute_dtype(X.dtype)))
 
     @classmethod
     def from_arrays(
@@ -126,11 +132,6 @@ class ResidentDataset:
         """Name of the dtype that the rows are stored in."""
         return str(self.rows.X.dtype.name)
 
-    @cached_attribute
-    def compute_dtype(self) -> DType:
-        """Dtype in which the passes compute."""
-        return np.dtype(self.computed_in or compute_dtype(self.rows.X.dtype))
-
     @property
     def batch_dtype(self) -> DType:
         """Dtype in which steps on batches compute: the passes', but of sparse rows, whose batches are made dense."""
@@ -163,7 +164,7 @@ class ResidentDataset:
     def take(self, indices: IntVector, dtype: DTypeLike | None = None) -> Rows:
         """Copies of the rows ``indices``, in that order: ``X`` dense, in C order and in the dtype of the pass."""
         X, y, sample_weight = self.rows
-        xp = array_namespace(X)
+        xp = self.xp
         at = xp.asarray(indices)
         s = None if sample_weight is None else sample_weight[at]
         return Rows(xp.ascontiguousarray(rows_at(X, at, dtype or self.compute_dtype)), y[at], s)

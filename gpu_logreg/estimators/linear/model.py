@@ -317,7 +317,7 @@ class LogisticRegression(
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
-        limits = Limits(self.tol, self.max_iter, observe_all(task, lines))
+        limits = Limits(self.tol, self.max_iter, observe_all(task if task.is_watched else None, lines))
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         options = Options(self.random_state, self.step, self.learning_rate)
         result = minimise(options, solver, objective, shares, last, limits)

@@ -23,6 +23,7 @@ from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["CpuEngine"]
 
+
 class CpuEngine(DelegatingEngine):
     """Compiled loops; sums that have none are computed by the reference engine."""
 

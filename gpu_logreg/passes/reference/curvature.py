@@ -86,11 +86,11 @@ def binary_curvature(
     assert sample_weight is not None
     dtype = np.dtype(dtype or U.dtype)
     p = U.shape[1]
-    xp = hessian_namespace(U, p)
+    xp, weights = hessian_namespace(U, p), array_namespace(U).asarray(phi, dtype=U.dtype)
 
     def of_block(part: slice) -> Array:
         block = U[part].astype(dtype, copy=False)
-        z = U[part] @ array_namespace(U).asarray(phi, dtype=U.dtype)
+        z = U[part] @ weights
         sums = curvature_sums(block, row_curvature(z, y[part]), sample_weight[part])
         return to_numpy(sums) if xp is np else sums
 
