@@ -16,6 +16,7 @@ __all__ = [
     "GATHERED",
     "GRADIENT",
     "HESSIAN",
+    "KEPT_PROBABILITIES",
     "NETWORK",
     "PAIR_WEIGHTS",
     "PARTIALS_CLASSES",
@@ -101,3 +102,6 @@ PARTIALS_SPARSE = 2**28
 
 PAIR_WEIGHTS = 2**22
 """Bytes of the weights of all pairs of classes, which are stored for a block of rows at a time."""
+
+KEPT_PROBABILITIES = 2**26
+"""Bytes of the probabilities of all rows that are kept for products with the Hessian whatever the size of the rows."""

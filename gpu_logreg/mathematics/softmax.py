@@ -5,6 +5,7 @@ With the logits ``z`` of K classes and the class ``y`` of the row::
     p_k      = exp(z_k) / sum_j exp(z_j)                       probability of the class k
     row_loss = -log p_y                                        cross-entropy, in nats
     dz_k     = d row_loss / d z_k = p_k - (k == y)
+    C        = d dz / d z = diag(p) - p p.T                    curvature
 
 Every formula is rearranged around the largest logit ``m``: ``e_k = exp(z_k - m)`` lies in [0, 1] and is 1 for the
 largest, so that ``sum_k e_k = 1 + rest`` where ``rest`` is the sum of the others. Nothing overflows for any finite
@@ -17,7 +18,7 @@ from __future__ import annotations
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array
 
-__all__ = ["log_proba", "loss_and_dz", "softmax"]
+__all__ = ["curvature_diagonal", "curvature_product", "log_proba", "loss_and_dz", "softmax"]
 
 
 def softmax(z: Array) -> Array:
@@ -98,6 +99,62 @@ def loss_and_dz(z: Array, y: Array) -> tuple[Array, Array]:
     total = 1 + rest
     row_loss = xp.log1p(rest)[:, 0] - xp.where(is_class, below, 0).sum(axis=1)
     return row_loss, xp.where(is_class, -others.sum(axis=1, keepdims=True), others) / total
+
+
+def curvature_product(p: Array, t: Array) -> Array:
+    """``(diag(p) - p p.T) t`` of every row: the change of its ``dz`` where its logits change by ``t``.
+
+    It is ``p_k (t_k - m)`` with the mean ``m = p @ t``. The mean is subtracted twice: of a row that is nearly certain
+    of its class, ``t_k - m`` of that class is a small difference of large numbers. What the first subtraction leaves
+    has the rounding of ``m`` as its mean, and the second removes it.
+
+    Parameters
+    ----------
+    p : floating array of shape (n, K)
+        Probabilities.
+    t : array of shape (n, K), of the same dtype
+
+    Returns
+    -------
+    array of shape (n, K), dtype of ``p``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p, t = np.array([[0.2, 0.3, 0.5]]), np.array([[1.0, 2.0, 0.0]])
+    >>> curvature_product(p, t).round(3), curvature_product(p, t + 7.0).round(3)
+    (array([[ 0.04,  0.36, -0.4 ]]), array([[ 0.04,  0.36, -0.4 ]]))
+    """
+    u = t - (p * t).sum(axis=1, keepdims=True)
+    u -= (p * u).sum(axis=1, keepdims=True)
+    u *= p
+    return u
+
+
+def curvature_diagonal(p: Array) -> Array:
+    """``p_k (1 - p_k)``, the diagonal of ``diag(p) - p p.T``, of every row.
+
+    For the largest ``p_k``, ``1 - p_k`` is the sum of the others, which keeps its digits where ``p_k`` is nearly 1.
+
+    Parameters
+    ----------
+    p : floating array of shape (n, K)
+        Probabilities.
+
+    Returns
+    -------
+    array of shape (n, K), dtype of ``p``
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> curvature_diagonal(np.array([[0.2, 0.3, 0.5]]))
+    array([[0.16, 0.21, 0.25]])
+    """
+    xp = array_namespace(p)
+    is_largest = xp.arange(p.shape[1]) == p.argmax(axis=1)[:, None]
+    others = xp.where(is_largest, 0, p).sum(axis=1, keepdims=True)
+    return p * xp.where(is_largest, others, 1 - p)
 
 
 def _shifted(z: Array) -> tuple[Array, Array, Array]:

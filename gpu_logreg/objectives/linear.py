@@ -11,7 +11,10 @@ import numpy as np
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.losses import Loss
+from gpu_logreg.objectives.products import HessianAt
 from gpu_logreg.passes.engine import Engine
+from gpu_logreg.passes.row_curvature import RowCurvature
+from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs
@@ -230,6 +233,48 @@ class Objective:
             terms = float(np.linalg.norm(self.unpack(params)[0] * self.spread, axis=-1).max())
         n = max(1, self.dataset.n_rows)
         return float(np.finfo(np.float64).eps) * terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / n))
+
+    def curvature_at(self, params: Float64Vector) -> HessianAt:
+        """The Hessian at ``params``, for products with vectors; one read, and one for each product."""
+        at = self.engine.row_curvature(self.dataset, *self._unpack_for_passes(params))
+        self._count_read()
+        return self._hessian(at)
+
+    def with_curvature(self, params: Float64Vector) -> tuple[float, Float64Vector, HessianAt]:
+        """What a call gives, and `curvature_at`; one read for both. It raises what a call raises."""
+        w, b = self._unpack_for_passes(params)
+        sums, at = self.engine.gradient_and_curvature(self.dataset, w, b)
+        self._count_read()
+        value, grad = self._value_and_gradient(w, sums)
+        return value, grad, self._hessian(at)
+
+    def _unpack_for_passes(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
+        """Weights and the intercept that is corrected for their rounding: see `centre`."""
+        w, b = self.unpack(params)
+        if self.centre is not None:
+            b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
+        return w, b
+
+    def _count_read(self) -> None:
+        self.reads.total += 1.0
+
+    def _hessian(self, at: RowCurvature) -> HessianAt:
+        return HessianAt(self.dataset, self.engine, at, self.l2, self.fit_intercept, self.centre, self._count_read)
+
+    def _value_and_gradient(self, w: Float64Vector, sums: Sums) -> tuple[float, Float64Vector]:
+        """Value and gradient from the sums of a pass at the weights ``w``."""
+        dataset, d = self.dataset, self.dataset.n_columns
+        grad, total = self.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.fit_intercept), dataset.weight_total
+        if not self._known_finite:
+            if not (np.isfinite(sums.loss_sum) and np.isfinite(grad).all()):
+                dataset.refuse_not_finite()
+            self._known_finite = True
+        penalty = 0.5 * self.l2 * float(np.vdot(w, w))
+        grad /= total
+        grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
+        value = sums.loss_sum / total + penalty
+        self.rounding = self._rounding(w, value, penalty)
+        return value, grad
 
     def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
         """Weighted mean and variance of every column; one read.

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.losses import Loss
+from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -42,6 +43,29 @@ class Engine(Protocol):
 
     def gradient_pass(self, data: ResidentDataset) -> GradientPass:
         """`gradient` over these rows as a function of the point: what rows alone decide is decided once for a fit."""
+
+    def gradient_and_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
+        """`gradient`, and what products at the same point need; one read."""
+
+    def row_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> RowCurvature:
+        """What products at a point need; one read, of which only logits are computed."""
+
+    def product(self, data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: Any) -> Product:
+        """Product of the Hessian of the loss sum with a direction of weights and intercepts; one read.
+
+        With ``t = V x + c`` and the curvature ``C_i`` of a row by its logits: the sums of ``C_i t_i x_i.T`` and of
+        ``C_i t_i``; see `gpu_logreg.passes.row_curvature`.
+
+        Parameters
+        ----------
+        data : ResidentDataset
+        at : RowCurvature
+            Of this engine and the same rows.
+        v, c : ndarray of shape (d,) and float, or (K, d) and (K,)
+        """
+
+    def diagonal(self, data: ResidentDataset, at: RowCurvature) -> Product:
+        """Diagonal of the Hessian of the loss sum, ``sum_i s_i p_ik (1 - p_ik) x_ij**2``; one read."""
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Weighted sums of the columns and of their squares; one read."""
@@ -135,6 +159,22 @@ class DelegatingEngine:
     def gradient_pass(self, data: ResidentDataset) -> GradientPass:
         """`gradient` over these rows."""
         return functools.partial(self.gradient, data)
+
+    def gradient_and_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
+        """Gradient sums and what products at the same point need."""
+        return self._other.gradient_and_curvature(data, w, b)
+
+    def row_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> RowCurvature:
+        """What products at a point need."""
+        return self._other.row_curvature(data, w, b)
+
+    def product(self, data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: Any) -> Product:
+        """Product of the Hessian with a direction."""
+        return self._other.product(data, at, v, c)
+
+    def diagonal(self, data: ResidentDataset, at: RowCurvature) -> Product:
+        """Diagonal of the Hessian."""
+        return self._other.diagonal(data, at)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares."""

@@ -12,16 +12,25 @@ from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vec
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
-from gpu_logreg.passes.cpu import sparse
+from gpu_logreg.passes.cpu import products, sparse
 from gpu_logreg.passes.cpu.classes import ClassesPass
 from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments
 from gpu_logreg.passes.cpu.scores import compiled_row_scores, sparse_row_scores
 from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
 from gpu_logreg.passes.engine import DelegatingEngine, GradientPass
+from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["CpuEngine"]
+
+_PRODUCTS: dict[tuple[bool, bool], Callable[..., Product]] = {
+    (False, True): products.product,
+    (False, False): products.multinomial_product,
+    (True, True): products.sparse_product,
+    (True, False): products.sparse_multinomial_product,
+}
+"""By whether the rows are sparse, and whether they have two classes."""
 
 
 class CpuEngine(DelegatingEngine):
@@ -39,6 +48,23 @@ class CpuEngine(DelegatingEngine):
         if data.is_sparse:
             return (sparse.SparsePass if binary else sparse.SparseClassesPass)(data.rows, self.loss.n_logits)
         return (DensePass if binary else ClassesPass)(data.rows, self.loss.n_logits, data.compute_dtype)
+
+    def gradient_and_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
+        """Gradient sums and what products at the same point need."""
+        return self.gradient(data, w, b), self.row_curvature(data, w, b)
+
+    def row_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> RowCurvature:
+        """What products at a point need; logits of one class of dense rows by BLAS."""
+        binary, is_sparse = isinstance(self.loss, Binary), data.is_sparse
+        if not (binary or is_sparse):
+            return products.multinomial_row_curvature(data, w, b)
+        if is_sparse:
+            return (products.sparse_row_curvature if binary else products.sparse_multinomial_row_curvature)(data, w, b)
+        return self._other.row_curvature(data, w, b)
+
+    def product(self, data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: Any) -> Product:
+        """Product of the Hessian with a direction; one read. Columns of rows that are stored by column: by BLAS."""
+        return _PRODUCTS[data.is_sparse, isinstance(self.loss, Binary)](data, at, v, c)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares; one read."""

@@ -11,14 +11,21 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import DTypeLike, Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.softmax import loss_and_dz
+from gpu_logreg.mathematics import softmax
+from gpu_logreg.passes.reference.gradient import LossAndDz
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["reference_multinomial_pass"]
 
 
-def reference_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike | None = None) -> Sums:
+def reference_multinomial_pass(
+    rows: Rows,
+    W: Float64Matrix,
+    b: Float64Vector,
+    dtype: DTypeLike | None = None,
+    loss_and_dz: LossAndDz = softmax.loss_and_dz,
+) -> Sums:
     """Loss and gradient sums over ``rows`` for K logits, by the plain formulas.
 
     Parameters
@@ -31,6 +38,8 @@ def reference_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, d
         Intercepts, float64.
     dtype : float32 or float64, optional
         Dtype to compute in; that of ``X`` if None.
+    loss_and_dz : function (Z, y) -> row_loss, dZ
+        That of the loss.
 
     Returns
     -------

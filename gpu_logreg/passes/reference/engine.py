@@ -15,11 +15,12 @@ from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vec
 from gpu_logreg.mathematics.losses import Binary, Loss
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.engine import GradientPass
-from gpu_logreg.passes.reference import sparse
+from gpu_logreg.passes.reference import products, sparse
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.curvature import binary_curvature, classes_curvature, mean_factors
 from gpu_logreg.passes.reference.gradient import reference_moments, reference_pass
 from gpu_logreg.passes.reference.scores import row_scores
+from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
@@ -49,6 +50,24 @@ class ReferenceEngine:
     def gradient_pass(self, data: ResidentDataset) -> GradientPass:
         """`gradient` over these rows."""
         return functools.partial(self.gradient, data)
+
+    def gradient_and_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
+        """Gradient sums and what products at the same point need; of sparse rows the logits are computed for each."""
+        if data.is_sparse:
+            return self.gradient(data, w, b), self.row_curvature(data, w, b)
+        return products.gradient_and_curvature(self.loss, data, w, b)
+
+    def row_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> RowCurvature:
+        """What products at a point need; one read."""
+        return products.row_curvature(self.loss, data, w, b)
+
+    def product(self, data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: Any) -> Product:
+        """Product of the Hessian with a direction; one read."""
+        return products.product_sums(self.loss, data, at, v, c)
+
+    def diagonal(self, data: ResidentDataset, at: RowCurvature) -> Product:
+        """Diagonal of the Hessian; one read."""
+        return products.diagonal_sums(self.loss, data, at)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares; one read."""

@@ -22,6 +22,7 @@ from gpu_logreg.rows.block import Rows, consecutive_rows
 from gpu_logreg.rows.coordinates import scores_of_zeros
 
 __all__ = [
+    "sparse_blocks",
     "sparse_curvature_sums",
     "sparse_logits",
     "sparse_moments",
@@ -39,7 +40,7 @@ def sums_by_row_blocks(pass_: Callable[..., Sums], rows: Rows, w: Float64Vector,
     def of_block(part: slice) -> Sums:
         return pass_(consecutive_rows(rows, part), w, b, dtype)
 
-    return sum_in_order(add_in_place, of_block, _blocks(rows.X, np.size(w)))
+    return sum_in_order(add_in_place, of_block, sparse_blocks(rows.X, np.size(w)))
 
 
 def sparse_moments(rows: Rows) -> Moments:
@@ -53,7 +54,7 @@ def sparse_moments(rows: Rows) -> Moments:
         x_sum, xx_sum = (np.bincount(X.indices, values, X.shape[1]) for values in (weighted, weighted * x))
         return Moments(x_sum.astype(np.float64), xx_sum.astype(np.float64))  # bincount of no elements has integers
 
-    found: Moments = sum_in_order(operator.add, of_block, _blocks(rows.X, 2 * rows.X.shape[1]))
+    found: Moments = sum_in_order(operator.add, of_block, sparse_blocks(rows.X, 2 * rows.X.shape[1]))
     return found
 
 
@@ -118,7 +119,7 @@ def _changes(
     return np.asarray(csr_array((of_element - of_zero[at], at, X.indptr), shape=X.shape) @ np.ones(X.shape[1]))
 
 
-def _blocks(X: CsrArray, n_sums: int) -> list[slice]:
+def sparse_blocks(X: CsrArray, n_sums: int) -> list[slice]:
     """Blocks of rows with enough elements for results of ``n_sums`` numbers."""
     elements = max(SPARSE_SUMS, ELEMENTS_PER_COLUMN * n_sums)
     return row_blocks(X.shape[0], elements_in_a_row(X), elements) or [slice(0, 0)]

@@ -21,6 +21,7 @@ from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_
 __all__ = [
     "count_in_columns",
     "fill_logits",
+    "logits_of_sparse_rows",
     "score_sparse_rows",
     "sum_column_moments",
     "sum_curvature",
@@ -39,7 +40,7 @@ TILE_ROWS = 64
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _logits(x: Any, column: Any, start: Any, w: Any, b: Any, first: Any, m: Any, z: Any) -> None:
+def logits_of_sparse_rows(x: Any, column: Any, start: Any, w: Any, b: Any, first: Any, m: Any, z: Any) -> None:
     """``z[r] = x_i @ w + b`` of the rows ``i = first + r``.
 
     Four sums are formed at once: in a single one every addition would wait for the one before.
@@ -62,7 +63,7 @@ def _logits(x: Any, column: Any, start: Any, w: Any, b: Any, first: Any, m: Any,
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def fill_logits(x: Any, column: Any, start: Any, w: Any, b: Any, first: Any, last: Any, z: Any) -> None:
     """``z[i] = x_i @ w + b`` of the rows ``first`` to ``last``."""
-    _logits(x, column, start, w, b, first, last - first, z[first:last])
+    logits_of_sparse_rows(x, column, start, w, b, first, last - first, z[first:last])
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -95,7 +96,7 @@ def sum_moments_by_curvature(
     total = 0.0
     for i in range(first, last, TILE_ROWS):
         m = min(TILE_ROWS, last - i)
-        _logits(x, column, start, w, b, i, m, z)
+        logits_of_sparse_rows(x, column, start, w, b, i, m, z)
         for r in range(m):
             e = exp_of_negative(-abs(z[r]))
             h[r] = e / ((1.0 + e) * (1.0 + e))
@@ -128,7 +129,7 @@ def sum_sparse_rows(
     loss, db, product, logged = 0.0, 0.0, 1.0, 0
     for i in range(first, last, TILE_ROWS):
         m = min(TILE_ROWS, last - i)
-        _logits(x, column, start, w, b, i, m, z)
+        logits_of_sparse_rows(x, column, start, w, b, i, m, z)
         for r in range(m):
             e[r], dz[r], linear[r] = row_terms(z[r], float(y[i + r]))
         if s is None:

@@ -25,6 +25,7 @@ __all__ = [
     "add_outer_products",
     "add_rows",
     "add_vector",
+    "dot_of",
     "largest_of",
     "logits_of_row",
     "logits_of_rows",
@@ -34,6 +35,7 @@ __all__ = [
     "scale",
     "subtract",
     "sum_of_smaller",
+    "weigh",
 ]
 
 # Features of the processor that Numba compiles for. They are part of the key of its cache on disk, so that code from
@@ -236,6 +238,22 @@ def _add(code: VectorCode) -> None:
     code.store(code.builder.fadd(code.load(place, double), value), place)
 
 
+def _dot(code: VectorCode) -> Any:
+    _, _, a_at, _, b_at = code.arguments
+    a, b = (
+        code.load(code.pointer(1, a_at), code.element_type(1)),
+        code.load(code.pointer(3, b_at), code.element_type(3)),
+    )
+    return code.fold(code.builder.fmul(a, b), code.builder.fadd)
+
+
+def _weigh(code: VectorCode) -> None:
+    _, _, t_at, _, p_at, factor = code.arguments
+    place = code.pointer(1, t_at)
+    p = code.builder.fmul(code.load(code.pointer(3, p_at), code.element_type(3)), code.spread(factor))
+    code.store(code.builder.fmul(code.load(place, code.element_type(1)), p), place)
+
+
 # (vector, Z, at): the largest element.
 largest_of = operation(None, _largest, 2)
 # (vector, Z, at, value): subtract ``value`` from every element.
@@ -250,3 +268,7 @@ scale = operation(types.void, _scale, 3)
 multiply_into = operation(types.void, _product, 5)
 # (vector, sums, sum_at, Z, at): add a vector to float64 sums.
 add_vector = operation(types.void, _add, 4)
+# (vector, A, a_at, B, b_at): the sum of the products of their elements.
+dot_of = operation(None, _dot, 4)
+# (vector, T, t_at, P, p_at, factor): multiply every element of T by that of P and by ``factor``.
+weigh = operation(types.void, _weigh, 5)
