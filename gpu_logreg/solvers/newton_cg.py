@@ -1,0 +1,195 @@
+"""Newton's method with inexact steps, by products of the Hessian with vectors: for more parameters than a Hessian has
+room for, and for fewer rows than columns.
+
+At every point the system ``H s = -grad`` is solved by conjugate gradients to a part of the present remaining decrease
+that shrinks with it, so that few products are spent far from the optimum and the last steps converge superlinearly.
+
+Sources: R. Dembo and T. Steihaug, "Truncated-Newton algorithms for large-scale unconstrained optimization" (1983);
+C.-J. Lin, R. Weng and S. Keerthi, "Trust region Newton method for large-scale logistic regression" (2008).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
+from gpu_logreg.solvers.conjugate_gradients import InexactStep, conjugate_gradients
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Criterion, Optimality
+from gpu_logreg.solvers.iteration_loop import iterate
+from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
+
+__all__ = ["CurvedObjective", "newton_cg"]
+
+LARGEST_FORCING = 0.1
+"""Share of the remaining decrease that a step may leave, far from the optimum."""
+
+POWER = 0.5
+LAST_SHARE = 0.2
+"""Share of the decrease to end with that no step needs to be more exact than."""
+
+MOST_PRODUCTS = 250
+"""Products in one step. More would mean that the metric is bad, and a step that much is a start for another."""
+
+SURE_DECREASE = 10.0
+"""Remaining decrease, in roundings of the value, from which on the line search has all its trials."""
+
+
+class Hessian(Protocol):
+    """The Hessian at a point."""
+
+    def __matmul__(self, v: Float64Vector, /) -> Float64Vector:
+        """``H v``."""
+
+    def diagonal(self) -> Float64Vector:
+        """The diagonal."""
+
+
+class CurvedObjective(Objective, Protocol):
+    """An objective with products of its Hessian."""
+
+    def with_curvature(self, params: Float64Vector, /) -> tuple[float, Float64Vector, Any]:
+        """Value, gradient and `Hessian` at ``params``."""
+
+
+MetricAt = Callable[[Any], Metric]
+"""From the `Hessian` at a point to the preconditioner there."""
+
+
+class _Curved:
+    """The objective for a line search, which keeps the Hessian at the last point."""
+
+    def __init__(self, objective: CurvedObjective) -> None:
+        self.objective = objective
+        self.params: Float64Vector | None = None
+        self.hessian: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.objective, name)
+
+    def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
+        value, grad, self.hessian = self.objective.with_curvature(params)
+        self.params = params
+        return value, grad
+
+
+class _InexactSteps:
+    """Steps by conjugate gradients; see `gpu_logreg.solvers.iteration_loop.Steps`."""
+
+    measure = "max |grad|"
+    exact = True
+    keeps_model = False
+    smooth_grad = None
+
+    def __init__(self, objective: CurvedObjective, start: Float64Vector, metric_at: MetricAt | None, tol: float) -> None:
+        self.objective = objective
+        self.here = Trial(0.0, start, np.nan, 0.0, start)
+        self._curved = _Curved(objective)
+        self._metric_at, self._tol = metric_at, tol
+        self._hessian: Any = None
+        self._metric: Metric | None = None
+        self._solved: InexactStep | None = None
+        self._smallest = math.inf
+
+    def evaluate(self) -> None:
+        """The present point by the passes as they are now; one read."""
+        params = self.here.params
+        value, grad = self._curved(params)
+        self._at(Trial(0.0, params, value, 0.0, grad))
+
+    def _at(self, here: Trial) -> None:
+        self.here, self._hessian, self._solved = here, self._curved.hessian, None
+
+    def restart(self, model: Any = None) -> None:
+        """Nothing is learnt from steps."""
+
+    def propose(self, n_iter: int = 0, renew: bool = False) -> float:
+        """An inexact Newton step; what the model says it and the rest of its iterations lower the value by."""
+        here = self.here
+        if self._solved is None:
+            metric = None if self._metric_at is None else self._metric_at(self._hessian)
+            enough = LAST_SHARE * DECREASE_PER_TOL * self._tol * abs(here.value)
+            guess = self._expected(here)
+            forcing = min(LARGEST_FORCING, (guess / max(abs(here.value), 1e-300)) ** POWER)
+            found = conjugate_gradients(self._hessian.__matmul__, -here.grad, metric, forcing, MOST_PRODUCTS, enough, self._smallest)
+            self._smallest = found.smallest
+            self._solved = found
+            self._last = found.decrease + found.left
+            self.here = here._replace(slope=float(here.grad @ found.step))
+        return self._solved.decrease + self._solved.left
+
+    def _expected(self, here: Trial) -> float:
+        return getattr(self, "_next", abs(here.value))
+
+    def step(self, remaining: float) -> bool:
+        """To a point along the step that meets the strong Wolfe conditions."""
+        here, solved = self.here, self._solved
+        assert solved is not None
+        if not here.slope < 0.0:
+            return False
+        budget = MAX_TRIALS if remaining > SURE_DECREASE * self.objective.rounding * abs(here.value) else 2
+        there = strong_wolfe(self._curved, here._replace(step=0.0), solved.step, 1.0, budget=budget)
+        if there is None:
+            return False
+        # What is left is what the model has left, and by how much the value missed the model.
+        missed = abs(here.value - there.value - solved.decrease)
+        self._next = min(abs(here.value), solved.left + missed)
+        if there.params is not self._curved.params:  # the search went farther, and came back
+            there = there._replace(step=there.step)
+            self._curved.hessian = self.objective.curvature_at(there.params)
+        self._at(there)
+        return True
+
+    def recover(self, remaining: float) -> bool:
+        """False: there is no other model."""
+        return False
+
+    def step_unseen(self) -> float | None:
+        """The whole step, and its decrease; not from where ``tol`` is not met."""
+        here, solved = self.here, self._solved
+        if solved is None or float(np.abs(here.grad).max(initial=0.0)) > self._tol:
+            return None
+        self.here = here._replace(params=here.params + solved.step, value=here.value - solved.decrease)
+        return solved.decrease
+
+    def figures(self) -> str:
+        """The largest gradient and ``tol``."""
+        return f"max |grad| = {float(np.abs(self.here.grad).max(initial=0.0)):.2g}, tol = {self._tol:g}"
+
+
+def newton_cg(
+    objective: CurvedObjective,
+    start: Float64Vector,
+    *,
+    tol: float,
+    max_iter: int,
+    metric_at: MetricAt | None = None,
+    observer: Observer | None = None,
+    criterion: Criterion | None = None,
+) -> SolverResult:
+    """Minimise a smooth convex objective by inexact Newton steps.
+
+    Parameters
+    ----------
+    objective : CurvedObjective
+    start : ndarray of shape (p,)
+    tol : float
+        As for `gpu_logreg.solvers.lbfgs.lbfgs`.
+    max_iter : int
+        Largest number of steps.
+    metric_at : function Hessian -> Metric, optional
+        The preconditioner of a point; the identity if None.
+    observer, criterion
+        As for `gpu_logreg.solvers.lbfgs.lbfgs`.
+    """
+    return iterate(
+        _InexactSteps(objective, start, metric_at, tol),
+        criterion=Optimality(objective, tol) if criterion is None else criterion,
+        max_iter=max_iter,
+        observer=observer,
+        last_step=True,
+    )
