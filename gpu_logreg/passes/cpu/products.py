@@ -20,7 +20,7 @@ from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, Hos
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.passes.cpu.classes import in_vectors
 from gpu_logreg.passes.cpu.loops.short_rows import SHORT_ROW_BYTES
-from gpu_logreg.passes.cpu.sparse import chunks_of_rows, sparse_logits
+from gpu_logreg.passes.cpu.sparse import _chunks, sparse_logits
 from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -148,7 +148,7 @@ def sparse_product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c:
         db = sum_sparse_products(X.data, X.indices, X.indptr, at.kept, v, float(c), first, last, dw)
         return Product(dw, float(db))
 
-    return sum_in_order(_add_in_place, of_chunk, *chunks_of_rows(X, 1))
+    return sum_in_order(_add_in_place, of_chunk, *_chunks(X, 1))
 
 
 def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> RowCurvature:

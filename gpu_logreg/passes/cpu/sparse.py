@@ -24,7 +24,6 @@ from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
 
 __all__ = [
-    "chunks_of_rows",
     "sparse_curvature_sums",
     "sparse_logits",
     "sparse_moments",
@@ -71,7 +70,7 @@ def sparse_pass(rows: Rows, w: Float64Vector, b: float, dtype: DTypeLike | None 
         loss, db = sum_sparse_rows(X.data, X.indices, X.indptr, y, s, w, float(b), first, last, dw)
         return Sums(float(loss), dw, float(db))
 
-    return sum_in_order(add_in_place, of_chunk, *chunks_of_rows(X, 1))
+    return sum_in_order(add_in_place, of_chunk, *_chunks(X, 1))
 
 
 def sparse_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike | None = None) -> Sums:
@@ -104,7 +103,7 @@ def sparse_multinomial_pass(rows: Rows, W: Float64Matrix, b: Float64Vector, dtyp
         loss = sum_sparse_rows_of_classes(X.data, X.indices, X.indptr, y, s, by_column, intercepts, first, last, dw, db)
         return Sums(float(loss), dw, db)
 
-    total = sum_in_order(add_in_place, of_chunk, *chunks_of_rows(X, len(intercepts)))
+    total = sum_in_order(add_in_place, of_chunk, *_chunks(X, len(intercepts)))
     return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
 
 
@@ -118,7 +117,7 @@ def sparse_moments(rows: Rows) -> Moments:
             sum_column_moments(X.data, X.indices, X.indptr, s, begin, end, sums)
         return sums
 
-    sums: Float64Matrix = sum_in_order(operator.iadd, of_chunk, *chunks_of_rows(rows.X, 2))
+    sums: Float64Matrix = sum_in_order(operator.iadd, of_chunk, *_chunks(rows.X, 2))
     return _by_sum(sums)
 
 
@@ -134,7 +133,7 @@ def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple
             total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
         return Sums(float(total), sums, 0.0)
 
-    found = sum_in_order(add_in_place, of_chunk, *chunks_of_rows(rows.X, 2))
+    found = sum_in_order(add_in_place, of_chunk, *_chunks(rows.X, 2))
     return found.loss_sum, _by_sum(found.dw_sum)
 
 
@@ -170,7 +169,7 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
         sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
         return Sums(0.0, H, v)
 
-    _, H, v = sum_in_order(add_in_place, of_chunk, *chunks_of_rows(X, d))
+    _, H, v = sum_in_order(add_in_place, of_chunk, *_chunks(X, d))
     for first in range(0, d, _SUMMED_TRIANGLE):
         last = min(d, first + _SUMMED_TRIANGLE)
         H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
@@ -178,7 +177,7 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
     return H, v
 
 
-def chunks_of_rows(X: CsrArray, sums_by_column: int) -> tuple[list[int], list[int]]:
+def _chunks(X: CsrArray, sums_by_column: int) -> tuple[list[int], list[int]]:
     """First rows of the chunks, and the rows after their last ones.
 
     A chunk has ``sums_by_column`` sums for every column, and so many operations for every element.
