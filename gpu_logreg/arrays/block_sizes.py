@@ -12,6 +12,7 @@ from typing import NamedTuple
 __all__ = [
     "CONVERTED",
     "CURVATURE",
+    "CURVED_LOGITS",
     "EXACT_VALUE",
     "GATHERED",
     "GRADIENT",
@@ -105,3 +106,6 @@ PAIR_WEIGHTS = 2**22
 
 KEPT_PROBABILITIES = 2**26
 """Bytes of the probabilities of all rows that are kept for products with the Hessian whatever the size of the rows."""
+
+CURVED_LOGITS = 2**26
+"""Bytes of what products with the Hessian add to the gradient by the logits, of a block of sparse rows of K classes."""

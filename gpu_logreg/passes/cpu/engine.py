@@ -63,7 +63,9 @@ class CpuEngine(DelegatingEngine):
         return self._other.row_curvature(data, w, b)
 
     def product(self, data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: Any) -> Product:
-        """Product of the Hessian with a direction; one read. Columns of rows that are stored by column: by BLAS."""
+        """Product of the Hessian with a direction; one read."""
+        if isinstance(self.loss, Binary) and not data.is_sparse and not products.reads_in_place(data):
+            return self._other.product(data, at, v, c)
         return _PRODUCTS[data.is_sparse, isinstance(self.loss, Binary)](data, at, v, c)
 
     def moments(self, data: ResidentDataset) -> Moments:

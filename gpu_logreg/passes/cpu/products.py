@@ -6,19 +6,21 @@ chunks, whose number depends on the sizes alone, and the float64 sums of the chu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import CURVED_LOGITS, SPARSE_LOGITS
 from gpu_logreg.arrays.block_sizes import PARTIALS_CLASSES as PARTIAL_BYTES
-from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.block_sizes import STAGED_CLASSES as STAGE_BYTES
-from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
+from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import elements_in_a_row
-from gpu_logreg.arrays.vector import CsrArray, DType, Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.passes.cpu.classes import in_vectors
-from gpu_logreg.passes.cpu.sparse import chunks_of_rows, sparse_logits
+from gpu_logreg.passes.cpu.loops.short_rows import SHORT_ROW_BYTES
+from gpu_logreg.passes.cpu.sparse import _chunks, sparse_logits
 from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -26,17 +28,29 @@ __all__ = [
     "multinomial_product",
     "multinomial_row_curvature",
     "product",
+    "reads_in_place",
     "sparse_multinomial_product",
     "sparse_multinomial_row_curvature",
     "sparse_product",
     "sparse_row_curvature",
 ]
 
-SPARSE_ROWS = 1024
-"""Sparse rows whose probabilities are computed at a time, where they are not kept."""
+LEAST_CLASSES = 2
+"""Least classes that a thread sums over sparse rows: it reads all elements for them."""
 
 CHUNKS, LEAST_CHUNK_ROWS, LEAST_CHUNK_WORK = 16, 128, 2**18
 """Most chunks, and least rows and least products of one. They decide the order of additions, and so the last bits."""
+
+
+def reads_in_place(data: ResidentDataset) -> bool:
+    """Whether `product` takes dense rows of two classes: it reads them in place, and they are long.
+
+    Products by BLAS take no longer for other rows, which are converted a block at a time for either, and for rows of at
+    most `SHORT_ROW_BYTES`, over which the compiler's vector loops are slow.
+    """
+    X, dtype = data.rows.X, data.compute_dtype
+    long = X.shape[1] * dtype.itemsize > SHORT_ROW_BYTES
+    return bool(long and X.dtype in (dtype, np.float32) and _is_plain(X))
 
 
 def product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: float) -> Product:
@@ -45,8 +59,7 @@ def product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: float)
     Parameters
     ----------
     data : ResidentDataset
-        Its ``X`` is read in place where it is C-contiguous and float32 or in the dtype of the passes, and else
-        converted a few rows at a time.
+        Rows that `reads_in_place` accepts.
     at : RowCurvature
     v : ndarray of shape (d,)
     c : float
@@ -55,12 +68,10 @@ def product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: float)
 
     X, dtype = data.rows.X, data.compute_dtype
     direction, h = np.ascontiguousarray(v, dtype), np.ascontiguousarray(at.kept, dtype)
-    rows = _Blocks(X, dtype, X.dtype in (dtype, np.float32))
 
     def of_chunk(first: int, last: int) -> Product:
-        dw, db = np.zeros(len(direction)), 0.0
-        for part in rows.parts(first, last):
-            db += sum_products(rows[part], h[part], direction, float(c), dw)
+        dw = np.zeros(len(direction))
+        db = sum_products(X[first:last], h[first:last], direction, float(c), dw)
         return Product(dw, float(db))
 
     return _sum_chunks(of_chunk, len(X), len(direction))
@@ -71,10 +82,9 @@ def multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b: Float6
     fill, length = _probabilities(data, W, b)
     if not keeps_probabilities(data, length, data.compute_dtype.itemsize):
         return RowCurvature(W, b, None)
-    P = np.empty((data.n_rows, length), data.compute_dtype)
+    P, rows = np.empty((data.n_rows, length), data.compute_dtype), _Blocks(data)
 
     def of_chunk(first: int, last: int) -> None:
-        rows = _blocks_of_classes(data)
         for part in rows.parts(first, last):
             fill(rows[part], P[part])
 
@@ -103,7 +113,7 @@ def multinomial_product(data: ResidentDataset, at: RowCurvature, V: Float64Matri
     shift[K:] = 0.0
     kept = None if at.kept is None else np.ascontiguousarray(at.kept, dtype)
     fill, length = _probabilities(data, at.w, at.b)
-    rows = _blocks_of_classes(data)
+    rows = _Blocks(data)
 
     def of_chunk(first: int, last: int) -> Product:
         dw, db = np.zeros(direction.shape), np.zeros(length)
@@ -129,7 +139,7 @@ def sparse_row_curvature(data: ResidentDataset, w: Float64Vector, b: float) -> R
 
 def sparse_product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: float) -> Product:
     """As `product`, of sparse rows, in float64."""
-    from gpu_logreg.passes.cpu.loops.products import sum_sparse_products
+    from gpu_logreg.passes.cpu.loops.sparse_products import sum_sparse_products
 
     X, v = data.rows.X, np.ascontiguousarray(v, np.float64)
 
@@ -138,7 +148,7 @@ def sparse_product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c:
         db = sum_sparse_products(X.data, X.indices, X.indptr, at.kept, v, float(c), first, last, dw)
         return Product(dw, float(db))
 
-    return sum_in_order(_add_in_place, of_chunk, *chunks_of_rows(X, 1))
+    return sum_in_order(_add_in_place, of_chunk, *_chunks(X, 1))
 
 
 def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> RowCurvature:
@@ -152,34 +162,51 @@ def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b:
 
 
 def sparse_multinomial_product(data: ResidentDataset, at: RowCurvature, V: Float64Matrix, c: Float64Vector) -> Product:
-    """As `multinomial_product`, of sparse rows, in float64."""
-    from gpu_logreg.passes.cpu.loops.products import sum_sparse_products_of_classes
+    """As `multinomial_product`, of sparse rows, in float64.
+
+    The sums of text with many classes have millions of numbers. To add those of chunks of rows would take as long as
+    to compute them, so each thread sums some of the classes over all rows, in their order.
+    """
+    from gpu_logreg.passes.cpu.loops.sparse_products import add_outer_products_of_rows, fill_curved_logits
 
     X, _, s = data.rows
+    (K, d), n = V.shape, data.n_rows
     by_column, shift = np.ascontiguousarray(V.T, np.float64), np.ascontiguousarray(c, np.float64)
     fill = _sparse_probabilities(X, at.w, at.b)
+    n_parts = max(1, min(n_threads(), K // LEAST_CLASSES))
+    edges = [K * k // n_parts for k in range(n_parts + 1)]
+    sums = [np.zeros((d, after - first)) for first, after in itertools.pairwise(edges)]
+    db = np.zeros(K)
+    for block in row_blocks(n, 8 * K, CURVED_LOGITS):
+        E = np.empty((block.stop - block.start, K))
 
-    def of_chunk(first: int, last: int) -> Product:
-        dw, db = np.zeros(by_column.shape), np.zeros(len(shift))
-        step = SPARSE_ROWS if at.kept is None else last - first
-        for a in range(first, last, max(1, step)):
-            part = slice(a, min(last, a + step))
+        def curve(first: int, last: int, E: Float64Matrix = E, offset: int = block.start) -> None:
+            part = slice(offset + first, offset + last)
             P = fill(part) if at.kept is None else at.kept[part]
             weights, start = None if s is None else s[part], X.indptr[part.start : part.stop + 1]
-            sum_sparse_products_of_classes(X.data, X.indices, start, P, weights, by_column, shift, dw, db)
-        return Product(dw, db)
+            fill_curved_logits(X.data, X.indices, start, P, weights, by_column, shift, E[first:last])
 
-    dw, db = sum_in_order(_add_in_place, of_chunk, *chunks_of_rows(X, len(shift)))
-    return Product(np.ascontiguousarray(dw.T), db)
+        def add(first: int, dw: Float64Matrix, E: Float64Matrix = E, block: slice = block) -> None:
+            start = X.indptr[block.start : block.stop + 1]
+            add_outer_products_of_rows(X.data, X.indices, start, E, first, dw)
+
+        parts = row_blocks(len(E), elements_in_a_row(X), SPARSE_LOGITS)
+        map_in_order(curve, [part.start for part in parts], [part.stop for part in parts])
+        map_in_order(add, edges[:-1], sums)
+        db += E.sum(axis=0)
+    dw = np.empty((K, d))
+    for first, after, part in zip(edges[:-1], edges[1:], sums, strict=True):
+        dw[first:after] = part.T
+    return Product(dw, db)
 
 
 class _Blocks:
     """Blocks of dense rows as the loops read them: in place, or staged, converted a few rows at a time."""
 
-    def __init__(self, X: HostArray, dtype: DType, known: bool) -> None:
-        self._X = X
-        self._dtype = dtype
-        self._in_place = known and X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned
+    def __init__(self, data: ResidentDataset) -> None:
+        X = self._X = data.rows.X
+        self._dtype = data.compute_dtype
+        self._in_place = _is_plain(X) and (X.dtype.kind in "iub" or X.dtype in (np.float32, np.float64))
 
     def parts(self, first: int, last: int, few: bool = False) -> list[slice]:
         """All rows at once where they are read in place, unless ``few`` are asked for."""
@@ -189,12 +216,13 @@ class _Blocks:
         return [slice(a, min(last, a + step)) for a in range(first, last, step)]
 
     def __getitem__(self, part: slice) -> HostArray:
-        return self._X[part] if self._in_place else self._X[part].astype(self._dtype, order="C")
+        X: HostArray = self._X[part]
+        return X if self._in_place else X.astype(self._dtype, order="C")
 
 
-def _blocks_of_classes(data: ResidentDataset) -> _Blocks:
-    X = data.rows.X
-    return _Blocks(X, data.compute_dtype, X.dtype.kind in "iub" or X.dtype in (np.float32, np.float64))
+def _is_plain(X: HostArray) -> bool:
+    """Whether rows lie in memory as the loops read them."""
+    return bool(X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned)
 
 
 def _probabilities(
@@ -213,7 +241,7 @@ def _probabilities(
 
 def _sparse_probabilities(X: CsrArray, W: Float64Matrix, b: Float64Vector) -> Callable[[slice], Float64Matrix]:
     """A function from consecutive sparse rows to their probabilities."""
-    from gpu_logreg.passes.cpu.loops.products import fill_sparse_probabilities
+    from gpu_logreg.passes.cpu.loops.sparse_products import fill_sparse_probabilities
 
     by_column, intercepts = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(b, np.float64)
 

@@ -1,9 +1,9 @@
-"""The compiled loops behind products with the Hessian; release the GIL and add to float64 sums.
+"""The compiled loops behind products with the Hessian over dense rows; release the GIL and add to float64 sums.
 
-They are those of the gradient (`gpu_logreg.passes.cpu.loops.dense`, `gpu_logreg.passes.cpu.loops.classes` and
-`gpu_logreg.passes.cpu.loops.sparse`) with a direction in the place of the weights and another formula between logits
-and sums, which takes no exponential: what it needs of a row was kept when the point was visited. They see no labels, so
-that they are compiled for fewer kinds of rows.
+They are those of the gradient (`gpu_logreg.passes.cpu.loops.dense`, `gpu_logreg.passes.cpu.loops.classes`) with a
+direction in the place of the weights and another formula between logits and sums, which takes no exponential: what it
+needs of a row was kept when the point was visited. They see no labels, so that they are compiled for fewer kinds of
+rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS
 from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative
-from gpu_logreg.passes.cpu.loops.sparse import logits_of_sparse_rows
 from gpu_logreg.passes.cpu.loops.vectors import (
     AT_ONCE,
     add_outer_product,
@@ -33,14 +32,7 @@ from gpu_logreg.passes.cpu.loops.vectors import (
     weigh,
 )
 
-__all__ = [
-    "fill_probabilities",
-    "fill_sparse_probabilities",
-    "sum_products",
-    "sum_products_of_classes",
-    "sum_sparse_products",
-    "sum_sparse_products_of_classes",
-]
+__all__ = ["fill_probabilities", "sum_products", "sum_products_of_classes"]
 
 _OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
 # Without "reassoc": see `gpu_logreg.passes.cpu.loops.classes`.
@@ -196,82 +188,3 @@ def sum_products_of_classes(vector: Any, X: Any, P: Any, s: Any, V: Any, c: Any,
                 flat_dw[k] += sums[k]
                 sums[k] = 0
             held = 0
-
-
-@njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
-def sum_sparse_products(x: Any, column: Any, start: Any, h: Any, v: Any, c: Any, first: Any, last: Any, dw: Any) -> Any:
-    """As `sum_products`, of CSR rows, in float64."""
-    e, dc = np.empty(TILE_ROWS), 0.0
-    for i in range(first, last, TILE_ROWS):
-        m = min(TILE_ROWS, last - i)
-        logits_of_sparse_rows(x, column, start, v, c, i, m, e)
-        for r in range(m):
-            e_r = e[r] * h[i + r]
-            dc += e_r
-            for k in range(np.uintp(start[i + r]), np.uintp(start[i + r + 1])):
-                dw[np.uintp(column[k])] += e_r * x[k]
-    return dc
-
-
-@njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
-def _logits_of_classes(x: Any, column: Any, begin: Any, end: Any, W: Any, b: Any, z: Any) -> None:
-    """``z = W.T x + b`` of a sparse row; ``W`` of shape (d, K)."""
-    K = len(b)
-    for k in range(K):
-        z[k] = b[k]
-    for at in range(begin, end):
-        weights, x_at = W[np.uintp(column[at])], float(x[at])
-        for k in range(K):
-            z[k] += x_at * weights[k]
-
-
-@njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
-def fill_sparse_probabilities(x: Any, column: Any, start: Any, W: Any, b: Any, P: Any) -> None:
-    """Probabilities of CSR rows, into ``P`` of shape (n, K); ``W`` of shape (d, K).
-
-    ``start`` may be that of some consecutive rows.
-    """
-    K = len(b)
-    for i in range(len(P)):
-        p = P[i]
-        _logits_of_classes(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), W, b, p)
-        largest, at = p[0], 0
-        for k in range(1, K):
-            if p[k] > largest:
-                largest, at = p[k], k
-        rest = 0.0  # of all but the largest, whose own is 1
-        for k in range(K):
-            p[k] = exp_of_negative(p[k] - largest)
-        for k in range(K):
-            rest += 0.0 if k == at else p[k]
-        for k in range(K):
-            p[k] /= 1.0 + rest
-
-
-@njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
-def sum_sparse_products_of_classes(
-    x: Any, column: Any, start: Any, P: Any, s: Any, V: Any, c: Any, dW: Any, db: Any
-) -> None:
-    """As `sum_products_of_classes`, of CSR rows, in float64; ``V`` and ``dW`` of shape (d, K), ``P`` of (n, K).
-
-    ``start`` may be that of some consecutive rows.
-    """
-    K = len(c)
-    t = np.empty(K)
-    for i in range(len(P)):
-        begin, end, p = np.uintp(start[i]), np.uintp(start[i + 1]), P[i]
-        _logits_of_classes(x, column, begin, end, V, c, t)
-        for _ in range(2):
-            mean = 0.0
-            for k in range(K):
-                mean += p[k] * t[k]
-            for k in range(K):
-                t[k] -= mean
-        s_i = 1.0 if s is None else float(s[i])
-        for k in range(K):
-            t[k] *= s_i * p[k]
-            db[k] += t[k]
-        for at in range(begin, end):
-            sums, x_at = dW[np.uintp(column[at])], float(x[at])
-            for k in range(K):
-                sums[k] += x_at * t[k]
