@@ -10,7 +10,8 @@ import numpy as np
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.losses import Loss
+from gpu_logreg.mathematics.hessian_form import HessianForm
+from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
@@ -100,6 +101,11 @@ class Objective:
     def n_params(self) -> int:
         """Length of the packed parameters."""
         return self.loss.n_logits * (self.dataset.n_columns + int(self.fit_intercept))
+
+    @cached_attribute
+    def hessian_form(self) -> HessianForm:
+        """How solvers keep its Hessian, and what that costs."""
+        return self.loss.hessian_form(self.n_params)
 
     @property
     def keeps_samples_sparse(self) -> bool:

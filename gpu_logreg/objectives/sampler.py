@@ -18,7 +18,7 @@ from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, StandardisedRows, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
-from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest
+from gpu_logreg.solvers.costs import Costs, newton_is_fastest
 
 __all__ = ["Sampler"]
 
@@ -55,8 +55,10 @@ class Sampler:
 
     Attributes
     ----------
-    n_rows, n_params, n_logits : int
-        Rows of the whole data, parameters of the objective, and logits of a row.
+    n_rows, n_params : int
+        Rows of the whole data, and parameters of the objective.
+    hessian_form : HessianForm
+        How the Hessian is kept, and what it costs.
     irregular : bool
         Whether rows are drawn by their scores, because the variance of some column comes from few rows.
     complete : bool
@@ -77,7 +79,7 @@ class Sampler:
     def __init__(self, objective: Objective, generator: np.random.Generator, keeps_sparse: bool | None = None) -> None:
         self._objective = objective
         self.n_rows, self.n_params = objective.dataset.n_rows, objective.n_params
-        self.n_logits = objective.n_logits
+        self.hessian_form = objective.hessian_form
         self._kind = sample_of(objective.loss)
         if keeps_sparse is None:
             few = newton_is_fastest(objective.dataset.n_rows, objective.n_params)
@@ -176,9 +178,8 @@ class Sampler:
     def _blocks(self, size: int) -> Blocks:
         """A new sample of about ``size`` rows, in the coordinates of the last one, a few rows at a time."""
         assert self._coordinates is not None
-        coordinates, K = self._coordinates, self.n_logits
-        p = self.n_params // K
-        if not keeps_whole_hessian(self.n_params, K):
+        coordinates, p = self._coordinates, self.hessian_form.width
+        if not self.hessian_form.whole:
             size = min(size, ROWS_OF_MEAN_FACTORS * p)
         indices, weight = self._indices(size)
 

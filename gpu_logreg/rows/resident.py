@@ -95,8 +95,8 @@ class ResidentDataset:
             As for `gpu_logreg.rows.storage.store`.
         encoded : bool
             Whether ``y`` is encoded and checked already, in the dtype of the loss
-            (`gpu_logreg.mathematics.losses.Output`): numbers of classes, of shape (n,), or zeros and ones of labels, of
-            shape (n, L). Such labels are stored unchanged.
+            (`gpu_logreg.mathematics.loss_protocols.Output`): numbers of classes, of shape (n,), or zeros and ones of
+            labels, of shape (n, L). Such labels are stored unchanged.
 
         Raises
         ------

@@ -10,7 +10,8 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import SCORES
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.mathematics.losses import Binary, Classes, Loss
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.cpu import sparse
 from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
