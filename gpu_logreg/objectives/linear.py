@@ -143,6 +143,16 @@ class Objective:
         scale = self.spread if self.fit_intercept else np.hypot(self.spread, self.centre)
         return Coordinates(mean, np.where(scale > 0.0, scale, 1.0), self.fit_intercept)
 
+    def centre_on(self, centre: Float64Vector | None, spread: Float64Vector | None) -> None:
+        """Let later passes correct the rounding of the weights by the columns' `centre`, with the `spread` about it.
+
+        Parameters
+        ----------
+        centre, spread : ndarray of shape (d,) or None
+            Of all rows or of a sample; None where they are not known.
+        """
+        self.centre, self.spread = centre, spread
+
     def widen(self) -> bool:
         """Let all later passes compute in float64; false where they do already.
 
@@ -251,5 +261,5 @@ class Objective:
         mean = moments.x_sum / self.dataset.weight_total
         # Rounding may give a constant column a variance just below zero.
         variance = np.maximum(moments.xx_sum / self.dataset.weight_total - mean**2, 0.0)
-        self.centre, self.spread = mean, np.sqrt(variance)
+        self.centre_on(mean, np.sqrt(variance))
         return mean, variance

@@ -127,8 +127,7 @@ class Sampler:
             rows, y, s = self._standardised(indices, weight)
         self._coordinates = rows.coordinates
         self.complete = len(indices) >= self._present()
-        self._objective.spread = rows.coordinates.scale
-        self._objective.centre = rows.coordinates.mean
+        self._objective.centre_on(rows.coordinates.mean, rows.coordinates.scale)
         if self._keeps_sparse:
             return self._of_sparse(rows.at, y, s)
         return self._of_dense(rows.U, y, s, rows.coordinates)
