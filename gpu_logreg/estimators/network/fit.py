@@ -62,8 +62,10 @@ def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
 def refuse_extremes(data: ResidentDataset) -> None:
     """Refuse values that are not finite, and in rows that count those whose square the arithmetic cannot hold.
 
-    A large value need not show in the loss or the gradient of an epoch, since a saturated unit passes nothing on. So
-    floating-point rows are read once for it, in the memory where they will be walked; whole numbers are not.
+    Floating-point rows are read once for it, in the memory where they will be walked; whole numbers are not. No read of
+    the training itself would do: a saturated unit passes nothing on, so that the loss and the gradient of an epoch are
+    finite with a value of 1e200 in it; no epoch walks over rows that are held back or weigh nothing; and what
+    `partial_fit` refuses must not have changed the state that the next call goes on from.
 
     Raises
     ------
