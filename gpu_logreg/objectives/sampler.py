@@ -187,7 +187,7 @@ class Sampler:
                 yield self._of_sparse(indices, *self._labels_and_weights(indices, weight))
                 return
             dtype = np.dtype(dtype or self._objective.dataset.compute_dtype)
-            block_bytes = CURVATURE.host if self._objective.dataset.on_host else CURVATURE.device
+            block_bytes = self._objective.dataset.block_bytes(CURVATURE)
             step = max(self._kind.least_block_rows * p, block_bytes // (p * dtype.itemsize))
             for first in range(0, len(indices), step):
                 part = slice(first, first + step)
