@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import LinAlgError
 
-from gpu_logreg.arrays.cholesky import cholesky, solve_cholesky
+from gpu_logreg.arrays.cholesky import cholesky
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
 
@@ -58,20 +58,20 @@ class Factor:
             R = H * scale
             R *= scale[:, None]
             xp.fill_diagonal(R, 1.0 + self.added)
-            L = cholesky(R)
-            if L is not None:
+            factor = cholesky(R)
+            if factor is not None:
                 break
             if self.added >= 1.0:
                 raise LinAlgError("the matrix is far from positive definite")
             self.added = 10.0 * self.added if self.added else 1e-15
-        self._factor = L
-        self.smallest_pivot = float(to_numpy(L.diagonal()).min(initial=1.0))
+        self._potrs = factor.potrs
+        self.smallest_pivot = factor.smallest_pivot
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``, on the host."""
         if not len(v):
             return v.copy()  # LAPACK wants at least one
-        return np.asarray(self._scale * solve_cholesky(self._factor, self._scale * v))
+        return np.asarray(self._scale * self._potrs(self._scale * v)[0])
 
 
 def poorly_conditioned(factor: Factor, eps: float) -> bool:
