@@ -22,7 +22,7 @@ class Cholesky(NamedTuple):
     ----------
     L : array of shape (p, p)
     smallest_pivot : float
-        Least element of its diagonal.
+        Least element of its diagonal; infinite for no element.
     potrs : function v -> (solution, status)
         ``(L L.T)^-1 v`` as LAPACK's function of that name, for a vector of the host of at least one element, and to the
         host. The status tells of wrong arguments alone.
@@ -52,7 +52,7 @@ def cholesky(R: Array) -> Cholesky | None:
         return _on_device(R)
     # LAPACK itself: SciPy's own functions around it take longer than the work on a small matrix.
     L, fault = dpotrf(R.T, lower=1, overwrite_a=1)  # R is symmetric, and R.T in LAPACK's order
-    return None if fault else Cholesky(L, float(L.diagonal().min(initial=1.0)), partial(dpotrs, L, lower=1))
+    return None if fault else Cholesky(L, float(L.diagonal().min(initial=np.inf)), partial(dpotrs, L, lower=1))
 
 
 def _on_device(R: Array) -> Cholesky | None:
@@ -71,7 +71,7 @@ def _on_device(R: Array) -> Cholesky | None:
     pivots = to_numpy(L.diagonal())
     if not ((pivots > 0.0).all() and np.isfinite(pivots).all()):
         return None
-    return Cholesky(L, float(pivots.min(initial=1.0)), partial(_potrs_on_device, L))
+    return Cholesky(L, float(pivots.min(initial=np.inf)), partial(_potrs_on_device, L))
 
 
 def _potrs_on_device(L: Array, v: Float64Vector) -> tuple[Float64Vector, int]:

@@ -65,7 +65,7 @@ class Factor:
                 raise LinAlgError("the matrix is far from positive definite")
             self.added = 10.0 * self.added if self.added else 1e-15
         self._potrs = factor.potrs
-        self.smallest_pivot = factor.smallest_pivot
+        self.smallest_pivot = min(1.0, factor.smallest_pivot)
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``, on the host."""
