@@ -17,7 +17,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import numpy as np
 from scipy.sparse import issparse
 
-from gpu_logreg.arrays.vector import Array, ArrayNamespace
+from gpu_logreg.arrays.vector import ArrayNamespace
 from gpu_logreg.errors import DataError, DeviceError
 
 __all__ = [
@@ -26,7 +26,6 @@ __all__ = [
     "ROOM",
     "Device",
     "array_namespace",
-    "cholesky",
     "cuda_index",
     "cuda_problem",
     "cupy_to_device",
@@ -40,7 +39,6 @@ __all__ = [
     "is_sparse",
     "numpy_defaults",
     "one_line",
-    "solve_triangular",
     "to_device",
     "to_numpy",
     "using",
@@ -262,41 +260,6 @@ def to_numpy(array: Any) -> Any:
     if type(array) is np.ndarray:
         return array
     return array.get() if is_cupy(array) else np.asarray(array)
-
-
-def cholesky(R: Array) -> Array:
-    """Lower Cholesky factor of a matrix on a GPU, where the result stays.
-
-    By default CuPy does not check the status that cuSOLVER returns, and a matrix that is not positive definite gives a
-    partial factor. Within `cupyx.errstate` CuPy checks it, for which the host waits for the device.
-
-    Parameters
-    ----------
-    R : CuPy array of shape (p, p)
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If ``R`` is not positive definite.
-    """
-    from cupyx import errstate
-
-    with errstate(linalg="raise"):
-        return import_cupy().linalg.cholesky(R)
-
-
-def solve_triangular(L: Array, v: Array, *, transposed: bool) -> Array:
-    """``L^-1 v``, or ``L^-T v``, for a lower triangular ``L`` on a GPU, where the result stays.
-
-    Parameters
-    ----------
-    L : CuPy array of shape (p, p)
-    v : CuPy array of shape (p,)
-    transposed : bool
-    """
-    from cupyx.scipy.linalg import solve_triangular as solve
-
-    return solve(L, v, lower=True, trans=int(transposed))
 
 
 def one_line(error: BaseException) -> str:

@@ -6,8 +6,9 @@ scikit-learn.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +26,7 @@ from gpu_logreg.command.options import (
     DtypeName,
     Features,
     Format,
+    FormatName,
     Header,
     HeaderAsTrained,
     Hidden,
@@ -53,6 +55,9 @@ from gpu_logreg.command.options import (
     Weight,
 )
 from gpu_logreg.errors import DataError
+
+if TYPE_CHECKING:
+    from gpu_logreg.files.formats import FileOptions
 
 __all__ = ["app"]
 
@@ -126,54 +131,55 @@ def train(
     """  # noqa: D301 - \b keeps the line whole in the help
     from gpu_logreg.command.train import train_on_file
     from gpu_logreg.command.training_request import TrainingRequest
+
+    rows = _file_options(format_, header, sep, skip_rows, features, decimal, thousands, missing, text)
+    validation = valid, valid_target, valid_skip_rows, valid_features
+    request = TrainingRequest(
+        data, target, model, *validation, test_size, positive, rows, tuple(drop or ()), str(dtype), seed, weight
+    )
+    linear = {
+        "C": c,
+        "penalty": penalty,
+        "l1_ratio": l1_ratio,
+        "class_weight": class_weight,
+        "fit_intercept": intercept,
+    }
+    network = {"hidden": tuple(hidden or ()), "activation": activation, "alpha": alpha, "batch_size": batch_size}
+    steps = {"solver": solver, "learning_rate": learning_rate, "tol": tol, "max_iter": max_iter, "random_state": seed}
+    passes = {"device": device, "impl": impl, "storage": storage}
+    train_on_file(request, _as_texts(linear | network | steps | passes))
+
+
+def _file_options(
+    format_: FormatName | None,
+    header: bool,
+    sep: str | None,
+    skip_rows: int,
+    features: str | None,
+    decimal: str | None,
+    thousands: str | None,
+    missing: list[str] | None,
+    text: list[str] | None,
+) -> FileOptions:
+    """How the files of a training are read."""
     from gpu_logreg.files.formats import FileOptions
 
-    parameters: dict[str, Any] = {
-        "C": c,
-        "penalty": penalty and str(penalty),
-        "l1_ratio": l1_ratio,
-        "class_weight": class_weight and str(class_weight),
-        "fit_intercept": intercept,
-        "hidden": tuple(hidden or ()),
-        "activation": activation and str(activation),
-        "alpha": alpha,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "tol": tol,
-        "max_iter": max_iter,
-        "solver": str(solver),
-        "device": device,
-        "impl": str(impl),
-        "storage": str(storage),
-        "random_state": seed,
-    }
-    request = TrainingRequest(
-        data,
-        target,
-        model,
-        valid,
-        valid_target,
-        valid_skip_rows,
-        valid_features,
-        test_size,
-        positive,
-        FileOptions(
-            format_ and str(format_),
-            header,
-            sep,
-            skip_rows,
-            features,
-            decimal=decimal,
-            thousands=thousands,
-            missing=tuple(missing) if missing else None,
-            text=tuple(text or ()),
-        ),
-        tuple(drop or ()),
-        str(dtype),
-        seed,
-        weight,
+    return FileOptions(
+        format_ and str(format_),
+        header,
+        sep,
+        skip_rows,
+        features,
+        decimal=decimal,
+        thousands=thousands,
+        missing=tuple(missing) if missing else None,
+        text=tuple(text or ()),
     )
-    train_on_file(request, parameters)
+
+
+def _as_texts(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of an estimator, with the names that the user has chosen from as plain texts."""
+    return {name: str(value) if isinstance(value, StrEnum) else value for name, value in parameters.items()}
 
 
 @app.command()

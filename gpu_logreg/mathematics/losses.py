@@ -1,18 +1,18 @@
 """The losses: of two classes by one logit, of K classes by K logits, and of L labels by a logit each.
 
 A loss is the one place that knows how many logits a row has, and all that depends on it: probabilities and predicted
-classes, how the weights and intercepts of a linear model are packed into one vector, the start of a fit, the bound of
-the curvature, and the free directions, along which the curvature is zero.
+classes, how the weights and intercepts of a linear model are packed into one vector, the start of a fit, how its
+Hessian is kept, the bound of the curvature, and the free directions, along which the curvature is zero.
 
-Equations: `gpu_logreg.mathematics.logistic` and `gpu_logreg.mathematics.softmax`.
+Equations: `gpu_logreg.mathematics.logistic` and `gpu_logreg.mathematics.softmax`. What is asked of a loss:
+`gpu_logreg.mathematics.loss_protocols`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,98 +20,13 @@ from gpu_logreg.arrays.class_sums import sums_by_class, sums_of_two_classes
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import logistic, softmax
+from gpu_logreg.mathematics.hessian_form import HessianForm
+from gpu_logreg.mathematics.loss_protocols import Loss, PackedPass, Pass
 
-__all__ = ["Binary", "Classes", "Labels", "Loss", "Output", "PackedPass", "loss_of_classes"]
+__all__ = ["Binary", "Classes", "Labels", "loss_of_classes"]
 
-Pass = Callable[[Any, Any], tuple[float, Any, Any]]
-"""From weights and intercepts to loss and gradient sums over rows."""
-
-PackedPass = Callable[[Float64Vector], tuple[float, Float64Vector]]
-"""From packed parameters to the loss sum over rows and its gradient."""
-
-
-class Output(Protocol):
-    """A loss, as the training of a network and all predictions use it.
-
-    Attributes
-    ----------
-    n_logits : int
-        1 for two classes, K for K of them, L for L labels.
-    label_dtype : type
-        How labels are stored once they are encoded: ``uint8`` zeros and ones, or ``int32`` numbers of classes.
-    link : str
-        scikit-learn's name for the function from logits to probabilities, ``"logistic"`` or ``"softmax"``.
-    needs_every_class : bool
-        Whether rows without one of the classes cannot be trained on, nor scored.
-    """
-
-    label_dtype: ClassVar[type]
-    link: ClassVar[str]
-    needs_every_class: ClassVar[bool]
-
-    @property
-    def n_logits(self) -> int:
-        """Logits of a row."""
-
-    def probabilities(self, z: Array) -> Array:
-        """Probabilities of the classes, or of the labels, from logits of the shape of `decision_function`."""
-
-    def log_probabilities(self, z: Array) -> Array:
-        """Logarithms of the probabilities, finite for finite logits."""
-
-    def decide(self, z: Array) -> Array:
-        """Number of the most probable class of every row, or 0 and 1 for each label; on the host."""
-
-
-class Loss(Output, Protocol):
-    """A loss, as objectives, engines and fits of linear models use it.
-
-    Attributes
-    ----------
-    largest_curvature : float
-        Bound of the eigenvalues of the second derivative of ``row_loss`` by the logits.
-    has_free_directions : bool
-        Whether a constant added to all logits of a row changes no probability.
-    """
-
-    @property
-    def n_classes(self) -> int:
-        """Classes that labels are numbers of."""
-
-    @property
-    def largest_curvature(self) -> float:
-        """Bound of the curvature by the logits."""
-
-    @property
-    def has_free_directions(self) -> bool:
-        """Whether constants added to all logits change nothing."""
-
-    def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, Any]:
-        """Weights and intercepts of packed parameters; without an intercept in them, an intercept of zero."""
-
-    def packed_gradient(self, dw_sum: Float64Vector, db_sum: Any, fit_intercept: bool) -> Float64Vector:
-        """Gradient sums as a new packed vector, without the rounding error along the free directions."""
-
-    def packed_pass(self, run: Pass, n_columns: int, fit_intercept: bool) -> PackedPass:
-        """A pass over rows as a function of packed parameters, which gives loss sum and packed gradient sums."""
-
-    def penalty_value(self, phi: Float64Vector, penalised: Float64Vector) -> float:
-        """The ridge penalty ``phi @ penalised / 2`` from parameters and the gradient ``penalised`` of the penalty."""
-
-    def start(self, shares: Float64Vector, least_share: float) -> Float64Vector:
-        """The optimal intercepts at zero weights, with which the probabilities are the classes' shares of the rows."""
-
-    def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
-        """Second derivative of the mean loss by each logit, at zero weights."""
-
-    def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
-        """The loss of every row and its derivative by the logits; ``z`` of shape (n,), or (n, K)."""
-
-    def row_loss(self, z: Array, y: Array) -> Array:
-        """The loss of every row; ``z`` of shape (n, n_logits)."""
-
-    def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
-        """Sum of the row weights ``s`` of every class, in host memory; ``total`` is that of all rows."""
+WHOLE_P = 2000
+"""Parameters of several classes up to which their Hessian is kept whole: 32 MB, factored in a fraction of a second."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +85,11 @@ class Binary:
     def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``softplus(z) - y z`` and ``p - y`` of every row; ``z`` of shape (n,)."""
         return logistic.loss_and_dz(z, y)
+
+    def hessian_form(self, n_params: int) -> HessianForm:
+        """The matrix, whatever its size."""
+        p = n_params
+        return HessianForm(p, p, True, False, float(p * p), p**3 / 3.0)
 
     def curvature(self, z: Array, y: Array) -> Array:
         """``p (1 - p)`` of every row, the second derivative of its loss by the logit."""
@@ -267,6 +187,13 @@ class Classes:
     def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``logsumexp(z) - z_y`` and ``p - e_y`` of every row; ``z`` of shape (n, K)."""
         return softmax.loss_and_dz(z, y)
+
+    def hessian_form(self, n_params: int) -> HessianForm:
+        """The matrix up to `WHOLE_P` parameters, and mean factors beyond."""
+        K, p, width = self.n_logits, n_params, n_params // self.n_logits
+        if p <= WHOLE_P:
+            return HessianForm(p, width, True, True, float((K + 1) * p * width), p**3 / 3.0)
+        return HessianForm(p, width, False, True, 2.0 * width**2, K * width**3 / 3.0)
 
     def row_loss(self, z: Array, y: Array) -> Array:
         """The loss of every row; ``z`` of shape (n, K)."""

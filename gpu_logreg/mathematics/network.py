@@ -37,6 +37,7 @@ __all__ = [
     "Network",
     "backward",
     "forward",
+    "is_right",
     "loss_and_dz",
     "loss_and_gradient",
 ]
@@ -230,6 +231,26 @@ def loss_and_dz(z: Array, y: Array, sample_weight: Array | None = None) -> tuple
         return row_loss.sum(dtype=np.float64), dz
     loss_sum = (sample_weight * row_loss).sum(dtype=np.float64)
     return loss_sum, (sample_weight[:, None] * dz).astype(z.dtype, copy=False)
+
+
+def is_right(z: Array, y: Array) -> Array:
+    """Whether the most probable class of each row is its own, or all its labels are; booleans of shape (n,).
+
+    Parameters
+    ----------
+    z : array of shape (n, K)
+    y : array of shape (n,) or (n, K)
+        As of `loss_and_dz`.
+
+    Examples
+    --------
+    >>> is_right(np.array([[0.5], [0.5]]), np.array([0, 1]))
+    array([False,  True])
+    """
+    if y.ndim == 2:
+        right: Array = ((z > 0) == (y > 0)).all(axis=1)
+        return right
+    return (z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(axis=1) == y
 
 
 def loss_and_gradient(

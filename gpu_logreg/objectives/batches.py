@@ -6,7 +6,7 @@ import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
-from gpu_logreg.mathematics.network import forward, loss_and_dz
+from gpu_logreg.mathematics.network import forward, is_right, loss_and_dz
 from gpu_logreg.mathematics.optimizers import Adam, Optimizer, Sgd
 from gpu_logreg.passes.steps_choice import Steps
 from gpu_logreg.passes.training import Training, take_batch
@@ -76,11 +76,8 @@ class NetworkBatches:
             X, y, s = take_batch(self.rows, at, self.training.params.dtype)
             network = self.training.network
             _, z = forward(network.unpack(self.training.params), X, network.activation)
-            if y.ndim == 2:
-                hit = ((z > 0) == (y > 0)).all(axis=1)
-            else:
-                hit = (z[:, 0] > 0) == (y > 0) if z.shape[1] == 1 else z.argmax(axis=1) == y
-            right = right + (hit if s is None else hit * s).sum(dtype=np.float64)
+            hits = is_right(z, y)
+            right = right + (hits if s is None else hits * s).sum(dtype=np.float64)
             total = total + (float(len(at)) if s is None else s.sum(dtype=np.float64))
         return float(right / total)
 

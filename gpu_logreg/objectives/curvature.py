@@ -19,11 +19,11 @@ import numpy as np
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
-from gpu_logreg.mathematics.losses import Binary, Classes, Loss
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.objectives.sample import SampleObjective, damp
 from gpu_logreg.objectives.standardised import StandardisedSparse
 from gpu_logreg.rows.coordinates import ParamsMetric
-from gpu_logreg.solvers.costs import keeps_whole_hessian
 from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 from gpu_logreg.solvers.kronecker import KroneckerFactor
 
@@ -145,7 +145,7 @@ class ClassesSample(SampleObjective):
     @property
     def _whole(self) -> bool:
         K, p = self._shape
-        return keeps_whole_hessian(K * p, K)
+        return self.engine.loss.hessian_form(K * p).whole
 
     def curvature_sum(self, phi: Float64Vector) -> Float64Matrix:
         """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64."""

@@ -48,8 +48,8 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
     w, b = objective.unpack(params)
     by_class = np.atleast_2d(w)
     intercepts = [_dot_plus(row, objective.centre, b_k) for row, b_k in zip(by_class, np.atleast_1d(b), strict=True)]
-    wide = objective.dataset.on_host and X.shape[0] * X.shape[1] * len(by_class) <= _WIDE_ELEMENTS
-    dtype = np.longdouble if wide else np.float64
+    wide = X.shape[0] * X.shape[1] * len(by_class) <= _WIDE_ELEMENTS
+    dtype = objective.dataset.widest_dtype if wide else np.dtype(np.float64)
     W, c, at_centre = (xp.asarray(a, dtype) for a in (by_class.T, objective.centre, np.array(intercepts)))
 
     def of_block(part: slice) -> float:

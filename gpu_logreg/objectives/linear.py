@@ -10,7 +10,8 @@ import numpy as np
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.losses import Loss
+from gpu_logreg.mathematics.hessian_form import HessianForm
+from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.objectives.products import HessianAt
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.row_curvature import RowCurvature
@@ -103,6 +104,11 @@ class Objective:
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
 
+    @cached_attribute
+    def hessian_form(self) -> HessianForm:
+        """How solvers keep its Hessian, and what that costs."""
+        return self.loss.hessian_form(self.n_params)
+
     @property
     def keeps_samples_sparse(self) -> bool:
         """Whether samples of sparse rows stay sparse."""
@@ -138,6 +144,16 @@ class Objective:
         mean = self.centre if self.fit_intercept else np.zeros(len(self.centre))
         scale = self.spread if self.fit_intercept else np.hypot(self.spread, self.centre)
         return Coordinates(mean, np.where(scale > 0.0, scale, 1.0), self.fit_intercept)
+
+    def centre_on(self, centre: Float64Vector | None, spread: Float64Vector | None) -> None:
+        """Let later passes correct the rounding of the weights by the columns' `centre`, with the `spread` about it.
+
+        Parameters
+        ----------
+        centre, spread : ndarray of shape (d,) or None
+            Of all rows or of a sample; None where they are not known.
+        """
+        self.centre, self.spread = centre, spread
 
     def widen(self) -> bool:
         """Let all later passes compute in float64; false where they do already.
@@ -291,5 +307,5 @@ class Objective:
         mean = moments.x_sum / self.dataset.weight_total
         # Rounding may give a constant column a variance just below zero.
         variance = np.maximum(moments.xx_sum / self.dataset.weight_total - mean**2, 0.0)
-        self.centre, self.spread = mean, np.sqrt(variance)
+        self.centre_on(mean, np.sqrt(variance))
         return mean, variance

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.losses import Loss
+from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.rows.resident import ResidentDataset

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.losses import PackedPass
+from gpu_logreg.mathematics.loss_protocols import PackedPass
 from gpu_logreg.objectives.linear import Reads
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, every_kth_row
 from gpu_logreg.passes.engine import Engine

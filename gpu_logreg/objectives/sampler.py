@@ -17,7 +17,7 @@ from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, ParamsMetric, StandardisedRows, standardised
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import draw
-from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest
+from gpu_logreg.solvers.costs import Costs, newton_is_fastest
 
 __all__ = ["Sampler"]
 
@@ -54,8 +54,10 @@ class Sampler:
 
     Attributes
     ----------
-    n_rows, n_params, n_logits : int
-        Rows of the whole data, parameters of the objective, and logits of a row.
+    n_rows, n_params : int
+        Rows of the whole data, and parameters of the objective.
+    hessian_form : HessianForm
+        How the Hessian is kept, and what it costs.
     irregular : bool
         Whether rows are drawn by their scores, because the variance of some column comes from few rows.
     complete : bool
@@ -76,7 +78,7 @@ class Sampler:
     def __init__(self, objective: Objective, generator: np.random.Generator, keeps_sparse: bool | None = None) -> None:
         self._objective = objective
         self.n_rows, self.n_params = objective.dataset.n_rows, objective.n_params
-        self.n_logits = objective.n_logits
+        self.hessian_form = objective.hessian_form
         self._kind = sample_of(objective.loss)
         if keeps_sparse is None:
             few = newton_is_fastest(objective.dataset.n_rows, objective.n_params)
@@ -124,8 +126,7 @@ class Sampler:
             rows, y, s = self._standardised(indices, weight)
         self._coordinates = rows.coordinates
         self.complete = len(indices) >= self._present()
-        self._objective.spread = rows.coordinates.scale
-        self._objective.centre = rows.coordinates.mean
+        self._objective.centre_on(rows.coordinates.mean, rows.coordinates.scale)
         if self._keeps_sparse:
             return self._of_sparse(rows.at, y, s)
         return self._of_dense(rows.U, y, s, rows.coordinates)
@@ -175,9 +176,8 @@ class Sampler:
     def _blocks(self, size: int) -> Blocks:
         """A new sample of about ``size`` rows, in the coordinates of the last one, a few rows at a time."""
         assert self._coordinates is not None
-        coordinates, K = self._coordinates, self.n_logits
-        p = self.n_params // K
-        if not keeps_whole_hessian(self.n_params, K):
+        coordinates, p = self._coordinates, self.hessian_form.width
+        if not self.hessian_form.whole:
             size = min(size, ROWS_OF_MEAN_FACTORS * p)
         indices, weight = self._indices(size)
 
@@ -186,7 +186,7 @@ class Sampler:
                 yield self._of_sparse(indices, *self._labels_and_weights(indices, weight))
                 return
             dtype = np.dtype(dtype or self._objective.dataset.compute_dtype)
-            block_bytes = CURVATURE.host if self._objective.dataset.on_host else CURVATURE.device
+            block_bytes = self._objective.dataset.block_bytes(CURVATURE)
             step = max(self._kind.least_block_rows * p, block_bytes // (p * dtype.itemsize))
             for first in range(0, len(indices), step):
                 part = slice(first, first + step)

@@ -17,9 +17,9 @@ from typing import Protocol
 import numpy as np
 
 from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
-from gpu_logreg.mathematics.losses import Binary, PackedPass
+from gpu_logreg.mathematics.loss_protocols import PackedPass
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.engine import Engine
-from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -162,10 +162,4 @@ class StandardisedSparse:
 
 def every_kth_row(rows: Standardised, k: int) -> Standardised:
     """Every k-th row of a sample, with its labels and weights."""
-    X, y, s = rows.data.rows
-    assert s is not None
-    contiguous = rows.data.xp.ascontiguousarray  # the kernels take no strided arrays
-    U = X[::k] if rows.data.is_sparse else contiguous(X[::k])
-    y, s = contiguous(y[::k]), contiguous(s[::k])
-    data = replace(rows.data, rows=Rows(U, y, s), weight_total=float(s.sum(dtype=np.float64)))
-    return replace(rows, data=data)  # type: ignore[type-var]
+    return replace(rows, data=rows.data.every(k))  # type: ignore[type-var]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gpu_logreg.arrays.device import Device, is_sparse
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.mathematics.losses import Binary, Classes, Loss
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.block import Rows
 
@@ -62,7 +63,7 @@ def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> E
         return _for_sparse(impl, rows, loss)
     if impl == "cublas" and not isinstance(loss, Binary):
         raise ImplementationError(
-            f"impl='cublas' takes two classes, and y has {loss.n_logits}; use impl='auto' or 'cuda'"
+            f"impl='cublas' takes two classes, and y has {loss.n_classes}; use impl='auto' or 'cuda'"
         )
     if impl == "auto":
         return _automatic(rows, device, loss)
@@ -90,7 +91,7 @@ def _for_sparse(impl: str, rows: Rows, loss: Loss) -> Engine:
     if impl == "auto" and problem is not None:
         impl, reason = "reference", f"auto: {problem}"
     elif impl == "auto":
-        many = rows.X.nnz * loss.n_logits >= SPARSE_PASS_ELEMENTS
+        many = rows.X.nnz >= _for_each_logit(SPARSE_PASS_ELEMENTS, loss)
         impl, reason = ("cpu", "auto: one read per gradient") if many else ("reference", "auto: the elements are few")
     return _engine(impl, loss, f"{reason}; the rows are sparse")
 
@@ -102,15 +103,18 @@ def _automatic(rows: Rows, device: Device, loss: Loss) -> Engine:
             return _engine("cuda", loss, "auto: the rows are on a GPU")
         name = "cublas" if _problem("cublas", rows, loss) is None else "reference"
         return _engine(name, loss, f"auto: {problem}")
-    elements = rows.X.size * loss.n_logits
-    if elements < CPU_PASS_ELEMENTS:
-        times = "" if loss.n_logits == 1 else f" times {loss.n_logits} classes"
-        few = f"{rows.X.size:,} elements{times} are fewer than {CPU_PASS_ELEMENTS:,}"
-        return _engine("reference", loss, f"auto: {few}")
+    enough = _for_each_logit(CPU_PASS_ELEMENTS, loss)
+    if rows.X.size < enough:
+        return _engine("reference", loss, f"auto: {rows.X.size:,} elements are fewer than {enough:,}")
     problem = _problem("cpu", rows, loss)
     if problem is not None:
         return _engine("reference", loss, f"auto: {problem}")
     return _engine("cpu", loss, "auto: one read per gradient")
+
+
+def _for_each_logit(elements: int, loss: Loss) -> int:
+    """The least number of elements which, times the logits of a row, are as many as these."""
+    return -(-elements // loss.n_logits)
 
 
 def _problem(name: str, rows: Rows, loss: Loss) -> str | None:

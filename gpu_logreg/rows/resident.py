@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite, elements_in_a_row, in_order, rows_at
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
@@ -101,8 +102,8 @@ class ResidentDataset:
             As for `gpu_logreg.rows.storage.store`.
         encoded : bool
             Whether ``y`` is encoded and checked already, in the dtype of the loss
-            (`gpu_logreg.mathematics.losses.Output`): numbers of classes, of shape (n,), or zeros and ones of labels, of
-            shape (n, L). Such labels are stored unchanged.
+            (`gpu_logreg.mathematics.loss_protocols.Output`): numbers of classes, of shape (n,), or zeros and ones of
+            labels, of shape (n, L). Such labels are stored unchanged.
 
         Raises
         ------
@@ -168,6 +169,25 @@ class ResidentDataset:
         at = xp.asarray(indices)
         s = None if sample_weight is None else sample_weight[at]
         return Rows(xp.ascontiguousarray(rows_at(X, at, dtype or self.compute_dtype)), y[at], s)
+
+    def every(self, k: int) -> ResidentDataset:
+        """Every k-th row, with its label and its weight."""
+        X, y, s = self.rows
+        contiguous = self.xp.ascontiguousarray  # the kernels take no strided arrays
+        part = X[::k] if self.is_sparse else contiguous(X[::k])
+        labels = contiguous(y[::k])
+        weights = None if s is None else contiguous(s[::k])
+        total = float(len(labels)) if weights is None else float(weights.sum(dtype=np.float64))
+        return replace(self, rows=Rows(part, labels, weights), weight_total=total)
+
+    def block_bytes(self, size: BlockSize) -> int:
+        """Bytes of a block of that size in the memory where the rows are."""
+        return size.host if self.on_host else size.device
+
+    @property
+    def widest_dtype(self) -> DType:
+        """The most precise dtype of the arithmetic where the rows are."""
+        return np.dtype(np.longdouble if self.on_host else np.float64)
 
     def all_finite(self) -> bool:
         """Whether every stored value is finite."""

@@ -1,11 +1,10 @@
 """Linear systems with a Hessian that is known by its products with vectors: preconditioned conjugate gradients.
 
-For a right side ``b`` the step ``s`` minimises ``q(s) = s @ H s / 2 - b @ s``; iterate j is the minimum over the span of
-``M^-1 b, M^-1 H M^-1 b, ...``, with the metric ``M`` as preconditioner. A Newton step needs no exact solution: the
-iteration ends when one more of them would lower ``q`` by little, compared with what all have lowered it by.
+For a right side ``b`` the step ``s`` minimises ``q(s) = s @ H s / 2 - b @ s``; iterate j is the minimum over the span
+of ``M^-1 b, M^-1 H M^-1 b, ...``, with the metric ``M`` as preconditioner. A Newton step needs no exact solution: the
+iteration ends when what is left to lower ``q`` by is a given share of what all iterations have lowered it by.
 
-Sources: M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems" (1952); S. Nash and
-A. Sofer, "Assessing a search direction within a truncated-Newton method" (1990), for the end.
+Source: M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear systems" (1952).
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def conjugate_gradients(
     z = r if metric is None else metric.solve(r)
     p, rz = z.copy(), float(r @ z)
     decrease, left, n = 0.0, 0.0, 0
-    tridiagonal = Tridiagonal(smallest)
+    tridiagonal = _Tridiagonal(smallest)
     while n < most and rz > 0.0:
         image = product(p)
         n += 1
@@ -107,7 +106,7 @@ def conjugate_gradients(
     return InexactStep(x, decrease, left, n, tridiagonal.smallest)
 
 
-class Tridiagonal:
+class _Tridiagonal:
     """The matrix of Lanczos behind conjugate gradients, of which the smallest eigenvalue bounds what is left.
 
     With a bound ``mu`` of the eigenvalues of ``M^-1 H`` from below, Gauss-Radau quadrature bounds the error of an

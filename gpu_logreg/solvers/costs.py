@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpu_logreg.mathematics.hessian_form import HessianForm
+
 __all__ = [
     "DENSE",
     "LARGEST_P",
@@ -15,22 +17,18 @@ __all__ = [
     "cheapest_sample",
     "cost_in_reads",
     "curvature_reads",
-    "keeps_whole_hessian",
     "newton_is_fastest",
     "sample_size",
     "sampling_pays",
 ]
 
 FLOPS_PER_ELEMENT, FLOPS_PER_LOGIT = 32.0, 16.0
-"""Floating-point operations of a symmetric product in the time in which one element of ``X`` is read; the second of
-several logits, whose pass takes longer than the memory.
+"""Floating-point operations of a symmetric product in the time in which one element of ``X`` is read, and in which it
+is multiplied by the weight of one logit: a pass of several logits takes longer than the memory.
 
 Right within a factor of two on two cores; the cost is flat around its minimum. Constants, because a rate timed during
 the fit would make the result depend on what else the machine was doing.
 """
-
-WHOLE_P = 2000
-"""Parameters of several classes up to which their Hessian is kept whole: 32 MB, factored in a fraction of a second."""
 
 SAMPLE_READS = 12.0
 """Times the sample is walked, in the time of as many rows of the data: its gathering and about ten gradients on it.
@@ -71,11 +69,6 @@ class Costs(NamedTuple):
 DENSE = Costs()
 
 
-def keeps_whole_hessian(p: int, n_logits: int) -> bool:
-    """Whether the Hessian of ``p`` parameters is kept whole, not as a Kronecker product."""
-    return n_logits == 1 or p <= WHOLE_P
-
-
 class CurvatureReads(NamedTuple):
     """Reads of the whole data that a Hessian takes the time of: ``fixed``, for its factor, and ``per_row`` of it."""
 
@@ -83,17 +76,11 @@ class CurvatureReads(NamedTuple):
     per_row: float
 
 
-def curvature_reads(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> CurvatureReads:
-    """What a Hessian of ``p`` parameters costs beside a read of ``n`` rows."""
-    columns = p / n_logits
-    if n_logits == 1:
-        per_row, fixed, rate = costs.curvature * p * p, p**3 / 3.0, FLOPS_PER_ELEMENT
-    elif keeps_whole_hessian(p, n_logits):
-        per_row, fixed, rate = costs.curvature * (n_logits + 1) * p * columns, p**3 / 3.0, FLOPS_PER_LOGIT
-    else:
-        per_row, fixed, rate = costs.curvature * 2.0 * columns**2, n_logits * columns**3 / 3.0, FLOPS_PER_LOGIT
-    read = rate * n * p * costs.read
-    return CurvatureReads(fixed / read, per_row / read)
+def curvature_reads(n: int, hessian: HessianForm, costs: Costs = DENSE) -> CurvatureReads:
+    """What a Hessian costs beside a read of ``n`` rows."""
+    row_read = max(FLOPS_PER_ELEMENT * hessian.width, FLOPS_PER_LOGIT * hessian.n_params)
+    read = row_read * n * costs.read
+    return CurvatureReads(hessian.factor_products / read, costs.curvature * hessian.row_products / read)
 
 
 def expected_reads(m: Any, p: int) -> Any:
@@ -107,11 +94,11 @@ def expected_reads(m: Any, p: int) -> Any:
     return 2.0 + np.maximum(0.0, np.log(start / RELATIVE_GOAL)) / -np.log(rate)
 
 
-def cost_in_reads(m: Any, n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> Any:
+def cost_in_reads(m: Any, n: int, hessian: HessianForm, costs: Costs = DENSE) -> Any:
     """Expected cost of a fit with a sample of ``m`` rows: its gathering, two Hessians' worth of work, the gradients."""
     walks = SAMPLE_READS * m / n * costs.sample / costs.read
-    fixed, per_row = curvature_reads(n, p, n_logits, costs)
-    return walks + HESSIANS * (fixed + per_row * m) + expected_reads(m, p)
+    fixed, per_row = curvature_reads(n, hessian, costs)
+    return walks + HESSIANS * (fixed + per_row * m) + expected_reads(m, hessian.n_params)
 
 
 class CheapestSample(NamedTuple):
@@ -121,27 +108,24 @@ class CheapestSample(NamedTuple):
     reads: float
 
 
-def cheapest_sample(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> CheapestSample:
+@functools.lru_cache(maxsize=256)
+def cheapest_sample(n: int, hessian: HessianForm, costs: Costs = DENSE) -> CheapestSample:
     """The sample of least expected cost, of between ``5 p`` and ``n`` rows; worked out once for data of one shape.
 
     A tenth of the rows for a Kronecker product: its mean factors need few, the solution on the sample needs some.
     """
-    return _cheapest_sample(n, p, n_logits, costs, keeps_whole_hessian(p, n_logits))
-
-
-@functools.lru_cache(maxsize=256)
-def _cheapest_sample(n: int, p: int, n_logits: int, costs: Costs, whole: bool) -> CheapestSample:
-    if whole:
-        sizes = np.unique(np.clip(np.geomspace(max(5 * p, 1000), max(n, 5 * p, 1000), 60), 1, n))
-        size = int(sizes[cost_in_reads(sizes, n, p, n_logits, costs).argmin()])
+    if hessian.whole:
+        least = max(5 * hessian.n_params, 1000)
+        sizes = np.unique(np.clip(np.geomspace(least, max(n, least), 60), 1, n))
+        size = int(sizes[cost_in_reads(sizes, n, hessian, costs).argmin()])
     else:
-        size = min(n, max(n // 10, 20 * p // n_logits, 1000))
-    return CheapestSample(size, float(cost_in_reads(float(size), n, p, n_logits, costs)))
+        size = min(n, max(n // 10, 20 * hessian.width, 1000))
+    return CheapestSample(size, float(cost_in_reads(float(size), n, hessian, costs)))
 
 
-def sample_size(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> int:
+def sample_size(n: int, hessian: HessianForm, costs: Costs = DENSE) -> int:
     """The size of the `cheapest_sample`."""
-    return cheapest_sample(n, p, n_logits, costs).size
+    return cheapest_sample(n, hessian, costs).size
 
 
 def newton_is_fastest(n: int, p: int) -> bool:
@@ -149,16 +133,18 @@ def newton_is_fastest(n: int, p: int) -> bool:
     return n <= TINY_ROWS and n * p * p <= TINY_FLOPS
 
 
-def sampling_pays(n: int, p: int, n_logits: int = 1, costs: Costs = DENSE) -> bool:
-    """Whether the p x p factorisations are expected to cost less than the reads they save over L-BFGS.
+def sampling_pays(n: int, hessian: HessianForm, costs: Costs = DENSE) -> bool:
+    """Whether the factorisations are expected to cost less than the reads they save over L-BFGS.
 
-    Below a few million multiplications everything costs less than the interpreter's steps around it.
+    Those of mean factors do, of dense rows. Below a few million multiplications everything costs less than the
+    interpreter's steps around it.
     """
-    if p // n_logits > LARGEST_P:
+    p, width = hessian.n_params, hessian.width
+    if width > LARGEST_P:
         return False
-    size, reads = cheapest_sample(n, p, n_logits, costs)
-    if costs.read < costs.sample and size * p // n_logits > LARGEST_SAMPLE:
+    size, reads = cheapest_sample(n, hessian, costs)
+    if costs.read < costs.sample and size * width > LARGEST_SAMPLE:
         return False
-    if n_logits > 1 and costs == DENSE:
+    if hessian.has_mean_factors and costs == DENSE:
         return True
     return n * p * p + p**3 < SMALL_FLOPS or reads < LBFGS_READS

@@ -1,7 +1,7 @@
 """Cholesky factor of a positive definite matrix, scaled to a unit diagonal first, behind ``solve(v)``.
 
-The matrix stays where it was summed: on the host LAPACK factors it, on a GPU cuSOLVER does, by way of CuPy; vectors
-come from the host and go back to it.
+The matrix stays where it was summed and is factored there (`gpu_logreg.arrays.cholesky`); vectors come from the host
+and go back to it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import LinAlgError
-from scipy.linalg.lapack import dpotrf, dpotrs
 
-from gpu_logreg.arrays.device import array_namespace, cholesky, solve_triangular, to_numpy
+from gpu_logreg.arrays.cholesky import cholesky
+from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = ["Factor", "poorly_conditioned"]
@@ -53,48 +53,25 @@ class Factor:
         diagonal[~(diagonal > 0.0)] = 1.0  # neither curvature nor penalty along it: any step length will do
         self._scale = 1.0 / np.sqrt(diagonal)
         scale = xp.asarray(self._scale)
-        factored = _on_host if xp is np else _on_device
         self.added = noise
         while True:
             R = H * scale
             R *= scale[:, None]
             xp.fill_diagonal(R, 1.0 + self.added)
-            self._factor, smallest = factored(R)
-            if smallest is not None:
+            factor = cholesky(R)
+            if factor is not None:
                 break
             if self.added >= 1.0:
                 raise LinAlgError("the matrix is far from positive definite")
             self.added = 10.0 * self.added if self.added else 1e-15
-        self.smallest_pivot = smallest
+        self._potrs = factor.potrs
+        self.smallest_pivot = min(1.0, factor.smallest_pivot)
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``, on the host."""
         if not len(v):
             return v.copy()  # LAPACK wants at least one
-        scaled = self._scale * v
-        if isinstance(self._factor, np.ndarray):
-            return np.asarray(self._scale * dpotrs(self._factor, scaled, lower=1)[0])
-        half = solve_triangular(self._factor, array_namespace(self._factor).asarray(scaled), transposed=False)
-        return np.asarray(self._scale * to_numpy(solve_triangular(self._factor, half, transposed=True)))
-
-
-def _on_host(R: Any) -> tuple[Any, float | None]:
-    """Lower Cholesky factor and its smallest pivot, None if there is no factor; ``R`` is overwritten.
-
-    By LAPACK itself: scipy's own functions around it take longer than the work on a small matrix.
-    """
-    L, fault = dpotrf(R.T, lower=1, overwrite_a=1)  # R is symmetric, and R.T in LAPACK's order
-    return L, None if fault else float(L.diagonal().min(initial=1.0))
-
-
-def _on_device(R: Any) -> tuple[Any, float | None]:
-    """As `_on_host`, by cuSOLVER."""
-    try:
-        L = cholesky(R)
-    except np.linalg.LinAlgError:
-        return None, None
-    pivots = to_numpy(L.diagonal())
-    return L, float(pivots.min(initial=1.0)) if (pivots > 0.0).all() and np.isfinite(pivots).all() else None
+        return np.asarray(self._scale * self._potrs(self._scale * v)[0])
 
 
 def poorly_conditioned(factor: Factor, eps: float) -> bool:

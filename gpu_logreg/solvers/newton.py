@@ -96,14 +96,9 @@ def newton(
             return None
         slope = float(grad @ direction)
         remaining = -0.5 * slope
-        stop = _stop(grad_max, remaining, value, tol, separable_below)
-        if stop is None and STALLED * last_remaining < remaining <= ROUNDING * abs(value):
-            stop = Stop(f"the remaining decrease, {remaining:.2g}, no longer falls: it is rounding", True)
         rounding = objective.rounding_at(phi, value)
-        if stop is None and CREEPING * last_remaining < remaining <= min(rounding, LARGEST_ROUNDING) * abs(value):
-            stop = Stop(
-                f"the remaining decrease, {remaining:.2g}, no longer falls: it is the rounding of the value", True, True
-            )
+        stop = _stop(grad_max, remaining, value, tol, separable_below)
+        stop = stop or _stalled(remaining, last_remaining, value, rounding)
         last_remaining = remaining
         predicted = remaining if stop is not None and stop.converged else 0.0
         if predicted:
@@ -145,6 +140,16 @@ def _stop(grad_max: float, remaining: float, value: float, tol: float, separable
         return Stop(f"the remaining decrease, {remaining:.2g}, is below the rounding of the objective", True)
     if grad_max <= tol and remaining <= DECREASE_PER_TOL * tol * abs(value):
         return Stop(f"max |grad| = {grad_max:.2g} <= tol = {tol:g}", True)
+    return None
+
+
+def _stalled(remaining: float, last_remaining: float, value: float, rounding: float) -> Stop | None:
+    """The end of a fit whose remaining decrease no longer falls, where it is as small as rounding."""
+    if STALLED * last_remaining < remaining <= ROUNDING * abs(value):
+        return Stop(f"the remaining decrease, {remaining:.2g}, no longer falls: it is rounding", True)
+    if CREEPING * last_remaining < remaining <= min(rounding, LARGEST_ROUNDING) * abs(value):
+        message = f"the remaining decrease, {remaining:.2g}, no longer falls: it is the rounding of the value"
+        return Stop(message, True, by_rounding=True)
     return None
 
 

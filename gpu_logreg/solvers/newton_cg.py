@@ -28,12 +28,11 @@ __all__ = ["CurvedObjective", "newton_cg"]
 LARGEST_FORCING = 0.1
 """Share of the remaining decrease that a step may leave, far from the optimum."""
 
-POWER = 0.5
-LAST_SHARE = 0.2
+LAST_SHARE = 0.5
 """Share of the decrease to end with that no step needs to be more exact than."""
 
 MOST_PRODUCTS = 250
-"""Products in one step. More would mean that the metric is bad, and a step that much is a start for another."""
+"""Products for one step; where more would be needed the metric is bad, and another point may have a better one."""
 
 SURE_DECREASE = 10.0
 """Remaining decrease, in roundings of the value, from which on the line search has all its trials."""
@@ -55,26 +54,51 @@ class CurvedObjective(Objective, Protocol):
     def with_curvature(self, params: Float64Vector, /) -> tuple[float, Float64Vector, Any]:
         """Value, gradient and `Hessian` at ``params``."""
 
+    def curvature_at(self, params: Float64Vector, /) -> Any:
+        """The `Hessian` at ``params``."""
+
 
 MetricAt = Callable[[Any], Metric]
 """From the `Hessian` at a point to the preconditioner there."""
 
 
 class _Curved:
-    """The objective for a line search, which keeps the Hessian at the last point."""
+    """The objective of a line search, which keeps the Hessian at the last point that it was asked for."""
 
     def __init__(self, objective: CurvedObjective) -> None:
         self.objective = objective
-        self.params: Float64Vector | None = None
-        self.hessian: Any = None
+        self._last: tuple[Float64Vector, Any] | None = None
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.objective, name)
+    @property
+    def rounding(self) -> float:
+        """That of the objective."""
+        return self.objective.rounding
+
+    @property
+    def precision(self) -> float:
+        """That of the objective."""
+        return self.objective.precision
+
+    @property
+    def separable_below(self) -> float:
+        """That of the objective."""
+        return self.objective.separable_below
+
+    def widen(self) -> bool:
+        """As the objective."""
+        return self.objective.widen()
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
-        value, grad, self.hessian = self.objective.with_curvature(params)
-        self.params = params
+        """Value and gradient."""
+        value, grad, hessian = self.objective.with_curvature(params)
+        self._last = params, hessian
         return value, grad
+
+    def hessian_at(self, params: Float64Vector) -> Any:
+        """The Hessian, for no further read where ``params`` is the last point."""
+        if self._last is not None and self._last[0] is params:
+            return self._last[1]
+        return self.objective.curvature_at(params)
 
 
 class _InexactSteps:
@@ -85,45 +109,40 @@ class _InexactSteps:
     keeps_model = False
     smooth_grad = None
 
-    def __init__(self, objective: CurvedObjective, start: Float64Vector, metric_at: MetricAt | None, tol: float) -> None:
-        self.objective = objective
-        self.here = Trial(0.0, start, np.nan, 0.0, start)
+    def __init__(
+        self, objective: CurvedObjective, start: Float64Vector, metric_at: MetricAt | None, tol: float
+    ) -> None:
+        self.objective: Objective = objective
+        self.here = Trial(0.0, start, math.nan, 0.0, start)
         self._curved = _Curved(objective)
         self._metric_at, self._tol = metric_at, tol
-        self._hessian: Any = None
-        self._metric: Metric | None = None
         self._solved: InexactStep | None = None
-        self._smallest = math.inf
+        self._smallest = math.inf  # eigenvalue of the preconditioned Hessian, at all points so far
+        self._expected = math.inf  # remaining decrease at the present point, before anything is known of it
 
     def evaluate(self) -> None:
         """The present point by the passes as they are now; one read."""
         params = self.here.params
         value, grad = self._curved(params)
-        self._at(Trial(0.0, params, value, 0.0, grad))
-
-    def _at(self, here: Trial) -> None:
-        self.here, self._hessian, self._solved = here, self._curved.hessian, None
+        self.here, self._solved = Trial(0.0, params, value, 0.0, grad), None
 
     def restart(self, model: Any = None) -> None:
-        """Nothing is learnt from steps."""
+        """Solve the present system anew."""
+        self._solved = None
 
     def propose(self, n_iter: int = 0, renew: bool = False) -> float:
-        """An inexact Newton step; what the model says it and the rest of its iterations lower the value by."""
-        here = self.here
+        """An inexact Newton step; the decrease by the model, and what its further iterations would add."""
         if self._solved is None:
-            metric = None if self._metric_at is None else self._metric_at(self._hessian)
-            enough = LAST_SHARE * DECREASE_PER_TOL * self._tol * abs(here.value)
-            guess = self._expected(here)
-            forcing = min(LARGEST_FORCING, (guess / max(abs(here.value), 1e-300)) ** POWER)
-            found = conjugate_gradients(self._hessian.__matmul__, -here.grad, metric, forcing, MOST_PRODUCTS, enough, self._smallest)
-            self._smallest = found.smallest
-            self._solved = found
-            self._last = found.decrease + found.left
+            here, size = self.here, max(abs(self.here.value), 1e-300)
+            hessian = self._curved.hessian_at(here.params)
+            metric = None if self._metric_at is None else self._metric_at(hessian)
+            forcing = min(LARGEST_FORCING, math.sqrt(min(1.0, self._expected / size)))
+            enough = LAST_SHARE * DECREASE_PER_TOL * self._tol * size
+            ends = forcing, MOST_PRODUCTS, enough, self._smallest
+            found = conjugate_gradients(hessian.__matmul__, -here.grad, metric, *ends)
+            self._solved, self._smallest = found, found.smallest
             self.here = here._replace(slope=float(here.grad @ found.step))
         return self._solved.decrease + self._solved.left
-
-    def _expected(self, here: Trial) -> float:
-        return getattr(self, "_next", abs(here.value))
 
     def step(self, remaining: float) -> bool:
         """To a point along the step that meets the strong Wolfe conditions."""
@@ -135,13 +154,9 @@ class _InexactSteps:
         there = strong_wolfe(self._curved, here._replace(step=0.0), solved.step, 1.0, budget=budget)
         if there is None:
             return False
-        # What is left is what the model has left, and by how much the value missed the model.
-        missed = abs(here.value - there.value - solved.decrease)
-        self._next = min(abs(here.value), solved.left + missed)
-        if there.params is not self._curved.params:  # the search went farther, and came back
-            there = there._replace(step=there.step)
-            self._curved.hessian = self.objective.curvature_at(there.params)
-        self._at(there)
+        # The next step has to mend what this one has left, and what the model has missed.
+        self._expected = solved.left + abs(here.value - there.value - solved.decrease)
+        self.here, self._solved = there, None
         return True
 
     def recover(self, remaining: float) -> bool:

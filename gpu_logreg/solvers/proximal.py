@@ -215,14 +215,14 @@ def _with_a_sample(
     objective: Objective, sampler: Sampler, start: Float64Vector, l1: Float64Vector, warm: bool, tol: float
 ) -> _Begin:
     """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
-    sample = sampler.sample(sample_size(sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs))
+    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
     coordinates = sample.coordinates
     phi = coordinates.from_params(start)
     if not warm:
         phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
     H = sample.damped_hessian(phi)
-    n, p, goal = sampler.n_rows, sampler.n_params, least_decrease(sampler) * tol
-    watch = Watch(sampler.hessian, n, p, sample.n_rows, goal, sampler.n_logits, sampler.costs)
+    goal = least_decrease(sampler) * tol
+    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, goal, sampler.costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
     return _Begin(
         ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown

@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
-from gpu_logreg.solvers.costs import Costs, keeps_whole_hessian, newton_is_fastest, sample_size
+from gpu_logreg.solvers.costs import Costs, newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
 from gpu_logreg.solvers.iteration_loop import widen_for_the_last
 from gpu_logreg.solvers.lbfgs import lbfgs
@@ -69,8 +70,8 @@ class Sampler(Protocol):
         """Parameters of the objective."""
 
     @property
-    def n_logits(self) -> int:
-        """1 for two classes, K for more."""
+    def hessian_form(self) -> HessianForm:
+        """How the Hessian is kept, and what it costs."""
 
     @property
     def costs(self) -> Costs:
@@ -123,8 +124,8 @@ def subsampled_newton(
     -------
     SolverResult
     """
-    n, p, n_logits, costs = sampler.n_rows, sampler.n_params, sampler.n_logits, sampler.costs
-    whole = sampler.whole() if newton_is_fastest(n, p) and not warm else None
+    n, hessian, costs = sampler.n_rows, sampler.hessian_form, sampler.costs
+    whole = sampler.whole() if newton_is_fastest(n, sampler.n_params) and not warm else None
     if whole is not None:
         result = newton(
             whole,
@@ -136,7 +137,7 @@ def subsampled_newton(
         )
         if result is not None:
             return result
-    size = sample_size(n, p, n_logits, costs)
+    size = sample_size(n, hessian, costs)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
     if not warm:
@@ -144,14 +145,14 @@ def subsampled_newton(
     metric = sample.params_metric(phi)
     params = sample.coordinates.to_params(phi) if not warm else start
     decrease = least_decrease(sampler)
-    watch = Watch(sampler.metric, n, p, sample.n_rows, decrease * tol, n_logits, costs)
+    watch = Watch(sampler.metric, n, hessian, sample.n_rows, decrease * tol, costs)
     del sample
     return lbfgs(
         objective,
         params,
         tol=tol,
         max_iter=max_iter,
-        memory=MEMORY if keeps_whole_hessian(p, n_logits) else LONG_MEMORY,
+        memory=MEMORY if hessian.whole else LONG_MEMORY,
         metric=metric,
         observer=observer,
         criterion=Optimality(objective, tol, decrease, LEAST_RATE * len(start) / size),

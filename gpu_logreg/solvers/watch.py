@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads, keeps_whole_hessian
+from gpu_logreg.mathematics.hessian_form import HessianForm
+from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads
 from gpu_logreg.solvers.line_search import Trial
 
 __all__ = ["Watch", "late", "renewed"]
@@ -79,13 +80,13 @@ class Watch(Generic[T]):
     Parameters
     ----------
     rebuild : function (size, params) -> metric
-    n, p : int
-        Rows of the whole data, and parameters.
+    n : int
+        Rows of the whole data.
+    hessian : HessianForm
     size : int
         Rows of the first sample.
     goal : float
         Relative suboptimality to end with.
-    n_logits : int
     costs : Costs
     """
 
@@ -93,10 +94,9 @@ class Watch(Generic[T]):
         self,
         rebuild: Callable[[int, Float64Vector], T],
         n: int,
-        p: int,
+        hessian: HessianForm,
         size: int,
         goal: float,
-        n_logits: int = 1,
         costs: Costs = DENSE,
     ) -> None:
         self._rebuild = rebuild
@@ -104,8 +104,8 @@ class Watch(Generic[T]):
         self._size = size
         self._goal = goal
         # The mean factors of a larger sample are no better; pairs of steps make up for what they miss.
-        self._may_grow = keeps_whole_hessian(p, n_logits)
-        self._fixed, per_row = curvature_reads(n, p, n_logits, costs)
+        self._may_grow = hessian.whole
+        self._fixed, per_row = curvature_reads(n, hessian, costs)
         self._per_row = per_row + 2.0 / n * costs.sample / costs.read  # with its gathering
         self._remaining: list[float] = []
 

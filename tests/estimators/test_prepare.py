@@ -126,7 +126,7 @@ def test_what_is_refused(changed, message):
 )
 def test_both_estimators_prepare_once(model, monkeypatch):
     import gpu_logreg.estimators.linear.model as linear
-    import gpu_logreg.estimators.network.model as network
+    import gpu_logreg.estimators.network.training as network
 
     calls = []
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpu_logreg.mathematics.losses import Binary, Classes, Labels, loss_of_classes
+from gpu_logreg.mathematics.losses import WHOLE_P, Binary, Classes, Labels, loss_of_classes
 
 LOSSES = [Binary(), Classes(3), Classes(7)]
 losses = pytest.mark.parametrize("loss", LOSSES, ids=["two", "three", "seven"])
@@ -126,6 +126,22 @@ def test_labels_are_decided_one_by_one(seed):
     np.testing.assert_allclose(p, 1.0 / (1.0 + np.exp(-z)), rtol=1e-12)
     np.testing.assert_allclose(loss.log_probabilities(z), np.log(p), rtol=1e-10)
     np.testing.assert_array_equal(loss.decide(z), (p > 0.5).astype(int))
+
+
+def test_two_classes_keep_their_hessian_whole_and_many_classes_while_it_is_small():
+    for p in (1, WHOLE_P, 10 * WHOLE_P):
+        form = Binary().hessian_form(p)
+        assert form.whole
+        assert not form.has_mean_factors
+        assert (form.width, form.row_products) == (p, p * p)
+    K = 5
+    for width, whole in ((WHOLE_P // K, True), (WHOLE_P // K + 1, False)):
+        form = Classes(K).hessian_form(K * width)
+        assert (form.n_params, form.width, form.whole, form.has_mean_factors) == (K * width, width, whole, True)
+        # A block for each pair of classes, of which that of a class with itself counts twice; or two factors.
+        assert form.row_products == (K * (K + 1) if whole else 2) * width**2
+        # One matrix of all parameters, or one of each class.
+        assert form.factor_products == pytest.approx(K**3 * width**3 / 3 if whole else K * width**3 / 3, rel=1e-12)
 
 
 def test_the_loss_of_a_number_of_classes():

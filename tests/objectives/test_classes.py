@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as ScikitLearn
 
-import gpu_logreg.solvers.costs as costs_module
+import gpu_logreg.mathematics.losses as losses_module
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
@@ -166,7 +166,7 @@ def scikit_learn_value(X, y, s, coef, intercept, C: float) -> float:
 @pytest.mark.parametrize("load", [load_wine, load_iris, load_digits])
 def test_the_objective_of_newton_cholesky(load, whole, monkeypatch):
     if not whole:
-        monkeypatch.setattr(costs_module, "WHOLE_P", 0)
+        monkeypatch.setattr(losses_module, "WHOLE_P", 0)
     X, y = load(return_X_y=True)
     if load is load_digits:
         X, y = X[:, :20], y
@@ -301,7 +301,7 @@ def test_on_a_device(monkeypatch, impl):
 @pytest.mark.parametrize("load", [load_wine, load_iris])
 def test_l1_and_elastic_net_of_many_classes(load, C, l1_ratio, whole, monkeypatch):
     if not whole:
-        monkeypatch.setattr(costs_module, "WHOLE_P", 0)
+        monkeypatch.setattr(losses_module, "WHOLE_P", 0)
     X, y = load(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     theirs = ScikitLearn(C=C, l1_ratio=l1_ratio, solver="saga", tol=1e-11, max_iter=100_000).fit(X, y)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.mathematics.losses import Binary
+from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.choice import CPU_PASS_ELEMENTS, NAMES, choose
 from gpu_logreg.rows.block import Rows, compute_dtype
 
@@ -32,6 +32,13 @@ def test_auto_on_the_cpu_changes_at_its_threshold():
 def test_auto_counts_elements_not_rows():
     assert choose("auto", rows(CPU_PASS_ELEMENTS // 100, 100), CPU).name == "cpu"
     assert choose("auto", rows(CPU_PASS_ELEMENTS // 100, 99), CPU).name == "reference"
+
+
+def test_auto_counts_the_logits_of_a_row():
+    enough = CPU_PASS_ELEMENTS // 3 + 1
+    few, many = (choose("auto", rows(n), CPU, Classes(3)) for n in (enough - 1, enough))
+    assert few.reason == f"auto: {enough - 1:,} elements are fewer than {enough:,}"
+    assert many.name == "cpu"
 
 
 def test_auto_falls_back_with_the_reason_where_a_fast_pass_cannot_take_the_rows():

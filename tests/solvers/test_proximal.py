@@ -314,7 +314,7 @@ def test_a_column_that_no_row_of_the_sample_has(monkeypatch):
     X = X.copy()
     X[:, 3] = 0.0
     X[np.flatnonzero(y)[:40], 3] = 1.0
-    monkeypatch.setattr(proximal, "sample_size", lambda n, p, n_logits, costs: 400)
+    monkeypatch.setattr(proximal, "sample_size", lambda n, form, costs: 400)
     model = LogisticRegression(C=1.0, l1_ratio=1.0).fit(X, y)
     assert model.converged_, model.stop_reason_
     assert model.coef_[0, 3] > 1.0
@@ -326,7 +326,7 @@ def test_a_column_that_no_row_of_the_sample_has(monkeypatch):
 def test_a_sample_of_few_rows_leads_far_away_and_back(monkeypatch, C, size):
     # On so few rows the classes are separable by rare indicators: their solution puts other rows far on the wrong side,
     # where they have no curvature. Trial points further still must not spoil the rounding at the point itself.
-    monkeypatch.setattr(proximal, "sample_size", lambda n, p, n_logits, costs: size)
+    monkeypatch.setattr(proximal, "sample_size", lambda n, form, costs: size)
     rng = np.random.default_rng(0)
     share = 0.5 ** np.arange(1, 11)
     groups = [np.eye(10)[rng.choice(10, 4000, p=share / share.sum())] for _ in range(6)]

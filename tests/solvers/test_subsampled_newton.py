@@ -21,6 +21,8 @@ import gpu_logreg.estimators.linear.model
 import gpu_logreg.objectives.sampler
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
+from gpu_logreg.mathematics.hessian_form import HessianForm
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.mathematics.penalty import ridge_strength
 from gpu_logreg.objectives.curvature import BinarySample
 from gpu_logreg.objectives.linear import Objective
@@ -221,7 +223,7 @@ def test_a_method_without_one_of_its_parts_exceeds_the_limits_and_is_exact_all_t
 @pytest.mark.parametrize("size", [100, 400])
 def test_a_poor_sample_is_noticed_and_the_metric_rebuilt_from_larger_ones(size, monkeypatch):
     X, y, C = hard_cases()["near-separable"]
-    monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: size)
+    monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, form, costs: size)
     sizes = []
     metric = Sampler.metric
 
@@ -249,7 +251,7 @@ def test_in_the_limit_the_metric_is_newtons():
     X, y, _ = hard_cases()["heavy tails"]
     for seed in SEEDS:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: 60)
+            patch.setattr(subsampled_newton, "sample_size", lambda n, form, costs: 60)
             model = LogisticRegression(tol=1e-7, random_state=seed).fit(X, y)
         assert model.converged_
         assert model.n_reads_ <= 40
@@ -306,7 +308,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     monkeypatch.setattr(SampleObjective, "__call__", evaluated)
     monkeypatch.setattr(BinarySample, "hessian", second_derivative)
     if poor:
-        monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, p, n_logits, costs: 2 * p)
+        monkeypatch.setattr(subsampled_newton, "sample_size", lambda n, form, costs: 2 * form.n_params)
     model = LogisticRegression(tol=1e-7).fit(X, y)
     assert model.n_reads_ == pytest.approx(sum(walked.values()) / n, rel=1e-9)
     assert walked["samples"] > 0
@@ -589,9 +591,13 @@ def test_too_few_iterations_are_told():
 # ---- the model of the cost
 
 
+def two_classes(p: int) -> HessianForm:
+    return Binary().hessian_form(p)
+
+
 @pytest.mark.parametrize("p", [2, 29, 101, 501, 1001, 4000])
 def test_the_size_of_the_sample(p):
-    sizes = [sample_size(n, p) for n in (10, 1000, 10_000, 100_000, 10**6, 10**7, 10**8)]
+    sizes = [sample_size(n, two_classes(p)) for n in (10, 1000, 10_000, 100_000, 10**6, 10**7, 10**8)]
     for n, m in zip((10, 1000, 10_000, 100_000, 10**6, 10**7, 10**8), sizes, strict=True):
         assert min(n, 5 * p) <= m <= n
         assert isinstance(m, int)
@@ -600,18 +606,18 @@ def test_the_size_of_the_sample(p):
             # Of least cost, roughly: neither half nor twice as many are expected to be much cheaper.
             for other in (0.5 * m, 2.0 * m):
                 if max(5 * p, 1000) <= other <= n:
-                    assert cost_in_reads(m, n, p) <= 1.02 * cost_in_reads(other, n, p)
+                    assert cost_in_reads(m, n, two_classes(p)) <= 1.02 * cost_in_reads(other, n, two_classes(p))
     assert sizes == sorted(sizes)
 
 
 def test_a_sample_is_a_small_share_of_large_data():
-    assert sample_size(10**6, 101) < 0.06 * 10**6
-    assert sample_size(4 * 10**6, 29) < 0.04 * 4 * 10**6
-    assert sample_size(10**8, 101) < 0.02 * 10**8
+    assert sample_size(10**6, two_classes(101)) < 0.06 * 10**6
+    assert sample_size(4 * 10**6, two_classes(29)) < 0.04 * 4 * 10**6
+    assert sample_size(10**8, two_classes(101)) < 0.02 * 10**8
 
 
 def test_more_columns_want_a_larger_sample_while_the_hessian_is_cheap():
-    sizes = [sample_size(10**7, p) for p in (5, 20, 50, 100)]
+    sizes = [sample_size(10**7, two_classes(p)) for p in (5, 20, 50, 100)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 
@@ -627,9 +633,9 @@ def test_when_factoring_pays():
         (10, 400),
         (10**9, LARGEST_P - 1),
     ]:
-        assert sampling_pays(n, d + 1)
+        assert sampling_pays(n, two_classes(d + 1))
     for n, d in [(2000, 5000), (10_000, LARGEST_P), (10**7, 50_000), (10, 2000), (10**9, LARGEST_P)]:
-        assert not sampling_pays(n, d + 1)
+        assert not sampling_pays(n, two_classes(d + 1))
 
 
 def test_auto_takes_lbfgs_where_factoring_does_not_pay():

@@ -182,7 +182,7 @@ FAULTS = [
     ),
     Fault(
         "a factorisation that fails in silence",
-        "arrays.device",
+        "arrays.cholesky",
         'errstate(linalg="raise")',
         'errstate(linalg="ignore")',
         "factor",
@@ -190,7 +190,7 @@ FAULTS = [
     ),
     Fault(
         "a factorisation whose setting is forgotten",
-        "arrays.device",
+        "arrays.cholesky",
         'errstate(linalg="raise")',
         "errstate()",
         "factor",

@@ -55,11 +55,12 @@ def proximal_by_columns(
         result = proximal(some, start, warm=warm, **needs, tol=limit, support=math.inf, max_iter=max_iter)
         objective.reads.total += some.reads.total * some.dataset.n_stored / max(1, objective.dataset.n_stored)
         if some.centre is not None:  # of the other columns the weights are zero
-            objective.centre = np.zeros(n_columns)
-            objective.centre[columns] = some.centre
+            centre = np.zeros(n_columns)
+            centre[columns] = some.centre
+            objective.centre_on(centre, objective.spread)
         return result
 
     columns = Columns(n_columns, objective.n_logits, LARGEST_P // objective.n_logits - 1)
     result = working_set(objective, solve, start, strengths, columns, l2=objective.l2, warm=warm, **limits)
-    objective.spread = None  # known of some columns alone
+    objective.centre_on(objective.centre, None)  # the spread is known of some columns alone
     return result

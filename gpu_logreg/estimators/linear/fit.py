@@ -56,7 +56,7 @@ def solver_name(solver: str, objective: Objective) -> str:
         return solver
     if objective.l1 > 0.0:
         return "proximal"
-    pays = sampling_pays(objective.dataset.n_rows, objective.n_params, objective.n_logits, objective.costs)
+    pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs)
     return "subsampled-newton" if pays else "lbfgs"
 
 

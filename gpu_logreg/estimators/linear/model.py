@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import functools
-import math
-import numbers
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.csr import dense_coef
@@ -20,10 +15,7 @@ from gpu_logreg.arrays.device import Device, numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
-from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import (
-    WRAPPER_FRAMES,
     CallbackSupportMixin,
     FitTask,
     logger,
@@ -34,25 +26,18 @@ from gpu_logreg.estimators.callbacks import (
 )
 from gpu_logreg.estimators.conversion import LinearConversion
 from gpu_logreg.estimators.linear.fit import minimise, solver_name
-from gpu_logreg.estimators.linear.parameters import (
-    OTHER_NAMES,
-    Asked,
-    not_converged,
-    read_parameters,
-    refuse_for_liblinear,
-)
+from gpu_logreg.estimators.linear.parameters import CONSTRAINTS, Asked, read_parameters, refuse_for_liblinear
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
 from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.starts import start_without_weights
+from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import coef_dtype
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose
-from gpu_logreg.rows.storage import STORAGES
-from gpu_logreg.solvers import SolverResult
 
 __all__ = ["LogisticRegression"]
 
@@ -60,6 +45,7 @@ __all__ = ["LogisticRegression"]
 class LogisticRegression(
     CallbackSupportMixin,  # type: ignore[misc]
     LinearConversion,
+    LinearState,
     SparseCoef,
     LinearPredictor,
     BaseEstimator,  # type: ignore[misc]
@@ -162,31 +148,7 @@ class LogisticRegression(
 
     __module__ = "gpu_logreg"  # the path that a pickle holds: one that stays, wherever this file moves to
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
-        "C": [Interval(numbers.Real, 0, None, closed="right")],
-        "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
-        "fit_intercept": ["boolean"],
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "solver": [
-            StrOptions(
-                {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", *OTHER_NAMES}
-            )
-        ],
-        "device": [str],
-        "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
-        "storage": [StrOptions({"auto", *STORAGES})],
-        "random_state": ["random_state"],
-        "warm_start": ["boolean"],
-        "verbose": ["verbose", Hidden(callable)],
-        "step": [StrOptions({"armijo", "fixed", "momentum"})],
-        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
-        "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
-        "dual": ["boolean"],
-        "intercept_scaling": [Interval(numbers.Real, 0, None, closed="neither")],
-        "n_jobs": [None, numbers.Integral],
-    }
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -325,8 +287,6 @@ class LogisticRegression(
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
         self._keep(result, solver, asked.solver_reason, objective, device)
-        if self.verbose and not callable(self.verbose):
-            print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
         task.end(result.params)
         return self
 
@@ -337,56 +297,3 @@ class LogisticRegression(
         engine = choose(self.impl, data.rows, device, loss)
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
         return Objective(data, engine, l2, self.fit_intercept, l1)
-
-    def _packed(self, start: tuple[Any, Any], objective: Objective) -> Float64Vector:
-        """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""
-        coef, intercept = start
-        if coef.shape[1] != objective.dataset.n_columns:
-            raise DataError(
-                f"warm_start: the last fit had {coef.shape[1]} columns, and X has {objective.dataset.n_columns}"
-            )
-        if len(coef) != objective.n_logits:
-            n_old = max(2, len(coef))
-            raise DataError(f"warm_start: the last fit had {n_old} classes, and y has {len(self.classes_)}")
-        packed = np.column_stack([coef, intercept]) if self.fit_intercept else coef
-        return np.array(packed, dtype=np.float64).ravel()
-
-    def _attributes(self, params: Float64Vector, objective: Objective, dtype: Any) -> dict[str, Any]:
-        """``coef_`` in ``dtype``, and ``intercept_``, which takes back what rounding moves a typical row by."""
-        d = self.n_features_in_
-        by_class = params.reshape(objective.n_logits, -1)
-        if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
-            # With an L1 penalty one on the weights does.
-            by_class = by_class - by_class.mean(axis=0) * (
-                np.arange(by_class.shape[1]) >= (d if objective.l1 > 0.0 else 0)
-            )
-        coef = by_class[:, :d].astype(dtype)
-        intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))
-        if self.fit_intercept and objective.centre is not None:
-            intercept += (by_class[:, :d] - coef) @ objective.centre
-        return {"coef_": coef, "intercept_": intercept}
-
-    def _keep(self, result: SolverResult, solver: str, reason: str, objective: Objective, device: Device) -> None:
-        self.n_iter_ = np.array([result.n_iter], dtype=np.int32)
-        self.n_reads_ = objective.reads.total
-        self.converged_ = result.converged
-        self.stop_reason_ = result.message
-        self.objective_ = result.value
-        self.loss_curve_ = result.loss_curve
-        if not math.isnan(result.duality_gap):
-            self.duality_gap_ = result.duality_gap
-        self.device_, self.device_reason_ = device.name, device.reason
-        self.impl_, self.impl_reason_ = objective.engine.name, objective.engine.reason
-        self.solver_, self.solver_reason_ = solver, reason
-        self.storage_ = objective.dataset.storage_name
-        advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
-        if not result.converged and result.message != "stopped by a callback":
-            warnings.warn(
-                not_converged(self.solver, solver, result.n_iter, result.message, advice),
-                ConvergenceWarning,
-                stacklevel=5 + WRAPPER_FRAMES,
-            )
-
-    def _forget(self) -> None:
-        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
-            delattr(self, name)

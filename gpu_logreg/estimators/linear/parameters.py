@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import numbers
 import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
+from gpu_logreg.rows.storage import STORAGES
 
-__all__ = ["OTHER_NAMES", "Asked", "not_converged", "read_parameters", "refuse_for_liblinear"]
+__all__ = ["CONSTRAINTS", "OTHER_NAMES", "Asked", "not_converged", "read_parameters", "refuse_for_liblinear"]
 
 OTHER_NAMES = {
     "newton-cg": "subsampled-newton",
@@ -22,6 +25,31 @@ OTHER_NAMES = {
     "saga": "auto",
 }
 """Solvers of scikit-learn that are not here, and which of ours stands in for each; the optimum is the same."""
+
+CONSTRAINTS: dict[str, list[Any]] = {
+    "C": [Interval(numbers.Real, 0, None, closed="right")],
+    "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
+    "fit_intercept": ["boolean"],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+    "tol": [Interval(numbers.Real, 0, None, closed="left")],
+    "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+    "solver": [
+        StrOptions({"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", *OTHER_NAMES})
+    ],
+    "device": [str],
+    "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
+    "storage": [StrOptions({"auto", *STORAGES})],
+    "random_state": ["random_state"],
+    "warm_start": ["boolean"],
+    "verbose": ["verbose", Hidden(callable)],
+    "step": [StrOptions({"armijo", "fixed", "momentum"})],
+    "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
+    "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
+    "dual": ["boolean"],
+    "intercept_scaling": [Interval(numbers.Real, 0, None, closed="neither")],
+    "n_jobs": [None, numbers.Integral],
+}
+"""Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 
 L1_SOLVERS = ("auto", "proximal", "liblinear", "saga")
 """Solvers that can deal with an L1 penalty."""

@@ -18,7 +18,7 @@ from gpu_logreg.solvers.costs import LARGEST_P, newton_is_fastest
 __all__ = ["Limits", "Options", "Problem", "Solver"]
 
 LARGEST_WHOLE = 2000
-"""Parameters of two classes up to which an L1 problem is solved for all columns at once."""
+"""Parameters up to which an L1 problem is solved for all columns at once, where the Hessian has no mean factors."""
 
 NEWTON_FLOPS = 2e7
 """Multiplications of a Hessian of all rows that take a few milliseconds on a core."""
@@ -159,4 +159,4 @@ class Problem:
 
 def in_working_sets(objective: Objective) -> bool:
     """Whether columns are so many that an L1 problem is solved for a few of them at a time."""
-    return objective.n_params > (LARGEST_WHOLE if objective.n_logits == 1 else LARGEST_P)
+    return objective.n_params > (LARGEST_P if objective.hessian_form.has_mean_factors else LARGEST_WHOLE)

@@ -13,6 +13,7 @@ from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.estimators.label_types import label_text
+from gpu_logreg.estimators.network.parameters import STOCHASTIC
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches
@@ -29,40 +30,17 @@ from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
 __all__ = [
-    "STOCHASTIC",
     "choose_way",
     "fit_by_batches",
     "fit_by_reads",
-    "hidden_sizes",
     "of_unit_size",
     "refuse_extremes",
 ]
-
-STOCHASTIC = ("sgd", "adam", "adamw")
-"""Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
 
 AUTO_BATCH = 200
 FALL_PER_TOL = 2.2e-5
 """Fall of the value in an iteration, relatively and for each ``tol``, at which L-BFGS ends; SciPy's at 1e-4."""
 MIN_HELD_BACK = 2
-
-
-def hidden_sizes(value: Any) -> tuple[int, ...]:
-    """Sizes of the hidden layers as a tuple of positive whole numbers; empty for none.
-
-    Raises
-    ------
-    DataError
-        One line that names what is wrong.
-    """
-    sizes = tuple(np.atleast_1d(np.asarray(value, dtype=object)).tolist())
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size <= 0:
-            raise DataError(
-                f"hidden_layer_sizes={value!r} must be > 0 and whole, and holds {size!r}; "
-                "give one positive integer for every hidden layer, such as (128,)"
-            )
-    return tuple(int(size) for size in sizes)
 
 
 def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
@@ -84,8 +62,10 @@ def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
 def refuse_extremes(data: ResidentDataset) -> None:
     """Refuse values that are not finite, and in rows that count those whose square the arithmetic cannot hold.
 
-    A large value need not show in the loss or the gradient of an epoch, since a saturated unit passes nothing on. So
-    floating-point rows are read once for it, in the memory where they will be walked; whole numbers are not.
+    Floating-point rows are read once for it, in the memory where they will be walked; whole numbers are not. No read of
+    the training itself would do: a saturated unit passes nothing on, so that the loss and the gradient of an epoch are
+    finite with a value of 1e200 in it; no epoch walks over rows that are held back or weigh nothing; and what
+    `partial_fit` refuses must not have changed the state that the next call goes on from.
 
     Raises
     ------

@@ -2,65 +2,27 @@
 
 from __future__ import annotations
 
-import functools
-import numbers
-from collections.abc import Callable
 from typing import Any
 
 from sklearn.base import BaseEstimator
-from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
-from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
-from gpu_logreg.arrays.device_choice import resolve_device
-from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.callbacks import (
-    CallbackSupportMixin,
-    FitTask,
-    epoch_lines,
-    logger,
-    observe_all,
-    upload_lines,
-    with_callbacks,
-)
+from gpu_logreg.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gpu_logreg.estimators.conversion import NetworkConversion
-from gpu_logreg.estimators.network.fit import (
-    STOCHASTIC,
-    choose_way,
-    fit_by_batches,
-    fit_by_reads,
-    hidden_sizes,
-    of_unit_size,
-    refuse_extremes,
-)
+from gpu_logreg.estimators.network.parameters import CONSTRAINTS, hidden_sizes, is_stochastic
 from gpu_logreg.estimators.network.prediction import NetworkPredictor
 from gpu_logreg.estimators.network.state import NetworkState
-from gpu_logreg.estimators.prepare import Prepared, prepare
-from gpu_logreg.estimators.target import Target, first_target, known_target, target_of
-from gpu_logreg.mathematics.initialisation import INITIALISATIONS
-from gpu_logreg.mathematics.network import Network
-from gpu_logreg.mathematics.optimizers import SCHEDULES
-from gpu_logreg.rows.storage import STORAGES
+from gpu_logreg.estimators.network.training import NetworkTraining
+from gpu_logreg.estimators.target import first_target, known_target, target_of
 
 __all__ = ["MLPClassifier"]
-
-_LESS = "a narrower storage such as 'float16', a smaller batch_size, fewer rows"
-"""What takes less memory of a GPU."""
-
-
-def _is_stochastic(model: Any) -> bool:
-    if model.solver not in STOCHASTIC:
-        raise AttributeError(
-            f"partial_fit takes a step for every batch of rows, and solver={model.solver!r} does not; use solver='adam'"
-        )
-    return True
 
 
 class MLPClassifier(
     CallbackSupportMixin,  # type: ignore[misc]
     NetworkConversion,
+    NetworkTraining,
     NetworkState,
     NetworkPredictor,
     BaseEstimator,  # type: ignore[misc]
@@ -176,35 +138,7 @@ class MLPClassifier(
 
     __module__ = "gpu_logreg"  # the path that a pickle holds: one that stays, wherever this file moves to
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012 - scikit-learn's own form
-        "hidden_layer_sizes": ["array-like", Interval(numbers.Integral, 1, None, closed="left")],
-        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
-        "solver": [StrOptions({*STOCHASTIC, "lbfgs", "gradient-descent"})],
-        "alpha": [Interval(numbers.Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(numbers.Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
-        "learning_rate_init": [Interval(numbers.Real, 0, None, closed="neither")],
-        "power_t": [Interval(numbers.Real, 0, None, closed="left")],
-        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(numbers.Real, 0, None, closed="left")],
-        "verbose": ["verbose", Hidden(callable)],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(numbers.Real, 0, 1, closed="left")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither")],
-        "beta_1": [Interval(numbers.Real, 0, 1, closed="left")],
-        "beta_2": [Interval(numbers.Real, 0, 1, closed="left")],
-        "epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left"), Hidden(float)],
-        "max_fun": [Interval(numbers.Integral, 1, None, closed="left")],
-        "device": [str],
-        "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
-        "init": [StrOptions(set(INITIALISATIONS))],
-        "storage": [StrOptions({"auto", *STORAGES})],
-    }
+    _parameter_constraints = CONSTRAINTS
 
     def __init__(
         self,
@@ -305,12 +239,13 @@ class MLPClassifier(
             target = target_of(given[1])
             if before is not None:
                 self._check_same(before, target)
-            return self._fit(given, target, sample_weight, start is not None, only_one_epoch=False)
+            self._fit(given, target, sample_weight, start is not None, only_one_epoch=False)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
+        return self
 
-    @available_if(_is_stochastic)  # type: ignore[untyped-decorator]
+    @available_if(is_stochastic)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> MLPClassifier:
         """Go on by one epoch over these rows.
 
@@ -342,100 +277,9 @@ class MLPClassifier(
         fitted = hasattr(self, "coefs_")
         try:
             given = self._given(X, y, reset=not fitted)
-            return self._fit(given, first_target(self, given[1], classes), sample_weight, fitted, only_one_epoch=True)
+            self._fit(given, first_target(self, given[1], classes), sample_weight, fitted, only_one_epoch=True)
         except BaseException:
             if not fitted:
                 self._forget()
             raise
-
-    def _given(self, X: Any, y: Any, *, reset: bool) -> list[Any]:
-        """Validated rows, and labels, which are encoded on the host."""
-        X, y = self._validated(X, y, reset=reset)
-        return [X, cupy_to_device(y, Device("cpu"))]
-
-    def _check_same(self, before: tuple[int, Target], target: Target) -> None:
-        n_features, old = before
-        old.refuse_other(target)
-        if n_features != self.n_features_in_:
-            raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
-
-    def _fit(
-        self, given: list[Any], target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
-    ) -> MLPClassifier:
-        """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
-        X, y = given
-        given.clear()
-        device = resolve_device(self.device, X)
-        with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
-            try:
-                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch)
-            finally:
-                del X, y
-                self._leave_device()
-        self._warn(only_one_epoch)
         return self
-
-    def _train(
-        self, X: Any, y: Any, target: Target, sample_weight: Any, device: Device, going_on: bool, only_one_epoch: bool
-    ) -> None:
-        prepared = prepare(
-            X,
-            y,
-            sample_weight,
-            device,
-            storage=self.storage,
-            target=target,
-            column_names=getattr(self, "feature_names_in_", None),
-            progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
-        )
-        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
-        self._fit_prepared(prepared, task_of, going_on, only_one_epoch)
-
-    def _fit_prepared(
-        self, prepared: Prepared, task_of: Callable[..., FitTask], going_on: bool, only_one_epoch: bool
-    ) -> None:
-        """Train on prepared rows.
-
-        Parameters
-        ----------
-        prepared : Prepared
-        task_of : function (attributes of parameters) -> FitTask
-        going_on : bool
-            Whether to start from the weights of the last fit.
-        only_one_epoch : bool
-            Whether this is a call of `partial_fit`.
-        """
-        data, target, device = prepared.data, prepared.target, prepared.device
-        refuse_extremes(data)
-        network = Network(
-            (data.n_columns, *hidden_sizes(self.hidden_layer_sizes), target.loss.n_logits), self.activation
-        )
-        if going_on and network.shapes != [W.shape for W in self.coefs_]:
-            raise DataError(
-                f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
-                f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
-            )
-        weights, alpha = of_unit_size(data.rows.sample_weight, self.alpha)
-        if not (weights is None or only_one_epoch or target.several):
-            _ = prepared.shares  # refused where all the weight lies on one class
-        rows = data.rows._replace(sample_weight=weights)
-        training = self._training(network, data.batch_dtype, device, going_on, only_one_epoch)
-        training.alpha = 0.0 if self.solver == "adamw" else alpha
-        steps = choose_way(self, rows, device, training)
-        logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
-        self.classes_, self.out_activation_ = target.classes, target.loss.link
-        task = task_of(lambda params: self._attributes(network, params))
-        told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
-        task.begin_iteration(training.params)
-        observer = observe_all(task, told)
-        if self.solver in STOCHASTIC:
-            fit_by_batches(
-                self, training, rows, target, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
-            )
-            self._keep_progress(data.n_rows)
-        else:
-            self._keep_result(*fit_by_reads(self, training, rows, observer))
-        self.impl_, self.impl_reason_ = steps.name, steps.reasons
-        self.storage_ = data.storage_name
-        self._keep(network, training.params, device)
-        task.end(training.params)

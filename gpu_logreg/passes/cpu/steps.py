@@ -14,6 +14,7 @@ from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArra
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Adam, Optimizer, Sgd
 from gpu_logreg.passes.cpu.loops import steps as kernels
+from gpu_logreg.passes.cpu.loops.lane import ACTIVATION_CODES, rounded
 from gpu_logreg.passes.cpu.loops.zeros import list_length
 from gpu_logreg.passes.training import Training, take_batch
 from gpu_logreg.rows.block import Rows
@@ -91,7 +92,7 @@ def cpu_epoch(training: Training, rows: Rows, order: IntVector, batch_size: int,
             (
                 *(batches.X, y if y.ndim == 2 else y[:, None], s, part if in_place else np.arange(len(part))),
                 *(batch_size, work.sizes),
-                *(kernels.ACTIVATION_CODES[network.activation], work.params, training.n_trained, work.m, work.v),
+                *(ACTIVATION_CODES[network.activation], work.params, training.n_trained, work.m, work.v),
                 *(rule, numbers, n_updates, float(training.fixed_l2), float(training.alpha), decay),
                 *(work.grads, work.work, work.lists, work.values, work.sums, work.out),
             ),
@@ -117,8 +118,8 @@ class _Workspace:
         self.params = _aligned(network.n_params, dtype)
         self.params[...] = training.params
         self.m, self.v = (self._copy(array, dtype) for array in _state(optimizer, training))
-        self.grads = _aligned((self.lanes, kernels.rounded(network.n_params)), dtype)
-        wanted = sum(kernels.rounded(lane_rows * m) for m in (*network.sizes, *network.sizes[1:-1]))
+        self.grads = _aligned((self.lanes, rounded(network.n_params)), dtype)
+        wanted = sum(rounded(lane_rows * m) for m in (*network.sizes, *network.sizes[1:-1]))
         self.work = _aligned((self.lanes, wanted), dtype)
         d = network.sizes[0] if skips_zeros else 0
         self.lists = np.empty((self.lanes, list_length(lane_rows, d) if skips_zeros else 0), np.int32)

@@ -7,7 +7,8 @@ from typing import Any
 
 from gpu_logreg.arrays.block_sizes import GRADIENT
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.losses import Binary, Classes, Loss
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.cuda import classes, cublas, dense
 from gpu_logreg.passes.engine import DelegatingEngine
@@ -49,7 +50,7 @@ def supports(rows: Rows, loss: Loss) -> str | None:
 def supports_cublas(rows: Rows, loss: Loss) -> str | None:
     """Why cuBLAS cannot do for a fit on ``rows``; None if it can. A block is converted before it comes to cuBLAS."""
     if not isinstance(loss, Binary):
-        return f"the cublas pass takes two classes, and y has {loss.n_logits}"
+        return f"the cublas pass takes two classes, and y has {loss.n_classes}"
     X, y, sample_weight = rows
     block = X[:0].astype(compute_dtype(X.dtype), copy=False)
     return cublas.supports(Rows(block, y[:0], None if sample_weight is None else sample_weight[:0]))

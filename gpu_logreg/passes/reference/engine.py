@@ -12,7 +12,8 @@ from gpu_logreg.arrays.block_sizes import GRADIENT, SCORES
 from gpu_logreg.arrays.csr import in_order
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
-from gpu_logreg.mathematics.losses import Binary, Loss
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.engine import GradientPass
 from gpu_logreg.passes.reference import products, sparse

@@ -19,7 +19,8 @@ from gpu_logreg.arrays.blocks import map_in_order, sum_in_order
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Vector
 from gpu_logreg.mathematics import softmax
-from gpu_logreg.mathematics.losses import Binary, Loss
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass

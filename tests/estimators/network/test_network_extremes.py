@@ -146,6 +146,30 @@ def test_bad_values_are_named_before_huge_ones():
         network().fit(rows, Y)
 
 
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_value_in_a_row_that_no_epoch_walks_over_is_named(solver):
+    rows, s = X.copy(), np.ones(N)
+    rows[7, 1], s[7] = np.nan, 0.0
+    with pytest.raises(DataError, match="NaN at row 7, column 1"):
+        network(solver).fit(rows, Y, s)
+    for seed in range(4):  # of which some hold back row 7
+        with pytest.raises(DataError, match="NaN at row 7, column 1"):
+            network(early_stopping=True, validation_fraction=0.5, random_state=seed).fit(rows, Y)
+
+
+@pytest.mark.parametrize("value", [np.nan, 1e200])
+def test_what_is_refused_changes_nothing_of_what_partial_fit_goes_on_from(value):
+    rows = X.copy()
+    rows[N - 1, 1] = value  # in the last batch
+    model, wanted = (network("adam").partial_fit(X, Y, classes=[0, 1]) for _ in range(2))
+    with pytest.raises(DataError, match=f"at row {N - 1}, column 1"):
+        model.partial_fit(rows, Y)
+    for fitted in (model, wanted):
+        fitted.partial_fit(X, Y)
+    for W, other in zip(model.coefs_, wanted.coefs_, strict=True):
+        np.testing.assert_array_equal(W, other)
+
+
 @pytest.mark.parametrize("y", [Y, K, np.column_stack([Y, K > 0])], ids=["two", "three", "labels"])
 @pytest.mark.parametrize("activation", ["relu", "identity", "tanh", "logistic"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

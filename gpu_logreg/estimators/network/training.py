@@ -1,0 +1,130 @@
+"""One training of a network estimator: from validated rows and labels to fitted attributes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
+from gpu_logreg.arrays.device_choice import resolve_device
+from gpu_logreg.arrays.on_device import on_device
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.callbacks import FitTask, epoch_lines, logger, observe_all, upload_lines
+from gpu_logreg.estimators.network.fit import choose_way, fit_by_batches, fit_by_reads, of_unit_size, refuse_extremes
+from gpu_logreg.estimators.network.parameters import STOCHASTIC, hidden_sizes
+from gpu_logreg.estimators.prepare import Prepared, prepare
+from gpu_logreg.estimators.target import Target
+from gpu_logreg.mathematics.network import Network
+
+__all__ = ["NetworkTraining"]
+
+_LESS = "a narrower storage such as 'float16', a smaller batch_size, fewer rows"
+"""What takes less memory of a GPU."""
+
+
+class NetworkTraining:
+    """What `fit` and `partial_fit` of a network share: rows are prepared, steps chosen, a solver runs, its end is kept.
+
+    What is kept, and how, is in `gpu_logreg.estimators.network.state`; the solvers are run by
+    `gpu_logreg.estimators.network.fit`.
+    """
+
+    def _given(self: Any, X: Any, y: Any, *, reset: bool) -> list[Any]:
+        """Validated rows, and labels, which are encoded on the host."""
+        X, y = self._validated(X, y, reset=reset)
+        return [X, cupy_to_device(y, Device("cpu"))]
+
+    def _check_same(self: Any, before: tuple[int, Target], target: Target) -> None:
+        n_features, old = before
+        old.refuse_other(target)
+        if n_features != self.n_features_in_:
+            raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
+
+    def _fit(
+        self: Any, given: list[Any], target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
+    ) -> None:
+        """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
+        X, y = given
+        given.clear()
+        device = resolve_device(self.device, X)
+        with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
+            try:
+                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch)
+            finally:
+                del X, y
+                self._leave_device()
+        self._warn(only_one_epoch)
+
+    def _train(
+        self: Any,
+        X: Any,
+        y: Any,
+        target: Target,
+        sample_weight: Any,
+        device: Device,
+        going_on: bool,
+        only_one_epoch: bool,
+    ) -> None:
+        prepared = prepare(
+            X,
+            y,
+            sample_weight,
+            device,
+            storage=self.storage,
+            target=target,
+            column_names=getattr(self, "feature_names_in_", None),
+            progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
+        )
+        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
+        self._fit_prepared(prepared, task_of, going_on, only_one_epoch)
+
+    def _fit_prepared(
+        self: Any, prepared: Prepared, task_of: Callable[..., FitTask], going_on: bool, only_one_epoch: bool
+    ) -> None:
+        """Train on prepared rows.
+
+        Parameters
+        ----------
+        prepared : Prepared
+        task_of : function (attributes of parameters) -> FitTask
+        going_on : bool
+            Whether to start from the weights of the last fit.
+        only_one_epoch : bool
+            Whether this is a call of `partial_fit`.
+        """
+        data, target, device = prepared.data, prepared.target, prepared.device
+        refuse_extremes(data)
+        network = Network(
+            (data.n_columns, *hidden_sizes(self.hidden_layer_sizes), target.loss.n_logits), self.activation
+        )
+        if going_on and network.shapes != [W.shape for W in self.coefs_]:
+            raise DataError(
+                f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
+                f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
+            )
+        weights, alpha = of_unit_size(data.rows.sample_weight, self.alpha)
+        if not (weights is None or only_one_epoch or target.several):
+            _ = prepared.shares  # refused where all the weight lies on one class
+        rows = data.rows._replace(sample_weight=weights)
+        training = self._training(network, data.batch_dtype, device, going_on, only_one_epoch)
+        training.alpha = 0.0 if self.solver == "adamw" else alpha
+        steps = choose_way(self, rows, device, training)
+        logger.info("device %s (%s), steps %s (%s)", device.name, device.reason, steps.name, steps.reason)
+        self.classes_, self.out_activation_ = target.classes, target.loss.link
+        task = task_of(lambda params: self._attributes(network, params))
+        told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
+        task.begin_iteration(training.params)
+        observer = observe_all(task, told)
+        if self.solver in STOCHASTIC:
+            fit_by_batches(
+                self, training, rows, target, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
+            )
+            self._keep_progress(data.n_rows)
+        else:
+            self._keep_result(*fit_by_reads(self, training, rows, observer))
+        self.impl_, self.impl_reason_ = steps.name, steps.reasons
+        self.storage_ = data.storage_name
+        self._keep(network, training.params, device)
+        task.end(training.params)
