@@ -1,10 +1,11 @@
 """How far from the optimum a fit may end by what ``tol`` promises: what two right fits of one problem may differ by.
 
-A fit ends where ``max |grad| <= tol``. Rounding, which is another on another processor, decides whether it takes one
-step more from there, so two fits agree no further than this. The objective is convex, and around the optimum its
-Hessian has a least eigenvalue ``m``; there every point has a subgradient of at least ``m`` times its distance from the
-optimum (Y. Nesterov, "Introductory Lectures on Convex Optimization" (2004), section 2.1.3). All is worked out here from
-the formulas in float64, without code of the package.
+A fit ends where ``max |grad| <= tol``, or where the value can only fall by less than its rounding. Rounding, which is
+another on another processor, decides which it is and whether the fit takes one step more, so two fits agree no further
+than this. The objective is convex, and around the optimum its Hessian has a least eigenvalue ``m``. There the
+subgradient of a point is at least ``m`` times its distance from the optimum, and the value at least ``m / 2`` times the
+square of the distance above the minimum (Y. Nesterov, "Introductory Lectures on Convex Optimization" (2004), section
+2.1.3). All is worked out here from the formulas in float64, without code of the package.
 """
 
 from __future__ import annotations
@@ -40,9 +41,12 @@ def least_eigenvalue(model, X, y, sample_weight=None) -> float:
 def farthest(model, X, y, sample_weight=None) -> float:
     """Distance of the ends of two fits of this problem that both kept what their ``tol``, that of ``model``, promises.
 
-    Each ends within ``sqrt(p) tol / m`` of the optimum, for ``p`` parameters with a gradient of at most ``tol`` each.
+    Each ends within ``sqrt(p) tol / m`` of the optimum, for ``p`` parameters with a gradient of at most ``tol`` each,
+    or within ``sqrt(2 e value / m)``, where a relative fall of ``e``, four roundings, does not show in the value.
     """
     p = model.coef_.size + model.intercept_.size
-    apart = 2.0 * np.sqrt(p) * model.tol / least_eigenvalue(model, X, y, sample_weight)
+    m = least_eigenvalue(model, X, y, sample_weight)
+    hidden = 4.0 * np.finfo(np.float64).eps * model.objective_
+    apart = 2.0 * max(np.sqrt(p) * model.tol / m, np.sqrt(2.0 * hidden / m))
     assert 0.0 < apart < 1e-4, f"coefficients may be {apart:.1g} apart: a smaller tol would say more"
     return float(apart)

@@ -76,7 +76,7 @@ def check_same(model, other, D, y, s=None) -> None:
     apart = farthest(other, D, y, s)
     np.testing.assert_allclose(model.coef_, other.coef_, rtol=0, atol=apart)
     np.testing.assert_allclose(model.intercept_, other.intercept_, rtol=0, atol=apart)
-    assert model.objective_ == pytest.approx(other.objective_, rel=1e-3 * model.tol)
+    assert model.objective_ == pytest.approx(other.objective_, rel=1e-3 * model.tol + 1e-14)  # and their rounding
 
 
 def least(D, y, C: float) -> float:
@@ -679,16 +679,16 @@ def test_a_table_of_sparse_columns_of_whole_numbers(dtype):
 
 def test_grid_search():
     D, y, _ = data(2, n=400)
-    # With this tol two fits end 1e-9 apart at most, and a score moves by less than their distance.
     searches = [
-        GridSearchCV(LogisticRegression(tol=1e-12), {"C": [1e-3, 1.0], "l1_ratio": [0.0, 1.0]}, scoring="neg_log_loss")
+        GridSearchCV(LogisticRegression(tol=1e-9), {"C": [1e-3, 1.0], "l1_ratio": [0.0, 1.0]}, scoring="neg_log_loss")
         for _ in range(2)
     ]
     for search, rows in zip(searches, (sparse.csr_matrix(D), D), strict=True):
         search.fit(rows, y)
     ours, theirs = searches
     assert ours.best_params_ == theirs.best_params_
-    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-9)
+    # Two fits with this tol end 1e-6 apart at most, and a score moves by less than they do.
+    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], atol=1e-6)
 
 
 def test_a_pipeline_of_words():
