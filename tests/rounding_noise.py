@@ -5,13 +5,12 @@ Which way a sum is rounded depends on the width of the vectors, on the order of 
 the terms that were added up:
 
 - an element ``dw_j = sum_i x_ij dz_i`` of a gradient by a random multiple, between -1 and 1, of
-  ``c eps sqrt(sum_i (x_ij dz_i)**2)``, with a ``dz_i**2`` of at most 1 and at most the loss: the terms are rounded,
-  and so are the sums of some of them, each vector lane's;
+  ``c eps sqrt(sum_i (x_ij dz_i)**2)``, and more of many rows: the terms are rounded, and so are sums of some of them;
 - the logit of a row, and so its ``dz_i`` in all elements of the gradient, by what half that does to its terms;
 - a sum of terms of one sign, and an element of a Hessian over the root of its diagonal elements, by a multiple of
   ``c eps``.
 
-``eps`` is that of the dtype of the arithmetic, and ``c`` is `ROUNDINGS`: two roundings for float64, and half of one for
+``eps`` is that of the dtype of the arithmetic, and ``c`` is `ROUNDINGS`: one rounding for float64, and half of one for
 float32, where no sum changes by more than 6e-8 of its terms. The multiple is a hash of the digits of the sum and of the
 seed, so that equal sums stay equal, as do those of one column times a power of two, and a fit repeated gives the same
 bits. A sum of few digits, such as that of small whole numbers, is exact everywhere and stays as it is.
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-ROUNDINGS = {"float64": 2.0, "float32": 0.5}
+ROUNDINGS = {"float64": 1.0, "float32": 0.5}
 """Roundings by which each term may differ, by the dtype of the arithmetic."""
 
 DIGITS_KEPT = 7
@@ -35,13 +34,14 @@ DIGITS_KEPT = 7
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def curvature(Z: np.ndarray) -> np.ndarray:
-    """``p (1 - p)`` of every row and logit, by which an error of the logit counts."""
+def dz_and_curvature(Z: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``p - y`` and ``p (1 - p)`` of every row and logit: an error of the logit counts by the second."""
     if Z.shape[1] == 1:
-        return 0.25 / np.cosh(0.5 * Z) ** 2
+        P, Y = 0.5 + 0.5 * np.tanh(0.5 * Z), y.reshape(-1, 1)
+        return P - Y, 0.25 / np.cosh(0.5 * Z) ** 2
     P = np.exp(Z - Z.max(axis=1, keepdims=True))
     P /= P.sum(axis=1, keepdims=True)
-    return P * (1.0 - P)
+    return P - (y.reshape(-1, 1) == np.arange(Z.shape[1])), P * (1.0 - P)
 
 
 class Noise:
@@ -99,8 +99,10 @@ class Noise:
             s = np.ones(len(data.rows.y)) if data.rows.sample_weight is None else data.rows.sample_weight
             s = np.asarray(s, np.float64)
             # No product by BLAS, whose bits depend on where the memory of an operand begins.
-            with np.errstate(all="ignore"):
-                squares = X.power(2).T @ s if data.is_sparse else (X.astype(np.float64) ** 2 * s[:, None]).sum(axis=0)
+            with np.errstate(all="ignore"):  # of a copy: SciPy adds up elements of one place in it first
+                squares = (
+                    X.copy().power(2).T @ s if data.is_sparse else (X.astype(np.float64) ** 2 * s[:, None]).sum(axis=0)
+                )
             total = float(s.sum())
             n = total * total / float((s * s).sum())
             self._columns[key] = (np.asarray(squares), total, n, data.rows.sample_weight)
@@ -116,27 +118,29 @@ class Noise:
     def gradient(self, sums: Any, data: Any, w: np.ndarray, b: Any) -> Any:
         if not data.on_host or data.n_rows == 0 or not np.isfinite(sums.loss_sum):
             return sums
-        X, s, dtype = data.rows.X, data.rows.sample_weight, data.compute_dtype
+        dtype = data.compute_dtype
         with np.errstate(all="ignore"):
             xx, total, n = self.columns(data)
-            dz_squared = min(1.0, sums.loss_sum / total)
+            X = data.rows.X if data.is_sparse else np.asarray(data.rows.X, np.float64)
+            s = np.ones((data.n_rows, 1)) if data.rows.sample_weight is None else data.rows.sample_weight[:, None]
+            dz, h = dz_and_curvature(X @ np.atleast_2d(w).T + b, data.rows.y)
             terms = np.sqrt((w * w * xx).sum(axis=-1) / total) + np.abs(b)  # of a logit of one row, about
             logits = 0.5 * terms * self.multiples(self.rows_at(w, data.n_rows), np.float64)
-            X = X if data.is_sparse else np.asarray(X, np.float64)
-            by_logits = self.relative(dtype) * curvature(X @ np.atleast_2d(w).T + b) * logits
-            by_logits = by_logits if s is None else by_logits * s[:, None]
-            by_logits = by_logits[:, 0] if np.ndim(b) == 0 else by_logits
-            if not np.isfinite(by_logits).all():
-                return sums
+            by_logits, squares = self.relative(dtype) * s * h * logits, (s * dz) ** 2
             loss_size = sums.loss_sum * (1.0 if dtype == np.float64 else 1.0 / np.sqrt(n))
-            loss_size += np.max(terms) * np.sqrt(dz_squared / n) * total
-            if self.relative(dtype) * loss_size > 0.1 * sums.loss_sum:
+            loss_size += np.max(terms) * np.sqrt(squares.sum())
+            more = 0.5 + np.log2(data.n_rows) / 8.0
+            X_squared = X.copy().power(2) if data.is_sparse else X * X
+            db_size, dw_size = more * np.sqrt(squares.sum(axis=0)), more * np.sqrt(squares.T @ X_squared)
+            if not np.isfinite(by_logits).all() or self.relative(dtype) * loss_size > 0.1 * sums.loss_sum:
                 return sums  # logits without a right digit: what their rounding does is not small, and not random
-            db_sum, db_size = sums.db_sum + by_logits.sum(axis=0), total * np.sqrt(dz_squared / n)
+            db, dw = by_logits.sum(axis=0), by_logits.T @ X
+            if np.ndim(b) == 0:
+                db, dw, db_size, dw_size = float(db[0]), dw[0], db_size[0], dw_size[0]
             return sums._replace(
                 loss_sum=self.changed(float(sums.loss_sum), loss_size, dtype),
-                dw_sum=self.changed(sums.dw_sum + by_logits.T @ X, np.sqrt(xx * total * dz_squared / n), dtype),
-                db_sum=self.changed(float(db_sum) if np.ndim(b) == 0 else db_sum, db_size, dtype),
+                dw_sum=self.changed(sums.dw_sum + dw, dw_size, dtype),
+                db_sum=self.changed(sums.db_sum + db, db_size, dtype),
             )
 
     def rows_at(self, w: np.ndarray, n: int) -> np.ndarray:
@@ -182,7 +186,11 @@ class Noise:
         loss_sum, grad = found
         if not isinstance(grad, np.ndarray) or not X.shape[0]:
             return found
-        squares = X.power(2).mean(axis=0) if not isinstance(X, np.ndarray) else (X.astype(np.float64) ** 2).mean(axis=0)
+        squares = (
+            X.copy().power(2).mean(axis=0)
+            if not isinstance(X, np.ndarray)
+            else (X.astype(np.float64) ** 2).mean(axis=0)
+        )
         size = np.ones(network.n_params)
         of_first = network.unpack(size)[0].W
         with np.errstate(all="ignore"):
@@ -199,15 +207,15 @@ _SUMS = ("gradient", "moments", "moments_by_curvature", "scores", "curvature", "
 
 def _noisy(engine: Any, noise: Noise) -> Any:
     """An engine whose sums are changed as they are returned, and not those that it asks another engine for."""
+    kind = type(engine)
 
     def method(name: str) -> Any:
-        def call(*arguments: Any, **named: Any) -> Any:
-            return getattr(noise, name)(getattr(type(engine), name)(engine, *arguments, **named), *arguments, **named)
+        def call(self: Any, *arguments: Any, **named: Any) -> Any:
+            return getattr(noise, name)(getattr(kind, name)(self, *arguments, **named), *arguments, **named)
 
         return call
 
-    for name in _SUMS:
-        setattr(engine, name, method(name))
+    engine.__class__ = type(kind.__name__, (kind,), {name: method(name) for name in _SUMS})
     return engine
 
 
@@ -232,7 +240,12 @@ def install(seed: int, dtypes: tuple[str, ...] = ("float64", "float32")) -> None
         logits.row_logits,
         StandardisedDense.second_order,
     )
-    choice._engine = lambda *arguments: _noisy(make_engine(*arguments), noise)
+
+    def noisy_engine(name: str, *arguments: Any) -> Any:
+        engine = make_engine(name, *arguments)
+        return engine if name in ("cuda", "cublas") else _noisy(engine, noise)
+
+    choice._engine = noisy_engine
 
     @functools.wraps(loss_and_gradient)
     def noisy_loss_and_gradient(*arguments: Any) -> Any:
