@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow test-all test-processors lint bench gpu-prepare gpu-check clean
+.PHONY: demo test test-slow test-all test-processors test-rounding lint bench gpu-prepare gpu-check clean
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
@@ -23,6 +23,11 @@ test-all: test test-slow
 # Under other processors that this one can imitate, and on a loaded one: CONTRIBUTING.md.
 test-processors: $(VENV)/.installed-test
 	$(BIN)/python tests/on_processors.py $(ARGS)
+
+# With sums that are rounded as another processor might: tests/rounding_noise.py.
+SEED ?= 0
+test-rounding: $(VENV)/.installed-test
+	$(PYTEST) -m "not slow and not bits" --rounding-noise $(SEED) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

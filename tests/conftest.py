@@ -7,6 +7,7 @@ import zlib
 from pathlib import PurePosixPath
 
 import pytest
+import rounding_noise
 from sweeps import WIDE
 
 TOGETHER = {"test_multilabel": "test_steps", "test_check_estimator": "test_steps"}
@@ -30,7 +31,14 @@ def group(nodeid: str) -> str:
     return path.parent.name if path.parent.name == "scikit_learn_suite" else TOGETHER.get(path.stem, path.stem)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--rounding-noise", type=int, metavar="SEED", help="round sums as another processor might")
+    parser.addoption("--rounding-float64", action="store_true", help="change the sums of float64 arithmetic alone")
+
+
 def pytest_configure(config):
+    if (seed := config.option.rounding_noise) is not None:
+        rounding_noise.install(seed, ("float64",) if config.option.rounding_float64 else ("float64", "float32"))
     if getattr(config.option, "dist", "no") != "no":
         # Inherited by the processes. Every processor has a test on it already, and idle threads of BLAS spin.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression as ScikitLearn
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder
+from strong_convexity import farthest
 
 from gpu_logreg import LogisticRegression, MLPClassifier, loss_and_gradient
 from gpu_logreg.arrays.block_sizes import BlockSize
@@ -64,14 +65,18 @@ def value(model, D, y, s=None) -> float:
     return float((s @ loss + penalty / model.C) / s.sum())
 
 
-def check_same(model, other, tolerance: float) -> None:
-    """Coefficients and value; where both follow the same path to its end these agree to rounding."""
+def check_same(model, other, D, y, s=None) -> None:
+    """Classes, zeros, coefficients and value agree as far as ``tol`` promises for two fits of one problem.
+
+    Sums over dense and over sparse rows round differently, so that one fit may take a step more than the other.
+    """
     assert model.solver_ == other.solver_
     np.testing.assert_array_equal(model.classes_, other.classes_)
-    for ours, theirs in ((model.coef_, other.coef_), (model.intercept_, other.intercept_)):
-        assert ours.shape == theirs.shape
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(1.0, np.abs(theirs).max()))
-    assert model.objective_ == pytest.approx(other.objective_, rel=1e-12)
+    np.testing.assert_array_equal(model.coef_ != 0.0, other.coef_ != 0.0)
+    apart = farthest(other, D, y, s)
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=0, atol=apart)
+    np.testing.assert_allclose(model.intercept_, other.intercept_, rtol=0, atol=apart)
+    assert model.objective_ == pytest.approx(other.objective_, rel=1e-3 * model.tol + 1e-14)  # and their rounding
 
 
 def least(D, y, C: float) -> float:
@@ -91,8 +96,7 @@ def test_second_order_solvers(solver, l1_ratio, K, impl):
     options = {"solver": solver, "l1_ratio": l1_ratio, "C": 0.3, "tol": 1e-9, "impl": impl}
     for weights in (None, s):
         model, other = (LogisticRegression(**options).fit(rows, y, weights) for rows in (sparse.csr_array(D), D))
-        check_same(model, other, 1e-7 if l1_ratio else 1e-9)
-        np.testing.assert_array_equal(model.coef_ != 0.0, other.coef_ != 0.0)
+        check_same(model, other, D, y, weights)
         assert model.converged_, model.stop_reason_
         assert value(model, D, y, weights) == pytest.approx(model.objective_, rel=1e-11)
 
@@ -104,7 +108,7 @@ def test_solvers_of_gradients(solver, K, impl):
     D, y, s = data(K)
     options = {"solver": solver, "C": 0.3, "tol": 1e-9, "impl": impl, "max_iter": 5000}
     model, other = (LogisticRegression(**options).fit(rows, y, s) for rows in (sparse.csr_array(D), D))
-    check_same(model, other, 1e-7)  # another rounding may end a line search elsewhere
+    check_same(model, other, D, y, s)
     assert model.converged_, model.stop_reason_
 
 
@@ -116,7 +120,9 @@ def test_solvers_that_step_on_batches(solver, K, impl):
     D, y, s = data(K)
     options = {"solver": solver, "C": 0.3, "learning_rate": 0.01, "max_iter": 30, "impl": impl}
     model, other = (LogisticRegression(**options).fit(rows, y, s) for rows in (sparse.csr_array(D), D))
-    check_same(model, other, 1e-12)
+    for ours, theirs in ((model.coef_, other.coef_), (model.intercept_, other.intercept_)):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)  # the same 60 steps, each rounded at 1e-16
+    assert model.objective_ == pytest.approx(other.objective_, rel=1e-12)
     assert list(model.n_iter_) == list(other.n_iter_)
 
 
@@ -127,14 +133,14 @@ def test_solvers_of_scikit_learns_names(name, K):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, other = (LogisticRegression(solver=name, tol=1e-9).fit(rows, y) for rows in (sparse.csr_array(D), D))
-    check_same(model, other, 1e-7)
+    check_same(model, other, D, y)
 
 
 def test_liblinear_takes_two_classes():
     D, y, _ = data(2)
     options = {"solver": "liblinear", "l1_ratio": 1.0, "C": 0.3, "tol": 1e-9, "fit_intercept": False}
     model, other = (LogisticRegression(**options).fit(rows, y) for rows in (sparse.csr_array(D), D))
-    check_same(model, other, 1e-7)
+    check_same(model, other, D, y)
 
 
 @impls
@@ -146,7 +152,7 @@ def test_class_weights_and_no_intercept(fit_intercept, class_weight, l1_ratio, K
     D, y, s = data(K)
     options = {"class_weight": class_weight, "l1_ratio": l1_ratio, "fit_intercept": fit_intercept, "tol": 1e-9}
     model, other = (LogisticRegression(impl=impl, **options).fit(rows, y, s) for rows in (sparse.csr_array(D), D))
-    check_same(model, other, 1e-7)
+    check_same(model, other, D, y, s)
     assert fit_intercept or not model.intercept_.any()
 
 
@@ -163,8 +169,7 @@ def test_weights_are_repetitions(solver, l1_ratio, K, impl):
     repeated = LogisticRegression(**options).fit(X[np.arange(len(y)).repeat(times)], y.repeat(times))
     removed = LogisticRegression(**options).fit(X[times > 0], y[times > 0], times[times > 0])
     for other in (repeated, removed):
-        assert weighted.objective_ == pytest.approx(other.objective_, rel=1e-10)
-        np.testing.assert_allclose(weighted.coef_, other.coef_, rtol=0, atol=1e-7)
+        check_same(weighted, other, D, y, times)
 
 
 @impls
@@ -189,7 +194,7 @@ def test_storage_rounds_to_float32_where_that_is_asked_for():
     D, y, _ = data(2)
     model = LogisticRegression(storage="float32", tol=1e-9).fit(sparse.csr_array(D), y)
     rounded = LogisticRegression(tol=1e-9).fit(D.astype(np.float32).astype(np.float64), y)
-    check_same(model, rounded, 1e-7)
+    check_same(model, rounded, D, y)
     assert abs(rounded.objective_ / LogisticRegression(tol=1e-9).fit(D, y).objective_ - 1) > 1e-11  # it shows
 
 
@@ -211,7 +216,7 @@ def test_whole_numbers_and_truths(dtype):
     D, y, _ = data(2)
     D = (D > 0.5).astype(dtype)
     model, other = (LogisticRegression(tol=1e-9).fit(rows, y) for rows in (sparse.csr_array(D), D.astype(float)))
-    check_same(model, other, 1e-7)
+    check_same(model, other, D, y)
     np.testing.assert_array_equal(model.predict(sparse.csc_array(D)), other.predict(D.astype(float)))
 
 
@@ -668,7 +673,7 @@ def test_a_table_of_sparse_columns_of_whole_numbers(dtype):
     D, y, _ = data(2)
     D = (D > 0.3).astype(dtype)
     model, other = (LogisticRegression(tol=1e-9).fit(rows, y) for rows in (frame(D, "abcdefgh"), D.astype(float)))
-    np.testing.assert_allclose(model.coef_, other.coef_, rtol=0, atol=1e-10)
+    check_same(model, other, D, y)
     assert "the rows are sparse" in model.impl_reason_
 
 
@@ -682,7 +687,8 @@ def test_grid_search():
         search.fit(rows, y)
     ours, theirs = searches
     assert ours.best_params_ == theirs.best_params_
-    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], rtol=1e-9)
+    # Two fits with this tol end 1e-6 apart at most, and a score moves by less than they do.
+    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], atol=1e-6)
 
 
 def test_a_pipeline_of_words():

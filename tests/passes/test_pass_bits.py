@@ -72,6 +72,22 @@ def test_a_second_walk_gives_the_same_bits(impl):
     assert len({bits(implementation.gradient(dataset, w, 0.25)) for _ in range(5)}) == 1
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("d", "order"), [(20, "C"), (100, "C"), (6, "F")])
+def test_the_same_bits_wherever_labels_and_weights_are_in_memory(d, order, weighted):
+    """They were others in some of a hundred places: those that end just before an array of the compiled loop."""
+    rng = np.random.default_rng(0)
+    X = np.asarray(rng.standard_normal((cpu.CHUNK_ROWS + 905, d)), order=order)
+    y, s = (X[:, 0] > 0).astype(np.uint8), rng.exponential(size=len(X))
+    w, found, kept = rng.standard_normal(d) / 3.0, set(), []
+    for _ in range(400):
+        kept.append(np.empty(rng.integers(1, 5000), np.uint8))
+        if len(kept) > 50:
+            del kept[rng.integers(50)]
+        found.add(bits(cpu.cpu_pass(Rows(X, y.copy(), s.copy() if weighted else None), w, 0.1)))
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize(
     ("limit", "expected"), [(None, 4), ("1", 1), ("3", 3), ("64", 4), ("0", 4), ("", 4), ("many", 4)]
 )

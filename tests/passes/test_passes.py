@@ -114,6 +114,7 @@ def test_every_dtype_in_every_layout(impl, dtype, layout):
         check(impl, arranged, *labels_and_weights(n, False, None), *parameters(d, dtype))
 
 
+@pytest.mark.bits  # counts the roundings of one to three rows, to which those of --rounding-noise would be added
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("layout", ["C", "F", "strided columns"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
@@ -132,6 +133,7 @@ def test_ragged_numbers_of_columns(impl, layout, d):
         check(impl, X, *labels_and_weights(n, False, None), *parameters(d, dtype))
 
 
+@pytest.mark.bits  # as above
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize(
     ("dtype", "layout", "soft", "weight"),

@@ -145,6 +145,7 @@ def test_a_fixed_penalty_does_not_hang_on_the_batch(impl):
     assert abs(run(steps.epoch, fixed, rows, 30)[0] - run(steps.epoch, shared, rows, 30)[0]) > 1e-3
 
 
+@pytest.mark.bits  # an epoch at rate 0 is to leave parameters as they are, and those of an epoch are changed there
 def test_the_value_is_the_mean_over_rows_before_their_update(impl):
     network, rows = Network((9, 4, 1)), make_rows(100, 9, weighted=True)
     training = make_training(network)

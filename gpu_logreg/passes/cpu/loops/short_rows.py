@@ -17,7 +17,7 @@ import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS, LOG_ROWS
-from gpu_logreg.passes.cpu.loops.elementary import log1p_up_to_one, row_terms
+from gpu_logreg.passes.cpu.loops.elementary import apart, log1p_up_to_one, row_terms
 from gpu_logreg.passes.cpu.loops.vectors import REGISTER_BYTES, add_rows, logits_of_short_rows
 
 __all__ = ["SHORT_ROW_BYTES", "sum_short_rows", "vector_for"]
@@ -78,7 +78,7 @@ def sum_short_rows(
     real = X.dtype.type
     flat, padded = X.reshape(-1), len(w)
     safe = max(0, (flat.size - padded) // d + 1)  # of the first so many rows all vectors lie within X
-    z, acc = np.empty(TILE_ROWS, X.dtype), np.zeros(padded, X.dtype)
+    z, acc = apart(TILE_ROWS, X.dtype, chunk), np.zeros(padded, X.dtype)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = min(last, begin + chunk)
