@@ -21,6 +21,7 @@ from gpu_logreg.passes import row_curvature
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import products as compiled
 from gpu_logreg.passes.cpu import sparse as compiled_sparse
+from gpu_logreg.passes.cpu import sparse_products as of_sparse
 from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.short_rows import SHORT_ROW_BYTES
 from gpu_logreg.passes.row_curvature import Product
@@ -120,8 +121,12 @@ def check(P: Problem, impl: str, roundings: float = 40.0) -> None:
     engine, dtype = choose(impl, P.data.rows, CPU, P.loss), P.data.compute_dtype
     eps = float(np.finfo(np.float64 if P.data.is_sparse else dtype).eps)
     sums, at = engine.gradient_and_curvature(P.data, P.w, P.b)
-    np.testing.assert_array_equal(sums.dw_sum, engine.gradient(P.data, P.w, P.b).dw_sum)
     product, diagonal, size = wanted(P)
+    gradient = engine.gradient(P.data, P.w, P.b)
+    assert sums.loss_sum == pytest.approx(gradient.loss_sum, rel=roundings * eps)
+    of_gradient = P.s @ np.abs(P.x) * (1.0 + np.abs(P.w).max()), P.s.sum() * (1.0 + np.abs(P.b).max())
+    for ours, theirs, terms in zip(sums[1:], gradient[1:], of_gradient, strict=True):
+        assert (np.abs(ours - theirs) <= roundings * eps * terms).all()
     for at_point in (at, engine.row_curvature(P.data, P.w, P.b)):
         found = engine.product(P.data, at_point, P.v, P.c)
         for ours, theirs, terms in zip(found, product, size, strict=True):
@@ -146,8 +151,8 @@ def test_products_and_diagonals_follow_the_hessian_written_out(impl, kind, K, we
 def many_parts(monkeypatch):
     """Chunks of rows, and blocks of them, of few rows."""
     monkeypatch.setattr(compiled, "LEAST_CHUNK_WORK", 1)
-    monkeypatch.setattr(compiled, "CURVED_LOGITS", 2**12)
-    monkeypatch.setattr(compiled, "SPARSE_LOGITS", 2**8)
+    monkeypatch.setattr(of_sparse, "MULTIPLIERS", 2**12)
+    monkeypatch.setattr(of_sparse, "SPARSE_LOGITS", 2**8)
     monkeypatch.setattr(compiled_sparse, "LEAST_CHUNK_WORK", 1)
 
 
@@ -249,12 +254,13 @@ def test_bits_do_not_depend_on_the_number_of_threads(kind, K, many_parts, monkey
     engine = choose("cpu", P.data.rows, CPU, P.loss)
     found = []
     for threads in (1, 2, 3):
-        for module in (blocks, compiled):
+        for module in (blocks, of_sparse):
             monkeypatch.setattr(module, "n_threads", lambda threads=threads: threads)
         monkeypatch.setattr(blocks, "_pool", None)
-        at = engine.row_curvature(P.data, P.w, P.b)
-        dw, db = engine.product(P.data, at, P.v, P.c)
-        found.append((at.kept.tobytes(), dw.tobytes(), np.asarray(db).tobytes()))
+        kept = engine.row_curvature(P.data, P.w, P.b).kept
+        sums, at = engine.gradient_and_curvature(P.data, P.w, P.b)
+        arrays = kept, at.kept, *sums, *engine.product(P.data, at, P.v, P.c)
+        found.append([np.asarray(array).tobytes() for array in arrays])
     assert found[0] == found[1] == found[2]
 
 
