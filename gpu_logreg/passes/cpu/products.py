@@ -78,14 +78,13 @@ def _sums(data: ResidentDataset, y: HostArray | None, h: HostArray, v: Float64Ve
 
 def keeps_padded(data: ResidentDataset, K: int) -> bool:
     """Whether the probabilities of dense rows of K classes, padded to whole vectors, are kept."""
-    length = len(in_vectors(np.zeros((K, 1)), np.zeros(K), data.compute_dtype)[2])
-    return keeps_probabilities(data, length, data.compute_dtype.itemsize)
+    return keeps_probabilities(data, _padded(data, K), data.compute_dtype.itemsize)
 
 
 def multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> RowCurvature:
     """Probabilities of dense rows of K classes that `keeps_padded` accepts."""
-    fill, length = _probabilities(data, W, b)
-    P, rows = np.empty((data.n_rows, length), data.compute_dtype), _Blocks(data)
+    fill, rows = _probabilities(data, W, b), _Blocks(data)
+    P = np.empty((data.n_rows, _padded(data, len(b))), data.compute_dtype)
 
     def of_chunk(first: int, last: int) -> None:
         for part in rows.parts(first, last):
@@ -99,9 +98,7 @@ def multinomial_gradient_and_curvature(
     data: ResidentDataset, W: Float64Matrix, b: Float64Vector
 ) -> tuple[Sums, RowCurvature]:
     """Gradient sums and probabilities of dense rows of K classes that `keeps_padded` accepts."""
-    _, length = _probabilities(data, W, b)
-    P = np.empty((data.n_rows, length), data.compute_dtype)
-    at = RowCurvature(W, b, P)
+    at = RowCurvature(W, b, np.empty((data.n_rows, _padded(data, len(b))), data.compute_dtype))
     return _multinomial_sums(data, np.ascontiguousarray(data.rows.y), at, W, b), at
 
 
@@ -127,15 +124,15 @@ def _multinomial_sums(
     if y is None:
         shift[K:] = 0.0  # minus infinity times the probability 0 would be NaN
     kept = None if at.kept is None else np.ascontiguousarray(at.kept, dtype)
-    fill, length = _probabilities(data, at.w, at.b)
+    fill = None if kept is not None else _probabilities(data, at.w, at.b)
     rows = _Blocks(data)
 
     def of_chunk(first: int, last: int) -> Sums:
-        dw, db, loss = np.zeros(weights.shape), np.zeros(length), 0.0
+        dw, db, loss = np.zeros(weights.shape), np.zeros(len(shift)), 0.0
         for part in rows.parts(first, last, few=kept is None):
             block = rows[part]
-            P = np.empty((len(block), length), dtype) if kept is None else kept[part]
-            if kept is None:
+            P = np.empty((len(block), len(shift)), dtype) if kept is None else kept[part]
+            if fill is not None:
                 fill(block, P)
             of_block = None if y is None else y[part], None if s is None else s[part]
             loss += sum_kept_rows_of_classes(vector, block, *of_block, P, weights, shift, dw, db)
@@ -170,10 +167,13 @@ def _is_plain(X: HostArray) -> bool:
     return bool(X.dtype.isnative and X.flags.c_contiguous and X.flags.aligned)
 
 
-def _probabilities(
-    data: ResidentDataset, W: Float64Matrix, b: Float64Vector
-) -> tuple[Callable[[HostArray, HostArray], None], int]:
-    """A function that fills the probabilities of a block of rows, and the length to which they are padded."""
+def _padded(data: ResidentDataset, K: int) -> int:
+    """K, padded to whole vectors of the loops."""
+    return len(in_vectors(np.zeros((K, 1)), np.zeros(K), data.compute_dtype)[2])
+
+
+def _probabilities(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> Callable[[HostArray, HostArray], None]:
+    """A function that fills the probabilities of a block of rows."""
     from gpu_logreg.passes.cpu.loops.products import fill_probabilities
 
     vector, weights, intercepts = in_vectors(W, b, data.compute_dtype)
@@ -181,7 +181,7 @@ def _probabilities(
     def fill(block: HostArray, P: HostArray) -> None:
         fill_probabilities(vector, block, weights, intercepts, P)
 
-    return fill, len(intercepts)
+    return fill
 
 
 def _edges(n: int, n_sums: int) -> tuple[list[int], list[int]]:

@@ -105,7 +105,7 @@ def _multinomial_sums(
     X, _, s = data.rows
     K, d = V.shape
     by_column, shift = np.ascontiguousarray(V.T, np.float64), np.ascontiguousarray(c, np.float64)
-    fill = _probabilities(X, at.w, at.b)
+    fill = None if at.kept is not None or y is not None else _probabilities(X, at.w, at.b)
     sums, firsts = _sums_of_classes(d, K)
     db, loss = np.zeros(K), 0.0
     for block in row_blocks(data.n_rows, 8 * K, MULTIPLIERS):
@@ -114,10 +114,9 @@ def _multinomial_sums(
         def of_rows(part: slice, E: Float64Matrix = E, block: slice = block) -> float:
             rows = slice(block.start + part.start, block.start + part.stop)
             labels, weights = None if y is None else y[rows], None if s is None else s[rows]
-            if at.kept is not None:
-                P = at.kept[rows]
-            else:
-                P = fill(rows) if y is None else np.empty((part.stop - part.start, K))
+            P = np.empty((part.stop - part.start, K)) if at.kept is None else at.kept[rows]
+            if fill is not None:
+                P = fill(rows)
             start = X.indptr[rows.start : rows.stop + 1]
             of_point = labels, weights, P, by_column, shift
             return float(fill_sparse_rows(X.data, X.indices, start, *of_point, E[part]))
