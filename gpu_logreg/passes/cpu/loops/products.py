@@ -14,7 +14,7 @@ import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS, softmax_of_rows
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
+from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS, PREFETCH_BYTES, prefetch
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms
 from gpu_logreg.passes.cpu.loops.vectors import (
     AT_ONCE,
@@ -59,13 +59,16 @@ def sum_kept_rows(X: Any, y: Any, s: Any, h: Any, v: Any, c: Any, dw: Any) -> An
     dw : float64 array of shape (d,)
     """
     n, d = X.shape
-    real = v.dtype.type
+    real, flat = v.dtype.type, X.reshape(-1)
+    per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
     block = 8
     e, acc = np.empty(block, v.dtype), np.zeros(d, v.dtype)
     loss, dc, held = 0.0, 0.0, 0
     for i in range(0, n, block):
         m = min(block, n - i)
         for k in range(m):
+            for offset in range(0, d, per_line):
+                prefetch(flat, (i + k) * d + ahead + offset)
             row, dot = X[i + k], real(0)
             for j in range(d):
                 dot += row[j] * v[j]
