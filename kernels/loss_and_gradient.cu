@@ -3,10 +3,13 @@
 //     z_i = x_i . w + b       row_loss and dz_i = s_i (p_i - y_i) as in logistic.cuh
 //     partial[k] = [sum dz_i x_i (d of them), sum dz_i, sum s_i row_loss_i]  over the rows of block k
 //
+// With PRODUCT 1 a product with the Hessian instead: y holds the curvatures h_i = s_i p_i (1 - p_i), w and b a direction,
+// dz_i = h_i z_i, and the loss is 0.
+//
 // Shapes     X: n rows of d columns, `stride` columns apart. y, s: (n,). w: (d,). partial: (gridDim.x, d + 2).
 // Types      STORAGE: float32, float64, float16, bfloat16, uint8 (X). REAL: float32 or float64 (w, the arithmetic).
-//            LABEL: uint8 or REAL (y, in [0, 1]). HAS_WEIGHT 1: WEIGHT is float32 or float64; 0: WEIGHT is REAL, s is
-//            not read. b and partial: float64.
+//            LABEL: uint8 or REAL (y, in [0, 1]); REAL with PRODUCT. HAS_WEIGHT 1: WEIGHT is float32 or float64; 0:
+//            WEIGHT is REAL, s is not read, as with PRODUCT. b and partial: float64.
 // Family     LANES threads share a row: 1 to 32, or the whole block, each holding CHUNKS vectors of VEC bytes of it,
 //            with their columns of w and of the gradient, in registers. ROWS rows are worked on at once, at most
 //            min(LANES, 32). LANES and ROWS are powers of two: lanes find each other in shuffles by flipping a bit of
@@ -38,6 +41,10 @@
 //            count as 0.
 //
 // Needs logistic.cuh, reduce.cuh, rows.cuh and stripes.cuh before it.
+#ifndef PRODUCT
+#define PRODUCT 0
+#endif
+
 typedef decltype(WEIGHT() * REAL()) WIDER;  // the wider of the two types
 
 #define ROW_LANES (LANES < WARP ? LANES : WARP)  // lanes of a warp that share a row
@@ -292,7 +299,9 @@ loss_and_gradient(const STORAGE* X, long long stride, const LABEL* y, const WEIG
         for (int k = 0; k < WARPS; ++k) own_z += logit_slots[turn][k][own];
         turn ^= 1;
 #endif
-        const LossAndDz of_row = loss_and_dz(narrowed(widened(own_z) + b), (REAL)row_of.label);
+        const REAL of_logit = narrowed(widened(own_z) + b);
+        const LossAndDz of_row = PRODUCT ? LossAndDz{(REAL)0, (REAL)row_of.label * of_logit}
+                                         : loss_and_dz(of_logit, (REAL)row_of.label);
         // Zero for a row beyond the last: its logit is that of a copy of the last row, or of zeros.
         const REAL own_dz = exists ? (REAL)((WIDER)row_of.weight * (WIDER)of_row.dz) : (REAL)0;
         if (counts && exists) {

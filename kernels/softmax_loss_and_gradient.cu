@@ -3,11 +3,14 @@
 //     Z = X @ W.T + b         row_loss and dZ = s (P - Y) as in softmax.cuh
 //     partial[block] = [dZ.T @ X (K times D), sum of dZ (K), sum of s row_loss]  over the rows of the block
 //
+// With PRODUCT 1 a product with the Hessian instead: y holds the probabilities P, W and b a direction, dZ is
+// s (diag(p) - p p.T) z of every row, and the loss is 0.
+//
 // Shapes     X: n rows of D columns, `stride` columns apart. y, s: (n,). partial: (gridDim.x, K D + K + 1). b: (K,).
-//            W: (PADDED_K, PADDED_D), zero beyond K and D.
+//            W: (PADDED_K, PADDED_D), zero beyond K and D. With PRODUCT y: (n, K).
 // Types      STORAGE: float32, float64, float16, bfloat16, uint8 (X). REAL: float32 or float64 (W, the arithmetic).
-//            y: numbers of classes, 0 to K - 1. HAS_WEIGHT 1: WEIGHT is float32 or float64; 0: WEIGHT is REAL, s is not
-//            read. b and partial: float64.
+//            y: numbers of classes, 0 to K - 1; REAL with PRODUCT. HAS_WEIGHT 1: WEIGHT is float32 or float64; 0: WEIGHT
+//            is REAL, s is not read. b and partial: float64.
 // Family     A block walks tiles of ROWS rows; two lie in shared memory, a row every PITCH bytes, one under way while
 //            the other is used. Logits: LANES lanes share TILE_ROWS rows times TILE_CLASSES classes. Softmax:
 //            SOFTMAX_LANES lanes share a row. Gradient: a thread holds TILE_CLASSES classes times HELD vectors of VEC
@@ -21,7 +24,8 @@
 //            the tiles would lie beyond what the block has. Block k takes tile k, then every gridDim.x-th after it. X,
 //            y, s, W and b are not written while the kernel runs; W, which is __restrict__, may be read through a cache
 //            that does not see such writes.
-// Bytes      read n D STORAGE + 4 n, and n WEIGHT with HAS_WEIGHT; written 8 (K D + K + 1) gridDim.x.
+// Bytes      read n D STORAGE + 4 n (with PRODUCT n K REAL), and n WEIGHT with HAS_WEIGHT; written
+//            8 (K D + K + 1) gridDim.x.
 // Never      stored in global memory: Z, P, row_loss, dZ, or anything else of length n.
 // Order      A logit is summed by lanes, then in a tree over them. A thread adds its share of the gradient in REAL over
 //            its rows; slices in order, blocks by sum_partials in order, from the slices on in float64. Loss and sum of
@@ -32,6 +36,14 @@
 //            of its row is s P.
 //
 // Needs logistic.cuh, reduce.cuh, rows.cuh, tile.cuh and softmax.cuh before it.
+#ifndef PRODUCT
+#define PRODUCT 0
+#endif
+#if PRODUCT
+typedef REAL OF_ROW;  // what is read of a row besides its columns
+#else
+typedef int OF_ROW;
+#endif
 typedef decltype(WEIGHT() * REAL()) WIDER;  // the wider of the two types
 
 #define ROUNDED_UP(size, to) (((size) + (to) - 1) / (to) * (to))
@@ -209,6 +221,28 @@ __device__ __forceinline__ double loss_and_dz_in_place(REAL* Z, bool exists, int
     return counts ? (double)weight * (double)(log1p(rest) - below_of_label) : 0.0;
 }
 
+// (diag(p) - p p.T) z, times the weight, in the place of Z; p: the probabilities of the row. The mean of z is subtracted
+// twice: what the first subtraction leaves has the rounding of the mean as its mean, and of a row that is nearly certain
+// of its class that would be most of it. As above all threads make the call, and those without a row read nothing.
+__device__ __forceinline__ void curve_in_place(REAL* Z, bool exists, const REAL* p, WEIGHT weight) {
+    const int lane = (int)threadIdx.x % SOFTMAX_LANES;
+    const int row = (int)threadIdx.x / SOFTMAX_LANES;
+    const bool taken = row < ROWS;
+    REAL* const z = Z + (taken ? row : 0) * Z_PITCH;
+    for (int round = 0; round < 2; ++round) {
+        REAL mean = 0;
+        for (int k = lane; k < K; k += SOFTMAX_LANES) mean += taken ? p[k] * z[place_of(k)] : (REAL)0;
+        mean = sum_of_lanes(mean);
+        for (int k = lane; k < K; k += SOFTMAX_LANES)
+            if (taken) z[place_of(k)] -= mean;
+    }
+    if (!taken) return;  // behind the last shuffle
+    for (int k = lane; k < K; k += SOFTMAX_LANES) {
+        const REAL dz = p[k] * z[place_of(k)];
+        z[place_of(k)] = exists ? (REAL)((WIDER)weight * (WIDER)dz) : (REAL)0;  // zero: see above
+    }
+}
+
 // dZ.T @ X of a tile, in the registers of a slice: every X that is read serves TILE_CLASSES classes. Where K is no
 // multiple of TILE_CLASSES, the last group also sums classes beyond K, for which Z holds what happened to be in shared
 // memory. Those sums, NaN perhaps, mix with no others and are not written.
@@ -239,8 +273,8 @@ __device__ __forceinline__ void add_gradient(const unsigned char* tile, const RE
 }
 
 extern "C" __global__ void __launch_bounds__(BLOCK, RESIDENT)
-softmax_loss_and_gradient(const STORAGE* X, long long stride, const int* y, const WEIGHT* s, const REAL* __restrict__ W,
-                          const double* b, double* partial, long long n) {
+softmax_loss_and_gradient(const STORAGE* X, long long stride, const OF_ROW* y, const WEIGHT* s,
+                          const REAL* __restrict__ W, const double* b, double* partial, long long n) {
     // The offsets above are multiples of 16 bytes from here, which helps where 16 divides the address of the array. NVRTC
     // aligns extern arrays of every type so, which tests/kernels/test_kernels_compile.py holds it to.
     extern __shared__ double dynamic_shared[];
@@ -276,7 +310,11 @@ softmax_loss_and_gradient(const STORAGE* X, long long stride, const int* y, cons
         const long long row = number * ROWS + thread / SOFTMAX_LANES;
         const bool exists = thread / SOFTMAX_LANES < ROWS && row < n;
         // Rows beyond the last read label and weight of the last one, which exist; neither is counted.
+#if PRODUCT
+        const REAL* const p = y + (exists ? row : n - 1) * K;
+#else
         const int label = y[exists ? row : n - 1];
+#endif
         const WEIGHT weight = HAS_WEIGHT ? s[exists ? row : n - 1] : (WEIGHT)1;
         wait_for_copies();
         __syncthreads();  // the tile is there, and no thread reads the one before any more
@@ -287,7 +325,11 @@ softmax_loss_and_gradient(const STORAGE* X, long long stride, const int* y, cons
         if (number + gridDim.x < tiles) copy_tile(next, X, stride, (number + gridDim.x) * ROWS, n);
         add_logits(tile, weights, dynamic_shared, Z);
         __syncthreads();  // Z is complete: the lanes of a row read logits that other threads have written
+#if PRODUCT
+        curve_in_place(Z, exists, p, weight);
+#else
         loss += loss_and_dz_in_place(Z, exists, label, weight);
+#endif
         __syncthreads();  // dZ is complete: a slice reads all classes of a row, and all rows that it takes
         if (slice < SLICES) add_gradient(tile, Z, column_group, group, slice, dw);
         if (thread < DB_PARTS * K) {

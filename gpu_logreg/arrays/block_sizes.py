@@ -12,12 +12,12 @@ from typing import NamedTuple
 __all__ = [
     "CONVERTED",
     "CURVATURE",
-    "CURVED_LOGITS",
     "EXACT_VALUE",
     "GATHERED",
     "GRADIENT",
     "HESSIAN",
     "KEPT_PROBABILITIES",
+    "MULTIPLIERS",
     "NETWORK",
     "PAIR_WEIGHTS",
     "PARTIALS_CLASSES",
@@ -107,5 +107,5 @@ PAIR_WEIGHTS = 2**22
 KEPT_PROBABILITIES = 2**26
 """Bytes of the probabilities of all rows that are kept for products with the Hessian whatever the size of the rows."""
 
-CURVED_LOGITS = 2**26
-"""Bytes of what products with the Hessian add to the gradient by the logits, of a block of sparse rows of K classes."""
+MULTIPLIERS = 2**26
+"""Bytes of what the elements of sparse rows of K classes are multiplied by in products with the Hessian, of a block."""

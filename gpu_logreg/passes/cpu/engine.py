@@ -12,7 +12,7 @@ from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vec
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
-from gpu_logreg.passes.cpu import products, sparse
+from gpu_logreg.passes.cpu import products, sparse, sparse_products
 from gpu_logreg.passes.cpu.classes import ClassesPass
 from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments
 from gpu_logreg.passes.cpu.scores import compiled_row_scores, sparse_row_scores
@@ -23,14 +23,6 @@ from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["CpuEngine"]
-
-_PRODUCTS: dict[tuple[bool, bool], Callable[..., Product]] = {
-    (False, True): products.product,
-    (False, False): products.multinomial_product,
-    (True, True): products.sparse_product,
-    (True, False): products.sparse_multinomial_product,
-}
-"""By whether the rows are sparse, and whether they have two classes."""
 
 
 class CpuEngine(DelegatingEngine):
@@ -50,23 +42,40 @@ class CpuEngine(DelegatingEngine):
         return (DensePass if binary else ClassesPass)(data.rows, self.loss.n_logits, data.compute_dtype)
 
     def gradient_and_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
-        """Gradient sums and what products at the same point need."""
-        return self.gradient(data, w, b), self.row_curvature(data, w, b)
+        """Gradient sums and what products at the same point need; one read."""
+        if isinstance(self.loss, Binary):
+            if data.is_sparse:
+                return sparse_products.sparse_gradient_and_curvature(data, w, b)
+            if products.reads_in_place(data):
+                return products.gradient_and_curvature(data, w, b)
+            return self._other.gradient_and_curvature(data, w, b)
+        if data.is_sparse:
+            return sparse_products.sparse_multinomial_gradient_and_curvature(data, w, b)
+        if products.keeps_padded(data, self.loss.n_logits):
+            return products.multinomial_gradient_and_curvature(data, w, b)
+        return self.gradient(data, w, b), RowCurvature(w, b, None)
 
     def row_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> RowCurvature:
-        """What products at a point need; logits of one class of dense rows by BLAS."""
-        binary, is_sparse = isinstance(self.loss, Binary), data.is_sparse
-        if not (binary or is_sparse):
+        """What products at a point need; for dense rows of two classes by BLAS."""
+        if isinstance(self.loss, Binary):
+            if data.is_sparse:
+                return sparse_products.sparse_row_curvature(data, w, b)
+            return self._other.row_curvature(data, w, b)
+        if data.is_sparse:
+            return sparse_products.sparse_multinomial_row_curvature(data, w, b)
+        if products.keeps_padded(data, self.loss.n_logits):
             return products.multinomial_row_curvature(data, w, b)
-        if is_sparse:
-            return (products.sparse_row_curvature if binary else products.sparse_multinomial_row_curvature)(data, w, b)
-        return self._other.row_curvature(data, w, b)
+        return RowCurvature(w, b, None)
 
     def product(self, data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: Any) -> Product:
         """Product of the Hessian with a direction; one read."""
-        if isinstance(self.loss, Binary) and not data.is_sparse and not products.reads_in_place(data):
-            return self._other.product(data, at, v, c)
-        return _PRODUCTS[data.is_sparse, isinstance(self.loss, Binary)](data, at, v, c)
+        if isinstance(self.loss, Binary):
+            if data.is_sparse:
+                return sparse_products.sparse_product(data, at, v, c)
+            return (products if products.reads_in_place(data) else self._other).product(data, at, v, c)
+        if data.is_sparse:
+            return sparse_products.sparse_multinomial_product(data, at, v, c)
+        return products.multinomial_product(data, at, v, c)
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares; one read."""

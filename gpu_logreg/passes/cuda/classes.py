@@ -77,7 +77,9 @@ def _most_shared(device: int) -> int:
     return min(MOST_SHARED_BYTES, int(there) - _STATIC_SHARED_BYTES)
 
 
-def cuda_multinomial_pass(rows: Rows, W: Float64Vector, b: Float64Vector, dtype: Any = None) -> Sums:
+def cuda_multinomial_pass(
+    rows: Rows, W: Float64Vector, b: Float64Vector, dtype: Any = None, *, probabilities: Any = None
+) -> Sums:
     """Loss and gradient sums over ``rows`` for K logits, computed on their GPU in one read of ``X``.
 
     Besides the rows the device holds ``K (d + 1) + 1`` numbers for every block of threads.
@@ -93,6 +95,9 @@ def cuda_multinomial_pass(rows: Rows, W: Float64Vector, b: Float64Vector, dtype:
         Intercepts, float64.
     dtype : float32 or float64, optional
         To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None.
+    probabilities : array of shape (n, K), optional
+        In C order and the dtype computed in. With them the sums are those of a product with the Hessian in the
+        direction ``W, b``: ``dZ`` is ``s (diag(p) - p p.T) z`` of every row, and the loss is 0.
 
     Returns
     -------
@@ -115,13 +120,19 @@ def cuda_multinomial_pass(rows: Rows, W: Float64Vector, b: Float64Vector, dtype:
     if n == 0:
         return Sums(0.0, np.zeros((K, d)), np.zeros(K))
     real = np.dtype(dtype or compute_dtype(X.dtype))
+    if probabilities is not None:
+        if probabilities.shape != (n, K) or probabilities.dtype != real or not probabilities.flags.c_contiguous:
+            raise ImplementationError(f"the cuda pass takes probabilities of shape ({n}, {K}) in {real}, in C order")
+        y = probabilities
     family = family_of(X, K, real)
     assert isinstance(family, SoftmaxFamily)
     cupy: Any = import_cupy()
     weight = None if sample_weight is None else sample_weight.dtype.name
     width = K * (d + 1) + 1
     with X.device:
-        kernels = _kernels(kernel_options(family, d, K, X.dtype.name, real.name, weight), family.shared, X.device.id)
+        options = kernel_options(family, d, K, X.dtype.name, real.name, weight)
+        options += () if probabilities is None else ("-DPRODUCT=1",)
+        kernels = _kernels(options, family.shared, X.device.id)
         blocks = min(-(-n // family.rows), family.resident * kernels.multiprocessors)
         partial = cupy.empty((blocks, width), dtype=np.float64)
         sums = cupy.empty(width, dtype=np.float64)

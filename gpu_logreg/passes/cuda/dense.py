@@ -64,7 +64,7 @@ def family_of(X: Any, real: np.dtype[Any]) -> Family | str:
     return choose_family(d, X.dtype.name, real.name, alignment_of(X, between_rows=not contiguous), contiguous)
 
 
-def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums:
+def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None, *, product: bool = False) -> Sums:
     """Loss and gradient sums over ``rows``, computed on their GPU in one read of ``X``.
 
     ``z = X @ w + b``; ``dz = s (p - y)``; ``loss_sum = sum(s row_loss)``; ``dw_sum = X.T @ dz``; ``db_sum = sum(dz)``.
@@ -81,6 +81,9 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums
         Intercept.
     dtype : float32 or float64, optional
         To compute in; what `gpu_logreg.rows.block.compute_dtype` says if None.
+    product : bool
+        Whether the sums are those of a product with the Hessian in the direction ``w, b``: labels are ``h``, in the
+        dtype computed in, there are no weights, ``dz = h z``, and the loss is 0.
 
     Returns
     -------
@@ -104,7 +107,9 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Sums
     cupy: Any = import_cupy()
     weight = None if sample_weight is None else sample_weight.dtype.name
     with X.device:
-        kernels = _kernels(kernel_options(family, X.dtype.name, real.name, y.dtype.name, weight), X.device.id)
+        options = kernel_options(family, X.dtype.name, real.name, y.dtype.name, weight)
+        options += ("-DPRODUCT=1",) if product else ()
+        kernels = _kernels(options, X.device.id)
         blocks = min(-(-n // family.batch), family.resident * kernels.multiprocessors)
         partial = cupy.empty((blocks, d + 2), dtype=np.float64)
         sums = cupy.empty(d + 2, dtype=np.float64)

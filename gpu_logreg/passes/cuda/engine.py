@@ -12,6 +12,7 @@ from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.cuda import classes, cublas, dense
 from gpu_logreg.passes.engine import DelegatingEngine
+from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.resident import ResidentDataset
@@ -22,13 +23,28 @@ _PASSES: dict[type, Callable[..., Sums]] = {Binary: dense.cuda_pass, Classes: cl
 
 
 class CudaEngine(DelegatingEngine):
-    """Gradients in one read by the kernels; all other sums as the reference engine takes them, on the GPU."""
+    """Gradients and products with the Hessian in one read by the kernels; other sums as the reference engine's."""
 
     name = "cuda"
 
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums; one read."""
         return _PASSES[type(self.loss)](data.rows, w, b, data.compute_dtype)
+
+    def gradient_and_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
+        """Gradient sums by a kernel, and what products at the same point need by a product of cuBLAS."""
+        return self.gradient(data, w, b), self.row_curvature(data, w, b)
+
+    def product(self, data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: Any) -> Product:
+        """Product of the Hessian with a direction; one read, or two where no probabilities are kept."""
+        rows, dtype = data.rows, data.compute_dtype
+        if at.kept is None:
+            return self._other.product(data, at, v, c)
+        if isinstance(self.loss, Binary):
+            _, dw, db = dense.cuda_pass(Rows(rows.X, at.kept, None), v, c, dtype, product=True)
+        else:
+            _, dw, db = classes.cuda_multinomial_pass(rows, v, c, dtype, probabilities=at.kept)
+        return Product(dw, db)
 
 
 class CublasEngine(DelegatingEngine):

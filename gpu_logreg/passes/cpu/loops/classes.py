@@ -30,7 +30,7 @@ from gpu_logreg.passes.cpu.loops.vectors import (
     sum_of_smaller,
 )
 
-__all__ = ["sum_rows_of_classes"]
+__all__ = ["softmax_of_rows", "sum_rows_of_classes"]
 
 TILE_BYTES, TILE_ROWS = 2**15, 64
 """Most bytes, and most rows, of a tile: 32 KB, the size of most first-level caches, from which it is read again.
@@ -44,7 +44,7 @@ _OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _softmax(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, first: Any, below: Any, db: Any) -> Any:
+def softmax_of_rows(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, first: Any, below: Any, db: Any) -> Any:
     """Turn the logits of ``m`` rows into ``dZ = s (P - Y)``; the sum of ``s row_loss``.
 
     With the largest logit ``t``, ``e_k = exp(z_k - t)`` and ``rest`` the sum of ``e_k`` without the largest:
@@ -110,7 +110,7 @@ def _sum_tile(
         while r < m:
             logits_of_row(vector, X, at + r * d, d, W, c * d, b, c, Z, r * length + c, length)
             r += 1
-    loss = _softmax(vector, Z, m, length, y, s, first, below, db)
+    loss = softmax_of_rows(vector, Z, m, length, y, s, first, below, db)
     for c in range(0, length, L):
         j = 0
         while j + AT_ONCE <= d:

@@ -21,7 +21,16 @@ from numba.extending import intrinsic
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import apart, log1p_up_to_one, row_terms
 
-__all__ = ["FLUSH_ROWS", "LOG_ROWS", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
+__all__ = [
+    "FLUSH_ROWS",
+    "LOG_ROWS",
+    "PREFETCH_BYTES",
+    "prefetch",
+    "score_rows",
+    "sum_column_major",
+    "sum_moments",
+    "sum_rows",
+]
 
 FLUSH_ROWS = 2048
 """Rows whose gradient is summed in the dtype of the arithmetic, before that sum is added to float64.
@@ -44,7 +53,7 @@ _OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
+def prefetch(typing_context: Any, array: Any, offset: Any) -> Any:
     """Ask for the cache line of element ``offset`` of a flat array; beyond its end this has no effect and no error."""
     del typing_context
 
@@ -84,7 +93,7 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
             m = min(block, end - i)
             for k in range(m):
                 for offset in range(0, d, per_line):
-                    _prefetch(flat, (i + k) * d + ahead + offset)
+                    prefetch(flat, (i + k) * d + ahead + offset)
                 row, dot = X[i + k], real(0)
                 for j in range(d):
                     dot += row[j] * w[j]

@@ -2,8 +2,8 @@
 
 They are those of the gradient (`gpu_logreg.passes.cpu.loops.dense`, `gpu_logreg.passes.cpu.loops.classes`) with a
 direction in the place of the weights and another formula between logits and sums, which takes no exponential: what it
-needs of a row was kept when the point was visited. They see no labels, so that they are compiled for fewer kinds of
-rows.
+needs of a row was kept when the point was visited. There the same loops are given labels: they are compiled once more,
+for gradient sums, and keep what the products need.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative
+from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS, softmax_of_rows
+from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS, PREFETCH_BYTES, prefetch
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms
 from gpu_logreg.passes.cpu.loops.vectors import (
     AT_ONCE,
     add_outer_product,
@@ -32,7 +32,7 @@ from gpu_logreg.passes.cpu.loops.vectors import (
     weigh,
 )
 
-__all__ = ["fill_probabilities", "sum_products", "sum_products_of_classes"]
+__all__ = ["fill_probabilities", "sum_kept_rows", "sum_kept_rows_of_classes"]
 
 _OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
 # Without "reassoc": see `gpu_logreg.passes.cpu.loops.classes`.
@@ -40,24 +40,50 @@ _OF_CLASSES: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def sum_products(X: Any, h: Any, v: Any, c: Any, dw: Any) -> Any:
-    """``sum_i e_i x_i`` over C-ordered rows of two classes; ``sum_i e_i`` is returned.
+def sum_kept_rows(X: Any, y: Any, s: Any, h: Any, v: Any, c: Any, dw: Any) -> Any:
+    """``sum_i e_i x_i`` over C-ordered rows of two classes, added to ``dw``; ``(loss_sum, sum_i e_i)`` is returned.
 
-    ``e_i = h_i (x_i @ v + c)``; ``c`` is float64 and is added as such. The arithmetic is that of ``v``, which may be
-    wider than ``X``. ``dw``, float64 of shape (d,): the sums are added to it.
+    The arithmetic is that of ``v``, which may be wider than ``X``; ``c`` is float64 and is added as such.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    y : array of shape (n,) or None
+        Labels: ``v`` and ``c`` are a point, ``e_i = dz_i``, and ``h`` is filled. None: they are a direction,
+        ``e_i = h_i (x_i @ v + c)``, and the loss is 0.
+    s : array of shape (n,) or None
+        Weights of the rows; of a direction they are in ``h``.
+    h : array of shape (n,)
+    v : array of shape (d,)
+    c : float
+    dw : float64 array of shape (d,)
     """
     n, d = X.shape
-    real = v.dtype.type
+    real, flat = v.dtype.type, X.reshape(-1)
+    per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
     block = 8
     e, acc = np.empty(block, v.dtype), np.zeros(d, v.dtype)
-    dc, held = 0.0, 0
+    loss, dc, held = 0.0, 0.0, 0
     for i in range(0, n, block):
         m = min(block, n - i)
         for k in range(m):
+            for offset in range(0, d, per_line):
+                prefetch(flat, (i + k) * d + ahead + offset)
             row, dot = X[i + k], real(0)
             for j in range(d):
                 dot += row[j] * v[j]
-            e[k] = real(dot + c) * h[i + k]
+            e[k] = real(dot + c)
+        if y is None:
+            for k in range(m):
+                e[k] *= h[i + k]
+        else:
+            for k in range(m):
+                f, dz, linear = row_terms(e[k], real(y[i + k]))
+                s_k = real(1) if s is None else real(s[i + k])
+                loss += float((linear + log1p_up_to_one(f)) * s_k)
+                h[i + k] = f / ((real(1) + f) * (real(1) + f)) * s_k
+                e[k] = dz * s_k
+        for k in range(m):
             dc += e[k]
         if m == 8:
             x0, x1, x2, x3, x4, x5, x6, x7 = X[i], X[i + 1], X[i + 2], X[i + 3], X[i + 4], X[i + 5], X[i + 6], X[i + 7]
@@ -76,7 +102,7 @@ def sum_products(X: Any, h: Any, v: Any, c: Any, dw: Any) -> Any:
                 dw[j] += acc[j]
                 acc[j] = 0
             held = 0
-    return dc
+    return loss, dc
 
 
 @njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
@@ -94,34 +120,40 @@ def _fill_logits(vector: Any, X: Any, at: Any, d: Any, m: Any, W: Any, b: Any, Z
 
 
 @njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
+def _to_probabilities(vector: Any, P: Any, at: Any, m: Any, length: Any) -> None:
+    """Turn the logits of ``m`` rows, from the place ``at`` of ``P`` on, into probabilities; padding becomes zeros."""
+    L = len(vector)
+    real = P.dtype.type
+    for r in range(at, at + m * length, length):
+        top = largest_of(vector, P, r)
+        for c in range(L, length, L):
+            top = max(top, largest_of(vector, P, r + c))
+        for c in range(0, length, L):
+            subtract(vector, P, r + c, top)
+    for k in range(at, at + m * length):
+        P[k] = exp_of_negative(P[k])
+    for r in range(at, at + m * length, length):
+        rest, ones = real(0), -1
+        for c in range(0, length, L):
+            rest += sum_of_smaller(vector, P, r + c)
+            ones += number_of_ones(vector, P, r + c)
+        share = real(1) / (real(1) + (rest + real(ones)))
+        for c in range(0, length, L):
+            scale(vector, P, r + c, share)
+
+
+@njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
 def fill_probabilities(vector: Any, X: Any, W: Any, b: Any, P: Any) -> None:
     """Probabilities of C-ordered rows, into ``P`` of shape (n, C L).
 
     ``W`` and ``b`` as for `gpu_logreg.passes.cpu.loops.classes.sum_rows_of_classes`; padding gets zeros.
     """
-    (n, d), L, length = X.shape, len(vector), len(b)
-    real = W.dtype.type
+    (n, d), length = X.shape, len(b)
     flat, flat_W, flat_P = X.reshape(-1), W.reshape(-1), P.reshape(-1)
     for i in range(0, n, TILE_ROWS):
         m = min(TILE_ROWS, n - i)
-        Z = flat_P[i * length : (i + m) * length]
-        _fill_logits(vector, flat, i * d, d, m, flat_W, b, Z)
-        for r in range(0, m * length, length):
-            top = largest_of(vector, Z, r)
-            for c in range(L, length, L):
-                top = max(top, largest_of(vector, Z, r + c))
-            for c in range(0, length, L):
-                subtract(vector, Z, r + c, top)
-        for k in range(m * length):
-            Z[k] = exp_of_negative(Z[k])
-        for r in range(0, m * length, length):
-            rest, ones = real(0), -1
-            for c in range(0, length, L):
-                rest += sum_of_smaller(vector, Z, r + c)
-                ones += number_of_ones(vector, Z, r + c)
-            share = real(1) / (real(1) + (rest + real(ones)))
-            for c in range(0, length, L):
-                scale(vector, Z, r + c, share)
+        _fill_logits(vector, flat, i * d, d, m, flat_W, b, flat_P[i * length : (i + m) * length])
+        _to_probabilities(vector, flat_P, i * length, m, length)
 
 
 @njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
@@ -147,8 +179,8 @@ def _curve(vector: Any, T: Any, P: Any, p_at: Any, m: Any, length: Any, s: Any, 
 
 
 @njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
-def sum_products_of_classes(vector: Any, X: Any, P: Any, s: Any, V: Any, c: Any, dw: Any, db: Any) -> None:
-    """``sum_i e_i x_i.T`` and ``sum_i e_i`` over C-ordered rows of K classes.
+def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any, c: Any, dw: Any, db: Any) -> Any:
+    """``sum_i e_i x_i.T`` and ``sum_i e_i`` over C-ordered rows of K classes; the sum of their losses is returned.
 
     Parameters
     ----------
@@ -156,12 +188,16 @@ def sum_products_of_classes(vector: Any, X: Any, P: Any, s: Any, V: Any, c: Any,
         Its length L is that of the vectors.
     X : array of shape (n, d)
         Of another dtype than ``V``, it is converted element by element on its way into a register.
+    y : integer array of shape (n,) or None
+        Numbers of the classes: ``V`` and ``c`` are a point, ``e_i = dz_i``, and ``P`` is filled. None: they are a
+        direction, ``e_i = s_i (diag(p_i) - p_i p_i.T) (V x_i + c)``, and the loss is 0.
+    s : array of shape (n,) or None
     P : array of shape (n, C L)
         Probabilities, padded with zeros, of the dtype of ``V``.
-    s : array of shape (n,) or None
     V : array of shape (C, d, L)
-        The direction, in the dtype to compute in, L classes at a time, padded with zeros.
-    c : float64 array of shape (C L,), padded with zeros
+        In the dtype to compute in, L classes at a time, padded with zeros.
+    c : float64 array of shape (C L,)
+        Padded with minus infinity for a point, and with zeros for a direction.
     dw, db : float64 arrays of the shapes of ``V`` and ``c``
         The sums are added to them.
     """
@@ -169,11 +205,17 @@ def sum_products_of_classes(vector: Any, X: Any, P: Any, s: Any, V: Any, c: Any,
     tile = max(AT_ONCE, min(TILE_ROWS, TILE_BYTES // max(1, d * V.itemsize)) // AT_ONCE * AT_ONCE)
     flat, flat_P, flat_V, flat_dw = X.reshape(-1), P.reshape(-1), V.reshape(-1), dw.reshape(-1)
     T, sums = np.empty(tile * length, V.dtype), np.zeros(d * length, V.dtype)
-    held = 0
+    below, loss, held = np.empty(tile, V.dtype), 0.0, 0
     for i in range(0, n, tile):
         m = min(tile, n - i)
         _fill_logits(vector, flat, i * d, d, m, flat_V, c, T)
-        _curve(vector, T, flat_P, i * length, m, length, s, i, db)
+        if y is None:
+            _curve(vector, T, flat_P, i * length, m, length, s, i, db)
+        else:
+            for k in range(m * length):
+                flat_P[i * length + k] = T[k]
+            _to_probabilities(vector, flat_P, i * length, m, length)
+            loss += softmax_of_rows(vector, T, m, length, y, s, i, below, db)
         for k in range(0, length, L):
             j = 0
             while j + AT_ONCE <= d:
@@ -188,3 +230,4 @@ def sum_products_of_classes(vector: Any, X: Any, P: Any, s: Any, V: Any, c: Any,
                 flat_dw[k] += sums[k]
                 sums[k] = 0
             held = 0
+    return loss

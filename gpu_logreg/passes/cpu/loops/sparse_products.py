@@ -5,36 +5,46 @@ See `gpu_logreg.passes.cpu.loops.sparse` for the numbers of columns, which are n
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS, logits_of_sparse_rows
 
-__all__ = ["add_outer_products_of_rows", "fill_curved_logits", "fill_sparse_probabilities", "sum_sparse_products"]
+__all__ = ["add_outer_products_of_rows", "fill_sparse_probabilities", "fill_sparse_rows", "sum_kept_sparse_rows"]
 
 # Without "reassoc", as for gradients.
 _OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def sum_sparse_products(x: Any, column: Any, start: Any, h: Any, v: Any, c: Any, first: Any, last: Any, dw: Any) -> Any:
-    """``sum_i e_i x_i`` of the rows ``first`` to ``last``, added to ``dw``, and ``sum_i e_i``, which is returned.
-
-    ``e_i = h_i (x_i @ v + c)`` for two classes.
-    """
-    e, dc = np.empty(TILE_ROWS), 0.0
+def sum_kept_sparse_rows(
+    x: Any, column: Any, start: Any, y: Any, s: Any, h: Any, v: Any, c: Any, first: Any, last: Any, dw: Any
+) -> Any:
+    """As `gpu_logreg.passes.cpu.loops.products.sum_kept_rows`, of the rows ``first`` to ``last`` of all CSR rows."""
+    e, loss, dc = np.empty(TILE_ROWS), 0.0, 0.0
     for i in range(first, last, TILE_ROWS):
         m = min(TILE_ROWS, last - i)
         logits_of_sparse_rows(x, column, start, v, c, i, m, e)
+        if y is None:
+            for r in range(m):
+                e[r] *= h[i + r]
+        else:
+            for r in range(m):
+                f, dz, linear = row_terms(e[r], float(y[i + r]))
+                s_r = 1.0 if s is None else float(s[i + r])
+                loss += (linear + log1p_up_to_one(f)) * s_r
+                h[i + r] = f / ((1.0 + f) * (1.0 + f)) * s_r
+                e[r] = dz * s_r
         for r in range(m):
-            e_r = e[r] * h[i + r]
+            e_r = e[r]
             dc += e_r
             for k in range(np.uintp(start[i + r]), np.uintp(start[i + r + 1])):
                 dw[np.uintp(column[k])] += e_r * x[k]
-    return dc
+    return loss, dc
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -50,8 +60,8 @@ def _fill_logits(x: Any, column: Any, begin: Any, end: Any, W: Any, b: Any, z: A
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def fill_sparse_probabilities(x: Any, column: Any, start: Any, W: Any, b: Any, P: Any) -> None:
-    """Probabilities of rows of K classes, into ``P`` of shape (n, K).
+def fill_sparse_rows(x: Any, column: Any, start: Any, y: Any, s: Any, P: Any, V: Any, c: Any, E: Any) -> Any:
+    """What rows of K classes multiply their elements by, into ``E``; the sum of their losses is returned.
 
     Parameters
     ----------
@@ -59,45 +69,68 @@ def fill_sparse_probabilities(x: Any, column: Any, start: Any, W: Any, b: Any, P
         ``data`` and ``indices`` of CSR rows.
     start : array of shape (n + 1,)
         ``indptr`` of all rows, or of some consecutive ones.
-    W : float64 array of shape (d, K)
-    b : float64 array of shape (K,)
+    y : integer array of shape (n,) or None
+        Numbers of the classes: ``V`` and ``c`` are a point, ``E_i = dz_i``, and ``P`` is filled. None: they are a
+        direction, ``E_i = s_i (diag(p_i) - p_i p_i.T) (V.T x_i + c)``, and the loss is 0.
+    s : array of shape (n,) or None
+    P, E : float64 arrays of shape (n, K)
+    V : float64 array of shape (d, K)
+    c : float64 array of shape (K,)
     """
-    K = len(b)
-    for i in range(len(P)):
-        p = P[i]
-        _fill_logits(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), W, b, p)
-        largest, at = p[0], 0
-        for k in range(1, K):
-            if p[k] > largest:
-                largest, at = p[k], k
-        rest = 0.0  # of all but the largest, whose own is 1
-        for k in range(K):
-            p[k] = exp_of_negative(p[k] - largest)
-        for k in range(K):
-            rest += 0.0 if k == at else p[k]
-        for k in range(K):
-            p[k] /= 1.0 + rest
+    K, loss = len(c), 0.0
+    for i in range(len(E)):
+        p, e = P[i], E[i]
+        s_i = 1.0 if s is None else float(s[i])
+        _fill_logits(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), V, c, e)
+        if y is None:
+            for _ in range(2):  # see `gpu_logreg.mathematics.softmax.curvature_product`
+                mean = 0.0
+                for k in range(K):
+                    mean += p[k] * e[k]
+                for k in range(K):
+                    e[k] -= mean
+            for k in range(K):
+                e[k] *= s_i * p[k]
+        else:
+            label = int(y[i])
+            rest, below = _fill_probabilities(e, p, label)
+            loss += s_i * (math.log1p(rest) - below)
+            others = 0.0  # dz of the class of the row is minus the sum of the other probabilities, which keeps digits
+            for k in range(K):
+                others += 0.0 if k == label else p[k]
+                e[k] = s_i * p[k]
+            e[label] = -s_i * others
+    return loss
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def fill_curved_logits(x: Any, column: Any, start: Any, P: Any, s: Any, V: Any, c: Any, E: Any) -> None:
-    """``E_i = s_i (diag(p_i) - p_i p_i.T) (V.T x_i + c)``; ``V`` of shape (d, K), ``P`` and ``E`` of (n, K).
+def _fill_probabilities(z: Any, p: Any, label: Any) -> Any:
+    """Probabilities of one row with the logits ``z``; ``(rest, z_y - m)`` with the largest logit ``m``.
 
-    See `gpu_logreg.mathematics.softmax.curvature_product`; ``s`` may be None.
+    ``rest``: the sum of ``exp(z_k - m)`` without the largest.
     """
-    K = len(c)
-    for i in range(len(E)):
-        p, t = P[i], E[i]
-        _fill_logits(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), V, c, t)
-        for _ in range(2):
-            mean = 0.0
-            for k in range(K):
-                mean += p[k] * t[k]
-            for k in range(K):
-                t[k] -= mean
-        s_i = 1.0 if s is None else float(s[i])
-        for k in range(K):
-            t[k] *= s_i * p[k]
+    K = len(z)
+    largest, at = z[0], 0
+    for k in range(1, K):
+        if z[k] > largest:
+            largest, at = z[k], k
+    below, rest = z[label] - largest, 0.0
+    for k in range(K):
+        p[k] = exp_of_negative(z[k] - largest)
+    for k in range(K):
+        rest += 0.0 if k == at else p[k]
+    for k in range(K):
+        p[k] /= 1.0 + rest
+    return rest, below
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def fill_sparse_probabilities(x: Any, column: Any, start: Any, W: Any, b: Any, P: Any) -> None:
+    """Probabilities of CSR rows, into ``P`` of shape (n, K); arguments as of `fill_sparse_rows`."""
+    z = np.empty(len(b))
+    for i in range(len(P)):
+        _fill_logits(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), W, b, z)
+        _fill_probabilities(z, P[i], 0)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -1,0 +1,156 @@
+"""Products with the Hessian over sparse rows: compiled, in float64, and for two classes in one read.
+
+See `gpu_logreg.passes.row_curvature` for the equations, and `gpu_logreg.passes.cpu.products` for labels and directions.
+
+Sums of text with K classes have millions of numbers, and to add those of chunks of rows takes as long as to compute
+them. So the rows are walked twice: by chunks of rows for their logits and what their elements are multiplied by, of
+shape (n, K), and then by every thread for some of the classes, over all rows in their order. Bits depend neither on the
+chunks nor on the threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+
+from gpu_logreg.arrays.block_sizes import MULTIPLIERS, SPARSE_LOGITS
+from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks, sum_in_order
+from gpu_logreg.arrays.csr import elements_in_a_row
+from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.passes.cpu.sparse import _chunks, sparse_logits
+from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
+from gpu_logreg.passes.sums import Sums, add_in_place
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = [
+    "sparse_gradient_and_curvature",
+    "sparse_multinomial_gradient_and_curvature",
+    "sparse_multinomial_product",
+    "sparse_multinomial_row_curvature",
+    "sparse_product",
+    "sparse_row_curvature",
+]
+
+LEAST_CLASSES = 2
+"""Least classes that a thread sums over sparse rows: it reads all elements for them."""
+
+
+def sparse_row_curvature(data: ResidentDataset, w: Float64Vector, b: float) -> RowCurvature:
+    """``h_i = s_i p_i (1 - p_i)`` of rows of two classes."""
+    h, s = curvature(sparse_logits(data.rows.X, w, b)), data.rows.sample_weight
+    return RowCurvature(w, b, h if s is None else h * s)
+
+
+def sparse_gradient_and_curvature(data: ResidentDataset, w: Float64Vector, b: float) -> tuple[Sums, RowCurvature]:
+    """Gradient sums and ``h_i`` of rows of two classes."""
+    h = np.empty(data.n_rows)
+    return _sums(data, np.ascontiguousarray(data.rows.y), h, w, b), RowCurvature(w, b, h)
+
+
+def sparse_product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: float) -> Product:
+    """``sum_i e_i x_i`` and ``sum_i e_i`` with ``e_i = h_i (x_i @ v + c)``."""
+    assert at.kept is not None
+    _, dw, db = _sums(data, None, at.kept, v, c)
+    return Product(dw, db)
+
+
+def _sums(data: ResidentDataset, y: HostArray | None, h: Float64Vector, v: Float64Vector, c: float) -> Sums:
+    from gpu_logreg.passes.cpu.loops.sparse_products import sum_kept_sparse_rows
+
+    X, s = data.rows.X, None if y is None else data.rows.sample_weight
+    v = np.ascontiguousarray(v, np.float64)
+
+    def of_chunk(first: int, last: int) -> Sums:
+        dw = np.zeros(len(v))
+        loss, db = sum_kept_sparse_rows(X.data, X.indices, X.indptr, y, s, h, v, float(c), first, last, dw)
+        return Sums(float(loss), dw, float(db))
+
+    return sum_in_order(add_in_place, of_chunk, *_chunks(X, 1))
+
+
+def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> RowCurvature:
+    """Probabilities of rows of K classes, where they are few beside the rows."""
+    if not keeps_probabilities(data, len(b), 8):
+        return RowCurvature(W, b, None)
+    X = data.rows.X
+    parts = row_blocks(X.shape[0], elements_in_a_row(X), SPARSE_LOGITS)
+    found = map_in_order(_probabilities(X, W, b), parts)
+    return RowCurvature(W, b, np.concatenate([np.empty((0, len(b))), *found]))
+
+
+def sparse_multinomial_gradient_and_curvature(
+    data: ResidentDataset, W: Float64Matrix, b: Float64Vector
+) -> tuple[Sums, RowCurvature]:
+    """Gradient sums of rows of K classes, and their probabilities where they are few beside the rows."""
+    kept = np.empty((data.n_rows, len(b))) if keeps_probabilities(data, len(b), 8) else None
+    at = RowCurvature(W, b, kept)
+    return _multinomial_sums(data, np.ascontiguousarray(data.rows.y), at, W, b), at
+
+
+def sparse_multinomial_product(data: ResidentDataset, at: RowCurvature, V: Float64Matrix, c: Float64Vector) -> Product:
+    """``E.T @ X`` and ``sum_i e_i`` with ``e_i = s_i (diag(p_i) - p_i p_i.T) (V x_i + c)``."""
+    _, dw, db = _multinomial_sums(data, None, at, V, c)
+    return Product(dw, db)
+
+
+def _multinomial_sums(
+    data: ResidentDataset, y: HostArray | None, at: RowCurvature, V: Float64Matrix, c: Float64Vector
+) -> Sums:
+    """Gradient sums at ``V, c`` where there are labels, which fill what is kept, and else the product with ``V, c``."""
+    from gpu_logreg.passes.cpu.loops.sparse_products import add_outer_products_of_rows, fill_sparse_rows
+
+    X, _, s = data.rows
+    K, d = V.shape
+    by_column, shift = np.ascontiguousarray(V.T, np.float64), np.ascontiguousarray(c, np.float64)
+    fill = None if at.kept is not None or y is not None else _probabilities(X, at.w, at.b)
+    sums, firsts = _sums_of_classes(d, K)
+    db, loss = np.zeros(K), 0.0
+    for block in row_blocks(data.n_rows, 8 * K, MULTIPLIERS):
+        E = np.empty((block.stop - block.start, K))
+
+        def of_rows(part: slice, E: Float64Matrix = E, block: slice = block) -> float:
+            rows = slice(block.start + part.start, block.start + part.stop)
+            labels, weights = None if y is None else y[rows], None if s is None else s[rows]
+            P = np.empty((part.stop - part.start, K)) if at.kept is None else at.kept[rows]
+            if fill is not None:
+                P = fill(rows)
+            start = X.indptr[rows.start : rows.stop + 1]
+            of_point = labels, weights, P, by_column, shift
+            return float(fill_sparse_rows(X.data, X.indices, start, *of_point, E[part]))
+
+        def of_classes(first: int, dw: Float64Matrix, E: Float64Matrix = E, block: slice = block) -> None:
+            start = X.indptr[block.start : block.stop + 1]
+            add_outer_products_of_rows(X.data, X.indices, start, E, first, dw)
+
+        loss += sum(map_in_order(of_rows, row_blocks(len(E), elements_in_a_row(X), SPARSE_LOGITS)))
+        map_in_order(of_classes, firsts, sums)
+        db += E.sum(axis=0)
+    dw = np.empty((K, d))
+    for first, part in zip(firsts, sums, strict=True):
+        dw[first : first + part.shape[1]] = part.T
+    return Sums(loss, dw, db)
+
+
+def _sums_of_classes(d: int, K: int) -> tuple[list[Float64Matrix], list[int]]:
+    """Zeros of shape (d, m) for the m classes of every thread, and its first class."""
+    count = max(1, min(n_threads(), K // LEAST_CLASSES))
+    edges = [K * k // count for k in range(count + 1)]
+    return [np.zeros((d, after - first)) for first, after in itertools.pairwise(edges)], edges[:-1]
+
+
+def _probabilities(X: CsrArray, W: Float64Matrix, b: Float64Vector) -> Callable[[slice], Float64Matrix]:
+    """A function from consecutive rows to their probabilities."""
+    from gpu_logreg.passes.cpu.loops.sparse_products import fill_sparse_probabilities
+
+    by_column, intercepts = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(b, np.float64)
+
+    def of_part(part: slice) -> Float64Matrix:
+        P = np.empty((part.stop - part.start, len(intercepts)))
+        start = X.indptr[part.start : part.stop + 1]
+        fill_sparse_probabilities(X.data, X.indices, start, by_column, intercepts, P)
+        return P
+
+    return of_part
