@@ -56,6 +56,8 @@ class Objective:
         1 for two classes, K for more.
     n_params : int
         Length of the packed parameters.
+    hessian_form : HessianForm
+        How solvers keep its Hessian, and what that costs.
     centre : ndarray of shape (d,) or None
         The mean of the columns, or an estimate of it. Rounding ``w`` to float32 changes every logit by about
         ``centre @ (w - float32(w))``, which is added to the intercept that the pass is given: without the correction,
@@ -96,6 +98,7 @@ class Objective:
         self.reads = Reads()
         self.n_logits = engine.loss.n_logits
         self.n_params = engine.loss.n_logits * (dataset.n_columns + int(fit_intercept))
+        self.hessian_form: HessianForm = engine.loss.hessian_form(self.n_params)
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
@@ -103,11 +106,6 @@ class Objective:
         self._kept: tuple[Any, ...] | None = None
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
-
-    @cached_attribute
-    def hessian_form(self) -> HessianForm:
-        """How solvers keep its Hessian, and what that costs."""
-        return self.loss.hessian_form(self.n_params)
 
     @property
     def keeps_samples_sparse(self) -> bool:
