@@ -184,7 +184,7 @@ def map_row_blocks(
     """
     n = X.shape[0] if n is None else n
     row_bytes = max(1, X.shape[1]) * X.dtype.itemsize if row_bytes is None else row_bytes
-    if array_namespace(X) is np:
+    if type(X) is np.ndarray or array_namespace(X) is np:
         return map_in_order(function, row_blocks(n, row_bytes, size.host, least_rows))
     return [function(part) for part in row_blocks(n, row_bytes, size.device, least_rows)]
 

@@ -37,9 +37,9 @@ class GivenRows(NamedTuple):
     @property
     def scikit_learn_knows(self) -> bool:
         """Whether scikit-learn can validate ``X``: it lies in host memory and is not bfloat16."""
-        if self.header is not None or not in_host_memory(self.X):
-            return False
-        return not (isinstance(self.X, np.ndarray) and is_bfloat16(self.X))
+        if isinstance(self.X, np.ndarray):
+            return self.header is None and (self.X.dtype.kind != "V" or not is_bfloat16(self.X))
+        return self.header is None and in_host_memory(self.X)
 
 
 def given_rows(X: Any) -> GivenRows:

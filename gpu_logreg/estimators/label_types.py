@@ -26,7 +26,7 @@ def exact_array(y: Any, name: str = "y") -> Any:
     NumPy converts a list to one type: whole numbers beyond 64 bits to floats, and numbers or NaN beside text to text.
     Such a list becomes an array of Python objects here.
     """
-    if not in_host_memory(y):
+    if type(y) is np.ndarray or not in_host_memory(y):
         return y
     try:
         array = to_numpy(y)

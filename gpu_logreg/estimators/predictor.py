@@ -57,10 +57,9 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         given = given_rows(X)
         y = self._labels(y)
-        if given.scikit_learn_knows:
-            y = to_numpy(y)
         several = self._learns_labels and holds_labels(y)
         if given.scikit_learn_knows:
+            y = to_numpy(y)
             return self._by_scikit_learn(given.X, reset, y=y, multi_output=several)  # type: ignore[no-any-return]
         self._check_rows(given, reset)
         y = column_or_1d(y, warn=True) if isinstance(y, np.ndarray) and not several else y

@@ -57,7 +57,7 @@ class Prepared:
             If all the weight lies on one class; the message names it.
         """
         _, y, weights = self.data.rows
-        loss = self.loss
+        loss = self.target.loss
         assert not isinstance(loss, Labels)
         sums = loss.weights_of_classes(y, weights, self.data.weight_total)
         present = np.flatnonzero(sums > 0.0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.device import Device, cupy_to_device, to_numpy
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
@@ -28,6 +27,8 @@ class Target:
         Sorted; of labels their numbers, as scikit-learn has it.
     several : bool
         Whether they are labels.
+    loss : Binary, Classes or Labels
+        The loss that goes with them, which knows how many logits a row has and what they say.
 
     Examples
     --------
@@ -38,12 +39,11 @@ class Target:
 
     classes: NDArray[Any]
     several: bool = False
+    loss: Binary | Classes | Labels = field(init=False, repr=False, compare=False)
 
-    @cached_attribute
-    def loss(self) -> Binary | Classes | Labels:
-        """The loss that goes with them, which knows how many logits a row has and what they say."""
+    def __post_init__(self) -> None:
         n_classes = len(self.classes)
-        return Labels(n_classes) if self.several else loss_of_classes(n_classes)
+        self.__dict__["loss"] = Labels(n_classes) if self.several else loss_of_classes(n_classes)
 
     def decide(self, z: Any) -> Any:
         """The most probable class of every row, or zeros and ones of the labels, by the logits; in host memory."""

@@ -77,7 +77,7 @@ class BinarySample(SampleObjective):
 
     def damped_hessian(self, phi: Float64Vector) -> Float64Matrix:
         """The Hessian of `metric` on the host, with a positive diagonal; in float64 it is not factored as a check."""
-        if self.rows.dtype == np.float64:
+        if self.rows.data.compute_dtype == np.float64:
             return damp(self.hessian(phi), self.penalty)
         H, factor = self._factored(phi)
         return damp(H, self.penalty, factor)
@@ -85,7 +85,7 @@ class BinarySample(SampleObjective):
     def _factored(self, phi: Float64Vector) -> tuple[Array, Factor]:
         H = self.hessian(phi)
         factor = Factor(H)
-        if self.rows.dtype != np.float64 and poorly_conditioned(factor, self.rounding):
+        if self.rows.data.compute_dtype != np.float64 and poorly_conditioned(factor, self.rounding):
             H = self.hessian(phi, np.float64)
             return H, Factor(H, noise=self.rounding)
         return H, factor
@@ -122,7 +122,7 @@ def _binary_curvature(blocks: Blocks, phi: Float64Vector, factored: bool) -> tup
             weight_total += block.weight_total
         total /= weight_total
         total.ravel()[:: len(phi) + 1] += array_namespace(total).asarray(block.penalty)
-        in_float64 = block.rows.dtype == np.float64
+        in_float64 = block.rows.data.compute_dtype == np.float64
         if in_float64 and not factored and noise == 0.0:
             return total, None, block
         factor = Factor(total, noise)

@@ -92,7 +92,7 @@ class SampleObjective:
     precision: float = field(init=False)
 
     def __post_init__(self) -> None:
-        data, eps = self.rows.data, float(np.finfo(self.rows.dtype).eps)
+        data, eps = self.rows.data, float(np.finfo(self.rows.data.compute_dtype).eps)
         penalty = np.tile(self.penalty, self.engine.loss.n_logits)
         more = {"n_rows": data.n_rows, "weight_total": data.weight_total, "packed_penalty": penalty}
         self.__dict__.update(more, rounding=eps, precision=eps, gradient_pass=self.rows.gradient_pass(self.engine))

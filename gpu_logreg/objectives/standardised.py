@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.loss_protocols import PackedPass
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.engine import Engine
@@ -35,10 +35,6 @@ class Standardised(Protocol):
     @property
     def data(self) -> ResidentDataset:
         """The rows, their labels and weights."""
-
-    @property
-    def dtype(self) -> DType:
-        """Dtype of the arithmetic."""
 
     @property
     def n_params(self) -> int:
@@ -65,11 +61,6 @@ class StandardisedDense:
     """
 
     data: ResidentDataset
-
-    @property
-    def dtype(self) -> DType:
-        """That of the copies."""
-        return self.data.compute_dtype
 
     @property
     def n_params(self) -> int:
@@ -109,11 +100,6 @@ class StandardisedSparse:
 
     data: ResidentDataset
     coordinates: Coordinates
-
-    @property
-    def dtype(self) -> DType:
-        """float64, whatever the rows are stored in."""
-        return np.dtype(np.float64)
 
     @property
     def n_params(self) -> int:

@@ -18,7 +18,7 @@ from fresh_process import run_fresh
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parents[1] / "gpu_logreg"
-CALLS = ("import_cupy", "array_namespace", "hessian_namespace")
+CALLS = ("import_cupy", "array_namespace")
 """Functions of the package that give CuPy, or NumPy in its place."""
 NAMES = ("cupy", "xp")
 """Names that the package gives it."""

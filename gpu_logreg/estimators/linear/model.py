@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -280,7 +281,8 @@ class LogisticRegression(
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
         limits = Limits(self.tol, self.max_iter, observe_all(task if task.is_watched else None, lines))
-        task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
+        if task.is_watched:
+            task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         options = Options(self.random_state, self.step, self.learning_rate)
         result = minimise(options, solver, objective, shares, last, limits)
         dtype = coef_dtype(objective, result, dtype)
@@ -291,9 +293,10 @@ class LogisticRegression(
         return self
 
     def _objective(self, prepared: Prepared, asked: Asked) -> Objective:
-        data, device, loss = prepared.data, prepared.device, prepared.loss
+        data, device, loss = prepared.data, prepared.device, prepared.target.loss
         assert not isinstance(loss, Labels)  # which are for networks
         l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
         engine = choose(self.impl, data.rows, device, loss)
-        logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
         return Objective(data, engine, l2, self.fit_intercept, l1)

@@ -24,7 +24,6 @@ __all__ = [
     "binary_curvature",
     "classes_curvature",
     "curvature_sums",
-    "hessian_namespace",
     "mean_factors",
 ]
 
@@ -36,12 +35,7 @@ measured on a GPU.
 """
 
 
-def hessian_namespace(U: Array, p: int) -> ArrayNamespace:
-    """The namespace that the ``p`` by ``p`` Hessian of the rows ``U`` is factored in: NumPy, or that of ``U``."""
-    return np if p < DEVICE_FACTOR_P else array_namespace(U)
-
-
-def curvature_sums(U: Array, h: Array, sample_weight: Array) -> Array:
+def curvature_sums(U: Array, h: Array, sample_weight: Array, xp: ArrayNamespace = np) -> Array:
     """``sum_i s_i h_i u_i u_i.T`` of a block of rows, by one symmetric product.
 
     Parameters
@@ -51,6 +45,8 @@ def curvature_sums(U: Array, h: Array, sample_weight: Array) -> Array:
     h : array of shape (n,)
         Second derivative of the loss of every row by its logit: ``p_i (1 - p_i)`` for two classes.
     sample_weight : array of shape (n,)
+    xp : module
+        NumPy or CuPy, whichever these are arrays of.
 
     Returns
     -------
@@ -62,16 +58,21 @@ def curvature_sums(U: Array, h: Array, sample_weight: Array) -> Array:
     array([[1., 2.],
            [2., 4.]])
     """
-    xp = array_namespace(U)
     root = xp.sqrt(sample_weight * h).astype(U.dtype, copy=False)
     A = U * root[:, None]
     return A.T @ A
 
 
 def binary_curvature(
-    rows: Rows, phi: Float64Vector, dtype: DTypeLike | None, row_curvature: Callable[[Array, Array], Array]
+    rows: Rows,
+    phi: Float64Vector,
+    dtype: DTypeLike | None,
+    row_curvature: Callable[[Array, Array], Array],
+    of_rows: ArrayNamespace = np,
 ) -> Array:
-    """``sum_i s_i h_i u_i u_i.T`` of all rows of a sample, in float64; see `hessian_namespace`.
+    """``sum_i s_i h_i u_i u_i.T`` of all rows of a sample, in float64.
+
+    On the host for fewer than `DEVICE_FACTOR_P` parameters, else where the rows are.
 
     Parameters
     ----------
@@ -81,17 +82,20 @@ def binary_curvature(
         Dtype to compute in; that of the rows if None.
     row_curvature : function (z, y) -> h
         Second derivative of the loss of every row by its logit.
+    of_rows : module
+        NumPy or CuPy, whichever the rows are arrays of.
     """
     U, y, sample_weight = rows
     assert sample_weight is not None
     dtype = np.dtype(dtype or U.dtype)
     p = U.shape[1]
-    xp, weights = hessian_namespace(U, p), array_namespace(U).asarray(phi, dtype=U.dtype)
+    xp = np if p < DEVICE_FACTOR_P else of_rows
+    weights = of_rows.asarray(phi, dtype=U.dtype)
 
     def of_block(part: slice) -> Array:
         block = U[part].astype(dtype, copy=False)
         z = U[part] @ weights
-        sums = curvature_sums(block, row_curvature(z, y[part]), sample_weight[part])
+        sums = curvature_sums(block, row_curvature(z, y[part]), sample_weight[part], of_rows)
         return to_numpy(sums) if xp is np else sums
 
     total = xp.zeros((p, p))

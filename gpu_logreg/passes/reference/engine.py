@@ -102,7 +102,7 @@ class ReferenceEngine:
     def curvature(self, data: ResidentDataset, phi: Float64Vector, dtype: DTypeLike | None = None) -> Array:
         """Second derivative of the loss sum of a sample."""
         if isinstance(self.loss, Binary):
-            return binary_curvature(data.rows, phi, dtype, self.loss.curvature)
+            return binary_curvature(data.rows, phi, dtype, self.loss.curvature, data.xp)
         return classes_curvature(data.rows, phi)
 
     def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
