@@ -96,7 +96,7 @@ def given_column(values: Any, name: str) -> Any:
     if values is None:
         return None
     if type(values) is np.ndarray:  # most are, and need no questions
-        return values.astype(np.float32) if is_bfloat16(values) else values
+        return values.astype(np.float32) if values.dtype.kind == "V" and is_bfloat16(values) else values
     if _is_cudf(values):
         return _cudf_column(values, name)
     if speaks_arrow(values):

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gpu_logreg.arrays.cholesky import Factor, poorly_conditioned
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
@@ -24,7 +25,6 @@ from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.objectives.sample import SampleObjective, damp
 from gpu_logreg.objectives.standardised import StandardisedSparse
 from gpu_logreg.rows.coordinates import ParamsMetric
-from gpu_logreg.solvers.factor import Factor, poorly_conditioned
 from gpu_logreg.solvers.kronecker import KroneckerFactor
 
 __all__ = ["BinarySample", "Blocks", "ClassesSample", "Sample", "sample_of"]

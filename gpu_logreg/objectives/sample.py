@@ -8,14 +8,14 @@ from typing import Self
 
 import numpy as np
 
+from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.loss_protocols import PackedPass
 from gpu_logreg.objectives.linear import Reads
-from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, every_kth_row
+from gpu_logreg.objectives.standardised import Standardised, StandardisedDense
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
-from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["SampleObjective", "damp"]
 
@@ -132,4 +132,4 @@ class SampleObjective:
 
     def thin(self, k: int) -> Self:
         """Every k-th row of the sample."""
-        return self if k == 1 else replace(self, rows=every_kth_row(self.rows, k))
+        return self if k == 1 else replace(self, rows=replace(self.rows, data=self.rows.data.every(k)))  # type: ignore[type-var]

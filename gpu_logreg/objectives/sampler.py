@@ -81,8 +81,7 @@ class Sampler:
         self.hessian_form = objective.hessian_form
         self._kind = sample_of(objective.loss)
         if keeps_sparse is None:
-            few = newton_is_fastest(objective.dataset.n_rows, objective.n_params)
-            keeps_sparse = objective.keeps_samples_sparse and not few
+            keeps_sparse = objective.keeps_samples_sparse and not newton_is_fastest(self.n_rows, self.n_params)
         self._keeps_sparse = keeps_sparse
         self._generator = generator
         self._labels = objective.dataset.rows.y

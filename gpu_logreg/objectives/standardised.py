@@ -11,7 +11,7 @@ the units of ``X``. There are two ways to the same sums:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["Standardised", "StandardisedDense", "StandardisedSparse", "every_kth_row"]
+__all__ = ["Standardised", "StandardisedDense", "StandardisedSparse"]
 
 _ROWS_AT_ONCE = 256
 """Rows of a sparse Hessian that are centred at a time, so that no second matrix of its size is allocated."""
@@ -144,8 +144,3 @@ class StandardisedSparse:
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """By a pass for the gradient and one for the second derivative."""
         return *self.gradient_pass(engine)(phi), self.curvature(engine, phi)
-
-
-def every_kth_row(rows: Standardised, k: int) -> Standardised:
-    """Every k-th row of a sample, with its labels and weights."""
-    return replace(rows, data=rows.data.every(k))  # type: ignore[type-var]

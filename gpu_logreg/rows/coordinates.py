@@ -14,7 +14,7 @@ from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
+from gpu_logreg.arrays.vector import Array, ArrayNamespace, Float64Vector, IntVector
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = [
@@ -229,7 +229,7 @@ def standardised(dataset: ResidentDataset, indices: IntVector, share: Array, fit
     thinning = max(1, m // _MOMENT_ROWS)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the caller checks that the mean is finite
         thinned = rows_at(X, at[::thinning], dtype)
-        mean, second, effective = _moments(thinned, share[::thinning], fit_intercept)
+        mean, second, effective = _moments(thinned, share[::thinning], fit_intercept, xp)
         # A column whose standard deviation is within the rounding error of its mean is taken for constant.
         eps = float(np.finfo(dtype).eps)
         constant = np.isfinite(second) & (second <= (4.0 * eps * np.abs(mean)) ** 2)
@@ -246,13 +246,14 @@ def standardised(dataset: ResidentDataset, indices: IntVector, share: Array, fit
     return StandardisedRows(dataset, at, shift, inverse, used, variance, rows_behind)
 
 
-def _moments(X: Array, share: Array, fit_intercept: bool) -> tuple[Float64Vector, Float64Vector, Float64Vector]:
+def _moments(
+    X: Array, share: Array, fit_intercept: bool, xp: ArrayNamespace
+) -> tuple[Float64Vector, Float64Vector, Float64Vector]:
     """Mean, second moment about it, and effective number of rows of every column; ``X`` is overwritten.
 
     One of the rows is subtracted first, so that columns far from zero lose no digits to cancellation. Without an
     intercept the mean is taken as zero.
     """
-    xp = array_namespace(X)
     s = (share / share.sum()).astype(X.dtype)
     mean = np.zeros(X.shape[1])
     if fit_intercept:

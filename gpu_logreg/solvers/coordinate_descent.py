@@ -24,9 +24,9 @@ import numpy as np
 from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
+from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import soft_threshold, subgradient
-from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["FORCING", "cycles", "model_minimum", "settle", "strong_rule"]
 

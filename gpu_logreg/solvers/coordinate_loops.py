@@ -18,7 +18,7 @@ steps are then long, and end where the first coordinate becomes zero."""
 
 _INDEFINITE = 1e-8
 """Size of a negative pivot, of a matrix of unit diagonal, from which on the matrix is indefinite by more than rounding
-and is left to `gpu_logreg.solvers.factor.Factor`."""
+and is left to `gpu_logreg.arrays.cholesky.Factor`."""
 
 
 @njit(cache=True)  # type: ignore[untyped-decorator]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["KroneckerFactor"]
 

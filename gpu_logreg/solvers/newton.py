@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.linalg import LinAlgError
 
+from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, falls_for_ever, separable
-from gpu_logreg.solvers.factor import Factor
 
 __all__ = ["SecondOrder", "newton"]
 

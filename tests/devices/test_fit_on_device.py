@@ -11,11 +11,10 @@ import pytest
 from sweeps import every_other, thinned
 
 from gpu_logreg import LogisticRegression
-from gpu_logreg.arrays.cholesky import cholesky
+from gpu_logreg.arrays.cholesky import Factor, cholesky
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda import dense as cuda
-from gpu_logreg.solvers.factor import Factor
 
 N, D = 6000, 12
 

@@ -19,13 +19,13 @@ from sklearn.exceptions import ConvergenceWarning
 from stand_in_faults import FAULTS, Fault
 
 from gpu_logreg import LogisticRegression
+from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda import cublas
 from gpu_logreg.passes.cuda import dense as cuda
 from gpu_logreg.rows import upload as upload_module
 from gpu_logreg.rows.block import Rows
-from gpu_logreg.solvers.factor import Factor
 
 RNG = np.random.default_rng(4)
 X = RNG.standard_normal((400, 5)).astype(np.float32)

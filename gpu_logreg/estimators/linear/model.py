@@ -252,7 +252,7 @@ class LogisticRegression(
         )
         refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
         self.classes_ = prepared.target.classes
-        narrow = X.dtype == np.float32 or is_bfloat16(X)
+        narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
         dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
         return self._fit_prepared(prepared, task_of, dtype, start, asked)

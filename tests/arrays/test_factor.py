@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import LinAlgError
 
-from gpu_logreg.solvers.factor import Factor, poorly_conditioned
+from gpu_logreg.arrays.cholesky import Factor, poorly_conditioned
 
 EPS = float(np.finfo(np.float64).eps)
 EPS32 = float(np.finfo(np.float32).eps)
