@@ -46,6 +46,14 @@ class InexactStep(NamedTuple):
     n_products: int
     smallest: float
 
+    @property
+    def rate(self) -> float:
+        """Share of the decrease that an iteration has left, on average; 1 where none was made."""
+        total = self.decrease + self.left
+        if not self.n_products or not total > 0.0:
+            return 1.0
+        return float((self.left / total) ** (1.0 / self.n_products))
+
 
 def conjugate_gradients(
     product: Callable[[Float64Vector], Float64Vector],

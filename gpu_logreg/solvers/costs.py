@@ -17,6 +17,7 @@ __all__ = [
     "cheapest_sample",
     "cost_in_reads",
     "curvature_reads",
+    "factors_price",
     "newton_is_fastest",
     "sample_size",
     "sampling_pays",
@@ -50,6 +51,9 @@ LBFGS_READS = 60.0
 
 SMALL_FLOPS = 1e8
 """Multiplications of all Hessians and factorisations below which the interpreter takes longer than they do."""
+
+FACTORED_STEPS = 30.0
+"""Steps that L-BFGS takes with mean factors on data that are neither easy nor hard."""
 
 LARGEST_P = 8000
 """Parameters of a logit beyond which the p x p matrices take more than 0.5 GB each."""
@@ -128,6 +132,13 @@ def sample_size(n: int, hessian: HessianForm, costs: Costs = DENSE) -> int:
     return cheapest_sample(n, hessian, costs).size
 
 
+def factors_price(n: int, hessian: HessianForm, costs: Costs = DENSE) -> float:
+    """Reads that mean factors, and a fit's steps with them, take the time of."""
+    size = cheapest_sample(n, hessian, costs).size
+    fixed, per_row = curvature_reads(n, hessian, costs)
+    return FACTORED_STEPS + fixed + per_row * size + 2.0 * size / n * costs.sample / costs.read
+
+
 def newton_is_fastest(n: int, p: int) -> bool:
     """Whether Newton's method with all rows is the fastest, because data are few."""
     return n <= TINY_ROWS and n * p * p <= TINY_FLOPS
@@ -136,8 +147,8 @@ def newton_is_fastest(n: int, p: int) -> bool:
 def sampling_pays(n: int, hessian: HessianForm, costs: Costs = DENSE) -> bool:
     """Whether the factorisations are expected to cost less than the reads they save over L-BFGS.
 
-    Those of mean factors do, of dense rows. Below a few million multiplications everything costs less than the
-    interpreter's steps around it.
+    Not those of mean factors: gradients alone are tried first (`gpu_logreg.solvers.watch.when_slow`). Below a few
+    million multiplications everything costs less than the interpreter's steps around it.
     """
     p, width = hessian.n_params, hessian.width
     if width > LARGEST_P:
@@ -146,5 +157,5 @@ def sampling_pays(n: int, hessian: HessianForm, costs: Costs = DENSE) -> bool:
     if costs.read < costs.sample and size * width > LARGEST_SAMPLE:
         return False
     if hessian.has_mean_factors and costs == DENSE:
-        return True
+        return hessian.whole
     return n * p * p + p**3 < SMALL_FLOPS or reads < LBFGS_READS

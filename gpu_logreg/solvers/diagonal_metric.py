@@ -49,6 +49,17 @@ class CentredDiagonalMetric:
         diagonal[diagonal <= 0.0] = curvature
         self._inverse = 1.0 / (np.append(diagonal, curvature) if fit_intercept else diagonal)
 
+    @classmethod
+    def of_diagonal(
+        cls, mean: Float64Vector, diagonal: Float64Vector, curvature: float, fit_intercept: bool
+    ) -> CentredDiagonalMetric:
+        """The metric with a given diagonal of centred columns, and ``curvature`` along the intercept."""
+        metric = cls(mean, np.zeros(len(mean)), 1.0, 0.0, fit_intercept)
+        h = np.append(diagonal, curvature) if fit_intercept else diagonal
+        least = ROUNDING * float(h.max(initial=0.0)) or 1.0
+        metric._inverse = 1.0 / np.maximum(h, least)
+        return metric
+
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""
         if not self._fit_intercept:

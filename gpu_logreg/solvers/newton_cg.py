@@ -58,8 +58,8 @@ class CurvedObjective(Objective, Protocol):
         """The `Hessian` at ``params``."""
 
 
-MetricAt = Callable[[Any], Metric]
-"""From the `Hessian` at a point to the preconditioner there."""
+MetricAt = Callable[[Float64Vector, Any, InexactStep | None], Metric]
+"""From a point, the `Hessian` there, and the last step with what its preconditioner was worth, to a preconditioner."""
 
 
 class _Curved:
@@ -117,6 +117,7 @@ class _InexactSteps:
         self._curved = _Curved(objective)
         self._metric_at, self._tol = metric_at, tol
         self._solved: InexactStep | None = None
+        self._before: InexactStep | None = None
         self._smallest = math.inf  # eigenvalue of the preconditioned Hessian, at all points so far
         self._expected = math.inf  # remaining decrease at the present point, before anything is known of it
 
@@ -135,12 +136,12 @@ class _InexactSteps:
         if self._solved is None:
             here, size = self.here, max(abs(self.here.value), 1e-300)
             hessian = self._curved.hessian_at(here.params)
-            metric = None if self._metric_at is None else self._metric_at(hessian)
+            metric = None if self._metric_at is None else self._metric_at(here.params, hessian, self._before)
             forcing = min(LARGEST_FORCING, math.sqrt(min(1.0, self._expected / size)))
             enough = LAST_SHARE * DECREASE_PER_TOL * self._tol * size
             ends = forcing, MOST_PRODUCTS, enough, self._smallest
             found = conjugate_gradients(hessian.__matmul__, -here.grad, metric, *ends)
-            self._solved, self._smallest = found, found.smallest
+            self._solved, self._before, self._smallest = found, found, found.smallest
             self.here = here._replace(slope=float(here.grad @ found.step))
         return self._solved.decrease + self._solved.left
 
@@ -196,7 +197,7 @@ def newton_cg(
         As for `gpu_logreg.solvers.lbfgs.lbfgs`.
     max_iter : int
         Largest number of steps.
-    metric_at : function Hessian -> Metric, optional
+    metric_at : MetricAt, optional
         The preconditioner of a point; the identity if None.
     observer, criterion
         As for `gpu_logreg.solvers.lbfgs.lbfgs`.

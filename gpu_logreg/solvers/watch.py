@@ -11,7 +11,7 @@ from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["Watch", "late", "renewed"]
+__all__ = ["Watch", "late", "renewed", "when_slow"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,9 @@ SLOWEST_RATE = 0.99
 
 NEWTON_RATE = 0.1
 """Share of the present rate that exact curvature is taken to leave, where steps become quadratic."""
+
+SLOW_STEPS = 12
+"""Steps over which `when_slow` measures the rate: gradients of the first few are unlike the others."""
 
 LATE = 100
 """Steps after which gradients alone are not enough: a margin over the tens that well-scaled columns take. A guess."""
@@ -67,6 +70,37 @@ def late(
         if steps > LATE:
             return renew(here, remaining)
         return None if at_first is None else at_first(here, remaining)
+
+    return refresh
+
+
+def when_slow(curvature: Callable[[Float64Vector], T], price: float, goal: float) -> Callable[[Trial, float], T | None]:
+    """Take the curvature of a sample, once, where gradients alone would take more steps than its price in reads.
+
+    Over the last `SLOW_STEPS` steps the remaining decrease fell by some factor a step, at which the steps to the end
+    are counted.
+
+    Parameters
+    ----------
+    curvature : function params -> metric
+    price : float
+        What the curvature, and the steps with it, are expected to take, in reads.
+    goal : float
+        Relative suboptimality to end with.
+    """
+    falls: list[float] = []
+    taken = False
+
+    def refresh(here: Trial, remaining: float) -> T | None:
+        nonlocal taken
+        falls.append(remaining)
+        if taken or len(falls) <= SLOW_STEPS or not remaining > goal * abs(here.value):
+            return None
+        rate = min(SLOWEST_RATE, (remaining / falls[-1 - SLOW_STEPS]) ** (1.0 / SLOW_STEPS))
+        if math.log(remaining / (goal * abs(here.value) + 1e-300)) / -math.log(rate) <= price:
+            return None
+        taken = True
+        return curvature(here.params)
 
     return refresh
 

@@ -10,6 +10,7 @@ import numpy as np
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.estimators.linear.column_sets import proximal_by_columns
+from gpu_logreg.estimators.linear.inexact_newton import newton_cg_by_measure
 from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver
 from gpu_logreg.estimators.linear.quasi_newton import lbfgs_from_a_diagonal, lbfgs_with_all_rows, without_a_sample
 from gpu_logreg.estimators.linear.starts import better_than_no_weights, start_without_weights
@@ -26,6 +27,7 @@ __all__ = ["SOLVERS", "minimise", "solver_name"]
 
 SOLVERS = {
     "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm"), has_hessian=True, hands_over=True),
+    "newton-cg": Solver(newton_cg_by_measure, ("shares", "rng", "warm"), has_hessian=True),
     "proximal": Solver(proximal_by_columns, ("rng", "warm", "in_working_sets"), has_hessian=True),
     "lbfgs": Solver(lbfgs_from_a_diagonal, ("shares", "rng", "warm", "newton_costs_little")),
     "gradient-descent": Solver(gradient_descent, ("step", "learning_rate"), starts_at_0=True, goes_on=True),

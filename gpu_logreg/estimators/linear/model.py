@@ -72,12 +72,12 @@ class LogisticRegression(
         the remaining decrease is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
         and stop where that is below the rounding of the value or of the passes.
     max_iter : int, default=1000
-    solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
-        ``"auto"`` is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
-        ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
-        and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
-        optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
-        scikit-learn's other names are taken too, as ``solver_reason_`` tells: ``"newton-cg"`` and
+    solver : {"auto", "subsampled-newton", "newton-cg", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}
+        By default ``"auto"``, which is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
+        ``"subsampled-newton"`` while factoring the Hessian pays, by a model of the cost from n and d, and ``"lbfgs"``
+        beyond. ``"newton-cg"`` takes products of the Hessian with vectors. ``"sgd"`` and ``"adam"`` take a step for
+        every batch of 200 rows; they do not reach an optimum, and end when an epoch lowers the mean value by less than
+        ``tol`` for ten in a row. scikit-learn's other names are taken too, as ``solver_reason_`` tells:
         ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"

@@ -18,13 +18,15 @@ from gpu_logreg.rows.storage import STORAGES
 __all__ = ["CONSTRAINTS", "OTHER_NAMES", "Asked", "not_converged", "read_parameters", "refuse_for_liblinear"]
 
 OTHER_NAMES = {
-    "newton-cg": "subsampled-newton",
     "newton-cholesky": "subsampled-newton",
     "liblinear": "auto",
     "sag": "auto",
     "saga": "auto",
 }
 """Solvers of scikit-learn that are not here, and which of ours stands in for each; the optimum is the same."""
+
+OUR_NAMES = ("subsampled-newton", "newton-cg", "lbfgs", "proximal", "gradient-descent", "sgd", "adam")
+"""Solvers of the table in `gpu_logreg.estimators.linear.fit`."""
 
 CONSTRAINTS: dict[str, list[Any]] = {
     "C": [Interval(numbers.Real, 0, None, closed="right")],
@@ -34,7 +36,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "tol": [Interval(numbers.Real, 0, None, closed="left")],
     "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
     "solver": [
-        StrOptions({"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", *OTHER_NAMES})
+        StrOptions({"auto", *OUR_NAMES, *OTHER_NAMES}),
     ],
     "device": [str],
     "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],

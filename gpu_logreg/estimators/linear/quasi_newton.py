@@ -14,22 +14,24 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
 from gpu_logreg.solvers import Metric, SolverResult
+from gpu_logreg.solvers.costs import LARGEST_P, factors_price, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Optimality
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
 from gpu_logreg.solvers.iteration_loop import Refresh
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal_without_a_sample
-from gpu_logreg.solvers.watch import late, renewed
+from gpu_logreg.solvers.watch import late, renewed, when_slow
 
-__all__ = ["lbfgs_from_a_diagonal", "lbfgs_with_all_rows", "without_a_sample"]
+__all__ = ["has_factors", "lbfgs_from_a_diagonal", "lbfgs_with_all_rows", "mean_factors", "without_a_sample"]
 
 LBFGS_DECREASE = 0.1 * DECREASE_PER_TOL
 """Relative suboptimality at the end, by L-BFGS's own estimate and for each ``tol``: a tenth of what solvers with a good
 metric end with, because without one the estimate is too low."""
 
-LONG_MEMORY = 30
-"""Pairs of steps and gradient differences where they are all that is known of the curvature."""
+MEMORY, LONG_MEMORY = 10, 30
+"""Pairs of steps and gradient differences; the second where they are all that is known of the curvature, or where mean
+factors, which miss much of it, may come to stand in for it."""
 
 LARGEST_CURVATURE, LEAST_CURVATURE = 0.25, 1e-8
 """Between these the curvature of a row is taken for its loss, which bounds it, where nothing else is believed."""
@@ -66,17 +68,22 @@ def lbfgs_from_a_diagonal(
         ``max_iter`` and ``observer``.
     """
     mean, variance = objective.column_moments()
-    fit_intercept, l2 = objective.fit_intercept, objective.l2
+    n, fit_intercept, l2 = objective.dataset.n_rows, objective.fit_intercept, objective.l2
     curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
     metric = by_class([CentredDiagonalMetric(mean, variance, c, l2, fit_intercept) for c in curvatures])
     refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
+    memory = MEMORY
+    if has_factors(objective):
+        refresh = when_slow(
+            mean_factors(objective, rng), factors_price(n, objective.hessian_form), LBFGS_DECREASE * tol
+        )
+        memory = LONG_MEMORY
     if newton_costs_little:
         refresh = late(_metric_of_all_rows(objective, rng), refresh)
     params = adds_up_to_0(objective, start) if warm else start
     optimal = Optimality(objective, tol, LBFGS_DECREASE)
-    return lbfgs(
-        objective, params, metric=metric, refresh=refresh, criterion=optimal, last_step=True, tol=tol, **limits
-    )
+    ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
+    return lbfgs(objective, params, metric=metric, memory=memory, refresh=refresh, **ends)
 
 
 def lbfgs_with_all_rows(
@@ -111,6 +118,25 @@ def without_a_sample(
     optimal = Optimality(objective, tol, LBFGS_DECREASE)
     ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
     return lbfgs(objective, start, metric=by_class([of_class] * K), memory=LONG_MEMORY, **ends)
+
+
+def has_factors(objective: Objective) -> bool:
+    """Whether mean factors of dense rows stand in for a Hessian that is too large to be kept."""
+    hessian = objective.hessian_form
+    few_columns = hessian.width <= LARGEST_P and not objective.dataset.is_sparse
+    return hessian.has_mean_factors and not hessian.whole and few_columns
+
+
+def mean_factors(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:
+    """The mean factors of a sample at the parameters it is asked for."""
+
+    def metric_at(params: Float64Vector) -> Metric:
+        sampler = Sampler(objective, rng)
+        sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
+        metric: Metric = sample.params_metric(sample.coordinates.from_params(params))
+        return metric
+
+    return metric_at
 
 
 def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:
