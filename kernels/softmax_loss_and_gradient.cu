@@ -238,8 +238,8 @@ __device__ __forceinline__ void curve_in_place(REAL* Z, bool exists, const REAL*
     }
     if (!taken) return;  // behind the last shuffle
     for (int k = lane; k < K; k += SOFTMAX_LANES) {
-        const REAL dz = p[k] * z[place_of(k)];
-        z[place_of(k)] = exists ? (REAL)((WIDER)weight * (WIDER)dz) : (REAL)0;  // zero: see above
+        const REAL curved = p[k] * z[place_of(k)];
+        z[place_of(k)] = exists ? (REAL)((WIDER)curved * (WIDER)weight) : (REAL)0;  // zero: as above
     }
 }
 

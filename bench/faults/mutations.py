@@ -24,7 +24,11 @@ import mutations_softmax as softmax
 import mutations_stripes as stripes
 
 ROOT = Path(__file__).parents[2]
-TESTS = ("tests/passes/cuda/test_cuda_dense.py", "tests/kernels/test_kernels_host.py")
+TESTS = (
+    "tests/passes/cuda/test_cuda_dense.py",
+    "tests/kernels/test_kernels_host.py",
+    "tests/passes/cuda/test_cuda_products.py",
+)
 """And `mutations_softmax.TESTS` for the kernel of many classes, `mutations_network.TESTS` for those of networks."""
 SECONDS = 400
 
@@ -109,6 +113,8 @@ FAULTS = {
         ("last column not written", "j < d; j += BLOCK", "j < d - 1; j += BLOCK"),
         ("columns of a first chunk for every chunk", "dz * X_OF(r, c, k)", "dz * X_OF(r, 0, k)"),
         # The row's arithmetic in the kernel.
+        ("no curvature in a product", "(REAL)row_of.label * of_logit}", "of_logit}"),
+        ("dz of the loss in a product", "PRODUCT ? LossAndDz", "false ? LossAndDz"),
         (
             "weight twice in the loss",
             "loss += (double)row_of.weight *",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 FAMILY, SOFTMAX, TILE = "softmax_loss_and_gradient.cu", "softmax.cuh", "tile.cuh"
 
-TESTS = ("tests/passes/cuda/test_cuda_classes.py",)
+TESTS = ("tests/passes/cuda/test_cuda_classes.py", "tests/passes/cuda/test_cuda_products.py")
 
 FAULTS = {
     FAMILY: [
@@ -45,6 +45,15 @@ FAULTS = {
         ),
         ("K: intercepts of the first classes for all", "z[i] + b[group * TILE_CLASSES + k]", "z[i] + b[k]"),
         ("K: weights half there", "i < PADDED_K * PADDED_D; i", "i < PADDED_K * PADDED_D / 2; i"),
+        # Products with the Hessian.
+        ("K: the mean of a product subtracted once", "round < 2; ++round", "round < 1; ++round"),
+        (
+            "K: probabilities of a wrong row",
+            "y + (exists ? row : n - 1) * K;",
+            "y + (exists ? number * ROWS : n - 1) * K;",
+        ),
+        ("K: a product of rows that are not there", "exists ? (REAL)((WIDER)curved", "true ? (REAL)((WIDER)curved"),
+        ("K: no weight in a product", "(REAL)((WIDER)curved * (WIDER)weight)", "curved"),
         # Softmax.
         ("K: last row skipped", "< ROWS && row < n;", "< ROWS && row < n - 1;"),
         ("K: dZ of rows that are not there", "exists ? (REAL)((WIDER)weight", "true ? (REAL)((WIDER)weight"),

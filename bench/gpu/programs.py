@@ -115,6 +115,7 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
     from gpu.multinomial import multinomial
     from gpu.network import BATCHES, D, networks
     from gpu.passes import passes
+    from gpu.products import products
     from gpu.sanitize import run, run_classes, run_networks
     from gpu.smoke import smoke
     from gpu.timing import Budget
@@ -139,6 +140,7 @@ def _runs(cupy: Any) -> dict[str, tuple[Any, Callable[[], Any]]]:
             over(storage, sizes.widths)
         over("float64", sizes.float64_widths)
         list(multinomial(cupy, FEW, None, budget, sizes.classes, 1))
+        list(products(cupy, FEW, budget, sizes.products, 1))
 
     def ladder() -> None:
         from gpu.data import cut, filled

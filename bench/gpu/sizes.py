@@ -8,6 +8,8 @@ WIDTHS = (28, 64, 100, 128, 256, 512, 1000, 1024, 2000)
 FLOAT64_WIDTHS = (28, 100, 512, 1000)
 CLASSES = ((100, 10, "float32"), (784, 10, "float32"), (54, 7, "float32"), (784, 10, "uint8"))
 """Columns, classes and storage."""
+PRODUCTS = ((100, 2, "float32"), (512, 2, "uint8"), (100, 10, "float32"))
+"""The same, of products with the Hessian."""
 
 LADDER_WIDTHS, LADDER_STORAGES, LADDER_MEMBERS = (28, 100, 256, 1000), ("float32", "bfloat16", "uint8"), 8
 COUNTED = ((28, "float32"), (100, "float32"), (100, "bfloat16"), (100, "uint8"))
@@ -35,6 +37,7 @@ class Sizes:
         self.storages = ("float16", "uint8") if tiny else ("float16", "bfloat16", "uint8")
         self.float64_widths = (3,) if tiny else FLOAT64_WIDTHS
         self.classes = ((3, 4, "float32"),) if tiny else CLASSES
+        self.products = ((3, 2, "float32"), (3, 4, "float32")) if tiny else PRODUCTS
         self.fit = {"n": 500, "d": 3, "rounds": 1} if tiny else {"n": 50_000_000, "d": 100}
         self.ladder_widths = (3,) if tiny else LADDER_WIDTHS
         self.ladder_storages = ("float32",) if tiny else LADDER_STORAGES

@@ -50,12 +50,16 @@ def fit(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 
 def storages(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
     from gpu.multinomial import multinomial
+    from gpu.products import products
 
     for storage in sizes.storages:
         _passes(cupy, storage, sizes.widths, sizes, journal, budget)
     for row in multinomial(cupy, sizes.elements, journal.ceiling(), budget, sizes.classes, sizes.rounds):
         journal.row("classes", f"{row['d']} {row['classes']} {row['storage']}", row)
     freed(cupy)
+    for row in products(cupy, sizes.elements, budget, sizes.products, sizes.rounds):
+        journal.row("products", f"{row['d']} {row['classes']} {row['storage']}", row)
+        freed(cupy)
     _passes(cupy, "float64", sizes.float64_widths, sizes, journal, budget)
 
 

@@ -273,6 +273,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Rows], str]]] = {
         name: (f"The pass over {name} rows", _passes) for name in ("float32", "float64", "float16", "bfloat16", "uint8")
     },
     "classes": ("The pass over rows of many classes", _classes),
+    "products": ("Products with the Hessian", _plain),
     "fits": ("Whole fits", _fits),
     "ladder": ("Members of the family", _ladder),
     "tests": ("Tests", _tests),

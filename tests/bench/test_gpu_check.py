@@ -226,6 +226,25 @@ def test_the_pass_of_many_classes_is_measured_once_it_is_right(cupy, monkeypatch
         assert "ms" not in row
 
 
+def test_products_are_measured_once_they_are_right(cupy, monkeypatch):
+    import gpu.products
+    import gpu.tables
+
+    shapes = ((28, 2, "float32"), (12, 2, "uint8"), (12, 3, "float32"))
+    found = list(gpu.products.products(cupy, 8 * KIB, Quick(), shapes, rounds=1))
+    for row, (d, K, storage) in zip(found, shapes, strict=True):
+        assert (row["d"], row["classes"], row["storage"]) == (d, K, storage)
+        assert row["error"] < 1e-5
+        assert row["ratio"] == row["reference_ms"] / row["call_ms"] > 0
+    assert "gradient_ms" in gpu.tables.SECTIONS["products"][1](found)
+    (unmeasured,) = gpu.products.products(cupy, KIB, late(), shapes[:1])
+    assert unmeasured["problem"] == "not measured: no time left"
+    monkeypatch.setitem(gpu.products.LARGEST_ERROR, "float32", 0.0)
+    (row,) = gpu.products.products(cupy, KIB, Quick(), shapes[:1], rounds=1)
+    assert row["problem"].startswith("wrong: relative error")
+    assert "call_ms" not in row
+
+
 @pytest.mark.slow
 def test_fits_are_timed_and_judged(cupy, monkeypatch):
     import gpu.fits
