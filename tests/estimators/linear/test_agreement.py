@@ -31,7 +31,11 @@ def data(name: str):
 
 
 # L-BFGS estimates what is left to gain from its own model of the curvature, so it is asked for a little more.
-SOLVERS = pytest.mark.parametrize("options", [{}, {"solver": "lbfgs", "tol": 1e-8}], ids=["auto", "lbfgs"])
+SOLVERS = pytest.mark.parametrize(
+    "options",
+    [{}, {"solver": "lbfgs", "tol": 1e-8}, {"solver": "newton-cg", "tol": 1e-8}],
+    ids=["auto", "lbfgs", "newton-cg"],
+)
 
 
 def params_of(model, fit_intercept: bool) -> np.ndarray:

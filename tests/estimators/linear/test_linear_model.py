@@ -21,7 +21,7 @@ from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.block_sizes import BlockSize
 
 X, Y = make_classification(400, 8, n_informative=5, flip_y=0.1, random_state=0)
-SOLVERS = ("auto", "lbfgs", "gradient-descent")
+SOLVERS = ("auto", "lbfgs", "newton-cg", "gradient-descent")
 
 
 def test_it_is_the_name_on_the_front_door():

@@ -15,7 +15,7 @@ from gpu_logreg import LogisticRegression
 from gpu_logreg.solvers import Iteration
 
 X, Y = make_classification(400, 8, n_informative=5, flip_y=0.1, random_state=0)
-SOLVERS = ("auto", "lbfgs", "gradient-descent")
+SOLVERS = ("auto", "lbfgs", "newton-cg", "gradient-descent")
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
