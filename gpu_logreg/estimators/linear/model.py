@@ -33,7 +33,8 @@ from gpu_logreg.estimators.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
-from gpu_logreg.estimators.linear.fit import minimise, solver_name
+from gpu_logreg.estimators.linear.by_columns import with_first_strength
+from gpu_logreg.estimators.linear.fit import minimise, solver_name, solver_reason
 from gpu_logreg.estimators.linear.parameters import (
     OTHER_NAMES,
     Asked,
@@ -42,7 +43,7 @@ from gpu_logreg.estimators.linear.parameters import (
     refuse_for_liblinear,
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
-from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.problem import Limits, Options, many_columns
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.prepare import Prepared, prepare
@@ -85,8 +86,10 @@ class LogisticRegression(
         the remaining decrease is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
         and stop where that is below the rounding of the value or of the passes.
     max_iter : int, default=1000
-    solver : {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}, default="auto"
-        ``"auto"`` is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
+    solver : str, default="auto"
+        ``"subsampled-newton"``, ``"lbfgs"``, ``"proximal"``, ``"coordinate-descent"``, ``"gradient-descent"``,
+        ``"sgd"``, ``"adam"`` or ``"auto"``. That is ``"coordinate-descent"`` where there is an L1 penalty, and sparse
+        rows on the CPU have many columns; ``"proximal"`` with other L1 penalties, with which no third can deal; else
         ``"subsampled-newton"`` while factoring a d x d matrix pays, by a model of the cost from n and d,
         and ``"lbfgs"`` beyond. ``"sgd"`` and ``"adam"`` take a step for every batch of 200 rows; they do not reach an
         optimum, and end when an epoch lowers the mean value by less than ``tol`` for ten in a row.
@@ -171,7 +174,17 @@ class LogisticRegression(
         "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
         "solver": [
             StrOptions(
-                {"auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", *OTHER_NAMES}
+                {
+                    "auto",
+                    "subsampled-newton",
+                    "lbfgs",
+                    "proximal",
+                    "coordinate-descent",
+                    "gradient-descent",
+                    "sgd",
+                    "adam",
+                    *OTHER_NAMES,
+                }
             )
         ],
         "device": [str],
@@ -320,11 +333,12 @@ class LogisticRegression(
         limits = Limits(self.tol, self.max_iter, observe_all(task, lines))
         task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         options = Options(self.random_state, self.step, self.learning_rate)
-        result = minimise(options, solver, objective, shares, last, limits)
+        result = with_first_strength(objective, minimise(options, solver, objective, shares, last, limits), asked.C)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
-        self._keep(result, solver, asked.solver_reason, objective, device)
+        reason = solver_reason(asked.solver_reason, solver, objective)
+        self._keep(result, solver, reason, objective, device)
         if self.verbose and not callable(self.verbose):
             print(f"{solver} {'converged' if self.converged_ else 'did not converge'}: {self.stop_reason_}", flush=True)
         task.end(result.params)
@@ -333,8 +347,10 @@ class LogisticRegression(
     def _objective(self, prepared: Prepared, asked: Asked) -> Objective:
         data, device, loss = prepared.data, prepared.device, prepared.loss
         assert not isinstance(loss, Labels)  # which are for networks
+        n_params = loss.n_logits * (data.n_columns + int(self.fit_intercept))
+        by_columns = asked.l1_ratio > 0.0 and many_columns(n_params, loss.n_logits)
         l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
-        engine = choose(self.impl, data.rows, device, loss)
+        engine = choose(self.impl, data.rows, device, loss, by_columns=by_columns)
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
         return Objective(data, engine, l2, self.fit_intercept, l1)
 

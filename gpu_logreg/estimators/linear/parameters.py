@@ -23,7 +23,7 @@ OTHER_NAMES = {
 }
 """Solvers of scikit-learn that are not here, and which of ours stands in for each; the optimum is the same."""
 
-L1_SOLVERS = ("auto", "proximal", "liblinear", "saga")
+L1_SOLVERS = ("auto", "proximal", "coordinate-descent", "liblinear", "saga")
 """Solvers that can deal with an L1 penalty."""
 
 _NOT_CONVERGED = {

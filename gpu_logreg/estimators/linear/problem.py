@@ -159,4 +159,9 @@ class Problem:
 
 def in_working_sets(objective: Objective) -> bool:
     """Whether columns are so many that an L1 problem is solved for a few of them at a time."""
-    return objective.n_params > (LARGEST_WHOLE if objective.n_logits == 1 else LARGEST_P)
+    return many_columns(objective.n_params, objective.n_logits)
+
+
+def many_columns(n_params: int, n_logits: int) -> bool:
+    """Whether parameters are too many for a Hessian of all of them with an L1 penalty."""
+    return n_params > (LARGEST_WHOLE if n_logits == 1 else LARGEST_P)
