@@ -41,8 +41,8 @@ those with one that is smaller by the second after the first cycle, and by the t
 MAX_PRODUCTS = 100
 """Products with the Hessian for one system."""
 
-LATEST = 0.25
-"""Share of the conjugate gradients whose decrease tells what those that follow would add."""
+LATEST, LEAST_LATEST = 0.25, 2
+"""Share of the conjugate gradients whose decrease tells what those that follow would add, and their least number."""
 
 LEAST_PRODUCTS, LARGEST_SYSTEM = 10, 2500
 """Products that are tried before a system is solved in memory, and columns up to which it may be."""
@@ -287,7 +287,7 @@ class _Model:
             step += length * direction
             residual -= length * curved
             decreases.append(decreases[-1] + 0.5 * length * square)
-            latest = decreases[-1] - decreases[n - max(1, int(LATEST * n))]
+            latest = decreases[-1] - decreases[max(0, n - max(LEAST_LATEST, int(LATEST * n)))]
             if latest <= max(forcing * decreases[-1], enough):
                 break
             scaled = inverse * residual
