@@ -15,15 +15,16 @@ Source: G.-X. Yuan, C.-H. Ho and C.-J. Lin, "An improved GLMNET for L1-regulariz
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.penalty import least_shift
 from gpu_logreg.solvers.coordinate_descent import model_minimum
+from gpu_logreg.solvers.loss_by_columns import LossByColumns
 
-__all__ = ["Columns", "Minimum", "minimum_of_model"]
+__all__ = ["Minimum", "minimum_of_model"]
 
 MAX_CYCLES = 100
 """Cycles of one model: after them it is left where it is, and the next point shows more."""
@@ -52,45 +53,6 @@ PER_PRODUCT, PER_ROW, PER_PAIR, PER_CUBE = 2.4, 2.0, 2.3, 0.05
 Hessian, and, for each cubed number of columns, for its system. Only their ratios matter."""
 
 
-class Columns(Protocol):
-    """A loss by columns: `gpu_logreg.passes.cpu.columns.CpuColumns` says what each method does."""
-
-    n_rows: int
-
-    def place(self, W: Float64Matrix, b: Float64Vector) -> float:
-        """Go to weights (K, d) and intercepts (K,); the mean loss."""
-
-    def gradient(self) -> tuple[Float64Matrix, Float64Vector]:
-        """Gradient by all weights and by the intercepts; one read."""
-
-    def expand(self, chosen: list[IntVector]) -> tuple[Float64Matrix, Float64Vector]:
-        """A model for some columns of every class; second derivatives by weights and by intercepts."""
-
-    def cycle(self, k: int, at: IntVector, state: Any, ends: Any) -> Any:
-        """Coordinate descent over columns of class k."""
-
-    def slopes(self, at: IntVector) -> tuple[Float64Vector, float]:
-        """Gradient of the model where it is, by weights and by the intercept."""
-
-    def product(self, at: IntVector, v: Float64Vector, v_b: float) -> tuple[Float64Vector, float]:
-        """Its Hessian times a vector."""
-
-    def move(self, at: IntVector, v: Float64Vector, v_b: float) -> float:
-        """Move the model; the change of the intercept."""
-
-    def take(self, at: IntVector) -> tuple[int, float]:
-        """Copy some columns; their elements, and pairs of them in a row."""
-
-    def hessian(self) -> Float64Matrix:
-        """Of the model by the weights of the columns that were taken."""
-
-    def try_step(self, t: float) -> float:
-        """The mean loss at a part of the way that the model has moved."""
-
-    def accept(self) -> None:
-        """Go there."""
-
-
 class Minimum(NamedTuple):
     """Where a model is minimal, roughly.
 
@@ -112,19 +74,20 @@ class Minimum(NamedTuple):
 
 
 def minimum_of_model(
-    columns: Columns,
+    columns: LossByColumns,
     W: Float64Matrix,
     grad: Float64Matrix,
     strengths: tuple[float, float],
     forcing: float,
     enough: float,
     expected: int = 0,
+    caution: float = 0.0,
 ) -> Minimum:
     """Minimise the model around the point of ``columns``, whose weights are ``W``.
 
     Parameters
     ----------
-    columns : Columns
+    columns : LossByColumns
     W, grad : ndarrays of shape (K, d)
         Weights, and the gradient of the loss with the ridge there; neither is changed.
     strengths : (l1, l2)
@@ -134,8 +97,10 @@ def minimum_of_model(
         or by no more than this.
     expected : int
         Products that the last model took.
+    caution : float
+        From 0, for the exact curvature of the rows, to 1, for one with which the model is nowhere below the loss.
     """
-    model, before = _Model(columns, W, grad, strengths), 0.0
+    model, before = _Model(columns, W, grad, strengths, caution), 0.0
     for n in range(1, MAX_CYCLES + 1):
         last = model.cycle(MARGIN if n == 1 else LATER_MARGIN)
         rate, before = last / before if before > 0.0 else 0.5, last
@@ -161,13 +126,20 @@ class _Model:
         As of `Minimum`.
     """
 
-    def __init__(self, columns: Columns, W: Float64Matrix, grad: Float64Matrix, strengths: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        columns: LossByColumns,
+        W: Float64Matrix,
+        grad: Float64Matrix,
+        strengths: tuple[float, float],
+        caution: float,
+    ) -> None:
         self._columns = columns
         self._l1, self._l2 = strengths
         self.w, self._grad = W.copy(), grad.copy()
         self.db, self.decrease, self.products = np.zeros(len(W)), 0.0, 0
         wanted = (W != 0.0) | (np.abs(grad) >= (1.0 - LEFT_OUT) * self._l1)
-        self._curvature, self._of_intercept = columns.expand([np.flatnonzero(of_class) for of_class in wanted])
+        self._curvature, self._of_intercept = columns.expand([np.flatnonzero(of_class) for of_class in wanted], caution)
         wanted &= self._curvature > 0.0
         self._curvature += self._l2
         self._chosen = [np.flatnonzero(of_class) for of_class in wanted]

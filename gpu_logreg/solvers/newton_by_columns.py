@@ -22,7 +22,8 @@ from gpu_logreg.solvers import Iteration, Observer, SolverResult
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL
 from gpu_logreg.solvers.iteration_loop import NO_LOWER
 from gpu_logreg.solvers.line_search import SUFFICIENT_DECREASE
-from gpu_logreg.solvers.model_by_columns import Columns, Minimum, minimum_of_model
+from gpu_logreg.solvers.loss_by_columns import LossByColumns
+from gpu_logreg.solvers.model_by_columns import Minimum, minimum_of_model
 from gpu_logreg.solvers.proximal import SUPPORT
 
 __all__ = ["newton_by_columns"]
@@ -32,6 +33,11 @@ ROUGHLY, LEAST_FORCING = 0.3, 1e-3
 
 ENOUGH = 0.1
 """Decrease of a model, relative to what may remain at the end, that is not looked for."""
+
+LESS_CAUTION, LEAST_CAUTION = 0.25, 0.01
+"""After a step that had to be cut the next model is nowhere below the loss, and after every other a quarter as far from
+the exact one: far from the minimum, rows whose probabilities are next to certain have curvatures that grow as they
+move, and the exact model leads too far. Of some factors that were tried."""
 
 SHORTEST = 2.0**-30
 """Part of the way to the minimum of a model below which no lower value is looked for."""
@@ -44,7 +50,7 @@ ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 
 
 def newton_by_columns(
-    columns: Columns,
+    columns: LossByColumns,
     start: Float64Vector,
     shape: tuple[int, int],
     *,
@@ -61,7 +67,7 @@ def newton_by_columns(
 
     Parameters
     ----------
-    columns : Columns
+    columns : LossByColumns
     start : ndarray of shape (p,)
         Packed ``[w_1, b_1, ..., w_K, b_K]``, without intercepts where there are none.
     shape : (K, d)
@@ -105,12 +111,14 @@ class _Walk:
     remaining : float
         Estimate of how much lower the minimum is.
     step : float
-        Part of the way that was gone last.
+        Part of the way to the minimum of the model that was gone last.
     stuck : bool
         Whether no lower value was found.
     """
 
-    def __init__(self, columns: Columns, start: Float64Vector, shape: tuple[int, int], l1: float, l2: float) -> None:
+    def __init__(
+        self, columns: LossByColumns, start: Float64Vector, shape: tuple[int, int], l1: float, l2: float
+    ) -> None:
         by_class = start.reshape(shape[0], -1)
         self.columns, self.l1, self.l2 = columns, l1, l2
         self.W = by_class[:, : shape[1]].copy()
@@ -120,6 +128,7 @@ class _Walk:
         self.curve = [self.value]
         self.remaining, self.step, self.stuck = math.inf, 1.0, False
         self._decrease, self._forcing, self._products = math.inf, ROUGHLY, 0
+        self._caution = 0.0
 
     @property
     def params(self) -> Float64Vector:
@@ -146,7 +155,7 @@ class _Walk:
         """To the minimum of a model, or as much of the way as lowers the value by its due."""
         enough = ENOUGH * goal if self.remaining > goal else 0.0
         found = minimum_of_model(
-            self.columns, self.W, self.dW, (self.l1, self.l2), self._forcing, enough, self._products
+            self.columns, self.W, self.dW, (self.l1, self.l2), self._forcing, enough, self._products, self._caution
         )
         self._products = found.products
         change = found.W - self.W
@@ -176,6 +185,8 @@ class _Walk:
         rate = max(self._forcing, min(1.0, found.decrease / self._decrease))
         self.remaining = found.decrease * (rate if self.step == 1.0 and math.isfinite(self._decrease) else 1.0)
         self._decrease = found.decrease
+        less = LESS_CAUTION * self._caution
+        self._caution = 1.0 if self.step < 1.0 else less if less >= LEAST_CAUTION else 0.0
         relative = found.decrease / max(abs(self.value), 1e-300)
         self._forcing = min(
             ROUGHLY, max(LEAST_FORCING, math.sqrt(relative), ENOUGH * goal / max(found.decrease, 1e-300))

@@ -100,6 +100,7 @@ class CpuColumns:
         # Logits, residuals, curvatures and, for K classes, probabilities: here, and where a step was tried.
         self._here, self._tried = np.empty((2, 3 if K == 1 else 4, K, n))
         self._moves = np.zeros((K, n))
+        self._h = self._here[2]  # of the model
         self._mean, self._of_intercept = np.zeros((K, d)), np.zeros(K)
         self._taken: _Taken | None = None
 
@@ -132,13 +133,15 @@ class CpuColumns:
 
     # The model
 
-    def expand(self, chosen: list[IntVector]) -> tuple[Float64Matrix, Float64Vector]:
+    def expand(self, chosen: list[IntVector], caution: float = 0.0) -> tuple[Float64Matrix, Float64Vector]:
         """A new model at the point, of which nothing has moved yet.
 
         Parameters
         ----------
         chosen : list of K integer arrays
             Columns of every class whose weights may move.
+        caution : float
+            Share of a bound in the curvatures of the rows, which are exact at 0; for two classes.
 
         Returns
         -------
@@ -148,7 +151,7 @@ class CpuColumns:
         of_intercept : ndarray of shape (K,)
             Second derivatives by the intercepts; 0 without.
         """
-        h = self._here[2]
+        h = self._h = self._cautious(caution)
         self._mean, curvature = self._columns.moments(chosen, h)
         if self._fit_intercept:
             self._of_intercept = h.sum(axis=1)
@@ -178,7 +181,7 @@ class CpuColumns:
         grad, curvature, w = state
         moves, of_others, of_intercept = self._moves[k], self._of_others(k), float(self._of_intercept[k])
         hv = np.empty((self.n_rows, 2))
-        hv[:, 0] = self._here[2, k]
+        hv[:, 0] = self._h[k]
         np.subtract(moves, of_others, out=hv[:, 1])
         slope = float(self._here[1, k].sum() + hv[:, 0] @ hv[:, 1]) if self._fit_intercept else 0.0
         self._columns.walk(at)
@@ -210,7 +213,7 @@ class CpuColumns:
     def hessian(self) -> Float64Matrix:
         """Of the model by the weights of the columns that were taken, about their means."""
         assert self._taken is not None
-        H, sums = sparse_curvature_sums(self._taken.X, self._here[2, 0])
+        H, sums = sparse_curvature_sums(self._taken.X, self._h[0])
         self._columns.walk(self._taken.at)
         if self._fit_intercept:
             H -= sums[:, None] * (sums / self._of_intercept[0])
@@ -218,7 +221,7 @@ class CpuColumns:
 
     def slopes(self, at: IntVector) -> tuple[Float64Vector, float]:
         """Gradient of the model, as far as it has moved, by weights about their means, and by the intercept."""
-        dz = self._here[1] + self._here[2] * self._moves
+        dz = self._here[1] + self._h * self._moves
         by_intercept = float(dz.sum())
         sums = self._columns.of_some([at], dz)[0] - self._mean[0, at] * by_intercept
         return sums, by_intercept if self._fit_intercept else 0.0
@@ -236,7 +239,7 @@ class CpuColumns:
 
         def of_part(part: slice) -> tuple[HostArray, float]:
             sums, rows = np.zeros(len(weights)), (X.data, X.indices, X.indptr)
-            return sums, multiply_rows(*rows, self._here[2, 0], weights, shift, part.start, part.stop, sums)
+            return sums, multiply_rows(*rows, self._h[0], weights, shift, part.start, part.stop, sums)
 
         parts = map_in_order(of_part, row_blocks(self.n_rows, elements_in_a_row(X), LEAST_ELEMENTS))
         by_intercept, total = math.fsum(found for _, found in parts), np.zeros(len(weights))
@@ -250,6 +253,18 @@ class CpuColumns:
         change = v_b - float(self._mean[0, at] @ v)
         self._moves += change
         return change
+
+    def _cautious(self, caution: float) -> Any:
+        """Curvatures of the rows, or a mean of them and of a bound, with which the model is nowhere below the loss.
+
+        The parabola that touches the loss of two classes at the logits ``z`` and ``-z`` has the second derivative
+        ``tanh(z / 2) / (2 z)``, and is above the loss elsewhere.
+        """
+        z, h = self._here[0], self._here[2]
+        if caution == 0.0 or len(z) > 1:
+            return h
+        far = np.maximum(np.abs(z), 1e-4)
+        return (1.0 - caution) * h + caution * (self._s * np.tanh(0.5 * far) / (2.0 * far))
 
     def _of_others(self, k: int) -> Any:
         """Mean move of the logits of the other classes, weighted by their probabilities, which class k is moved by."""

@@ -238,3 +238,20 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch, classes):
         curvature, _ = columns.expand([np.arange(17)] * len(W))
         found.append((value, columns.gradient()[0].tobytes(), curvature.tobytes()))
     assert found[0] == found[1]
+
+
+def test_a_cautious_model_is_nowhere_below_the_loss():
+    """At its own point it touches the loss; at others it is above, where the exact one need not be."""
+    rng = np.random.default_rng(0)
+    X, y = sparse.csr_array(rng.standard_normal((40, 1)) * 3.0), rng.integers(0, 2, 40)
+    columns = CpuColumns(Rows(X, y, None), loss_of_classes(2), 40.0, False, lambda share: None)
+    value, at = columns.place(np.array([[1.5]]), np.zeros(1)), np.arange(1)
+    slope = float(columns.gradient()[0][0, 0])
+    exact, bound = (float(columns.expand([at], caution)[0][0, 0]) for caution in (0.0, 1.0))
+    half = float(columns.expand([at], 0.5)[0][0, 0])
+    assert exact < bound
+    assert half == pytest.approx(0.5 * (exact + bound))
+    steps = np.linspace(-6.0, 6.0, 49)
+    losses = np.array([columns.place(np.array([[1.5 + step]]), np.zeros(1)) for step in steps])
+    assert (losses <= value + slope * steps + 0.5 * bound * steps**2 + 1e-12).all()
+    assert (losses > value + slope * steps + 0.5 * exact * steps**2 + 1e-12).any()
