@@ -55,7 +55,7 @@ class ColumnSums:
         from gpu_logreg.passes.cpu.loops.columns import sum_columns
 
         sums = np.empty((len(v), self.n_columns))
-        edges, _ = self._cut(self.arrays[2][1:], None)
+        edges = self._cut(self.arrays[2][1:], 0)
         self._count(1.0)
 
         def of_task(k: int, first: int, last: int) -> None:
@@ -104,22 +104,28 @@ class ColumnSums:
 
     def take(self, at: IntVector) -> CsrArray:
         """The columns ``at`` as CSR rows."""
-        self.walk(at)
-        return some_columns(*self.arrays, at, self.n_rows)
+        X = some_columns(*self.arrays, at, self.n_rows)
+        self.count(X.nnz)
+        return X
 
-    def walk(self, at: IntVector, most: int | None = None) -> list[int]:
-        """Where a walk over some columns is cut into tasks, at ``most`` so many; it is counted."""
-        starts = self.arrays[2]
-        edges, n_elements = self._cut(np.cumsum(starts[at + 1] - starts[at]), most)
+    def count(self, n_elements: int) -> None:
+        """Count a walk over so many elements."""
         self._count(n_elements / max(1, len(self.arrays[0])))
-        return edges
 
-    def _cut(self, ends: HostArray, most: int | None) -> tuple[list[int], int]:
-        """Ends of tasks with about equally many elements, and the number of all; from the ends of the columns."""
-        n_elements = int(ends[-1]) if len(ends) else 0
-        tasks = max(1, min(most or TASKS * n_threads(), n_elements // LEAST_ELEMENTS))
-        inner = np.searchsorted(ends, np.linspace(0, n_elements, tasks + 1)[1:-1]).tolist() if tasks > 1 else []
-        return [0, *inner, len(ends)], n_elements
+    def walk(self, at: IntVector, most: int = 0) -> list[int]:
+        """Where a walk over some columns is cut into tasks: at most ``most``, or so many for each thread; counted."""
+        starts = self.arrays[2]
+        ends = np.cumsum(starts[at + 1] - starts[at])
+        self.count(int(ends[-1]) if len(ends) else 0)
+        return self._cut(ends, most)
+
+    def _cut(self, ends: HostArray, most: int) -> list[int]:
+        """Ends of tasks with about equally many elements, from the ends of the columns."""
+        n_elements, threads = int(ends[-1]) if len(ends) else 0, n_threads()
+        most = most or (TASKS * threads if threads > 1 else 1)
+        tasks = max(1, min(most, n_elements // LEAST_ELEMENTS))
+        inner = np.searchsorted(ends, [n_elements * k // tasks for k in range(1, tasks)]).tolist() if tasks > 1 else []
+        return [0, *inner, len(ends)]
 
 
 def _in_tasks(function: Callable[[int, int, int], None], edges: list[list[int]]) -> None:

@@ -214,7 +214,7 @@ class CpuColumns:
         """Of the model by the weights of the columns that were taken, about their means."""
         assert self._taken is not None
         H, sums = sparse_curvature_sums(self._taken.X, self._h[0])
-        self._columns.walk(self._taken.at)
+        self._columns.count(self._taken.X.nnz)
         if self._fit_intercept:
             H -= sums[:, None] * (sums / self._of_intercept[0])
         return H
@@ -235,7 +235,7 @@ class CpuColumns:
         place, weights = np.searchsorted(taken, at), np.zeros(len(taken))
         weights[place] = v
         shift = v_b - float(mean @ v)
-        self._columns.walk(taken)
+        self._columns.count(X.nnz)
 
         def of_part(part: slice) -> tuple[HostArray, float]:
             sums, rows = np.zeros(len(weights)), (X.data, X.indices, X.indptr)
