@@ -27,7 +27,16 @@ _NETWORK_ONLY = {"activation": "--activation", "alpha": "--alpha", "batch_size":
 _NOT_SET = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, **dict.fromkeys(_NETWORK_ONLY)}
 """Defaults of the other options."""
 
-_LINEAR_SOLVERS = ("auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam")
+_LINEAR_SOLVERS = (
+    "auto",
+    "subsampled-newton",
+    "lbfgs",
+    "proximal",
+    "coordinate-descent",
+    "gradient-descent",
+    "sgd",
+    "adam",
+)
 _NETWORK_SOLVERS = ("auto", "adam", "adamw", "sgd", "lbfgs", "gradient-descent")
 
 

@@ -56,7 +56,18 @@ __all__ = [
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
 DtypeName = StrEnum("DtypeName", ["float32", "float64"])
 SolverName = StrEnum(
-    "SolverName", ["auto", "subsampled-newton", "lbfgs", "proximal", "gradient-descent", "sgd", "adam", "adamw"]
+    "SolverName",
+    [
+        "auto",
+        "subsampled-newton",
+        "lbfgs",
+        "proximal",
+        "coordinate-descent",
+        "gradient-descent",
+        "sgd",
+        "adam",
+        "adamw",
+    ],
 )
 PenaltyName = StrEnum("PenaltyName", ["l1", "l2", "elasticnet", "none"])
 ActivationName = StrEnum("ActivationName", ["tanh", "relu", "logistic", "identity"])
@@ -152,7 +163,10 @@ MaxIter = Annotated[
 ]
 Solver = Annotated[
     SolverName,
-    typer.Option(metavar="NAME", help="auto, subsampled-newton, lbfgs, proximal, gradient-descent, sgd, adam, adamw."),
+    typer.Option(
+        metavar="NAME",
+        help="auto, subsampled-newton, lbfgs, proximal, coordinate-descent, gradient-descent, sgd, adam, adamw.",
+    ),
 ]
 Impl = Annotated[
     ImplName, typer.Option(metavar="NAME", help="Pass over the rows: auto, reference, cpu, cuda or cublas.")

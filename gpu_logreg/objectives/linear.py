@@ -169,6 +169,12 @@ class Objective:
         """The same objective on a data set of some of the columns, with a count of reads of its own."""
         return Objective(dataset, self.engine, self.l2, self.fit_intercept, self.l1)
 
+    def penalised(self, l1: float, l2: float) -> Objective:
+        """The same objective with other strengths of the penalties; its reads are counted with those of this one."""
+        other = Objective(self.dataset, self.engine, l2, self.fit_intercept, l1)
+        other.reads, other.centre, other.spread = self.reads, self.centre, self.spread
+        return other
+
     def keep(self, params: Float64Vector) -> float:
         """The value at ``params``, cached with its gradient: a solver that starts there needs no read."""
         value, grad = self(params)

@@ -25,7 +25,7 @@ It is less: a row has few elements, and the time of its loss, which the loops sa
 NAMES = ("reference", "cpu", "cuda", "cublas")
 
 
-def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> Engine:
+def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None, *, by_columns: bool = False) -> Engine:
     """The engine for ``rows`` on ``device``.
 
     ``"auto"``: on a GPU ``cuda``, else ``cublas``, else ``reference``, with the reasons; on the CPU ``reference`` for
@@ -40,6 +40,8 @@ def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> E
         Where the rows live.
     loss : Loss, optional
         `Binary` if None.
+    by_columns : bool
+        Whether sparse rows are to be summed by columns too, for which ``cpu`` alone has code.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> E
     if impl not in ("auto", *NAMES):
         raise DataError(f"impl={impl!r} is not known; use 'auto', 'reference', 'cpu', 'cuda' or 'cublas'")
     if is_sparse(rows.X):
-        return _for_sparse(impl, rows, loss)
+        return _for_sparse(impl, rows, loss, by_columns)
     if impl == "cublas" and not isinstance(loss, Binary):
         raise ImplementationError(
             f"impl='cublas' takes two classes, and y has {loss.n_classes}; use impl='auto' or 'cuda'"
@@ -81,7 +83,7 @@ def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None) -> E
     return _engine(impl, loss, "asked for")
 
 
-def _for_sparse(impl: str, rows: Rows, loss: Loss) -> Engine:
+def _for_sparse(impl: str, rows: Rows, loss: Loss, by_columns: bool) -> Engine:
     """The engine for CSR rows: ``cpu``, in one read, or ``reference``, by SciPy's products."""
     if impl in ("cuda", "cublas"):
         raise ImplementationError(f"impl={impl!r} reads dense rows, and X is sparse; use impl='auto', or X.toarray()")
@@ -91,7 +93,7 @@ def _for_sparse(impl: str, rows: Rows, loss: Loss) -> Engine:
     if impl == "auto" and problem is not None:
         impl, reason = "reference", f"auto: {problem}"
     elif impl == "auto":
-        many = rows.X.nnz >= _for_each_logit(SPARSE_PASS_ELEMENTS, loss)
+        many = by_columns or rows.X.nnz >= _for_each_logit(SPARSE_PASS_ELEMENTS, loss)
         impl, reason = ("cpu", "auto: one read per gradient") if many else ("reference", "auto: the elements are few")
     return _engine(impl, loss, f"{reason}; the rows are sparse")
 

@@ -132,6 +132,20 @@ class Engine(Protocol):
     def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """A function from ascending numbers of columns to the same rows with copies of these columns alone."""
 
+    def by_columns(self, data: ResidentDataset, fit_intercept: bool, count: Callable[[float], None]) -> Any:
+        """The loss and its model by columns: see `gpu_logreg.passes.cpu.columns.CpuColumns`. None without code for it.
+
+        Parameters
+        ----------
+        data : ResidentDataset
+        fit_intercept : bool
+        count : function float -> None
+            Told of every walk over elements, as a share of all.
+        """
+
+    def bytes_by_columns(self, data: ResidentDataset) -> int | None:
+        """Bytes that `by_columns` takes beside the rows; None without code for it."""
+
 
 class DelegatingEngine:
     """An engine that calls another for the sums that it has no code for.
@@ -211,3 +225,11 @@ class DelegatingEngine:
     def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """Copies of some columns."""
         return self._other.columns(data)
+
+    def by_columns(self, data: ResidentDataset, fit_intercept: bool, count: Callable[[float], None]) -> Any:
+        """The loss by columns, or None."""
+        return self._other.by_columns(data, fit_intercept, count)
+
+    def bytes_by_columns(self, data: ResidentDataset) -> int | None:
+        """Bytes that it takes, or None."""
+        return self._other.bytes_by_columns(data)

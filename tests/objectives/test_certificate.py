@@ -13,8 +13,8 @@ from sklearn.exceptions import ConvergenceWarning
 from gpu_logreg import LogisticRegression
 from gpu_logreg.estimators.linear import fit as linear_fit
 from gpu_logreg.estimators.linear.problem import Problem
+from gpu_logreg.mathematics.penalty import least_shift
 from gpu_logreg.objectives import certificate
-from gpu_logreg.objectives.free_directions import least_shift
 from gpu_logreg.solvers import SolverResult
 
 RNG = np.random.default_rng(3)

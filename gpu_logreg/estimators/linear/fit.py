@@ -9,9 +9,10 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.batches import linear_batches
+from gpu_logreg.estimators.linear.by_columns import by_columns, refused_by_columns
 from gpu_logreg.estimators.linear.column_sets import proximal_by_columns
 from gpu_logreg.estimators.linear.inexact_newton import newton_cg_by_measure
-from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver
+from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver, in_working_sets
 from gpu_logreg.estimators.linear.quasi_newton import lbfgs_from_a_diagonal, lbfgs_with_all_rows, without_a_sample
 from gpu_logreg.estimators.linear.starts import better_than_no_weights, start_without_weights
 from gpu_logreg.objectives.certificate import RemainingDecrease, certify
@@ -23,12 +24,13 @@ from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.subsampled_newton import subsampled_newton
 
-__all__ = ["SOLVERS", "minimise", "solver_name"]
+__all__ = ["SOLVERS", "minimise", "solver_name", "solver_reason"]
 
 SOLVERS = {
     "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm"), has_hessian=True, hands_over=True),
     "newton-cg": Solver(newton_cg_by_measure, ("shares", "rng", "warm"), has_hessian=True),
     "proximal": Solver(proximal_by_columns, ("rng", "warm", "in_working_sets"), has_hessian=True),
+    "coordinate-descent": Solver(by_columns, has_hessian=True, goes_on=True),
     "lbfgs": Solver(lbfgs_from_a_diagonal, ("shares", "rng", "warm", "newton_costs_little")),
     "gradient-descent": Solver(gradient_descent, ("step", "learning_rate"), starts_at_0=True, goes_on=True),
     "sgd": Solver(
@@ -57,9 +59,17 @@ def solver_name(solver: str, objective: Objective) -> str:
     if solver != "auto":
         return solver
     if objective.l1 > 0.0:
-        return "proximal"
+        return "coordinate-descent" if in_working_sets(objective) and not refused_by_columns(objective) else "proximal"
     pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs)
     return "subsampled-newton" if pays else "lbfgs"
+
+
+def solver_reason(reason: str, name: str, objective: Objective) -> str:
+    """The reason for a solver, and why many columns of sparse rows are not solved by columns where they are not."""
+    if name != "proximal" or not objective.dataset.is_sparse or not in_working_sets(objective):
+        return reason
+    refused = refused_by_columns(objective)
+    return reason if refused is None else f"{reason}; not 'coordinate-descent': {refused}"
 
 
 def minimise(

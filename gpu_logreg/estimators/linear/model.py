@@ -26,10 +26,11 @@ from gpu_logreg.estimators.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
-from gpu_logreg.estimators.linear.fit import minimise, solver_name
+from gpu_logreg.estimators.linear.by_columns import with_first_strength
+from gpu_logreg.estimators.linear.fit import minimise, solver_name, solver_reason
 from gpu_logreg.estimators.linear.parameters import CONSTRAINTS, Asked, read_parameters, refuse_for_liblinear
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
-from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.problem import Limits, Options, many_columns
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.linear.state import LinearState
@@ -72,12 +73,15 @@ class LogisticRegression(
         the remaining decrease is at most ``1e-3 tol`` of the value by their own estimate (``1e-4 tol`` for ``lbfgs``),
         and stop where that is below the rounding of the value or of the passes.
     max_iter : int, default=1000
-    solver : {"auto", "subsampled-newton", "newton-cg", "lbfgs", "proximal", "gradient-descent", "sgd", "adam"}
-        By default ``"auto"``, which is ``"proximal"`` where there is an L1 penalty, which no other can deal with; else
-        ``"subsampled-newton"`` while factoring the Hessian pays, by a model of the cost from n and d, and ``"lbfgs"``
-        beyond. ``"newton-cg"`` takes products of the Hessian with vectors. ``"sgd"`` and ``"adam"`` take a step for
-        every batch of 200 rows; they do not reach an optimum, and end when an epoch lowers the mean value by less than
-        ``tol`` for ten in a row. scikit-learn's other names are taken too, as ``solver_reason_`` tells:
+    solver : str, default="auto"
+        ``"subsampled-newton"``, ``"newton-cg"``, ``"lbfgs"``, ``"proximal"``, ``"coordinate-descent"``,
+        ``"gradient-descent"``, ``"sgd"``, ``"adam"`` or ``"auto"``. That is ``"coordinate-descent"`` where there is an
+        L1 penalty, and sparse rows on the CPU have many columns; ``"proximal"`` with other L1 penalties, with which no
+        third can deal; else ``"subsampled-newton"`` while factoring the Hessian pays, by a model of the cost from n and
+        d, and ``"lbfgs"`` beyond. ``"newton-cg"`` takes products of the Hessian with vectors. ``"sgd"`` and ``"adam"``
+        take a step for every batch of 200 rows; they do not reach an optimum, and end when an epoch lowers the mean
+        value by less than ``tol`` for ten in a row. scikit-learn's other names are taken too, as ``solver_reason_``
+        tells:
         ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
@@ -284,19 +288,22 @@ class LogisticRegression(
         if task.is_watched:
             task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         options = Options(self.random_state, self.step, self.learning_rate)
-        result = minimise(options, solver, objective, shares, last, limits)
+        result = with_first_strength(objective, minimise(options, solver, objective, shares, last, limits), asked.C)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
-        self._keep(result, solver, asked.solver_reason, objective, device)
+        reason = solver_reason(asked.solver_reason, solver, objective)
+        self._keep(result, solver, reason, objective, device)
         task.end(result.params)
         return self
 
     def _objective(self, prepared: Prepared, asked: Asked) -> Objective:
         data, device, loss = prepared.data, prepared.device, prepared.target.loss
         assert not isinstance(loss, Labels)  # which are for networks
+        n_params = loss.n_logits * (data.n_columns + int(self.fit_intercept))
+        by_columns = asked.l1_ratio > 0.0 and many_columns(loss.hessian_form(n_params))
         l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
-        engine = choose(self.impl, data.rows, device, loss)
+        engine = choose(self.impl, data.rows, device, loss, by_columns=by_columns)
         if logger.isEnabledFor(logging.INFO):
             logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
         return Objective(data, engine, l2, self.fit_intercept, l1)

@@ -25,7 +25,16 @@ OTHER_NAMES = {
 }
 """Solvers of scikit-learn that are not here, and which of ours stands in for each; the optimum is the same."""
 
-OUR_NAMES = ("subsampled-newton", "newton-cg", "lbfgs", "proximal", "gradient-descent", "sgd", "adam")
+OUR_NAMES = (
+    "subsampled-newton",
+    "newton-cg",
+    "lbfgs",
+    "proximal",
+    "coordinate-descent",
+    "gradient-descent",
+    "sgd",
+    "adam",
+)
 """Solvers of the table in `gpu_logreg.estimators.linear.fit`."""
 
 CONSTRAINTS: dict[str, list[Any]] = {
@@ -53,7 +62,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 
-L1_SOLVERS = ("auto", "proximal", "liblinear", "saga")
+L1_SOLVERS = ("auto", "proximal", "coordinate-descent", "liblinear", "saga")
 """Solvers that can deal with an L1 penalty."""
 
 _NOT_CONVERGED = {

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import Observer, SolverResult
@@ -159,4 +160,9 @@ class Problem:
 
 def in_working_sets(objective: Objective) -> bool:
     """Whether columns are so many that an L1 problem is solved for a few of them at a time."""
-    return objective.n_params > (LARGEST_P if objective.hessian_form.has_mean_factors else LARGEST_WHOLE)
+    return many_columns(objective.hessian_form)
+
+
+def many_columns(hessian: HessianForm) -> bool:
+    """Whether parameters are too many for a Hessian of all of them with an L1 penalty."""
+    return hessian.n_params > (LARGEST_P if hessian.has_mean_factors else LARGEST_WHOLE)

@@ -14,6 +14,7 @@ from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.cpu import products, sparse, sparse_products
 from gpu_logreg.passes.cpu.classes import ClassesPass
+from gpu_logreg.passes.cpu.columns import CpuColumns, bytes_of_columns
 from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments
 from gpu_logreg.passes.cpu.scores import compiled_row_scores, sparse_row_scores
 from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
@@ -119,3 +120,15 @@ class CpuEngine(DelegatingEngine):
         if not data.is_sparse:
             return walk.dense_columns(data)
         return lambda columns: walk.with_columns(data, columns, sparse_columns(data.rows.X, columns))
+
+    def by_columns(self, data: ResidentDataset, fit_intercept: bool, count: Callable[[float], None]) -> Any:
+        """The loss by columns of sparse rows."""
+        if self.bytes_by_columns(data) is None:
+            return None
+        return CpuColumns(data.rows, self.loss, data.weight_total, fit_intercept, count)
+
+    def bytes_by_columns(self, data: ResidentDataset) -> int | None:
+        """Bytes that it takes; None for dense rows, and for more than its numbers of rows hold."""
+        if not data.is_sparse or data.n_rows > np.iinfo(np.int32).max:
+            return None
+        return bytes_of_columns(data.rows.X, self.loss.n_logits)

@@ -126,3 +126,11 @@ class ReferenceEngine:
         if not data.is_sparse:
             return walk.dense_columns(data)
         return lambda columns: walk.with_columns(data, columns, in_order(data.rows.X[:, columns]))
+
+    def by_columns(self, data: ResidentDataset, fit_intercept: bool, count: Callable[[float], None]) -> Any:
+        """None: there is no code for it."""
+        return None
+
+    def bytes_by_columns(self, data: ResidentDataset) -> int | None:
+        """None."""
+        return None

@@ -1,0 +1,291 @@
+"""A loss and its model by the columns of sparse rows, for coordinate descent; sums that Numba compiles.
+
+CSR rows give all logits in one read, but the change of one weight asks for one column. A copy by columns (CSC), as
+large as the rows, is made once. The logits of the present point are kept, so that a point on the way to another is
+evaluated without a read, and a read gives a gradient alone.
+
+The model is the loss to second order around the point: ``sum_i dz_i @ v_i + v_i @ H_i @ v_i / 2`` with the moves
+``v_i`` of the logits of row i, ``H_i = s_i p_i (1 - p_i)`` of two classes and ``s_i (diag(p_i) - p_i p_i.T)`` of K.
+Changes of weights are about the means of their columns, weighted by the curvature of the class: the intercept moves
+with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks
+from gpu_logreg.arrays.csr import elements_in_a_row
+from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray, IntVector
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.passes.cpu.column_sums import LEAST_ELEMENTS, ColumnSums
+from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums
+from gpu_logreg.rows.block import Rows
+
+__all__ = ["CpuColumns", "bytes_of_columns"]
+
+ROWS_AT_ONCE = 2**14
+"""Rows of a task that weighs them: enough for some tenths of a millisecond."""
+
+CONSTANT = 1e-12
+"""Curvature about the mean, relative to that about zero, below which it is rounding: the column is constant."""
+
+
+class Cycle(NamedTuple):
+    """What a cycle of coordinate descent did.
+
+    Attributes
+    ----------
+    decrease : float
+        Of the model.
+    kept : int
+        Columns of the next cycle.
+    intercept : float
+        Change of the intercept.
+    """
+
+    decrease: float
+    kept: int
+    intercept: float
+
+
+class _Taken(NamedTuple):
+    """Copies of some columns, as CSR rows, and their numbers."""
+
+    X: CsrArray
+    at: IntVector
+
+
+def bytes_of_columns(X: CsrArray, n_logits: int) -> int:
+    """Bytes that `CpuColumns` takes beside CSR rows: two copies of all elements, and sums over rows and columns."""
+    n, d = X.shape
+    copies = 2 * int(X.nnz) * (X.dtype.itemsize + 4)
+    return int(copies + 8 * n * (11 * n_logits + 6) + 8 * d * (8 * n_logits + n_threads()))
+
+
+class CpuColumns:
+    """The mean loss of a linear model by columns, with a point and a model of the curvature there.
+
+    Parameters
+    ----------
+    rows : Rows
+        ``X`` in CSR, with fewer than 2**31 rows.
+    loss : Loss
+        Of two classes, or of K by K logits.
+    total : float
+        ``sum(s)``, by which sums over the rows are divided.
+    fit_intercept : bool
+    count : function float -> None
+        Told of every walk over elements, as a share of all.
+
+    Attributes
+    ----------
+    n_rows : int
+    """
+
+    def __init__(
+        self, rows: Rows, loss: Loss, total: float, fit_intercept: bool, count: Callable[[float], None]
+    ) -> None:
+        X, y, s = rows
+        self.n_rows, d = X.shape
+        n, K = self.n_rows, loss.n_logits
+        self._columns = ColumnSums(X, count)
+        self._fit_intercept = fit_intercept
+        self._y = np.ascontiguousarray(y, np.float64 if K == 1 else np.int64)
+        self._s = np.full(n, 1.0 / total) if s is None else np.ascontiguousarray(s, np.float64) / total
+        # Logits, residuals, curvatures and, for K classes, probabilities: here, and where a step was tried.
+        self._here, self._tried = np.empty((2, 3 if K == 1 else 4, K, n))
+        self._moves = np.zeros((K, n))
+        self._h = self._here[2]  # of the model
+        self._mean, self._of_intercept = np.zeros((K, d)), np.zeros(K)
+        self._taken: _Taken | None = None
+
+    # The point
+
+    def place(self, W: Float64Matrix, b: Float64Vector) -> float:
+        """Go to weights (K, d) and intercepts (K,); the mean loss there."""
+        z = self._here[0]
+        z[:] = b[:, None]
+        for k, w in enumerate(W):
+            at = np.flatnonzero(w)
+            self._columns.add(at, w[at], z[k])
+        return self._weigh(self._here)
+
+    def try_step(self, t: float) -> float:
+        """The mean loss at ``t`` times the move of the model."""
+        z = self._tried[0]
+        np.multiply(self._moves, t, out=z)
+        z += self._here[0]
+        return self._weigh(self._tried)
+
+    def accept(self) -> None:
+        """Go to where the last step was tried."""
+        self._here, self._tried = self._tried, self._here
+
+    def gradient(self) -> tuple[Float64Matrix, Float64Vector]:
+        """Gradient of the mean loss by the weights, (K, d), and by the intercepts, (K,); one read."""
+        r = self._here[1]
+        return self._columns.of_all(r), r.sum(axis=1) if self._fit_intercept else np.zeros(len(r))
+
+    # The model
+
+    def expand(self, chosen: list[IntVector], caution: float = 0.0) -> tuple[Float64Matrix, Float64Vector]:
+        """A new model at the point, of which nothing has moved yet.
+
+        Parameters
+        ----------
+        chosen : list of K integer arrays
+            Columns of every class whose weights may move.
+        caution : float
+            Share of a bound in the curvatures of the rows, which are exact at 0; for two classes.
+
+        Returns
+        -------
+        curvature : ndarray of shape (K, d)
+            Second derivatives by these weights, while the intercept of the class is at its minimum; 0 for columns that
+            are constant but for rounding.
+        of_intercept : ndarray of shape (K,)
+            Second derivatives by the intercepts; 0 without.
+        """
+        h = self._h = self._cautious(caution)
+        self._mean, curvature = self._columns.moments(chosen, h)
+        if self._fit_intercept:
+            self._of_intercept = h.sum(axis=1)
+            by_class = np.maximum(self._of_intercept, np.finfo(np.float64).tiny)[:, None]
+            self._mean /= by_class
+            about = curvature - by_class * self._mean * self._mean
+            curvature = np.where(about > CONSTANT * curvature, about, 0.0)
+        else:
+            self._mean[:] = 0.0
+        self._moves[:] = 0.0
+        self._taken = None
+        return curvature, self._of_intercept
+
+    def cycle(self, k: int, at: IntVector, state: tuple[HostArray, ...], ends: tuple[float, ...]) -> Cycle:
+        """A cycle of coordinate descent over the weights of class k in the columns ``at``, and a step of its intercept.
+
+        Parameters
+        ----------
+        k, at
+            The columns of the next cycle are the first of ``at`` at the end.
+        state : (grad, curvature, w)
+            Of this class, of shape (d,): see `gpu_logreg.passes.cpu.loops.columns.cycle`.
+        ends : (l1, l2, margin)
+        """
+        from gpu_logreg.passes.cpu.loops.columns import cycle
+
+        grad, curvature, w = state
+        moves, of_others, of_intercept = self._moves[k], self._of_others(k), float(self._of_intercept[k])
+        hv = np.empty((self.n_rows, 2))
+        hv[:, 0] = self._h[k]
+        np.subtract(moves, of_others, out=hv[:, 1])
+        slope = float(self._here[1, k].sum() + hv[:, 0] @ hv[:, 1]) if self._fit_intercept else 0.0
+        self._columns.walk(at)
+        found = cycle(*self._columns.arrays, at, hv, grad, self._mean[k], curvature, of_intercept, slope, w, *ends)
+        decrease, kept, slope_after = found
+        np.add(hv[:, 1], of_others, out=moves)
+        if of_intercept == 0.0:
+            return Cycle(decrease, kept, 0.0)
+        shift = -slope_after / of_intercept
+        moves += shift
+        return Cycle(decrease + 0.5 * slope * slope / of_intercept, kept, shift)
+
+    # Systems, of two classes
+
+    def take(self, at: IntVector) -> tuple[int, float]:
+        """Copy some columns, for `hessian` and for products; of two classes.
+
+        Returns
+        -------
+        n_elements : int
+        pairs : float
+            Of elements that share a row: operations for the Hessian.
+        """
+        X = self._columns.take(at)
+        self._taken = _Taken(X, at)
+        lengths = np.diff(X.indptr)
+        return int(X.nnz), 0.5 * float(np.vdot(lengths, lengths))
+
+    def hessian(self) -> Float64Matrix:
+        """Of the model by the weights of the columns that were taken, about their means."""
+        assert self._taken is not None
+        H, sums = sparse_curvature_sums(self._taken.X, self._h[0])
+        self._columns.count(self._taken.X.nnz)
+        if self._fit_intercept:
+            H -= sums[:, None] * (sums / self._of_intercept[0])
+        return H
+
+    def slopes(self, at: IntVector) -> tuple[Float64Vector, float]:
+        """Gradient of the model, as far as it has moved, by weights about their means, and by the intercept."""
+        dz = self._here[1] + self._h * self._moves
+        by_intercept = float(dz.sum())
+        sums = self._columns.of_some([at], dz)[0] - self._mean[0, at] * by_intercept
+        return sums, by_intercept if self._fit_intercept else 0.0
+
+    def product(self, at: IntVector, v: Float64Vector, v_b: float) -> tuple[Float64Vector, float]:
+        """The Hessian of the model times changes of some weights that were taken, about their means."""
+        from gpu_logreg.passes.cpu.loops.columns import multiply_rows
+
+        assert self._taken is not None
+        (X, taken), mean = self._taken, self._mean[0, at]
+        place, weights = np.searchsorted(taken, at), np.zeros(len(taken))
+        weights[place] = v
+        shift = v_b - float(mean @ v)
+        self._columns.count(X.nnz)
+
+        def of_part(part: slice) -> tuple[HostArray, float]:
+            sums, rows = np.zeros(len(weights)), (X.data, X.indices, X.indptr)
+            return sums, multiply_rows(*rows, self._h[0], weights, shift, part.start, part.stop, sums)
+
+        parts = map_in_order(of_part, row_blocks(self.n_rows, elements_in_a_row(X), LEAST_ELEMENTS))
+        by_intercept, total = math.fsum(found for _, found in parts), np.zeros(len(weights))
+        for sums, _ in parts:
+            total += sums
+        return total[place] - mean * by_intercept, by_intercept if self._fit_intercept else 0.0
+
+    def move(self, at: IntVector, v: Float64Vector, v_b: float) -> float:
+        """Move the model by changes of some weights about their means; the change of the intercept."""
+        self._columns.add(at, v, self._moves[0])
+        change = v_b - float(self._mean[0, at] @ v)
+        self._moves += change
+        return change
+
+    def _cautious(self, caution: float) -> Any:
+        """Curvatures of the rows, or a mean of them and of a bound, with which the model is nowhere below the loss.
+
+        The parabola that touches the loss of two classes at the logits ``z`` and ``-z`` has the second derivative
+        ``tanh(z / 2) / (2 z)``, and is above the loss elsewhere.
+        """
+        z, h = self._here[0], self._here[2]
+        if caution == 0.0 or len(z) > 1:
+            return h
+        far = np.maximum(np.abs(z), 1e-4)
+        return (1.0 - caution) * h + caution * (self._s * np.tanh(0.5 * far) / (2.0 * far))
+
+    def _of_others(self, k: int) -> Any:
+        """Mean move of the logits of the other classes, weighted by their probabilities, which class k is moved by."""
+        moves = self._moves
+        if len(moves) == 1:
+            return 0.0
+        p = self._here[3]
+        others = np.einsum("kn,kn->n", p, moves) - p[k] * moves[k]
+        rest = p.sum(axis=0) - p[k]
+        return np.where(rest > 0.0, others / np.where(rest > 0.0, rest, 1.0), 0.0)
+
+    def _weigh(self, state: HostArray) -> float:
+        """Fill residuals, curvatures and probabilities at logits; the mean loss."""
+        from gpu_logreg.passes.cpu.loops.columns import weigh_rows, weigh_rows_of_classes
+
+        y, s, K = self._y, self._s, state.shape[1]
+
+        def of_rows(part: slice) -> float:
+            ends = part.start, part.stop
+            if K == 1:
+                return float(weigh_rows(*state[:1, 0], y, s, *ends, *state[1:, 0]))
+            return float(weigh_rows_of_classes(state[0], y, s, *ends, *state[1:]))
+
+        return math.fsum(map_in_order(of_rows, row_blocks(len(y), K, ROWS_AT_ONCE)))

@@ -1,0 +1,280 @@
+"""The minimum of a model of the loss plus an L1 penalty, by columns: coordinate descent, and systems of what is left.
+
+1. Cycles of coordinate descent, one column after the other, find which weights are zero.
+2. The weights that are not zero then solve their linear system, roughly, by conjugate gradients with the diagonal as
+   preconditioner: coordinate descent is slow where columns are correlated. Weights that would change their sign on the
+   way become zero instead, and 1 follows.
+3. Where products with the Hessian have taken as long as the Hessian of the few columns that are left would, the problem
+   of these is solved in memory instead: `gpu_logreg.solvers.coordinate_descent`.
+
+2 and 3 are for two classes. With K classes only 1 is done, class after class; a constant that all weights of a column
+share changes no loss, and the one with the least penalty is taken off.
+
+Source: G.-X. Yuan, C.-H. Ho and C.-J. Lin, "An improved GLMNET for L1-regularized logistic regression" (2012), for 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.mathematics.penalty import least_shift
+from gpu_logreg.solvers.coordinate_descent import model_minimum
+from gpu_logreg.solvers.loss_by_columns import LossByColumns
+
+__all__ = ["Minimum", "minimum_of_model"]
+
+MAX_CYCLES = 100
+"""Cycles of one model: after them it is left where it is, and the next point shows more."""
+
+SLOWEST = 0.99
+"""Decrease by a cycle relative to that by the one before, above which it tells nothing of what is left."""
+
+CYCLES_FIRST = 2
+"""Cycles before the first system: they find most zeros, and zeros change the system."""
+
+LEFT_OUT, MARGIN, LATER_MARGIN = 0.1, 0.2, 0.02
+"""Shares of the L1 strength. Zeros are not in the model if their gradient is smaller than the strength by the first;
+those with one that is smaller by the second after the first cycle, and by the third later, are left out of the next."""
+
+MAX_PRODUCTS = 100
+"""Products with the Hessian for one system."""
+
+LATEST, LEAST_LATEST = 0.25, 2
+"""Share of the conjugate gradients whose decrease tells what those that follow would add, and their least number."""
+
+LEAST_PRODUCTS, LARGEST_SYSTEM = 10, 2500
+"""Products that are tried before a system is solved in memory, and columns up to which it may be."""
+
+PER_PRODUCT, PER_ROW, PER_PAIR, PER_CUBE = 2.4, 2.0, 2.3, 0.05
+"""Nanoseconds on one core, about: for an element and for a row in a product, for a pair of elements of a row in a
+Hessian, and, for each cubed number of columns, for its system. Only their ratios matter."""
+
+
+class Minimum(NamedTuple):
+    """Where a model is minimal, roughly.
+
+    Attributes
+    ----------
+    W : ndarray of shape (K, d)
+    db : ndarray of shape (K,)
+        Changes of the intercepts.
+    decrease : float
+        Of the model.
+    products : int
+        Products with the Hessian that it took.
+    """
+
+    W: Float64Matrix
+    db: Float64Vector
+    decrease: float
+    products: int
+
+
+def minimum_of_model(
+    columns: LossByColumns,
+    W: Float64Matrix,
+    grad: Float64Matrix,
+    strengths: tuple[float, float],
+    forcing: float,
+    enough: float,
+    expected: int = 0,
+    caution: float = 0.0,
+) -> Minimum:
+    """Minimise the model around the point of ``columns``, whose weights are ``W``.
+
+    Parameters
+    ----------
+    columns : LossByColumns
+    W, grad : ndarrays of shape (K, d)
+        Weights, and the gradient of the loss with the ridge there; neither is changed.
+    strengths : (l1, l2)
+    forcing : float
+        The model is done once further cycles would lower it by no more than this share of its decrease so far,
+    enough : float
+        or by no more than this.
+    expected : int
+        Products that the last model took.
+    caution : float
+        From 0, for the exact curvature of the rows, to 1, for one with which the model is nowhere below the loss.
+    """
+    model, before = _Model(columns, W, grad, strengths, caution), 0.0
+    for n in range(1, MAX_CYCLES + 1):
+        last = model.cycle(MARGIN if n == 1 else LATER_MARGIN)
+        rate, before = last / before if before > 0.0 else 0.5, last
+        # What cycles at this rate would add: as much as this one at a half, which is assumed where none is known.
+        if last * min(rate, SLOWEST) <= max(forcing * model.decrease, enough) * (1.0 - min(rate, SLOWEST)):
+            break
+        if len(W) > 1 or n < CYCLES_FIRST:
+            continue
+        if n == CYCLES_FIRST:
+            model.take(max(expected, LEAST_PRODUCTS))
+        before = 0.0
+        if not model.solve_in_memory(forcing):
+            model.solve(forcing, enough)
+    return Minimum(model.w, model.db, model.decrease, model.products)
+
+
+class _Model:
+    """The model, moved so far.
+
+    Attributes
+    ----------
+    w, db, decrease, products
+        As of `Minimum`.
+    """
+
+    def __init__(
+        self,
+        columns: LossByColumns,
+        W: Float64Matrix,
+        grad: Float64Matrix,
+        strengths: tuple[float, float],
+        caution: float,
+    ) -> None:
+        self._columns = columns
+        self._l1, self._l2 = strengths
+        self.w, self._grad = W.copy(), grad.copy()
+        self.db, self.decrease, self.products = np.zeros(len(W)), 0.0, 0
+        wanted = (W != 0.0) | (np.abs(grad) >= (1.0 - LEFT_OUT) * self._l1)
+        self._curvature, self._of_intercept = columns.expand([np.flatnonzero(of_class) for of_class in wanted], caution)
+        wanted &= self._curvature > 0.0
+        self._curvature += self._l2
+        self._chosen = [np.flatnonzero(of_class) for of_class in wanted]
+        self._left = [at.copy() for at in self._chosen]
+        self._taken = np.empty(0, np.int64)
+        self._H: Float64Matrix | None = None
+        self._costs = _Costs(1.0, 0.0, 0)
+
+    def cycle(self, margin: float) -> float:
+        """Coordinate descent over every class; the decrease."""
+        decrease, ends = 0.0, (self._l1, self._l2, margin * self._l1)
+        for k, at in enumerate(self._left):
+            done = self._columns.cycle(k, at, (self._grad[k], self._curvature[k], self.w[k]), ends)
+            self._left[k] = at[: done.kept]
+            self.db[k] += done.intercept
+            decrease += done.decrease
+        if len(self.w) > 1:
+            decrease += self._shift()
+        self.decrease += decrease
+        return decrease
+
+    def _shift(self) -> float:
+        """Take off the weights of every column what all classes may share, which changes no loss; the decrease."""
+        at = np.flatnonzero(2 * np.count_nonzero(self.w, axis=0) > len(self.w))  # else the least penalty is at 0
+        before = self.w[:, at]
+        shift = least_shift(before, self._l1, self._l2)
+        after = before - shift
+        self.w[:, at] = after
+        self._grad[:, at] -= self._l2 * shift
+        change = self._l1 * (np.abs(after) - np.abs(before)) + 0.5 * self._l2 * (after * after - before * before)
+        return -float(change.sum())
+
+    def take(self, expected: int) -> None:
+        """Have the columns that are left copied, for systems of their weights."""
+        self._taken = np.sort(self._left[0])
+        n_elements, pairs = self._columns.take(self._taken)
+        product = PER_PRODUCT * n_elements + PER_ROW * self._columns.n_rows
+        self._costs = _Costs(product, PER_PAIR * pairs + PER_CUBE * len(self._taken) ** 3, expected)
+
+    def solve_in_memory(self, forcing: float) -> bool:
+        """Minimise over the columns that were taken with their Hessian in memory, where that costs less."""
+        at = self._taken
+        if not 0 < len(at) <= LARGEST_SYSTEM or not self._costs.in_memory(self.products):
+            return False
+        if self._H is None:
+            self._H = self._columns.hessian()
+            self._H.flat[:: len(at) + 1] += self._l2
+        before = self.w[0, at]
+        slope, slope_b = self._columns.slopes(at)
+        strengths = np.full(len(at), self._l1)
+        goal, decrease = model_minimum(self._H, slope + self._l2 * before, before, strengths, 0.1 * forcing**0.5)
+        step_b = -slope_b / self._of_intercept[0] if self._of_intercept[0] > 0.0 else 0.0
+        return self._go(at, before, goal, step_b, decrease)
+
+    def solve(self, forcing: float, enough: float) -> bool:
+        """Solve for the weights that are not zero, roughly; those that would change their sign become zero."""
+        support = self._taken[self.w[0, self._taken] != 0.0]
+        before = self.w[0, support]
+        if not len(before):
+            return False
+        sign = np.sign(before)
+        slope, slope_b = self._columns.slopes(support)
+        slope += self._l2 * before + self._l1 * sign
+        step, step_b, decrease = self._conjugate_gradients(support, slope, slope_b, forcing, enough)
+        goal = before + step
+        crosses = goal * sign < 0.0
+        if crosses.any():
+            step = np.where(crosses, -before, step)
+            product, product_b = self._columns.product(support, step, step_b)
+            self.products += 1
+            along = -float(step @ slope + step_b * slope_b)
+            curvature = float(step @ (product + self._l2 * step) + step_b * product_b)
+            part = min(1.0, along / curvature) if along > 0.0 and curvature > 0.0 else 0.0
+            decrease = part * (along - 0.5 * part * curvature)
+            # All of the way the weights that cross are zero, and not what rounding leaves of them.
+            goal = np.where(crosses, 0.0, goal) if part == 1.0 else before + part * step
+            step_b = part * step_b
+        return self._go(support, before, goal, step_b, decrease)
+
+    def _go(self, at: IntVector, before: Float64Vector, goal: Float64Vector, step_b: float, decrease: float) -> bool:
+        """Move the model to where the weights ``at`` are ``goal``, if that lowers it."""
+        if not decrease > 0.0:
+            return False
+        self.db += self._columns.move(at, goal - before, step_b)
+        self.decrease += decrease
+        self.w[0, at] = goal
+        self._grad[0, at] += self._l2 * (goal - before)
+        self._left = [chosen.copy() for chosen in self._chosen]
+        return True
+
+    def _conjugate_gradients(
+        self,
+        support: IntVector,
+        slope: Float64Vector,
+        slope_b: float,
+        forcing: float,
+        enough: float,
+    ) -> tuple[Float64Vector, float, float]:
+        """A step that lowers the quadratic with this slope, by weights and by the intercept, and the decrease.
+
+        The decrease by the next ones is estimated from that by the last quarter: it may be small for a few in between.
+        """
+        of_intercept = float(self._of_intercept[0])
+        inverse = 1.0 / np.append(self._curvature[0, support], of_intercept if of_intercept > 0.0 else 1.0)
+        residual = -np.append(slope, slope_b)
+        step, decreases = np.zeros(len(residual)), [0.0]
+        direction = inverse * residual
+        square = float(residual @ direction)
+        for n in range(1, MAX_PRODUCTS + 1):
+            product, product_b = self._columns.product(support, direction[:-1], float(direction[-1]))
+            self.products += 1
+            curved = np.append(product + self._l2 * direction[:-1], product_b)
+            curvature = float(direction @ curved)
+            if not curvature > 0.0:
+                break
+            length = square / curvature
+            step += length * direction
+            residual -= length * curved
+            decreases.append(decreases[-1] + 0.5 * length * square)
+            latest = decreases[-1] - decreases[max(0, n - max(LEAST_LATEST, int(LATEST * n)))]
+            if latest <= max(forcing * decreases[-1], enough):
+                break
+            scaled = inverse * residual
+            before, square = square, float(residual @ scaled)
+            direction = scaled + square / before * direction
+        return step[:-1], float(step[-1]), decreases[-1]
+
+
+class _Costs(NamedTuple):
+    """Times of a product and of a system in memory, and products that are expected."""
+
+    product: float
+    system: float
+    expected: int
+
+    def in_memory(self, products: int) -> bool:
+        """Whether products, those expected or those that there were, take as long as the system in memory."""
+        return self.system <= self.product * max(products, self.expected)
