@@ -288,11 +288,14 @@ class LogisticRegression(
         if task.is_watched:
             task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         options = Options(self.random_state, self.step, self.learning_rate)
-        result = with_first_strength(objective, minimise(options, solver, objective, shares, last, limits), asked.C)
+        result = minimise(options, solver, objective, shares, last, limits)
+        reason = asked.solver_reason
+        if objective.l1 > 0.0:
+            result = with_first_strength(objective, result, asked.C)
+            reason = solver_reason(reason, solver, objective)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
-        reason = solver_reason(asked.solver_reason, solver, objective)
         self._keep(result, solver, reason, objective, device)
         task.end(result.params)
         return self
