@@ -30,6 +30,7 @@ _NOT_SET = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, 
 _LINEAR_SOLVERS = (
     "auto",
     "subsampled-newton",
+    "newton-cg",
     "lbfgs",
     "proximal",
     "coordinate-descent",

@@ -60,6 +60,7 @@ SolverName = StrEnum(
     [
         "auto",
         "subsampled-newton",
+        "newton-cg",
         "lbfgs",
         "proximal",
         "coordinate-descent",
@@ -165,7 +166,8 @@ Solver = Annotated[
     SolverName,
     typer.Option(
         metavar="NAME",
-        help="auto, subsampled-newton, lbfgs, proximal, coordinate-descent, gradient-descent, sgd, adam, adamw.",
+        help="auto, subsampled-newton, newton-cg, lbfgs, proximal, coordinate-descent, gradient-descent, sgd, adam, "
+        "adamw.",
     ),
 ]
 Impl = Annotated[
