@@ -13,12 +13,12 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.objectives.products import HessianAt
-from gpu_logreg.passes.engine import Engine
+from gpu_logreg.passes.engine import Engine, GradientPass
 from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.solvers.costs import Costs
+from gpu_logreg.solvers.costs import DENSE, Costs
 
 __all__ = ["Objective"]
 
@@ -119,6 +119,8 @@ class Objective:
     @cached_attribute
     def costs(self) -> Costs:
         """Times of a read and a Hessian, relative to dense rows, for the choice of solver and sample size."""
+        if not self.dataset.is_sparse:
+            return DENSE
         read = self.dataset.read_cost
         return Costs(read, read, self.dataset.curvature_cost) if self.keeps_samples_sparse else Costs(read)
 
@@ -203,13 +205,17 @@ class Objective:
         """
         if self._kept is not None and self._kept[0] is params and self._is_as_kept():
             return self._kept[3], self._kept[4]
+        if self._dataset_of_pass is not self.dataset:
+            self._dataset_of_pass, self._gradient_pass = self.dataset, self.engine.gradient_pass(self.dataset)
+        return self._evaluate(params, self._gradient_pass)
+
+    def _evaluate(self, params: Float64Vector, run: GradientPass) -> tuple[float, Float64Vector]:
+        """Value and gradient by a pass over the rows."""
         dataset, d = self.dataset, self.dataset.n_columns
         w, b = self.loss.unpack(params, d)
         if self.centre is not None:
             b = b + (w - w.astype(dataset.compute_dtype)) @ self.centre
-        if self._dataset_of_pass is not dataset:
-            self._dataset_of_pass, self._gradient_pass = dataset, self.engine.gradient_pass(dataset)
-        sums = self._gradient_pass(w, b)
+        sums = run(w, b)
         self.reads.total += 1.0
         grad, total = self.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.fit_intercept), dataset.weight_total
         if not self._known_finite:
@@ -256,45 +262,30 @@ class Objective:
 
     def curvature_at(self, params: Float64Vector) -> HessianAt:
         """The Hessian at ``params``, for products with vectors; one read, and one for each product."""
-        at = self.engine.row_curvature(self.dataset, *self._unpack_for_passes(params))
+        w, b = self.loss.unpack(params, self.dataset.n_columns)
+        if self.centre is not None:
+            b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
+        at = self.engine.row_curvature(self.dataset, w, b)
         self._count_read()
         return self._hessian(at)
 
     def with_curvature(self, params: Float64Vector) -> tuple[float, Float64Vector, HessianAt]:
         """What a call gives, and `curvature_at`; one read for both. It raises what a call raises."""
-        w, b = self._unpack_for_passes(params)
-        sums, at = self.engine.gradient_and_curvature(self.dataset, w, b)
-        self._count_read()
-        value, grad = self._value_and_gradient(w, sums)
-        return value, grad, self._hessian(at)
+        kept: list[RowCurvature] = []
 
-    def _unpack_for_passes(self, params: Float64Vector) -> tuple[Float64Vector, Any]:
-        """Weights and the intercept that is corrected for their rounding: see `centre`."""
-        w, b = self.unpack(params)
-        if self.centre is not None:
-            b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
-        return w, b
+        def run(w: Float64Vector, b: Any) -> Sums:
+            sums, at = self.engine.gradient_and_curvature(self.dataset, w, b)
+            kept.append(at)
+            return sums
+
+        value, grad = self._evaluate(params, run)
+        return value, grad, self._hessian(kept[0])
 
     def _count_read(self) -> None:
         self.reads.total += 1.0
 
     def _hessian(self, at: RowCurvature) -> HessianAt:
         return HessianAt(self.dataset, self.engine, at, self.l2, self.fit_intercept, self.centre, self._count_read)
-
-    def _value_and_gradient(self, w: Float64Vector, sums: Sums) -> tuple[float, Float64Vector]:
-        """Value and gradient from the sums of a pass at the weights ``w``."""
-        dataset, d = self.dataset, self.dataset.n_columns
-        grad, total = self.loss.packed_gradient(sums.dw_sum, sums.db_sum, self.fit_intercept), dataset.weight_total
-        if not self._known_finite:
-            if not (np.isfinite(sums.loss_sum) and np.isfinite(grad).all()):
-                dataset.refuse_not_finite()
-            self._known_finite = True
-        penalty = 0.5 * self.l2 * float(np.vdot(w, w))
-        grad /= total
-        grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
-        value = sums.loss_sum / total + penalty
-        self.rounding = self._rounding(w, value, penalty)
-        return value, grad
 
     def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
         """Weighted mean and variance of every column; one read.

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.estimators.callbacks import logger
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.estimators.linear.by_columns import by_columns, refused_by_columns
 from gpu_logreg.estimators.linear.column_sets import proximal_by_columns
 from gpu_logreg.estimators.linear.inexact_newton import newton_cg_by_measure
-from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver, in_working_sets
+from gpu_logreg.estimators.linear.parameters import Asked
+from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver, in_working_sets, many_columns
 from gpu_logreg.estimators.linear.quasi_newton import lbfgs_from_a_diagonal, lbfgs_with_all_rows, without_a_sample
 from gpu_logreg.estimators.linear.starts import better_than_no_weights, start_without_weights
+from gpu_logreg.estimators.prepare import Prepared
+from gpu_logreg.mathematics.losses import Labels
+from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import RemainingDecrease, certify
 from gpu_logreg.objectives.decrement import l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.costs import sampling_pays
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.subsampled_newton import subsampled_newton
 
-__all__ = ["SOLVERS", "minimise", "solver_name", "solver_reason"]
+__all__ = ["SOLVERS", "minimise", "objective_of", "solver_name", "solver_reason"]
 
 SOLVERS = {
     "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm"), has_hessian=True, hands_over=True),
@@ -52,6 +59,19 @@ SOLVERS = {
 FEW_STEPS, STEPS_MORE = 100, 40
 """Iterations on few rows after which another solver goes on, and of each of those. Newton's method takes about ten; a
 hundred tell of columns that it cannot tell apart."""
+
+
+def objective_of(prepared: Prepared, asked: Asked, impl: str, fit_intercept: bool) -> Objective:
+    """The objective of prepared rows, with the engine for ``impl`` and the penalty that is asked for."""
+    data, device, loss = prepared.data, prepared.device, prepared.target.loss
+    assert not isinstance(loss, Labels)  # which are for networks
+    n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
+    by_columns = asked.l1_ratio > 0.0 and many_columns(loss.hessian_form(n_params))
+    l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
+    engine = choose(impl, data.rows, device, loss, by_columns=by_columns)
+    if logger.isEnabledFor(logging.INFO):
+        logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
+    return Objective(data, engine, l2, fit_intercept, l1)
 
 
 def solver_name(solver: str, objective: Objective) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,6 @@ from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.estimators.callbacks import (
     CallbackSupportMixin,
     FitTask,
-    logger,
     observe_all,
     progress_lines,
     upload_lines,
@@ -27,19 +25,15 @@ from gpu_logreg.estimators.callbacks import (
 )
 from gpu_logreg.estimators.conversion import LinearConversion
 from gpu_logreg.estimators.linear.by_columns import with_first_strength
-from gpu_logreg.estimators.linear.fit import minimise, solver_name, solver_reason
+from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason
 from gpu_logreg.estimators.linear.parameters import CONSTRAINTS, Asked, read_parameters, refuse_for_liblinear
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
-from gpu_logreg.estimators.linear.problem import Limits, Options, many_columns
+from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.prepare import Prepared, prepare
-from gpu_logreg.mathematics.losses import Labels
-from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import coef_dtype
-from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes.choice import choose
 
 __all__ = ["LogisticRegression"]
 
@@ -277,7 +271,7 @@ class LogisticRegression(
         asked : Asked
         """
         shares, device = prepared.shares, prepared.device
-        objective = self._objective(prepared, asked)
+        objective = objective_of(prepared, asked, self.impl, self.fit_intercept)
         last = None if start is None else self._packed(start, objective)
         task = task_of(lambda params: self._attributes(params, objective, dtype))
         solver = solver_name(asked.solver, objective)
@@ -299,14 +293,3 @@ class LogisticRegression(
         self._keep(result, solver, reason, objective, device)
         task.end(result.params)
         return self
-
-    def _objective(self, prepared: Prepared, asked: Asked) -> Objective:
-        data, device, loss = prepared.data, prepared.device, prepared.target.loss
-        assert not isinstance(loss, Labels)  # which are for networks
-        n_params = loss.n_logits * (data.n_columns + int(self.fit_intercept))
-        by_columns = asked.l1_ratio > 0.0 and many_columns(loss.hessian_form(n_params))
-        l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
-        engine = choose(self.impl, data.rows, device, loss, by_columns=by_columns)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
-        return Objective(data, engine, l2, self.fit_intercept, l1)
