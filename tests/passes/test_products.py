@@ -237,6 +237,20 @@ def test_rows_that_are_nearly_certain_keep_their_digits(impl, kind, K):
 
 @impls
 @kinds
+def test_the_class_that_rows_are_nearly_certain_of_changes_as_the_others_do(impl, kind):
+    """All rows have the probabilities 1, 1e-6 and 3e-7: a mean that is subtracted once would be rounded to more."""
+    P = problem(rows_of(kind, 64, LONG), 3)
+    c = np.array([1000.0, 1.0, 2.0])
+    engine = choose(impl, P.data.rows, CPU, P.loss)
+    at = engine.row_curvature(P.data, 0.0 * P.w, np.array([14.0, 0.0, -1.0]))
+    _, db = engine.product(P.data, at, 0.0 * P.v, c)
+    p = np.exp([0.0, -14.0, -15.0]) / np.exp([0.0, -14.0, -15.0]).sum()
+    changes = p[1:] * (c[1:] - c[0]) * 64
+    np.testing.assert_allclose(db, [-changes.sum(), *changes], rtol=1e-5)
+
+
+@impls
+@kinds
 def test_a_constant_for_all_classes_is_mapped_to_zero(impl, kind):
     P = problem(rows_of(kind, 300, LONG), 4)
     engine = choose(impl, P.data.rows, CPU, P.loss)
