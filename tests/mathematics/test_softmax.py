@@ -8,7 +8,7 @@ import pytest
 from central_differences import gradient
 
 from gpu_logreg.mathematics import logistic
-from gpu_logreg.mathematics.softmax import log_proba, loss_and_dz, softmax
+from gpu_logreg.mathematics.softmax import curvature_diagonal, curvature_product, log_proba, loss_and_dz, softmax
 
 RNG = np.random.default_rng(3)
 EXTREME = np.array([[0.0, 0.0, 0.0], [800.0, -800.0, 0.0], [-1e4, 1e4, 9999.0], [40.0, 0.0, -40.0], [1e-9, 0.0, 2.5]])
@@ -70,3 +70,12 @@ def test_not_a_number_stays_visible():
     assert np.isnan(dz[0]).any()
     assert np.isfinite(loss[1])
     assert np.isfinite(dz[1]).all()
+
+
+def test_the_mean_is_subtracted_from_changes_of_the_logits_to_the_last_digit():
+    """Of a class that is nearly certain the change of ``dz`` is minus that of the others."""
+    p = softmax(np.array([[0.0, -14.0, -15.0]], np.float32))
+    e = curvature_product(p, np.array([[1000.0, 1.0, 2.0]], np.float32))
+    assert e.sum() == pytest.approx(0.0, abs=1e-6 * float(np.abs(e).max()))
+    assert e[0, 0] == pytest.approx(float(p[0, 1:] @ np.array([999.0, 998.0])), rel=1e-5)
+    np.testing.assert_allclose(curvature_diagonal(p)[0, 0], p[0, 1:].sum(), rtol=1e-5)
