@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Iterator
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -137,6 +138,8 @@ def _drop_arrays(waiting: list[Any]) -> None:
                     if _holds_array(cell.cell_contents):
                         cell.cell_contents = None
                     waiting.append(cell.cell_contents)
+        elif isinstance(holder, partial):
+            waiting += [holder.func, *holder.args, *holder.keywords.values()]
         elif isinstance(holder, dict | list | tuple):
             waiting += _elements(holder)
         elif _is_of(_CLEARED[:1], type(holder).__module__) and not hasattr(holder, "get_params"):  # no estimator

@@ -26,6 +26,7 @@ from gpu_logreg.passes import choice as table
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import scores as scores_module
 from gpu_logreg.passes.cpu import sparse as sparse_module
+from gpu_logreg.passes.cpu import sparse_products
 from gpu_logreg.passes.cpu.loops.dense import LOG_ROWS
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS
 from gpu_logreg.passes.cpu.scores import sparse_row_scores
@@ -800,3 +801,22 @@ def test_samples_of_many_classes_are_those_of_dense_rows(impl, fit_intercept, m)
     np.testing.assert_allclose(sample(phi)[1], plain(phi)[1], rtol=0, atol=1e-13)
     found, wanted = sample.curvature_sum(phi), plain.curvature_sum(phi)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+
+
+def test_classes_of_wide_rows_are_shared_by_threads(monkeypatch):
+    rng = np.random.default_rng(8)
+    D = np.where(rng.random((60, 40)) < 0.2, rng.standard_normal((60, 40)), 0.0)
+    rows = Rows(csr(D), rng.integers(0, 7, 60).astype(np.int32), rng.exponential(size=60))
+    dataset = ResidentDataset(rows, float(rows.sample_weight.sum()))
+    W, b = rng.standard_normal((7, 40)), rng.standard_normal(7)
+    wanted = sparse_multinomial_pass(rows, W, b)
+    monkeypatch.setattr(sparse_products, "WIDE_SUMS", 1)
+    found_bits = set()
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        found = choose("cpu", rows, CPU, Classes(7)).gradient(dataset, W, b)
+        assert found.loss_sum == pytest.approx(wanted.loss_sum, rel=1e-13)
+        np.testing.assert_allclose(found.dw_sum, wanted.dw_sum, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(found.db_sum, wanted.db_sum, rtol=1e-11, atol=1e-12)
+        found_bits.add(bits(found))
+    assert len(found_bits) == 1

@@ -39,6 +39,8 @@ class CpuEngine(DelegatingEngine):
         """`gradient` over these rows."""
         binary = isinstance(self.loss, Binary)
         if data.is_sparse:
+            if not binary and 8 * data.n_columns * self.loss.n_logits >= sparse_products.WIDE_SUMS:
+                return sparse_products.sparse_multinomial_gradient(data)
             return (sparse.SparsePass if binary else sparse.SparseClassesPass)(data.rows, self.loss.n_logits)
         return (DensePass if binary else ClassesPass)(data.rows, self.loss.n_logits, data.compute_dtype)
 
