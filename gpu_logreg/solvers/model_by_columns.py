@@ -45,8 +45,8 @@ MAX_PRODUCTS = 100
 LATEST, LEAST_LATEST = 0.25, 2
 """Share of the conjugate gradients whose decrease tells what those that follow would add, and their least number."""
 
-LEAST_PRODUCTS, LARGEST_SYSTEM = 10, 2500
-"""Products that are tried before a system is solved in memory, and columns up to which it may be."""
+LEAST_PRODUCTS, LARGEST_SYSTEM = 20, 2500
+"""Least products that a system is expected to take, and columns up to which it may be solved in memory."""
 
 PER_PRODUCT, PER_ROW, PER_PAIR, PER_CUBE = 2.4, 2.0, 2.3, 0.05
 """Nanoseconds on one core, about: for an element and for a row in a product, for a pair of elements of a row in a

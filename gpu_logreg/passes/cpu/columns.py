@@ -258,7 +258,8 @@ class CpuColumns:
         """Curvatures of the rows, or a mean of them and of a bound, with which the model is nowhere below the loss.
 
         The parabola that touches the loss of two classes at the logits ``z`` and ``-z`` has the second derivative
-        ``tanh(z / 2) / (2 z)``, and is above the loss elsewhere.
+        ``tanh(z / 2) / (2 z)``, and is above the loss elsewhere (T. Jaakkola and M. Jordan, "Bayesian parameter
+        estimation via variational methods", 2000).
         """
         z, h = self._here[0], self._here[2]
         if caution == 0.0 or len(z) > 1:
