@@ -39,8 +39,8 @@ __all__ = [
 
 WIDE_SUMS = 2**24
 """Bytes of the sums of K classes from which gradients are summed as products are, because adding the sums of chunks
-takes longer than reading the elements twice. On two cores a gradient of 44 MB took 0.7 times as long, one of 9 MB 0.95 times
-and one of 4 kB 1.7 times; no row is kept of it."""
+takes longer than reading the elements twice. On two cores a gradient of 44 MB took 0.7 times as long, one of 9 MB 0.95
+times and one of 4 kB 1.7 times; no row is kept of it."""
 
 LEAST_CLASSES = 2
 """Least classes that a thread sums over sparse rows: it reads all elements for them."""
