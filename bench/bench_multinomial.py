@@ -28,7 +28,7 @@ from gpu_logreg.rows.block import Rows
 FOLDER = Path(os.environ.get("GPU_LOGREG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 GOAL = 1e-8
 BLOCK = 20_000
-MAX_ITERS = (50, 100, 200, 400, 1000)
+MAX_ITERS = (10, 20, 30, 40, 50, 100, 200, 400, 1000)
 LONGEST = 300.0
 LARGEST_NEWTON = 2000
 
@@ -72,11 +72,30 @@ def covtype() -> ManyClasses:
     return ManyClasses("covtype", table[:, :54], np.unique(table[:, 54], return_inverse=True)[1])
 
 
+def wide(n: int, d: int, K: int) -> ManyClasses:
+    """Independent columns, float64, more of them than a Hessian has room for."""
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((n, d))
+    W = 2.0 * rng.standard_normal((d, K)) / np.sqrt(d)
+    return ManyClasses("wide", X, (X @ W + rng.gumbel(size=(n, K))).argmax(axis=1))
+
+
+def kddcup() -> ManyClasses:
+    """Connections on raw columns, 23 classes, float64; a tenth of the rows."""
+    text = np.loadtxt(FOLDER / "kddcup.data_10_percent.gz", delimiter=",", dtype=str)[::10]
+    kinds = [(text[:, [j]] == np.unique(text[:, j])).astype(float) for j in (1, 2, 3)]
+    numbers = np.delete(text, [1, 2, 3, 41], axis=1).astype(float)
+    return ManyClasses("kddcup", np.hstack([numbers, *kinds]), np.unique(text[:, 41], return_inverse=True)[1])
+
+
 SETS: dict[str, tuple[str | None, Callable[[], ManyClasses]]] = {
     "gaussian": (None, gaussian),
     "letter-like": (None, letter_like),
     "mnist": ("mnist.npz", mnist),
     "covtype": ("covtype.20k.data.gz", covtype),
+    "wide, few rows": (None, lambda: wide(500, 1000, 5)),
+    "wide": (None, lambda: wide(20_000, 1000, 20)),
+    "kddcup": ("kddcup.data_10_percent.gz", kddcup),
 }
 
 
