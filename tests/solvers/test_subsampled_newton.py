@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import itertools
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -271,8 +272,8 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     standardised = gpu_logreg.objectives.sampler.standardised
     value, hessian = SampleObjective.__call__, BinarySample.hessian
 
-    def counting_choose(*args):
-        engine = choose(*args)
+    def counting_choose(*args, **options):
+        engine = choose(*args, **options)
         gradient, scores = engine.gradient, engine.scores
 
         def counted_gradient(data, w, b):
@@ -283,7 +284,8 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
             walked["scores"] += data.n_rows
             return scores(data, *args)
 
-        engine.gradient, engine.scores = counted_gradient, counted_scores
+        engine.gradient_pass = lambda data: partial(counted_gradient, data)
+        engine.scores = counted_scores
         return engine
 
     def gathered(dataset, indices, *args):
@@ -303,7 +305,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
         walked["samples"] += self.n_rows
         return hessian(self, *args)
 
-    monkeypatch.setattr(gpu_logreg.estimators.linear.model, "choose", counting_choose)
+    monkeypatch.setattr(gpu_logreg.estimators.linear.fit, "choose", counting_choose)
     monkeypatch.setattr(gpu_logreg.objectives.sampler, "standardised", gathered)
     monkeypatch.setattr(SampleObjective, "__call__", evaluated)
     monkeypatch.setattr(BinarySample, "hessian", second_derivative)
