@@ -118,17 +118,25 @@ def _usage_message(error: Any) -> str:
 
 
 def _flush() -> None:
-    """Write the buffered output now: where Python fails to write it at exit, Python prints a traceback."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _discard_output()
+    """Write what is buffered now: where Python fails to write it at exit, it ends with a code of its own, 120.
+
+    Of standard error that is the part of a line, as of a progress bar whose terminal has gone.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _discard(stream)
 
 
 def _discard_output() -> None:
     """Send the rest of standard output to ``/dev/null``: it cannot be written, and Python tries again at its exit."""
+    _discard(sys.stdout)
+
+
+def _discard(stream: Any) -> None:
     with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _fail(message: str, code: int) -> int:

@@ -150,6 +150,14 @@ def closed_pipe() -> int:
     return writer
 
 
+def test_part_of_a_line_on_standard_error_whose_reader_has_gone():
+    code = "import sys; from gpu_logreg.command.cli import main; sys.stderr.write('part of a line'); main(['--help'])"
+    gone = closed_pipe()
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=gone)
+    os.close(gone)
+    assert process.wait(timeout=300) == 0
+
+
 def test_readers_that_have_gone(model):
     gone = closed_pipe()
     commands = {
