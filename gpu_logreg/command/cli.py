@@ -120,7 +120,7 @@ def _usage_message(error: Any) -> str:
 def _flush() -> None:
     """Write what is buffered now: where Python fails to write it at exit, it ends with a code of its own, 120.
 
-    Of standard error that is the part of a line, as of a progress bar whose terminal has gone.
+    Of standard error that is a line whose reader has gone, as of a progress bar of a run that took a while.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

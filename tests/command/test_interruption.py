@@ -150,10 +150,20 @@ def closed_pipe() -> int:
     return writer
 
 
-def test_part_of_a_line_on_standard_error_whose_reader_has_gone():
-    code = "import sys; from gpu_logreg.command.cli import main; sys.stderr.write('part of a line'); main(['--help'])"
+def test_a_line_that_standard_error_could_not_take_is_not_tried_again_at_the_end():
+    code = """
+import contextlib, sys
+from gpu_logreg.command import cli
+def run(arguments):
+    with contextlib.suppress(BrokenPipeError):
+        print("a line", file=sys.stderr)
+    return 0
+cli._run = run
+cli.main([])
+"""
     gone = closed_pipe()
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=gone)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=gone, env=buffered)
     os.close(gone)
     assert process.wait(timeout=300) == 0
 
