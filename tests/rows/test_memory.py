@@ -130,7 +130,7 @@ def test_predictions_copy_no_rows(dtype):
             ("float64", {"max_iter": 3}),
             ("float32", {"max_iter": 2, "K": 3}),
             ("float32", {"max_iter": 2, "impl": "reference"}),
-            ("float64", {"max_iter": 3, "l1_ratio": 1.0, "C": 0.01}),
+            ("float64", {"max_iter": 3, "l1_ratio": 1.0, "C": 0.01, "solver": "proximal"}),
             ("float32", {"max_iter": 3, "d": 200}),  # with samples
             ("float32", {"what": "predict"}),
             ("float64", {"what": "predict", "K": 3}),
@@ -145,3 +145,10 @@ def test_sparse_rows_are_copied_neither_by_a_fit_nor_by_predictions(dtype, param
     per_row = 16 * (K + 1) if parameters.get("what") == "predict" else 0
     bytes_added, nbytes = added(dtype, **{"n": n, "d": 10_000, "per_row": 40, **parameters})
     check(bytes_added, nbytes, per_row * n // N)
+
+
+@pytest.mark.slow
+def test_an_l1_fit_by_columns_takes_two_copies_of_sparse_rows_and_no_more():
+    # One by columns, and at most one more of the columns that are left: `gpu_logreg.passes.cpu.columns`.
+    bytes_added, nbytes = added("float64", n=300_000, d=10_000, per_row=40, max_iter=3, l1_ratio=1.0, C=0.01)
+    assert bytes_added < 2.05 * nbytes + 17 * 8 * 300_000 + ALLOWED_BYTES
