@@ -116,7 +116,7 @@ def train(
     learning_rate: LearningRate = None,
     tol: Tol = None,
     max_iter: MaxIter = None,
-    solver: Solver = SolverName.auto,
+    solver: Solver = SolverName("auto"),
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Impl = ImplName.auto,
     storage: Storage = StorageName.auto,

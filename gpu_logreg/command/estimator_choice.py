@@ -8,6 +8,7 @@ from typing import Any
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.linear.parameters import read_parameters
+from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
 from gpu_logreg.estimators.network.model import MLPClassifier
 
 __all__ = ["make_estimator", "needs_dense_rows"]
@@ -27,17 +28,7 @@ _NETWORK_ONLY = {"activation": "--activation", "alpha": "--alpha", "batch_size":
 _NOT_SET = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, **dict.fromkeys(_NETWORK_ONLY)}
 """Defaults of the other options."""
 
-_LINEAR_SOLVERS = (
-    "auto",
-    "subsampled-newton",
-    "newton-cg",
-    "lbfgs",
-    "proximal",
-    "coordinate-descent",
-    "gradient-descent",
-    "sgd",
-    "adam",
-)
+_LINEAR_SOLVERS = ("auto", *SOLVER_NAMES)
 _NETWORK_SOLVERS = ("auto", "adam", "adamw", "sgd", "lbfgs", "gradient-descent")
 
 

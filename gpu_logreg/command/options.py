@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
+
 __all__ = [
     "Activation",
     "ActivationName",
@@ -55,21 +57,7 @@ __all__ = [
 
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
 DtypeName = StrEnum("DtypeName", ["float32", "float64"])
-SolverName = StrEnum(
-    "SolverName",
-    [
-        "auto",
-        "subsampled-newton",
-        "newton-cg",
-        "lbfgs",
-        "proximal",
-        "coordinate-descent",
-        "gradient-descent",
-        "sgd",
-        "adam",
-        "adamw",
-    ],
-)
+SolverName = StrEnum("SolverName", ["auto", *SOLVER_NAMES, "adamw"])  # type: ignore[misc]
 PenaltyName = StrEnum("PenaltyName", ["l1", "l2", "elasticnet", "none"])
 ActivationName = StrEnum("ActivationName", ["tanh", "relu", "logistic", "identity"])
 ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
@@ -166,8 +154,7 @@ Solver = Annotated[
     SolverName,
     typer.Option(
         metavar="NAME",
-        help="auto, subsampled-newton, newton-cg, lbfgs, proximal, coordinate-descent, gradient-descent, sgd, adam, "
-        "adamw.",
+        help=f"{', '.join(SolverName)}.",
     ),
 ]
 Impl = Annotated[

@@ -19,7 +19,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import class_weighted, encode_labels
 from gpu_logreg.estimators.target import Target
-from gpu_logreg.mathematics.losses import Binary, Classes, Labels
+from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["Prepared", "prepare"]
@@ -41,11 +41,6 @@ class Prepared:
     data: ResidentDataset
     target: Target
     device: Device
-
-    @property
-    def loss(self) -> Binary | Classes | Labels:
-        """The loss of the target."""
-        return self.target.loss
 
     @cached_attribute
     def shares(self) -> Float64Vector:

@@ -36,7 +36,8 @@ class InexactStep(NamedTuple):
     decrease : float
         ``-q(step)``.
     left : float
-        What the iterations that were not made would lower ``q`` by besides, estimated.
+        What the iterations that were not made would lower ``q`` by besides, estimated; infinite where none was made,
+        because the first direction has no curvature.
     n_products : int
     """
 
@@ -50,7 +51,7 @@ class InexactStep(NamedTuple):
     def rate(self) -> float:
         """Share of the decrease that an iteration has left, on average; 1 where none was made."""
         total = self.decrease + self.left
-        if not self.n_products or not total > 0.0:
+        if not self.n_products or not 0.0 < total < np.inf:
             return 1.0
         return float((self.left / total) ** (1.0 / self.n_products))
 
@@ -92,7 +93,8 @@ def conjugate_gradients(
     x, r = np.zeros(len(b)), b.copy()
     z = r if metric is None else metric.solve(r)
     p, rz = z.copy(), float(r @ z)
-    decrease, left, n = 0.0, 0.0, 0
+    decrease, n = 0.0, 0
+    left = np.inf if rz > 0.0 else 0.0  # of a direction without curvature nothing is known
     tridiagonal = _Tridiagonal(smallest)
     while n < most and rz > 0.0:
         image = product(p)

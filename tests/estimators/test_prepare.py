@@ -36,7 +36,7 @@ S = RNG.exponential(size=N)
 def test_labels_are_stored_as_the_loss_says(y, loss, labels):
     for target in [target_of(y)] if y.ndim == 2 else [target_of(y), None]:
         prepared = prepare(X, y, None, CPU, target=target)
-        assert prepared.loss == loss
+        assert prepared.target.loss == loss
         stored = prepared.data.rows.y
         assert stored.dtype == loss.label_dtype == labels.dtype
         np.testing.assert_array_equal(stored, labels)
@@ -49,7 +49,7 @@ def test_labels_are_stored_as_the_loss_says(y, loss, labels):
 def test_two_among_more_known_classes():
     y = np.where(THREE == 0, 5, THREE)
     prepared = prepare(X, y, None, CPU, target=Target(np.array([-5, 0, 5])))
-    assert prepared.loss == Classes(3)
+    assert prepared.target.loss == Classes(3)
     assert set(prepared.data.rows.y.tolist()) == {0, 2}
     assert prepared.shares[1] == 0.0
 

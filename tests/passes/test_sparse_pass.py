@@ -150,7 +150,7 @@ def many_chunks(monkeypatch):
 
 
 def cut(X, sums_by_column: int = 1) -> list[tuple[int, int]]:
-    return list(zip(*sparse_module._chunks(X, sums_by_column), strict=True))
+    return list(zip(*sparse_module.chunks_of_rows(X, sums_by_column), strict=True))
 
 
 # ---- two classes

@@ -130,6 +130,7 @@ def test_nothing_to_solve_and_a_direction_without_curvature():
     assert (nothing.n_products, nothing.decrease, nothing.rate) == (0, 0.0, 1.0)
     flat = conjugate_gradients(H.__matmul__, np.array([0.0, 1.0]), None, 0.1, 10)
     assert not flat.step.any()
+    assert (flat.left, flat.rate) == (np.inf, 1.0)  # nothing is known of such a direction, least of all that it is done
     assert conjugate_gradients(H.__matmul__, np.ones(2), None, 0.1, most=0).n_products == 0
 
 

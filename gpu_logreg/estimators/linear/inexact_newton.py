@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.estimators.linear.quasi_newton import has_factors, mean_factors
+from gpu_logreg.estimators.linear.quasi_newton import diagonal_at_start, has_factors, mean_factors
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import Metric, SolverResult
@@ -79,10 +79,10 @@ def newton_cg_by_measure(
     **limits
         ``max_iter`` and ``observer``.
     """
-    mean, variance = objective.column_moments()
-    fit_intercept, l2 = objective.fit_intercept, objective.l2
-    curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
-    at_start = by_class([CentredDiagonalMetric(mean, variance, c, l2, fit_intercept) for c in curvatures])
+    at_start = diagonal_at_start(objective, shares)
+    assert objective.centre is not None  # known by the moments that the diagonal comes from
+    assert objective.spread is not None
+    mean, variance, fit_intercept, l2 = objective.centre, objective.spread**2, objective.fit_intercept, objective.l2
     centred = variance / np.maximum(variance + mean**2, np.finfo(np.float64).tiny) if fit_intercept else 1.0
 
     def at_point(params: Float64Vector, hessian: Any) -> Metric:

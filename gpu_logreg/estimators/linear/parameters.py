@@ -13,6 +13,7 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
+from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
 from gpu_logreg.rows.storage import STORAGES
 
 __all__ = ["CONSTRAINTS", "OTHER_NAMES", "Asked", "not_converged", "read_parameters", "refuse_for_liblinear"]
@@ -25,18 +26,6 @@ OTHER_NAMES = {
 }
 """Solvers of scikit-learn that are not here, and which of ours stands in for each; the optimum is the same."""
 
-OUR_NAMES = (
-    "subsampled-newton",
-    "newton-cg",
-    "lbfgs",
-    "proximal",
-    "coordinate-descent",
-    "gradient-descent",
-    "sgd",
-    "adam",
-)
-"""Solvers of the table in `gpu_logreg.estimators.linear.fit`."""
-
 CONSTRAINTS: dict[str, list[Any]] = {
     "C": [Interval(numbers.Real, 0, None, closed="right")],
     "l1_ratio": [Interval(numbers.Real, 0, 1, closed="both"), None],
@@ -45,7 +34,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "tol": [Interval(numbers.Real, 0, None, closed="left")],
     "max_iter": [Interval(numbers.Integral, 0, None, closed="left")],
     "solver": [
-        StrOptions({"auto", *OUR_NAMES, *OTHER_NAMES}),
+        StrOptions({"auto", *SOLVER_NAMES, *OTHER_NAMES}),
     ],
     "device": [str],
     "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],

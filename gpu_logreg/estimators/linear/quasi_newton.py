@@ -23,7 +23,14 @@ from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal_without_a_sample
 from gpu_logreg.solvers.watch import late, renewed, when_slow
 
-__all__ = ["has_factors", "lbfgs_from_a_diagonal", "lbfgs_with_all_rows", "mean_factors", "without_a_sample"]
+__all__ = [
+    "diagonal_at_start",
+    "has_factors",
+    "lbfgs_from_a_diagonal",
+    "lbfgs_with_all_rows",
+    "mean_factors",
+    "without_a_sample",
+]
 
 LBFGS_DECREASE = 0.1 * DECREASE_PER_TOL
 """Relative suboptimality at the end, by L-BFGS's own estimate and for each ``tol``: a tenth of what solvers with a good
@@ -67,15 +74,14 @@ def lbfgs_from_a_diagonal(
     **limits
         ``max_iter`` and ``observer``.
     """
-    mean, variance = objective.column_moments()
-    n, fit_intercept, l2 = objective.dataset.n_rows, objective.fit_intercept, objective.l2
-    curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
-    metric = by_class([CentredDiagonalMetric(mean, variance, c, l2, fit_intercept) for c in curvatures])
+    metric = diagonal_at_start(objective, shares)
     refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
     memory = MEMORY
     if has_factors(objective):
         refresh = when_slow(
-            mean_factors(objective, rng), factors_price(n, objective.hessian_form), LBFGS_DECREASE * tol
+            mean_factors(objective, rng),
+            factors_price(objective.dataset.n_rows, objective.hessian_form),
+            LBFGS_DECREASE * tol,
         )
         memory = LONG_MEMORY
     if newton_costs_little:
@@ -84,6 +90,14 @@ def lbfgs_from_a_diagonal(
     optimal = Optimality(objective, tol, LBFGS_DECREASE)
     ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
     return lbfgs(objective, params, metric=metric, memory=memory, refresh=refresh, **ends)
+
+
+def diagonal_at_start(objective: Objective, shares: Float64Vector) -> Metric:
+    """The diagonal of the Hessian while all weights are zero, in centred columns; one read for their moments."""
+    mean, variance = objective.column_moments()
+    fit_intercept, l2 = objective.fit_intercept, objective.l2
+    curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
+    return by_class([CentredDiagonalMetric(mean, variance, c, l2, fit_intercept) for c in curvatures])
 
 
 def lbfgs_with_all_rows(

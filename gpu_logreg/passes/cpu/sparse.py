@@ -27,6 +27,7 @@ from gpu_logreg.rows.block import Rows, consecutive_rows
 __all__ = [
     "SparseClassesPass",
     "SparsePass",
+    "chunks_of_rows",
     "sparse_curvature_sums",
     "sparse_logits",
     "sparse_moments",
@@ -70,7 +71,7 @@ class SparsePass:
         X, y, self._sample_weight = rows
         self._elements = X.data, X.indices, X.indptr
         self._y = np.ascontiguousarray(y)
-        self._chunks = _chunks(X, n_logits)
+        self._chunks = chunks_of_rows(X, n_logits)
 
     def __call__(self, w: Float64Vector, b: Any) -> Sums:
         """The sums at the weights ``w`` of shape (d,) and the intercept ``b``."""
@@ -119,7 +120,7 @@ def sparse_moments(rows: Rows) -> Moments:
             sum_column_moments(X.data, X.indices, X.indptr, s, begin, end, sums)
         return sums
 
-    sums: Float64Matrix = sum_in_order(operator.iadd, of_chunk, *_chunks(rows.X, 2))
+    sums: Float64Matrix = sum_in_order(operator.iadd, of_chunk, *chunks_of_rows(rows.X, 2))
     return _by_sum(sums)
 
 
@@ -135,7 +136,7 @@ def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple
             total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
         return Sums(float(total), sums, 0.0)
 
-    found = sum_in_order(add_in_place, of_chunk, *_chunks(rows.X, 2))
+    found = sum_in_order(add_in_place, of_chunk, *chunks_of_rows(rows.X, 2))
     return found.loss_sum, _by_sum(found.dw_sum)
 
 
@@ -171,7 +172,7 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
         sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
         return Sums(0.0, H, v)
 
-    _, H, v = sum_in_order(add_in_place, of_chunk, *_chunks(X, d))
+    _, H, v = sum_in_order(add_in_place, of_chunk, *chunks_of_rows(X, d))
     for first in range(0, d, _SUMMED_TRIANGLE):
         last = min(d, first + _SUMMED_TRIANGLE)
         H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
@@ -179,7 +180,7 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
     return H, v
 
 
-def _chunks(X: CsrArray, sums_by_column: int) -> tuple[list[int], list[int]]:
+def chunks_of_rows(X: CsrArray, sums_by_column: int) -> tuple[list[int], list[int]]:
     """First rows of the chunks, and the rows after their last ones.
 
     A chunk has ``sums_by_column`` sums for every column, and so many operations for every element.

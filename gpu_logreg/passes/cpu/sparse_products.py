@@ -20,7 +20,7 @@ from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks, sum_in
 from gpu_logreg.arrays.csr import elements_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.passes.cpu.sparse import _chunks, sparse_logits
+from gpu_logreg.passes.cpu.sparse import chunks_of_rows, sparse_logits
 from gpu_logreg.passes.engine import GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
 from gpu_logreg.passes.sums import Sums, add_in_place
@@ -76,7 +76,7 @@ def _sums(data: ResidentDataset, y: HostArray | None, h: Float64Vector, v: Float
         loss, db = sum_kept_sparse_rows(X.data, X.indices, X.indptr, y, s, h, v, float(c), first, last, dw)
         return Sums(float(loss), dw, float(db))
 
-    return sum_in_order(add_in_place, of_chunk, *_chunks(X, 1))
+    return sum_in_order(add_in_place, of_chunk, *chunks_of_rows(X, 1))
 
 
 def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> RowCurvature:
