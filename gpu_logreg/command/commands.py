@@ -14,6 +14,7 @@ import typer
 
 from gpu_logreg import __version__
 from gpu_logreg.command.options import (
+    AUTO_SOLVER,
     Activation,
     Alpha,
     BatchSize,
@@ -42,7 +43,6 @@ from gpu_logreg.command.options import (
     Sep,
     SkipRows,
     Solver,
-    SolverName,
     Storage,
     StorageName,
     Target,
@@ -116,7 +116,7 @@ def train(
     learning_rate: LearningRate = None,
     tol: Tol = None,
     max_iter: MaxIter = None,
-    solver: Solver = SolverName("auto"),
+    solver: Solver = AUTO_SOLVER,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Impl = ImplName.auto,
     storage: Storage = StorageName.auto,

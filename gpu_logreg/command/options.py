@@ -11,6 +11,7 @@ import typer
 from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
 
 __all__ = [
+    "AUTO_SOLVER",
     "Activation",
     "ActivationName",
     "Alpha",
@@ -58,6 +59,7 @@ __all__ = [
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
 DtypeName = StrEnum("DtypeName", ["float32", "float64"])
 SolverName = StrEnum("SolverName", ["auto", *SOLVER_NAMES, "adamw"])  # type: ignore[misc]
+AUTO_SOLVER = SolverName("auto")
 PenaltyName = StrEnum("PenaltyName", ["l1", "l2", "elasticnet", "none"])
 ActivationName = StrEnum("ActivationName", ["tanh", "relu", "logistic", "identity"])
 ImplName = StrEnum("ImplName", ["auto", "reference", "cpu", "cuda", "cublas"])
