@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # as typing's, without the time that takes to import: Ctr
 if TYPE_CHECKING:
     from typing import Any
 
+    from gpu_logreg.estimators.checkpoint import Checkpoint
     from gpu_logreg.estimators.functions import loss_and_gradient
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
@@ -16,9 +17,18 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["LogisticRegression", "MLPClassifier", "__version__", "load_model", "loss_and_gradient", "save_model"]
+__all__ = [
+    "Checkpoint",
+    "LogisticRegression",
+    "MLPClassifier",
+    "__version__",
+    "load_model",
+    "loss_and_gradient",
+    "save_model",
+]
 
 _HOMES = {
+    "Checkpoint": "gpu_logreg.estimators.checkpoint",
     "LogisticRegression": "gpu_logreg.estimators.linear.model",
     "MLPClassifier": "gpu_logreg.estimators.network.model",
     "load_model": "gpu_logreg.saved.model_file",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "CheckpointError",
     "DataError",
     "DeviceError",
     "GpuLogregError",
@@ -27,6 +28,10 @@ class NotNumbersError(DataError, TypeError):
 
 class ModelFileError(GpuLogregError, ValueError):
     """A model file is not one, is damaged, or is newer than the program."""
+
+
+class CheckpointError(GpuLogregError, ValueError):
+    """A checkpoint is not one, is of another fit or other data, is damaged, or is in use."""
 
 
 class DeviceError(GpuLogregError, RuntimeError):

@@ -6,6 +6,7 @@ On older versions of scikit-learn the mixin is empty and the hooks are never cal
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,12 +33,16 @@ __all__ = [
     "WRAPPER_FRAMES",
     "CallbackSupportMixin",
     "FitTask",
+    "TimeLimit",
     "epoch_lines",
     "observe_all",
     "progress_lines",
     "upload_lines",
     "with_callbacks",
 ]
+
+STOPPED = "stopped by a callback"
+"""What solvers say where an observer has stopped them."""
 
 logger = logging.getLogger("gpu_logreg")
 
@@ -120,6 +125,35 @@ class FitTask:
                     reconstruction_attributes=lambda: self._attributes(params),
                     **self._data,
                 )
+
+
+class TimeLimit:
+    """An observer that stops a fit after some seconds.
+
+    Parameters
+    ----------
+    seconds : float or None
+        From now on; None for no limit.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
+        self.reached = False
+
+    @property
+    def observer(self) -> Observer | None:
+        """What a solver is to call; None without a limit."""
+        return None if self._seconds is None else self
+
+    def __call__(self, iteration: Iteration) -> bool:
+        """Whether the time is over, and the solver has not come to its end by itself."""
+        self.reached = not iteration.last and time.monotonic() >= self._end
+        return self.reached
+
+    def reason(self, message: str) -> str:
+        """Why a fit ended, from what its solver says of it."""
+        return f"max_time = {self._seconds:g} s reached" if self.reached and message == STOPPED else message
 
 
 def progress_lines(solver: str, reads: Callable[[], float]) -> Observer:

@@ -93,6 +93,26 @@ class NetworkBatches:
         """The parameters, on the host in float64."""
         return _on_host(self.training.params)
 
+    def state(self) -> dict[str, Array]:
+        """Copies, on the host, of the parameters, those remembered, and the state of the optimiser."""
+        optimizer = vars(self.training.optimizer)
+        state = {
+            f"optimizer {name}": np.array(to_numpy(value)) for name, value in optimizer.items() if value is not None
+        }
+        state |= {f"snapshot {name}": np.array(to_numpy(params)) for name, params in self._snapshots.items()}
+        return {"params": np.array(to_numpy(self.training.params)), **state}
+
+    def go_to(self, state: dict[str, Array]) -> None:
+        """Go to where a state was copied."""
+        xp, optimizer = array_namespace(self.training.params), self.training.optimizer
+        self.training.params[...] = xp.asarray(state["params"])
+        for name, value in state.items():
+            kind, _, of = name.partition(" ")
+            if kind == "snapshot":
+                self._snapshots[of] = xp.asarray(value)
+            elif kind == "optimizer":  # a setting or a count has no axis
+                setattr(optimizer, of, xp.asarray(value) if value.ndim else value.item())
+
     def best(self) -> Float64Vector | None:
         """Parameters of the best score, on the host in float64; None before the first score."""
         return _on_host(self._snapshots["best"]) if "best" in self._snapshots else None

@@ -13,6 +13,7 @@ from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Vector
 from gpu_logreg.mathematics.network import Network, loss_and_gradient
 from gpu_logreg.mathematics.penalty import l2_penalty
+from gpu_logreg.passes.recorded import Recall
 from gpu_logreg.passes.training import rows_with_weight, take_batch
 from gpu_logreg.rows.block import Rows
 
@@ -31,6 +32,8 @@ class NetworkObjective:
         Strength of the ridge penalty on the mean loss; intercepts are not penalised.
     dtype : dtype
         Dtype of the arithmetic within a block of rows; the sums of blocks are added in float64.
+    recall : Recall or None
+        Where the sums over all rows are recorded.
 
     Attributes
     ----------
@@ -44,11 +47,12 @@ class NetworkObjective:
 
     separable_below = 0.0
 
-    def __init__(self, network: Network, rows: Rows, l2: float, dtype: DTypeLike) -> None:
+    def __init__(self, network: Network, rows: Rows, l2: float, dtype: DTypeLike, recall: Recall | None = None) -> None:
         self.network = network
         self.rows = rows
         self.l2 = l2
         self.dtype = np.dtype(dtype)
+        self._recall = recall
         s = rows.sample_weight
         self.weight_total = float(rows.X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
         weighted = rows_with_weight(s, rows.X.shape[0], self.dtype)
@@ -64,6 +68,23 @@ class NetworkObjective:
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient at ``params``, from one walk over the rows; not finite where the arithmetic overflows."""
+        if self._recall is None:
+            loss_sum, grad = self._sums(params)
+        else:
+            loss_sum, grad = self._recall("network", (params,), lambda: self._sums(params))
+        self.n_reads += 1
+        n_weights = self.network.n_weights
+        penalty, penalty_grad = l2_penalty(params[:n_weights], self.l2)
+        grad /= self.weight_total
+        grad[:n_weights] += penalty_grad
+        value = loss_sum / self.weight_total + penalty
+        # As of `gpu_logreg.objectives.linear.Objective`, with logits of the size of 1.
+        by_rows = self.precision * (1.0 + math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(self._n_rows)
+        self.rounding = 4.0 * float(np.finfo(np.float64).eps) + by_rows
+        return value, grad
+
+    def _sums(self, params: Float64Vector) -> tuple[float, Float64Vector]:
+        """Sums over the rows of the loss and of its gradient."""
         X = self.rows.X
         xp = array_namespace(X)
         device_params = xp.asarray(params.astype(self.dtype))
@@ -79,13 +100,4 @@ class NetworkObjective:
         for block_loss, block_grad in map_row_blocks(of_block, X, NETWORK, n=self._n_rows, row_bytes=widest):
             loss_sum += float(to_numpy(block_loss))
             grad += to_numpy(block_grad)
-        self.n_reads += 1
-        n_weights = self.network.n_weights
-        penalty, penalty_grad = l2_penalty(params[:n_weights], self.l2)
-        grad /= self.weight_total
-        grad[:n_weights] += penalty_grad
-        value = loss_sum / self.weight_total + penalty
-        # As of `gpu_logreg.objectives.linear.Objective`, with logits of the size of 1.
-        by_rows = self.precision * (1.0 + math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(self._n_rows)
-        self.rounding = 4.0 * float(np.finfo(np.float64).eps) + by_rows
-        return value, grad
+        return loss_sum, grad

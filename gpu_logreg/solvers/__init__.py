@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Vector
 
 __all__ = [
     "Iteration",
     "Metric",
     "Objective",
     "Observer",
+    "SavedState",
     "SolverResult",
     "Stop",
     "falls_for_ever",
@@ -82,6 +83,16 @@ class Iteration:
 
 Observer = Callable[[Iteration], Any]
 """Called after every iteration; a true answer asks the solver to stop."""
+
+
+class SavedState(Protocol):
+    """Where a solver keeps its state between iterations, so that it can go on after it was killed."""
+
+    def last(self) -> dict[str, Array] | None:
+        """The arrays of the last state; None where there is none."""
+
+    def keep(self, make: Callable[[], Mapping[str, Array]], /) -> None:
+        """Take note of the state that ``make`` copies; not every time."""
 
 
 class Stop(NamedTuple):

@@ -17,6 +17,12 @@ class LossByColumns(Protocol):
     def place(self, W: Float64Matrix, b: Float64Vector) -> float:
         """Go to weights (K, d) and intercepts (K,); the mean loss."""
 
+    def logits(self) -> Float64Matrix:
+        """A copy of the logits at the present point."""
+
+    def go_to(self, z: Float64Matrix) -> None:
+        """Go to a point by its logits."""
+
     def gradient(self) -> tuple[Float64Matrix, Float64Vector]:
         """Gradient by all weights and by the intercepts; one read."""
 

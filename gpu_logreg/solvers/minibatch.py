@@ -5,14 +5,16 @@ What is stopped on, and the order of things within an epoch, follow scikit-learn
 
 from __future__ import annotations
 
+import functools
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers import Iteration, Observer, Stop
+from gpu_logreg.arrays.vector import Array, Float64Vector
+from gpu_logreg.solvers import Iteration, Observer, SavedState, Stop
 
 __all__ = ["Batches", "Progress", "RateSchedule", "minibatch"]
 
@@ -37,6 +39,12 @@ class Batches(Protocol):
 
     def vector(self) -> Float64Vector:
         """The parameters, on the host."""
+
+    def state(self) -> dict[str, Array]:
+        """Copies, on the host, of all that epochs to come depend on but the rows."""
+
+    def go_to(self, state: dict[str, Array]) -> None:
+        """Go to where a state was copied."""
 
 
 class RateSchedule(Protocol):
@@ -97,6 +105,7 @@ def minibatch(
     n_iter_no_change: float = 10,
     by_score: bool = False,
     observer: Observer | None = None,
+    saved: SavedState | None = None,
 ) -> Progress:
     """Epochs of steps until ``n_iter_no_change`` and one more in a row have gained less than ``tol``, or ``max_iter``.
 
@@ -120,6 +129,8 @@ def minibatch(
         this fit or of one before it: those remembered as ``"best"``.
     observer : Observer, optional
         Called after every epoch; a true answer stops the solver.
+    saved : SavedState, optional
+        Where to go on from, and where to keep the state after every epoch.
 
     Returns
     -------
@@ -132,7 +143,11 @@ def minibatch(
     progress.stop = Stop(f"max_iter = {max_iter} reached", False)
     if by_score and progress.best_params is None:
         batches.keep("best")  # the best known, of an earlier fit, until an epoch is better
+    if saved is not None and (state := saved.last()) is not None:
+        idle = _go_on_from(state, batches, progress, schedule, rng)
     while progress.n_iter < max_iter:
+        if saved is not None:
+            saved.keep(functools.partial(_state, batches, progress, schedule, rng, idle))
         batches.keep(_slot(progress.n_iter))
         rate = schedule.rate
         order = rows if rng is None else rng.permutation(rows)
@@ -169,6 +184,39 @@ def minibatch(
     if by_score and progress.best_validation_score > -math.inf:
         batches.recall("best")
     return progress
+
+
+def _state(
+    batches: Batches, progress: Progress, schedule: RateSchedule, rng: np.random.Generator | None, idle: int
+) -> dict[str, Array]:
+    """A copy of all that the epochs to come depend on but the rows."""
+    random = "" if rng is None else json.dumps(rng.bit_generator.state)
+    return {
+        "counts": np.array([progress.n_iter, progress.rows_seen, idle]),
+        "numbers": np.array([progress.best_loss, progress.best_validation_score, schedule.rate]),
+        "loss_curve": np.array(progress.loss_curve, np.float64),
+        "validation_scores": np.array(progress.validation_scores, np.float64),
+        "random": np.array(random),
+        **batches.state(),
+    }
+
+
+def _go_on_from(
+    state: dict[str, Array],
+    batches: Batches,
+    progress: Progress,
+    schedule: RateSchedule,
+    rng: np.random.Generator | None,
+) -> int:
+    """Go to where a state was copied; the number of epochs without gain until there."""
+    progress.n_iter, progress.rows_seen, idle = map(int, state["counts"])
+    progress.best_loss, progress.best_validation_score, schedule.rate = map(float, state["numbers"])
+    progress.loss_curve[:] = map(float, state["loss_curve"])
+    progress.validation_scores[:] = map(float, state["validation_scores"])
+    if rng is not None:
+        rng.bit_generator.state = json.loads(str(state["random"]))
+    batches.go_to(state)
+    return idle
 
 
 def _slot(n_iter: int) -> str:

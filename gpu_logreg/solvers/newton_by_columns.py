@@ -12,13 +12,14 @@ Source: G.-X. Yuan, C.-H. Ho and C.-J. Lin, "An improved GLMNET for L1-regulariz
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.penalty import duality_gap, l2_penalty, subgradient
-from gpu_logreg.solvers import Iteration, Observer, SolverResult
+from gpu_logreg.solvers import Iteration, Observer, SavedState, SolverResult
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL
 from gpu_logreg.solvers.iteration_loop import NO_LOWER
 from gpu_logreg.solvers.line_search import SUFFICIENT_DECREASE
@@ -59,6 +60,7 @@ def newton_by_columns(
     tol: float = 1e-6,
     max_iter: int = 1000,
     observer: Observer | None = None,
+    saved: SavedState | None = None,
 ) -> SolverResult:
     """Minimise the mean loss plus ``l1 |W|_1 + l2 |W|**2 / 2``; intercepts are not penalised.
 
@@ -76,15 +78,21 @@ def newton_by_columns(
         ``l1 > 0``.
     tol, max_iter, observer
         As for `gpu_logreg.solvers.proximal.proximal`.
+    saved : SavedState or None
+        Where to go on from, and where to keep the state of every iteration.
 
     Returns
     -------
     SolverResult
         ``grad`` is the subgradient; ``smooth_grad`` the gradient of loss and ridge at the same point.
     """
-    walk = _Walk(columns, start, shape, l1, l2)
+    walk, first = _Walk(columns, start, shape, l1, l2), 0
+    if saved is not None and (state := saved.last()) is not None:
+        first = walk.go_on_from(state)
     limit, goal = min(tol, SUPPORT * l1), DECREASE_PER_TOL * tol
-    for n_iter in range(max_iter + 1):
+    for n_iter in range(first, max_iter + 1):
+        if saved is not None:
+            saved.keep(functools.partial(walk.state, n_iter))
         walk.look()
         hidden = walk.stuck and walk.remaining <= NO_LOWER * abs(walk.value)
         converged = hidden or (walk.largest <= limit and walk.remaining <= goal * abs(walk.value))
@@ -129,6 +137,29 @@ class _Walk:
         self.remaining, self.step, self.stuck = math.inf, 1.0, False
         self._decrease, self._forcing, self._products = math.inf, ROUGHLY, 0
         self._caution = 0.0
+
+    def state(self, n_iter: int) -> dict[str, Array]:
+        """A copy of all that the next iterations depend on."""
+        numbers = self.value, self.remaining, self.step, self.stuck, self._decrease, self._forcing, self._caution
+        return {
+            "counts": np.array([n_iter, self._products]),
+            "numbers": np.array(numbers, np.float64),
+            "curve": np.array(self.curve),
+            "W": self.W.copy(),
+            "b": self.b.copy(),
+            "z": self.columns.logits(),
+        }
+
+    def go_on_from(self, state: dict[str, Array]) -> int:
+        """Go to where a state was copied; the number of its iteration."""
+        self.value, self.remaining, self.step, stuck, self._decrease, self._forcing, self._caution = map(
+            float, state["numbers"]
+        )
+        self.stuck, self.curve = bool(stuck), [float(value) for value in state["curve"]]
+        self.W, self.b = state["W"], state["b"]
+        self.columns.go_to(state["z"])
+        n_iter, self._products = map(int, state["counts"])
+        return n_iter
 
     @property
     def params(self) -> Float64Vector:

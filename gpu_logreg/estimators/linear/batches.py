@@ -12,7 +12,7 @@ from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.steps_choice import choose_steps
 from gpu_logreg.passes.training import Training, rows_with_weight
-from gpu_logreg.solvers import Observer, SolverResult
+from gpu_logreg.solvers import Observer, SavedState, SolverResult
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
 __all__ = ["linear_batches"]
@@ -34,6 +34,7 @@ def linear_batches(
     tol: float,
     max_iter: int,
     observer: Observer | None,
+    saved: SavedState | None = None,
 ) -> SolverResult:
     """Lower the objective by steps on batches of rows; the penalty of a batch is that of the objective.
 
@@ -47,7 +48,7 @@ def linear_batches(
     learning_rate : float
     rng : Generator
         Shuffles the rows.
-    tol, max_iter, observer
+    tol, max_iter, observer, saved
         As of `gpu_logreg.solvers.minibatch.minibatch`.
 
     Returns
@@ -74,6 +75,7 @@ def linear_batches(
     name = objective.engine.name
     steps = choose_steps("cuda" if name == "cublas" else name, rows, device_of(rows.X), training)
     at = rows_with_weight(rows.sample_weight, objective.dataset.n_rows, dtype)
+    before = objective.reads.total
     progress = minibatch(
         NetworkBatches(training, rows, steps),
         at,
@@ -85,8 +87,9 @@ def linear_batches(
         max_iter=max_iter,
         n_iter_no_change=EPOCHS_WITHOUT_GAIN,
         observer=observer,
+        saved=saved,
     )
-    objective.reads.total += progress.n_iter
+    objective.reads.total = before + progress.n_iter
     if steps.how:
         objective.engine.reason += f"; {steps.how}"
     trained = to_numpy(training.params).astype(np.float64)

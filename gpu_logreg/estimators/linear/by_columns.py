@@ -13,7 +13,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import available_memory, gib
 from gpu_logreg.objectives.certificate import certify
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.solvers import SolverResult
+from gpu_logreg.solvers import SavedState, SolverResult
 from gpu_logreg.solvers.newton_by_columns import newton_by_columns
 
 __all__ = ["by_columns", "path_by_columns", "refused_by_columns", "with_first_strength"]
@@ -29,13 +29,16 @@ def refused_by_columns(objective: Objective) -> str | None:
     return None
 
 
-def by_columns(objective: Objective, start: Float64Vector, **limits: Any) -> SolverResult:
+def by_columns(
+    objective: Objective, start: Float64Vector, saved: SavedState | None = None, **limits: Any
+) -> SolverResult:
     """Proximal Newton by coordinate descent: `gpu_logreg.solvers.newton_by_columns.newton_by_columns`.
 
     Parameters
     ----------
     objective : Objective
     start : ndarray of shape (p,)
+    saved : SavedState or None
     **limits
         ``tol``, ``max_iter`` and ``observer``.
 
@@ -44,7 +47,7 @@ def by_columns(objective: Objective, start: Float64Vector, **limits: Any) -> Sol
     DataError
         Without an L1 penalty; for rows that it cannot take; for NaN or infinity in ``X``.
     """
-    return _minimum(objective, _columns(objective), start, **limits)
+    return _minimum(objective, _columns(objective), start, saved=saved, **limits)
 
 
 def path_by_columns(

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.callbacks import logger
+from gpu_logreg.estimators.checkpoint import Journal
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.estimators.linear.by_columns import by_columns, refused_by_columns
 from gpu_logreg.estimators.linear.column_sets import proximal_by_columns
@@ -25,6 +26,7 @@ from gpu_logreg.objectives.certificate import RemainingDecrease, certify
 from gpu_logreg.objectives.decrement import l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.recorded import RecordedEngine
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.costs import sampling_pays
 from gpu_logreg.solvers.gradient_descent import gradient_descent
@@ -37,18 +39,18 @@ SOLVERS = {
     "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm"), has_hessian=True, hands_over=True),
     "newton-cg": Solver(newton_cg_by_measure, ("shares", "rng", "warm"), has_hessian=True),
     "proximal": Solver(proximal_by_columns, ("rng", "warm", "in_working_sets"), has_hessian=True),
-    "coordinate-descent": Solver(by_columns, has_hessian=True, goes_on=True),
+    "coordinate-descent": Solver(by_columns, ("saved",), has_hessian=True, goes_on=True),
     "lbfgs": Solver(lbfgs_from_a_diagonal, ("shares", "rng", "warm", "newton_costs_little")),
     "gradient-descent": Solver(gradient_descent, ("step", "learning_rate"), starts_at_0=True, goes_on=True),
     "sgd": Solver(
         partial(linear_batches, optimizer="sgd"),
-        ("learning_rate", "rng"),
+        ("learning_rate", "rng", "saved"),
         starts_at_0=True,
         reaches_optimum=False,
     ),
     "adam": Solver(
         partial(linear_batches, optimizer="adam"),
-        ("learning_rate", "rng"),
+        ("learning_rate", "rng", "saved"),
         starts_at_0=True,
         reaches_optimum=False,
         learning_rate=1e-3,
@@ -61,8 +63,10 @@ FEW_STEPS, STEPS_MORE = 100, 40
 hundred tell of columns that it cannot tell apart."""
 
 
-def objective_of(prepared: Prepared, asked: Asked, impl: str, fit_intercept: bool) -> Objective:
-    """The objective of prepared rows, with the engine for ``impl`` and the penalty that is asked for."""
+def objective_of(
+    prepared: Prepared, asked: Asked, impl: str, fit_intercept: bool, journal: Journal | None = None
+) -> Objective:
+    """The objective of prepared rows, with the engine for ``impl``, recorded or not, and the penalty asked for."""
     data, device, loss = prepared.data, prepared.device, prepared.target.loss
     assert not isinstance(loss, Labels)  # which are for networks
     n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
@@ -71,6 +75,8 @@ def objective_of(prepared: Prepared, asked: Asked, impl: str, fit_intercept: boo
     engine = choose(impl, data.rows, device, loss, by_columns=by_columns)
     if logger.isEnabledFor(logging.INFO):
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
+    if journal is not None:
+        engine = RecordedEngine(engine, data, journal.recall)
     return Objective(data, engine, l2, fit_intercept, l1)
 
 

@@ -18,15 +18,23 @@ from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.estimators.callbacks import (
     CallbackSupportMixin,
     FitTask,
+    TimeLimit,
     observe_all,
     progress_lines,
     upload_lines,
     with_callbacks,
 )
+from gpu_logreg.estimators.checkpoint import Journal, journal_of
 from gpu_logreg.estimators.conversion import LinearConversion
 from gpu_logreg.estimators.linear.by_columns import with_first_strength
 from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason
-from gpu_logreg.estimators.linear.parameters import CONSTRAINTS, Asked, read_parameters, refuse_for_liblinear
+from gpu_logreg.estimators.linear.parameters import (
+    CONSTRAINTS,
+    MAY_DIFFER,
+    Asked,
+    read_parameters,
+    refuse_for_liblinear,
+)
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
 from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
@@ -102,6 +110,8 @@ class LogisticRegression(
     learning_rate : float or None, default=None
         Its step, and that of ``"sgd"`` and ``"adam"``; None for one over a bound of the curvature, and 1e-3 for
         ``"adam"``.
+    max_time : float or None, default=None
+        Seconds after which the fit stops where it is, at the end of an iteration, with a warning.
     dual : bool, default=False
         True is taken with ``"liblinear"`` alone, as in scikit-learn; the primal problem has the same solution and is
         the one that is solved.
@@ -167,6 +177,7 @@ class LogisticRegression(
         verbose: Any = 0,
         step: str = "armijo",
         learning_rate: float | None = None,
+        max_time: float | None = None,
         penalty: str | None = "deprecated",
         dual: bool = False,
         intercept_scaling: float = 1,
@@ -187,6 +198,7 @@ class LogisticRegression(
         self.verbose = verbose
         self.step = step
         self.learning_rate = learning_rate
+        self.max_time = max_time
         self.penalty = penalty
         self.dual = dual
         self.intercept_scaling = intercept_scaling
@@ -196,7 +208,7 @@ class LogisticRegression(
         return hasattr(self, "coef_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LogisticRegression:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None) -> LogisticRegression:
         """Fit the model.
 
         Parameters
@@ -210,6 +222,8 @@ class LogisticRegression(
             Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
             Weight of each row; 2 equals a row written twice, 0 a row removed.
+        checkpoint : path or Checkpoint, optional
+            File from which the same call goes on after it was killed, to the same bits; see `gpu_logreg.Checkpoint`.
 
         Returns
         -------
@@ -221,6 +235,8 @@ class LogisticRegression(
             Data or parameters that cannot be used; a `ValueError`.
         DeviceError, ImplementationError
             An explicit ``device`` or ``impl`` that cannot be had.
+        CheckpointError
+            A checkpoint of another fit or of other data, damaged, or in use.
         """
         self._validate_params()
         asked = read_parameters(self)
@@ -230,14 +246,16 @@ class LogisticRegression(
             device = resolve_device(self.device, X)
             with on_device(device), blas_on_one_thread(), numpy_defaults():
                 try:
-                    return self._fit(X, y, sample_weight, device, start, asked)
+                    return self._fit(X, y, sample_weight, device, start, asked, checkpoint)
                 finally:
                     del X, y  # which may be of this fit's own making
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked, checkpoint: Any
+    ) -> LogisticRegression:
         prepared = prepare(
             X,
             y,
@@ -253,10 +271,17 @@ class LogisticRegression(
         narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
         dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
-        return self._fit_prepared(prepared, task_of, dtype, start, asked)
+        with journal_of(checkpoint, self, prepared.data, MAY_DIFFER, start or ()) as journal:
+            return self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
 
     def _fit_prepared(
-        self, prepared: Prepared, task_of: Callable[..., FitTask], dtype: Any, start: Any, asked: Asked
+        self,
+        prepared: Prepared,
+        task_of: Callable[..., FitTask],
+        dtype: Any,
+        start: Any,
+        asked: Asked,
+        journal: Journal | None = None,
     ) -> LogisticRegression:
         """Fit prepared rows.
 
@@ -269,20 +294,24 @@ class LogisticRegression(
         start : (coef_, intercept_) or None
             The solution of the last fit.
         asked : Asked
+        journal : Journal or None
         """
         shares, device = prepared.shares, prepared.device
-        objective = objective_of(prepared, asked, self.impl, self.fit_intercept)
+        objective = objective_of(prepared, asked, self.impl, self.fit_intercept, journal)
         last = None if start is None else self._packed(start, objective)
         task = task_of(lambda params: self._attributes(params, objective, dtype))
         solver = solver_name(asked.solver, objective)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
-        limits = Limits(self.tol, self.max_iter, observe_all(task if task.is_watched else None, lines))
+        time_limit = TimeLimit(self.max_time)
+        observer = observe_all(task if task.is_watched else None, lines, time_limit.observer)
+        limits = Limits(self.tol, self.max_iter, observer)
         if task.is_watched:
             task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
-        options = Options(self.random_state, self.step, self.learning_rate)
+        options = Options(self.random_state, self.step, self.learning_rate, journal)
         result = minimise(options, solver, objective, shares, last, limits)
+        result.message = time_limit.reason(result.message)
         reason = asked.solver_reason
         if objective.l1 > 0.0:
             result = with_first_strength(objective, result, asked.C)

@@ -16,7 +16,15 @@ from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
 from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
 from gpu_logreg.rows.storage import STORAGES
 
-__all__ = ["CONSTRAINTS", "OTHER_NAMES", "Asked", "not_converged", "read_parameters", "refuse_for_liblinear"]
+__all__ = [
+    "CONSTRAINTS",
+    "MAY_DIFFER",
+    "OTHER_NAMES",
+    "Asked",
+    "not_converged",
+    "read_parameters",
+    "refuse_for_liblinear",
+]
 
 OTHER_NAMES = {
     "newton-cholesky": "subsampled-newton",
@@ -44,12 +52,16 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose", Hidden(callable)],
     "step": [StrOptions({"armijo", "fixed", "momentum"})],
     "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
+    "max_time": [Interval(numbers.Real, 0, None, closed="neither"), None],
     "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
     "dual": ["boolean"],
     "intercept_scaling": [Interval(numbers.Real, 0, None, closed="neither")],
     "n_jobs": [None, numbers.Integral],
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
+
+MAY_DIFFER = ("tol", "max_iter", "max_time", "verbose", "n_jobs")
+"""Parameters by which a fit goes the same way, and only ends elsewhere: it may go on from a checkpoint with others."""
 
 L1_SOLVERS = ("auto", "proximal", "coordinate-descent", "liblinear", "saga")
 """Solvers that can deal with an L1 penalty."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.estimators.checkpoint import Journal, SavedState
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
@@ -52,11 +53,14 @@ class Options:
     random_state : int, RandomState or None
     step : {"armijo", "fixed", "momentum"}
     learning_rate : float or None
+    journal : Journal or None
+        Where the fit is recorded.
     """
 
     random_state: Any = None
     step: str = "armijo"
     learning_rate: float | None = None
+    journal: Journal | None = None
 
 
 class Solver(NamedTuple):
@@ -121,12 +125,22 @@ class Problem:
         self.in_working_sets = in_working_sets(objective)
         self.few_rows = newton_is_fastest(objective.dataset.n_rows, objective.n_params) and not self.in_working_sets
         self._options = options
+        self._n_states = 0
         self._default_rate: float | None = None
 
     @property
     def sampler(self) -> Sampler:
         """A new sampler of the rows."""
         return Sampler(self.objective, self.rng)
+
+    @property
+    def saved(self) -> SavedState | None:
+        """Where a solver that is not recorded by its sums keeps its state; another one at every call."""
+        journal = self._options.journal
+        if journal is None:
+            return None
+        self._n_states += 1
+        return journal.saved_state(f"{self._n_states}", self.objective.reads)
 
     @property
     def step(self) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
+from gpu_logreg.estimators.checkpoint import Journal
 from gpu_logreg.estimators.label_types import label_text
 from gpu_logreg.estimators.network.parameters import STOCHASTIC
 from gpu_logreg.estimators.target import Target
@@ -111,7 +112,7 @@ def choose_way(model: Any, rows: Rows, device: Device, training: Training) -> St
 
 
 def fit_by_reads(
-    model: Any, training: Training, rows: Rows, observer: Observer | None
+    model: Any, training: Training, rows: Rows, observer: Observer | None, journal: Journal | None = None
 ) -> tuple[SolverResult, int, float]:
     """Minimise over all rows at once by L-BFGS or gradient descent, from ``training.params``, which are changed.
 
@@ -122,12 +123,15 @@ def fit_by_reads(
     training : Training
     rows : Rows
     observer : Observer or None
+    journal : Journal or None
+        Where the sums over all rows are recorded.
 
     Returns
     -------
     SolverResult, number of rows, number of walks over them
     """
-    objective = NetworkObjective(training.network, rows, 0.0, training.params.dtype)
+    recall = None if journal is None else journal.recall
+    objective = NetworkObjective(training.network, rows, 0.0, training.params.dtype, recall)
     objective.l2 = training.alpha / objective.weight_total
 
     def told(iteration: Iteration) -> bool:
@@ -167,6 +171,7 @@ def fit_by_batches(
     progress: Progress,
     observer: Observer | None,
     *,
+    journal: Journal | None = None,
     only_one_epoch: bool = False,
 ) -> Progress:
     """Train by steps on batches of rows, from ``training.params``, which are changed.
@@ -187,6 +192,8 @@ def fit_by_batches(
     progress : Progress
         Changed.
     observer : Observer or None
+    journal : Journal or None
+        Where the state after an epoch is kept.
     only_one_epoch : bool
         As `partial_fit` does, which does not hold rows back either.
     """
@@ -213,6 +220,7 @@ def fit_by_batches(
         n_iter_no_change=model.n_iter_no_change,
         by_score=held_back is not None,
         observer=observer,
+        saved=None if journal is None else journal.saved_state("epoch"),
     )
     progress.best_params = batches.best()
     return progress

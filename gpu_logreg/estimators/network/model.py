@@ -84,6 +84,8 @@ class MLPClassifier(
         Stop after more epochs in a row than this that gained less than ``tol``.
     max_fun : int, default=15000
         Most evaluations of the full-batch solvers.
+    max_time : float or None, default=None
+        Seconds after which the training stops where it is, after an epoch or an iteration, with a warning.
     device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
         Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
         another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
@@ -166,6 +168,7 @@ class MLPClassifier(
         epsilon: float = 1e-8,
         n_iter_no_change: int = 10,
         max_fun: int = 15000,
+        max_time: float | None = None,
         device: str = "auto",
         impl: str = "auto",
         init: str = "glorot",
@@ -194,6 +197,7 @@ class MLPClassifier(
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.max_time = max_time
         self.device = device
         self.impl = impl
         self.init = init
@@ -203,7 +207,7 @@ class MLPClassifier(
         return hasattr(self, "coefs_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None) -> MLPClassifier:
         """Fit the model.
 
         Parameters
@@ -218,6 +222,8 @@ class MLPClassifier(
         sample_weight : array of shape (n,), optional
             Weight of each row in the loss of its batch; 0 is a row removed, as is a weight below the rounding of the
             mean weight.
+        checkpoint : path or Checkpoint, optional
+            File from which the same call goes on after it was killed, to the same bits; see `gpu_logreg.Checkpoint`.
 
         Returns
         -------
@@ -229,6 +235,8 @@ class MLPClassifier(
             Data or parameters that cannot be used; a `ValueError`.
         DeviceError, ImplementationError
             An explicit ``device`` or ``impl`` that cannot be had.
+        CheckpointError
+            A checkpoint of another fit or of other data, damaged, or in use.
         """
         self._validate_params()
         hidden_sizes(self.hidden_layer_sizes)
@@ -239,7 +247,7 @@ class MLPClassifier(
             target = target_of(given[1])
             if before is not None:
                 self._check_same(before, target)
-            self._fit(given, target, sample_weight, start is not None, only_one_epoch=False)
+            self._fit(given, target, sample_weight, start is not None, only_one_epoch=False, checkpoint=checkpoint)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise

@@ -13,7 +13,7 @@ from gpu_logreg.mathematics.initialisation import INITIALISATIONS
 from gpu_logreg.mathematics.optimizers import SCHEDULES
 from gpu_logreg.rows.storage import STORAGES
 
-__all__ = ["CONSTRAINTS", "STOCHASTIC", "hidden_sizes", "is_stochastic"]
+__all__ = ["CONSTRAINTS", "MAY_DIFFER", "STOCHASTIC", "hidden_sizes", "is_stochastic"]
 
 STOCHASTIC = ("sgd", "adam", "adamw")
 """Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
@@ -42,12 +42,17 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "epsilon": [Interval(numbers.Real, 0, None, closed="neither")],
     "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left"), Hidden(float)],
     "max_fun": [Interval(numbers.Integral, 1, None, closed="left")],
+    "max_time": [Interval(numbers.Real, 0, None, closed="neither"), None],
     "device": [str],
     "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
     "init": [StrOptions(set(INITIALISATIONS))],
     "storage": [StrOptions({"auto", *STORAGES})],
 }
 """Values that each parameter may have, in scikit-learn's form."""
+
+
+MAY_DIFFER = ("max_time", "verbose")
+"""Parameters with which a training goes on from a checkpoint whatever their values."""
 
 
 def hidden_sizes(value: Any) -> tuple[int, ...]:

@@ -11,9 +11,10 @@ from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.callbacks import FitTask, epoch_lines, logger, observe_all, upload_lines
+from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, epoch_lines, logger, observe_all, upload_lines
+from gpu_logreg.estimators.checkpoint import Journal, journal_of
 from gpu_logreg.estimators.network.fit import choose_way, fit_by_batches, fit_by_reads, of_unit_size, refuse_extremes
-from gpu_logreg.estimators.network.parameters import STOCHASTIC, hidden_sizes
+from gpu_logreg.estimators.network.parameters import MAY_DIFFER, STOCHASTIC, hidden_sizes
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.network import Network
@@ -43,7 +44,14 @@ class NetworkTraining:
             raise DataError(f"warm_start: the last fit had {n_features} columns, and X has {self.n_features_in_}")
 
     def _fit(
-        self: Any, given: list[Any], target: Target, sample_weight: Any, going_on: bool, *, only_one_epoch: bool
+        self: Any,
+        given: list[Any],
+        target: Target,
+        sample_weight: Any,
+        going_on: bool,
+        *,
+        only_one_epoch: bool,
+        checkpoint: Any = None,
     ) -> None:
         """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
         X, y = given
@@ -51,7 +59,7 @@ class NetworkTraining:
         device = resolve_device(self.device, X)
         with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
             try:
-                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch)
+                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch, checkpoint)
             finally:
                 del X, y
                 self._leave_device()
@@ -66,6 +74,7 @@ class NetworkTraining:
         device: Device,
         going_on: bool,
         only_one_epoch: bool,
+        checkpoint: Any,
     ) -> None:
         prepared = prepare(
             X,
@@ -78,10 +87,17 @@ class NetworkTraining:
             progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
         )
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
-        self._fit_prepared(prepared, task_of, going_on, only_one_epoch)
+        start = [*self.coefs_, *self.intercepts_] if going_on else []
+        with journal_of(checkpoint, self, prepared.data, MAY_DIFFER, start) as journal:
+            self._fit_prepared(prepared, task_of, going_on, only_one_epoch, journal)
 
     def _fit_prepared(
-        self: Any, prepared: Prepared, task_of: Callable[..., FitTask], going_on: bool, only_one_epoch: bool
+        self: Any,
+        prepared: Prepared,
+        task_of: Callable[..., FitTask],
+        going_on: bool,
+        only_one_epoch: bool,
+        journal: Journal | None = None,
     ) -> None:
         """Train on prepared rows.
 
@@ -93,6 +109,7 @@ class NetworkTraining:
             Whether to start from the weights of the last fit.
         only_one_epoch : bool
             Whether this is a call of `partial_fit`.
+        journal : Journal or None
         """
         data, target, device = prepared.data, prepared.target, prepared.device
         refuse_extremes(data)
@@ -116,14 +133,15 @@ class NetworkTraining:
         task = task_of(lambda params: self._attributes(network, params))
         told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
         task.begin_iteration(training.params)
-        observer = observe_all(task, told)
+        time_limit = TimeLimit(self.max_time)
+        observer = observe_all(task, told, time_limit.observer)
         if self.solver in STOCHASTIC:
-            fit_by_batches(
-                self, training, rows, target, steps, self._rng, self._progress, observer, only_one_epoch=only_one_epoch
-            )
+            parts = rows, target, steps, self._rng, self._progress, observer
+            fit_by_batches(self, training, *parts, journal=journal, only_one_epoch=only_one_epoch)
             self._keep_progress(data.n_rows)
         else:
-            self._keep_result(*fit_by_reads(self, training, rows, observer))
+            self._keep_result(*fit_by_reads(self, training, rows, observer, journal))
+        self.stop_reason_ = time_limit.reason(self.stop_reason_)
         self.impl_, self.impl_reason_ = steps.name, steps.reasons
         self.storage_ = data.storage_name
         self._keep(network, training.params, device)

@@ -53,9 +53,7 @@ class Cycle(NamedTuple):
     intercept: float
 
 
-class _Taken(NamedTuple):
-    """Copies of some columns, as CSR rows, and their numbers."""
-
+class _Taken(NamedTuple):  # copies of some columns, as CSR rows, and their numbers
     X: CsrArray
     at: IntVector
 
@@ -125,6 +123,16 @@ class CpuColumns:
     def accept(self) -> None:
         """Go to where the last step was tried."""
         self._here, self._tried = self._tried, self._here
+
+    def logits(self) -> Float64Matrix:
+        """A copy of the logits at the present point, (K, n)."""
+        z: Float64Matrix = self._here[0].copy()
+        return z
+
+    def go_to(self, z: Float64Matrix) -> None:
+        """Go to a point by its logits."""
+        self._here[0] = z
+        self._weigh(self._here)
 
     def gradient(self) -> tuple[Float64Matrix, Float64Vector]:
         """Gradient of the mean loss by the weights, (K, d), and by the intercepts, (K,); one read."""

@@ -1,0 +1,323 @@
+"""Checkpoints: a fit that may be killed at any moment, and goes on where it was when it is begun again.
+
+What a fit has computed from all rows is kept in a file as it comes. The same call of ``fit`` recalls it instead of
+reading rows, goes the same way again, and ends in the same bits: see `gpu_logreg.passes.recorded`. Trainings that step
+from batch to batch, and fits by columns, keep their state after an epoch or an iteration instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.vector import Array
+from gpu_logreg.errors import CheckpointError
+from gpu_logreg.files.record_file import Place, RecordFile, content_of
+from gpu_logreg.rows.digest import digest_of
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = ["Checkpoint", "Journal", "journal_of"]
+
+logger = logging.getLogger("gpu_logreg")
+
+STATE = "state "
+"""Beginning of the name of a record of which only the last counts."""
+
+STATE_SECONDS = 1.0
+"""Least time between two copies of a state in memory, of which the last is written where a fit ends by an error."""
+
+SUPERSEDED_BYTES, SUPERSEDED_SHARE = 2**24, 0.5
+"""Bytes of the file that no longer count, absolutely and of all of it, above which it is written anew."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a fit keeps what it has reached, and how often it writes it.
+
+    Parameters
+    ----------
+    path : path
+        A file. Where it is not there the fit begins; where it is the fit goes on. It stays when the fit ends, so that
+        the same call ends at once; delete it when the model is saved.
+    every : float, default=30
+        Seconds between two writes; 0 for one after every read. What was computed in between is computed again. One that
+        ends by an error, or by Ctrl-C, is written to the last.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from gpu_logreg import Checkpoint, LogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> model = LogisticRegression().fit(X, y, checkpoint=Checkpoint(folder.name + "/fit.checkpoint", every=60))
+    >>> again = LogisticRegression().fit(X, y, checkpoint=folder.name + "/fit.checkpoint")  # recalled
+    >>> bool((model.coef_ == again.coef_).all())
+    True
+    >>> folder.cleanup()
+    """
+
+    path: str | os.PathLike[str]
+    every: float = 30.0
+
+
+class SavedState:
+    """The state of a solver, and the reads until then.
+
+    Parameters
+    ----------
+    journal : Journal
+    label : str
+        Tells it from those of other solvers of the same fit.
+    reads : object with ``total``, or None
+        Counter of reads, which is kept with the state.
+    """
+
+    def __init__(self, journal: Journal, label: str, reads: Any) -> None:
+        self._journal, self._label, self._reads = journal, label, reads
+
+    def last(self) -> dict[str, Array] | None:
+        """The arrays of the last state; None where there is none."""
+        state = self._journal.state(self._label)
+        if state is not None and self._reads is not None:
+            self._reads.total = float(state["reads"])
+        return state
+
+    def keep(self, make: Callable[[], Mapping[str, Array]]) -> None:
+        """Take note of a state, which ``make`` copies, if it is time."""
+        reads = {} if self._reads is None else {"reads": np.float64(self._reads.total)}
+        self._journal.keep_state(self._label, lambda: {**make(), **reads})
+
+
+class Journal:
+    """The results of a fit, in their order, in a file.
+
+    Parameters
+    ----------
+    file : RecordFile
+    every : float
+        Seconds between writes.
+
+    Attributes
+    ----------
+    n_recalled : int
+        Results that were taken from the file.
+    """
+
+    def __init__(self, file: RecordFile, every: float) -> None:
+        self._file = file
+        self._every = every
+        self._results = [place for place in file.places[1:] if not place.name.startswith(STATE)]
+        self._states = {place.name: place for place in file.places[1:] if place.name.startswith(STATE)}
+        self._pending: list[tuple[str, bytes]] = []
+        self._pending_states: dict[str, bytes] = {}
+        self._written = self._state_made = time.monotonic()
+        self._is_told = False
+        self.n_recalled = 0
+
+    @property
+    def n_left(self) -> int:
+        """Results of the file that have not been recalled yet."""
+        return len(self._results) - self.n_recalled
+
+    def recall(self, name: str, arguments: Sequence[Any], compute: Callable[[], Sequence[Any]]) -> Sequence[Any]:
+        """See `gpu_logreg.passes.recorded.Recall`.
+
+        A result is recalled for the very arguments it was computed for. Where those of the fit are others, as on
+        another processor, which rounds in another way, this and all later results are computed anew.
+        """
+        name = f"{name} {_digest(arguments)}"
+        if self.n_left:
+            place = self._results[self.n_recalled]
+            if place.name == name:
+                self.n_recalled += 1
+                found = self._file.read(place)
+                return [_number(found[f"arr_{k}"]) for k in range(len(found))]
+            logger.info("checkpoint %s: computed anew from result %d", self._file.path, self.n_recalled + 1)
+            self._forget_from(place)
+        result = compute()
+        # Copied into bytes now: a solver may change the arrays.
+        self._pending.append((name, content_of(name, {f"arr_{k}": np.asarray(part) for k, part in enumerate(result)})))
+        self._write_in_time()
+        return result
+
+    def _forget_from(self, place: Place) -> None:
+        kept = [other for other in self._file.places if other.stop <= place.start]
+        self._results = self._results[: self.n_recalled]
+        self._states = {name: state for name, state in self._states.items() if state.stop <= place.start}
+        self._file.keep_only(kept)
+
+    def saved_state(self, label: str, reads: Any = None) -> SavedState:
+        """The place of a solver's state."""
+        return SavedState(self, label, reads)
+
+    def state(self, label: str) -> dict[str, Array] | None:
+        """The last state of that label in the file; None where there is none."""
+        place = self._states.get(STATE + label)
+        return None if place is None else self._file.read(place)
+
+    def keep_state(self, label: str, make: Callable[[], Mapping[str, Array]]) -> None:
+        """Take note of a state, if it is time."""
+        now = time.monotonic()
+        if now - self._state_made < min(STATE_SECONDS, self._every):
+            return
+        self._state_made = now
+        self._pending_states[STATE + label] = content_of(STATE + label, make())
+        self._write_in_time()
+
+    def _write_in_time(self) -> None:
+        if time.monotonic() - self._written >= self._every:
+            self.write()
+
+    def write(self) -> None:
+        """Write what is not yet in the file. Where the disk is full, say so once, and try again the next time."""
+        self._written = time.monotonic()
+        records = [*self._pending, *self._pending_states.items()]
+        if not records:
+            return
+        try:
+            places = self._file.append(records)
+            self._pending.clear()
+            self._pending_states.clear()
+            self._states |= {place.name: place for place in places if place.name.startswith(STATE)}
+            self._compact()
+        except OSError as error:
+            if not self._is_told:
+                self._is_told = True
+                reason = error.strerror or error
+                warnings.warn(
+                    f"checkpoint {self._file.path}: cannot be written: {reason}; the fit goes on without",
+                    UserWarning,
+                    stacklevel=2,
+                )
+
+    def _compact(self) -> None:
+        """Write the file anew without the states that others have followed, where they are most of it."""
+        counts = set(self._states.values())
+        places = self._file.places
+        kept = [place for place in places if not place.name.startswith(STATE) or place in counts]
+        superseded = sum(place.stop - place.start for place in places) - sum(p.stop - p.start for p in kept)
+        if superseded < max(SUPERSEDED_BYTES, SUPERSEDED_SHARE * places[-1].stop):
+            return
+        self._file.keep_only(kept)
+        self._states = {place.name: place for place in self._file.places if place.name.startswith(STATE)}
+        results = [place for place in self._file.places[1:] if not place.name.startswith(STATE)]
+        self._results = results[: len(self._results)]  # the others are of this fit
+
+    def close(self) -> None:
+        """Write all, and let other processes have the file."""
+        self.write()
+        self._file.close()
+
+
+@contextlib.contextmanager
+def journal_of(
+    checkpoint: str | os.PathLike[str] | Checkpoint | None,
+    model: Any,
+    data: ResidentDataset,
+    ignored: Sequence[str],
+    start: Sequence[Any] = (),
+) -> Iterator[Journal | None]:
+    """The journal of a fit, open for a block; None for no checkpoint.
+
+    Parameters
+    ----------
+    checkpoint : path, Checkpoint or None
+    model : estimator
+    data : ResidentDataset
+        Prepared rows.
+    ignored : sequence of str
+        Parameters of the model that do not change the way of a fit, but where it ends and whom it tells.
+    start : sequence of arrays
+        Weights that the fit starts from, if it is given any.
+
+    Raises
+    ------
+    CheckpointError
+        The file is none, is in use, or is of another fit or of other data; the message says which and what to do.
+    """
+    if checkpoint is None:
+        yield None
+        return
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    if not checkpoint.every >= 0:
+        raise CheckpointError(f"checkpoint: every={checkpoint.every!r} is not a number of seconds; use 30")
+    try:
+        path = Path(checkpoint.path)
+    except TypeError as error:
+        raise CheckpointError(f"checkpoint={checkpoint.path!r} is not the name of a file") from error
+    about = _about(model, data, ignored) | {"start": _digest(start)}
+    file = RecordFile(path, content_of("fit", {"about": np.array(json.dumps(about))}))
+    journal = Journal(file, checkpoint.every)
+    try:
+        _refuse_other(path, json.loads(str(file.read(file.places[0])["about"])), about)
+        if file.lost:
+            logger.warning("checkpoint %s: the last %d bytes were damaged, and are not used", path, file.lost)
+        if len(file.places) > 1:
+            logger.info("checkpoint %s: goes on after %d results", path, len(file.places) - 1)
+        yield journal
+    finally:
+        journal.close()
+
+
+def _about(model: Any, data: ResidentDataset, ignored: Sequence[str]) -> dict[str, Any]:
+    """What a checkpoint is of, as JSON holds it."""
+    parameters = {name: value for name, value in model.get_params(deep=False).items() if name not in ignored}
+    plain = (str, int, float, dict, tuple, list, type(None))
+    return {
+        "version": str(importlib.import_module("gpu_logreg").__version__),
+        "estimator": type(model).__name__,
+        "parameters": {
+            name: repr(value) if isinstance(value, plain) else type(value).__name__
+            for name, value in parameters.items()
+        },
+        "rows": data.n_rows,
+        "columns": data.n_columns,
+        "digest": digest_of(data),
+    }
+
+
+def _refuse_other(path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise where a checkpoint is of something else."""
+    remedy = "delete it, or choose another file"
+    if old["version"] != new["version"]:
+        raise CheckpointError(f"{path}: is of gpu-logreg {old['version']}, and this is {new['version']}; {remedy}")
+    if old["estimator"] != new["estimator"]:
+        raise CheckpointError(f"{path}: is a checkpoint of {old['estimator']}, not {new['estimator']}; {remedy}")
+    for name, value in new["parameters"].items():
+        if (was := old["parameters"].get(name)) != value:
+            raise CheckpointError(f"{path}: is of a fit with {name}={was}, and this one has {name}={value}; {remedy}")
+    if (old["rows"], old["columns"]) != (new["rows"], new["columns"]):
+        raise CheckpointError(
+            f"{path}: is of {old['rows']:,} rows of {old['columns']:,} columns, and these are "
+            f"{new['rows']:,} of {new['columns']:,}; {remedy}"
+        )
+    if old["start"] != new["start"]:
+        raise CheckpointError(f"{path}: is of a fit from other weights; {remedy}")
+    if old["digest"] != new["digest"]:
+        raise CheckpointError(f"{path}: is of other data: X, y or the weights have changed; {remedy}")
+
+
+def _digest(arguments: Sequence[Any]) -> str:
+    total = hashlib.sha256()
+    for argument in arguments:
+        total.update(np.ascontiguousarray(argument).tobytes())
+    return total.hexdigest()[:32]
+
+
+def _number(array: Array) -> Any:
+    """A number as Python's where the array has no axis."""
+    return float(array) if array.ndim == 0 else array
