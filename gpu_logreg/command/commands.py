@@ -19,6 +19,8 @@ from gpu_logreg.command.options import (
     Alpha,
     BatchSize,
     C,
+    CheckpointEvery,
+    CheckpointFile,
     ClassWeight,
     Data,
     Decimal,
@@ -37,6 +39,7 @@ from gpu_logreg.command.options import (
     L1Ratio,
     LearningRate,
     MaxIter,
+    MaxTime,
     Missing,
     Penalty,
     Positive,
@@ -116,6 +119,9 @@ def train(
     learning_rate: LearningRate = None,
     tol: Tol = None,
     max_iter: MaxIter = None,
+    max_time: MaxTime = None,
+    checkpoint: CheckpointFile = None,
+    checkpoint_every: CheckpointEvery = None,
     solver: Solver = AUTO_SOLVER,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Impl = ImplName.auto,
@@ -135,7 +141,19 @@ def train(
     rows = _file_options(format_, header, sep, skip_rows, features, decimal, thousands, missing, text)
     validation = valid, valid_target, valid_skip_rows, valid_features
     request = TrainingRequest(
-        data, target, model, *validation, test_size, positive, rows, tuple(drop or ()), str(dtype), seed, weight
+        data,
+        target,
+        model,
+        *validation,
+        test_size,
+        positive,
+        rows,
+        tuple(drop or ()),
+        str(dtype),
+        seed,
+        weight,
+        checkpoint,
+        checkpoint_every,
     )
     linear = {
         "C": c,
@@ -145,7 +163,14 @@ def train(
         "fit_intercept": intercept,
     }
     network = {"hidden": tuple(hidden or ()), "activation": activation, "alpha": alpha, "batch_size": batch_size}
-    steps = {"solver": solver, "learning_rate": learning_rate, "tol": tol, "max_iter": max_iter, "random_state": seed}
+    steps = {
+        "solver": solver,
+        "learning_rate": learning_rate,
+        "tol": tol,
+        "max_iter": max_iter,
+        "random_state": seed,
+        "max_time": max_time,
+    }
     passes = {"device": device, "impl": impl, "storage": storage}
     train_on_file(request, _as_texts(linear | network | steps | passes))
 

@@ -17,6 +17,8 @@ __all__ = [
     "Alpha",
     "BatchSize",
     "C",
+    "CheckpointEvery",
+    "CheckpointFile",
     "ClassWeight",
     "ClassWeightName",
     "Data",
@@ -36,6 +38,7 @@ __all__ = [
     "L1Ratio",
     "LearningRate",
     "MaxIter",
+    "MaxTime",
     "Missing",
     "Penalty",
     "PenaltyName",
@@ -151,6 +154,20 @@ Tol = Annotated[
 ]
 MaxIter = Annotated[
     int | None, typer.Option(metavar="N", min=0, help="Most iterations, default 1000; of a network 200.")
+]
+MaxTime = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Stop the fit after this time, and keep what it has reached.")
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="Keep the state of the fit there; the same command goes on from it. Removed when the model is saved.",
+    ),
+]
+CheckpointEvery = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="Time between two writes of the checkpoint; default 30.")
 ]
 Solver = Annotated[
     SolverName,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.checkpoint import Checkpoint
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.extremes import too_large
@@ -17,7 +18,11 @@ __all__ = ["fit_on_standardised"]
 
 
 def fit_on_standardised(
-    model: MLPClassifier, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None
+    model: MLPClassifier,
+    X: Any,
+    y: NDArray[Any],
+    sample_weight: NDArray[np.float64] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> MLPClassifier:
     """Fit a network on ``u = (x - centre) / scale`` and fold that map into its first layer, so that it takes ``x``.
 
@@ -38,6 +43,7 @@ def fit_on_standardised(
     y : array of shape (n,)
     sample_weight : array of shape (n,) or None
         Weights in the loss. The means and scales of the columns are those of the rows without weights.
+    checkpoint : Checkpoint or None
 
     Returns
     -------
@@ -59,7 +65,7 @@ def fit_on_standardised(
     if len(narrow):
         raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
     scale[width == 0.0] = 1.0  # the mean of a constant column is rounded, so its deviation may be tiny and not 0
-    model.fit(scale_columns(X, centre, scale), y, sample_weight)
+    model.fit(scale_columns(X, centre, scale), y, sample_weight, checkpoint=checkpoint)
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
     model.coefs_[0], model.intercepts_[0] = W.astype(model.coefs_[0].dtype), b.astype(model.intercepts_[0].dtype)

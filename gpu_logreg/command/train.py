@@ -35,6 +35,7 @@ from gpu_logreg.command.training_labels import (
 from gpu_logreg.command.training_request import TrainingRequest, check_request
 from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.checkpoint import Checkpoint
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.formats import FileOptions, applicable_options, refuse_header
@@ -102,7 +103,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
         data = _load(request, file)
     load_end = time.perf_counter()
     note(f"{file}: {_size(data.X, data.schema)}; {duration(load_end - start)} to load")
-    _fit(estimator, data)
+    _fit(estimator, data, request)
     fit_end = time.perf_counter()
 
     classes = class_names(estimator.classes_, data.positive)
@@ -113,6 +114,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
         notes = {"target": request.target, "positive": data.positive, "header": request.options.header}
         notes |= _reading_notes(request.options, data.marks)
         save_model(estimator, request.model, schema=data.schema.to_json(), notes=notes)
+        _leave_checkpoint(request, estimator)
     print_table(scores)
     if len(classes) > 2:
         X, y = (data.X, data.y) if data.y_test is None else (data.X_test, data.y_test)
@@ -160,17 +162,33 @@ def _load(request: TrainingRequest, file: Path) -> _TrainingData:
     return _TrainingData(X, y, weights, X_test, y_test, schema, marks, positive, matrix)
 
 
-def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData) -> None:
+def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, request: TrainingRequest) -> None:
     """Fit, with lines on the progress; an error on a value that is not finite names its place in the file."""
+    checkpoint = None
+    if request.checkpoint is not None:
+        every = Checkpoint.every if request.checkpoint_every is None else request.checkpoint_every
+        checkpoint = Checkpoint(request.checkpoint, every)
+        if request.checkpoint.exists():
+            note(f"{request.checkpoint}: goes on from this checkpoint")
     try:
         with fit_progress() as observer:
             estimator.set_params(verbose=observer)
-            fit_on_used_columns(estimator, data.X, data.y, data.weights)
+            fit_on_used_columns(estimator, data.X, data.y, data.weights, checkpoint)
             estimator.set_params(verbose=0)
     except DataError:
         if data.matrix is not None:
             data.matrix.refuse_not_finite()
         raise
+
+
+def _leave_checkpoint(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
+    """Remove the checkpoint of a fit that is done; one that has run out of time may go on from it."""
+    if request.checkpoint is None:
+        return
+    if estimator.stop_reason_.startswith("max_time"):
+        note(f"{request.checkpoint}: the same command goes on from this checkpoint")
+    else:
+        request.checkpoint.unlink(missing_ok=True)
 
 
 def _print_remarks(rows: Table | Matrix) -> None:

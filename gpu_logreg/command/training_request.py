@@ -42,6 +42,8 @@ class TrainingRequest:
     dtype: str = "float64"
     seed: int = 0
     weight: str | None = None
+    checkpoint: Path | None = None
+    checkpoint_every: float | None = None
 
 
 def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
@@ -70,6 +72,13 @@ def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPC
             if data is not None and _is_same_file(request.model, data):
                 raise DataError(f"--model {request.model} is a file of data and would be overwritten; choose another")
         check_destination(request.model)
+    if request.checkpoint is None and request.checkpoint_every is not None:
+        raise DataError("--checkpoint-every is for the file of --checkpoint; give that too, or leave it out")
+    if request.checkpoint is not None:
+        for option, file in (("DATA", request.data), ("--valid", request.valid), ("--model", request.model)):
+            if file is not None and _is_same_file(request.checkpoint, file):
+                raise DataError(f"--checkpoint {request.checkpoint} is the file of {option} too; choose another")
+        check_destination(request.checkpoint)
     try:
         estimator._validate_params()
     except InvalidParameterError as error:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gpu_logreg.arrays.csr import columns_at, columns_with_elements
 from gpu_logreg.command.scaling import fit_on_standardised
+from gpu_logreg.estimators.checkpoint import Checkpoint
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 
@@ -23,7 +24,11 @@ number is a round one, not a measurement.
 
 
 def fit_on_used_columns(
-    model: LogisticRegression | MLPClassifier, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None = None
+    model: LogisticRegression | MLPClassifier,
+    X: Any,
+    y: NDArray[Any],
+    sample_weight: NDArray[np.float64] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> LogisticRegression | MLPClassifier:
     """Fit a model from a file, as if the columns of sparse rows that hold no element were not there.
 
@@ -40,6 +45,7 @@ def fit_on_used_columns(
     X : ndarray or csr_array of shape (n, d)
     y : array of shape (n,)
     sample_weight : array of shape (n,) or None
+    checkpoint : Checkpoint or None
 
     Returns
     -------
@@ -48,10 +54,10 @@ def fit_on_used_columns(
     """
     columns = columns_with_elements(X) if X.shape[1] >= _MANY_COLUMNS else None
     if columns is None or not 0 < 2 * len(columns) <= X.shape[1]:
-        _fit(model, X, y, sample_weight)
+        _fit(model, X, y, sample_weight, checkpoint)
         return model
     d = X.shape[1]
-    _fit(model, columns_at(X, columns), y, sample_weight)
+    _fit(model, columns_at(X, columns), y, sample_weight, checkpoint)
     if isinstance(model, MLPClassifier):
         W = model.coefs_[0]
         model.coefs_[0] = np.zeros((d, W.shape[1]), dtype=W.dtype)
@@ -65,9 +71,13 @@ def fit_on_used_columns(
 
 
 def _fit(
-    model: LogisticRegression | MLPClassifier, X: Any, y: NDArray[Any], sample_weight: NDArray[np.float64] | None
+    model: LogisticRegression | MLPClassifier,
+    X: Any,
+    y: NDArray[Any],
+    sample_weight: NDArray[np.float64] | None,
+    checkpoint: Checkpoint | None,
 ) -> None:
     if isinstance(model, MLPClassifier):
-        fit_on_standardised(model, X, y, sample_weight)
+        fit_on_standardised(model, X, y, sample_weight, checkpoint)
     else:
-        model.fit(X, y, sample_weight)
+        model.fit(X, y, sample_weight, checkpoint=checkpoint)

@@ -24,6 +24,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Array
 from gpu_logreg.errors import CheckpointError
+from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
 from gpu_logreg.files.record_file import Place, RecordFile, content_of
 from gpu_logreg.rows.digest import digest_of
 from gpu_logreg.rows.resident import ResidentDataset
@@ -218,8 +219,10 @@ class Journal:
 
     def close(self) -> None:
         """Write all, and let other processes have the file."""
-        self.write()
-        self._file.close()
+        try:
+            self.write()
+        finally:
+            self._file.close()
 
 
 @contextlib.contextmanager
@@ -264,8 +267,12 @@ def journal_of(
     journal = Journal(file, checkpoint.every)
     try:
         _refuse_other(path, json.loads(str(file.read(file.places[0])["about"])), about)
-        if file.lost:
-            logger.warning("checkpoint %s: the last %d bytes were damaged, and are not used", path, file.lost)
+        if file.is_damaged:
+            warnings.warn(
+                f"checkpoint {path}: its last {file.lost:,} bytes are damaged; the fit goes on from before them",
+                UserWarning,
+                stacklevel=6 + WRAPPER_FRAMES,
+            )
         if len(file.places) > 1:
             logger.info("checkpoint %s: goes on after %d results", path, len(file.places) - 1)
         yield journal

@@ -81,6 +81,8 @@ class RecordFile:
         Of all records in their order.
     lost : int
         Bytes after the last whole record that were found when the file was opened, and are gone.
+    is_damaged : bool
+        Whether they are more than a record that was being written when its process was killed.
 
     Raises
     ------
@@ -104,6 +106,7 @@ class RecordFile:
 
     def __init__(self, path: Path, first: bytes) -> None:
         self.path = path
+        self.is_damaged = False
         try:
             if not path.exists():
                 self._replace([first]).close()
@@ -145,7 +148,10 @@ class RecordFile:
         if length > size - start - _BEFORE.size:
             return None
         content = self._file.read(length)
-        return content if hashlib.sha256(content).digest() == digest else None
+        if hashlib.sha256(content).digest() == digest:
+            return content
+        self.is_damaged = True
+        return None
 
     def read(self, place: Place) -> dict[str, Array]:
         """The arrays of a record.

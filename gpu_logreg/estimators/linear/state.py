@@ -65,7 +65,8 @@ class LinearState:
         self.impl_, self.impl_reason_ = objective.engine.name, objective.engine.reason
         self.solver_, self.solver_reason_ = solver, reason
         self.storage_ = objective.dataset.storage_name
-        advice = "Lower C" if "separable" in result.message else "Increase max_iter, raise tol, or lower C"
+        more = "max_time" if result.message.startswith("max_time") else "max_iter"
+        advice = "Lower C" if "separable" in result.message else f"Increase {more}, raise tol, or lower C"
         if not result.converged and result.message != "stopped by a callback":
             warnings.warn(
                 not_converged(self.solver, solver, result.n_iter, result.message, advice),

@@ -143,8 +143,9 @@ class NetworkState:
         elif by_parts:
             return  # one epoch is not meant to converge
         else:
+            more = "max_time" if self.stop_reason_.startswith("max_time") else "max_iter"
             message = (
-                f"{self.solver} did not converge: {self.stop_reason_}. Increase max_iter, raise tol, or scale the "
+                f"{self.solver} did not converge: {self.stop_reason_}. Increase {more}, raise tol, or scale the "
                 "columns of X."
             )
         warnings.warn(message, ConvergenceWarning, stacklevel=4 + (0 if by_parts else WRAPPER_FRAMES))
