@@ -27,6 +27,7 @@ from gpu_logreg.command.options import (
     Drop,
     Dtype,
     DtypeName,
+    EarlyStopping,
     Features,
     Format,
     FormatName,
@@ -116,6 +117,7 @@ def train(
     activation: Activation = None,
     alpha: Alpha = None,
     batch_size: BatchSize = None,
+    early_stopping: EarlyStopping = False,
     learning_rate: LearningRate = None,
     tol: Tol = None,
     max_iter: MaxIter = None,
@@ -163,6 +165,7 @@ def train(
         "fit_intercept": intercept,
     }
     network = {"hidden": tuple(hidden or ()), "activation": activation, "alpha": alpha, "batch_size": batch_size}
+    network["early_stopping"] = early_stopping or None
     steps = {
         "solver": solver,
         "learning_rate": learning_rate,

@@ -10,6 +10,7 @@ from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.linear.parameters import read_parameters
 from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
 from gpu_logreg.estimators.network.model import MLPClassifier
+from gpu_logreg.estimators.network.parameters import STOCHASTIC
 
 __all__ = ["make_estimator", "needs_dense_rows"]
 
@@ -22,7 +23,12 @@ _LINEAR_ONLY = {
 }
 """Parameters that a network does not have: the option, its default, and the advice in the error."""
 
-_NETWORK_ONLY = {"activation": "--activation", "alpha": "--alpha", "batch_size": "--batch-size"}
+_NETWORK_ONLY = {
+    "activation": "--activation",
+    "alpha": "--alpha",
+    "batch_size": "--batch-size",
+    "early_stopping": "--early-stopping",
+}
 """Parameters that logistic regression does not have, with their options. Their default is None."""
 
 _NOT_SET = {"hidden": (), "solver": "auto", "tol": None, "learning_rate": None, **dict.fromkeys(_NETWORK_ONLY)}
@@ -99,6 +105,8 @@ def _network(hidden: tuple[int, ...], parameters: dict[str, Any]) -> MLPClassifi
         parameters["activation"] = "tanh"
     if parameters["solver"] == "auto":
         parameters["solver"] = "adam"
+    if parameters["early_stopping"] and parameters["solver"] not in STOCHASTIC:
+        raise DataError(f"--early-stopping is for {', '.join(STOCHASTIC)}, not --solver {parameters['solver']}")
     parameters["learning_rate_init"] = parameters.pop("learning_rate")
     return MLPClassifier(hidden, **_without_none(parameters))
 

@@ -26,6 +26,7 @@ __all__ = [
     "Drop",
     "Dtype",
     "DtypeName",
+    "EarlyStopping",
     "Features",
     "Format",
     "FormatName",
@@ -135,6 +136,13 @@ ClassWeight = Annotated[
 Hidden = Annotated[
     list[int] | None,
     typer.Option(metavar="UNITS", min=1, help="Train a network with a hidden layer; may be repeated."),
+]
+EarlyStopping = Annotated[
+    bool,
+    typer.Option(
+        "--early-stopping",
+        help="End a network when it no longer gets better on the rows of --valid, or on a tenth that is held back.",
+    ),
 ]
 Activation = Annotated[
     ActivationName | None, typer.Option(metavar="NAME", help="Of hidden layers: tanh (default), relu, logistic.")

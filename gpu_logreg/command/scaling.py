@@ -23,6 +23,7 @@ def fit_on_standardised(
     y: NDArray[Any],
     sample_weight: NDArray[np.float64] | None = None,
     checkpoint: Checkpoint | None = None,
+    validation: tuple[Any, NDArray[Any]] | None = None,
 ) -> MLPClassifier:
     """Fit a network on ``u = (x - centre) / scale`` and fold that map into its first layer, so that it takes ``x``.
 
@@ -44,6 +45,8 @@ def fit_on_standardised(
     sample_weight : array of shape (n,) or None
         Weights in the loss. The means and scales of the columns are those of the rows without weights.
     checkpoint : Checkpoint or None
+    validation : (X, y) or None
+        Rows to stop by.
 
     Returns
     -------
@@ -65,7 +68,10 @@ def fit_on_standardised(
     if len(narrow):
         raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
     scale[width == 0.0] = 1.0  # the mean of a constant column is rounded, so its deviation may be tiny and not 0
-    model.fit(scale_columns(X, centre, scale), y, sample_weight, checkpoint=checkpoint)
+    more: dict[str, Any] = {"checkpoint": checkpoint}
+    if validation is not None:
+        more |= {"X_val": scale_columns(validation[0], centre, scale), "y_val": validation[1]}
+    model.fit(scale_columns(X, centre, scale), y, sample_weight, **more)
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
     model.coefs_[0], model.intercepts_[0] = W.astype(model.coefs_[0].dtype), b.astype(model.intercepts_[0].dtype)

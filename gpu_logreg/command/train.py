@@ -109,7 +109,8 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     classes = class_names(estimator.classes_, data.positive)
     scores = {"training": score_rows(estimator, data.X, data.y, classes)}
     if data.y_test is not None:
-        scores["test"] = score_rows(estimator, data.X_test, data.y_test, classes)
+        heading = "validation" if _stops_by_valid(estimator, request) else "test"
+        scores[heading] = score_rows(estimator, data.X_test, data.y_test, classes)
     if request.model is not None:
         notes = {"target": request.target, "positive": data.positive, "header": request.options.header}
         notes |= _reading_notes(request.options, data.marks)
@@ -170,15 +171,23 @@ def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, req
         checkpoint = Checkpoint(request.checkpoint, every)
         if request.checkpoint.exists():
             note(f"{request.checkpoint}: goes on from this checkpoint")
+    validation = None
+    if data.y_test is not None and _stops_by_valid(estimator, request):
+        validation = data.X_test, data.y_test
     try:
         with fit_progress() as observer:
             estimator.set_params(verbose=observer)
-            fit_on_used_columns(estimator, data.X, data.y, data.weights, checkpoint)
+            fit_on_used_columns(estimator, data.X, data.y, data.weights, checkpoint, validation)
             estimator.set_params(verbose=0)
     except DataError:
         if data.matrix is not None:
             data.matrix.refuse_not_finite()
         raise
+
+
+def _stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:
+    """Whether the rows of ``--valid`` have a say in the training, and are no test of it."""
+    return request.valid is not None and getattr(estimator, "early_stopping", False)
 
 
 def _leave_checkpoint(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:

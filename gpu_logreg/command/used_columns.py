@@ -29,6 +29,7 @@ def fit_on_used_columns(
     y: NDArray[Any],
     sample_weight: NDArray[np.float64] | None = None,
     checkpoint: Checkpoint | None = None,
+    validation: tuple[Any, NDArray[Any]] | None = None,
 ) -> LogisticRegression | MLPClassifier:
     """Fit a model from a file, as if the columns of sparse rows that hold no element were not there.
 
@@ -46,6 +47,8 @@ def fit_on_used_columns(
     y : array of shape (n,)
     sample_weight : array of shape (n,) or None
     checkpoint : Checkpoint or None
+    validation : (X, y) or None
+        Rows that a network stops by.
 
     Returns
     -------
@@ -54,10 +57,12 @@ def fit_on_used_columns(
     """
     columns = columns_with_elements(X) if X.shape[1] >= _MANY_COLUMNS else None
     if columns is None or not 0 < 2 * len(columns) <= X.shape[1]:
-        _fit(model, X, y, sample_weight, checkpoint)
+        _fit(model, X, y, sample_weight, checkpoint, validation)
         return model
     d = X.shape[1]
-    _fit(model, columns_at(X, columns), y, sample_weight, checkpoint)
+    if validation is not None:
+        validation = columns_at(validation[0], columns), validation[1]
+    _fit(model, columns_at(X, columns), y, sample_weight, checkpoint, validation)
     if isinstance(model, MLPClassifier):
         W = model.coefs_[0]
         model.coefs_[0] = np.zeros((d, W.shape[1]), dtype=W.dtype)
@@ -76,8 +81,9 @@ def _fit(
     y: NDArray[Any],
     sample_weight: NDArray[np.float64] | None,
     checkpoint: Checkpoint | None,
+    validation: tuple[Any, NDArray[Any]] | None,
 ) -> None:
     if isinstance(model, MLPClassifier):
-        fit_on_standardised(model, X, y, sample_weight, checkpoint)
+        fit_on_standardised(model, X, y, sample_weight, checkpoint, validation)
     else:
         model.fit(X, y, sample_weight, checkpoint=checkpoint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, to_numpy
@@ -12,10 +14,25 @@ from gpu_logreg.passes.steps_choice import Steps
 from gpu_logreg.passes.training import Training, take_batch
 from gpu_logreg.rows.block import Rows
 
-__all__ = ["NetworkBatches", "make_optimizer"]
+__all__ = ["HeldBack", "NetworkBatches", "make_optimizer"]
 
 _SCORE_ROWS = 4096
 """Rows that are predicted at a time for a validation score."""
+
+
+class HeldBack(NamedTuple):
+    """The validation set of a training.
+
+    Attributes
+    ----------
+    rows : Rows
+        Those of the training, or others.
+    at : integer ndarray
+        Numbers of the rows that are predicted.
+    """
+
+    rows: Rows
+    at: IntVector
 
 
 class NetworkBatches:
@@ -27,8 +44,8 @@ class NetworkBatches:
     rows : Rows
     steps : Steps
         Makes an epoch.
-    held_back : integer ndarray or None
-        Numbers of the rows of the validation set.
+    held_back : HeldBack or None
+        The validation set.
     best : ndarray of shape (n_params,) or None
         Parameters of the best score of earlier fits, with ``warm_start``.
     """
@@ -38,7 +55,7 @@ class NetworkBatches:
         training: Training,
         rows: Rows,
         steps: Steps,
-        held_back: IntVector | None = None,
+        held_back: HeldBack | None = None,
         best: Float64Vector | None = None,
     ) -> None:
         self.training = training
@@ -69,11 +86,12 @@ class NetworkBatches:
     def score(self) -> float:
         """Weighted accuracy on the validation set: of classes, or of rows whose labels are all right."""
         assert self.held_back is not None
+        rows, numbers = self.held_back
         right: Array = 0.0
         total: Array = 0.0
-        for first in range(0, len(self.held_back), _SCORE_ROWS):
-            at = array_namespace(self.rows.X).asarray(self.held_back[first : first + _SCORE_ROWS])
-            X, y, s = take_batch(self.rows, at, self.training.params.dtype)
+        for first in range(0, len(numbers), _SCORE_ROWS):
+            at = array_namespace(rows.X).asarray(numbers[first : first + _SCORE_ROWS])
+            X, y, s = take_batch(rows, at, self.training.params.dtype)
             network = self.training.network
             _, z = forward(network.unpack(self.training.params), X, network.activation)
             hits = is_right(z, y)

@@ -216,3 +216,27 @@ def table_of(path: Path):
     X = np.load(path)
     np.savez(path.with_suffix(".npz"), X=X, y=np.arange(len(X)) % 2)
     return load_training_data(path.with_suffix(".npz"), "y", FileOptions())[0]
+
+
+def test_early_stopping_goes_by_the_file_of_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, other = people(tmp_path / "a.csv", 300), people(tmp_path / "b.csv", 100, seed=1)
+    arguments = "train", data, "--target", "income", "--hidden", 4, "--early-stopping"
+    told = succeed(capsys, *arguments, "--valid", other, "--model", tmp_path / "m")
+    assert "validation" in told.out.splitlines()[0]
+    assert "validation score" in " ".join(told.out.split())
+    model = load_model(tmp_path / "m")
+    assert model.best_validation_score_ == max(model.validation_scores_)
+    held_back = succeed(capsys, *arguments)
+    assert "validation score" in " ".join(held_back.out.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [((), "--early-stopping is for networks"), (("--hidden", 4, "--solver", "lbfgs"), "is for sgd, adam, adamw")],
+)
+def test_early_stopping_is_refused_where_nothing_stops(
+    options: tuple[object, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = run(capsys, "train", people(tmp_path / "a.csv"), "--target", "income", "--early-stopping", *options)
+    assert ended.code != 0
+    assert message in ended.err

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gpu_logreg import Checkpoint, LogisticRegression, MLPClassifier
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import CheckpointError
-from gpu_logreg.estimators import checkpoint as module
+from gpu_logreg.estimators import journal as module
 from gpu_logreg.files.record_file import RecordFile
 from gpu_logreg.passes.recorded import RecordedEngine
 from gpu_logreg.rows.digest import digest_of

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.callbacks import logger
-from gpu_logreg.estimators.checkpoint import Journal
+from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.batches import linear_batches
 from gpu_logreg.estimators.linear.by_columns import by_columns, refused_by_columns
 from gpu_logreg.estimators.linear.column_sets import proximal_by_columns

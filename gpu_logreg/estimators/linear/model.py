@@ -24,8 +24,9 @@ from gpu_logreg.estimators.callbacks import (
     upload_lines,
     with_callbacks,
 )
-from gpu_logreg.estimators.checkpoint import Journal, journal_of
+from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.conversion import LinearConversion
+from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.by_columns import with_first_strength
 from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason
 from gpu_logreg.estimators.linear.parameters import (
@@ -271,7 +272,7 @@ class LogisticRegression(
         narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
         dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
-        with journal_of(checkpoint, self, prepared.data, MAY_DIFFER, start or ()) as journal:
+        with journal_of(checkpoint, self, [prepared.data], MAY_DIFFER, start or ()) as journal:
             return self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
 
     def _fit_prepared(

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.estimators.checkpoint import Journal, SavedState
+from gpu_logreg.estimators.journal import Journal, SavedState
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler

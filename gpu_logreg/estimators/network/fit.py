@@ -12,12 +12,12 @@ import numpy as np
 from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
-from gpu_logreg.estimators.checkpoint import Journal
+from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.label_types import label_text
 from gpu_logreg.estimators.network.parameters import STOCHASTIC
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.optimizers import Schedule
-from gpu_logreg.objectives.batches import NetworkBatches
+from gpu_logreg.objectives.batches import HeldBack, NetworkBatches
 from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes.steps_choice import Steps, choose_steps
 from gpu_logreg.passes.training import Training, rows_with_weight
@@ -171,6 +171,7 @@ def fit_by_batches(
     progress: Progress,
     observer: Observer | None,
     *,
+    validation: Rows | None = None,
     journal: Journal | None = None,
     only_one_epoch: bool = False,
 ) -> Progress:
@@ -192,6 +193,8 @@ def fit_by_batches(
     progress : Progress
         Changed.
     observer : Observer or None
+    validation : Rows or None
+        Rows to stop by, in place of some that are held back.
     journal : Journal or None
         Where the state after an epoch is kept.
     only_one_epoch : bool
@@ -199,8 +202,11 @@ def fit_by_batches(
     """
     at = rows_with_weight(rows.sample_weight, rows.X.shape[0], training.params.dtype)
     held_back = None
-    if model.early_stopping and not only_one_epoch:
-        at, held_back = _split(at, to_numpy(rows.y), target, model.validation_fraction, rng)
+    if model.early_stopping and not only_one_epoch and validation is None:
+        at, numbers = _split(at, to_numpy(rows.y), target, model.validation_fraction, rng)
+        held_back = HeldBack(rows, numbers)
+    elif validation is not None:
+        held_back = HeldBack(validation, np.arange(len(validation.y)))
     batches = NetworkBatches(training, rows, steps, held_back, progress.best_params)
     max_iter = 1 if only_one_epoch else model.max_iter
     # As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.

@@ -207,7 +207,9 @@ class MLPClassifier(
         return hasattr(self, "coefs_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None) -> MLPClassifier:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, checkpoint: Any = None
+    ) -> MLPClassifier:
         """Fit the model.
 
         Parameters
@@ -222,6 +224,8 @@ class MLPClassifier(
         sample_weight : array of shape (n,), optional
             Weight of each row in the loss of its batch; 0 is a row removed, as is a weight below the rounding of the
             mean weight.
+        X_val, y_val : as ``X`` and ``y``, optional
+            Rows whose score ``early_stopping=True`` goes by, in place of a share of the training rows.
         checkpoint : path or Checkpoint, optional
             File from which the same call goes on after it was killed, to the same bits; see `gpu_logreg.Checkpoint`.
 
@@ -247,7 +251,8 @@ class MLPClassifier(
             target = target_of(given[1])
             if before is not None:
                 self._check_same(before, target)
-            self._fit(given, target, sample_weight, start is not None, only_one_epoch=False, checkpoint=checkpoint)
+            more = {"validation": self._validation(X_val, y_val), "checkpoint": checkpoint}
+            self._fit(given, target, sample_weight, start is not None, only_one_epoch=False, **more)
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise

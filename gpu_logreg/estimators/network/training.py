@@ -12,12 +12,14 @@ from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, epoch_lines, logger, observe_all, upload_lines
-from gpu_logreg.estimators.checkpoint import Journal, journal_of
+from gpu_logreg.estimators.checkpoint import journal_of
+from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.network.fit import choose_way, fit_by_batches, fit_by_reads, of_unit_size, refuse_extremes
 from gpu_logreg.estimators.network.parameters import MAY_DIFFER, STOCHASTIC, hidden_sizes
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.network import Network
+from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["NetworkTraining"]
 
@@ -37,6 +39,22 @@ class NetworkTraining:
         X, y = self._validated(X, y, reset=reset)
         return [X, cupy_to_device(y, Device("cpu"))]
 
+    def _validation(self: Any, X_val: Any, y_val: Any) -> tuple[Any, Any] | None:
+        """Validated rows and labels to stop by; None where there are none.
+
+        Raises
+        ------
+        DataError
+            If one is given without the other, or both to a training that does not stop by them.
+        """
+        if X_val is None and y_val is None:
+            return None
+        if X_val is None or y_val is None:
+            raise DataError("X_val and y_val belong together; give both, or none")
+        if not self.early_stopping or self.solver not in STOCHASTIC:
+            raise DataError("X_val and y_val are what early_stopping=True of 'adam', 'adamw' and 'sgd' goes by")
+        return tuple(self._given(X_val, y_val, reset=False))
+
     def _check_same(self: Any, before: tuple[int, Target], target: Target) -> None:
         n_features, old = before
         old.refuse_other(target)
@@ -51,6 +69,7 @@ class NetworkTraining:
         going_on: bool,
         *,
         only_one_epoch: bool,
+        validation: tuple[Any, Any] | None = None,
         checkpoint: Any = None,
     ) -> None:
         """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
@@ -59,7 +78,7 @@ class NetworkTraining:
         device = resolve_device(self.device, X)
         with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
             try:
-                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch, checkpoint)
+                self._train(X, y, target, sample_weight, device, going_on, only_one_epoch, validation, checkpoint)
             finally:
                 del X, y
                 self._leave_device()
@@ -74,6 +93,7 @@ class NetworkTraining:
         device: Device,
         going_on: bool,
         only_one_epoch: bool,
+        validation: tuple[Any, Any] | None,
         checkpoint: Any,
     ) -> None:
         prepared = prepare(
@@ -87,9 +107,14 @@ class NetworkTraining:
             progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
         )
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
+        stop_by = None
+        if validation is not None:
+            X_val, y_val = validation
+            stop_by = prepare(X_val, y_val, None, device, storage=self.storage, target=target).data
+            refuse_extremes(stop_by)
         start = [*self.coefs_, *self.intercepts_] if going_on else []
-        with journal_of(checkpoint, self, prepared.data, MAY_DIFFER, start) as journal:
-            self._fit_prepared(prepared, task_of, going_on, only_one_epoch, journal)
+        with journal_of(checkpoint, self, [prepared.data, stop_by], MAY_DIFFER, start) as journal:
+            self._fit_prepared(prepared, task_of, going_on, only_one_epoch, stop_by, journal)
 
     def _fit_prepared(
         self: Any,
@@ -97,6 +122,7 @@ class NetworkTraining:
         task_of: Callable[..., FitTask],
         going_on: bool,
         only_one_epoch: bool,
+        stop_by: ResidentDataset | None = None,
         journal: Journal | None = None,
     ) -> None:
         """Train on prepared rows.
@@ -109,6 +135,8 @@ class NetworkTraining:
             Whether to start from the weights of the last fit.
         only_one_epoch : bool
             Whether this is a call of `partial_fit`.
+        stop_by : ResidentDataset or None
+            The validation set, where it is none of the rows.
         journal : Journal or None
         """
         data, target, device = prepared.data, prepared.target, prepared.device
@@ -137,7 +165,9 @@ class NetworkTraining:
         observer = observe_all(task, told, time_limit.observer)
         if self.solver in STOCHASTIC:
             parts = rows, target, steps, self._rng, self._progress, observer
-            fit_by_batches(self, training, *parts, journal=journal, only_one_epoch=only_one_epoch)
+            validation = None if stop_by is None else stop_by.rows
+            more: dict[str, Any] = {"validation": validation, "journal": journal, "only_one_epoch": only_one_epoch}
+            fit_by_batches(self, training, *parts, **more)
             self._keep_progress(data.n_rows)
         else:
             self._keep_result(*fit_by_reads(self, training, rows, observer, journal))

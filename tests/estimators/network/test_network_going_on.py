@@ -162,3 +162,18 @@ def test_a_part_that_is_refused_spoils_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         model.partial_fit(X, Y)
+
+
+def test_a_given_validation_set_stops_a_training_as_rows_held_back_do() -> None:
+    """The rows that a training holds back, given to another: same epochs, same scores, same weights."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    X_val, y_val = X[300:], y[300:]
+    model = MLPClassifier((8,), early_stopping=True, max_iter=60, n_iter_no_change=5)
+    model.fit(X[:300], y[:300], X_val=X_val, y_val=y_val)
+    assert model.best_validation_score_ == pytest.approx(model.score(X_val, y_val))
+    assert len(model.validation_scores_) == model.n_iter_ < 60
+    other = MLPClassifier((8,), early_stopping=True, max_iter=60, n_iter_no_change=5)
+    other.fit(X[:300], y[:300], X_val=-X_val, y_val=1 - y_val)
+    assert other.validation_scores_ != model.validation_scores_

@@ -33,7 +33,7 @@ def test_both_estimators_come_from_the_package():
 def test_scikit_learns_parameters_and_defaults():
     ours, theirs = MLPClassifier().get_params(), ScikitLearn().get_params()
     assert {name: ours[name] for name in theirs} == theirs
-    assert set(ours) - set(theirs) == {"device", "impl", "init", "storage"}
+    assert set(ours) - set(theirs) == {"device", "impl", "init", "max_time", "storage"}
 
 
 @no_convergence_warning

@@ -229,3 +229,20 @@ def test_prediction_before_a_fit(name):
     arguments = (X, Y) if name == "score" else (X,)
     with pytest.raises(NotFittedError, match="MLPClassifier instance is not fitted yet"):
         getattr(MLPClassifier(), name)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "validation", "message"),
+    [
+        ({"early_stopping": True}, {"X_val": np.ones((3, 2))}, "X_val and y_val belong together"),
+        ({}, {"X_val": np.ones((3, 2)), "y_val": [0, 1, 0]}, "early_stopping=True"),
+        ({"early_stopping": True, "solver": "lbfgs"}, {"X_val": np.ones((3, 2)), "y_val": [0, 1, 0]}, "'adam'"),
+        ({"early_stopping": True}, {"X_val": np.ones((3, 3)), "y_val": [0, 1, 0]}, "3 features"),
+        ({"early_stopping": True}, {"X_val": np.ones((3, 2)), "y_val": [0, 1, 7]}, "7"),
+        ({"early_stopping": True}, {"X_val": np.full((3, 2), np.nan), "y_val": [0, 1, 0]}, "NaN"),
+    ],
+)
+def test_a_validation_set_that_cannot_be_used_is_refused(parameters: dict, validation: dict, message: str) -> None:
+    X, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier((3,), **parameters).fit(X, y, **validation)
