@@ -9,7 +9,6 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
-from gpu_logreg.objectives.certificate import l1_strengths
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
@@ -124,7 +123,7 @@ def without_a_sample(
         ridge = np.resize(np.append(objective.l2 / columns.scale / columns.scale, 0.0), objective.n_params // K)
         coordinates = objective.packed_coordinates(columns)
         of_loss = np.full(objective.n_params, curvature)
-        by_phi = (coordinates, of_loss, np.tile(ridge, K), start, l1_strengths(objective))
+        by_phi = (coordinates, of_loss, np.tile(ridge, K), start, objective.l1_strengths)
         n_rows = objective.dataset.n_rows
         return proximal_without_a_sample(objective, *by_phi, n_rows=n_rows, l2=objective.l2, tol=tol, **limits)
     variance = columns.scale**2
