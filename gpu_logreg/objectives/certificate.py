@@ -102,14 +102,11 @@ def certificate(
     tol : float
         That of the solver.
     """
-    K, columns = objective.n_logits, objective.standard_columns
+    columns, by_class = objective.standard_columns, (objective.n_logits, -1)
     limit = MARGIN * math.sqrt(2.0 * max(DECREASE_PER_TOL * tol, LEAST_DECREASE) * abs(value))
 
-    def by_class(packed: Float64Vector) -> Float64Vector:
-        return packed.reshape(K, -1)
-
-    strengths = by_class(objective.l1_strengths) / np.append(columns.scale, np.ones(int(columns.fit_intercept)))
-    v = np.abs(subgradient(by_class(params), columns.grad_to_phi(by_class(grad)), strengths))
+    strengths = objective.l1_strengths.reshape(by_class) / np.append(columns.scale, np.ones(int(columns.fit_intercept)))
+    v = np.abs(subgradient(params.reshape(by_class), columns.grad_to_phi(grad.reshape(by_class)), strengths))
     ridge = objective.l2 / columns.scale / columns.scale
     h = min(0.25, 4.0 * abs(value)) + (np.append(ridge, 0.0) if columns.fit_intercept else ridge)
     noise = gradient_noise(columns, value, objective.precision)

@@ -176,7 +176,7 @@ def _steps(
         before_step=widen_for_the_last(composite.smooth, decrease * tol, TIGHT_RATE),
     )
     assert optimality.here is not None
-    gap = _gap(optimality.here, coordinates, l1, l2)
+    gap = _gap(optimality.here, coordinates.to_params(optimality.here.params), l1, l2)
     bound = f"; duality gap at most {gap:.2g}" if result.converged and not math.isnan(gap) else ""
     params = coordinates.to_params(result.params)
     assert result.smooth_grad is not None
@@ -219,14 +219,15 @@ def _with_a_sample(
     objective: Objective, sampler: Sampler, start: Float64Vector, l1: Float64Vector, warm: bool, tol: float
 ) -> _Begin:
     """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
-    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
+    costs = sampler.costs
+    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, costs))
     coordinates = sample.coordinates
     phi, l1_by_phi = coordinates.from_params(start), coordinates.grad_to_phi(l1)
     if not warm:
         phi = _solve_on_sample(sample, phi, l1_by_phi)
     H = sample.damped_hessian(phi)
     goal = least_decrease(sampler) * tol
-    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, goal, sampler.costs)
+    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, goal, costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
     composite = ByPhi(objective, l1_by_phi, ridge, sampler.complete, coordinates=coordinates, l1_by_params=l1)
     return _Begin(composite, phi, H, sample.n_rows, watch, watch.grown)
@@ -239,14 +240,13 @@ def _by_params(observer: Observer, coordinates: Any) -> Observer:
     return observe
 
 
-def _gap(here: Trial, coordinates: Any, l1: Float64Vector, l2: float) -> float:
-    """The duality gap, if all penalised parameters are so with one strength; else NaN."""
+def _gap(here: Trial, params: Float64Vector, l1: Float64Vector, l2: float) -> float:
+    """The duality gap where all penalised parameters are so with one strength, else NaN; ``here`` is by ``phi``."""
     penalised = l1 > 0.0
     strengths = np.unique(l1[penalised])
     if len(strengths) != 1:
         return math.nan
-    w = coordinates.to_params(here.params)[penalised]
-    return duality_gap(here.value, w, here.grad[penalised], float(strengths[0]), l2)
+    return duality_gap(here.value, params[penalised], here.grad[penalised], float(strengths[0]), l2)
 
 
 def _at_every_step(whole: Any) -> Refresh:

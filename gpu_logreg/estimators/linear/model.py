@@ -24,8 +24,7 @@ from gpu_logreg.estimators.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
-from gpu_logreg.estimators.linear.by_columns import with_first_strength
-from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason
+from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason, with_first_strength
 from gpu_logreg.estimators.linear.parameters import CONSTRAINTS, Asked, read_parameters, refuse_for_liblinear
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
 from gpu_logreg.estimators.linear.problem import Limits, Options
@@ -285,8 +284,8 @@ class LogisticRegression(
         result = minimise(options, solver, objective, shares, last, limits)
         reason = asked.solver_reason
         if objective.l1 > 0.0:
-            result = with_first_strength(objective, result, asked.C)
             reason = solver_reason(reason, solver, objective)
+            result = with_first_strength(objective, result, asked.C)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
