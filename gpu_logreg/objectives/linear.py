@@ -121,6 +121,8 @@ class Objective:
     @cached_attribute
     def l1_strengths(self) -> Float64Vector:
         """Strength of the L1 penalty on every packed parameter: 0 for intercepts."""
+        if self.l1 == 0.0:
+            return np.zeros(self.n_params)
         one = l1_by_parameter(self.l1, self.dataset.n_columns, self.n_params // self.n_logits)
         return np.tile(one, self.n_logits)
 

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.loss_protocols import PackedPass
@@ -70,8 +71,6 @@ class SampleObjective:
         Sum of their weights.
     packed_penalty : ndarray of shape (p,), or (K p,)
         Diagonal of the penalty by packed ``phi``.
-    gradient_pass : function phi -> loss_sum, grad
-        One read of the sample.
     rounding, precision : float
         Relative size below which differences of the value are rounding, and rounding of the arithmetic of a row.
     """
@@ -85,7 +84,6 @@ class SampleObjective:
     n_rows: int = field(init=False)
     weight_total: float = field(init=False)
     packed_penalty: Float64Vector = field(init=False)
-    gradient_pass: PackedPass = field(init=False)
     rounding: float = field(init=False)
     precision: float = field(init=False)
 
@@ -93,7 +91,12 @@ class SampleObjective:
         data, eps = self.rows.data, float(np.finfo(self.rows.data.compute_dtype).eps)
         penalty = np.tile(self.penalty, self.engine.loss.n_logits)
         more = {"n_rows": data.n_rows, "weight_total": data.weight_total, "packed_penalty": penalty}
-        self.__dict__.update(more, rounding=eps, precision=eps, gradient_pass=self.rows.gradient_pass(self.engine))
+        self.__dict__.update(more, rounding=eps, precision=eps)
+
+    @cached_attribute
+    def gradient_pass(self) -> PackedPass:
+        """From ``phi`` to the loss sum and its gradient, by one read; of samples for a Hessian alone it is not made."""
+        return self.rows.gradient_pass(self.engine)
 
     def rounding_at(self, phi: Float64Vector, value: float) -> float:
         """As `rounding`, with the rounding error of logits, whose terms may cancel.
