@@ -178,7 +178,7 @@ class ResidentDataset:
         labels = contiguous(y[::k])
         weights = None if s is None else contiguous(s[::k])
         total = float(len(labels)) if weights is None else float(weights.sum(dtype=np.float64))
-        return replace(self, rows=Rows(part, labels, weights), weight_total=total)
+        return replace(self, rows=Rows(part, labels, weights), weight_total=total, computed_in=self.compute_dtype)
 
     def block_bytes(self, size: BlockSize) -> int:
         """Bytes of a block of that size in the memory where the rows are."""

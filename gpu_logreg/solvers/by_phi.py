@@ -15,12 +15,12 @@ from gpu_logreg.mathematics.penalty import l1_penalty, subgradient
 from gpu_logreg.solvers.composite import Composite, Point
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["AllRows", "ByPhi", "ShownByParams"]
+__all__ = ["AllRows", "CompositeByParams", "CompositeByPhi"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShownByParams(Composite):
-    """A smooth part by ``phi``, with the subgradient shown by the parameters.
+class CompositeByPhi(Composite):
+    """Steps by ``phi``, with the smooth part by ``phi`` too, and the subgradient shown by the parameters.
 
     Attributes
     ----------
@@ -34,21 +34,21 @@ class ShownByParams(Composite):
 
     def at(self, x: Float64Vector, step: float) -> Point:
         """As `gpu_logreg.solvers.composite.Composite.at`."""
-        value, grad, params, grad_by_params = self._both(x)
-        shown = subgradient(params, grad_by_params, self.l1_by_params)
-        here = Trial(step, x, value + l1_penalty(x, self.l1), math.nan, shown)
+        value, grad, params, grad_by_params = self._evaluate(x)
+        subgrad_by_params = subgradient(params, grad_by_params, self.l1_by_params)
+        here = Trial(step, x, value + l1_penalty(x, self.l1), math.nan, subgrad_by_params)
         return Point(here, grad, subgradient(x, grad, self.l1))
 
-    def _both(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Vector, Float64Vector]:
+    def _evaluate(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Vector, Float64Vector]:
         """The value, the gradient by ``phi``, the parameters and the gradient by them; one read."""
         value, grad = self.smooth(phi)
         return value, grad, self.coordinates.to_params(phi), self.coordinates.grad_to_params(grad)
 
 
-class ByPhi(ShownByParams):
-    """A smooth part by the parameters."""
+class CompositeByParams(CompositeByPhi):
+    """Steps by ``phi``, with the smooth part, and the subgradient shown, by the parameters."""
 
-    def _both(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Vector, Float64Vector]:
+    def _evaluate(self, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Vector, Float64Vector]:
         """The value, the gradient by ``phi``, the parameters and the gradient by them; one read."""
         params = self.coordinates.to_params(phi)
         value, grad_by_params = self.smooth(params)

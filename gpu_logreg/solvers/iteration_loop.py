@@ -112,7 +112,7 @@ def iterate(
             run.n_idle = run.n_idle + 1 if remaining > 0.5 * run.least else 0
             run.least = min(remaining, run.least)
             if run.n_idle >= patience or steps.exact:
-                stop = run.stagnation(remaining, run.n_idle >= patience)
+                stop = run.stop_by_stagnation(remaining, run.n_idle >= patience)
             if stop is not None and not last and run.widen(remaining):
                 steps.restart()
                 run.curve.append(steps.here.value)
@@ -137,7 +137,7 @@ def iterate(
         elif run.stuck and not steps.recover(remaining) and not run.widen(remaining):
             break
         run.curve.append(steps.here.value)
-    return run.result(n_iter, run.no_lower(remaining))
+    return run.result(n_iter, run.stop_without_lower(remaining))
 
 
 class _Run:
@@ -178,7 +178,7 @@ class _Run:
             self._steps.evaluate()
             self.precision = self._steps.objective.precision
 
-    def stagnation(self, remaining: float, impatient: bool) -> Stop | None:
+    def stop_by_stagnation(self, remaining: float, impatient: bool) -> Stop | None:
         """The stop where the value no longer falls, or, if ``impatient``, where the remaining decrease is rounding."""
         steps = self._steps
         stop = None if self._plateau is None else self._plateau(steps.here, remaining)
@@ -195,7 +195,7 @@ class _Run:
         self._begin()
         return True
 
-    def no_lower(self, remaining: float) -> Stop:
+    def stop_without_lower(self, remaining: float) -> Stop:
         """The stop where no lower value was found: converged, if next to nothing remains."""
         steps = self._steps
         objective = steps.objective

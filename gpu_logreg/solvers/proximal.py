@@ -25,7 +25,7 @@ import numpy as np
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import duality_gap
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
-from gpu_logreg.solvers.by_phi import AllRows, ByPhi, ShownByParams
+from gpu_logreg.solvers.by_phi import AllRows, CompositeByParams, CompositeByPhi
 from gpu_logreg.solvers.composite import Composite, proximal_steps
 from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
@@ -139,7 +139,9 @@ def proximal_without_a_sample(
         Rows behind the objective.
     """
     phi, H = coordinates.from_params(start), np.diag(curvature + ridge)
-    composite = ByPhi(objective, coordinates.grad_to_phi(l1), ridge, coordinates=coordinates, l1_by_params=l1)
+    composite = CompositeByParams(
+        objective, coordinates.grad_to_phi(l1), ridge, coordinates=coordinates, l1_by_params=l1
+    )
     begin = _Begin(composite, phi, H, n_rows)
     return _steps(objective, begin, l1, l2, _Ends(tol, support, 0.1 * DECREASE_PER_TOL, max_iter), observer)
 
@@ -189,7 +191,7 @@ def _steps(
 class _Begin(NamedTuple):
     """Where the steps on all rows begin, and where their matrices come from; see `proximal_steps`."""
 
-    composite: ShownByParams
+    composite: CompositeByPhi
     phi: Float64Vector
     H: Any
     n_rows: int
@@ -202,7 +204,7 @@ def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: in
     coordinates = whole.coordinates
     phi = coordinates.from_params(start)
     H = whole.damped_hessian(phi)
-    composite = ShownByParams(
+    composite = CompositeByPhi(
         AllRows(whole),
         coordinates.grad_to_phi(l1),
         ridge=np.resize(whole.penalty, len(phi)),  # the same for every class
@@ -229,7 +231,9 @@ def _with_a_sample(
     goal = least_decrease(sampler) * tol
     watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, goal, costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
-    composite = ByPhi(objective, l1_by_phi, ridge, sampler.complete, coordinates=coordinates, l1_by_params=l1)
+    composite = CompositeByParams(
+        objective, l1_by_phi, ridge, sampler.complete, coordinates=coordinates, l1_by_params=l1
+    )
     return _Begin(composite, phi, H, sample.n_rows, watch, watch.grown)
 
 

@@ -96,7 +96,7 @@ def diagonal_at_start(objective: Objective, shares: Float64Vector) -> Metric:
     mean, variance = objective.column_moments()
     fit_intercept, l2 = objective.fit_intercept, objective.l2
     curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
-    return by_class([CentredDiagonalMetric(mean, variance, c, l2, fit_intercept) for c in curvatures])
+    return by_class([CentredDiagonalMetric.of_moments(mean, variance, c, l2, fit_intercept) for c in curvatures])
 
 
 def lbfgs_with_all_rows(
@@ -127,7 +127,9 @@ def without_a_sample(
         n_rows = objective.dataset.n_rows
         return proximal_without_a_sample(objective, *by_phi, n_rows=n_rows, l2=objective.l2, tol=tol, **limits)
     variance = columns.scale**2
-    of_class: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
+    of_class: Metric = CentredDiagonalMetric.of_moments(
+        columns.mean, variance, curvature, objective.l2, columns.fit_intercept
+    )
     optimal = Optimality(objective, tol, LBFGS_DECREASE)
     ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
     return lbfgs(objective, start, metric=by_class([of_class] * K), memory=LONG_MEMORY, **ends)
