@@ -131,6 +131,15 @@ def test_a_decrease_that_no_longer_halves_ends_the_run_where_it_is_rounding(rema
     assert steps.objective.n_widened == (remaining == 1e-8)  # which precise passes show to be no rounding
 
 
+def test_patience_begins_anew_with_more_precise_passes():
+    steps = Idle("")
+    steps.remaining = 1e-8
+    steps.objective.widen = lambda: steps.log.count("e") == 1  # once; they hide as much
+    result = iterate(steps, criterion=lambda *_: None, max_iter=19, patience=3)
+    assert result.converged
+    assert result.n_iter == 3 + 1 + 3
+
+
 class Still(Idle):
     """Steps with exact curvature that only stir the rounding of the value."""
 
