@@ -117,8 +117,8 @@ def prepare(
         target = Target(classes)
     else:
         labels = target.encode(y)
-    labels = to_device(labels, device)
-    weights = cupy_to_device(given_column(sample_weight, "sample_weight"), device)
+    weights = given_column(sample_weight, "sample_weight")
+    labels, weights = to_device(labels, device), cupy_to_device(weights, device)
     if class_weight is not None:
         weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         weights = class_weighted(class_weight, target.classes, labels, weights)

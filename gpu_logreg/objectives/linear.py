@@ -12,7 +12,9 @@ from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.penalty import l1_by_parameter
 from gpu_logreg.objectives.products import HessianAt
+from gpu_logreg.objectives.value_rounding import rounding_of_a_pass
 from gpu_logreg.passes.engine import Engine, GradientPass
 from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
@@ -67,7 +69,7 @@ class Objective:
     spread : ndarray of shape (d,) or None
         Standard deviation of every column about ``centre``.
     rounding : float
-        Relative rounding error of the value at the last point: see `_rounding`.
+        Relative rounding error of the value at the last point: see `gpu_logreg.objectives.value_rounding`.
 
     Examples
     --------
@@ -115,6 +117,14 @@ class Objective:
     def packed_coordinates(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """Coordinates for the packed parameters of all logits, from those of one logit."""
         return ClasswiseCoordinates(coordinates, self.n_logits) if self.loss.has_free_directions else coordinates
+
+    @cached_attribute
+    def l1_strengths(self) -> Float64Vector:
+        """Strength of the L1 penalty on every packed parameter: 0 for intercepts."""
+        if self.l1 == 0.0:
+            return np.zeros(self.n_params)
+        one = l1_by_parameter(self.l1, self.dataset.n_columns, self.n_params // self.n_logits)
+        return np.tile(one, self.n_logits)
 
     @cached_attribute
     def costs(self) -> Costs:
@@ -226,39 +236,9 @@ class Objective:
         grad /= total
         grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
-        self.rounding = self._rounding(w, value, penalty)
+        columns = self.centre, self.spread
+        self.rounding = rounding_of_a_pass(w, value, penalty, dataset.n_rows, self.precision, *columns)
         return value, grad
-
-    def _rounding(self, w: Float64Vector, value: float, penalty: float) -> float:
-        """Relative rounding error of the value.
-
-        A logit is a sum of terms ``w_j x_j`` of a size ``t``, and has an error of about ``precision t``. The errors
-        change the value by ``mean(dz_i error_i)``, a random sum of at most ``precision t sqrt(2 value / n)``, since
-        ``dz**2 <= 2 row_loss``. Three more errors are added: the rounding of the losses; that of the penalty, as the
-        pass computes with rounded ``w``; and that of the float64 result.
-        """
-        terms = 1.0
-        if self.centre is not None and self.spread is not None:
-            # Where this overflows, so would the logits, and an infinite rounding error is a fair estimate.
-            with np.errstate(over="ignore", invalid="ignore"):
-                squares = (w * w) @ (self.spread**2 + self.centre**2)
-                size = float(np.max(np.sqrt(squares) + np.abs(w @ self.centre)))
-                terms += size if size == size else math.inf
-        n = max(1, self.dataset.n_rows)
-        by_rows = self.precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(n)
-        by_penalty = 2.0 * self.precision * penalty / max(abs(value), 1e-300)
-        return 4.0 * float(np.finfo(np.float64).eps) + by_rows + by_penalty
-
-    def rounding_about_the_centre(self, params: Float64Vector, value: float) -> float:
-        """Relative rounding error of a value that is summed over rows in standardised columns, in float64.
-
-        As `_rounding`, and at most ``precision t``, since ``|dz| <= row_loss`` too.
-        """
-        assert self.spread is not None
-        with np.errstate(over="ignore", invalid="ignore"):
-            terms = float(np.linalg.norm(self.unpack(params)[0] * self.spread, axis=-1).max())
-        n = max(1, self.dataset.n_rows)
-        return float(np.finfo(np.float64).eps) * terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / n))
 
     def curvature_at(self, params: Float64Vector) -> HessianAt:
         """The Hessian at ``params``, for products with vectors; one read, and one for each product."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
-from gpu_logreg.arrays.csr import all_finite, elements_in_a_row, in_order, rows_at
+from gpu_logreg.arrays.csr import all_finite, in_order, rows_at, stored_in_a_row
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
 from gpu_logreg.arrays.vector import Array, ArrayNamespace, ArrayOfRows, DType, DTypeLike, IntVector
 from gpu_logreg.errors import DataError
@@ -144,7 +144,7 @@ class ResidentDataset:
         X = self.rows.X
         if not self.is_sparse:
             return 1.0
-        elements = self.n_rows * elements_in_a_row(X)
+        elements = self.n_rows * stored_in_a_row(X)
         return min(1.0, STORED_ELEMENT_COST * elements / max(1, self.n_rows * self.n_columns))
 
     @property
@@ -178,7 +178,7 @@ class ResidentDataset:
         labels = contiguous(y[::k])
         weights = None if s is None else contiguous(s[::k])
         total = float(len(labels)) if weights is None else float(weights.sum(dtype=np.float64))
-        return replace(self, rows=Rows(part, labels, weights), weight_total=total)
+        return replace(self, rows=Rows(part, labels, weights), weight_total=total, computed_in=self.compute_dtype)
 
     def block_bytes(self, size: BlockSize) -> int:
         """Bytes of a block of that size in the memory where the rows are."""

@@ -27,8 +27,7 @@ from gpu_logreg.estimators.callbacks import (
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.conversion import LinearConversion
 from gpu_logreg.estimators.journal import Journal
-from gpu_logreg.estimators.linear.by_columns import with_first_strength
-from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason
+from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason, with_first_strength
 from gpu_logreg.estimators.linear.parameters import (
     CONSTRAINTS,
     MAY_DIFFER,
@@ -315,8 +314,8 @@ class LogisticRegression(
         result.message = time_limit.reason(result.message)
         reason = asked.solver_reason
         if objective.l1 > 0.0:
-            result = with_first_strength(objective, result, asked.C)
             reason = solver_reason(reason, solver, objective)
+            result = with_first_strength(objective, result, asked.C)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)

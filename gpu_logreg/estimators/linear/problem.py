@@ -121,8 +121,8 @@ class Problem:
         self.objective = objective
         self.shares = shares
         self.warm = warm
-        self.rng = np.random.default_rng(seed_of(options.random_state))
         self.in_working_sets = in_working_sets(objective)
+        self.rng = np.random.default_rng(seed_of(options.random_state))
         self.few_rows = newton_is_fastest(objective.dataset.n_rows, objective.n_params) and not self.in_working_sets
         self._options = options
         self._n_states = 0
