@@ -51,10 +51,9 @@ class Prepared:
         DataError
             If all the weight lies on one class; the message names it.
         """
-        _, y, weights = self.data.rows
         loss = self.target.loss
         assert not isinstance(loss, Labels)
-        sums = loss.weights_of_classes(y, weights, self.data.weight_total)
+        sums = self.data.weights_of_classes(loss)
         present = np.flatnonzero(sums > 0.0)
         if len(present) < 2:
             only: Any = self.target.classes[present[0]]

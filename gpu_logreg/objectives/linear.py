@@ -132,9 +132,7 @@ class Objective:
         """
         if self.l2 > 0.0 or self.l1 > 0.0:
             return 0.0
-        s = self.dataset.rows.sample_weight
-        least = 1.0 if s is None else float(s[s > 0].min())
-        return math.log(2.0) * least / self.dataset.weight_total
+        return math.log(2.0) * self.dataset.least_weight / self.dataset.weight_total
 
     @property
     def standard_columns(self) -> Coordinates:

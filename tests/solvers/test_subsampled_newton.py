@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import gpu_logreg.estimators.linear.model
 import gpu_logreg.objectives.sampler
+import gpu_logreg.rows.drawing
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.hessian_form import HessianForm
@@ -166,23 +167,23 @@ def classes_alike(monkeypatch):
         rows = evenly(len(is_second), m, generator)
         return rows, np.full(len(rows), len(is_second) / len(rows))
 
-    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", draw)
+    monkeypatch.setattr(gpu_logreg.rows.drawing, "draw", draw)
 
 
 def a_prefix(monkeypatch):
     """The first rows of the data are the sample."""
-    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", lambda y, m, *_: (np.arange(m), np.ones(m)))
+    monkeypatch.setattr(gpu_logreg.rows.drawing, "draw", lambda y, m, *_: (np.arange(m), np.ones(m)))
 
 
 def no_weights(monkeypatch):
     """Rows that are drawn more often than others count as much."""
-    draw = gpu_logreg.objectives.sampler.draw
+    draw = gpu_logreg.rows.drawing.draw
 
     def without(*args):
         rows, _ = draw(*args)
         return rows, np.ones(len(rows))
 
-    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", without)
+    monkeypatch.setattr(gpu_logreg.rows.drawing, "draw", without)
 
 
 def no_watch(monkeypatch):
