@@ -21,6 +21,7 @@ from gpu_logreg.estimators.labels import class_weighted, encode_labels
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["Prepared", "prepare"]
 
@@ -31,14 +32,14 @@ class Prepared:
 
     Attributes
     ----------
-    data : ResidentDataset
+    data : ResidentDataset or StreamedDataset
         Rows, encoded labels, and row weights times class weights; with the names of the columns, for messages.
     target : Target
         Classes or labels.
     device : Device
     """
 
-    data: ResidentDataset
+    data: Dataset
     target: Target
     device: Device
 

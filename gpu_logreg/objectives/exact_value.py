@@ -67,7 +67,7 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
         for part in of_rows(rows.rows):
             total += part
     objective.reads.total += 1.0
-    return total / dataset.weight_total + 0.5 * objective.l2 * float(np.vdot(w, w))
+    return total / float(dataset.weight_total) + 0.5 * objective.l2 * float(np.vdot(w, w))
 
 
 def _dot_plus(w: Float64Vector, c: Float64Vector, b: float) -> float:

@@ -13,6 +13,7 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, ParamsMetric, StandardisedRows, standardised
+from gpu_logreg.rows.drawing import DrawsRows
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest
 
@@ -81,7 +82,7 @@ class Sampler:
             keeps_sparse = objective.keeps_samples_sparse and not newton_is_fastest(self.n_rows, self.n_params)
         self._keeps_sparse = keeps_sparse
         self._generator = generator
-        self._drawing = objective.dataset.drawing(objective.loss.n_classes)
+        self._drawing: DrawsRows = objective.dataset.drawing(objective.loss.n_classes)
         self._coordinates: Coordinates | None = None
         self.irregular = False
         self.complete = False
@@ -102,6 +103,7 @@ class Sampler:
         DataError
             If a row of the sample holds NaN or infinity.
         """
+        size = min(size, self._objective.dataset.largest_sample)
         if size >= self.n_rows:  # few rows: float64 costs little, and shows small curvatures
             self._objective.widen()
         indices, weight = self._indices(size)
@@ -197,7 +199,8 @@ class Sampler:
         dataset = self._objective.dataset
         self._objective.reads.total += dataset.reads_of_sample(len(indices))
         y, s = dataset.labels_and_weights(indices, weight)
-        rows = standardised(*dataset.gather(indices), s, self._objective.fit_intercept)
+        gathered, at = dataset.gather(indices)
+        rows = standardised(gathered, at, s, self._objective.fit_intercept)
         if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
             dataset.refuse_not_finite()
         return rows, y, s

@@ -160,6 +160,11 @@ class ResidentDataset:
         return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
 
     @property
+    def is_resident(self) -> bool:
+        """True: all rows are in memory."""
+        return True
+
+    @property
     def least_weight(self) -> float:
         """The least positive weight of a row."""
         s = self.rows.sample_weight
@@ -187,6 +192,11 @@ class ResidentDataset:
         _, y, sample_weight = self.rows
         at, s = self.xp.asarray(indices), self.xp.asarray(weight)
         return y[at], s if sample_weight is None else s * sample_weight[at]
+
+    @property
+    def largest_sample(self) -> int:
+        """Most rows of a sample that is kept in memory."""
+        return self.n_rows
 
     def reads_of_sample(self, size: int) -> float:
         """Share of a read that a sample of so many rows takes."""

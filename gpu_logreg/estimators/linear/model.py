@@ -33,6 +33,8 @@ from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.prepare import Prepared, prepare
+from gpu_logreg.estimators.stream import Stream
+from gpu_logreg.estimators.streamed import note_columns, prepare_stream, stream_of, streams_on
 from gpu_logreg.objectives.certificate import coef_dtype
 
 __all__ = ["LogisticRegression"]
@@ -196,16 +198,17 @@ class LogisticRegression(
         return hasattr(self, "coef_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> LogisticRegression:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> LogisticRegression:
         """Fit the model.
 
         Parameters
         ----------
-        X : array, sparse matrix or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d), or stream
             NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
-            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Float32 and float64 rows are read
-            where they lie, other real dtypes are converted a few rows at a time. A table whose columns lie apart is
-            copied once, into Fortran order, and a sparse matrix that is not CSR into CSR.
+            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Rows beyond memory are a
+            `gpu_logreg.Stream`, or the blocks of one, which bring their labels and weights. Float32 and float64
+            rows are read where they lie, other real dtypes are converted a few rows at a time. A table
+            whose columns lie apart is copied once, into Fortran order, and a sparse matrix that is not CSR into CSR.
         y : array of shape (n,)
             Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
@@ -226,8 +229,13 @@ class LogisticRegression(
         asked = read_parameters(self)
         start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
-            X, y = self._validated(X, y, reset=True)
-            device = resolve_device(self.device, X)
+            stream = stream_of(X, y, sample_weight)
+            if stream is None:
+                X, y = self._validated(X, y, reset=True)
+            else:
+                X = stream
+                note_columns(self, stream)
+            device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
             with on_device(device), blas_on_one_thread(), numpy_defaults():
                 try:
                     return self._fit(X, y, sample_weight, device, start, asked)
@@ -238,16 +246,13 @@ class LogisticRegression(
             raise
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked) -> LogisticRegression:
-        prepared = prepare(
-            X,
-            y,
-            sample_weight,
-            device,
-            class_weight=self.class_weight,
-            storage=self.storage,
-            column_names=getattr(self, "feature_names_in_", None),
-            progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
-        )
+        how: dict[str, Any] = {"class_weight": self.class_weight, "storage": self.storage}
+        if isinstance(X, Stream):
+            prepared = prepare_stream(X, device, solver=asked.solver, **how)
+        else:
+            how["column_names"] = getattr(self, "feature_names_in_", None)
+            how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+            prepared = prepare(X, y, sample_weight, device, **how)
         refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
         self.classes_ = prepared.target.classes
         narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
