@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.memory import memory_budget as bytes_of_budget
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.first_read import first_read
-from gpu_logreg.estimators.inputs import given_column
-from gpu_logreg.estimators.label_types import label_array
-from gpu_logreg.estimators.labels import encode_labels
-from gpu_logreg.estimators.streamed_labels import narrow_codes
+from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
-from gpu_logreg.files.npy_rows import NpyRows
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
 from gpu_logreg.rows.streamed import largest_sample
@@ -57,18 +49,22 @@ class Stream:
 
     Parameters
     ----------
-    rows : path, callable or iterable
-        A ``.npy`` file of numbers, or an ``.npz`` archive; a function without parameters that returns an iterator of
-        blocks, or an object that can be iterated again and again. A block is ``(X, y)`` or ``(X, y, sample_weight)``,
-        with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to predict ``X`` alone will do.
-        They are yielded in a thread of their own. An iterator, such as a generator, can be read once: its rows are
-        kept, and refused where they exceed the budget.
+    rows : path, data set, callable or iterable
+        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC; a file, a folder, partitioned as Hive does or not, a pattern of
+        names, or any ``pyarrow.dataset.Dataset``. Else blocks of rows: a function without parameters that returns an
+        iterator of them, or an object that can be iterated again and again. A block is ``(X, y)`` or
+        ``(X, y, sample_weight)``, with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to
+        predict ``X`` alone will do. They are yielded in a thread of their own. An iterator, such as a generator, can be
+        read once: its rows are kept, and refused where they exceed the budget.
     y : array of shape (n,) or path of a ``.npy`` file, optional
         Labels of the rows of a file.
     sample_weight : array of shape (n,), optional
         Weights of the rows of a file.
     features, target, weight : str, optional
-        Arrays of an ``.npz`` archive that hold rows, labels and weights.
+        Arrays of an ``.npz`` archive that hold rows, labels and weights. Of tables ``target`` and ``weight`` are
+        columns, and all others are features: numbers, without a null.
+    drop : collection of str, default=()
+        Columns of tables that are no features.
     memory_budget : int, float or str, default=0.5
         Most memory for rows, labels, weights and samples: bytes, ``"4GB"``, or a share of the memory that is free in
         the system and in the control group of the process. As many blocks as fit stay in memory. A fit may take up to
@@ -114,56 +110,42 @@ class Stream:
         features: str | None = None,
         target: str | None = None,
         weight: str | None = None,
+        drop: Collection[str] = (),
         memory_budget: str | float = FREE_SHARE,
         read_ahead: bool = True,
     ) -> None:
         self._budget = bytes_of_budget(memory_budget)
         self._read_ahead = read_ahead
+        self._files: FileRows | None = None
         self._source: Any
-        if isinstance(rows, str | os.PathLike):
-            self._source, labels, weights = _of_file(Path(rows), features, target, weight)
-            self._y = labels if y is None else y
-            self._sample_weight = weights if sample_weight is None else sample_weight
-        else:
-            if y is not None or sample_weight is not None:
-                raise DataError("blocks bring their own labels and weights; yield (X, y) or (X, y, sample_weight)")
-            self._source, self._y, self._sample_weight = UserBlocks(rows), None, None
+        if is_file(rows):
+            self._files = file_rows(rows, y, sample_weight, features, target, weight, drop)
+            self._source = self._files.rows
+            return
+        if y is not None or sample_weight is not None:
+            raise DataError("blocks bring their own labels and weights; yield (X, y) or (X, y, sample_weight)")
+        if drop or any(name is not None for name in (features, target, weight)):
+            raise DataError("features, target, weight and drop are names in files; blocks bring rows and labels")
+        self._source = UserBlocks(rows)
 
     @cached_attribute
     def opened(self) -> Opened:
         """What the first read has found: it is made on first access."""
         source = self._source
-        if isinstance(source, UserBlocks):
-            found = first_read(source, self._budget)
-            classes, codes = found.labels
-            weights = check_sample_weight(found.sample_weight, source.n_rows)
-            kept = frozenset(found.blocks)
-            if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
-                self._refuse_budget(codes, weights, found.parts)
-            store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
-            return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
-        parts = cut_dense(source.n_rows, source.n_columns)
-        classes, labels = encode_labels(self._labels())
-        codes = narrow_codes(labels, len(classes))
-        weights = self._weights()
-        kept = self._kept(codes, weights, parts)
-        return Opened(BlockStore(source, parts, kept, ahead=self._read_ahead), classes, codes, weights)
-
-    def _weights(self) -> HostArray | None:
-        weights = given_column(self._sample_weight, "sample_weight")
-        return None if weights is None else check_sample_weight(to_numpy(weights), self._source.n_rows)
-
-    def _labels(self) -> HostArray:
-        y = self._y
-        if y is None:
-            raise DataError("the stream has no labels; give them as y, or the name of their array as target")
-        if isinstance(y, str | os.PathLike):
-            y = np.load(y, allow_pickle=False)
-        y = to_numpy(label_array(given_column(y, "y")))
-        y = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
-        if y.shape != (self._source.n_rows,):
-            raise DataError(f"y has shape {y.shape}, and {self._source.place(0)}has {self._source.n_rows} rows")
-        return np.asarray(y)
+        if self._files is not None:
+            parts = cut_dense(source.n_rows, source.n_columns)
+            classes, codes = self._files.encoded()
+            weights = self._files.weights()
+            kept = self._kept(codes, weights, parts)
+            return Opened(BlockStore(source, parts, kept, ahead=self._read_ahead), classes, codes, weights)
+        found = first_read(source, self._budget)
+        classes, codes = found.labels
+        weights = check_sample_weight(found.sample_weight, source.n_rows)
+        kept = frozenset(found.blocks)
+        if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
+            self._refuse_budget(codes, weights, found.parts)
+        store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
+        return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
 
     def _kept(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> frozenset[int]:
         """The blocks that stay in memory."""
@@ -190,7 +172,7 @@ class Stream:
     @property
     def dtype(self) -> DType:
         """Dtype of the rows."""
-        if isinstance(self._source, UserBlocks) and self._source.n_columns < 0:
+        if self._source.n_columns < 0:
             _ = self.opened
         dtype: DType = self._source.dtype
         return dtype
@@ -237,15 +219,14 @@ class Stream:
             Whether labels are needed.
         """
         source = self._source
-        if isinstance(source, UserBlocks):
+        if self._files is None:
             if source.reads_once and "opened" in self.__dict__:
                 yield from self._kept_blocks(labelled)
                 return
             for _, block in source.blocks():
                 yield block.X, block.y, block.sample_weight
             return
-        y = self._labels() if labelled else None
-        s = self._weights() if labelled else None
+        y, s = (self._files.labels(), self._files.weights()) if labelled else (None, None)
         store = self.opened.store if "opened" in self.__dict__ else None
         if store is None:
             parts = cut_dense(source.n_rows, source.n_columns)
@@ -273,19 +254,3 @@ def _largest_block(source: Any, parts: list[slice]) -> int:
     row_bytes: int = source.n_columns * source.dtype.itemsize
     rows: int = max(part.stop - part.start for part in parts)
     return rows * row_bytes
-
-
-def _of_file(path: Path, features: str | None, target: str | None, weight: str | None) -> tuple[Any, Any, Any]:
-    """The source of a file, and the labels and weights in it."""
-    if path.suffix.lower() == ".npz":
-        if features is None:
-            raise DataError(
-                f"{path}: name the array of the rows, as in Stream({str(path)!r}, features='X', target='y')"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in (target, weight) if name is not None and name not in archive.files]
-            if missing:
-                raise DataError(f"{path}: has no array {missing[0]!r}; it holds {', '.join(archive.files)}")
-            labels, weights = (None if name is None else archive[name] for name in (target, weight))
-        return NpyRows(path, features), labels, weights
-    return NpyRows(path), None, None

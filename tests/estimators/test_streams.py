@@ -435,3 +435,75 @@ def test_arrays_of_an_archive(tmp_path):
         Stream(tmp_path / "d.npz", target="y")
     with pytest.raises(DataError, match="has no array 'z'; it holds X, y, s"):
         Stream(tmp_path / "d.npz", features="X", target="z")
+
+
+@pytest.fixture
+def parquet():
+    return pytest.importorskip("pyarrow.parquet")
+
+
+def table(X, y, s):
+    import pyarrow as pa
+
+    return pa.table({f"x{k}": X[:, k] for k in range(D)} | {"y": y, "s": s, "id": np.arange(len(y))})
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_parquet_files(tmp_path, parquet, n_classes):
+    X, y, s = rows(n_classes)
+    for k, part in enumerate((slice(0, 1500), slice(1500, N))):
+        parquet.write_table(table(X[part], y[part], s[part]), tmp_path / f"part-{k}.parquet", row_group_size=400)
+    names = {"target": "y", "weight": "s", "drop": ["id"]}
+    memory = LogisticRegression(tol=1e-10).fit(X, y, s)
+    found = set()
+    for budget in (LOW, MIDDLE, "1MB"):
+        stream = Stream(tmp_path, **names, memory_budget=budget)
+        model = LogisticRegression(tol=1e-10).fit(stream)
+        found.add(bits(model))
+    assert len(found) == 1
+    np.testing.assert_allclose(model.coef_, memory.coef_, rtol=0, atol=1e-8 * np.abs(memory.coef_).max())
+    assert model.feature_names_in_.tolist() == [f"x{k}" for k in range(D)]
+    assert stream.n_reads_ == 1.0
+    np.testing.assert_array_equal(model.predict(stream), memory.predict(X))
+    assert model.score(Stream(str(tmp_path / "part-*.parquet"), **names)) == pytest.approx(memory.score(X, y, s))
+    text = np.array(["a", "b", "c"])[y]
+    parquet.write_table(table(X, text, s), tmp_path / "text.parquet")
+    stream = Stream(tmp_path / "text.parquet", **names)
+    assert bits(LogisticRegression(tol=1e-10).fit(stream)) == bits(model)
+    assert stream.opened.classes.tolist() == ["a", "b", "c"][:n_classes]
+
+
+def test_nan_in_a_parquet_file_is_named_with_its_file(tmp_path, parquet):
+    X, y, s = rows()
+    X[2900, 1] = np.nan
+    for k, part in enumerate((slice(0, 1500), slice(1500, N))):
+        parquet.write_table(table(X[part], y[part], s[part]), tmp_path / f"part-{k}.parquet")
+    stream = Stream(tmp_path, target="y", drop=["id", "s"])
+    refused(stream, r"part-1.parquet: Input X contains NaN at row 2900, column 1 \('x1'\); remove or impute it")
+
+
+def test_a_parquet_file_that_is_damaged_while_it_is_trained_on(tmp_path, parquet):
+    X, y, s = rows()
+    for k, part in enumerate((slice(0, 1500), slice(1500, N))):
+        parquet.write_table(table(X[part], y[part], s[part]), tmp_path / f"part-{k}.parquet")
+
+    def cut(iteration):
+        (tmp_path / "part-1.parquet").write_bytes(b"PAR1 and nothing more")
+
+    stream = Stream(tmp_path, target="y", drop=["id", "s"], memory_budget="75kB")
+    refused(stream, "part-1.parquet: was changed while it is read", LogisticRegression(verbose=cut, tol=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("rows.csv", {}, "rows.csv: no such file"),
+        ("rows.npy", {"target": "y"}, "rows.npy: holds one array; give labels as y and weights as sample_weight"),
+        ("rows.npy", {"drop": ["y"]}, "rows.npy: drop is for tables"),
+        ("rows.parquet", {"y": [1], "target": "y"}, "target='y' and an array are given; give one of them"),
+        (blocks_of, {"target": "y"}, "features, target, weight and drop are names in files; blocks bring rows and"),
+    ],
+)
+def test_names_that_a_source_does_not_have(tmp_path, source, options, message):
+    with pytest.raises(DataError, match=message):
+        Stream(tmp_path / source if isinstance(source, str) else source, **options)
