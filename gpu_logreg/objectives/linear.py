@@ -19,7 +19,7 @@ from gpu_logreg.passes.engine import Engine, GradientPass
 from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
-from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 from gpu_logreg.solvers.costs import DENSE, Costs
 
 __all__ = ["Objective"]
@@ -39,7 +39,7 @@ class Objective:
 
     Parameters
     ----------
-    dataset : ResidentDataset
+    dataset : Dataset
     engine : Engine
         Sums over the rows; its loss is the one that is minimised.
     l2 : float
@@ -75,6 +75,7 @@ class Objective:
     --------
     >>> from gpu_logreg.arrays.device import Device
     >>> from gpu_logreg.passes.choice import choose
+    >>> from gpu_logreg.rows.resident import ResidentDataset
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1, 0])
     >>> rows = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
     >>> objective = Objective(rows, choose("reference", rows.rows, Device("cpu")), l2=0.0, fit_intercept=True)
@@ -85,7 +86,7 @@ class Objective:
 
     def __init__(
         self,
-        dataset: ResidentDataset,
+        dataset: Dataset,
         engine: Engine,
         l2: float,
         fit_intercept: bool,
@@ -104,7 +105,7 @@ class Objective:
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
-        self._dataset_of_pass: ResidentDataset | None = None
+        self._dataset_of_pass: Dataset | None = None
         self._kept: tuple[Any, ...] | None = None
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
@@ -142,9 +143,7 @@ class Objective:
         """
         if self.l2 > 0.0 or self.l1 > 0.0:
             return 0.0
-        s = self.dataset.rows.sample_weight
-        least = 1.0 if s is None else float(s[s > 0].min())
-        return math.log(2.0) * least / self.dataset.weight_total
+        return math.log(2.0) * float(self.dataset.least_weight) / float(self.dataset.weight_total)
 
     @property
     def standard_columns(self) -> Coordinates:
@@ -177,7 +176,7 @@ class Objective:
         self.precision = float(np.finfo(np.float64).eps)
         return True
 
-    def restricted(self, dataset: ResidentDataset) -> Objective:
+    def restricted(self, dataset: Dataset) -> Objective:
         """The same objective on a data set of some of the columns, with a count of reads of its own."""
         return Objective(dataset, self.engine, self.l2, self.fit_intercept, self.l1)
 

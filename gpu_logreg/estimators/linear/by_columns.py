@@ -20,6 +20,8 @@ __all__ = ["by_columns", "path_by_columns", "refused_by_columns"]
 
 def refused_by_columns(objective: Objective) -> str | None:
     """Why a fit cannot go by columns; None where it can."""
+    if not objective.dataset.is_resident:
+        return "it takes all rows by columns, and they are streamed"
     nbytes = objective.engine.bytes_by_columns(objective.dataset)
     if nbytes is None:
         return f"it takes sparse rows, and the pass {objective.engine.name!r} has no code for these"

@@ -163,7 +163,7 @@ class Problem:
     def newton_costs_little(self) -> bool:
         """Whether a Hessian of all rows costs no more than a few milliseconds."""
         p = self.objective.n_params
-        return p <= NEWTON_PARAMS and self.objective.dataset.n_rows * p * p <= NEWTON_FLOPS
+        return bool(p <= NEWTON_PARAMS and self.objective.dataset.n_rows * p * p <= NEWTON_FLOPS)
 
     def solve(self, solver: Solver, start: Float64Vector, limits: Limits) -> SolverResult:
         """Run a solver with what it needs."""
