@@ -18,6 +18,8 @@ __all__ = [
     "cost_in_reads",
     "curvature_reads",
     "factors_price",
+    "gram_price",
+    "has_room_for_gram",
     "newton_is_fastest",
     "sample_size",
     "sampling_pays",
@@ -58,6 +60,9 @@ FACTORED_STEPS = 30.0
 SOLVED_BY_FACTORS = 1.25
 """Time of a solution by mean factors, in reads of as many rows as a class has parameters: triangles of that size are
 read twice for every class. From a trial with 500 rows of 1,000 columns, of which no row is kept."""
+
+GRAM_STEPS = 6.0
+"""Steps by factors of the Gram matrix that a fit in the space of its rows is expected to take."""
 
 LARGEST_P = 8000
 """Parameters of a logit beyond which the p x p matrices take more than 0.5 GB each."""
@@ -142,6 +147,16 @@ def factors_price(n: int, hessian: HessianForm, costs: Costs = DENSE) -> float:
     fixed, per_row = curvature_reads(n, hessian, costs)
     step = 1.0 + SOLVED_BY_FACTORS * hessian.width / n
     return FACTORED_STEPS * step + fixed + per_row * size + 2.0 * size / n * costs.sample / costs.read
+
+
+def gram_price(n: int, d: int, n_logits: int) -> float:
+    """Reads that the Gram matrix of ``n`` rows takes the time of, and the factors of `GRAM_STEPS` steps with it."""
+    return n / FLOPS_PER_ELEMENT + GRAM_STEPS * n_logits * n * n / (3.0 * FLOPS_PER_ELEMENT * d)
+
+
+def has_room_for_gram(n: int, n_logits: int) -> bool:
+    """Whether that matrix and a factor of it for each logit take at most a gigabyte."""
+    return (1 + n_logits) * n * n <= 2 * LARGEST_P**2
 
 
 def newton_is_fastest(n: int, p: int) -> bool:
