@@ -15,6 +15,7 @@ __all__ = [
     "EXACT_VALUE",
     "GATHERED",
     "GRADIENT",
+    "GRAM",
     "HESSIAN",
     "KEPT_PROBABILITIES",
     "MULTIPLIERS",
@@ -22,6 +23,7 @@ __all__ = [
     "PAIR_WEIGHTS",
     "PARTIALS_CLASSES",
     "PARTIALS_SPARSE",
+    "ROW_SPACE",
     "SAMPLED_ELEMENTS",
     "SCORES",
     "SEARCHED",
@@ -59,6 +61,12 @@ that it has more rows than other blocks; on a device the sample is one block."""
 
 CURVATURE = BlockSize(2**24, 2**28)
 """For the Hessian of a sample that is not kept: a block of its rows is copied, standardised, summed and dropped."""
+
+ROW_SPACE = BlockSize(2**24, 2**28)
+"""For products of few rows with many columns: the sum of a block is as large as a row of it for each logit."""
+
+GRAM = BlockSize(2**25, 2**28)
+"""For the Gram matrix, in bytes of float64: each block is multiplied by every other, and copied for that."""
 
 GATHERED = BlockSize(2**19, 2**26)
 """For the copy of a sample into standardised columns: the cache holds the rows and their copies."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.objectives.sample import SampleObjective, damp
 from gpu_logreg.objectives.standardised import StandardisedSparse
 from gpu_logreg.rows.coordinates import ParamsMetric
-from gpu_logreg.solvers.kronecker import KroneckerFactor
+from gpu_logreg.solvers.kronecker import KroneckerFactor, LeadingDirections, LeadingFactor
 
 __all__ = ["BinarySample", "Blocks", "ClassesSample", "Sample", "sample_of"]
 
@@ -212,6 +213,35 @@ class ClassesSample(SampleObjective):
         """
         A, B = self._mean_factors(phi)
         return KroneckerFactor(A, B, self.penalty)
+
+    def leading_directions(self, phi: Float64Vector, n_leading: int) -> LeadingDirections:
+        """The directions along which the Hessian at ``phi`` is to be known as it is."""
+        A, B = self._mean_factors(phi)
+        return LeadingDirections(np.asarray(A, np.float64), B, self.penalty, n_leading)
+
+    def leading_metric(self, phi: Float64Vector, directions: LeadingDirections) -> ParamsMetric:
+        """A metric by ``[w, b]`` at ``phi``: the Hessian along leading directions, and mean factors along all others.
+
+        In the rows of the sample the columns are replaced by the leading directions and, so that the probabilities are
+        those at ``phi``, by what is left of the logits of every class.
+        """
+        K, p = self._shape
+        data, E = self.rows.data, directions.leading
+        U, r = data.rows.X, E.shape[1]
+        xp = data.xp
+        U_leading = U @ xp.asarray(E, dtype=U.dtype)
+        columns = xp.concatenate([U_leading, U @ xp.asarray(phi.reshape(K, p).T, dtype=U.dtype)], axis=1)
+        at = np.concatenate([np.zeros((K, r)), np.eye(K)], axis=1).ravel()
+        self.reads.total += self.n_rows / self.n_total
+        rows = replace(data, rows=data.rows._replace(X=columns))
+        H = np.asarray(self.engine.curvature(rows, at)).reshape(K, r + K, K, r + K)[:, :r, :, :r] / self.weight_total
+        along = np.einsum("kjkj->j", H) / K**2
+        ridge = E.T @ (self.penalty[:, None] * E)
+        for k in range(K):
+            H[k, :, k] += ridge
+            for l in range(K):  # noqa: E741 - curvature along the free directions, as in `factored`
+                H[k, :, l].flat[:: r + 1] += along
+        return ParamsMetric(self.coordinates, LeadingFactor(directions, Factor(H.reshape(K * r, K * r))))
 
     def _mean_factors(self, phi: Float64Vector) -> tuple[Array, Float64Matrix]:
         self.reads.total += self.n_rows / self.n_total

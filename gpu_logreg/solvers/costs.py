@@ -18,6 +18,10 @@ __all__ = [
     "cost_in_reads",
     "curvature_reads",
     "factors_price",
+    "gram_price",
+    "has_room_for_gram",
+    "leading_directions",
+    "leading_price",
     "newton_is_fastest",
     "sample_size",
     "sampling_pays",
@@ -55,9 +59,19 @@ SMALL_FLOPS = 1e8
 FACTORED_STEPS = 30.0
 """Steps that L-BFGS takes with mean factors on data that are neither easy nor hard."""
 
+LEADING_STEPS = 25.0
+"""The same with the Hessian along the leading directions besides: ten digits at the rate of MNIST's ten classes."""
+
+LEADING_PARAMS, LEADING_COLUMNS, LEAST_LEADING = 2000, 2000, 10
+"""Parameters of all classes along the leading directions, columns up to which their eigenvectors are sought, and the
+fewest directions of a class that are worth it."""
+
 SOLVED_BY_FACTORS = 1.25
 """Time of a solution by mean factors, in reads of as many rows as a class has parameters: triangles of that size are
 read twice for every class. From a trial with 500 rows of 1,000 columns, of which no row is kept."""
+
+GRAM_STEPS = 6.0
+"""Steps by factors of the Gram matrix that a fit in the space of its rows is expected to take."""
 
 LARGEST_P = 8000
 """Parameters of a logit beyond which the p x p matrices take more than 0.5 GB each."""
@@ -142,6 +156,36 @@ def factors_price(n: int, hessian: HessianForm, costs: Costs = DENSE) -> float:
     fixed, per_row = curvature_reads(n, hessian, costs)
     step = 1.0 + SOLVED_BY_FACTORS * hessian.width / n
     return FACTORED_STEPS * step + fixed + per_row * size + 2.0 * size / n * costs.sample / costs.read
+
+
+def leading_directions(hessian: HessianForm) -> int:
+    """Directions of the columns along which the Hessian is kept whole where it is too large otherwise; 0 for none.
+
+    As many as leave it with `LEADING_PARAMS` parameters; they are found among the eigenvectors of all columns.
+    """
+    if hessian.whole or not hessian.has_mean_factors or hessian.width > LEADING_COLUMNS:
+        return 0
+    n_logits = hessian.n_params // hessian.width
+    found = min(hessian.width, LEADING_PARAMS // n_logits)
+    return found if found >= LEAST_LEADING else 0
+
+
+def leading_price(n: int, hessian: HessianForm) -> float:
+    """Reads that the Hessian along leading directions, and a fit's steps with it, take the time of."""
+    r, n_logits = leading_directions(hessian), hessian.n_params // hessian.width
+    size = cheapest_sample(n, hessian).size
+    read = max(FLOPS_PER_ELEMENT * hessian.width, FLOPS_PER_LOGIT * hessian.n_params) * n
+    return LEADING_STEPS + (size * (n_logits + 1) * n_logits * r * r + (n_logits * r) ** 3 / 3.0) / read
+
+
+def gram_price(n: int, d: int, n_logits: int) -> float:
+    """Reads that the Gram matrix of ``n`` rows takes the time of, and the factors of `GRAM_STEPS` steps with it."""
+    return n / FLOPS_PER_ELEMENT + GRAM_STEPS * n_logits * n * n / (3.0 * FLOPS_PER_ELEMENT * d)
+
+
+def has_room_for_gram(n: int, n_logits: int) -> bool:
+    """Whether that matrix and a factor of it for each logit take at most a gigabyte."""
+    return (1 + n_logits) * n * n <= 2 * LARGEST_P**2
 
 
 def newton_is_fastest(n: int, p: int) -> bool:

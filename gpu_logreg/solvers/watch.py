@@ -74,8 +74,10 @@ def late(
     return refresh
 
 
-def when_slow(curvature: Callable[[Float64Vector], T], price: float, goal: float) -> Callable[[Trial, float], T | None]:
-    """Take the curvature of a sample, once, where gradients alone would take more steps than its price in reads.
+def when_slow(
+    curvature: Callable[[Float64Vector], T], price: float, goal: float, again: float = math.inf
+) -> Callable[[Trial, float], T | None]:
+    """Take the curvature of a sample where gradients alone would take more steps than its price in reads.
 
     Over the last `SLOW_STEPS` steps the remaining decrease fell by some factor a step, at which the steps to the end
     are counted.
@@ -87,19 +89,22 @@ def when_slow(curvature: Callable[[Float64Vector], T], price: float, goal: float
         What the curvature, and the steps with it, are expected to take, in reads.
     goal : float
         Relative suboptimality to end with.
+    again : float
+        The price from the second time on; infinite for once only.
     """
     falls: list[float] = []
-    taken = False
+    present = price
 
     def refresh(here: Trial, remaining: float) -> T | None:
-        nonlocal taken
+        nonlocal present
         falls.append(remaining)
-        if taken or len(falls) <= SLOW_STEPS or not remaining > goal * abs(here.value):
+        if len(falls) <= SLOW_STEPS or not remaining > goal * abs(here.value):
             return None
         rate = min(SLOWEST_RATE, (remaining / falls[-1 - SLOW_STEPS]) ** (1.0 / SLOW_STEPS))
-        if math.log(remaining / (goal * abs(here.value) + 1e-300)) / -math.log(rate) <= price:
+        if math.log(remaining / (goal * abs(here.value) + 1e-300)) / -math.log(rate) <= present:
             return None
-        taken = True
+        present = again
+        falls.clear()
         return curvature(here.params)
 
     return refresh

@@ -18,6 +18,7 @@ from gpu_logreg.estimators.linear.inexact_newton import newton_cg_by_measure
 from gpu_logreg.estimators.linear.parameters import Asked
 from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver, in_working_sets, many_columns
 from gpu_logreg.estimators.linear.quasi_newton import lbfgs_from_a_diagonal, lbfgs_with_all_rows, without_a_sample
+from gpu_logreg.estimators.linear.row_space import has_row_space
 from gpu_logreg.estimators.linear.starts import better_than_no_weights, start_without_weights
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.losses import Labels
@@ -87,7 +88,7 @@ def solver_name(solver: str, objective: Objective) -> str:
     if objective.l1 > 0.0:
         return "coordinate-descent" if in_working_sets(objective) and not refused_by_columns(objective) else "proximal"
     pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs)
-    return "subsampled-newton" if pays else "lbfgs"
+    return "subsampled-newton" if pays else "newton-cg" if has_row_space(objective) else "lbfgs"
 
 
 def solver_reason(reason: str, name: str, objective: Objective) -> str:

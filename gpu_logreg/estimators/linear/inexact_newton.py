@@ -9,9 +9,10 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.quasi_newton import diagonal_at_start, has_factors, mean_factors
+from gpu_logreg.estimators.linear.row_space import has_row_space, in_row_space
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.solvers import Metric, SolverResult
+from gpu_logreg.solvers import Metric, Observer, SolverResult
 from gpu_logreg.solvers.conjugate_gradients import InexactStep
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
 from gpu_logreg.solvers.newton_cg import newton_cg
@@ -59,9 +60,12 @@ def newton_cg_by_measure(
     rng: np.random.Generator,
     warm: bool,
     tol: float,
-    **limits: Any,
+    max_iter: int,
+    observer: Observer | None = None,
 ) -> SolverResult:
     """Inexact Newton steps, preconditioned by what the steps themselves show to be worth most.
+
+    With fewer dense rows than columns and a ridge they are steps by the numbers of the rows instead.
 
     First by the diagonal of the Hessian at zero weights, from the moments of the columns; where that is slow by the
     diagonal at the present point, one read; and for several classes of dense rows by mean factors of a sample.
@@ -76,9 +80,14 @@ def newton_cg_by_measure(
     warm : bool
         Whether ``start`` is the solution of the last fit.
     tol : float
-    **limits
-        ``max_iter`` and ``observer``.
+    max_iter : int
+    observer : Observer, optional
     """
+    if has_row_space(objective) and max_iter > 0:
+        found = in_row_space(objective, start, warm=warm, tol=tol, max_iter=max_iter, observer=observer)
+        if not found.stuck:
+            return found
+        start, max_iter = found.params, max_iter - found.n_iter
     at_start = diagonal_at_start(objective, shares)
     assert objective.centre is not None  # known by the moments that the diagonal comes from
     assert objective.spread is not None
@@ -99,4 +108,5 @@ def newton_cg_by_measure(
         factors = mean_factors(objective, rng)
         candidates.insert(1, lambda params, hessian: factors(params))
     params = adds_up_to_0(objective, start) if warm else start
-    return newton_cg(objective, params, metric_at=Preconditioners(*candidates), tol=tol, **limits)
+    ends: dict[str, Any] = {"tol": tol, "max_iter": max_iter, "observer": observer}
+    return newton_cg(objective, params, metric_at=Preconditioners(*candidates), **ends)

@@ -13,7 +13,7 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
 from gpu_logreg.solvers import Metric, SolverResult
-from gpu_logreg.solvers.costs import LARGEST_P, factors_price, sample_size
+from gpu_logreg.solvers.costs import LARGEST_P, factors_price, leading_directions, leading_price, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Optimality
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
 from gpu_logreg.solvers.iteration_loop import Refresh
@@ -27,6 +27,7 @@ __all__ = [
     "has_factors",
     "lbfgs_from_a_diagonal",
     "lbfgs_with_all_rows",
+    "leading_metric",
     "mean_factors",
     "without_a_sample",
 ]
@@ -77,11 +78,7 @@ def lbfgs_from_a_diagonal(
     refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
     memory = MEMORY
     if has_factors(objective):
-        refresh = when_slow(
-            mean_factors(objective, rng),
-            factors_price(objective.dataset.n_rows, objective.hessian_form),
-            LBFGS_DECREASE * tol,
-        )
+        refresh = _where_slow(objective, rng, LBFGS_DECREASE * tol)
         memory = LONG_MEMORY
     if newton_costs_little:
         refresh = late(_metric_of_all_rows(objective, rng), refresh)
@@ -140,6 +137,37 @@ def has_factors(objective: Objective) -> bool:
     hessian = objective.hessian_form
     few_columns = hessian.width <= LARGEST_P and not objective.dataset.is_sparse
     return hessian.has_mean_factors and not hessian.whole and few_columns
+
+
+def _where_slow(objective: Objective, rng: np.random.Generator, goal: float) -> Refresh:
+    """Mean factors where gradients alone are slow, with the Hessian along leading directions where there are some."""
+    n, form = objective.dataset.n_rows, objective.hessian_form
+    price = factors_price(n, form)
+    if not leading_directions(form):
+        return when_slow(mean_factors(objective, rng), price, goal)
+    again = leading_price(n, form)
+    return when_slow(leading_metric(objective, rng), max(price, again), goal, again)
+
+
+def leading_metric(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:
+    """The Hessian of a sample along leading directions, with mean factors, at the parameters it is asked for.
+
+    Sample, directions and mean factors are those of the first time.
+    """
+    first: Any = None
+
+    def metric_at(params: Float64Vector) -> Metric:
+        nonlocal first
+        if first is None:
+            sampler = Sampler(objective, rng)
+            sample: Any = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
+            phi = sample.coordinates.from_params(params)
+            first = sample, sample.leading_directions(phi, leading_directions(objective.hessian_form))
+        sample, directions = first
+        metric: Metric = sample.leading_metric(sample.coordinates.from_params(params), directions)
+        return metric
+
+    return metric_at
 
 
 def mean_factors(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:

@@ -123,15 +123,15 @@ def test_gradients_alone_are_left_once_they_would_take_more_steps_than_the_price
 
 
 @pytest.mark.parametrize(("correlated", "asks"), [(False, 0), (True, 1)])
-def test_mean_factors_are_asked_for_where_columns_need_them(monkeypatch, correlated, asks):
+def test_leading_directions_are_asked_for_where_columns_need_them(monkeypatch, correlated, asks):
     X, y = data(4000, 100, 25, correlated=correlated)  # 2,525 parameters: no whole Hessian
-    calls, factors = [], quasi_newton.mean_factors
+    calls, factors = [], quasi_newton.leading_metric
 
     def counted(objective, rng):
         metric_at = factors(objective, rng)
         return lambda params: (calls.append(1), metric_at(params))[1]
 
-    monkeypatch.setattr(quasi_newton, "mean_factors", counted)
+    monkeypatch.setattr(quasi_newton, "leading_metric", counted)
     model = LogisticRegression().fit(X, y)
     assert (model.solver_, model.converged_, len(calls)) == ("lbfgs", True, asks)
     assert model.n_reads_ < 120
