@@ -111,13 +111,13 @@ class Sampler:
         far = (np.abs(rows.coordinates.mean) > FAR_FROM_ZERO * rows.coordinates.scale) & (rows.variance > 0.0)
         if bool(far.any()) and self._objective.widen():
             rows, y, s = self._standardised(indices, weight)
-        least = EFFECTIVE_SHARE * len(weight)
-        if len(weight) < self._drawing.n_present and bool((rows.effective < least).any()):
+        least, n_present = EFFECTIVE_SHARE * len(weight), self._drawing.n_present
+        if len(weight) < n_present and bool((rows.effective < least).any()):
             self.irregular = True
             indices, weight = self._indices_by_score(size, rows)
             rows, y, s = self._standardised(indices, weight)
         self._coordinates = rows.coordinates
-        self.complete = len(indices) >= self._drawing.n_present
+        self.complete = len(indices) >= n_present
         self._objective.centre_on(rows.coordinates.mean, rows.coordinates.scale)
         if self._keeps_sparse:
             return self._of_sparse(rows.dataset, rows.at, y, s)

@@ -54,16 +54,20 @@ class Drawing:
 
     def __init__(self, labels: Array, weights: Array | None, n_classes: int) -> None:
         self._labels, self._weights, self._n_classes = labels, weights, n_classes
+        if weights is None:  # known without a look at them
+            self.__dict__.update(_size=None, n_present=len(labels))
 
     @cached_attribute
     def _size(self) -> Float64Vector | None:
         """What rows are drawn in proportion to; None for evenly. From a GPU weights are copied when they are needed."""
-        return None if self._weights is None else to_numpy(self._weights).astype(np.float64)
+        weights: Float64Vector = to_numpy(self._weights).astype(np.float64)
+        return weights
 
-    @property
+    @cached_attribute
     def n_present(self) -> int:
         """Number of rows of positive weight."""
-        return len(self._labels) if self._size is None else int(np.count_nonzero(self._size))
+        assert self._size is not None
+        return int(np.count_nonzero(self._size))
 
     def draw(self, size: int, generator: np.random.Generator) -> tuple[IntVector, Float64Vector]:
         """See `gpu_logreg.rows.sampling.draw`."""

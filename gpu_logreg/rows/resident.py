@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -53,6 +53,10 @@ class ResidentDataset:
         NumPy or CuPy, whichever the rows are arrays of; NumPy for sparse rows.
     compute_dtype : dtype
         In which the passes compute.
+    largest_sample : int
+        Most rows of a sample that is kept in memory: all.
+    is_resident : bool
+        True: all rows are in memory.
 
     Examples
     --------
@@ -71,12 +75,15 @@ class ResidentDataset:
     on_host: bool = field(init=False)
     xp: ArrayNamespace = field(init=False)
     compute_dtype: DType = field(init=False)
+    largest_sample: int = field(init=False)
+    is_resident: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         X = self.rows.X
         xp, (n, d) = array_namespace(X), X.shape
-        self.__dict__.update(n_rows=int(n), n_columns=int(d), is_sparse=is_sparse(X), on_host=xp is np, xp=xp)
-        self.__dict__.update(compute_dtype=np.dtype(self.computed_in or compute_dtype(X.dtype)))
+        dtype = np.dtype(self.computed_in or compute_dtype(X.dtype))
+        self.__dict__.update(n_rows=int(n), largest_sample=int(n), n_columns=int(d), compute_dtype=dtype)
+        self.__dict__.update(is_sparse=is_sparse(X), on_host=xp is np, xp=xp)
 
     @classmethod
     def from_arrays(
@@ -160,11 +167,6 @@ class ResidentDataset:
         return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
 
     @property
-    def is_resident(self) -> bool:
-        """True: all rows are in memory."""
-        return True
-
-    @property
     def least_weight(self) -> float:
         """The least positive weight of a row."""
         s = self.rows.sample_weight
@@ -192,11 +194,6 @@ class ResidentDataset:
         _, y, sample_weight = self.rows
         at, s = self.xp.asarray(indices), self.xp.asarray(weight)
         return y[at], s if sample_weight is None else s * sample_weight[at]
-
-    @property
-    def largest_sample(self) -> int:
-        """Most rows of a sample that is kept in memory."""
-        return self.n_rows
 
     def reads_of_sample(self, size: int) -> float:
         """Share of a read that a sample of so many rows takes."""

@@ -105,8 +105,8 @@ def proximal(
     if whole is None:
         begin = _with_a_sample(objective, sampler, start, l1, warm, tol)
     else:
-        begin = _with_all_rows(whole, start, l1, late)
-    ends = _Ends(tol, support, least_decrease(sampler), max_iter)
+        begin = _with_all_rows(whole, start, l1, late, least_decrease(sampler))
+    ends = _Ends(tol, support, max_iter)
     return _steps(objective, begin, l1, l2, ends, observer)
 
 
@@ -142,8 +142,8 @@ def proximal_without_a_sample(
     composite = CompositeByParams(
         objective, coordinates.grad_to_phi(l1), ridge, coordinates=coordinates, l1_by_params=l1
     )
-    begin = _Begin(composite, phi, H, n_rows)
-    return _steps(objective, begin, l1, l2, _Ends(tol, support, 0.1 * DECREASE_PER_TOL, max_iter), observer)
+    begin = _Begin(composite, phi, H, n_rows, 0.1 * DECREASE_PER_TOL)
+    return _steps(objective, begin, l1, l2, _Ends(tol, support, max_iter), observer)
 
 
 class _Ends(NamedTuple):
@@ -151,7 +151,6 @@ class _Ends(NamedTuple):
 
     tol: float
     support: float
-    decrease: float
     max_iter: int
 
 
@@ -159,7 +158,7 @@ def _steps(
     objective: Objective, begin: _Begin, l1: Float64Vector, l2: float, ends: _Ends, observer: Observer | None
 ) -> SolverResult:
     """Steps on all rows from ``begin``; the result by parameters."""
-    tol, support, decrease, max_iter = ends
+    (tol, support, max_iter), decrease = ends, begin.decrease
     composite, coordinates = begin.composite, begin.composite.coordinates
     limit = support * float(l1[l1 > 0.0].min(initial=math.inf))
     least_rate = LEAST_RATE * len(l1) / begin.n_rows
@@ -189,17 +188,18 @@ def _steps(
 
 
 class _Begin(NamedTuple):
-    """Where the steps on all rows begin, and where their matrices come from; see `proximal_steps`."""
+    """Where the steps on all rows begin and end, and where their matrices come from; see `proximal_steps`."""
 
     composite: CompositeByPhi
     phi: Float64Vector
     H: Any
     n_rows: int
+    decrease: float
     refresh: Refresh | None = None
     rescue: Callable[[Float64Vector], Any] | None = None
 
 
-def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: int) -> _Begin:
+def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: int, decrease: float) -> _Begin:
     """Few rows: the exact Hessian at every point."""
     coordinates = whole.coordinates
     phi = coordinates.from_params(start)
@@ -214,7 +214,7 @@ def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: in
         coordinates=coordinates,
         l1_by_params=l1,
     )
-    return _Begin(composite, phi, H, whole.n_rows, refresh=_at_every_step(whole))
+    return _Begin(composite, phi, H, whole.n_rows, decrease, refresh=_at_every_step(whole))
 
 
 def _with_a_sample(
@@ -228,13 +228,13 @@ def _with_a_sample(
     if not warm:
         phi = _solve_on_sample(sample, phi, l1_by_phi)
     H = sample.damped_hessian(phi)
-    goal = least_decrease(sampler) * tol
-    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, goal, costs)
+    decrease = least_decrease(sampler)
+    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, decrease * tol, costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
     composite = CompositeByParams(
         objective, l1_by_phi, ridge, sampler.complete, coordinates=coordinates, l1_by_params=l1
     )
-    return _Begin(composite, phi, H, sample.n_rows, watch, watch.grown)
+    return _Begin(composite, phi, H, sample.n_rows, decrease, watch, watch.grown)
 
 
 def _by_params(observer: Observer, coordinates: Any) -> Observer:

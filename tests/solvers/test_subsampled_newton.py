@@ -30,7 +30,6 @@ from gpu_logreg.objectives.curvature import BinarySample
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import SampleObjective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes.by_blocks import choose_for
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import evenly
@@ -275,7 +274,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     value, hessian = SampleObjective.__call__, BinarySample.hessian
 
     def counting_choose(*args, **options):
-        engine = choose_for(*args, **options)
+        engine = choose(*args, **options)
         gradient, scores = engine.gradient, engine.scores
 
         def counted_gradient(data, w, b):
@@ -307,7 +306,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
         walked["samples"] += self.n_rows
         return hessian(self, *args)
 
-    monkeypatch.setattr(gpu_logreg.estimators.linear.fit, "choose_for", counting_choose)
+    monkeypatch.setattr(gpu_logreg.estimators.linear.fit, "choose", counting_choose)
     monkeypatch.setattr(gpu_logreg.objectives.sampler, "standardised", gathered)
     monkeypatch.setattr(SampleObjective, "__call__", evaluated)
     monkeypatch.setattr(BinarySample, "hessian", second_derivative)

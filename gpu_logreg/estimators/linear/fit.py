@@ -27,6 +27,7 @@ from gpu_logreg.objectives.certificate import RemainingDecrease, certify
 from gpu_logreg.objectives.decrement import l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.by_blocks import choose_for
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.recorded import RecordedEngine
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.costs import sampling_pays
@@ -73,7 +74,10 @@ def objective_of(
     n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
     by_columns = asked.l1_ratio > 0.0 and many_columns(loss.hessian_form(n_params))
     l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
-    engine = choose_for(impl, data, device, loss, by_columns=by_columns)
+    if data.is_resident:
+        engine = choose(impl, data.rows, device, loss, by_columns=by_columns)
+    else:
+        engine = choose_for(impl, data, device, loss)
     if logger.isEnabledFor(logging.INFO):
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
     if journal is not None:

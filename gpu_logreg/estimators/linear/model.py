@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
@@ -227,7 +228,7 @@ class LogisticRegression(
         asked = read_parameters(self)
         start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
-            stream = stream_of(X, y, sample_weight)
+            stream = None if type(X) is np.ndarray else stream_of(X, y, sample_weight)
             if stream is None:
                 X, y = self._validated(X, y, reset=True)
             else:

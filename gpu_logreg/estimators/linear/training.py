@@ -80,7 +80,8 @@ class LinearTraining:
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
         time_limit = None if self.max_time is None else TimeLimit(self.max_time)
-        observer = observe_all(task if task.is_watched else None, lines, time_limit)
+        watched = task.is_watched or lines is not None or time_limit is not None
+        observer = observe_all(task if task.is_watched else None, lines, time_limit) if watched else None
         limits = Limits(self.tol, self.max_iter, observer)
         if task.is_watched:
             task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
