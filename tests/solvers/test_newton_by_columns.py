@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
@@ -39,7 +40,7 @@ def excess(fitted, X, y, s=None):
     W, b = np.atleast_2d(fitted.coef_), np.atleast_1d(fitted.intercept_)
     z = X @ W.T + b
     if len(W) == 1:
-        dz = 1.0 / (1.0 + np.exp(-z)) - (y == fitted.classes_[1])[:, None]
+        dz = expit(z) - (y == fitted.classes_[1])[:, None]
     else:
         p = np.exp(z - np.logaddexp.reduce(z, axis=1, keepdims=True))
         dz = p - (y[:, None] == fitted.classes_)
