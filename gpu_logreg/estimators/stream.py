@@ -152,6 +152,7 @@ class Stream:
         source = self._source
         largest = _largest_block(source, parts)
         spare = self._budget - codes.nbytes - (0 if weights is None else weights.nbytes)
+        spare -= getattr(source, "reader_bytes", 0) if len(parts) > 1 else 0
         if spare < IN_FLIGHT * largest and len(parts) > 1:
             self._refuse_budget(codes, weights, parts)
         sample = int(min(largest_sample(source.n_columns), SAMPLE_SHARE * source.n_rows))
@@ -162,10 +163,10 @@ class Stream:
 
     def _refuse_budget(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> None:
         held = codes.nbytes + (0 if weights is None else weights.nbytes)
-        blocks = IN_FLIGHT * _largest_block(self._source, parts)
+        blocks = IN_FLIGHT * _largest_block(self._source, parts) + getattr(self._source, "reader_bytes", 0)
         raise DataError(
             f"a memory budget of {self._budget / 1e6:,.0f} MB is too small: labels and weights take "
-            f"{held / 1e6:,.0f} MB, and {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
+            f"{held / 1e6:,.0f} MB, and to read {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
             f"memory_budget='{-(-(held + blocks) // 10**6)}MB' or more"
         )
 
