@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from gpu_logreg.command.report import (
     score_rows,
     waiting,
 )
+from gpu_logreg.command.train_streamed import stream_for, train_on_stream
 from gpu_logreg.command.training_labels import (
     MANY_CLASSES,
     MANY_LIBSVM_CLASSES,
@@ -99,7 +101,11 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     start = time.perf_counter()
     with waiting(f"reading {request.data}"):
         file = make_reopenable(request.data)
-        data = _load(request, file)
+        stream = stream_for(request, file)
+        data = _load(request, file) if stream is None else None
+    if data is None:
+        assert stream is not None
+        return train_on_stream(request, estimator, stream, partial(_load_test, request))
     load_end = time.perf_counter()
     note(f"{file}: {_size(data.X, data.schema)}; {duration(load_end - start)} to load")
     _fit(estimator, data)
@@ -217,6 +223,14 @@ def _encode_finite(rows: Table | Matrix, schema: Schema, request: TrainingReques
     if isinstance(rows, Matrix):
         rows.refuse_not_finite()
     return schema.transform(rows, np.dtype(request.dtype), dense=request.options.dense)
+
+
+def _load_test(
+    request: TrainingRequest, schema: Schema, classes: NDArray[Any], positive: str | None
+) -> tuple[Any, NDArray[Any]]:
+    """The matrix and the labels of ``--valid``, for rows that are streamed."""
+    rows, labels = _load_valid(request, schema, classes, positive, np.dtype(request.dtype), Marks())
+    return _encode_finite(rows, schema, request), labels
 
 
 def _load_valid(

@@ -42,6 +42,7 @@ class TrainingRequest:
     dtype: str = "float64"
     seed: int = 0
     weight: str | None = None
+    memory_budget: str | None = None
 
 
 def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:

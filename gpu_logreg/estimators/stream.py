@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
@@ -186,6 +187,13 @@ class Stream:
         return int(self._source.n_columns)
 
     @property
+    def n_rows(self) -> int:
+        """Rows; of blocks that code yields they are known after a read."""
+        if self._files is None:
+            _ = self.opened
+        return int(self._source.n_rows)
+
+    @property
     def names(self) -> tuple[str, ...] | None:
         """Names of the columns, where they have any."""
         _ = self.n_columns
@@ -236,13 +244,24 @@ class Stream:
             part = store.parts[number]
             yield X, None if y is None else y[part], None if s is None else s[part]
 
-    def _kept_blocks(self, labelled: bool) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
-        """Of an iterator: the blocks that are kept after a fit."""
+    def encoded_blocks(self) -> Iterator[tuple[ArrayOfRows, HostArray, HostArray | None]]:
+        """Rows, numbers of classes and weights block by block, as they are fitted."""
         opened = self.opened
         for number, X in opened.store.walk():
             part = opened.store.parts[number]
-            s = None if opened.sample_weight is None else opened.sample_weight[part]
-            yield X, opened.classes[opened.codes[part]] if labelled else None, s
+            yield X, opened.codes[part], None if opened.sample_weight is None else opened.sample_weight[part]
+
+    def set_apart(self, is_second: NDArray[np.bool_]) -> None:
+        """From now on there are two classes: of the classes these, whose label becomes True, and all others."""
+        opened = self.opened
+        codes = is_second.astype(np.uint8)[opened.codes]
+        self.__dict__["opened"] = replace(opened, classes=np.array([False, True]), codes=codes)
+
+    def _kept_blocks(self, labelled: bool) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+        """Of an iterator: the blocks that are kept after a fit."""
+        classes = self.opened.classes
+        for X, codes, s in self.encoded_blocks():
+            yield X, classes[codes] if labelled else None, s
 
     def __repr__(self) -> str:
         return f"Stream({self._source.place(0).removesuffix(': ') or 'blocks'})"

@@ -18,6 +18,11 @@ __all__ = ["LabelsByBlock", "narrow_codes", "table_of_class_weights"]
 class LabelsByBlock:
     """Collects labels block by block; the classes are known at the end.
 
+    Attributes
+    ----------
+    nbytes : int
+        Bytes of what is collected.
+
     Examples
     --------
     >>> labels = LabelsByBlock()
@@ -32,11 +37,7 @@ class LabelsByBlock:
         self._ids: NDArray[np.int64] = np.zeros(0, np.int64)
         self._dtypes: list[Any] = []
         self._codes: list[HostArray] = []
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of what is collected."""
-        return sum(codes.nbytes for codes in self._codes)
+        self.nbytes = 0
 
     def add(self, y: NDArray[Any], place: str) -> None:
         """Collect the labels of a block, from `gpu_logreg.estimators.label_types.label_array`.
@@ -63,8 +64,9 @@ class LabelsByBlock:
                 )
             self._know(new)
             numbers, _ = numbers_among(typed, self._known)
-        codes = self._ids[numbers]
-        self._codes.append(narrow_codes(codes, len(self._known)))
+        codes = narrow_codes(self._ids[numbers], len(self._known))
+        self._codes.append(codes)
+        self.nbytes += codes.nbytes
 
     def _know(self, new: NDArray[Any]) -> None:
         refuse_continuous(np.repeat(new, 2))  # each twice: scikit-learn warns where most labels occur once

@@ -1,13 +1,14 @@
 """Fits of streamed rows: the optimum of the rows in memory, and the same bits whatever the budget and the blocks."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from gpu_logreg import LogisticRegression, Stream
+from gpu_logreg import LogisticRegression, MLPClassifier, Stream
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.estimators import first_read
 from gpu_logreg.rows import block_store
@@ -275,6 +276,29 @@ def test_what_streams_do_not_take(path):
         LogisticRegression().fit(Stream(path, y), y)
     with pytest.raises(DataError, match="blocks bring their own labels and weights"):
         Stream(blocks_of(X, y), y)
+
+
+def test_networks_predict_streams_and_are_not_trained_on_them(path):
+    X, y, _ = rows()
+    np.save(path, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network = MLPClassifier((3,), max_iter=2, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(network.predict(Stream(path)), network.predict(X))
+    assert network.score(blocks_of(X, y)) == network.score(X, y)
+    for stream in (Stream(path, y), blocks_of(X, y)):
+        refused(
+            stream, "MLPClassifier is trained on rows in memory; LogisticRegression takes a stream", MLPClassifier()
+        )
+
+
+def test_two_fits_of_one_stream_at_once(path):
+    X, y, s = rows()
+    np.save(path, X)
+    stream = Stream(path, y, s, memory_budget=LOW)
+    with ThreadPoolExecutor(2) as pool:
+        models = list(pool.map(lambda C: LogisticRegression(C=C).fit(stream), [1.0, 0.1, 1.0, 0.1]))
+    assert bits(models[0]) == bits(models[2]) == bits(LogisticRegression().fit(blocks_of(X, y, s)))
 
 
 def one(*items):

@@ -203,7 +203,7 @@ class MLPClassifier(
         return hasattr(self, "coefs_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> MLPClassifier:
         """Fit the model.
 
         Parameters
