@@ -27,7 +27,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.estimators.stream import FREE_SHARE, Stream
-from gpu_logreg.estimators.stream_sources import glob_like
+from gpu_logreg.estimators.stream_sources import csv_rows, glob_like
 from gpu_logreg.files.column_names import Source, need_target
 from gpu_logreg.files.columns import NumberedColumns, NumericColumn
 from gpu_logreg.files.datasets import dataset_files
@@ -63,12 +63,11 @@ def stream_for(request: TrainingRequest, file: Path) -> Stream | None:
     kind = "parquet" if of_many or file.is_dir() else choose_format(file, request.options)
     budget = memory_budget(FREE_SHARE if given is None else given)
     if kind not in _STREAMED:
-        if given is not None and file.stat().st_size > budget:
-            raise DataError(
-                f"{file}: takes {gib(file.stat().st_size)}, more than --memory-budget {given}, and text is read whole; "
-                "convert it to Parquet first"
-            )
-        return None
+        if given is None or file.stat().st_size <= budget:
+            return None
+        if kind != "csv":
+            raise DataError(f"{file}: takes more than --memory-budget {given}, and {kind} text is read whole")
+        return _of_text(request, file, budget)
     try:
         stream = _stream(request, file, kind, budget)
     except DataError:
@@ -91,6 +90,13 @@ def _stream(request: TrainingRequest, file: Path, kind: str, budget: int) -> Str
     return Stream(
         file, target=target, weight=request.weight, features=features, drop=request.drop, memory_budget=budget
     )
+
+
+def _of_text(request: TrainingRequest, file: Path, budget: int) -> Stream:
+    target = need_target(request.target, file)
+    rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options)
+    note(f"{file}: text is decoded once, into {gib(rows.rows.nbytes)} in a temporary file")
+    return Stream(rows, memory_budget=budget)
 
 
 def train_on_stream(

@@ -149,8 +149,21 @@ def test_what_is_refused(capsys, tmp_path, arguments, message):
     assert ended.err.count("\n") <= 2
 
 
-def test_text_beyond_the_budget_is_refused(capsys, tmp_path):
-    (tmp_path / "d.csv").write_text("a,y\n" + "1,0\n2,1\n" * 5000)
-    ended = run(capsys, "train", tmp_path / "d.csv", "--target", "y", "--memory-budget", "10kB")
+def test_csv_is_decoded_once(capsys, tmp_path):
+    X, y, s = rows()
+    lines = [";".join([*map(repr, x.tolist()), label, repr(w)]) for x, label, w in zip(X, y, s.tolist(), strict=True)]
+    path = tmp_path / "d.csv"
+    path.write_text("\n".join(["a;b;c;d;e;income;s", *lines]).replace(".", ","))
+    options = ["--target", "income", "--weight", "s", "--tol", "1e-9"]
+    streamed = train(capsys, path, *options, "--memory-budget", "300kB", "--model", tmp_path / "s.model")
+    train(capsys, path, *options, "--model", tmp_path / "m.model")
+    assert "d.csv: text is decoded once, into 0.0 GiB in a temporary file" in streamed.err
+    same_model(tmp_path / "s.model", tmp_path / "m.model")
+    assert len({succeed(capsys, "predict", tmp_path / f"{k}.model", path).out for k in "sm"}) == 1
+
+
+def test_libsvm_text_beyond_the_budget_is_refused(capsys, tmp_path):
+    (tmp_path / "d.svm").write_text("0 1:2\n1 2:3\n" * 5000)
+    ended = run(capsys, "train", tmp_path / "d.svm", "--memory-budget", "10kB")
     assert ended.code == 2
-    assert "more than --memory-budget 10kB, and text is read whole; convert it to Parquet first" in ended.err
+    assert "d.svm: takes more than --memory-budget 10kB, and libsvm text is read whole" in ended.err

@@ -532,3 +532,26 @@ def test_a_parquet_file_that_is_damaged_while_it_is_trained_on(tmp_path, parquet
 def test_names_that_a_source_does_not_have(tmp_path, source, options, message):
     with pytest.raises(DataError, match=message):
         Stream(tmp_path / source if isinstance(source, str) else source, **options)
+
+
+def csv_of(path, X, y, s):
+    pytest.importorskip("pyarrow")
+    lines = [
+        ",".join([*map(repr, x.tolist()), str(label), repr(w)]) for x, label, w in zip(X, y, s.tolist(), strict=True)
+    ]
+    path.write_text("\n".join([",".join([*(f"x{k}" for k in range(D)), "y", "s"]), *lines]))
+
+
+@pytest.mark.parametrize("labels", [[9, 10, 11], ["a", "b", "c"]])
+def test_csv(tmp_path, labels):
+    X, y, s = rows(3)
+    y = np.array(labels)[y]
+    csv_of(tmp_path / "d.csv", X, y, s)
+    stream = Stream(tmp_path / "d.csv", target="y", weight="s", memory_budget="120kB")
+    model = LogisticRegression().fit(stream)
+    of_blocks = LogisticRegression().fit(blocks_of(X, y, s))
+    assert model.classes_.tolist() == labels
+    assert bits(model) == bits(of_blocks)
+    assert stream.n_reads_ > 1.0
+    assert model.score(stream) == pytest.approx(of_blocks.score(X, y, s))
+    assert model.feature_names_in_.tolist() == [f"x{k}" for k in range(D)]
