@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/gpu.md",
     "docs/gradients.md",
     "docs/solver.md",
+    "docs/streams.md",
     "README.md",
     "CONTRIBUTING.md",
 )

@@ -41,6 +41,7 @@ from gpu_logreg.command.options import (
     LearningRate,
     MaxIter,
     MaxTime,
+    MemoryBudget,
     Missing,
     Penalty,
     Positive,
@@ -128,6 +129,7 @@ def train(
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
     impl: Impl = ImplName.auto,
     storage: Storage = StorageName.auto,
+    memory_budget: MemoryBudget = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
     """Train a model on a file, test it, and save it.
@@ -142,21 +144,9 @@ def train(
 
     rows = _file_options(format_, header, sep, skip_rows, features, decimal, thousands, missing, text)
     validation = valid, valid_target, valid_skip_rows, valid_features
-    request = TrainingRequest(
-        data,
-        target,
-        model,
-        *validation,
-        test_size,
-        positive,
-        rows,
-        tuple(drop or ()),
-        str(dtype),
-        seed,
-        weight,
-        checkpoint,
-        checkpoint_every,
-    )
+    columns = tuple(drop or ()), str(dtype), seed, weight
+    kept = checkpoint, checkpoint_every, memory_budget
+    request = TrainingRequest(data, target, model, *validation, test_size, positive, rows, *columns, *kept)
     linear = {
         "C": c,
         "penalty": penalty,

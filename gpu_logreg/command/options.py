@@ -40,6 +40,7 @@ __all__ = [
     "LearningRate",
     "MaxIter",
     "MaxTime",
+    "MemoryBudget",
     "Missing",
     "Penalty",
     "PenaltyName",
@@ -190,6 +191,13 @@ Impl = Annotated[
 Storage = Annotated[
     StorageName,
     typer.Option(metavar="DTYPE", help="How rows are stored: auto, float64, float32, float16, bfloat16 or uint8."),
+]
+MemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="4GB, or 50%: a larger Parquet, .npy or .npz file is read block by block in every walk over it.",
+    ),
 ]
 Keep = Annotated[
     list[str] | None,

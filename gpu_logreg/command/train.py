@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.csr import stored_share
+from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
 from gpu_logreg.command.estimator_choice import make_estimator, needs_dense_rows
 from gpu_logreg.command.report import (
     class_names,
@@ -24,6 +26,7 @@ from gpu_logreg.command.report import (
     score_rows,
     waiting,
 )
+from gpu_logreg.command.train_streamed import stream_for, train_on_stream
 from gpu_logreg.command.training_labels import (
     MANY_CLASSES,
     MANY_LIBSVM_CLASSES,
@@ -35,7 +38,6 @@ from gpu_logreg.command.training_labels import (
 from gpu_logreg.command.training_request import TrainingRequest, check_request
 from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.checkpoint import Checkpoint
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.formats import FileOptions, applicable_options, refuse_header
@@ -100,7 +102,11 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     start = time.perf_counter()
     with waiting(f"reading {request.data}"):
         file = make_reopenable(request.data)
-        data = _load(request, file)
+        stream = stream_for(request, file)
+        data = _load(request, file) if stream is None else None
+    if data is None:
+        assert stream is not None
+        return train_on_stream(request, estimator, stream, partial(_load_test, request))
     load_end = time.perf_counter()
     note(f"{file}: {_size(data.X, data.schema)}; {duration(load_end - start)} to load")
     _fit(estimator, data, request)
@@ -115,7 +121,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
         notes = {"target": request.target, "positive": data.positive, "header": request.options.header}
         notes |= _reading_notes(request.options, data.marks)
         save_model(estimator, request.model, schema=data.schema.to_json(), notes=notes)
-        _leave_checkpoint(request, estimator)
+        leave_checkpoint(request, estimator)
     print_table(scores)
     if len(classes) > 2:
         X, y = (data.X, data.y) if data.y_test is None else (data.X_test, data.y_test)
@@ -165,13 +171,7 @@ def _load(request: TrainingRequest, file: Path) -> _TrainingData:
 
 def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, request: TrainingRequest) -> None:
     """Fit, with lines on the progress; an error on a value that is not finite names its place in the file."""
-    checkpoint = None
-    if request.checkpoint is not None:
-        every = Checkpoint.every if request.checkpoint_every is None else request.checkpoint_every
-        checkpoint = Checkpoint(request.checkpoint, every)
-        if request.checkpoint.exists():
-            note(f"{request.checkpoint}: goes on from this checkpoint")
-    validation = None
+    checkpoint, validation = checkpoint_of(request), None
     if data.y_test is not None and _stops_by_valid(estimator, request):
         validation = data.X_test, data.y_test
     try:
@@ -188,16 +188,6 @@ def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, req
 def _stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:
     """Whether the rows of ``--valid`` have a say in the training, and are no test of it."""
     return request.valid is not None and getattr(estimator, "early_stopping", False)
-
-
-def _leave_checkpoint(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
-    """Remove the checkpoint of a fit that is done; one that has run out of time may go on from it."""
-    if request.checkpoint is None:
-        return
-    if estimator.stop_reason_.startswith("max_time"):
-        note(f"{request.checkpoint}: the same command goes on from this checkpoint")
-    else:
-        request.checkpoint.unlink(missing_ok=True)
 
 
 def _print_remarks(rows: Table | Matrix) -> None:
@@ -244,6 +234,14 @@ def _encode_finite(rows: Table | Matrix, schema: Schema, request: TrainingReques
     if isinstance(rows, Matrix):
         rows.refuse_not_finite()
     return schema.transform(rows, np.dtype(request.dtype), dense=request.options.dense)
+
+
+def _load_test(
+    request: TrainingRequest, schema: Schema, classes: NDArray[Any], positive: str | None
+) -> tuple[Any, NDArray[Any]]:
+    """The matrix and the labels of ``--valid``, for rows that are streamed."""
+    rows, labels = _load_valid(request, schema, classes, positive, np.dtype(request.dtype), Marks())
+    return _encode_finite(rows, schema, request), labels
 
 
 def _load_valid(

@@ -44,6 +44,7 @@ class TrainingRequest:
     weight: str | None = None
     checkpoint: Path | None = None
     checkpoint_every: float | None = None
+    memory_budget: str | None = None
 
 
 def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:

@@ -69,8 +69,9 @@ def first_read(source: UserBlocks, budget: int) -> FirstRead:
         weighted = is_weighted
         if block.sample_weight is not None:
             weights.append(block.sample_weight)
+            cutter.nbytes += block.sample_weight.nbytes
         cutter.add(block)
-        if cutter.keeps and cutter.nbytes + labels.nbytes + sum(s.nbytes for s in weights) > budget:
+        if cutter.keeps and cutter.nbytes + labels.nbytes > budget:
             if source.reads_once:
                 raise DataError(
                     f"the rows are an iterator, which can be read once, and by block {number} they exceed the memory "

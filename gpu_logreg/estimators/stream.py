@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
@@ -50,8 +51,8 @@ class Stream:
     Parameters
     ----------
     rows : path, data set, callable or iterable
-        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC; a file, a folder, partitioned as Hive does or not, a pattern of
-        names, or any ``pyarrow.dataset.Dataset``. Else blocks of rows: a function without parameters that returns an
+        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC, CSV; a file, a folder, partitioned as Hive does or not, a pattern
+        of names, or any ``pyarrow.dataset.Dataset``. Else blocks of rows: a function without parameters that returns an
         iterator of them, or an object that can be iterated again and again. A block is ``(X, y)`` or
         ``(X, y, sample_weight)``, with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to
         predict ``X`` alone will do. They are yielded in a thread of their own. An iterator, such as a generator, can be
@@ -152,6 +153,7 @@ class Stream:
         source = self._source
         largest = _largest_block(source, parts)
         spare = self._budget - codes.nbytes - (0 if weights is None else weights.nbytes)
+        spare -= getattr(source, "reader_bytes", 0) if len(parts) > 1 else 0
         if spare < IN_FLIGHT * largest and len(parts) > 1:
             self._refuse_budget(codes, weights, parts)
         sample = int(min(largest_sample(source.n_columns), SAMPLE_SHARE * source.n_rows))
@@ -162,10 +164,10 @@ class Stream:
 
     def _refuse_budget(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> None:
         held = codes.nbytes + (0 if weights is None else weights.nbytes)
-        blocks = IN_FLIGHT * _largest_block(self._source, parts)
+        blocks = IN_FLIGHT * _largest_block(self._source, parts) + getattr(self._source, "reader_bytes", 0)
         raise DataError(
             f"a memory budget of {self._budget / 1e6:,.0f} MB is too small: labels and weights take "
-            f"{held / 1e6:,.0f} MB, and {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
+            f"{held / 1e6:,.0f} MB, and to read {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
             f"memory_budget='{-(-(held + blocks) // 10**6)}MB' or more"
         )
 
@@ -183,6 +185,13 @@ class Stream:
         if self._source.n_columns < 0:
             _ = self.opened
         return int(self._source.n_columns)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows; of blocks that code yields they are known after a read."""
+        if self._files is None:
+            _ = self.opened
+        return int(self._source.n_rows)
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -235,13 +244,24 @@ class Stream:
             part = store.parts[number]
             yield X, None if y is None else y[part], None if s is None else s[part]
 
-    def _kept_blocks(self, labelled: bool) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
-        """Of an iterator: the blocks that are kept after a fit."""
+    def encoded_blocks(self) -> Iterator[tuple[ArrayOfRows, HostArray, HostArray | None]]:
+        """Rows, numbers of classes and weights block by block, as they are fitted."""
         opened = self.opened
         for number, X in opened.store.walk():
             part = opened.store.parts[number]
-            s = None if opened.sample_weight is None else opened.sample_weight[part]
-            yield X, opened.classes[opened.codes[part]] if labelled else None, s
+            yield X, opened.codes[part], None if opened.sample_weight is None else opened.sample_weight[part]
+
+    def set_apart(self, is_second: NDArray[np.bool_]) -> None:
+        """From now on there are two classes: of the classes these, whose label becomes True, and all others."""
+        opened = self.opened
+        codes = is_second.astype(np.uint8)[opened.codes]
+        self.__dict__["opened"] = replace(opened, classes=np.array([False, True]), codes=codes)
+
+    def _kept_blocks(self, labelled: bool) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+        """Of an iterator: the blocks that are kept after a fit."""
+        classes = self.opened.classes
+        for X, codes, s in self.encoded_blocks():
+            yield X, classes[codes] if labelled else None, s
 
     def __repr__(self) -> str:
         return f"Stream({self._source.place(0).removesuffix(': ') or 'blocks'})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import HostArray
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.callbacks import logger
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.label_types import label_array
 from gpu_logreg.estimators.labels import encode_labels
-from gpu_logreg.estimators.streamed_labels import LabelsByBlock, narrow_codes
+from gpu_logreg.estimators.streamed_labels import LabelsByBlock, narrow_codes, numbers_of_texts
 from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.files.datasets import DATASET_ENDINGS, open_dataset
+from gpu_logreg.files.decoded_text import decode_csv
+from gpu_logreg.files.formats import FileOptions, choose_format
 from gpu_logreg.files.npy_rows import NpyRows
+from gpu_logreg.files.reading import gib, reading
 
-__all__ = ["FileRows", "file_rows", "is_file"]
+__all__ = ["FileRows", "csv_rows", "file_rows", "glob_like", "is_file"]
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,12 @@ class FileRows:
     sample_weight: Any = None
     target: str | None = None
     weight: str | None = None
+    collected: LabelsByBlock | None = None
 
     def encoded(self) -> tuple[NDArray[Any], HostArray]:
         """The classes, and the number of the class of every row, as narrow as it can be."""
+        if self.collected is not None:
+            return numbers_of_texts(*self.collected.encoded())
         if self.target is None:
             classes, labels = encode_labels(self.labels())
             return classes, narrow_codes(labels, len(classes))
@@ -63,6 +70,9 @@ class FileRows:
             There are none, or another number of them than of rows.
         """
         y = self.y
+        if self.collected is not None:
+            classes, codes = self.encoded()
+            return np.asarray(classes[codes])
         if self.target is not None:
             y = np.concatenate([to_numpy(given_column(column, "y")) for column in self.rows.column(self.target)])
         if y is None:
@@ -87,7 +97,7 @@ class FileRows:
 
 def is_file(rows: Any) -> bool:
     """Whether a user gives a path, or a data set of pyarrow's."""
-    return isinstance(rows, str | os.PathLike) or type(rows).__module__.startswith("pyarrow._dataset")
+    return isinstance(rows, str | os.PathLike | FileRows) or type(rows).__module__.startswith("pyarrow._dataset")
 
 
 def file_rows(
@@ -103,6 +113,8 @@ def file_rows(
     for given, name, other in ((y, target, "target"), (sample_weight, weight, "weight")):
         if given is not None and name is not None:
             raise DataError(f"{other}={name!r} and an array are given; give one of them")
+    if isinstance(rows, FileRows):
+        return rows
     if not isinstance(rows, str | os.PathLike):
         return FileRows(DatasetRows(rows, target, weight, drop), y, sample_weight, target, weight)
     path = Path(rows)
@@ -111,9 +123,37 @@ def file_rows(
         return _array_rows(path, y, sample_weight, features, target, weight, drop)
     if ending in DATASET_ENDINGS or path.is_dir() or glob_like(str(path)):
         return FileRows(DatasetRows(open_dataset(path), target, weight, drop), y, sample_weight, target, weight)
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    raise DataError(f"{path}: is not read block by block; give .npy, .npz, Parquet or Arrow files, or blocks of rows")
+    with reading(path):
+        open(path, "rb").close()  # raises where there is no such file
+    if choose_format(path, FileOptions()) != "csv":
+        raise DataError(f"{path}: is not read block by block; give CSV, arrays, Parquet, Arrow files, or blocks")
+    if features is not None:
+        raise DataError(f"{path}: features is for .npz archives")
+    return csv_rows(path, y, sample_weight, target, weight, drop)
+
+
+def csv_rows(
+    path: Path,
+    y: Any,
+    sample_weight: Any,
+    target: str | None,
+    weight: str | None,
+    drop: Collection[str],
+    options: FileOptions | None = None,
+) -> FileRows:
+    """The rows of CSV, which are decoded once into a temporary file."""
+    labels, weights = LabelsByBlock(), list[HostArray]()
+    special: dict[str, Callable[[Any], None]] = {}
+    if target is not None:
+        special[target] = lambda column: labels.add(label_array(to_numpy(given_column(column, "y"))), f"{path}: ")
+    if weight is not None:
+        special[weight] = lambda column: weights.append(to_numpy(given_column(column, "sample_weight")))
+    texts = [] if target is None else [target]
+    rows = decode_csv(path, special, texts, drop, options or FileOptions())
+    logger.info("%s: text is decoded once, into %s in a temporary file", path, gib(rows.nbytes))
+    if weight is not None:
+        sample_weight = np.concatenate(weights)
+    return FileRows(rows, y, sample_weight, collected=None if target is None else labels)
 
 
 def glob_like(name: str) -> bool:

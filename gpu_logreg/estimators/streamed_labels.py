@@ -12,11 +12,16 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import label_text, numbers_among, of_one_type
 from gpu_logreg.estimators.labels import refuse_continuous, weights_by_class
 
-__all__ = ["LabelsByBlock", "narrow_codes", "table_of_class_weights"]
+__all__ = ["LabelsByBlock", "narrow_codes", "numbers_of_texts", "table_of_class_weights"]
 
 
 class LabelsByBlock:
     """Collects labels block by block; the classes are known at the end.
+
+    Attributes
+    ----------
+    nbytes : int
+        Bytes of what is collected.
 
     Examples
     --------
@@ -32,11 +37,7 @@ class LabelsByBlock:
         self._ids: NDArray[np.int64] = np.zeros(0, np.int64)
         self._dtypes: list[Any] = []
         self._codes: list[HostArray] = []
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of what is collected."""
-        return sum(codes.nbytes for codes in self._codes)
+        self.nbytes = 0
 
     def add(self, y: NDArray[Any], place: str) -> None:
         """Collect the labels of a block, from `gpu_logreg.estimators.label_types.label_array`.
@@ -63,8 +64,9 @@ class LabelsByBlock:
                 )
             self._know(new)
             numbers, _ = numbers_among(typed, self._known)
-        codes = self._ids[numbers]
-        self._codes.append(narrow_codes(codes, len(self._known)))
+        codes = narrow_codes(self._ids[numbers], len(self._known))
+        self._codes.append(codes)
+        self.nbytes += codes.nbytes
 
     def _know(self, new: NDArray[Any]) -> None:
         refuse_continuous(np.repeat(new, 2))  # each twice: scikit-learn warns where most labels occur once
@@ -95,7 +97,8 @@ class LabelsByBlock:
         for part in self._codes:
             codes[first : first + len(part)] = table[part]
             first += len(part)
-        self._codes = []
+        self._codes = [codes]  # the answer is the same when it is asked for again
+        self._ids = np.arange(len(self._known))
         dtype = self._dtypes[0] if len(self._dtypes) == 1 else np.result_type(*self._dtypes)
         return self._known.astype(dtype), codes
 
@@ -103,6 +106,25 @@ class LabelsByBlock:
 def narrow_codes(codes: HostArray, n_classes: int) -> HostArray:
     """Numbers of classes in the narrowest dtype that holds them all."""
     return codes.astype(np.uint8 if n_classes <= 256 else np.uint16 if n_classes <= 65536 else np.int32, copy=False)
+
+
+def numbers_of_texts(classes: NDArray[Any], codes: HostArray) -> tuple[NDArray[Any], HostArray]:
+    """Classes that are texts as numbers, where all of them are whole ones, and the numbers of the classes of the rows.
+
+    Examples
+    --------
+    >>> numbers_of_texts(np.array(["10", "9"]), np.array([0, 1, 1], np.uint8))
+    (array([ 9, 10]), array([1, 0, 0], dtype=uint8))
+    """
+    try:
+        numbers = classes.astype(np.float64)
+        whole = numbers.astype(np.int64)
+    except (ValueError, OverflowError):
+        return classes, codes
+    if not (whole == numbers).all():
+        return classes, codes
+    found, place = np.unique(whole, return_inverse=True)
+    return found, narrow_codes(place, len(found))[codes]
 
 
 def table_of_class_weights(

@@ -20,8 +20,11 @@ __all__ = ["DatasetRows"]
 _BATCH_ELEMENTS = 2**20
 """Elements of a batch: it is copied into a block while the processor still has it."""
 
-_BUFFER_BYTES = 2**20
+_BUFFER_BYTES = 2**16
 """Bytes of a column chunk that are read at a time: by default all of a row group would be."""
+
+_COLUMN_BYTES = 5 * 2**19
+"""Bytes of memory that pyarrow takes for a column of Parquet: a page and a dictionary of a mebibyte, and some more."""
 
 
 class _Unit(NamedTuple):
@@ -47,6 +50,8 @@ class DatasetRows:
     Attributes
     ----------
     names : tuple of str
+    reader_bytes : int
+        Memory that reading takes beside the rows.
     n_rows, n_columns, dtype
         The dtype is the one that holds every column.
 
@@ -88,6 +93,7 @@ class DatasetRows:
         if not self.names:
             raise DataError(f"{self._paths[0]}: has no column but {', '.join(map(repr, special))}")
         self.n_columns = len(self.names)
+        self.reader_bytes = _COLUMN_BYTES * self.n_columns
         self.dtype = np.result_type(*[_dtype(self._schema.field(name), self._paths[0]) for name in self.names])
         self._states = [_state(path) for path in self._paths]
         self._units: list[_Unit] = []
@@ -144,7 +150,9 @@ class DatasetRows:
         with contextlib.ExitStack() as stack:
             if units[0].row_group is not None and stored:
                 file = stack.enter_context(fragment.open())
-                parquet = import_pyarrow("pyarrow.parquet").ParquetFile(file, buffer_size=_BUFFER_BYTES)
+                parquet = import_pyarrow("pyarrow.parquet").ParquetFile(
+                    file, buffer_size=_BUFFER_BYTES, pre_buffer=False
+                )
                 groups = [unit.row_group for unit in units]
                 batches = parquet.iter_batches(size, row_groups=groups, columns=stored)
             else:

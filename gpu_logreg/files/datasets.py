@@ -10,7 +10,7 @@ from typing import Any
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import import_pyarrow
 
-__all__ = ["DATASET_ENDINGS", "first_line", "open_dataset"]
+__all__ = ["DATASET_ENDINGS", "dataset_files", "first_line", "open_dataset"]
 
 DATASET_ENDINGS = {
     ".parquet": "parquet",
@@ -33,25 +33,33 @@ def open_dataset(path: str | os.PathLike[str]) -> Any:
     """
     pa, dataset = import_pyarrow(), import_pyarrow("pyarrow.dataset")
     name, path = str(path), Path(path)
-    files: list[str] = []
-    if path.is_dir():
-        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
-    elif not path.exists():
-        files = sorted(glob.glob(name, recursive=True))
-        if not files:
+    files = dataset_files(path)
+    if not files:
+        if not path.exists() and not glob.glob(name, recursive=True):
             raise DataError(f"{name}: no such file")
-    else:
-        files = [name]
-    formats = {DATASET_ENDINGS.get(Path(file).suffix.lower(), "") for file in files}
-    if len(formats) != 1 or "" in formats:
-        raise DataError(f"{name}: holds {'other files than' if files else 'no'} Parquet or Arrow files of one format")
+        raise DataError(f"{name}: is no folder of Parquet files alone, nor of Arrow files alone; give these")
+    ending = Path(files[0]).suffix.lower()
     try:
         of_folder = path.is_dir()
         return dataset.dataset(
-            files, format=formats.pop(), partitioning="hive", partition_base_dir=name if of_folder else None
+            files, format=DATASET_ENDINGS[ending], partitioning="hive", partition_base_dir=name if of_folder else None
         )
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{_named(str(error), files)}: is truncated or damaged ({first_line(error)})") from error
+
+
+def dataset_files(path: Path) -> list[str]:
+    """The files of a folder, of a pattern of names, or a file itself, if all are Parquet or all are Arrow's; else none.
+
+    Files and folders whose names begin with a point or an underscore are left out.
+    """
+    files = [str(path)]
+    if path.is_dir():
+        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and not _is_hidden(file, path))
+    elif not path.exists():
+        files = sorted(glob.glob(str(path), recursive=True))
+    formats = {DATASET_ENDINGS.get(Path(file).suffix.lower(), "") for file in files}
+    return files if len(formats) == 1 and "" not in formats else []
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:

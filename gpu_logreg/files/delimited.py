@@ -22,7 +22,7 @@ from gpu_logreg.files.table import Table
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Select", "read_csv", "written_cells"]
+__all__ = ["Select", "explain", "read_csv", "written_cells"]
 
 Select = Callable[[Sequence[str]], Sequence[str]]
 """Function from the names of the columns of a file to those to read, called before any cell is read.
@@ -113,10 +113,10 @@ def _read(
                 ),
             )
         except pa.ArrowInvalid as error:
-            raise _explain(layout, error) from error
+            raise explain(layout, error) from error
 
 
-def _explain(layout: Layout, error: Exception) -> DataError:
+def explain(layout: Layout, error: Exception) -> DataError:
     """Pyarrow's error as a `DataError` of one line, with the number of the line in the file if it can be found."""
     path, n_columns, message = layout.path, len(layout.names), str(error).splitlines()[0]
     if "straddling" in message:

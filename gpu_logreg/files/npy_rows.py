@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import file_kind, reading
 
-__all__ = ["NpyRows"]
+__all__ = ["NpyRows", "RawRows"]
 
 _READ_BYTES = 2**24
 """Most bytes of one system call, between which a signal is seen."""
@@ -30,78 +30,42 @@ _LOCAL_HEADER = 30
 """Bytes of a header of a zip archive before the name of the member."""
 
 
-class NpyRows:
-    """Rows of numbers in a file, which stays open: a file that is put in its place is not seen.
+class RawRows:
+    """Rows of numbers in an open file, one after the other or column by column, from a place on.
 
     Parameters
     ----------
-    path : path
-    member : str, optional
-        The array of an ``.npz`` archive, which is not packed.
+    file : int
+        Descriptor, which this object closes.
+    start : int
+        Place of the first number.
+    shape : (n, d)
+    stored : dtype
+    order : "C" or "F"
+    name : str
+        For messages.
 
     Attributes
     ----------
     n_rows, n_columns, dtype, order
         Of the array.
-
-    Raises
-    ------
-    DataError
-        The file is no such array, holds no numbers, is not of two dimensions, or is packed.
-
-    Examples
-    --------
-    >>> np.save("rows.npy", np.arange(6.0).reshape(3, 2))
-    >>> rows, out = NpyRows("rows.npy"), np.empty((2, 2))
-    >>> rows.fill(slice(1, 3), out)
-    >>> out
-    array([[2., 3.],
-           [4., 5.]])
     """
 
     is_sparse: ClassVar[bool] = False
     seeks: ClassVar[bool] = True
     fills: ClassVar[bool] = True
 
-    def __init__(self, path: str | os.PathLike[str], member: str | None = None) -> None:
-        self._path = Path(path)
-        self.name = str(path) if member is None else f"{path}: array {member!r}"
-        with reading(self._path):
-            self._file = os.open(self._path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            weakref.finalize(self, os.close, self._file)
-            with open(os.dup(self._file), "rb") as file:
-                kind = file_kind(file.read(8))
-                start = self._start_of(file, member) if kind == "zip" else 0
-                if kind not in ("zip", "NumPy .npy") or (kind != "zip") != (member is None):
-                    what = "a NumPy .npy file" if member is None else "a NumPy .npz archive"
-                    raise DataError(f"{path}: is not {what}; give it the ending of what it is")
-                file.seek(start)
-                shape, in_fortran_order, dtype = _header(file, self.name)
-                self._start = file.tell()
-        if len(shape) != 2 or 0 in shape:
-            raise DataError(f"{self.name}: holds an array of shape {shape}; rows and columns are needed")
-        if dtype.kind not in "fiub" or dtype.itemsize > 8:
-            raise DataError(f"{self.name}: holds an array of dtype {dtype}; the rows must be real numbers")
+    def __init__(
+        self, file: int, start: int, shape: tuple[int, int], stored: np.dtype[Any], order: str, name: str
+    ) -> None:
+        self._file = file
+        weakref.finalize(self, os.close, file)
+        self._start, self._stored = start, stored
         self.n_rows, self.n_columns = shape
-        self._stored, self.dtype = dtype, dtype.newbyteorder("=")
-        self.order = "F" if in_fortran_order else "C"
+        self.dtype, self.order, self.name = stored.newbyteorder("="), order, name
         self._state = self._now()
-        if self._state[0] < self._start + math.prod(shape) * dtype.itemsize:
+        if self._state[0] < start + math.prod(shape) * stored.itemsize:
             self._refuse_short()
-
-    def _start_of(self, file: IO[bytes], member: str | None) -> int:
-        """Where the array of an archive begins in the file."""
-        with zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            if member not in names:
-                raise DataError(f"{self._path}: has no array {member!r}; it holds {', '.join(names) or 'no array'}")
-            info = archive.infolist()[names.index(member)]
-        if info.compress_type != zipfile.ZIP_STORED:
-            raise DataError(f"{self.name} is packed, and is not read block by block; store it by numpy.savez or .save")
-        file.seek(info.header_offset)
-        header = file.read(_LOCAL_HEADER)
-        name_length, extra_length = struct.unpack("<HH", header[26:30])
-        return int(info.header_offset + _LOCAL_HEADER + name_length + extra_length)
 
     def _now(self) -> tuple[int, int]:
         """Size and time of the last change."""
@@ -118,7 +82,7 @@ class NpyRows:
                 f"{self.name}: was changed while it is read; train on a file that nobody writes, such as a copy"
             )
         width = self._stored.itemsize
-        with reading(self._path):
+        with reading(Path(self.name)):
             if self.order == "C":
                 self._read(out.reshape(-1).view(np.uint8), self._start + part.start * self.n_columns * width)
             else:
@@ -146,6 +110,63 @@ class NpyRows:
     def place(self, row: int) -> str:
         """The file, for the beginning of a message."""
         return f"{self.name}: "
+
+
+class NpyRows(RawRows):
+    """Rows of a ``.npy`` file, which stays open: a file that is put in its place is not seen.
+
+    Parameters
+    ----------
+    path : path
+    member : str, optional
+        The array of an ``.npz`` archive, which is not packed.
+
+    Raises
+    ------
+    DataError
+        The file is no such array, holds no numbers, is not of two dimensions, or is packed.
+
+    Examples
+    --------
+    >>> np.save("rows.npy", np.arange(6.0).reshape(3, 2))
+    >>> rows, out = NpyRows("rows.npy"), np.empty((2, 2))
+    >>> rows.fill(slice(1, 3), out)
+    >>> out
+    array([[2., 3.],
+           [4., 5.]])
+    """
+
+    def __init__(self, path: str | os.PathLike[str], member: str | None = None) -> None:
+        path = Path(path)
+        name = str(path) if member is None else f"{path}: array {member!r}"
+        with reading(path), open(path, "rb") as file:
+            kind = file_kind(file.read(8))
+            if kind not in ("zip", "NumPy .npy") or (kind != "zip") != (member is None):
+                what = "a NumPy .npy file" if member is None else "a NumPy .npz archive"
+                raise DataError(f"{path}: is not {what}; give it the ending of what it is")
+            file.seek(0 if member is None else _start_of(file, path, member))
+            shape, in_fortran_order, dtype = _header(file, name)
+            if len(shape) != 2 or 0 in shape:
+                raise DataError(f"{name}: holds an array of shape {shape}; rows and columns are needed")
+            if dtype.kind not in "fiub" or dtype.itemsize > 8:
+                raise DataError(f"{name}: holds an array of dtype {dtype}; the rows must be real numbers")
+            order = "F" if in_fortran_order else "C"
+            super().__init__(os.dup(file.fileno()), file.tell(), (shape[0], shape[1]), dtype, order, name)
+
+
+def _start_of(file: IO[bytes], path: Path, member: str) -> int:
+    """Where the array of an archive begins in the file."""
+    with zipfile.ZipFile(file) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        if member not in names:
+            raise DataError(f"{path}: has no array {member!r}; it holds {', '.join(names) or 'no array'}")
+        info = archive.infolist()[names.index(member)]
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise DataError(f"{path}: array {member!r} is packed, and is not read by blocks; store it by numpy.savez")
+    file.seek(info.header_offset)
+    header = file.read(_LOCAL_HEADER)
+    name_length, extra_length = struct.unpack("<HH", header[26:30])
+    return int(info.header_offset + _LOCAL_HEADER + name_length + extra_length)
 
 
 def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

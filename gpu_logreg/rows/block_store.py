@@ -6,6 +6,7 @@ added block by block have the same bits whatever the memory budget is.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -180,8 +181,9 @@ class BlockStore:
                 pass
         finally:
             read.close()  # type: ignore[attr-defined]
-            while not self._free.empty():
-                self._free.get()
+            with contextlib.suppress(queue.Empty):  # the memory of the blocks is given back between walks
+                while True:
+                    self._free.get_nowait()
 
     def first_rows(self, n: int) -> ArrayOfRows:
         """A copy of the first rows."""

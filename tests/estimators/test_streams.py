@@ -1,13 +1,14 @@
 """Fits of streamed rows: the optimum of the rows in memory, and the same bits whatever the budget and the blocks."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
-from gpu_logreg import LogisticRegression, Stream
+from gpu_logreg import LogisticRegression, MLPClassifier, Stream
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.estimators import first_read
 from gpu_logreg.rows import block_store
@@ -269,12 +270,35 @@ def test_what_streams_do_not_take(path):
     )
     refused(
         Stream(path, y, memory_budget="20kB"),
-        r"a memory budget of 0 MB is too small: labels and weights take 0 MB, and 3 blocks 0 MB; give memory_bu",
+        r"a memory budget of 0 MB is too small: labels and weights take 0 MB, and to read 3 blocks 0 MB; give",
     )
     with pytest.raises(DataError, match="a Stream brings its own labels and weights"):
         LogisticRegression().fit(Stream(path, y), y)
     with pytest.raises(DataError, match="blocks bring their own labels and weights"):
         Stream(blocks_of(X, y), y)
+
+
+def test_networks_predict_streams_and_are_not_trained_on_them(path):
+    X, y, _ = rows()
+    np.save(path, X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network = MLPClassifier((3,), max_iter=2, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(network.predict(Stream(path)), network.predict(X))
+    assert network.score(blocks_of(X, y)) == network.score(X, y)
+    for stream in (Stream(path, y), blocks_of(X, y)):
+        refused(
+            stream, "MLPClassifier is trained on rows in memory; LogisticRegression takes a stream", MLPClassifier()
+        )
+
+
+def test_two_fits_of_one_stream_at_once(path):
+    X, y, s = rows()
+    np.save(path, X)
+    stream = Stream(path, y, s, memory_budget=LOW)
+    with ThreadPoolExecutor(2) as pool:
+        models = list(pool.map(lambda C: LogisticRegression(C=C).fit(stream), [1.0, 0.1, 1.0, 0.1]))
+    assert bits(models[0]) == bits(models[2]) == bits(LogisticRegression().fit(blocks_of(X, y, s)))
 
 
 def one(*items):
@@ -438,7 +462,8 @@ def test_arrays_of_an_archive(tmp_path):
 
 
 @pytest.fixture
-def parquet():
+def parquet(monkeypatch):
+    monkeypatch.setattr("gpu_logreg.files.dataset_rows._COLUMN_BYTES", 0)
     return pytest.importorskip("pyarrow.parquet")
 
 
@@ -507,3 +532,26 @@ def test_a_parquet_file_that_is_damaged_while_it_is_trained_on(tmp_path, parquet
 def test_names_that_a_source_does_not_have(tmp_path, source, options, message):
     with pytest.raises(DataError, match=message):
         Stream(tmp_path / source if isinstance(source, str) else source, **options)
+
+
+def csv_of(path, X, y, s):
+    pytest.importorskip("pyarrow")
+    lines = [
+        ",".join([*map(repr, x.tolist()), str(label), repr(w)]) for x, label, w in zip(X, y, s.tolist(), strict=True)
+    ]
+    path.write_text("\n".join([",".join([*(f"x{k}" for k in range(D)), "y", "s"]), *lines]))
+
+
+@pytest.mark.parametrize("labels", [[9, 10, 11], ["a", "b", "c"]])
+def test_csv(tmp_path, labels):
+    X, y, s = rows(3)
+    y = np.array(labels)[y]
+    csv_of(tmp_path / "d.csv", X, y, s)
+    stream = Stream(tmp_path / "d.csv", target="y", weight="s", memory_budget="120kB")
+    model = LogisticRegression().fit(stream)
+    of_blocks = LogisticRegression().fit(blocks_of(X, y, s))
+    assert model.classes_.tolist() == labels
+    assert bits(model) == bits(of_blocks)
+    assert stream.n_reads_ > 1.0
+    assert model.score(stream) == pytest.approx(of_blocks.score(X, y, s))
+    assert model.feature_names_in_.tolist() == [f"x{k}" for k in range(D)]

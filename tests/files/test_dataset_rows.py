@@ -163,9 +163,9 @@ def test_a_file_that_changes_or_goes_while_it_is_read(tmp_path):
 def test_paths_that_are_no_files(tmp_path):
     refused("nothing.parquet: no such file", tmp_path / "nothing.parquet")
     refused(r"\*.parquet: no such file", tmp_path / "*.parquet")
-    refused("holds no Parquet or Arrow files of one format", tmp_path)
+    refused("is no folder of Parquet files alone, nor of Arrow files alone; give these", tmp_path)
     (tmp_path / "a.txt").write_text("x")
-    refused("holds other files than Parquet or Arrow files of one format", tmp_path)
+    refused("is no folder of Parquet files alone, nor of Arrow files alone; give these", tmp_path)
 
 
 def test_the_place_of_a_row(tmp_path):

@@ -41,7 +41,7 @@ def test_an_array_of_an_archive(tmp_path):
     with pytest.raises(DataError, match=r"data.npz: has no array 'Z'; it holds y, X$"):
         NpyRows(path, "Z")
     np.savez_compressed(path, X=X)
-    with pytest.raises(DataError, match=r"data.npz: array 'X' is packed, and is not read block by block; store it"):
+    with pytest.raises(DataError, match=r"data.npz: array 'X' is packed, and is not read by blocks; store it"):
         NpyRows(path, "X")
 
 

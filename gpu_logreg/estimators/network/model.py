@@ -7,10 +7,9 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 
-from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gpu_logreg.estimators.conversion import NetworkConversion
-from gpu_logreg.estimators.network.parameters import CONSTRAINTS, hidden_sizes, is_stochastic
+from gpu_logreg.estimators.network.parameters import CONSTRAINTS, hidden_sizes, is_stochastic, refuse_early_stopping
 from gpu_logreg.estimators.network.prediction import NetworkPredictor
 from gpu_logreg.estimators.network.state import NetworkState
 from gpu_logreg.estimators.network.training import NetworkTraining
@@ -208,7 +207,14 @@ class MLPClassifier(
 
     @with_callbacks  # type: ignore[untyped-decorator]
     def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, *, X_val: Any = None, y_val: Any = None, checkpoint: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        checkpoint: Any = None,
     ) -> MLPClassifier:
         """Fit the model.
 
@@ -282,11 +288,7 @@ class MLPClassifier(
         """
         self._validate_params()
         hidden_sizes(self.hidden_layer_sizes)
-        if self.early_stopping:
-            raise DataError(
-                "partial_fit does not support early_stopping=True: it sees some of the rows only and cannot hold any "
-                "back; use early_stopping=False"
-            )
+        refuse_early_stopping(self)
         fitted = hasattr(self, "coefs_")
         try:
             given = self._given(X, y, reset=not fitted)

@@ -13,7 +13,7 @@ from gpu_logreg.mathematics.initialisation import INITIALISATIONS
 from gpu_logreg.mathematics.optimizers import SCHEDULES
 from gpu_logreg.rows.storage import STORAGES
 
-__all__ = ["CONSTRAINTS", "MAY_DIFFER", "STOCHASTIC", "hidden_sizes", "is_stochastic"]
+__all__ = ["CONSTRAINTS", "MAY_DIFFER", "STOCHASTIC", "hidden_sizes", "is_stochastic", "refuse_early_stopping"]
 
 STOCHASTIC = ("sgd", "adam", "adamw")
 """Solvers that take a step for every batch of rows; the others walk over all rows for every step."""
@@ -53,6 +53,15 @@ CONSTRAINTS: dict[str, list[Any]] = {
 
 MAY_DIFFER = ("max_time", "verbose")
 """Parameters with which a training goes on from a checkpoint whatever their values."""
+
+
+def refuse_early_stopping(model: Any) -> None:
+    """Raise a `DataError` where ``partial_fit`` is asked to stop early."""
+    if model.early_stopping:
+        raise DataError(
+            "partial_fit does not support early_stopping=True: it sees some of the rows only and cannot hold any "
+            "back; use early_stopping=False"
+        )
 
 
 def hidden_sizes(value: Any) -> tuple[int, ...]:

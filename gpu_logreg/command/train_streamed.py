@@ -1,0 +1,187 @@
+"""``gpu-logreg train`` on a file larger than its memory budget: rows are streamed, as `gpu_logreg.Stream` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_logreg.arrays.memory import free_memory, memory_budget
+from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
+from gpu_logreg.command.report import (
+    class_names,
+    describe_fit,
+    duration,
+    fit_progress,
+    note,
+    print_facts,
+    print_table,
+    score_rows,
+)
+from gpu_logreg.command.training_labels import MANY_CLASSES, classes_of, is_positive
+from gpu_logreg.command.training_request import TrainingRequest
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.network.model import MLPClassifier
+from gpu_logreg.estimators.stream import FREE_SHARE, Stream
+from gpu_logreg.estimators.stream_sources import csv_rows, glob_like
+from gpu_logreg.files.column_names import Source, need_target
+from gpu_logreg.files.columns import NumberedColumns, NumericColumn
+from gpu_logreg.files.datasets import dataset_files
+from gpu_logreg.files.formats import choose_format
+from gpu_logreg.files.numbered import numbered_columns
+from gpu_logreg.files.reading import gib
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.files.streams import parquet_parts
+from gpu_logreg.mathematics.losses import Labels
+from gpu_logreg.saved.model_file import save_model
+
+__all__ = ["stream_for", "train_on_stream"]
+
+_STREAMED = ("npy", "npz", "parquet")
+
+LoadTest = Callable[[Schema, NDArray[Any], str | None], tuple[Any, NDArray[Any]]]
+"""From a schema, the classes and the positive label to the rows and labels of ``--valid``."""
+
+
+def stream_for(request: TrainingRequest, file: Path) -> Stream | None:
+    """The rows of a file as a stream, if they exceed ``--memory-budget``, or without one the free memory.
+
+    Raises
+    ------
+    DataError
+        A file larger than a given budget that cannot be streamed; the message says why.
+    """
+    given = request.memory_budget
+    of_many = (file.is_dir() and not parquet_parts(file)) or (glob_like(str(file)) and not file.exists())
+    of_many = of_many and bool(dataset_files(file))
+    if given is None and not of_many and (not file.is_file() or file.stat().st_size < free_memory() // 8):
+        return None
+    kind = "parquet" if of_many or file.is_dir() else choose_format(file, request.options)
+    budget = memory_budget(FREE_SHARE if given is None else given)
+    if kind not in _STREAMED:
+        if given is None or file.stat().st_size <= budget:
+            return None
+        if kind != "csv":
+            raise DataError(f"{file}: takes more than --memory-budget {given}, and {kind} text is read whole")
+        return _of_text(request, file, budget)
+    try:
+        stream = _stream(request, file, kind, budget)
+    except DataError:
+        if given is None and not of_many:  # text columns, for one, which rows in memory may have
+            return None
+        raise
+    limit = budget if given is not None else free_memory()
+    return stream if of_many or stream.n_rows * stream.n_columns * stream.dtype.itemsize > limit else None
+
+
+def _stream(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
+    target = need_target(request.target, file)
+    if kind == "npy":
+        if not target.endswith(".npy"):
+            raise DataError(f"{file}: rows that are streamed have labels in a file of their own: --target labels.npy")
+        if request.drop or request.weight:
+            raise DataError(f"{file}: --drop and --weight are for rows in memory and tables; leave them out")
+        return Stream(file, target, memory_budget=budget)
+    features = request.options.features
+    return Stream(
+        file, target=target, weight=request.weight, features=features, drop=request.drop, memory_budget=budget
+    )
+
+
+def _of_text(request: TrainingRequest, file: Path, budget: int) -> Stream:
+    target = need_target(request.target, file)
+    rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options)
+    note(f"{file}: text is decoded once, into {gib(rows.rows.nbytes)} in a temporary file")
+    return Stream(rows, memory_budget=budget)
+
+
+def train_on_stream(
+    request: TrainingRequest, estimator: LogisticRegression | MLPClassifier, stream: Stream, load_test: LoadTest
+) -> LogisticRegression:
+    """Fit, test, save and print tables as ``gpu-logreg train`` does.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+    estimator : LogisticRegression
+    stream : Stream
+    load_test : function
+        Reads the rows of ``--valid``, which are in memory.
+
+    Raises
+    ------
+    DataError
+        What cannot be done with streamed rows.
+    """
+    if not isinstance(estimator, LogisticRegression):
+        raise DataError("--hidden trains a network, whose rows are in memory; leave out --memory-budget")
+    if request.test_size is not None:
+        raise DataError("--test-size holds rows back in memory; give streamed rows a file of their own with --valid")
+    start = time.perf_counter()
+    original = stream.opened.classes
+    name = f"{request.data}: {request.target!r}"
+    classes_of(np.repeat(original, 2), Source(str(request.data)), name, None, MANY_CLASSES, warn=False)
+    positive = None
+    if request.positive is not None:
+        is_second = is_positive(original, request.positive, name)
+        positive = str(original[int(is_second.argmax())])
+        stream.set_apart(is_second)
+    schema = _schema(stream)
+    note(
+        f"{request.data}: {stream.n_rows:,} rows, {stream.n_columns:,} columns; "
+        f"streamed in {stream.n_blocks_:,} blocks, of which {stream.n_resident_:,} stay in memory"
+    )
+    X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive)
+    with fit_progress() as observer:
+        estimator.set_params(verbose=observer)
+        estimator.fit(stream, checkpoint=checkpoint_of(request))
+        estimator.set_params(verbose=0)
+    fit_end = time.perf_counter()
+    read = stream.bytes_read_
+    classes = class_names(estimator.classes_, positive)
+    scores = {"training": _score(estimator, stream, classes)}
+    if y_test is not None:
+        scores["test"] = score_rows(estimator, X_test, y_test, classes)
+    if request.model is not None:
+        notes = {"target": request.target, "positive": positive, "header": request.options.header}
+        save_model(estimator, request.model, schema=schema.to_json(), notes=notes)
+        leave_checkpoint(request, estimator)
+    print_table(scores)
+    print()
+    seconds = fit_end - start
+    print_facts(
+        {
+            "time": f"{duration(seconds)}; {gib(read)} were read, {read / seconds / 1e9:.1f} GB/s",
+            **describe_fit(estimator),
+            "model": f"saved to {request.model}" if request.model else "not saved; give --model FILE to keep it",
+        }
+    )
+    return estimator
+
+
+def _schema(stream: Stream) -> Schema:
+    if stream.names is None:
+        return Schema(NumberedColumns(numbered_columns(stream.n_columns)))
+    return Schema(tuple(map(NumericColumn, stream.names)))
+
+
+def _score(model: LogisticRegression, stream: Stream, classes: Sequence[str]) -> dict[str, str]:
+    """Accuracy and log loss of the rows trained on, added block by block."""
+    loss_of = model._target().loss
+    assert not isinstance(loss_of, Labels)  # which are for networks
+    n = right = 0
+    loss = 0.0
+    counts = np.zeros(len(classes))
+    for X, codes, _ in stream.encoded_blocks():
+        z = model._logits_of_rows(X)
+        n += len(codes)
+        right += int((loss_of.decide(z) == codes).sum())
+        loss += float(loss_of.row_loss(z.reshape(len(codes), -1).astype(np.float64), codes).sum())
+        counts += np.bincount(codes, minlength=len(classes))
+    share = {f"share of {classes[1]}": f"{100 * counts[1] / n:.2f} %"} if len(classes) == 2 else {}
+    return {"rows": f"{n:,}", **share, "accuracy": f"{right / n:.4f}", "log loss": f"{loss / n:.5f}"}

@@ -1,0 +1,169 @@
+"""``gpu-logreg train`` on files larger than the memory budget."""
+
+import re
+
+import numpy as np
+import pytest
+from command_line import run, succeed
+
+from gpu_logreg.rows import block_store
+from gpu_logreg.saved.model_file import load_model
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+N, D = 4000, 5
+BUDGET = "120kB"
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(block_store, "STREAMED_ELEMENTS", 2**11)
+    monkeypatch.setattr(block_store, "STREAMED_ROWS", 2**8)
+    monkeypatch.setattr("gpu_logreg.files.dataset_rows._COLUMN_BYTES", 0)
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+def rows(n_classes=2):
+    rng = np.random.default_rng(n_classes)
+    X = rng.standard_normal((N, D))
+    y = (X @ rng.standard_normal((D, n_classes)) + rng.gumbel(size=(N, n_classes))).argmax(1)
+    return X, np.array(["low", "high", "other"])[y], rng.random(N)
+
+
+def table(X, y, s):
+    return pa.table({f"x{k}": X[:, k] for k in range(D)} | {"income": y, "s": s, "id": np.arange(len(y))})
+
+
+def train(capsys, path, *arguments):
+    return succeed(capsys, "train", path, *arguments)
+
+
+def same_model(one, other):
+    one, other = load_model(one), load_model(other)
+    np.testing.assert_array_equal(one.classes_, other.classes_)
+    np.testing.assert_allclose(one.coef_, other.coef_, rtol=0, atol=1e-7)
+    return one
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("folder", [False, True])
+def test_parquet(capsys, tmp_path, n_classes, folder):
+    X, y, s = rows(n_classes)
+    path = tmp_path / "d" if folder else tmp_path / "d.parquet"
+    if folder:
+        path.mkdir()
+        for k in range(2):
+            part = slice(2000 * k, 2000 * k + 2000)
+            pq.write_table(table(X[part], y[part], s[part]), path / f"{k}.parquet")
+    else:
+        pq.write_table(table(X, y, s), path, row_group_size=700)
+    options = ["--target", "income", "--weight", "s", "--drop", "id", "--tol", "1e-9"]
+    streamed = train(capsys, path, *options, "--memory-budget", BUDGET, "--model", tmp_path / "s.model")
+    memory = train(capsys, path, *options, "--model", tmp_path / "m.model")
+    assert "4,000 rows, 5 columns; streamed in 10 blocks, of which" in streamed.err
+    assert "GB/s" in streamed.out
+    same_model(tmp_path / "s.model", tmp_path / "m.model")
+    for name in ("accuracy", "log loss"):
+        assert [line for line in streamed.out.splitlines() if line.startswith(name)] == [
+            line for line in memory.out.splitlines() if line.startswith(name)
+        ]
+    predictions = [succeed(capsys, "predict", tmp_path / f"{k}.model", path).out for k in "sm"]
+    assert predictions[0] == predictions[1]
+
+
+def test_a_pattern_of_names_and_a_folder_of_hive(capsys, tmp_path):
+    X, y, s = rows()
+    for k in range(2):
+        (tmp_path / "d" / f"year={2020 + k}").mkdir(parents=True)
+        part = slice(2000 * k, 2000 * k + 2000)
+        pq.write_table(table(X[part], y[part], s[part]), tmp_path / "d" / f"year={2020 + k}" / "a.parquet")
+    options = ["--target", "income", "--drop", "id", "--drop", "s"]
+    assert "4,000 rows, 6 columns" in train(capsys, tmp_path / "d", *options).err
+    assert "4,000 rows, 6 columns" in train(capsys, tmp_path / "d" / "*" / "*.parquet", *options).err
+    ended = run(capsys, "train", tmp_path / "d" / "z*.parquet", *options)
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert "z*.parquet: no such file" in ended.err
+
+
+def test_arrays_with_a_test_file_and_a_positive_label(capsys, tmp_path):
+    X, y, _ = rows(3)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    np.savez(tmp_path / "d.npz", X=X, y=y)
+    more = ["--positive", "high", "--tol", "1e-9"]
+    target = ["--target", tmp_path / "y.npy"]
+    valid = ["--valid", tmp_path / "d.npz", "--valid-target", "y", "--valid-features", "X"]
+    streamed = train(
+        capsys, tmp_path / "X.npy", *target, *more, *valid, "--memory-budget", BUDGET, "--model", tmp_path / "s.model"
+    )
+    train(capsys, tmp_path / "X.npy", *target, *more, *valid, "--model", tmp_path / "m.model")
+    same_model(tmp_path / "s.model", tmp_path / "m.model")
+    (accuracy,) = (line.split()[1:] for line in streamed.out.splitlines() if line.startswith("accuracy"))
+    assert accuracy[0] == accuracy[1]
+    archive = ["--target", "y", "--features", "X", *more, "--memory-budget", BUDGET, "--model", tmp_path / "z.model"]
+    train(capsys, tmp_path / "d.npz", *archive)
+    same_model(tmp_path / "z.model", tmp_path / "m.model")
+
+
+def test_a_file_within_the_budget_is_read_into_memory(capsys, tmp_path):
+    X, y, s = rows()
+    pq.write_table(table(X, y, s), tmp_path / "d.parquet")
+    options = ["--target", "income", "--drop", "id"]
+    assert "streamed" not in train(capsys, tmp_path / "d.parquet", *options, "--memory-budget", "1GB").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--test-size", "0.2"],
+            "--test-size holds rows back in memory; give streamed rows a file of their own with",
+        ),
+        (["--hidden", "8"], "--hidden trains a network, whose rows are in memory; leave out --memory-budget"),
+        (["--solver", "sgd"], "solver='sgd' steps through rows in random order"),
+        (["--storage", "uint8"], "storage='uint8' is for rows in memory"),
+        (["--memory-budget", "much"], "memory_budget='much' is no size"),
+        (["--memory-budget", "9kB"], "a memory budget of 0 MB is too small"),
+        (["--target", "x0"], "Unknown label type|holds"),
+    ],
+)
+def test_what_is_refused(capsys, tmp_path, arguments, message):
+    X, y, s = rows()
+    pq.write_table(table(X, y, s), tmp_path / "d.parquet")
+    ended = run(
+        capsys,
+        "train",
+        tmp_path / "d.parquet",
+        "--target",
+        "income",
+        "--drop",
+        "id",
+        "--memory-budget",
+        BUDGET,
+        *arguments,
+    )
+    assert ended.code == 2
+    assert re.search(message, ended.err), ended.err
+    assert ended.err.count("\n") <= 2
+
+
+def test_csv_is_decoded_once(capsys, tmp_path):
+    X, y, s = rows()
+    lines = [";".join([*map(repr, x.tolist()), label, repr(w)]) for x, label, w in zip(X, y, s.tolist(), strict=True)]
+    path = tmp_path / "d.csv"
+    path.write_text("\n".join(["a;b;c;d;e;income;s", *lines]).replace(".", ","))
+    options = ["--target", "income", "--weight", "s", "--tol", "1e-9"]
+    streamed = train(capsys, path, *options, "--memory-budget", "300kB", "--model", tmp_path / "s.model")
+    train(capsys, path, *options, "--model", tmp_path / "m.model")
+    assert "d.csv: text is decoded once, into 0.0 GiB in a temporary file" in streamed.err
+    same_model(tmp_path / "s.model", tmp_path / "m.model")
+    assert len({succeed(capsys, "predict", tmp_path / f"{k}.model", path).out for k in "sm"}) == 1
+
+
+def test_libsvm_text_beyond_the_budget_is_refused(capsys, tmp_path):
+    (tmp_path / "d.svm").write_text("0 1:2\n1 2:3\n" * 5000)
+    ended = run(capsys, "train", tmp_path / "d.svm", "--memory-budget", "10kB")
+    assert ended.code == 2
+    assert "d.svm: takes more than --memory-budget 10kB, and libsvm text is read whole" in ended.err
