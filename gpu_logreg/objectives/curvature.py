@@ -30,6 +30,10 @@ from gpu_logreg.solvers.kronecker import KroneckerFactor, LeadingDirections, Lea
 
 __all__ = ["BinarySample", "Blocks", "ClassesSample", "Sample", "sample_of"]
 
+LEAST_LOGIT = 0.4
+"""Logit below the largest of a row, over the logarithm of the least normal number, that a lower one is taken for: a
+product of two such probabilities and two elements of a row is a normal number still, which processors are fast with."""
+
 Blocks = Callable[[DTypeLike | None], Iterator[Any]]
 """From the dtype to compute in (None for that of the rows) to the blocks of a sample, one at a time."""
 
@@ -229,8 +233,10 @@ class ClassesSample(SampleObjective):
         data, E = self.rows.data, directions.leading
         U, r = data.rows.X, E.shape[1]
         xp = data.xp
-        U_leading = U @ xp.asarray(E, dtype=U.dtype)
-        columns = xp.concatenate([U_leading, U @ xp.asarray(phi.reshape(K, p).T, dtype=U.dtype)], axis=1)
+        logits = U @ xp.asarray(phi.reshape(K, p).T, dtype=U.dtype)
+        least = LEAST_LOGIT * math.log(float(xp.finfo(U.dtype).tiny))
+        logits = xp.maximum(logits - logits.max(axis=1, keepdims=True), least)
+        columns = xp.concatenate([U @ xp.asarray(E, dtype=U.dtype), logits], axis=1)
         at = np.concatenate([np.zeros((K, r)), np.eye(K)], axis=1).ravel()
         self.reads.total += self.n_rows / self.n_total
         rows = replace(data, rows=data.rows._replace(X=columns))

@@ -22,6 +22,7 @@ __all__ = [
     "has_room_for_gram",
     "leading_directions",
     "leading_price",
+    "leading_sample_size",
     "newton_is_fastest",
     "sample_size",
     "sampling_pays",
@@ -65,6 +66,9 @@ LEADING_STEPS = 25.0
 LEADING_PARAMS, LEADING_COLUMNS, LEAST_LEADING = 2000, 2000, 10
 """Parameters of all classes along the leading directions, columns up to which their eigenvectors are sought, and the
 fewest directions of a class that are worth it."""
+
+LEADING_ROWS = 8
+"""Rows of a sample for each of those parameters."""
 
 SOLVED_BY_FACTORS = 1.25
 """Time of a solution by mean factors, in reads of as many rows as a class has parameters: triangles of that size are
@@ -170,10 +174,16 @@ def leading_directions(hessian: HessianForm) -> int:
     return found if found >= LEAST_LEADING else 0
 
 
+def leading_sample_size(n: int, hessian: HessianForm) -> int:
+    """Rows of the sample whose Hessian is kept whole along leading directions."""
+    n_logits = hessian.n_params // hessian.width
+    return min(n, max(sample_size(n, hessian), LEADING_ROWS * n_logits * leading_directions(hessian)))
+
+
 def leading_price(n: int, hessian: HessianForm) -> float:
     """Reads that the Hessian along leading directions, and a fit's steps with it, take the time of."""
     r, n_logits = leading_directions(hessian), hessian.n_params // hessian.width
-    size = cheapest_sample(n, hessian).size
+    size = leading_sample_size(n, hessian)
     read = max(FLOPS_PER_ELEMENT * hessian.width, FLOPS_PER_LOGIT * hessian.n_params) * n
     return LEADING_STEPS + (size * (n_logits + 1) * n_logits * r * r + (n_logits * r) ** 3 / 3.0) / read
 

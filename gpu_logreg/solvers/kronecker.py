@@ -82,7 +82,7 @@ class LeadingDirections:
 
     def __init__(self, A: Float64Matrix, B: Float64Matrix, penalty: Float64Vector, n_leading: int) -> None:
         t, self.Q = np.linalg.eigh(B)
-        mean = float(t[1:].mean())
+        mean = max(float(t[1:].mean()), LEAST_SHARE)
         t[0] = mean  # along the constant vector, as in `KroneckerFactor`
         unit = 1.0 / np.sqrt(1.0 + penalty / mean)
         a, E = np.linalg.eigh(A * unit * unit[:, None])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["Watch", "late", "renewed", "when_slow"]
+__all__ = ["Stage", "Watch", "late", "renewed", "when_slow"]
 
 T = TypeVar("T")
 
@@ -30,8 +30,9 @@ SLOWEST_RATE = 0.99
 NEWTON_RATE = 0.1
 """Share of the present rate that exact curvature is taken to leave, where steps become quadratic."""
 
-SLOW_STEPS = 12
-"""Steps over which `when_slow` measures the rate: gradients of the first few are unlike the others."""
+SLOW_STEPS, FEWER_STEPS = 12, 8
+"""Steps over which `when_slow` measures the rate: gradients of the first few are unlike the others, and less so with a
+better model."""
 
 LATE = 100
 """Steps after which gradients alone are not enough: a margin over the tens that well-scaled columns take. A guess."""
@@ -74,38 +75,49 @@ def late(
     return refresh
 
 
-def when_slow(
-    curvature: Callable[[Float64Vector], T], price: float, goal: float, again: float = math.inf
-) -> Callable[[Trial, float], T | None]:
-    """Take the curvature of a sample where gradients alone would take more steps than its price in reads.
+class Stage(NamedTuple, Generic[T]):
+    """A model of the curvature that a fit may take where it is slow.
 
-    Over the last `SLOW_STEPS` steps the remaining decrease fell by some factor a step, at which the steps to the end
-    are counted.
-
-    Parameters
+    Attributes
     ----------
     curvature : function params -> metric
     price : float
         What the curvature, and the steps with it, are expected to take, in reads.
+    """
+
+    curvature: Callable[[Float64Vector], T]
+    price: float
+
+
+def when_slow(stages: Sequence[Stage[T]], goal: float) -> Callable[[Trial, float], T | None]:
+    """Take the curvature of the next stage where the present one would take more steps than its price in reads.
+
+    Over the last `SLOW_STEPS` steps the remaining decrease fell by some factor a step, at which the steps to the end
+    are counted; with a model that was taken so, over `FEWER_STEPS`.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        The last is taken anew as often as it is slow.
     goal : float
         Relative suboptimality to end with.
-    again : float
-        The price from the second time on; infinite for once only.
     """
     falls: list[float] = []
-    present = price
+    taken = 0
 
     def refresh(here: Trial, remaining: float) -> T | None:
-        nonlocal present
+        nonlocal taken
         falls.append(remaining)
-        if len(falls) <= SLOW_STEPS or not remaining > goal * abs(here.value):
+        steps = FEWER_STEPS if taken else SLOW_STEPS
+        if len(falls) <= steps or not remaining > goal * abs(here.value):
             return None
-        rate = min(SLOWEST_RATE, (remaining / falls[-1 - SLOW_STEPS]) ** (1.0 / SLOW_STEPS))
-        if math.log(remaining / (goal * abs(here.value) + 1e-300)) / -math.log(rate) <= present:
+        stage = stages[min(taken, len(stages) - 1)]
+        rate = min(SLOWEST_RATE, (remaining / falls[-1 - steps]) ** (1.0 / steps))
+        if math.log(remaining / (goal * abs(here.value) + 1e-300)) / -math.log(rate) <= stage.price:
             return None
-        present = again
+        taken += 1
         falls.clear()
-        return curvature(here.params)
+        return stage.curvature(here.params)
 
     return refresh
 

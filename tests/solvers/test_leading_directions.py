@@ -79,6 +79,17 @@ def test_along_all_directions_it_is_the_hessian():
     np.testing.assert_allclose(H @ metric.factor.solve(v), v, atol=1e-10)
 
 
+def test_probabilities_of_certain_rows_are_no_denormal_numbers(monkeypatch):
+    found, objective, rng = sample(3, 0.02)
+    phi, seen, curvature = 1e4 * rng.standard_normal(objective.n_params), [], objective.engine.curvature
+    monkeypatch.setattr(objective.engine, "curvature", lambda rows, at: seen.append(rows.rows.X) or curvature(rows, at))
+    metric = found.leading_metric(phi, found.leading_directions(phi, 4))
+    logits = seen[0][:, 4:]
+    assert logits.max() == 0.0
+    assert np.exp(2.0 * logits.min()) > 1e6 * np.finfo(np.float64).tiny
+    assert np.isfinite(metric.factor.solve(np.ones(objective.n_params))).all()
+
+
 def test_few_directions_are_taken_of_few_columns_and_none_where_the_hessian_is_whole():
     assert leading_directions(Classes(10).hessian_form(7850)) == 200
     assert leading_directions(Classes(10).hessian_form(1000)) == 0  # whole

@@ -13,14 +13,21 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
 from gpu_logreg.solvers import Metric, SolverResult
-from gpu_logreg.solvers.costs import LARGEST_P, factors_price, leading_directions, leading_price, sample_size
+from gpu_logreg.solvers.costs import (
+    LARGEST_P,
+    factors_price,
+    leading_directions,
+    leading_price,
+    leading_sample_size,
+    sample_size,
+)
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Optimality
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
 from gpu_logreg.solvers.iteration_loop import Refresh
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal_without_a_sample
-from gpu_logreg.solvers.watch import late, renewed, when_slow
+from gpu_logreg.solvers.watch import Stage, late, renewed, when_slow
 
 __all__ = [
     "diagonal_at_start",
@@ -140,13 +147,12 @@ def has_factors(objective: Objective) -> bool:
 
 
 def _where_slow(objective: Objective, rng: np.random.Generator, goal: float) -> Refresh:
-    """Mean factors where gradients alone are slow, with the Hessian along leading directions where there are some."""
+    """Mean factors where gradients alone are slow; where those are, the Hessian along leading directions, renewed."""
     n, form = objective.dataset.n_rows, objective.hessian_form
-    price = factors_price(n, form)
-    if not leading_directions(form):
-        return when_slow(mean_factors(objective, rng), price, goal)
-    again = leading_price(n, form)
-    return when_slow(leading_metric(objective, rng), max(price, again), goal, again)
+    stages = [Stage(mean_factors(objective, rng), factors_price(n, form))]
+    if leading_directions(form):
+        stages.append(Stage(leading_metric(objective, rng), leading_price(n, form)))
+    return when_slow(stages, goal)
 
 
 def leading_metric(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:
@@ -159,10 +165,10 @@ def leading_metric(objective: Objective, rng: np.random.Generator) -> Callable[[
     def metric_at(params: Float64Vector) -> Metric:
         nonlocal first
         if first is None:
-            sampler = Sampler(objective, rng)
-            sample: Any = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
+            form, n = objective.hessian_form, objective.dataset.n_rows
+            sample: Any = Sampler(objective, rng).sample(leading_sample_size(n, form))
             phi = sample.coordinates.from_params(params)
-            first = sample, sample.leading_directions(phi, leading_directions(objective.hessian_form))
+            first = sample, sample.leading_directions(phi, leading_directions(form))
         sample, directions = first
         metric: Metric = sample.leading_metric(sample.coordinates.from_params(params), directions)
         return metric

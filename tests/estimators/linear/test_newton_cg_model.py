@@ -16,7 +16,7 @@ from gpu_logreg.estimators.linear import quasi_newton
 from gpu_logreg.estimators.linear.inexact_newton import Preconditioners
 from gpu_logreg.solvers.conjugate_gradients import InexactStep
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.watch import SLOW_STEPS, when_slow
+from gpu_logreg.solvers.watch import FEWER_STEPS, SLOW_STEPS, Stage, when_slow
 
 
 def data(n: int, d: int, K: int, seed: int = 0, correlated: bool = False):
@@ -113,25 +113,34 @@ def test_a_fast_preconditioner_is_kept():
 def test_gradients_alone_are_left_once_they_would_take_more_steps_than_the_price():
     for rate, price, taken in ((0.5, 40.0, 0), (0.95, 40.0, 1), (0.95, 1e3, 0)):
         calls = []
-        refresh = when_slow(lambda params, calls=calls: calls.append(params) or "metric", price, 1e-9)
+        refresh = when_slow([Stage(lambda params, calls=calls: calls.append(params) or "metric", price)], 1e-9)
         remaining = 1.0
         for n in range(40):
             found = refresh(Trial(1.0, np.zeros(1), 1.0, -1.0, np.zeros(1)), remaining)
             assert found is None or n >= SLOW_STEPS
             remaining *= rate
-        assert len(calls) == taken
+        assert len(calls) == (taken if not taken else 1 + (39 - SLOW_STEPS) // (FEWER_STEPS + 1))
+
+
+def test_each_stage_is_taken_once_and_the_last_again():
+    taken = []
+    stages = [Stage(lambda params, name=name: taken.append(name) or name, 5.0) for name in "ab"]
+    refresh = when_slow(stages, 1e-9)
+    for n in range(45):
+        refresh(Trial(1.0, np.zeros(1), 1.0, -1.0, np.zeros(1)), 0.9**n)
+    assert taken == ["a", "b", "b", "b"]
 
 
 @pytest.mark.parametrize(("correlated", "asks"), [(False, 0), (True, 1)])
-def test_leading_directions_are_asked_for_where_columns_need_them(monkeypatch, correlated, asks):
+def test_mean_factors_are_asked_for_where_columns_need_them(monkeypatch, correlated, asks):
     X, y = data(4000, 100, 25, correlated=correlated)  # 2,525 parameters: no whole Hessian
-    calls, factors = [], quasi_newton.leading_metric
+    calls, factors = [], quasi_newton.mean_factors
 
     def counted(objective, rng):
         metric_at = factors(objective, rng)
         return lambda params: (calls.append(1), metric_at(params))[1]
 
-    monkeypatch.setattr(quasi_newton, "leading_metric", counted)
+    monkeypatch.setattr(quasi_newton, "mean_factors", counted)
     model = LogisticRegression().fit(X, y)
     assert (model.solver_, model.converged_, len(calls)) == ("lbfgs", True, asks)
     assert model.n_reads_ < 120
