@@ -33,8 +33,8 @@ __all__ = [
     "weigh_rows_of_classes",
 ]
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"arcp"}}
-_SUMS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"arcp", "reassoc"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"arcp"}}
+_SUMS: dict[str, Any] = {"fastmath": LIBERTIES | {"arcp", "reassoc"}}
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
 
 LEAST_CURVATURE = 1e-6

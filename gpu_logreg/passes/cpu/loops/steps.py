@@ -29,7 +29,7 @@ The same for every number of threads, because the squares of a piece are summed 
 order of additions. It bounds the threads that an update can use.
 """
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}, "counts": True}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
