@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, release, scratch, zeros
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, larger, release, scratch, smaller, zeros
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
     add_outer_product,
@@ -54,7 +54,7 @@ def softmax_of_rows(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, fi
         row = i * length
         top = largest_of(vector, Z, row)
         for c in range(L, length, L):
-            top = max(top, largest_of(vector, Z, row + c))
+            top = larger(top, largest_of(vector, Z, row + c))
         for c in range(0, length, L):
             subtract(vector, Z, row + c, top)
         below[i] = Z[row + y[first + i]]
@@ -142,12 +142,12 @@ def sum_rows_of_classes(
     """
     d = X.shape[1]
     length = len(b)
-    tile = max(AT_ONCE, min(TILE_ROWS, TILE_BYTES // max(1, d * W.itemsize)) // AT_ONCE * AT_ONCE)
+    tile = larger(AT_ONCE, smaller(TILE_ROWS, TILE_BYTES // larger(1, d * W.itemsize)) // AT_ONCE * AT_ONCE)
     flat_X, flat_W, flat_dw = flat(X), flat(W), flat(dw)
     Z, below, sums = scratch(tile * length, W, 0), scratch(tile, W, 0), zeros(d * length, W)
     loss, held = 0.0, 0
     for i in range(first, last, tile):
-        m = min(tile, last - i)
+        m = smaller(tile, last - i)
         loss += _sum_tile(vector, flat_X, i * d, d, m, flat_W, b, y, s, i, Z, below, sums, db)
         held += m
         if held >= FLUSH_ROWS or i + tile >= last:

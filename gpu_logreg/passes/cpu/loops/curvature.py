@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, release, scratch, zeros
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, larger, release, scratch, smaller, zeros
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
     add_outer_products,
@@ -47,7 +47,7 @@ def pair_weights(vector: Any, U: Any, s: Any, Phi: Any, b: Any, K: Any, first: A
             logits_of_row(vector, flat_U, i * p, p, flat_Phi, c * p, b, c, Z, c, length)
         top = largest_of(vector, Z, 0)
         for c in range(L, length, L):
-            top = max(top, largest_of(vector, Z, c))
+            top = larger(top, largest_of(vector, Z, c))
         for c in range(0, length, L):
             subtract(vector, Z, c, top)
         total = real(0)
@@ -90,10 +90,10 @@ def sum_pairs(vector: Any, U: Any, weights: Any, first: Any, last: Any, blocks: 
     sums = zeros((last - first) * AT_ONCE * Q, U)
     flat_totals = flat(totals[first:last])
     for start in range(0, m, TILE_ROWS):
-        n = min(TILE_ROWS, m - start)
+        n = smaller(TILE_ROWS, m - start)
         for block in range(first, last):
             a, b = blocks[block, 0], blocks[block, 1]
-            wide = min(AT_ONCE, p - b)
+            wide = smaller(AT_ONCE, p - b)
             if wide == AT_ONCE:
                 for r in range(n):
                     row = (start + r) * p

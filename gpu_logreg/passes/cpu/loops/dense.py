@@ -18,7 +18,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import flat, log1p_up_to_one, release, row_terms, scratch, zeros
+from gpu_logreg.passes.cpu.loops.elementary import (
+    flat,
+    larger,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+    zeros,
+)
 from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, LOG_ROWS
 
 __all__ = ["PREFETCH_BYTES", "prefetch", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
@@ -62,12 +71,12 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
     z, dz, acc = scratch(block, w, 2 * chunk), scratch(block, w, 2 * chunk), zeros(d, w)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        end = min(last, begin + chunk)
+        end = smaller(last, begin + chunk)
         out[q, :] = 0.0
         loss, db, product = 0.0, 0.0, 1.0
         held, logged = 0, 0
         for i in range(begin, end, block):
-            m = min(block, end - i)
+            m = smaller(block, end - i)
             for k in range(m):
                 for offset in range(0, d, per_line):
                     prefetch(flat_X, (i + k) * d + ahead + offset)
@@ -127,16 +136,16 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
     """The same sums for a Fortran-ordered ``X``: blocks of rows short enough to stay in cache, column by column."""
     d, weighted = X.shape[1], len(s) > 0
     real = X.dtype.type
-    block = max(64, min(1024, 2**18 // max(1, d * X.itemsize)))
-    margin = 2 * max(block, chunk)
+    block = larger(64, smaller(1024, 2**18 // larger(1, d * X.itemsize)))
+    margin = 2 * larger(block, chunk)
     z, dz = scratch(block, X, margin), scratch(block, X, margin)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        end = min(last, begin + chunk)
+        end = smaller(last, begin + chunk)
         out[q, :] = 0.0
         loss, db = 0.0, 0.0
         for i in range(begin, end, block):
-            m = min(block, end - i)
+            m = smaller(block, end - i)
             for k in range(m):
                 z[k] = 0
             for j in range(d):
@@ -177,7 +186,7 @@ def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> 
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         out[q, :] = 0.0
-        for i in range(begin, min(last, begin + chunk)):
+        for i in range(begin, smaller(last, begin + chunk)):
             s_i = float(s[i]) if weighted else 1.0
             if s_i == 0.0:
                 continue  # a row that is removed by its weight may overflow: zero times infinity would be NaN

@@ -16,10 +16,12 @@ from gpu_logreg.passes.cpu.loops.dense import PREFETCH_BYTES, prefetch
 from gpu_logreg.passes.cpu.loops.elementary import (
     exp_of_negative,
     flat,
+    larger,
     log1p_up_to_one,
     release,
     row_terms,
     scratch,
+    smaller,
     zeros,
 )
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
@@ -71,7 +73,7 @@ def sum_kept_rows(X: Any, y: Any, s: Any, h: Any, v: Any, c: Any, dw: Any) -> An
     e, acc = scratch(block, v, 0), zeros(d, v)
     loss, dc, held = 0.0, 0.0, 0
     for i in range(0, n, block):
-        m = min(block, n - i)
+        m = smaller(block, n - i)
         for k in range(m):
             for offset in range(0, d, per_line):
                 prefetch(flat_X, (i + k) * d + ahead + offset)
@@ -135,7 +137,7 @@ def _to_probabilities(vector: Any, P: Any, at: Any, m: Any, length: Any) -> None
     for r in range(at, at + m * length, length):
         top = largest_of(vector, P, r)
         for c in range(L, length, L):
-            top = max(top, largest_of(vector, P, r + c))
+            top = larger(top, largest_of(vector, P, r + c))
         for c in range(0, length, L):
             subtract(vector, P, r + c, top)
     for k in range(at, at + m * length):
@@ -159,7 +161,7 @@ def fill_probabilities(vector: Any, X: Any, W: Any, b: Any, P: Any) -> None:
     (n, d), length = X.shape, len(b)
     flat_X, flat_W, flat_P = flat(X), flat(W), flat(P)
     for i in range(0, n, TILE_ROWS):
-        m = min(TILE_ROWS, n - i)
+        m = smaller(TILE_ROWS, n - i)
         _fill_logits(vector, flat_X, i * d, d, m, flat_W, b, flat_P[i * length : (i + m) * length])
         _to_probabilities(vector, flat_P, i * length, m, length)
 
@@ -210,12 +212,12 @@ def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any
         The sums are added to them.
     """
     (n, d), L, length = X.shape, len(vector), len(c)
-    tile = max(AT_ONCE, min(TILE_ROWS, TILE_BYTES // max(1, d * V.itemsize)) // AT_ONCE * AT_ONCE)
+    tile = larger(AT_ONCE, smaller(TILE_ROWS, TILE_BYTES // larger(1, d * V.itemsize)) // AT_ONCE * AT_ONCE)
     flat_X, flat_P, flat_V, flat_dw = flat(X), flat(P), flat(V), flat(dw)
     T, sums = scratch(tile * length, V, 0), zeros(d * length, V)
     below, loss, held = scratch(tile, V, 0), 0.0, 0
     for i in range(0, n, tile):
-        m = min(tile, n - i)
+        m = smaller(tile, n - i)
         _fill_logits(vector, flat_X, i * d, d, m, flat_V, c, T)
         if y is None:
             _curve(vector, T, flat_P, i * length, m, length, s, i, db)

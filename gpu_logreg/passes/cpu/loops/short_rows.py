@@ -13,7 +13,16 @@ import math
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import flat, log1p_up_to_one, release, row_terms, scratch, zeros
+from gpu_logreg.passes.cpu.loops.elementary import (
+    flat,
+    larger,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+    zeros,
+)
 from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, LOG_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import add_rows, logits_of_short_rows
 
@@ -69,17 +78,17 @@ def sum_short_rows(
     d, length = X.shape[1], len(vector)
     real = X.dtype.type
     flat_X, padded = flat(X), len(w)
-    safe = max(0, (flat_X.size - padded) // d + 1)  # of the first so many rows all vectors lie within X
-    z, acc = scratch(TILE_ROWS, X, 2 * max(TILE_ROWS, chunk)), zeros(padded, X)
+    safe = larger(0, (flat_X.size - padded) // d + 1)  # of the first so many rows all vectors lie within X
+    z, acc = scratch(TILE_ROWS, X, 2 * larger(TILE_ROWS, chunk)), zeros(padded, X)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        end = min(last, begin + chunk)
+        end = smaller(last, begin + chunk)
         out[q, :] = 0.0
         loss, db, product = 0.0, 0.0, 1.0
         held, logged, i = 0, 0, begin
         while i < end:
-            m = min(TILE_ROWS, end - i)
-            whole = max(0, min(m, safe - i)) // length * length
+            m = smaller(TILE_ROWS, end - i)
+            whole = larger(0, smaller(m, safe - i)) // length * length
             for k in range(0, whole, length):
                 logits_of_short_rows(vector, flat_X, (i + k) * d, d, w, padded, b, z, k)
             for k in range(whole, m):

@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, release, row_terms, scratch
+from gpu_logreg.passes.cpu.loops.elementary import (
+    exp_of_negative,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+)
 from gpu_logreg.passes.cpu.loops.sizes import LOG_ROWS
 
 __all__ = [
@@ -95,7 +102,7 @@ def sum_moments_by_curvature(
     z, h, weighted = scratch(TILE_ROWS, w, 0), scratch(TILE_ROWS, w, 0), len(s) > 0
     total = 0.0
     for i in range(first, last, TILE_ROWS):
-        m = min(TILE_ROWS, last - i)
+        m = smaller(TILE_ROWS, last - i)
         logits_of_sparse_rows(x, column, start, w, b, i, m, z)
         for r in range(m):
             e = exp_of_negative(-abs(z[r]))
@@ -131,7 +138,7 @@ def sum_sparse_rows(
     e, linear = scratch(TILE_ROWS, w, 0), scratch(TILE_ROWS, w, 0)
     loss, db, product, logged = 0.0, 0.0, 1.0, 0
     for i in range(first, last, TILE_ROWS):
-        m = min(TILE_ROWS, last - i)
+        m = smaller(TILE_ROWS, last - i)
         logits_of_sparse_rows(x, column, start, w, b, i, m, z)
         for r in range(m):
             e[r], dz[r], linear[r] = row_terms(z[r], float(y[i + r]))

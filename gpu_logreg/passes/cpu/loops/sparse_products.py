@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, release, row_terms, scratch
+from gpu_logreg.passes.cpu.loops.elementary import (
+    exp_of_negative,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+)
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS, logits_of_sparse_rows
 
 __all__ = ["add_outer_products_of_rows", "fill_sparse_probabilities", "fill_sparse_rows", "sum_kept_sparse_rows"]
@@ -27,7 +34,7 @@ def sum_kept_sparse_rows(
     """As `gpu_logreg.passes.cpu.loops.products.sum_kept_rows`, of the rows ``first`` to ``last`` of all CSR rows."""
     e, loss, dc = scratch(TILE_ROWS, v, 0), 0.0, 0.0
     for i in range(first, last, TILE_ROWS):
-        m = min(TILE_ROWS, last - i)
+        m = smaller(TILE_ROWS, last - i)
         logits_of_sparse_rows(x, column, start, v, c, i, m, e)
         if y is None:
             for r in range(m):
