@@ -50,7 +50,7 @@ _PACKAGE = Path(__file__).parent.parent
 def texts(package: Path) -> list[Path]:
     """Files whose text is compiled; a test compares the list with what the modules of the loops import."""
     loops = sorted((package / "passes" / "cpu" / "loops").glob("*.py"))
-    ours = ["compiled.py", "code_files.py", "entry_code.py", "forks.py"]
+    ours = ["compiled.py", "code_files.py", "entry_code.py", "forks.py", "numba_compiler.py"]
     return [*loops, package / "solvers" / "coordinate_loops.py", *(package / "arrays" / name for name in ours)]
 
 

@@ -42,16 +42,9 @@ def njit(*, fastmath: Iterable[str] = (), counts: bool = False, **options: Any) 
     `gpu_logreg.passes.cpu.loops.elementary.scratch`. Numba ``counts`` no references then, which takes it a third less
     time, and leaves code that does not need Numba; products by BLAS need both.
     """
-    import numba
+    from gpu_logreg.arrays.numba_compiler import decorator
 
-    return numba.njit(
-        error_model="numpy",
-        fastmath=set(fastmath),
-        _nrt=counts,
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        **options,
-    )
+    return decorator(fastmath=set(fastmath), _nrt=counts, **options)
 
 
 class Loop:
@@ -91,10 +84,11 @@ class Loop:
         if entry is None:
             # A fork waits for imports, for Numba's lock and for ours, in this order.
             function = getattr(importlib.import_module(self._module), self._name)
-            from numba.core.compiler_lock import global_compiler_lock
+            from gpu_logreg.arrays.numba_compiler import global_compiler_lock, have_numba_ready
 
             with global_compiler_lock, _lock:
-                _have_numba_ready()
+                _started()
+                have_numba_ready()
                 entry = self._entries.get(words) or self._loaded(words) or self._compiled(function, words)
         with _lock:
             self._entries = {**self._entries, words: entry}  # a new one: another thread may be going through the old
@@ -117,21 +111,11 @@ class Loop:
         return _callable(engine.get_function_address(facts["entry"]))
 
     def _compiled(self, function: Any, words: tuple[str, ...]) -> Callable[..., Any]:
-        from numba.core.compiler import Flags, compile_extra
-        from numba.core.registry import cpu_target
+        from gpu_logreg.arrays.numba_compiler import compiled
 
         name = f"gpu_logreg_{self._name}_{'_'.join(words).replace('.', '')}"
-        flags = Flags()
-        cpu_target.options.parse_as_flags(flags, function.targetoptions)
-        flags.no_compile = True  # into machine code: only together with the entry
-        kinds, context = tuple(map(_numba_type, words)), cpu_target.target_context
-        result = compile_extra(cpu_target.typing_context, context, function.py_func, kinds, None, flags, {})
-        library = result.library
-        entry_code.add_entry(name, library, context, result.fndesc, words)
-        library.finalize()
-        symbols = [one.name for one in library._final_module.functions if one.is_declaration]
-        facts = {"entry": name, "symbols": [one for one in symbols if not one.startswith("llvm.")]}
-        code_files.save(self._key(words), facts, library._get_compiled_object())
+        library, symbols = compiled(function, name, words)
+        code_files.save(self._key(words), {"entry": name, "symbols": symbols}, library._get_compiled_object())
         entry = _callable(library.get_pointer_to_function(name))
         entry.library = library  # type: ignore[attr-defined]
         return entry
@@ -151,27 +135,3 @@ def _started() -> Any:
         target = llvm.Target.from_triple(llvm.get_process_triple())
         _engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target.create_target_machine(jit=True))
     return _engine
-
-
-def _have_numba_ready() -> None:
-    """Have Numba tell LLVM of its functions; both locks are held."""
-    from numba.core.registry import cpu_target
-
-    _started()
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
-
-
-def _numba_type(word: str) -> Any:
-    """The type of an argument for Numba. Arrays are such that may be written to, whether they are or not."""
-    from numba import types
-    from numba.np.numpy_support import from_dtype
-
-    if word in "nifs":
-        return {"n": types.none, "i": types.int64, "f": types.float64, "s": types.float32}[word]
-    if word[0] == "t":
-        return types.UniTuple(types.int64, int(word[1:]))
-    dtype, n_dim, order = word.split(".")
-    import numpy as np
-
-    return types.Array(from_dtype(np.dtype(dtype)), int(n_dim), order)
