@@ -69,7 +69,8 @@ def describe(value: Any) -> str:
     """The word for an argument; TypeError for one that no loop takes."""
     if isinstance(value, np.ndarray):
         flags, dtype = value.flags, value.dtype
-        if dtype.kind in "iufb" and dtype.isnative and flags.aligned:
+        known = dtype.kind in "iub" or dtype.char in "fd"
+        if known and dtype.isnative and flags.aligned:
             order = "C" if flags.c_contiguous else "F" if flags.f_contiguous else "A"
             return f"{dtype.kind}{dtype.itemsize}.{value.ndim}.{order}"
     elif value is None:
@@ -186,7 +187,7 @@ class _Entry:
                 data=self.builder.bitcast(self._field(item, _DATA, _POINTER), array.data.type),
                 shape=[self._element(shape, k) for k in range(kind.ndim)],
                 strides=[self._element(strides, k) for k in range(kind.ndim)],
-                itemsize=_LONG(kind.dtype.bitwidth // 8),
+                itemsize=_LONG(self._context.get_abi_sizeof(self._context.get_data_type(kind.dtype))),
                 meminfo=None,
             )
             return array._getvalue()

@@ -82,7 +82,7 @@ def replace(path: Path, old: str, new: str, *, as_installed: bool = False) -> No
 def test_loop_answers_with_the_texts_it_is_made_of(copy):
     """The sum, whether its code was at hand, and whether that took Numba."""
     math, vectors = copy / "passes/cpu/loops/elementary.py", copy / "passes/cpu/loops/vector_code.py"
-    term, changed, halves = "max(z, zero) - y * z", "max(z, zero) + y * z", "for first in (0, n)"
+    term, changed, halves = "larger(z, zero) - y * z", "larger(z, zero) + y * z", "for first in (0, n)"
 
     def answer() -> str:
         return run_fresh(RUN.format(folder=str(copy.parent)), NUMBA_CACHE_DIR="")
