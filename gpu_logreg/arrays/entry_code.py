@@ -100,8 +100,8 @@ def add_entry(name: str, library: Any, context: Any, function: Any, words: Seque
     module = library.create_ir_module(f"entry of {name}")
     entry = ir.Function(module, ir.FunctionType(_POINTER, [_POINTER]), name)
     code = _Entry(context, ir.IRBuilder(entry.append_basic_block("start")), entry)
-    items = [code.call("PyTuple_GetItem", entry.args[0], _LONG(k)) for k in range(len(words))]
     code.require(code.is_equal(code.call("PyTuple_Size", entry.args[0]), _LONG(len(words))))
+    items = [code.call("PyTuple_GetItem", entry.args[0], _LONG(k)) for k in range(len(words))]
     for item, word in zip(items, words, strict=True):
         code.check(item, word)
     values = [code.unbox(item, kind) for item, kind in zip(items, function.argtypes, strict=True)]
