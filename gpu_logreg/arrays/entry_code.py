@@ -46,6 +46,7 @@ _FUNCTIONS = {
     "PyFloat_FromDouble": (_POINTER, [_DOUBLE]),
     "PyEval_SaveThread": (_POINTER, []),
     "PyEval_RestoreThread": (ir.VoidType(), [_POINTER]),
+    "PyErr_SetString": (ir.VoidType(), [_POINTER, _POINTER]),
     "Py_IncRef": (ir.VoidType(), [_POINTER]),
 }
 _OBJECTS: dict[str, object] = {
@@ -54,6 +55,7 @@ _OBJECTS: dict[str, object] = {
     "float32": np.float32,
     "tuple": tuple,
     "none": None,
+    "error": RuntimeError,
 }
 
 
@@ -110,7 +112,7 @@ def add_entry(name: str, library: Any, context: Any, function: Any, words: Seque
     status, result = context.call_conv.call_function(code.builder, callee, function.restype, function.argtypes, values)
     code.call("PyEval_RestoreThread", thread)
     with code.builder.if_then(status.is_error, likely=False):
-        code.builder.ret(ir.Constant(_POINTER, None))  # no loop ends so: ctypes raises ValueError
+        code.fail(f"{name} has raised an error")  # no loop should
     code.builder.ret(code.box(result, function.restype))
     library.add_ir_module(module)
 
@@ -135,6 +137,12 @@ class _Entry:
         with self.builder.if_then(self.builder.not_(condition), likely=False):
             self.call("Py_IncRef", self._entry.args[0])
             self.builder.ret(self._entry.args[0])
+
+    def fail(self, message: str) -> None:
+        """Raise RuntimeError."""
+        text = self._context.insert_const_string(self.builder.module, message)
+        self.call("PyErr_SetString", self._object("error"), text)
+        self.builder.ret(ir.Constant(_POINTER, None))
 
     def is_equal(self, a: Any, b: Any) -> Any:
         """Whether two whole numbers are equal."""
