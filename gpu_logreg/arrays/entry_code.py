@@ -124,6 +124,11 @@ class _Entry:
         self.builder = builder
         self._context = context
         self._entry = entry
+        start, self._refusal = builder.block, entry.append_basic_block("refusal")
+        builder.position_at_end(self._refusal)
+        self.call("Py_IncRef", entry.args[0])
+        builder.ret(entry.args[0])
+        builder.position_at_end(start)
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a function of Python's."""
@@ -134,9 +139,9 @@ class _Entry:
 
     def require(self, condition: Any) -> None:
         """Give the arguments back where the condition does not hold."""
-        with self.builder.if_then(self.builder.not_(condition), likely=False):
-            self.call("Py_IncRef", self._entry.args[0])
-            self.builder.ret(self._entry.args[0])
+        goes_on = self._entry.append_basic_block()
+        self.builder.cbranch(condition, goes_on, self._refusal)
+        self.builder.position_at_end(goes_on)
 
     def fail(self, message: str) -> None:
         """Raise RuntimeError."""

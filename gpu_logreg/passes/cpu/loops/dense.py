@@ -72,7 +72,8 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = smaller(last, begin + chunk)
-        out[q, :] = 0.0
+        for j in range(d + 2):
+            out[q, j] = 0.0
         loss, db, product = 0.0, 0.0, 1.0
         held, logged = 0, 0
         for i in range(begin, end, block):
@@ -142,7 +143,8 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = smaller(last, begin + chunk)
-        out[q, :] = 0.0
+        for j in range(d + 2):
+            out[q, j] = 0.0
         loss, db = 0.0, 0.0
         for i in range(begin, end, block):
             m = smaller(block, end - i)
@@ -182,19 +184,22 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
     """Row q of ``out`` receives, for the q-th chunk: the sums of ``s x_j`` (d) and of ``s x_j**2`` (d), in float64."""
-    d, weighted = X.shape[1], len(s) > 0
+    d = X.shape[1]
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        out[q, :] = 0.0
+        for j in range(2 * d):
+            out[q, j] = 0.0
+        x_sum, xx_sum = out[q, :d], out[q, d:]
         for i in range(begin, smaller(last, begin + chunk)):
-            s_i = float(s[i]) if weighted else 1.0
-            if s_i == 0.0:
-                continue  # a row that is removed by its weight may overflow: zero times infinity would be NaN
-            row, x_sum, xx_sum = X[i], out[q, :d], out[q, d:]
-            for j in range(d):
-                x = float(row[j])
-                x_sum[j] += s_i * x
-                xx_sum[j] += s_i * x * x
+            s_i = 1.0
+            if len(s) > 0:
+                s_i = float(s[i])
+            if s_i != 0.0:  # a row that is removed by its weight may overflow: zero times infinity would be NaN
+                row = X[i]
+                for j in range(d):
+                    x = float(row[j])
+                    x_sum[j] += s_i * x
+                    xx_sum[j] += s_i * x * x
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

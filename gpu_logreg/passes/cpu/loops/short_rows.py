@@ -83,7 +83,8 @@ def sum_short_rows(
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
         end = smaller(last, begin + chunk)
-        out[q, :] = 0.0
+        for j in range(d + 2):
+            out[q, j] = 0.0
         loss, db, product = 0.0, 0.0, 1.0
         held, logged, i = 0, 0, begin
         while i < end:
