@@ -68,15 +68,15 @@ def multinomial_curvature_sum(U: HostArray, s: HostArray, Phi: Float64Matrix) ->
 
 def _filled(totals: HostArray, blocks: HostArray, K: int, p: int) -> Float64Matrix:
     """The whole Hessian, of shape (K p, K p), from the triangles of all pairs of classes."""
-    a = np.repeat(blocks[:, 0], AT_ONCE)
-    b = (blocks[:, 1:] + np.arange(AT_ONCE)).ravel()
-    inside = b <= a
-    a, b = a[inside], b[inside]
-    of_pairs = totals.transpose(1, 3, 0, 2).reshape(-1, inside.size)[:, inside]
+    a, b = np.repeat(blocks[:, 0], AT_ONCE), (blocks[:, 1:] + np.arange(AT_ONCE)).ravel()
+    place, at = np.empty((p, p), np.intp), np.flatnonzero(b <= a)
+    place[a[at], b[at]] = place[b[at], a[at]] = at
+    of_pairs = totals.transpose(1, 3, 0, 2).reshape(-1, len(b))
     H, M = np.zeros((K, p, K, p)), np.empty((p, p))
     for (k, other), triangle in zip(itertools.combinations(range(K), 2), of_pairs, strict=False):  # then padding
-        M[a, b] = M[b, a] = triangle
-        H[k, :, other] = H[other, :, k] = -M
+        triangle.take(place, out=M, mode="clip")  # every place is inside
         H[k, :, k] += M
         H[other, :, other] += M
+        np.negative(M, out=M)
+        H[k, :, other] = H[other, :, k] = M
     return H.reshape(K * p, K * p)
