@@ -1,155 +1,25 @@
-"""A cache of the compiled loops on disk: one folder for each hash of all source texts that they are compiled from.
+"""Loops compiled by Numba: called by their names, loaded from disk without Numba, compiled when first needed.
 
-Numba's own cache looks at the file of a function alone to see whether the function has changed. These loops inline
-loops of other files, and `gpu_logreg.passes.cpu.loops.vector_code` generates some of their code: after an edit there,
-or an installation of another version of the package over this one, Numba's cache would load the old machine code. So
-the directory that Numba chooses (``NUMBA_CACHE_DIR``, beside the package, or the user's cache) gets a folder for each
-combination of the source texts, the versions of Numba and llvmlite, and Numba's settings that change code. Folders that
-no process has opened for `DAYS_KEPT` days are removed when a new one is made.
-
-Numba's hook for the place and freshness of its files (``NUMBA_CACHE_LOCATOR_CLASSES``) would not be enough. Numba
-numbers the files of a function, and writes the index of the numbers before the code: where two processes compile one
-function for two dtypes at once, the code of one can end under the signature of the other, and would be run on arrays
-of the wrong dtype. Here a file is named by its signature and processor, is written whole or not at all, and is loaded
-only if its key and its checksum agree.
+The import of Numba, and what it sets up for its first function, take about half a second, and the modules of the loops
+import Numba. So the code that calls a loop does not import its module: it has a `Loop`, which is called as the function
+is. The first call with arguments of some types looks for machine code on disk (`gpu_logreg.arrays.code_files`), which
+LLVM alone can load. Where there is none, the module is imported, and Numba compiles the function for these types.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import pickle
-import secrets
-import shutil
-import time
+import ctypes
+import importlib
+import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-import llvmlite
-import numba
-from numba.core import config
-from numba.core.caching import FunctionCache
-from numba.core.serialize import dumps
+import llvmlite.binding as llvm
 
-__all__ = ["DAYS_KEPT", "LIBERTIES", "njit", "stamp", "texts"]
+from gpu_logreg.arrays import code_files, entry_code
+from gpu_logreg.arrays.forks import wait_before_forks
 
-DAYS_KEPT = 30
-"""Days without use after which the folder of another hash is removed.
-
-Long enough for the folders of two versions that somebody uses in turn.
-"""
-
-_FOLDER = "gpu_logreg-"
-_DIGEST_BYTES = 32
-_SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DISABLE_INTEL_SVML")
-_PACKAGE = Path(__file__).parent.parent
-
-
-def texts(package: Path) -> list[Path]:
-    """Files whose text is compiled; a test compares the list with what the modules of the loops import."""
-    loops = sorted((package / "passes" / "cpu" / "loops").glob("*.py"))
-    return [*loops, package / "solvers" / "coordinate_loops.py", package / "arrays" / "compiled.py"]
-
-
-def stamp(package: Path) -> str:
-    """Hash of the source texts, the versions and settings of the compiler; OSError where the package has no files."""
-    settings = [getattr(config, name, None) for name in _SETTINGS]
-    parts = [repr((numba.__version__, llvmlite.__version__, settings)).encode()]
-    for path in texts(package):
-        parts += [path.name.encode(), path.read_bytes()]
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:32]
-
-
-def _state() -> Any:
-    """Times and sizes of the source files, by which an edit shows; None where the package has no files."""
-    try:
-        found = [(path, path.stat()) for path in texts(_PACKAGE)]
-    except OSError:
-        return None
-    return [(path, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size) for path, stat in found]
-
-
-_STATE = _state()
-_STAMP = stamp(_PACKAGE) if _STATE is not None else ""
-
-
-class _Files:
-    """Cached machine code of one function: a file for each key (signature, processor, bytecode)."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, name
-        with contextlib.suppress(OSError):
-            os.utime(folder)  # the time of the last use, for `_remove_unused`
-
-    def _path(self, key: Any) -> Path:
-        return self._folder / f"{self._name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:20]}.nbc"
-
-    def load(self, key: Any) -> Any:
-        """The cached code of this key, or None where there is none or the file is damaged."""
-        try:
-            content = self._path(key).read_bytes()
-        except OSError:
-            return None
-        digest, data = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if hashlib.sha256(data).digest() != digest:
-            return None
-        stored_key, code = pickle.loads(data)
-        return code if stored_key == key else None
-
-    def save(self, key: Any, code: Any) -> None:
-        """Write a file beside its place and move it there, so that other processes see all of it or nothing."""
-        data = dumps((key, code))
-        try:
-            self._folder.mkdir(parents=True)
-        except FileExistsError:
-            pass
-        else:
-            _remove_unused(self._folder)
-        path = self._path(key)
-        beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        try:
-            beside.write_bytes(hashlib.sha256(data).digest() + data)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-
-    def flush(self) -> None:
-        """Remove all cached code of the function."""
-        for path in self._folder.glob(f"{self._name}-*.nbc"):
-            path.unlink(missing_ok=True)
-
-
-def _remove_unused(folder: Path) -> None:
-    """Remove the folders beside ``folder`` that belong to other texts and have not been used for `DAYS_KEPT` days."""
-    oldest = time.time() - DAYS_KEPT * 86400
-    for other in folder.parent.glob(f"{_FOLDER}*"):
-        with contextlib.suppress(OSError):
-            if other != folder and other.stat().st_mtime < oldest:
-                shutil.rmtree(other)
-
-
-class _DiskCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of one function, with `_Files` in the folder of the present hash.
-
-    Raises RuntimeError where Numba finds no directory to write to: the package and the user's home are read-only.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        folder = Path(self._impl.locator.get_cache_path(), f"{_FOLDER}{_STAMP}")
-        self._cache_path = str(folder)
-        self._cache_file = _Files(folder, self._impl.filename_base)
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        """Write the code; where the disk is full the next process compiles again, and this one goes on."""
-        with contextlib.suppress(OSError):
-            super().save_overload(sig, data)
-
+__all__ = ["LIBERTIES", "Loop", "njit"]
 
 LIBERTIES = frozenset({"contract", "nsz"})
 """Fast-math flags of every loop: the compiler may fuse products and sums, and ignore the sign of zeros.
@@ -159,19 +29,109 @@ NaN of a row has to reach the sums, where a fit notices it. Loops add "arcp" (di
 where a sum may be taken in another order, in vectors.
 """
 
+_lock = threading.RLock()  # held while code is loaded or compiled
+_engine: Any = None
 
-def njit(*, cache: bool = False, fastmath: Iterable[str] = (), **options: Any) -> Any:
-    """`numba.njit` without the GIL and with NumPy's division by zero; with ``cache``, its code is cached on disk.
+wait_before_forks(_lock, lambda: None)
 
-    Every process compiles anew where no directory can be written to, and where the source texts have changed since this
-    process took their hash: an installation, or an edit, while it runs.
+
+def njit(*, fastmath: Iterable[str] = (), counts: bool = False, **options: Any) -> Any:
+    """`numba.njit` for the loops: with NumPy's division by zero, and nothing that is called from Python.
+
+    A function is called from Python through a `Loop`, and from other loops as it is. Loops allocate no arrays but by
+    `gpu_logreg.passes.cpu.loops.elementary.scratch`. Numba ``counts`` no references then, which takes it a third less
+    time, and leaves code that does not need Numba; products by BLAS need both.
+    """
+    from gpu_logreg.arrays.numba_compiler import decorator
+
+    return decorator(fastmath=set(fastmath), _nrt=counts, **options)
+
+
+class Loop:
+    """A compiled function, by the names of its module and its own; called as the function is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sum_moments = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_moments")
+    >>> sums = np.zeros((1, 4))
+    >>> sum_moments(np.array([[1.0, 2.0], [3.0, 4.0]]), None, 0, 2, 2, sums)
+    >>> sums
+    array([[ 4.,  6., 10., 20.]])
     """
 
-    def compile_lazily(function: Callable[..., Any]) -> Any:
-        dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=set(fastmath), **options)(function)
-        if cache and _STATE is not None and _state() == _STATE:
-            with contextlib.suppress(RuntimeError):
-                dispatcher._cache = _DiskCache(function)
-        return dispatcher
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+        self._entries: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self.n_loaded = 0
 
-    return compile_lazily
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function with the GIL released."""
+        for entry in self._entries.values():
+            result = entry(arguments)
+            if result is not arguments:
+                return result
+        words = tuple(map(entry_code.describe, arguments))
+        result = self._entry(words)(arguments)
+        if result is arguments:
+            raise TypeError(f"{self._name} is not compiled for its own arguments: {words}")
+        return result
+
+    def _entry(self, words: tuple[str, ...]) -> Callable[..., Any]:
+        """The code for these arguments, loaded or compiled."""
+        with _lock:
+            entry = self._entries.get(words) or self._loaded(words)
+        if entry is None:
+            # A fork waits for imports, for Numba's lock and for ours, in this order.
+            function = getattr(importlib.import_module(self._module), self._name)
+            from gpu_logreg.arrays.numba_compiler import global_compiler_lock, have_numba_ready
+
+            with global_compiler_lock, _lock:
+                _started()
+                have_numba_ready()
+                entry = self._entries.get(words) or self._loaded(words) or self._compiled(function, words)
+        with _lock:
+            self._entries = {**self._entries, words: entry}  # a new one: another thread may be going through the old
+        return entry
+
+    def _key(self, words: tuple[str, ...]) -> list[Any]:
+        return [self._name, self._module, list(words), list(code_files.processor())]
+
+    def _loaded(self, words: tuple[str, ...]) -> Callable[..., Any] | None:
+        found = code_files.load(self._key(words))
+        if found is None:
+            return None
+        facts, code = found
+        engine = _started()
+        if not all(map(llvm.address_of_symbol, facts["symbols"])):
+            return None  # functions that Numba brings, for BLAS; LLVM would end the process
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        self.n_loaded += 1
+        return _callable(engine.get_function_address(facts["entry"]))
+
+    def _compiled(self, function: Any, words: tuple[str, ...]) -> Callable[..., Any]:
+        from gpu_logreg.arrays.numba_compiler import compiled
+
+        name = f"gpu_logreg_{self._name}_{'_'.join(words).replace('.', '')}"
+        library, symbols = compiled(function, name, words)
+        code_files.save(self._key(words), {"entry": name, "symbols": symbols}, library._get_compiled_object())
+        entry = _callable(library.get_pointer_to_function(name))
+        entry.library = library  # type: ignore[attr-defined]
+        return entry
+
+
+def _callable(address: int) -> Callable[..., Any]:
+    return ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(address)
+
+
+def _started() -> Any:
+    """The engine that loads machine code; the lock is held."""
+    global _engine
+    if _engine is None:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        entry_code.announce_symbols()
+        target = llvm.Target.from_triple(llvm.get_process_triple())
+        _engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target.create_target_machine(jit=True))
+    return _engine

@@ -103,9 +103,9 @@ def _cpu_name() -> str:
 
 def _numba_cache() -> str | None:
     """Folder of the compiled loops; None where no folder can be written, so that every process compiles them anew."""
-    from gpu_logreg.passes.cpu.loops.dense import sum_moments
+    from gpu_logreg.arrays import code_files
 
-    path = sum_moments.stats.cache_path
+    path = code_files.folder()
     return None if path is None else str(path)
 
 

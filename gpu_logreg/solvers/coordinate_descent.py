@@ -28,7 +28,7 @@ from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import soft_threshold, subgradient
 
-__all__ = ["FORCING", "cycles", "model_minimum", "settle", "strong_rule"]
+__all__ = ["FORCING", "compiled_loops", "cycles", "model_minimum", "settle", "settle_in_place", "strong_rule"]
 
 CYCLES = 20
 """Cycles in a round, between attempts at the linear system: about as much work on a few hundred coordinates."""
@@ -106,15 +106,24 @@ class Loops(NamedTuple):
 
 
 @functools.cache
-def _compiled() -> Loops:
-    from gpu_logreg.solvers import coordinate_loops as kernels
+def compiled_loops() -> tuple[Any, Any]:
+    """`cycles`, and `settle` on ``H, r, x, l1, most, trusted`` and work arrays, of `coordinate_loops`."""
+    from gpu_logreg.arrays.compiled import Loop
 
-    def settled(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
-        if kernels.settle(H, r, x, l1, most_systems(x), TRUSTED):
-            return x, r
-        return settle(H, r, x, l1)
+    module = "gpu_logreg.solvers.coordinate_loops"
+    return Loop(module, "cycles"), Loop(module, "settle")
 
-    return Loops(kernels.cycles, settled)
+
+def settle_in_place(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector, most: int) -> bool:
+    """As `settle`, compiled, on ``r`` and ``x`` themselves; False where a system is nearly singular."""
+    order = np.argsort(-np.abs(x))
+    at = order[(x[order] != 0.0) | (l1[order] == 0.0)]
+    work = np.empty((len(at), len(at))), np.empty((5, len(x)))
+    return bool(compiled_loops()[1](H, r, x, l1, most, TRUSTED, at, *work))
+
+
+def _settled(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
+    return (x, r) if settle_in_place(H, r, x, l1, most_systems(x)) else settle(H, r, x, l1)
 
 
 def strong_rule(x: Float64Vector, grad: Float64Vector, l1: Float64Vector, v: Float64Vector) -> Any:
@@ -166,7 +175,7 @@ def model_minimum(
         ``q(start) - q(x)``; NaN where there is none lower than that at ``start``, because ``H`` has next to no
         curvature along some direction.
     """
-    loops = _compiled() if compiled else Loops(cycles, settle)
+    loops = Loops(compiled_loops()[0], _settled) if compiled else Loops(cycles, settle)
     x, r = start.copy(), grad.copy()
     diagonal = np.diagonal(H)
     unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))

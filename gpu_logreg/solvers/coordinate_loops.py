@@ -21,7 +21,7 @@ _INDEFINITE = 1e-8
 and is left to `gpu_logreg.arrays.cholesky.Factor`."""
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit()  # type: ignore[untyped-decorator]
 def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.cycles`, element by element."""
     k = len(x)
@@ -48,7 +48,7 @@ def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
     return most + 1
 
 
-@njit(cache=True, fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
+@njit(fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
 def _factor_from(H: Any, at: Any, first: Any, m: Any, L: Any) -> Any:
     """Rows ``first`` to ``m`` of the Cholesky factor of ``H`` at ``at``, whose columns before ``first`` are at hand.
 
@@ -69,7 +69,7 @@ def _factor_from(H: Any, at: Any, first: Any, m: Any, L: Any) -> Any:
     return True
 
 
-@njit(cache=True, fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
+@njit(fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
 def _solve(L: Any, m: Any, v: Any) -> None:
     """``v <- (L L.T)^-1 v``."""
     for i in range(m):
@@ -84,7 +84,7 @@ def _solve(L: Any, m: Any, v: Any) -> None:
             v[c] -= v[i] * row[c]
 
 
-@njit(cache=True, fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
+@njit(fastmath=LIBERTIES | {"reassoc"})  # type: ignore[untyped-decorator]
 def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, change: Any) -> Any:
     """``q`` where the coordinates ``at`` have these values, less that at ``x``; ``change`` becomes that of ``r``."""
     change[:] = 0.0
@@ -101,23 +101,22 @@ def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, chan
     return rise
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def settle(H: Any, r: Any, x: Any, l1: Any, most: Any, trusted: Any) -> Any:
+@njit()  # type: ignore[untyped-decorator]
+def settle(H: Any, r: Any, x: Any, l1: Any, most: Any, trusted: Any, at: Any, L: Any, work: Any) -> Any:
     """As `gpu_logreg.solvers.coordinate_descent.settle`, on ``r`` and ``x`` themselves; at most ``most`` systems.
 
-    Coordinates are taken in the order of their size, the smallest last: what becomes zero is near the end, and the
-    factor is kept up to there. False where a system is nearly singular, which is for the other to solve.
+    False where a system is nearly singular, which is for the other to solve.
+
+    Parameters
+    ----------
+    at : integer array of shape (m,)
+        The coordinates that are not zero or not penalised, in the order of their size, the smallest last: what becomes
+        zero is near the end, and the factor is kept up to there.
+    L : float64 array of shape (m, m)
+    work : float64 array of shape (5, k)
     """
-    k = len(x)
-    order = np.argsort(-np.abs(x))
-    at, m = np.empty(k, np.int64), 0
-    for j in order:
-        if x[j] != 0.0 or l1[j] == 0.0:
-            at[m] = j
-            m += 1
-    L = np.empty((m, m))
-    delta, far, near = np.empty(k), np.empty(k), np.empty(k)
-    change_far, change_near = np.empty(k), np.empty(k)
+    k, m = len(x), len(at)
+    delta, far, near, change_far, change_near = work[0], work[1], work[2], work[3], work[4]
     kept = 0
     for _ in range(most):
         if not _factor_from(H, at, kept, m, L):

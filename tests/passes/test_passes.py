@@ -12,7 +12,7 @@ from naive_sums import NaiveSums, naive_sums
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import dense as cpu
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
+from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.resident import ResidentDataset

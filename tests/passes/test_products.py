@@ -22,8 +22,7 @@ from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import products as compiled
 from gpu_logreg.passes.cpu import sparse as compiled_sparse
 from gpu_logreg.passes.cpu import sparse_products as of_sparse
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
-from gpu_logreg.passes.cpu.loops.short_rows import SHORT_ROW_BYTES
+from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, SHORT_ROW_BYTES
 from gpu_logreg.passes.row_curvature import Product
 from gpu_logreg.rows.resident import ResidentDataset
 

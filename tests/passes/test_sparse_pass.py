@@ -27,7 +27,7 @@ from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import scores as scores_module
 from gpu_logreg.passes.cpu import sparse as sparse_module
 from gpu_logreg.passes.cpu import sparse_products
-from gpu_logreg.passes.cpu.loops.dense import LOG_ROWS
+from gpu_logreg.passes.cpu.loops.sizes import LOG_ROWS
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS
 from gpu_logreg.passes.cpu.scores import sparse_row_scores
 from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums, sparse_moments, sparse_multinomial_pass, sparse_pass

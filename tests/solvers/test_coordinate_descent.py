@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 
 from gpu_logreg.mathematics.penalty import subgradient
 from gpu_logreg.solvers import coordinate_descent
-from gpu_logreg.solvers.coordinate_descent import TRUSTED, cycles, model_minimum, most_systems, settle, strong_rule
-from gpu_logreg.solvers.coordinate_loops import cycles as compiled_cycles
-from gpu_logreg.solvers.coordinate_loops import settle as compiled_settle
+from gpu_logreg.solvers.coordinate_descent import (
+    compiled_loops,
+    cycles,
+    model_minimum,
+    most_systems,
+    settle,
+    settle_in_place,
+    strong_rule,
+)
 
 
 def model(p: int, seed: int = 0, condition: float = 100.0, strength: float = 0.3):
@@ -54,7 +60,7 @@ def test_agrees_with_plain_cycles(p, seed, compiled):
 def test_compiled_cycles_are_those_of_numpy():
     H, grad, start, l1 = model(30)
     x, r, y, q = start.copy(), grad.copy(), start.copy(), grad.copy()
-    assert cycles(H, r, x, l1, 0.0, 7) == compiled_cycles(H, q, y, l1, 0.0, 7) == 8
+    assert cycles(H, r, x, l1, 0.0, 7) == compiled_loops()[0](H, q, y, l1, 0.0, 7) == 8
     np.testing.assert_allclose(x, y, rtol=1e-12)
     np.testing.assert_allclose(r, q, rtol=1e-9, atol=1e-13)
 
@@ -146,7 +152,7 @@ def settled(compiled: bool, H, r, x, l1, most: int | None = None):
     r, x = r.copy(), x.copy()
     if not compiled:
         return *settle(H, r, x, l1), True
-    done = compiled_settle(H, r, x, l1, most_systems(x) if most is None else most, TRUSTED)
+    done = settle_in_place(H, r, x, l1, most_systems(x) if most is None else most)
     return x, r, done
 
 

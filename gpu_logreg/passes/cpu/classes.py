@@ -13,11 +13,14 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import PARTIALS_CLASSES as PARTIAL_BYTES
 from gpu_logreg.arrays.block_sizes import STAGED_CLASSES as STAGE_BYTES
 from gpu_logreg.arrays.blocks import calls_are_alone, map_in_order
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["ClassesPass", "cpu_multinomial_pass", "in_vectors"]
+
+_sum_rows = Loop("gpu_logreg.passes.cpu.loops.classes", "sum_rows_of_classes")
 
 CHUNKS, LEAST_CHUNK_ROWS = 16, 512
 """Most chunks, and least rows of one. They decide the order of additions, and so the last bits of sums."""
@@ -43,10 +46,8 @@ class ClassesPass:
     """
 
     def __init__(self, rows: Rows, n_logits: int, dtype: DTypeLike | None = None) -> None:
-        from gpu_logreg.passes.cpu.loops.classes import sum_rows_of_classes
-
-        self._loop = sum_rows_of_classes
-        X, y, self._sample_weight = rows
+        X, y, sample_weight = rows
+        self._sample_weight = np.empty(0) if sample_weight is None else sample_weight
         self._X, self._y = X, np.ascontiguousarray(y)
         self._dtype = np.dtype(dtype or compute_dtype(X.dtype))
         # The loops convert dtypes that Numba has in registers; float16, bfloat16 and strided rows are copied first.
@@ -61,19 +62,19 @@ class ClassesPass:
     def __call__(self, W: Float64Matrix, b: Float64Vector) -> Sums:
         """The sums at weights of shape (K, d) and intercepts of shape (K,)."""
         vector, weights, intercepts = in_vectors(W, b, self._dtype)
-        loop, X, y, sample_weight = self._loop, self._X, self._y, self._sample_weight
+        X, y, s = self._X, self._y, self._sample_weight
 
         def of_chunk(first: int, last: int) -> tuple[float, Float64Matrix, Float64Vector]:
             dw, db, loss = np.zeros(weights.shape), np.zeros(len(intercepts)), 0.0
             if self._in_place:
-                loss = loop(vector, X, y, sample_weight, weights, intercepts, first, last, dw, db)
+                loss = _sum_rows(vector, X, y, s, weights, intercepts, first, last, dw, db)
                 return loss, dw, db
             step = max(64, STAGE_BYTES // max(1, X.shape[1] * self._dtype.itemsize))
             for a in range(first, last, step):
                 part = slice(a, min(last, a + step))
                 staged = X[part].astype(self._dtype, order="C")
-                s = None if sample_weight is None else sample_weight[part]
-                loss += loop(vector, staged, y[part], s, weights, intercepts, 0, len(staged), dw, db)
+                of_part = staged, y[part], s[part], weights, intercepts
+                loss += _sum_rows(vector, *of_part, 0, len(staged), dw, db)
             return loss, dw, db
 
         starts, ends = self._edges[:-1], self._edges[1:]

@@ -11,11 +11,17 @@ from collections.abc import Callable
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.csr import in_order
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.passes.cpu.column_copies import copied_columns, some_columns
 
 __all__ = ["ColumnSums"]
+
+_sum_columns = Loop("gpu_logreg.passes.cpu.loops.columns", "sum_columns")
+_multiply_columns = Loop("gpu_logreg.passes.cpu.loops.columns", "multiply_columns")
+_sum_squares = Loop("gpu_logreg.passes.cpu.loops.columns", "sum_squares")
+_add_columns = Loop("gpu_logreg.passes.cpu.loops.columns", "add_columns")
 
 TASKS = 8
 """Tasks for each thread that columns are cut into: a thread whose columns have fewer elements takes more tasks."""
@@ -52,51 +58,43 @@ class ColumnSums:
 
     def of_all(self, v: HostArray) -> Float64Matrix:
         """``v @ X`` of shape (K, d), with ``v`` of shape (K, n); one read."""
-        from gpu_logreg.passes.cpu.loops.columns import sum_columns
-
         sums = np.empty((len(v), self.n_columns))
         edges = self._cut(self.arrays[2][1:], 0)
         self._count(1.0)
 
         def of_task(k: int, first: int, last: int) -> None:
-            sum_columns(*self.arrays, v[k], first, last, sums[k])
+            _sum_columns(*self.arrays, v[k], first, last, sums[k])
 
         _in_tasks(of_task, [edges] * len(v))
         return sums
 
     def of_some(self, chosen: list[IntVector], v: HostArray) -> list[Float64Vector]:
         """``v_k @ X`` of the columns ``chosen[k]``, for every class."""
-        from gpu_logreg.passes.cpu.loops.columns import multiply_columns
-
         sums = [np.empty(len(at)) for at in chosen]
 
         def of_task(k: int, first: int, last: int) -> None:
-            multiply_columns(*self.arrays, chosen[k], v[k], first, last, sums[k])
+            _multiply_columns(*self.arrays, chosen[k], v[k], first, last, sums[k])
 
         _in_tasks(of_task, [self.walk(at) for at in chosen])
         return sums
 
     def moments(self, chosen: list[IntVector], h: HostArray) -> tuple[Float64Matrix, Float64Matrix]:
         """``h_k @ X`` and ``h_k @ X**2`` of the columns ``chosen[k]``, of shape (K, d); 0 for others."""
-        from gpu_logreg.passes.cpu.loops.columns import sum_squares
-
         sums, squares = np.zeros((2, len(chosen), self.n_columns))
 
         def of_task(k: int, first: int, last: int) -> None:
-            sum_squares(*self.arrays, h[k], chosen[k], first, last, sums[k], squares[k])
+            _sum_squares(*self.arrays, h[k], chosen[k], first, last, sums[k], squares[k])
 
         _in_tasks(of_task, [self.walk(at) for at in chosen])
         return sums, squares
 
     def add(self, at: IntVector, weights: Float64Vector, z: HostArray) -> None:
         """``z += X[:, at] @ weights``."""
-        from gpu_logreg.passes.cpu.loops.columns import add_columns
-
         edges = self.walk(at, ADDED_PARTS)
 
         def of_part(k: int) -> HostArray:
             part = z if k == 0 else np.zeros_like(z)
-            add_columns(*self.arrays, at, weights, edges[k], edges[k + 1], part)
+            _add_columns(*self.arrays, at, weights, edges[k], edges[k + 1], part)
             return part
 
         for part in map_in_order(of_part, range(len(edges) - 1))[1:]:

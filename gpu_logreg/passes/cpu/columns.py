@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.csr import stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
@@ -27,6 +28,11 @@ from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["CpuColumns", "bytes_of_columns"]
+
+_cycle = Loop("gpu_logreg.passes.cpu.loops.columns", "cycle")
+_multiply_rows = Loop("gpu_logreg.passes.cpu.loops.columns", "multiply_rows")
+_weigh_rows = Loop("gpu_logreg.passes.cpu.loops.columns", "weigh_rows")
+_weigh_rows_of_classes = Loop("gpu_logreg.passes.cpu.loops.columns", "weigh_rows_of_classes")
 
 ROWS_AT_ONCE = 2**14
 """Rows of a task that weighs them: enough for some tenths of a millisecond."""
@@ -184,8 +190,6 @@ class CpuColumns:
             Of this class, of shape (d,): see `gpu_logreg.passes.cpu.loops.columns.cycle`.
         ends : (l1, l2, margin)
         """
-        from gpu_logreg.passes.cpu.loops.columns import cycle
-
         grad, curvature, w = state
         moves, of_others, of_intercept = self._moves[k], self._of_others(k), float(self._of_intercept[k])
         hv = np.empty((self.n_rows, 2))
@@ -193,7 +197,7 @@ class CpuColumns:
         np.subtract(moves, of_others, out=hv[:, 1])
         slope = float(self._here[1, k].sum() + hv[:, 0] @ hv[:, 1]) if self._fit_intercept else 0.0
         self._columns.walk(at)
-        found = cycle(*self._columns.arrays, at, hv, grad, self._mean[k], curvature, of_intercept, slope, w, *ends)
+        found = _cycle(*self._columns.arrays, at, hv, grad, self._mean[k], curvature, of_intercept, slope, w, *ends)
         decrease, kept, slope_after = found
         np.add(hv[:, 1], of_others, out=moves)
         if of_intercept == 0.0:
@@ -236,8 +240,6 @@ class CpuColumns:
 
     def product(self, at: IntVector, v: Float64Vector, v_b: float) -> tuple[Float64Vector, float]:
         """The Hessian of the model times changes of some weights that were taken, about their means."""
-        from gpu_logreg.passes.cpu.loops.columns import multiply_rows
-
         assert self._taken is not None
         (X, taken), mean = self._taken, self._mean[0, at]
         place, weights = np.searchsorted(taken, at), np.zeros(len(taken))
@@ -247,7 +249,7 @@ class CpuColumns:
 
         def of_part(part: slice) -> tuple[HostArray, float]:
             sums, rows = np.zeros(len(weights)), (X.data, X.indices, X.indptr)
-            return sums, multiply_rows(*rows, self._h[0], weights, shift, part.start, part.stop, sums)
+            return sums, _multiply_rows(*rows, self._h[0], weights, shift, part.start, part.stop, sums)
 
         parts = map_in_order(of_part, row_blocks(self.n_rows, stored_in_a_row(X), LEAST_ELEMENTS))
         by_intercept, total = math.fsum(found for _, found in parts), np.zeros(len(weights))
@@ -287,14 +289,12 @@ class CpuColumns:
 
     def _weigh(self, state: HostArray) -> float:
         """Fill residuals, curvatures and probabilities at logits; the mean loss."""
-        from gpu_logreg.passes.cpu.loops.columns import weigh_rows, weigh_rows_of_classes
-
         y, s, K = self._y, self._s, state.shape[1]
 
         def of_rows(part: slice) -> float:
             ends = part.start, part.stop
             if K == 1:
-                return float(weigh_rows(*state[:1, 0], y, s, *ends, *state[1:, 0]))
-            return float(weigh_rows_of_classes(state[0], y, s, *ends, *state[1:]))
+                return float(_weigh_rows(*state[:1, 0], y, s, *ends, *state[1:, 0]))
+            return float(_weigh_rows_of_classes(state[0], y, s, *ends, *state[1:]))
 
         return math.fsum(map_in_order(of_rows, row_blocks(len(y), K, ROWS_AT_ONCE)))

@@ -5,14 +5,21 @@ Order of the sums: one thread sums an element over all rows in their order, what
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import PAIR_WEIGHTS as WEIGHT_BYTES
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.vector import Float64Matrix, HostArray
 from gpu_logreg.passes.cpu.classes import in_vectors
+from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 
 __all__ = ["multinomial_curvature_sum"]
+
+_pair_weights = Loop("gpu_logreg.passes.cpu.loops.curvature", "pair_weights")
+_sum_pairs = Loop("gpu_logreg.passes.cpu.loops.curvature", "sum_pairs")
 
 
 def multinomial_curvature_sum(U: HostArray, s: HostArray, Phi: Float64Matrix) -> Float64Matrix:
@@ -31,10 +38,6 @@ def multinomial_curvature_sum(U: HostArray, s: HostArray, Phi: Float64Matrix) ->
     -------
     ndarray of shape (K p, K p), float64
     """
-    from gpu_logreg.passes.cpu.loops.curvature import fill_hessian, pair_weights, sum_pairs
-    from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
-    from gpu_logreg.passes.cpu.loops.vectors import AT_ONCE
-
     U = np.ascontiguousarray(U)
     (m, p), K = U.shape, len(Phi)
     vector, weights, intercepts = in_vectors(Phi, np.zeros(K), U.dtype)
@@ -53,13 +56,27 @@ def multinomial_curvature_sum(U: HostArray, s: HostArray, Phi: Float64Matrix) ->
         edges = [*range(0, n, FLUSH_ROWS), n]
 
         def weigh(a: int, b: int, block: HostArray = block, block_s: HostArray = block_s) -> None:
-            pair_weights(vector, block, block_s, weights, intercepts, K, a, b, pairs)
+            _pair_weights(vector, block, block_s, weights, intercepts, K, a, b, pairs)
 
         def add(a: int, b: int, block: HostArray = block, n: int = n) -> None:
-            sum_pairs((0,) * length, block, pairs[:n], a, b, blocks, totals)
+            _sum_pairs((0,) * length, block, pairs[:n], a, b, blocks, totals)
 
         map_in_order(weigh, edges[:-1], edges[1:])
         map_in_order(add, tasks[:-1], tasks[1:])
-    H = np.zeros((K, p, K, p))
-    fill_hessian(totals, blocks, length, H)
+    return _filled(totals, blocks, K, p)
+
+
+def _filled(totals: HostArray, blocks: HostArray, K: int, p: int) -> Float64Matrix:
+    """The whole Hessian, of shape (K p, K p), from the triangles of all pairs of classes."""
+    a, b = np.repeat(blocks[:, 0], AT_ONCE), (blocks[:, 1:] + np.arange(AT_ONCE)).ravel()
+    place, at = np.empty((p, p), np.intp), np.flatnonzero(b <= a)
+    place[a[at], b[at]] = place[b[at], a[at]] = at
+    of_pairs = totals.transpose(1, 3, 0, 2).reshape(-1, len(b))
+    H, M = np.zeros((K, p, K, p)), np.empty((p, p))
+    for (k, other), triangle in zip(itertools.combinations(range(K), 2), of_pairs, strict=False):  # then padding
+        triangle.take(place, out=M, mode="clip")  # every place is inside
+        H[k, :, k] += M
+        H[other, :, other] += M
+        np.negative(M, out=M)
+        H[k, :, other] = H[other, :, k] = M
     return H.reshape(K * p, K * p)

@@ -17,13 +17,18 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import STAGED_DENSE as STAGE_BYTES
 from gpu_logreg.arrays.blocks import chunks_are_few, map_chunks
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
-from gpu_logreg.passes.cpu.loops import dense as kernels
-from gpu_logreg.passes.cpu.loops.short_rows import sum_short_rows, vector_for
+from gpu_logreg.passes.cpu.loops.sizes import vector_for
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
 
 __all__ = ["DensePass", "cpu_moments", "cpu_pass", "supports"]
+
+_sum_rows = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_rows")
+_sum_column_major = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_column_major")
+_sum_moments = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_moments")
+_sum_short_rows = Loop("gpu_logreg.passes.cpu.loops.short_rows", "sum_short_rows")
 
 CHUNK_ROWS = 2048
 """Rows of a chunk. It decides the order of additions, and so the last bits of sums."""
@@ -58,7 +63,8 @@ class DensePass:
     """
 
     def __init__(self, rows: Rows, n_logits: int = 1, dtype: DTypeLike | None = None) -> None:
-        X, self._y, self._sample_weight = rows
+        X, self._y, sample_weight = rows
+        self._sample_weight = np.empty(0) if sample_weight is None else sample_weight
         self._dtype, self._d = np.dtype(dtype or compute_dtype(X.dtype)), X.shape[1]
         vector = vector_for(self._d, self._dtype)
         self._chunks = _Chunks(X, self._dtype, widens=vector is None)
@@ -74,13 +80,13 @@ class DensePass:
         y, sample_weight = self._y, self._sample_weight
 
         def sum_rows(X: HostArray, first: int, last: int, offset: int, out: Float64Matrix) -> None:
-            s = None if sample_weight is None else sample_weight[offset:]
+            s = sample_weight[offset:]
             if self._column_major:
-                kernels.sum_column_major(X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
+                _sum_column_major(X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
             elif self._vector is None:
-                kernels.sum_rows(X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
+                _sum_rows(X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
             else:
-                sum_short_rows(self._vector, X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
+                _sum_short_rows(self._vector, X, y[offset:], s, weights, b, first, last, CHUNK_ROWS, out)
 
         total = self._chunks.sum(sum_rows, d + 2)
         return Sums(float(total[d + 1]), total[:d], float(total[d]))
@@ -89,11 +95,10 @@ class DensePass:
 def cpu_moments(rows: Rows) -> Moments:
     """Weighted sums of the columns and of their squares, in one read and in float64."""
     X, _, sample_weight = rows
-    d = X.shape[1]
+    d, weights = X.shape[1], np.empty(0) if sample_weight is None else sample_weight
 
     def sum_rows(X: HostArray, first: int, last: int, offset: int, out: Float64Matrix) -> None:
-        s = None if sample_weight is None else sample_weight[offset:]
-        kernels.sum_moments(X, s, first, last, CHUNK_ROWS, out)
+        _sum_moments(X, weights[offset:], first, last, CHUNK_ROWS, out)
 
     total = _Chunks(X, compute_dtype(X.dtype)).sum(sum_rows, 2 * d)
     return Moments(total[:d], total[d:])

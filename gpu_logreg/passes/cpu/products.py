@@ -16,9 +16,10 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import PARTIALS_CLASSES as PARTIAL_BYTES
 from gpu_logreg.arrays.block_sizes import STAGED_CLASSES as STAGE_BYTES
 from gpu_logreg.arrays.blocks import map_in_order, sum_in_order
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.cpu.classes import in_vectors
-from gpu_logreg.passes.cpu.loops.short_rows import SHORT_ROW_BYTES
+from gpu_logreg.passes.cpu.loops.sizes import SHORT_ROW_BYTES
 from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
 from gpu_logreg.passes.sums import Sums, add_in_place
 from gpu_logreg.rows.resident import ResidentDataset
@@ -32,6 +33,10 @@ __all__ = [
     "product",
     "reads_in_place",
 ]
+
+_sum_kept_rows = Loop("gpu_logreg.passes.cpu.loops.products", "sum_kept_rows")
+_sum_kept_rows_of_classes = Loop("gpu_logreg.passes.cpu.loops.products", "sum_kept_rows_of_classes")
+_fill_probabilities = Loop("gpu_logreg.passes.cpu.loops.products", "fill_probabilities")
 
 CHUNKS, LEAST_CHUNK_ROWS, LEAST_CHUNK_WORK = 16, 128, 2**18
 """Most chunks, and least rows and least products of one. They decide the order of additions, and so the last bits."""
@@ -62,15 +67,13 @@ def product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c: float)
 
 def _sums(data: ResidentDataset, y: HostArray | None, h: HostArray, v: Float64Vector, c: float) -> Sums:
     """Gradient sums at ``v, c`` where there are labels, which fill ``h``, and else the product with ``v, c``."""
-    from gpu_logreg.passes.cpu.loops.products import sum_kept_rows
-
     X, s = data.rows.X, None if y is None else data.rows.sample_weight
     v = np.ascontiguousarray(v, data.compute_dtype)
 
     def of_chunk(first: int, last: int) -> Sums:
         part, dw = slice(first, last), np.zeros(len(v))
         labels, weights = None if y is None else y[part], None if s is None else s[part]
-        loss, db = sum_kept_rows(X[part], labels, weights, h[part], v, float(c), dw)
+        loss, db = _sum_kept_rows(X[part], labels, weights, h[part], v, float(c), dw)
         return Sums(float(loss), dw, float(db))
 
     return sum_in_order(add_in_place, of_chunk, *_edges(len(X), len(v)))
@@ -116,9 +119,8 @@ def _multinomial_sums(
     data: ResidentDataset, y: HostArray | None, at: RowCurvature, V: Float64Matrix, c: Float64Vector
 ) -> Sums:
     """Gradient sums at ``V, c`` where there are labels, which fill what is kept, and else the product with ``V, c``."""
-    from gpu_logreg.passes.cpu.loops.products import sum_kept_rows_of_classes
-
-    s, dtype = data.rows.sample_weight, data.compute_dtype
+    dtype = data.compute_dtype
+    s = np.empty(0) if data.rows.sample_weight is None else data.rows.sample_weight
     K, d = V.shape
     vector, weights, shift = in_vectors(V, c, dtype)
     if y is None:
@@ -134,8 +136,8 @@ def _multinomial_sums(
             P = np.empty((len(block), len(shift)), dtype) if kept is None else kept[part]
             if fill is not None:
                 fill(block, P)
-            of_block = None if y is None else y[part], None if s is None else s[part]
-            loss += sum_kept_rows_of_classes(vector, block, *of_block, P, weights, shift, dw, db)
+            of_block = None if y is None else y[part], s[part]
+            loss += _sum_kept_rows_of_classes(vector, block, *of_block, P, weights, shift, dw, db)
         return Sums(float(loss), dw, db)
 
     loss, dw, db = sum_in_order(add_in_place, of_chunk, *_edges(data.n_rows, weights.size))
@@ -174,12 +176,10 @@ def _padded(data: ResidentDataset, K: int) -> int:
 
 def _probabilities(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> Callable[[HostArray, HostArray], None]:
     """A function that fills the probabilities of a block of rows."""
-    from gpu_logreg.passes.cpu.loops.products import fill_probabilities
-
     vector, weights, intercepts = in_vectors(W, b, data.compute_dtype)
 
     def fill(block: HostArray, P: HostArray) -> None:
-        fill_probabilities(vector, block, weights, intercepts, P)
+        _fill_probabilities(vector, block, weights, intercepts, P)
 
     return fill
 

@@ -19,6 +19,7 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import PARTIALS_SPARSE as PARTIAL_BYTES
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.csr import in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector
 from gpu_logreg.passes.sums import Moments, Sums, add_in_place
@@ -38,6 +39,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_sum_sparse_rows = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_sparse_rows")
+_sum_sparse_rows_of_classes = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_sparse_rows_of_classes")
+_sum_column_moments = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_column_moments")
+_sum_moments_by_curvature = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_moments_by_curvature")
+_fill_logits = Loop("gpu_logreg.passes.cpu.loops.sparse", "fill_logits")
+_sum_curvature = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_curvature")
 
 CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
 """Most chunks, and least elements times sums of one. They decide the order of additions, and so the last bits."""
@@ -71,20 +78,19 @@ class SparsePass:
     """
 
     def __init__(self, rows: Rows, n_logits: int = 1) -> None:
-        X, y, self._sample_weight = rows
+        X, y, sample_weight = rows
+        self._sample_weight = np.empty(0) if sample_weight is None else sample_weight
         self._elements = X.data, X.indices, X.indptr
         self._y = np.ascontiguousarray(y)
         self._chunks = chunks_of_rows(X, n_logits)
 
     def __call__(self, w: Float64Vector, b: Any) -> Sums:
         """The sums at the weights ``w`` of shape (d,) and the intercept ``b``."""
-        from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows
-
         w, b = np.ascontiguousarray(w, np.float64), float(b)
 
         def of_chunk(first: int, last: int) -> Sums:
             dw = np.zeros(len(w))
-            loss, db = sum_sparse_rows(*self._elements, self._y, self._sample_weight, w, b, first, last, dw)
+            loss, db = _sum_sparse_rows(*self._elements, self._y, self._sample_weight, w, b, first, last, dw)
             return Sums(float(loss), dw, float(db))
 
         return sum_chunks(add_in_place, of_chunk, self._chunks)
@@ -95,14 +101,12 @@ class SparseClassesPass(SparsePass):
 
     def __call__(self, W: Float64Matrix, b: Float64Vector) -> Sums:
         """The sums at weights of shape (K, d) and intercepts of shape (K,)."""
-        from gpu_logreg.passes.cpu.loops.sparse import sum_sparse_rows_of_classes
-
         by_column, intercepts = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(b, np.float64)
 
         def of_chunk(first: int, last: int) -> Sums:
             dw, db = np.zeros(by_column.shape), np.zeros(len(intercepts))
             ends = by_column, intercepts, first, last, dw, db
-            loss = sum_sparse_rows_of_classes(*self._elements, self._y, self._sample_weight, *ends)
+            loss = _sum_sparse_rows_of_classes(*self._elements, self._y, self._sample_weight, *ends)
             return Sums(float(loss), dw, db)
 
         total = sum_chunks(add_in_place, of_chunk, self._chunks)
@@ -111,12 +115,12 @@ class SparseClassesPass(SparsePass):
 
 def sparse_moments(rows: Rows) -> Moments:
     """Weighted sums of the columns and of their squares, in float64."""
-    from gpu_logreg.passes.cpu.loops.sparse import sum_column_moments
 
     def of_chunk(first: int, last: int) -> Float64Matrix:
         sums = np.zeros((rows.X.shape[1], 2))
         for (X, _, s), begin, end in _in_canonical_format(rows, first, last):
-            sum_column_moments(X.data, X.indices, X.indptr, s, begin, end, sums)
+            weights = np.empty(0) if s is None else s
+            _sum_column_moments(X.data, X.indices, X.indptr, weights, begin, end, sums)
         return sums
 
     sums: Float64Matrix = sum_chunks(operator.iadd, of_chunk, chunks_of_rows(rows.X, 2))
@@ -125,14 +129,13 @@ def sparse_moments(rows: Rows) -> Moments:
 
 def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple[float, Moments]:
     """``sum_i h_i``, and `sparse_moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of two classes."""
-    from gpu_logreg.passes.cpu.loops.sparse import sum_moments_by_curvature
-
     w = np.ascontiguousarray(w, np.float64)
 
     def of_chunk(first: int, last: int) -> Sums:
         sums, total = np.zeros((rows.X.shape[1], 2)), 0.0
         for (X, _, s), begin, end in _in_canonical_format(rows, first, last):
-            total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
+            elements, weights = (X.data, X.indices, X.indptr), np.empty(0) if s is None else s
+            total += _sum_moments_by_curvature(*elements, weights, w, float(b), begin, end, sums)
         return Sums(float(total), sums, 0.0)
 
     found = sum_chunks(add_in_place, of_chunk, chunks_of_rows(rows.X, 2))
@@ -141,13 +144,11 @@ def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple
 
 def sparse_logits(X: CsrArray, w: Float64Vector, b: float) -> Float64Vector:
     """``X @ w + b`` in float64, of CSR rows, read in place; of shape (n,)."""
-    from gpu_logreg.passes.cpu.loops.sparse import fill_logits
-
     z = np.empty(X.shape[0])
     w = np.ascontiguousarray(w, np.float64)
 
     def of_part(part: slice) -> None:
-        fill_logits(X.data, X.indices, X.indptr, w, float(b), part.start, part.stop, z)
+        _fill_logits(X.data, X.indices, X.indptr, w, float(b), part.start, part.stop, z)
 
     map_in_order(of_part, row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS))
     return z
@@ -164,11 +165,10 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
         Number of rows and columns of zeros that are appended to the matrix.
     """
     d = X.shape[1]
-    from gpu_logreg.passes.cpu.loops.sparse import sum_curvature
 
     def of_chunk(first: int, last: int) -> Sums:
         H, v = np.zeros((d + more, d + more)), np.zeros(d)
-        sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
+        _sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
         return Sums(0.0, H, v)
 
     _, H, v = sum_chunks(add_in_place, of_chunk, chunks_of_rows(X, d))

@@ -17,6 +17,7 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import MULTIPLIERS, SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.csr import stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.mathematics.logistic import curvature
@@ -36,6 +37,11 @@ __all__ = [
     "sparse_product",
     "sparse_row_curvature",
 ]
+
+_sum_kept_sparse_rows = Loop("gpu_logreg.passes.cpu.loops.sparse_products", "sum_kept_sparse_rows")
+_add_outer_products_of_rows = Loop("gpu_logreg.passes.cpu.loops.sparse_products", "add_outer_products_of_rows")
+_fill_sparse_rows = Loop("gpu_logreg.passes.cpu.loops.sparse_products", "fill_sparse_rows")
+_fill_sparse_probabilities = Loop("gpu_logreg.passes.cpu.loops.sparse_products", "fill_sparse_probabilities")
 
 WIDE_SUMS = 2**24
 """Bytes of the sums of K classes from which gradients are summed as products are, because adding the sums of chunks
@@ -66,14 +72,12 @@ def sparse_product(data: ResidentDataset, at: RowCurvature, v: Float64Vector, c:
 
 
 def _sums(data: ResidentDataset, y: HostArray | None, h: Float64Vector, v: Float64Vector, c: float) -> Sums:
-    from gpu_logreg.passes.cpu.loops.sparse_products import sum_kept_sparse_rows
-
     X, s = data.rows.X, None if y is None else data.rows.sample_weight
     v = np.ascontiguousarray(v, np.float64)
 
     def of_chunk(first: int, last: int) -> Sums:
         dw = np.zeros(len(v))
-        loss, db = sum_kept_sparse_rows(X.data, X.indices, X.indptr, y, s, h, v, float(c), first, last, dw)
+        loss, db = _sum_kept_sparse_rows(X.data, X.indices, X.indptr, y, s, h, v, float(c), first, last, dw)
         return Sums(float(loss), dw, float(db))
 
     return sum_chunks(add_in_place, of_chunk, chunks_of_rows(X, 1))
@@ -114,8 +118,6 @@ def _multinomial_sums(
     data: ResidentDataset, y: HostArray | None, at: RowCurvature, V: Float64Matrix, c: Float64Vector
 ) -> Sums:
     """Gradient sums at ``V, c`` where there are labels, which fill what is kept, and else the product with ``V, c``."""
-    from gpu_logreg.passes.cpu.loops.sparse_products import add_outer_products_of_rows, fill_sparse_rows
-
     X, _, s = data.rows
     K, d = V.shape
     by_column, shift = np.ascontiguousarray(V.T, np.float64), np.ascontiguousarray(c, np.float64)
@@ -133,11 +135,11 @@ def _multinomial_sums(
                 P = fill(rows)
             start = X.indptr[rows.start : rows.stop + 1]
             of_point = labels, weights, P, by_column, shift
-            return float(fill_sparse_rows(X.data, X.indices, start, *of_point, E[part]))
+            return float(_fill_sparse_rows(X.data, X.indices, start, *of_point, E[part]))
 
         def of_classes(first: int, dw: Float64Matrix, E: Float64Matrix = E, block: slice = block) -> None:
             start = X.indptr[block.start : block.stop + 1]
-            add_outer_products_of_rows(X.data, X.indices, start, E, first, dw)
+            _add_outer_products_of_rows(X.data, X.indices, start, E, first, dw)
 
         loss += sum(map_in_order(of_rows, row_blocks(len(E), stored_in_a_row(X), SPARSE_LOGITS)))
         map_in_order(of_classes, firsts, sums)
@@ -157,14 +159,12 @@ def _sums_of_classes(d: int, K: int) -> tuple[list[Float64Matrix], list[int]]:
 
 def _probabilities(X: CsrArray, W: Float64Matrix, b: Float64Vector) -> Callable[[slice], Float64Matrix]:
     """A function from consecutive rows to their probabilities."""
-    from gpu_logreg.passes.cpu.loops.sparse_products import fill_sparse_probabilities
-
     by_column, intercepts = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(b, np.float64)
 
     def of_part(part: slice) -> Float64Matrix:
         P = np.empty((part.stop - part.start, len(intercepts)))
         start = X.indptr[part.start : part.stop + 1]
-        fill_sparse_probabilities(X.data, X.indices, start, by_column, intercepts, P)
+        _fill_sparse_probabilities(X.data, X.indices, start, by_column, intercepts, P)
         return P
 
     return of_part

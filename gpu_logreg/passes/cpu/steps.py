@@ -9,6 +9,7 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import STAGED_STEPS as STAGE_BYTES
 from gpu_logreg.arrays.blocks import n_threads
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.network import Network
@@ -20,6 +21,8 @@ from gpu_logreg.passes.training import Training, take_batch
 from gpu_logreg.rows.block import Rows
 
 __all__ = ["cpu_epoch", "n_lanes", "supports"]
+
+_run_steps = Loop("gpu_logreg.passes.cpu.loops.steps", "run_steps")
 
 CALL_FLOPS = 2e10
 """Floating-point operations of one call: few enough that Ctrl-C takes effect within a fraction of a second."""
@@ -196,14 +199,14 @@ def _together(count: int, arguments: tuple[Any, ...]) -> None:
     """Run the steps on ``count`` threads, of which the caller is one. They meet at barriers, so that all must run."""
     arrived = np.zeros(1, np.int64)
     X, y, s, order, *rest = arguments
-    kernels.run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compile it before a thread waits at a barrier
+    _run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compile it before a thread waits at a barrier
     all_started = False
     go = threading.Event()
 
     def join_in(thread: int) -> None:
         go.wait()
         if all_started:
-            kernels.run_steps(thread, count, arrived, *arguments)
+            _run_steps(thread, count, arrived, *arguments)
 
     others = [threading.Thread(target=join_in, args=(k,), daemon=True) for k in range(1, count)]
     try:
@@ -212,6 +215,6 @@ def _together(count: int, arguments: tuple[Any, ...]) -> None:
         all_started = True
     finally:
         go.set()  # if a thread cannot be started, the others must end and not wait for it
-    kernels.run_steps(0, count, arrived, *arguments)
+    _run_steps(0, count, arrived, *arguments)
     for other in others:
         other.join()

@@ -19,7 +19,8 @@ from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.cpu import classes as cpu_multinomial
 from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
 from gpu_logreg.passes.cpu.curvature import multinomial_curvature_sum
-from gpu_logreg.passes.cpu.loops import classes as kernels_numba_classes
+from gpu_logreg.passes.cpu.loops.classes import TILE_ROWS
+from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
@@ -201,13 +202,13 @@ def test_both_curvatures_of_a_sample_agree():
 
 
 def test_a_tile_is_whole_sets_of_rows():
-    assert kernels_numba_classes.TILE_ROWS % kernels_numba_classes.AT_ONCE == 0
+    assert TILE_ROWS % AT_ONCE == 0
 
 
 @pytest.mark.parametrize(("features", "wanted"), [("+avx2,+fma", "4"), ("+avx2,+fma,+avx512f", "8")])
 def test_rows_at_once_depend_on_the_processor_that_the_cache_is_for(features, wanted):
     """Machines that share a cache, compiled for what all of them have, must take what is in it alike."""
-    code = "from gpu_logreg.passes.cpu.loops.vectors import AT_ONCE; print(AT_ONCE)"
+    code = "from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE; print(AT_ONCE)"
     environment = {**os.environ, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": features}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == wanted

@@ -8,7 +8,8 @@ import pytest
 from gpu_logreg.passes.cpu.classes import cpu_multinomial_pass
 from gpu_logreg.passes.cpu.curvature import multinomial_curvature_sum
 from gpu_logreg.passes.cpu.dense import CHUNK_ROWS, cpu_pass
-from gpu_logreg.passes.cpu.loops.short_rows import SHORT_ROW_BYTES, TILE_ROWS, vector_for
+from gpu_logreg.passes.cpu.loops.short_rows import TILE_ROWS
+from gpu_logreg.passes.cpu.loops.sizes import SHORT_ROW_BYTES, vector_for
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.rows.block import Rows

@@ -11,13 +11,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, larger, release, scratch, smaller, zeros
+from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
-    AT_ONCE,
     add_outer_product,
     add_outer_products,
     add_vector,
@@ -40,7 +37,7 @@ Both decide the order of additions, and so the bits.
 
 # Without "nnan" and "ninf": a NaN in a row has to reach the sums. Without "reassoc": `exp_of_negative` adds a large
 # number and subtracts it again to round, and a compiler that may reorder additions would remove both.
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -52,12 +49,12 @@ def softmax_of_rows(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, fi
     ``p_y - 1 = -rest / (1 + rest)``, which keeps its digits.
     """
     real = Z.dtype.type
-    L, one = len(vector), real(1)
+    L, one, weighted = len(vector), real(1), len(s) > 0
     for i in range(m):
         row = i * length
         top = largest_of(vector, Z, row)
         for c in range(L, length, L):
-            top = max(top, largest_of(vector, Z, row + c))
+            top = larger(top, largest_of(vector, Z, row + c))
         for c in range(0, length, L):
             subtract(vector, Z, row + c, top)
         below[i] = Z[row + y[first + i]]
@@ -71,10 +68,10 @@ def softmax_of_rows(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, fi
             ones += number_of_ones(vector, Z, row + c)
         rest += real(ones)
         share = one / (one + rest)
-        s_i = 1.0 if s is None else float(s[first + i])
+        s_i = float(s[first + i]) if weighted else 1.0
         place = row + y[first + i]
         dz_y = -(rest * share) if below[i] == real(0) else Z[place] * share - one
-        if s is None:
+        if not weighted:
             # One logarithm is taken of the product of many 1 + rest. A tiny rest would be lost in 1 + rest: it adds the
             # first two terms of its logarithm's series. From 1e200 one more factor cannot overflow.
             small = rest < real(1e-8)
@@ -135,7 +132,7 @@ def sum_rows_of_classes(
     X : array of shape (n, d)
         Of another dtype than ``W``, it is converted element by element on its way into a register.
     y : integer array of shape (n,)
-    s : array of shape (n,) or None
+    s : array of shape (n,), or empty where every weight is one
     W : array of shape (C, d, L)
         In the dtype to compute in: weights of L classes at a time, padded with zeros.
     b : float64 array of shape (C L,)
@@ -145,17 +142,20 @@ def sum_rows_of_classes(
     """
     d = X.shape[1]
     length = len(b)
-    tile = max(AT_ONCE, min(TILE_ROWS, TILE_BYTES // max(1, d * W.itemsize)) // AT_ONCE * AT_ONCE)
-    flat, flat_W, flat_dw = X.reshape(-1), W.reshape(-1), dw.reshape(-1)
-    Z, below, sums = np.empty(tile * length, W.dtype), np.empty(tile, W.dtype), np.zeros(d * length, W.dtype)
+    tile = larger(AT_ONCE, smaller(TILE_ROWS, TILE_BYTES // larger(1, d * W.itemsize)) // AT_ONCE * AT_ONCE)
+    flat_X, flat_W, flat_dw = flat(X), flat(W), flat(dw)
+    Z, below, sums = scratch(tile * length, W, 0), scratch(tile, W, 0), zeros(d * length, W)
     loss, held = 0.0, 0
     for i in range(first, last, tile):
-        m = min(tile, last - i)
-        loss += _sum_tile(vector, flat, i * d, d, m, flat_W, b, y, s, i, Z, below, sums, db)
+        m = smaller(tile, last - i)
+        loss += _sum_tile(vector, flat_X, i * d, d, m, flat_W, b, y, s, i, Z, below, sums, db)
         held += m
         if held >= FLUSH_ROWS or i + tile >= last:
             for k in range(d * length):
                 flat_dw[k] += sums[k]
                 sums[k] = 0
             held = 0
+    release(Z)
+    release(below)
+    release(sums)
     return loss

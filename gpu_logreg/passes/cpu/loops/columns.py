@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, larger, log1p_up_to_one
 
 __all__ = [
     "add_columns",
@@ -33,8 +33,8 @@ __all__ = [
     "weigh_rows_of_classes",
 ]
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"arcp"}}
-_SUMS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"arcp", "reassoc"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"arcp"}}
+_SUMS: dict[str, Any] = {"fastmath": LIBERTIES | {"arcp", "reassoc"}}
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
 
 LEAST_CURVATURE = 1e-6
@@ -96,7 +96,7 @@ def weigh_rows(z: Any, y: Any, s: Any, first: Any, last: Any, r: Any, h: Any) ->
         rest = e * share if z[i] > 0.0 else share
         residual = (1.0 - y[i]) * p - y[i] * rest
         r[i] = s[i] * residual
-        h[i] = s[i] * max(e * share * share, LEAST_CURVATURE * residual * residual)
+        h[i] = s[i] * larger(e * share * share, LEAST_CURVATURE * residual * residual)
     return loss
 
 
@@ -123,7 +123,7 @@ def weigh_rows_of_classes(z: Any, y: Any, s: Any, first: Any, last: Any, r: Any,
             residual = -others if k == label else own
             p[k, i] = own
             r[k, i] = s[i] * residual
-            h[k, i] = s[i] * max(own * others, LEAST_CURVATURE * residual * residual)
+            h[k, i] = s[i] * larger(own * others, LEAST_CURVATURE * residual * residual)
     return loss
 
 

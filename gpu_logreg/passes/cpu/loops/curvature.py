@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, larger, release, scratch, smaller, zeros
+from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
-    AT_ONCE,
     add_outer_products,
     largest_of,
     logits_of_row,
@@ -24,7 +21,7 @@ from gpu_logreg.passes.cpu.loops.vectors import (
     subtract,
 )
 
-__all__ = ["fill_hessian", "pair_weights", "sum_pairs"]
+__all__ = ["pair_weights", "sum_pairs"]
 
 TILE_ROWS = 128
 """Rows whose products of two columns are kept in the first-level cache, for all pairs of classes."""
@@ -32,7 +29,7 @@ TILE_ROWS = 128
 ATS = (0,) * AT_ONCE
 """A tuple whose length, `AT_ONCE`, is that of the vectors of `multiply_into`."""
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -44,13 +41,13 @@ def pair_weights(vector: Any, U: Any, s: Any, Phi: Any, b: Any, K: Any, first: A
     """
     p, L, length = U.shape[1], len(vector), len(b)
     real = U.dtype.type
-    flat, flat_Phi, Z = U.reshape(-1), Phi.reshape(-1), np.empty(length, U.dtype)
+    flat_U, flat_Phi, Z = flat(U), flat(Phi), scratch(length, U, 0)
     for i in range(first, last):
         for c in range(0, length, L):
-            logits_of_row(vector, flat, i * p, p, flat_Phi, c * p, b, c, Z, c, length)
+            logits_of_row(vector, flat_U, i * p, p, flat_Phi, c * p, b, c, Z, c, length)
         top = largest_of(vector, Z, 0)
         for c in range(L, length, L):
-            top = max(top, largest_of(vector, Z, c))
+            top = larger(top, largest_of(vector, Z, c))
         for c in range(0, length, L):
             subtract(vector, Z, c, top)
         total = real(0)
@@ -67,6 +64,7 @@ def pair_weights(vector: Any, U: Any, s: Any, Phi: Any, b: Any, K: Any, first: A
                 q += 1
         for r in range(q, len(row)):
             row[r] = 0
+    release(Z)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -86,25 +84,25 @@ def sum_pairs(vector: Any, U: Any, weights: Any, first: Any, last: Any, blocks: 
     totals : float64 array of shape (n_blocks, Q // L, AT_ONCE, L)
     """
     m, p = U.shape
-    flat = U.reshape(-1)
+    flat_U = flat(U)
     L, Q = len(vector), weights.shape[1]
-    products, flat_weights = np.zeros(TILE_ROWS * AT_ONCE, U.dtype), weights.reshape(-1)
-    sums = np.zeros((last - first) * AT_ONCE * Q, U.dtype)
-    flat_totals = totals[first:last].reshape(-1)
+    products, flat_weights = zeros(TILE_ROWS * AT_ONCE, U), flat(weights)
+    sums = zeros((last - first) * AT_ONCE * Q, U)
+    flat_totals = flat(totals[first:last])
     for start in range(0, m, TILE_ROWS):
-        n = min(TILE_ROWS, m - start)
+        n = smaller(TILE_ROWS, m - start)
         for block in range(first, last):
             a, b = blocks[block, 0], blocks[block, 1]
-            wide = min(AT_ONCE, p - b)
+            wide = smaller(AT_ONCE, p - b)
             if wide == AT_ONCE:
                 for r in range(n):
                     row = (start + r) * p
-                    multiply_into(ATS, flat, row + b, row + a, products, r * AT_ONCE)
+                    multiply_into(ATS, flat_U, row + b, row + a, products, r * AT_ONCE)
             else:
                 for r in range(n):
                     row = (start + r) * p
                     for j in range(AT_ONCE):
-                        products[r * AT_ONCE + j] = flat[row + a] * flat[row + b + j] if j < wide else 0
+                        products[r * AT_ONCE + j] = flat_U[row + a] * flat_U[row + b + j] if j < wide else 0
             for c in range(0, Q, L):
                 # The sums of one block: a vector of L pairs after another, and for each of them its AT_ONCE columns.
                 at = (block - first) * AT_ONCE * Q + c * AT_ONCE
@@ -113,30 +111,5 @@ def sum_pairs(vector: Any, U: Any, weights: Any, first: Any, last: Any, blocks: 
             for k in range(len(sums)):
                 flat_totals[k] += sums[k]
                 sums[k] = 0
-
-
-@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def fill_hessian(totals: Any, blocks: Any, length: Any, H: Any) -> None:
-    """The whole ``H`` of shape (K, p, K, p), zero at first, from the triangles of all pairs.
-
-    ``totals`` as for `sum_pairs`, in vectors of ``length`` pairs, each with its `AT_ONCE` columns.
-    """
-    K, p = H.shape[0], H.shape[1]
-    M = np.empty((p, p))
-    q = -1
-    for k in range(K - 1):
-        for l in range(k + 1, K):  # noqa: E741 - the letter of the formula
-            q += 1
-            c, lane = q // length, q % length
-            for block in range(len(blocks)):
-                a, b = blocks[block, 0], blocks[block, 1]
-                for j in range(min(AT_ONCE, a + 1 - b)):
-                    value = totals[block, c, j, lane]
-                    M[a, b + j] = value
-                    M[b + j, a] = value
-            for a in range(p):
-                for b in range(p):
-                    H[k, a, l, b] = -M[a, b]
-                    H[l, a, k, b] = -M[a, b]
-                    H[k, a, k, b] += M[a, b]
-                    H[l, a, l, b] += M[a, b]
+    release(products)
+    release(sums)

@@ -12,44 +12,30 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import apart, log1p_up_to_one, row_terms
+from gpu_logreg.passes.cpu.loops.elementary import (
+    flat,
+    larger,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+    zeros,
+)
+from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, LOG_ROWS
 
-__all__ = [
-    "FLUSH_ROWS",
-    "LOG_ROWS",
-    "PREFETCH_BYTES",
-    "prefetch",
-    "score_rows",
-    "sum_column_major",
-    "sum_moments",
-    "sum_rows",
-]
-
-FLUSH_ROWS = 2048
-"""Rows whose gradient is summed in the dtype of the arithmetic, before that sum is added to float64.
-
-It bounds the rounding error of a sum in float32, which grows with the number of its terms; adding to float64 after
-every row would take longer. It decides the order of additions, and so the bits. Other numbers were not compared.
-"""
-
-LOG_ROWS = 256
-"""Rows whose factors ``1 + e``, each at most 2, are multiplied before one logarithm is taken of the product.
-
-A block of rows is not divided, so that there may be some factors more; a float64 overflows from 1,024 on. One logarithm
-takes the place of that many calls of ``log1p``.
-"""
+__all__ = ["PREFETCH_BYTES", "prefetch", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
 
 PREFETCH_BYTES = 4000
 """Bytes from an element that is read to the one that is prefetched into the cache. Found by trial, without a record."""
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}}
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -77,37 +63,42 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
     float64 and is added as such: where columns are far from zero, ``x @ w`` and ``b`` are large and nearly cancel.
     The arithmetic is that of ``w``: float64 weights widen float32 rows as they are read.
     """
-    d = X.shape[1]
+    d, weighted = X.shape[1], len(s) > 0
     real = w.dtype.type
-    flat = X.reshape(-1)
+    flat_X = flat(X)
     per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
     block = 8
-    z, dz, acc = apart(block, w.dtype, chunk), apart(block, w.dtype, chunk), np.zeros(d, w.dtype)
+    z, dz, acc = scratch(block, w, 2 * chunk), scratch(block, w, 2 * chunk), zeros(d, w)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        end = min(last, begin + chunk)
-        out[q, :] = 0.0
+        end = smaller(last, begin + chunk)
+        for j in range(d + 2):
+            out[q, j] = 0.0
         loss, db, product = 0.0, 0.0, 1.0
         held, logged = 0, 0
         for i in range(begin, end, block):
-            m = min(block, end - i)
+            m = smaller(block, end - i)
             for k in range(m):
                 for offset in range(0, d, per_line):
-                    prefetch(flat, (i + k) * d + ahead + offset)
+                    prefetch(flat_X, (i + k) * d + ahead + offset)
                 row, dot = X[i + k], real(0)
                 for j in range(d):
                     dot += row[j] * w[j]
                 z[k] = real(dot + b)
-            for k in range(m):
-                e, dz_k, linear = row_terms(z[k], real(y[i + k]))
-                if s is None:
-                    product *= 1.0 + float(e)
-                    loss += linear
-                else:
+            if weighted:
+                for k in range(m):
+                    e, dz_k, linear = row_terms(z[k], real(y[i + k]))
                     dz_k *= real(s[i + k])
                     loss += float(linear + log1p_up_to_one(e)) * s[i + k]
-                dz[k] = dz_k
-                db += dz_k
+                    dz[k] = dz_k
+                    db += dz_k
+            else:
+                for k in range(m):
+                    e, dz_k, linear = row_terms(z[k], real(y[i + k]))
+                    product *= 1.0 + float(e)
+                    loss += linear
+                    dz[k] = dz_k
+                    db += dz_k
             # The share of the block in the gradient: its rows are read again, from the first-level cache.
             k = 0
             while k + 8 <= m:
@@ -136,22 +127,27 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
                 held = 0
         out[q, d] = db
         out[q, d + 1] = loss + math.log(product)
+    release(z)
+    release(dz)
+    release(acc)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
     """The same sums for a Fortran-ordered ``X``: blocks of rows short enough to stay in cache, column by column."""
-    d = X.shape[1]
+    d, weighted = X.shape[1], len(s) > 0
     real = X.dtype.type
-    block = max(64, min(1024, 2**18 // max(1, d * X.itemsize)))
-    z, dz = apart(block, X.dtype, chunk), apart(block, X.dtype, chunk)
+    block = larger(64, smaller(1024, 2**18 // larger(1, d * X.itemsize)))
+    margin = 2 * larger(block, chunk)
+    z, dz = scratch(block, X, margin), scratch(block, X, margin)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        end = min(last, begin + chunk)
-        out[q, :] = 0.0
+        end = smaller(last, begin + chunk)
+        for j in range(d + 2):
+            out[q, j] = 0.0
         loss, db = 0.0, 0.0
         for i in range(begin, end, block):
-            m = min(block, end - i)
+            m = smaller(block, end - i)
             for k in range(m):
                 z[k] = 0
             for j in range(d):
@@ -162,12 +158,12 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
             product = 1.0
             for k in range(m):
                 e, dz_k, linear = row_terms(real(z[k] + b), real(y[i + k]))
-                if s is None:
-                    product *= 1.0 + float(e)
-                    loss += linear
-                else:
+                if weighted:
                     dz_k *= real(s[i + k])
                     loss += float(linear + log1p_up_to_one(e)) * s[i + k]
+                else:
+                    product *= 1.0 + float(e)
+                    loss += linear
                 dz[k] = dz_k
                 db += dz_k
                 if k % LOG_ROWS == LOG_ROWS - 1:
@@ -181,6 +177,8 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
                     dot += column[k] * dz[k]
                 out[q, j] += dot
         out[q, d], out[q, d + 1] = db, loss
+    release(z)
+    release(dz)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -189,16 +187,19 @@ def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> 
     d = X.shape[1]
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        out[q, :] = 0.0
-        for i in range(begin, min(last, begin + chunk)):
-            s_i = 1.0 if s is None else float(s[i])
-            if s_i == 0.0:
-                continue  # a row that is removed by its weight may overflow: zero times infinity would be NaN
-            row, x_sum, xx_sum = X[i], out[q, :d], out[q, d:]
-            for j in range(d):
-                x = float(row[j])
-                x_sum[j] += s_i * x
-                xx_sum[j] += s_i * x * x
+        for j in range(2 * d):
+            out[q, j] = 0.0
+        x_sum, xx_sum = out[q, :d], out[q, d:]
+        for i in range(begin, smaller(last, begin + chunk)):
+            s_i = 1.0
+            if len(s) > 0:
+                s_i = float(s[i])
+            if s_i != 0.0:  # a row that is removed by its weight may overflow: zero times infinity would be NaN
+                row = X[i]
+                for j in range(d):
+                    x = float(row[j])
+                    x_sum[j] += s_i * x
+                    xx_sum[j] += s_i * x * x
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -1,4 +1,4 @@
-"""Exponential, logarithm and hyperbolic tangent that compile to vector instructions, and a barrier for threads.
+"""Exponential, logarithm and hyperbolic tangent that compile to vector instructions; a barrier; memory for loops.
 
 The functions of the mathematical library are called for one element at a time. Those here are straight-line
 arithmetic, which the compiler turns into vector instructions for four to sixteen elements. The hyperbolic tangent in
@@ -14,11 +14,27 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
+from numba.np.arrayobj import populate_array
 
 from gpu_logreg.arrays.compiled import njit
 
-__all__ = ["apart", "exp_of_negative", "log1p_up_to_one", "row_terms", "tanh", "wait_for_all"]
+__all__ = [
+    "exp_of_negative",
+    "flat",
+    "larger",
+    "log1p_up_to_one",
+    "release",
+    "row_terms",
+    "scratch",
+    "smaller",
+    "tanh",
+    "wait_for_all",
+    "zeros",
+]
+
+_I64 = ir.IntType(64)
 
 # Without "reassoc": numbers are rounded by adding a large number and subtracting it again, and a compiler that may
 # reorder additions would remove both.
@@ -34,113 +50,191 @@ measured.
 _yield_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def apart(size: Any, dtype: Any, chunk: Any) -> Any:
-    """An uninitialised array of ``size`` elements, away from all other memory by 8 bytes for each row of a chunk.
+def _allocated(context: Any, builder: Any, kind: Any, length: Any, margin: Any, fill: bool) -> Any:
+    """An array of the C library's memory, that begins at a cache line but for its margin."""
+    item, pointer = _I64(kind.dtype.bitwidth // 8), ir.IntType(8).as_pointer()
+    margin, size = builder.mul(margin, item), builder.mul(length, item)
+    allocate = cgutils.get_or_insert_function(builder.module, ir.FunctionType(pointer, [_I64]), "malloc")
+    memory = builder.call(allocate, [builder.add(builder.add(size, builder.shl(margin, _I64(1))), _I64(72))])
+    start = builder.and_(builder.add(builder.ptrtoint(memory, _I64), _I64(72)), _I64(-64))
+    start = builder.inttoptr(builder.add(start, margin), pointer)
+    builder.store(memory, builder.bitcast(builder.gep(start, [_I64(-8)]), pointer.as_pointer()))
+    if fill:
+        cgutils.memset(builder, start, size, 0)
+    array = context.make_array(kind)(context, builder)
+    data = builder.bitcast(start, array.data.type)
+    populate_array(array, data=data, shape=[length], strides=[item], itemsize=item, meminfo=None)
+    return array._getvalue()
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def scratch(typing_context: Any, length: Any, like: Any, margin: Any) -> Any:
+    """An uninitialised array of the dtype of ``like``, with ``margin`` elements of nobody before and behind it.
 
     A loop that reads labels and weights and writes logits is compiled twice, for vectors and for single elements, which
     add in another order. Which one runs is decided by the addresses: whether what is written may overlap what is read.
     The compiler asks about whole chunks, also where the last one is shorter. So labels that ended just before the
-    logits gave other bits than the same labels elsewhere.
+    logits gave other bits than the same labels elsewhere, and there the margin is twice the rows of a chunk.
     """
-    margin = 2 * max(size, chunk)
-    return np.empty(size + 2 * margin, dtype)[margin : margin + size]
+    del typing_context
+    kind = types.Array(like.dtype, 1, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _allocated(context, builder, kind, args[0], args[2], fill=False)
+
+    return kind(types.int64, like, types.int64), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _bits_to_float32(typing_context: Any, bits: Any) -> Any:
-    """The float32 with these 32 bits."""
+def zeros(typing_context: Any, length: Any, like: Any) -> Any:
+    """An array of zeros of the dtype of ``like``."""
     del typing_context
+    kind = types.Array(like.dtype, 1, "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.FloatType())
+        return _allocated(context, builder, kind, args[0], _I64(0), fill=True)
 
-    return types.float32(types.int32), codegen
+    return kind(types.int64, like), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _float32_to_bits(typing_context: Any, value: Any) -> Any:
-    """The 32 bits of a float32."""
+def release(typing_context: Any, array: Any) -> Any:
+    """Give the memory of `scratch` or `zeros` back; ``array`` is the whole of it."""
     del typing_context
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(32))
+        pointer = ir.IntType(8).as_pointer()
+        start = builder.bitcast(context.make_array(signature.args[0])(context, builder, args[0]).data, pointer)
+        memory = builder.load(builder.bitcast(builder.gep(start, [_I64(-8)]), pointer.as_pointer()))
+        free = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer]), "free")
+        builder.call(free, [memory])
+        return context.get_dummy_value()
 
-    return types.int32(types.float32), codegen
+    return types.void(array), codegen
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _bits_to_float64(typing_context: Any, bits: Any) -> Any:
-    """The float64 with these 64 bits."""
+def flat(typing_context: Any, array: Any) -> Any:
+    """The elements of a C-ordered array as one of one dimension, in place."""
     del typing_context
+    kind = types.Array(array.dtype, 1, "C")
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.DoubleType())
+        source = context.make_array(signature.args[0])(context, builder, args[0])
+        target = context.make_array(kind)(context, builder)
+        populate_array(
+            target,
+            data=source.data,
+            shape=[source.nitems],
+            strides=[source.itemsize],
+            itemsize=source.itemsize,
+            meminfo=None,
+        )
+        return target._getvalue()
 
-    return types.float64(types.int64), codegen
+    return kind(array), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _float64_to_bits(typing_context: Any, value: Any) -> Any:
-    """The 64 bits of a float64."""
-    del typing_context
+class _Arithmetic:
+    """Instructions on floating-point numbers: sums and products that may be fused, and no other liberty.
 
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], ir.IntType(64))
-
-    return types.int64(types.float64), codegen
-
-
-@njit(**_EXACT)  # type: ignore[untyped-decorator]
-def _exp_float32(x: Any) -> Any:
-    """``exp(x)`` for ``x <= 0`` in float32: ``2**n exp(r)`` with ``x = n log 2 + r``, ``|r| <= log(2) / 2``.
-
-    ``exp(r)`` by Taylor's polynomial of degree 7, whose error is 6e-9. NaN stays NaN. Below -87 the result would become
-    subnormal, for which the exponent cannot be written into the bits as here, and it is zero.
+    Numbers are rounded by adding a large number and subtracting it again, and a compiler that may reorder additions
+    would remove both. The functions below are generated, and not written in Python, for compilation to be short: nearly
+    every loop has one of them, and each took Numba a fifth of a second.
     """
-    tiny = x < np.float32(-87.0)
-    x = np.float32(-87.0) if tiny else x
-    shifted = x * np.float32(1.44269504) + np.float32(12582912.0)  # 1.5 * 2**23: the last bits are the whole number
-    n = shifted - np.float32(12582912.0)
-    r = x - n * np.float32(0.693145752)  # log 2 in two parts, of which the first times n is exact
-    r = r - n * np.float32(1.42860677e-06)
-    p = np.float32(1.0 / 5040.0)
-    p = p * r + np.float32(1.0 / 720.0)
-    p = p * r + np.float32(1.0 / 120.0)
-    p = p * r + np.float32(1.0 / 24.0)
-    p = p * r + np.float32(1.0 / 6.0)
-    p = p * r + np.float32(0.5)
-    p = p * r + np.float32(1.0)
-    p = p * r + np.float32(1.0)
-    e = p * _bits_to_float32((_float32_to_bits(shifted) + np.int32(127 - 0x4B400000)) << np.int32(23))
-    return np.float32(0.0) if tiny else e
+
+    def __init__(self, builder: Any, kind: Any) -> None:
+        self.builder = builder
+        self.kind = ir.FloatType() if kind == types.float32 else ir.DoubleType()
+
+    def number(self, value: float) -> Any:
+        """A constant, rounded to the kind."""
+        return ir.Constant(self.kind, float(np.float32(value)) if isinstance(self.kind, ir.FloatType) else value)
+
+    def add(self, a: Any, b: Any) -> Any:
+        """``a + b``."""
+        return self.builder.fadd(a, b, flags=("contract",))
+
+    def subtract(self, a: Any, b: Any) -> Any:
+        """``a - b``."""
+        return self.builder.fsub(a, b, flags=("contract",))
+
+    def multiply(self, a: Any, b: Any) -> Any:
+        """``a b``."""
+        return self.builder.fmul(a, b, flags=("contract",))
+
+    def polynomial(self, x: Any, coefficients: list[float]) -> Any:
+        """By Horner's rule, from the highest degree down."""
+        value = self.number(coefficients[0])
+        for coefficient in coefficients[1:]:
+            value = self.add(self.multiply(value, x), self.number(coefficient))
+        return value
 
 
-@njit(**_EXACT)  # type: ignore[untyped-decorator]
-def _exp_float64(x: Any) -> Any:
-    """As `_exp_float32`, in float64: a polynomial of degree 13, whose error is 4e-18. Below -708 it is zero."""
-    tiny = x < -708.0
-    x = -708.0 if tiny else x
-    shifted = x * 1.4426950408889634 + 6755399441055744.0  # 1.5 * 2**52
-    n = shifted - 6755399441055744.0
-    r = x - n * 0.693147180369123816490
-    r = r - n * 1.90821492927058770002e-10
-    p = 1.0 / 6227020800.0
-    p = p * r + 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
-    e = p * _bits_to_float64((_float64_to_bits(shifted) + (1023 - 0x4338000000000000)) << 52)
-    return 0.0 if tiny else e
+@intrinsic  # type: ignore[untyped-decorator]
+def exp_of_negative(typing_context: Any, x: Any) -> Any:
+    """``exp(x)`` for ``x <= 0``: ``2**n exp(r)`` with ``x = n log 2 + r``, ``|r| <= log(2) / 2``.
+
+    ``exp(r)`` by Taylor's polynomial, of degree 7 in float32, with an error of 6e-9, and of degree 13 in float64, with
+    one of 4e-18. NaN stays NaN. Below -87 and -708 the result would become subnormal, for which the exponent cannot be
+    written into the bits as here, and it is zero.
+    """
+    del typing_context
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code, short = _Arithmetic(builder, x), x == types.float32
+        least = code.number(-87.0 if short else -708.0)
+        tiny = builder.fcmp_ordered("<", args[0], least)
+        value = builder.select(tiny, least, args[0])
+        large = code.number(12582912.0 if short else 6755399441055744.0)  # 1.5 times 2**23 and 2**52
+        shifted = code.add(code.multiply(value, code.number(1.4426950408889634)), large)  # its last bits are n
+        n = code.subtract(shifted, large)
+        # log 2 in two parts, of which the first times n is exact
+        parts = (0.693145752, 1.42860677e-06) if short else (0.693147180369123816490, 1.90821492927058770002e-10)
+        for part in parts:
+            value = code.subtract(value, code.multiply(n, code.number(part)))
+        p = code.polynomial(value, [1.0 / math.factorial(k) for k in range(7 if short else 13, -1, -1)])
+        whole = ir.IntType(32 if short else 64)
+        bits = builder.bitcast(shifted, whole)
+        exponent = builder.add(bits, whole(127 - 0x4B400000 if short else 1023 - 0x4338000000000000))
+        power = builder.bitcast(builder.shl(exponent, whole(23 if short else 52)), code.kind)
+        return builder.select(tiny, code.number(0.0), code.multiply(p, power))
+
+    return x(x), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def log1p_up_to_one(typing_context: Any, x: Any) -> Any:
+    """``log(1 + x)`` for ``0 <= x <= 1``: ``2 artanh(t)`` with ``t = x / (2 + x) <= 1/3``, by its series."""
+    del typing_context
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        code = _Arithmetic(builder, x)
+        t = builder.fdiv(args[0], code.add(code.number(2.0), args[0]), flags=("contract",))
+        highest = 15 if x == types.float32 else 33
+        p = code.polynomial(code.multiply(t, t), [2.0 / k for k in range(highest, 0, -2)])
+        return code.multiply(p, t)
+
+    return x(x), codegen
+
+
+def _choice(sign: str) -> Any:
+    def typed(typing_context: Any, a: Any, b: Any) -> Any:
+        kind = typing_context.unify_types(a, b)
+        kind = types.int64 if isinstance(kind, types.Integer) else kind
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            compare = builder.icmp_signed if kind == types.int64 else builder.fcmp_ordered
+            return builder.select(compare(sign, args[1], args[0]), args[1], args[0])
+
+        return kind(kind, kind), codegen
+
+    return intrinsic(typed)
+
+
+# (a, b): as Python's, which Numba compiles anew for each pair of types. A number is not larger than NaN, and neither is
+# NaN larger than a number: the first of the two is taken.
+larger, smaller = _choice(">"), _choice("<")
 
 
 @njit(**_EXACT)  # type: ignore[untyped-decorator]
@@ -152,62 +246,11 @@ def _tanh_float32(x: Any) -> Any:
     """
     t = abs(x)
     q = x * x
-    e = _exp_float32(np.float32(-2.0) * t)
+    e = exp_of_negative(np.float32(-2.0) * t)
     small = t < np.float32(0.6)
     top = t * (np.float32(945.0) + q * (np.float32(105.0) + q)) if small else np.float32(1.0) - e
     bottom = np.float32(945.0) + q * (np.float32(420.0) + q * np.float32(15.0)) if small else np.float32(1.0) + e
     return math.copysign(top / bottom, x)
-
-
-@njit(**_EXACT)  # type: ignore[untyped-decorator]
-def _log1p_float32(x: Any) -> Any:
-    """``log(1 + x)`` for ``0 <= x <= 1`` in float32: ``2 artanh(t)`` with ``t = x / (2 + x) <= 1/3``, by its series."""
-    t = x / (np.float32(2.0) + x)
-    q = t * t
-    p = np.float32(2.0 / 15.0)
-    p = p * q + np.float32(2.0 / 13.0)
-    p = p * q + np.float32(2.0 / 11.0)
-    p = p * q + np.float32(2.0 / 9.0)
-    p = p * q + np.float32(2.0 / 7.0)
-    p = p * q + np.float32(2.0 / 5.0)
-    p = p * q + np.float32(2.0 / 3.0)
-    p = p * q + np.float32(2.0)
-    return p * t
-
-
-@njit(**_EXACT)  # type: ignore[untyped-decorator]
-def _log1p_float64(x: Any) -> Any:
-    """As `_log1p_float32`, with as many terms as float64 asks for."""
-    t = x / (2.0 + x)
-    q = t * t
-    p = 2.0 / 33.0
-    p = p * q + 2.0 / 31.0
-    p = p * q + 2.0 / 29.0
-    p = p * q + 2.0 / 27.0
-    p = p * q + 2.0 / 25.0
-    p = p * q + 2.0 / 23.0
-    p = p * q + 2.0 / 21.0
-    p = p * q + 2.0 / 19.0
-    p = p * q + 2.0 / 17.0
-    p = p * q + 2.0 / 15.0
-    p = p * q + 2.0 / 13.0
-    p = p * q + 2.0 / 11.0
-    p = p * q + 2.0 / 9.0
-    p = p * q + 2.0 / 7.0
-    p = p * q + 2.0 / 5.0
-    p = p * q + 2.0 / 3.0
-    p = p * q + 2.0
-    return p * t
-
-
-def exp_of_negative(x: Any) -> Any:
-    """``exp(x)`` for ``x <= 0``."""
-    return math.exp(x)
-
-
-def log1p_up_to_one(x: Any) -> Any:
-    """``log(1 + x)`` for ``0 <= x <= 1``."""
-    return math.log1p(x)
 
 
 def tanh(x: Any) -> Any:
@@ -216,20 +259,6 @@ def tanh(x: Any) -> Any:
 
 
 # Numba compares the names and annotations of these with those of the functions they return, so they have none.
-@overload(exp_of_negative)
-def _exp_of_negative(x):  # type: ignore[no-untyped-def]
-    if x == types.float32:
-        return lambda x: _exp_float32(x)
-    return lambda x: _exp_float64(x)
-
-
-@overload(log1p_up_to_one)
-def _log1p_up_to_one(x):  # type: ignore[no-untyped-def]
-    if x == types.float32:
-        return lambda x: _log1p_float32(x)
-    return lambda x: _log1p_float64(x)
-
-
 @overload(tanh)
 def _tanh(x):  # type: ignore[no-untyped-def]
     if x == types.float32:
@@ -246,7 +275,7 @@ def row_terms(z: Any, y: Any) -> Any:
     one, zero = type(z)(1), type(z)(0)
     e = exp_of_negative(-abs(z))
     q = e / (one + e)
-    return e, ((one - y) - q if z >= zero else q - y), max(z, zero) - y * z
+    return e, ((one - y) - q if z >= zero else q - y), larger(z, zero) - y * z
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms, tanh
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, release, row_terms, scratch, tanh
 from gpu_logreg.passes.cpu.loops.zeros import columns_times_dz, list_nonzeros, rows_times_weights
 
 __all__ = ["ACTIVATION_CODES", "rounded", "sum_lane"]
 
 ACTIVATION_CODES = {"identity": 0, "logistic": 1, "tanh": 2, "relu": 3}
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}, "counts": True}
 
 
 def rounded(length: int) -> int:
@@ -168,7 +168,7 @@ def _places(m: Any, sizes: Any) -> Any:
     Each begins at a multiple of 16 elements. The logits become their derivative in place; the rows have none.
     """
     n_layers = len(sizes) - 1
-    a_at, dz_at = np.empty(n_layers + 1, np.int64), np.empty(n_layers + 1, np.int64)
+    a_at, dz_at = scratch(n_layers + 1, sizes, 0), scratch(n_layers + 1, sizes, 0)
     end = 0
     for l in range(n_layers + 1):  # noqa: E741
         a_at[l] = end
@@ -266,4 +266,6 @@ def sum_lane(
     else:
         loss, weight = _softmax_loss(z, y, s, at)
     _backward(m, sizes, code, params, grad, work, a_at, dz_at, lists, values)
+    release(a_at)
+    release(dz_at)
     return loss, weight

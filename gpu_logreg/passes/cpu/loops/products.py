@@ -10,14 +10,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS, softmax_of_rows
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS, PREFETCH_BYTES, prefetch
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms
+from gpu_logreg.passes.cpu.loops.dense import PREFETCH_BYTES, prefetch
+from gpu_logreg.passes.cpu.loops.elementary import (
+    exp_of_negative,
+    flat,
+    larger,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+    zeros,
+)
+from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
-    AT_ONCE,
     add_outer_product,
     add_outer_products,
     add_vector,
@@ -34,9 +42,9 @@ from gpu_logreg.passes.cpu.loops.vectors import (
 
 __all__ = ["fill_probabilities", "sum_kept_rows", "sum_kept_rows_of_classes"]
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}}
 # Without "reassoc": see `gpu_logreg.passes.cpu.loops.classes`.
-_OF_CLASSES: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
+_OF_CLASSES: dict[str, Any] = {"fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -59,16 +67,16 @@ def sum_kept_rows(X: Any, y: Any, s: Any, h: Any, v: Any, c: Any, dw: Any) -> An
     dw : float64 array of shape (d,)
     """
     n, d = X.shape
-    real, flat = v.dtype.type, X.reshape(-1)
+    real, flat_X = v.dtype.type, flat(X)
     per_line, ahead = 64 // X.itemsize, PREFETCH_BYTES // X.itemsize
     block = 8
-    e, acc = np.empty(block, v.dtype), np.zeros(d, v.dtype)
+    e, acc = scratch(block, v, 0), zeros(d, v)
     loss, dc, held = 0.0, 0.0, 0
     for i in range(0, n, block):
-        m = min(block, n - i)
+        m = smaller(block, n - i)
         for k in range(m):
             for offset in range(0, d, per_line):
-                prefetch(flat, (i + k) * d + ahead + offset)
+                prefetch(flat_X, (i + k) * d + ahead + offset)
             row, dot = X[i + k], real(0)
             for j in range(d):
                 dot += row[j] * v[j]
@@ -102,6 +110,8 @@ def sum_kept_rows(X: Any, y: Any, s: Any, h: Any, v: Any, c: Any, dw: Any) -> An
                 dw[j] += acc[j]
                 acc[j] = 0
             held = 0
+    release(e)
+    release(acc)
     return loss, dc
 
 
@@ -127,7 +137,7 @@ def _to_probabilities(vector: Any, P: Any, at: Any, m: Any, length: Any) -> None
     for r in range(at, at + m * length, length):
         top = largest_of(vector, P, r)
         for c in range(L, length, L):
-            top = max(top, largest_of(vector, P, r + c))
+            top = larger(top, largest_of(vector, P, r + c))
         for c in range(0, length, L):
             subtract(vector, P, r + c, top)
     for k in range(at, at + m * length):
@@ -149,10 +159,10 @@ def fill_probabilities(vector: Any, X: Any, W: Any, b: Any, P: Any) -> None:
     ``W`` and ``b`` as for `gpu_logreg.passes.cpu.loops.classes.sum_rows_of_classes`; padding gets zeros.
     """
     (n, d), length = X.shape, len(b)
-    flat, flat_W, flat_P = X.reshape(-1), W.reshape(-1), P.reshape(-1)
+    flat_X, flat_W, flat_P = flat(X), flat(W), flat(P)
     for i in range(0, n, TILE_ROWS):
-        m = min(TILE_ROWS, n - i)
-        _fill_logits(vector, flat, i * d, d, m, flat_W, b, flat_P[i * length : (i + m) * length])
+        m = smaller(TILE_ROWS, n - i)
+        _fill_logits(vector, flat_X, i * d, d, m, flat_W, b, flat_P[i * length : (i + m) * length])
         _to_probabilities(vector, flat_P, i * length, m, length)
 
 
@@ -172,7 +182,7 @@ def _curve(vector: Any, T: Any, P: Any, p_at: Any, m: Any, length: Any, s: Any, 
                 mean += dot_of(vector, P, p + c, T, row + c)
             for c in range(0, length, L):
                 subtract(vector, T, row + c, mean)
-        s_i = real(1) if s is None else real(s[first + i])
+        s_i = real(s[first + i]) if len(s) > 0 else real(1)
         for c in range(0, length, L):
             weigh(vector, T, row + c, P, p + c, s_i)
             add_vector(vector, dc, c, T, row + c)
@@ -191,7 +201,7 @@ def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any
     y : integer array of shape (n,) or None
         Numbers of the classes: ``V`` and ``c`` are a point, ``e_i = dz_i``, and ``P`` is filled. None: they are a
         direction, ``e_i = s_i (diag(p_i) - p_i p_i.T) (V x_i + c)``, and the loss is 0.
-    s : array of shape (n,) or None
+    s : array of shape (n,), or empty where every weight is one
     P : array of shape (n, C L)
         Probabilities, padded with zeros, of the dtype of ``V``.
     V : array of shape (C, d, L)
@@ -202,13 +212,13 @@ def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any
         The sums are added to them.
     """
     (n, d), L, length = X.shape, len(vector), len(c)
-    tile = max(AT_ONCE, min(TILE_ROWS, TILE_BYTES // max(1, d * V.itemsize)) // AT_ONCE * AT_ONCE)
-    flat, flat_P, flat_V, flat_dw = X.reshape(-1), P.reshape(-1), V.reshape(-1), dw.reshape(-1)
-    T, sums = np.empty(tile * length, V.dtype), np.zeros(d * length, V.dtype)
-    below, loss, held = np.empty(tile, V.dtype), 0.0, 0
+    tile = larger(AT_ONCE, smaller(TILE_ROWS, TILE_BYTES // larger(1, d * V.itemsize)) // AT_ONCE * AT_ONCE)
+    flat_X, flat_P, flat_V, flat_dw = flat(X), flat(P), flat(V), flat(dw)
+    T, sums = scratch(tile * length, V, 0), zeros(d * length, V)
+    below, loss, held = scratch(tile, V, 0), 0.0, 0
     for i in range(0, n, tile):
-        m = min(tile, n - i)
-        _fill_logits(vector, flat, i * d, d, m, flat_V, c, T)
+        m = smaller(tile, n - i)
+        _fill_logits(vector, flat_X, i * d, d, m, flat_V, c, T)
         if y is None:
             _curve(vector, T, flat_P, i * length, m, length, s, i, db)
         else:
@@ -219,10 +229,10 @@ def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any
         for k in range(0, length, L):
             j = 0
             while j + AT_ONCE <= d:
-                add_outer_products(vector, flat, i * d + j, d, m, T, k, length, sums, k * d + j * L)
+                add_outer_products(vector, flat_X, i * d + j, d, m, T, k, length, sums, k * d + j * L)
                 j += AT_ONCE
             while j < d:
-                add_outer_product(vector, flat, i * d + j, d, m, T, k, length, sums, k * d + j * L)
+                add_outer_product(vector, flat_X, i * d + j, d, m, T, k, length, sums, k * d + j * L)
                 j += 1
         held += m
         if held >= FLUSH_ROWS or i + tile >= n:
@@ -230,4 +240,7 @@ def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any
                 flat_dw[k] += sums[k]
                 sums[k] = 0
             held = 0
+    release(T)
+    release(sums)
+    release(below)
     return loss

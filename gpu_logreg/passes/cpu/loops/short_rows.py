@@ -9,21 +9,24 @@ elements, whose registers are added crosswise into one that holds the sums of al
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
-import numpy as np
-
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.dense import FLUSH_ROWS, LOG_ROWS
-from gpu_logreg.passes.cpu.loops.elementary import apart, log1p_up_to_one, row_terms
-from gpu_logreg.passes.cpu.loops.vectors import REGISTER_BYTES, add_rows, logits_of_short_rows
+from gpu_logreg.passes.cpu.loops.elementary import (
+    flat,
+    larger,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+    zeros,
+)
+from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, LOG_ROWS
+from gpu_logreg.passes.cpu.loops.vectors import add_rows, logits_of_short_rows
 
-__all__ = ["SHORT_ROW_BYTES", "sum_short_rows", "vector_for"]
-
-SHORT_ROW_BYTES = 256
-"""Most bytes of a row for which this loop is taken and not that of `dense`: 64 columns in float32."""
+__all__ = ["TILE_ROWS", "sum_short_rows"]
 
 TILE_ROWS = 128
 """Rows whose logits are computed before their gradient: at most 32 KB, so that they are still in the first-level cache.
@@ -31,13 +34,7 @@ TILE_ROWS = 128
 It divides `LOG_ROWS` and `FLUSH_ROWS` of `dense`, and decides the order of additions, and so the bits.
 """
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
-
-
-@functools.cache
-def vector_for(d: int, dtype: np.dtype[Any]) -> tuple[int, ...] | None:
-    """A tuple of the length of the vectors for rows of ``d`` columns; None where they are too long for this loop."""
-    return (0,) * (REGISTER_BYTES // dtype.itemsize) if 0 < d * dtype.itemsize <= SHORT_ROW_BYTES else None
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -48,16 +45,20 @@ def _losses_and_dz(z: Any, m: Any, y: Any, s: Any, first: Any) -> Any:
     """
     real = z.dtype.type
     loss, db, product = 0.0, 0.0, 1.0
-    for i in range(m):
-        e, dz, linear = row_terms(z[i], real(y[first + i]))
-        if s is None:
-            product *= 1.0 + float(e)
-            loss += linear
-        else:
+    if len(s) > 0:
+        for i in range(m):
+            e, dz, linear = row_terms(z[i], real(y[first + i]))
             dz *= real(s[first + i])
             loss += float(linear + log1p_up_to_one(e)) * s[first + i]
-        z[i] = dz
-        db += dz
+            z[i] = dz
+            db += dz
+    else:
+        for i in range(m):
+            e, dz, linear = row_terms(z[i], real(y[first + i]))
+            product *= 1.0 + float(e)
+            loss += linear
+            z[i] = dz
+            db += dz
     return loss, db, product
 
 
@@ -73,33 +74,34 @@ def _add_by_row(X: Any, at: Any, d: Any, m: Any, dz: Any, acc: Any) -> None:
 def sum_short_rows(
     vector: Any, X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chunk: Any, out: Any
 ) -> None:
-    """As `dense.sum_rows`, for rows of at most `SHORT_ROW_BYTES`; ``w`` is padded with zeros to whole vectors."""
+    """As `dense.sum_rows`, for rows of at most `sizes.SHORT_ROW_BYTES`; ``w`` is padded with zeros to whole vectors."""
     d, length = X.shape[1], len(vector)
     real = X.dtype.type
-    flat, padded = X.reshape(-1), len(w)
-    safe = max(0, (flat.size - padded) // d + 1)  # of the first so many rows all vectors lie within X
-    z, acc = apart(TILE_ROWS, X.dtype, chunk), np.zeros(padded, X.dtype)
+    flat_X, padded = flat(X), len(w)
+    safe = larger(0, (flat_X.size - padded) // d + 1)  # of the first so many rows all vectors lie within X
+    z, acc = scratch(TILE_ROWS, X, 2 * larger(TILE_ROWS, chunk)), zeros(padded, X)
     for q in range((last - first + chunk - 1) // chunk):
         begin = first + q * chunk
-        end = min(last, begin + chunk)
-        out[q, :] = 0.0
+        end = smaller(last, begin + chunk)
+        for j in range(d + 2):
+            out[q, j] = 0.0
         loss, db, product = 0.0, 0.0, 1.0
         held, logged, i = 0, 0, begin
         while i < end:
-            m = min(TILE_ROWS, end - i)
-            whole = max(0, min(m, safe - i)) // length * length
+            m = smaller(TILE_ROWS, end - i)
+            whole = larger(0, smaller(m, safe - i)) // length * length
             for k in range(0, whole, length):
-                logits_of_short_rows(vector, flat, (i + k) * d, d, w, padded, b, z, k)
+                logits_of_short_rows(vector, flat_X, (i + k) * d, d, w, padded, b, z, k)
             for k in range(whole, m):
                 dot = real(0)
                 for j in range(d):
-                    dot += flat[(i + k) * d + j] * w[j]
+                    dot += flat_X[(i + k) * d + j] * w[j]
                 z[k] = real(dot + b)
             tile_loss, tile_db, tile_product = _losses_and_dz(z, m, y, s, i)
             loss, db, product = loss + tile_loss, db + tile_db, product * tile_product
             for c in range(0, padded, length):
-                add_rows(vector, flat, i * d + c, d, whole, z, acc, c)
-            _add_by_row(flat, (i + whole) * d, d, m - whole, z[whole:], acc)
+                add_rows(vector, flat_X, i * d + c, d, whole, z, acc, c)
+            _add_by_row(flat_X, (i + whole) * d, d, m - whole, z[whole:], acc)
             i += m
             held += m
             logged += m
@@ -114,3 +116,5 @@ def sum_short_rows(
                 held = 0
         out[q, d] = db
         out[q, d + 1] = loss + math.log(product)
+    release(z)
+    release(acc)

@@ -15,8 +15,15 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.dense import LOG_ROWS
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms
+from gpu_logreg.passes.cpu.loops.elementary import (
+    exp_of_negative,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+)
+from gpu_logreg.passes.cpu.loops.sizes import LOG_ROWS
 
 __all__ = [
     "count_in_columns",
@@ -32,7 +39,7 @@ __all__ = [
 ]
 
 # Without "reassoc": loops over the elements of a row are short, and gathering them into vectors was slower.
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"arcp"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"arcp"}}
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
 
 TILE_ROWS = 64
@@ -80,10 +87,10 @@ def _add_moments(x: Any, column: Any, begin: Any, end: Any, s: Any, sums: Any) -
 def sum_column_moments(x: Any, column: Any, start: Any, s: Any, first: Any, last: Any, sums: Any) -> None:
     """``sum_i s_i x_ij`` and ``sum_i s_i x_ij**2`` over the rows ``first`` to ``last``, added to ``sums``.
 
-    ``sums`` is of shape (d, 2), as both are looked up by the same column; ``s`` may be None.
+    ``sums`` is of shape (d, 2), as both are looked up by the same column; ``s`` is empty where every weight is one.
     """
     for i in range(first, last):
-        s_i = 1.0 if s is None else float(s[i])
+        s_i = float(s[i]) if len(s) > 0 else 1.0
         _add_moments(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), s_i, sums)
 
 
@@ -92,18 +99,20 @@ def sum_moments_by_curvature(
     x: Any, column: Any, start: Any, s: Any, w: Any, b: Any, first: Any, last: Any, sums: Any
 ) -> Any:
     """As `sum_column_moments`, with the weights ``h_i = s_i p_i (1 - p_i)``, whose sum is returned."""
-    z, h = np.empty(TILE_ROWS), np.empty(TILE_ROWS)
+    z, h, weighted = scratch(TILE_ROWS, w, 0), scratch(TILE_ROWS, w, 0), len(s) > 0
     total = 0.0
     for i in range(first, last, TILE_ROWS):
-        m = min(TILE_ROWS, last - i)
+        m = smaller(TILE_ROWS, last - i)
         logits_of_sparse_rows(x, column, start, w, b, i, m, z)
         for r in range(m):
             e = exp_of_negative(-abs(z[r]))
             h[r] = e / ((1.0 + e) * (1.0 + e))
         for r in range(m):
-            h_r = h[r] if s is None else h[r] * s[i + r]
+            h_r = h[r] * s[i + r] if weighted else h[r]
             total += h_r
             _add_moments(x, column, np.uintp(start[i + r]), np.uintp(start[i + r + 1]), h_r, sums)
+    release(z)
+    release(h)
     return total
 
 
@@ -119,20 +128,21 @@ def sum_sparse_rows(
     ----------
     x, column, start : arrays
         ``data``, ``indices`` and ``indptr`` of the CSR rows.
-    y, s : arrays of shape (n,); ``s`` may be None
+    y, s : arrays of shape (n,); ``s`` is empty where every weight is one
     w : float64 array of shape (d,)
     b : float
     dw : float64 array of shape (d,)
         ``dw_sum`` is added to it.
     """
-    z, dz, e, linear = np.empty(TILE_ROWS), np.empty(TILE_ROWS), np.empty(TILE_ROWS), np.empty(TILE_ROWS)
+    z, dz = scratch(TILE_ROWS, w, 0), scratch(TILE_ROWS, w, 0)
+    e, linear = scratch(TILE_ROWS, w, 0), scratch(TILE_ROWS, w, 0)
     loss, db, product, logged = 0.0, 0.0, 1.0, 0
     for i in range(first, last, TILE_ROWS):
-        m = min(TILE_ROWS, last - i)
+        m = smaller(TILE_ROWS, last - i)
         logits_of_sparse_rows(x, column, start, w, b, i, m, z)
         for r in range(m):
             e[r], dz[r], linear[r] = row_terms(z[r], float(y[i + r]))
-        if s is None:
+        if len(s) == 0:
             for r in range(m):
                 product *= 1.0 + e[r]
                 loss += linear[r]
@@ -149,6 +159,10 @@ def sum_sparse_rows(
             db += dz_r
             for k in range(np.uintp(start[i + r]), np.uintp(start[i + r + 1])):
                 dw[np.uintp(column[k])] += dz_r * x[k]
+    release(z)
+    release(dz)
+    release(e)
+    release(linear)
     return loss + math.log(product), db
 
 
@@ -163,15 +177,15 @@ def sum_sparse_rows_of_classes(
     x, column, start : arrays
         ``data``, ``indices`` and ``indptr`` of the CSR rows.
     y : integer array of shape (n,)
-    s : array of shape (n,) or None
+    s : array of shape (n,), or empty where every weight is one
     W : float64 array of shape (d, K)
         The weights of a column lie together.
     b : float64 array of shape (K,)
     dW, db : float64 arrays of the shapes of ``W`` and ``b``
         The sums are added to them.
     """
-    K = len(b)
-    z = np.empty(K)
+    K, weighted = len(b), len(s) > 0
+    z = scratch(K, b, 0)
     loss = 0.0
     for i in range(first, last):
         begin, end = start[i], start[i + 1]
@@ -192,7 +206,7 @@ def sum_sparse_rows_of_classes(
         rest = 0.0  # of all but the largest, whose own is 1
         for c in range(K):
             rest += 0.0 if c == at else z[c]
-        s_i = 1.0 if s is None else float(s[i])
+        s_i = float(s[i]) if weighted else 1.0
         share = 1.0 / (1.0 + rest)
         # dz of the class of the row is minus the sum of the other probabilities: p - 1 would round a small sum away.
         of_label = -(rest * share) if label == at else z[label] * share - 1.0
@@ -207,6 +221,7 @@ def sum_sparse_rows_of_classes(
             sums, x_k = dW[np.uintp(column[k])], float(x[k])
             for c in range(K):
                 sums[c] += x_k * z[c]
+    release(z)
     return loss
 
 

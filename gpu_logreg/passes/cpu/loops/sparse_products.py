@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms
+from gpu_logreg.passes.cpu.loops.elementary import (
+    exp_of_negative,
+    log1p_up_to_one,
+    release,
+    row_terms,
+    scratch,
+    smaller,
+)
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS, logits_of_sparse_rows
 
 __all__ = ["add_outer_products_of_rows", "fill_sparse_probabilities", "fill_sparse_rows", "sum_kept_sparse_rows"]
 
 # Without "reassoc", as for gradients.
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -25,9 +32,9 @@ def sum_kept_sparse_rows(
     x: Any, column: Any, start: Any, y: Any, s: Any, h: Any, v: Any, c: Any, first: Any, last: Any, dw: Any
 ) -> Any:
     """As `gpu_logreg.passes.cpu.loops.products.sum_kept_rows`, of the rows ``first`` to ``last`` of all CSR rows."""
-    e, loss, dc = np.empty(TILE_ROWS), 0.0, 0.0
+    e, loss, dc = scratch(TILE_ROWS, v, 0), 0.0, 0.0
     for i in range(first, last, TILE_ROWS):
-        m = min(TILE_ROWS, last - i)
+        m = smaller(TILE_ROWS, last - i)
         logits_of_sparse_rows(x, column, start, v, c, i, m, e)
         if y is None:
             for r in range(m):
@@ -44,6 +51,7 @@ def sum_kept_sparse_rows(
             dc += e_r
             for k in range(np.uintp(start[i + r]), np.uintp(start[i + r + 1])):
                 dw[np.uintp(column[k])] += e_r * x[k]
+    release(e)
     return loss, dc
 
 
@@ -127,10 +135,11 @@ def _fill_probabilities(z: Any, p: Any, label: Any) -> Any:
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def fill_sparse_probabilities(x: Any, column: Any, start: Any, W: Any, b: Any, P: Any) -> None:
     """Probabilities of CSR rows, into ``P`` of shape (n, K); arguments as of `fill_sparse_rows`."""
-    z = np.empty(len(b))
+    z = scratch(len(b), b, 0)
     for i in range(len(P)):
         _fill_logits(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), W, b, z)
         _fill_probabilities(z, P[i], 0)
+    release(z)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

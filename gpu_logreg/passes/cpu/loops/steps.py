@@ -15,7 +15,7 @@ import math
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import wait_for_all
+from gpu_logreg.passes.cpu.loops.elementary import smaller, wait_for_all
 from gpu_logreg.passes.cpu.loops.lane import sum_lane
 
 __all__ = ["PIECES", "RULE_CODES", "run_steps"]
@@ -29,7 +29,7 @@ The same for every number of threads, because the squares of a piece are summed 
 order of additions. It bounds the threads that an update can use.
 """
 
-_OPTIONS: dict[str, Any] = {"cache": True, "fastmath": LIBERTIES | {"reassoc", "arcp"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}, "counts": True}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -108,7 +108,7 @@ def run_steps(
     n_lanes = len(grads)
     shrink = params.dtype.type(1.0 - numbers[0] * decay)
     for first in range(0, len(order), batch_size):
-        at = order[first : min(first + batch_size, len(order))]
+        at = order[first : smaller(first + batch_size, len(order))]
         n = len(at)
         for lane in range(thread, n_lanes, n_threads):
             part = at[n * lane // n_lanes : n * (lane + 1) // n_lanes]

@@ -14,13 +14,11 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.registry import cpu_target
 
+from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE
 from gpu_logreg.passes.cpu.loops.vector_code import I64, VectorCode, operation
 
 __all__ = [
-    "AT_ONCE",
-    "REGISTER_BYTES",
     "add_outer_product",
     "add_outer_products",
     "add_rows",
@@ -37,23 +35,6 @@ __all__ = [
     "sum_of_smaller",
     "weigh",
 ]
-
-# Features of the processor that Numba compiles for. They are part of the key of its cache on disk, so that code from
-# the cache was compiled with the `AT_ONCE` of this process.
-_FEATURES = cpu_target.target_context.codegen().magic_tuple()[-1].split(",")
-
-AT_ONCE = 8 if "+avx512f" in _FEATURES else 4
-"""How many sums are kept in registers at once: of the logits of as many rows, or of the gradient of as many columns.
-
-Processors with AVX-512 have 32 vector registers, others 16. Each sum has its terms in the same order whatever the
-number, so that the bits do not depend on it.
-"""
-
-REGISTER_BYTES = 64 if AT_ONCE == 8 else 32
-"""Bytes of a vector register with AVX-512 and with AVX, for loops whose vectors are one register long.
-
-Such a loop adds a row in as many partial sums as a register has elements: its bits depend on the processor.
-"""
 
 
 def _logits(n_rows: int) -> Any:

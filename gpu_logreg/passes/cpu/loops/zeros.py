@@ -17,7 +17,7 @@ from gpu_logreg.arrays.compiled import LIBERTIES, njit
 
 __all__ = ["columns_times_dz", "list_length", "list_nonzeros", "rows_times_weights"]
 
-_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}}
+_OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}, "counts": True}
 
 
 def list_length(m: int, d: int) -> int:
