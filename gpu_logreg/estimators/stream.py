@@ -76,7 +76,8 @@ class Stream:
     Attributes
     ----------
     n_reads_, bytes_read_ : float, int
-        Reads of all blocks from their source up to now, in blocks over their number, and their bytes.
+        Reads of all blocks from their source up to now, in blocks over their number, and their bytes; of blocks that
+        code yields with the first read, which counts their rows, and is none of the reads of a fit.
     n_resident_, n_blocks_ : int
         Blocks that stay in memory, and all.
 
@@ -146,6 +147,7 @@ class Stream:
         if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
             self._refuse_budget(codes, weights, found.parts)
         store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
+        store.blocks_read, store.bytes_read = len(found.parts), found.nbytes
         return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
 
     def _kept(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> frozenset[int]:

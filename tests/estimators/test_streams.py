@@ -119,6 +119,9 @@ def test_blocks_are_read_once_in_a_walk_and_kept_ones_never_again(path):
     assert once.bytes_read_ == X.nbytes
     LogisticRegression(C=0.1).fit(once)
     assert once.n_reads_ == 1.0
+    yielded = Stream(blocks_of(X, y))
+    LogisticRegression().fit(yielded)
+    assert (yielded.n_reads_, yielded.bytes_read_) == (1.0, X.nbytes)
     often = Stream(path, y, memory_budget="75kB")
     LogisticRegression().fit(often)
     assert 1.0 < often.n_reads_ <= model.n_reads_ <= 12
