@@ -50,9 +50,10 @@ class Stream:
 
     Parameters
     ----------
-    rows : path, data set, callable or iterable
+    rows : path, data set, array, callable or iterable
         Files: ``.npy``, ``.npz``, Parquet, Arrow IPC, CSV; a file, a folder, partitioned as Hive does or not, a pattern
-        of names, or any ``pyarrow.dataset.Dataset``. Else blocks of rows: a function without parameters that returns an
+        of names, or any ``pyarrow.dataset.Dataset``. An array that gives slices of rows: a data set of HDF5 or Zarr, a
+        mapped array. Else blocks of rows: a function without parameters that returns an
         iterator of them, or an object that can be iterated again and again. A block is ``(X, y)`` or
         ``(X, y, sample_weight)``, with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to
         predict ``X`` alone will do. They are yielded in a thread of their own. An iterator, such as a generator, can be
