@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.first_read import first_read
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
+from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
 from gpu_logreg.rows.streamed import largest_sample
@@ -28,6 +29,10 @@ FREE_SHARE = 0.5
 
 SAMPLE_SHARE = 1 / 32
 """Share of the rows that memory is set aside for as a sample; the cheapest sample is a few percent of them."""
+
+
+BlockOfRows = tuple[ArrayOfRows, HostArray | None, HostArray | None]
+"""Rows, and labels and weights or None."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +208,11 @@ class Stream:
         return getattr(self._source, "names", None)
 
     @property
+    def selects(self) -> bool:
+        """Whether predictions find their columns by name."""
+        return isinstance(self._source, DatasetRows)
+
+    @property
     def n_blocks_(self) -> int:
         """Blocks that the rows are walked in."""
         return len(self.opened.store.parts)
@@ -222,13 +232,15 @@ class Stream:
         """Bytes of these blocks."""
         return self.opened.store.bytes_read
 
-    def blocks(self, labelled: bool = False) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+    def blocks(self, labelled: bool = False, names: Sequence[str] | None = None) -> Iterator[BlockOfRows]:
         """Rows, labels and weights block by block, as they are: for predictions.
 
         Parameters
         ----------
         labelled : bool
             Whether labels are needed.
+        names : sequence of str or None
+            Columns of tables, in their order; all features if None.
         """
         source = self._source
         if self._files is None:
@@ -240,6 +252,8 @@ class Stream:
             return
         y, s = (self._files.labels(), self._files.weights()) if labelled else (None, None)
         store = self.opened.store if "opened" in self.__dict__ else None
+        if names is not None and isinstance(source, DatasetRows) and tuple(names) != source.names:
+            source, store = source.selected(names), None
         if store is None:
             parts = cut_dense(source.n_rows, source.n_columns)
             store = BlockStore(source, parts, frozenset(), ahead=self._read_ahead)
@@ -260,7 +274,7 @@ class Stream:
         codes = is_second.astype(np.uint8)[opened.codes]
         self.__dict__["opened"] = replace(opened, classes=np.array([False, True]), codes=codes)
 
-    def _kept_blocks(self, labelled: bool) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+    def _kept_blocks(self, labelled: bool) -> Iterator[BlockOfRows]:
         """Of an iterator: the blocks that are kept after a fit."""
         classes = self.opened.classes
         for X, codes, s in self.encoded_blocks():

@@ -510,6 +510,14 @@ def test_parquet_files(tmp_path, parquet, n_classes):
     assert stream.n_reads_ == 1.0
     np.testing.assert_array_equal(model.predict(stream), memory.predict(X))
     assert model.score(Stream(str(tmp_path / "part-*.parquet"), **names)) == pytest.approx(memory.score(X, y, s))
+    np.testing.assert_array_equal(model.predict(Stream(tmp_path)), memory.predict(X))  # columns are found by name
+    frame = table(X, y, s).select(["id", *(f"x{k}" for k in reversed(range(D))), "y"])
+    parquet.write_table(frame, tmp_path / "other.parquet")
+    np.testing.assert_array_equal(model.predict(Stream(tmp_path / "other.parquet")), memory.predict(X))
+    assert model.score(Stream(tmp_path / "other.parquet", target="y")) == memory.score(X, y)
+    parquet.write_table(frame.drop_columns(["x2"]), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match=r"other.parquet: has no column 'x2'"):
+        model.predict(Stream(tmp_path / "other.parquet"))
     text = np.array(["a", "b", "c"])[y]
     parquet.write_table(table(X, text, s), tmp_path / "text.parquet")
     stream = Stream(tmp_path / "text.parquet", **names)
