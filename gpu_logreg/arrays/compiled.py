@@ -55,7 +55,7 @@ class Loop:
     >>> import numpy as np
     >>> sum_moments = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_moments")
     >>> sums = np.zeros((1, 4))
-    >>> sum_moments(np.array([[1.0, 2.0], [3.0, 4.0]]), None, 0, 2, 2, sums)
+    >>> sum_moments(np.array([[1.0, 2.0], [3.0, 4.0]]), np.empty(0), 0, 2, 2, sums)
     >>> sums
     array([[ 4.,  6., 10., 20.]])
     """

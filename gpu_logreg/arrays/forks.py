@@ -4,7 +4,7 @@ A forked child has only the thread that forked. A lock that another thread of th
 released in the child, and a thread that asks for it there waits for ever. So a fork first waits for
 
 - imports of other threads: the first fit imports Numba and the compiled loops, which takes seconds;
-- a loop that another thread compiles, or loads from the cache: Numba does so under one lock;
+- a loop that another thread compiles or loads: Numba and `gpu_logreg.arrays.compiled` do so under one lock each;
 - the lock of `gpu_logreg.arrays.blocks`, under which the number of threads of BLAS is set, and the threads of BLAS,
   which every fork starts anew.
 
@@ -30,8 +30,6 @@ IMPORTED_BY_FITS = frozenset({"gpu_logreg", "llvmlite", "numba", "scipy", "sklea
 MOST_WAITS = 100
 """Times that a fork waits for imports that were begun while it waited. Those of its own thread would never end."""
 
-_here = threading.local()  # the locks that a thread holds during its fork: several threads may fork at once
-
 
 def wait_before_forks(lock: contextlib.AbstractContextManager[Any], in_child: Callable[[], None]) -> None:
     """Have every fork of this process wait for ``lock``, and call ``in_child`` in the child.
@@ -44,8 +42,10 @@ def wait_before_forks(lock: contextlib.AbstractContextManager[Any], in_child: Ca
         Called in the child while it still holds the lock.
     """
 
+    here = threading.local()  # what a thread holds of this lock's during its fork: several threads may fork at once
+
     def before() -> None:
-        _here.held = held = contextlib.ExitStack()
+        here.held = held = contextlib.ExitStack()
         for _ in range(MOST_WAITS):
             held.close()
             for name in _imports_under_way():
@@ -59,7 +59,7 @@ def wait_before_forks(lock: contextlib.AbstractContextManager[Any], in_child: Ca
                 break
 
     def after() -> None:
-        vars(_here).pop("held", contextlib.ExitStack()).close()
+        vars(here).pop("held", contextlib.ExitStack()).close()
 
     def after_in_child() -> None:
         in_child()

@@ -31,6 +31,8 @@ class FirstRead(NamedTuple):
         All blocks by their numbers, or none where they do not fit.
     labels : (classes, codes)
     sample_weight : ndarray of shape (n,) or None
+    nbytes : int
+        Of the rows.
     n_stored, n_pairs
         Of sparse rows: see `gpu_logreg.rows.streamed.StreamedDataset`.
     """
@@ -41,6 +43,7 @@ class FirstRead(NamedTuple):
     sample_weight: HostArray | None
     n_stored: int
     n_pairs: float
+    nbytes: int
 
 
 def first_read(source: UserBlocks, budget: int) -> FirstRead:
@@ -86,6 +89,7 @@ def first_read(source: UserBlocks, budget: int) -> FirstRead:
         np.concatenate(weights) if weights else None,
         cutter.n_stored,
         cutter.n_pairs,
+        cutter.read_bytes,
     )
 
 
@@ -97,7 +101,7 @@ class _Cutter:
 
     def __init__(self) -> None:
         self.keeps = True
-        self.nbytes = self.n_stored = 0
+        self.nbytes = self.n_stored = self.read_bytes = 0
         self.n_pairs = 0.0
         self._done: list[ArrayOfRows] = []
         self._open: list[ArrayOfRows] = []
@@ -107,6 +111,7 @@ class _Cutter:
 
     def add(self, block: Block) -> None:
         """Take the rows of a block."""
+        self.read_bytes += bytes_of(block.X)
         if isinstance(block.X, np.ndarray):
             self._add_dense(block.X)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.first_read import first_read
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
+from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
 from gpu_logreg.rows.streamed import largest_sample
@@ -28,6 +29,10 @@ FREE_SHARE = 0.5
 
 SAMPLE_SHARE = 1 / 32
 """Share of the rows that memory is set aside for as a sample; the cheapest sample is a few percent of them."""
+
+
+BlockOfRows = tuple[ArrayOfRows, HostArray | None, HostArray | None]
+"""Rows, and labels and weights or None."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,10 @@ class Stream:
 
     Parameters
     ----------
-    rows : path, data set, callable or iterable
+    rows : path, data set, array, callable or iterable
         Files: ``.npy``, ``.npz``, Parquet, Arrow IPC, CSV; a file, a folder, partitioned as Hive does or not, a pattern
-        of names, or any ``pyarrow.dataset.Dataset``. Else blocks of rows: a function without parameters that returns an
+        of names, or any ``pyarrow.dataset.Dataset``. An array that gives slices of rows: a data set of HDF5 or Zarr, a
+        mapped array. Else blocks of rows: a function without parameters that returns an
         iterator of them, or an object that can be iterated again and again. A block is ``(X, y)`` or
         ``(X, y, sample_weight)``, with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to
         predict ``X`` alone will do. They are yielded in a thread of their own. An iterator, such as a generator, can be
@@ -76,7 +82,8 @@ class Stream:
     Attributes
     ----------
     n_reads_, bytes_read_ : float, int
-        Reads of all blocks from their source up to now, in blocks over their number, and their bytes.
+        Reads of all blocks from their source up to now, in blocks over their number, and their bytes; of blocks that
+        code yields with the first read, which counts their rows, and is none of the reads of a fit.
     n_resident_, n_blocks_ : int
         Blocks that stay in memory, and all.
 
@@ -146,6 +153,7 @@ class Stream:
         if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
             self._refuse_budget(codes, weights, found.parts)
         store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
+        store.blocks_read, store.bytes_read = len(found.parts), found.nbytes
         return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
 
     def _kept(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> frozenset[int]:
@@ -200,6 +208,11 @@ class Stream:
         return getattr(self._source, "names", None)
 
     @property
+    def selects(self) -> bool:
+        """Whether predictions find their columns by name."""
+        return isinstance(self._source, DatasetRows)
+
+    @property
     def n_blocks_(self) -> int:
         """Blocks that the rows are walked in."""
         return len(self.opened.store.parts)
@@ -219,13 +232,15 @@ class Stream:
         """Bytes of these blocks."""
         return self.opened.store.bytes_read
 
-    def blocks(self, labelled: bool = False) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+    def blocks(self, labelled: bool = False, names: Sequence[str] | None = None) -> Iterator[BlockOfRows]:
         """Rows, labels and weights block by block, as they are: for predictions.
 
         Parameters
         ----------
         labelled : bool
             Whether labels are needed.
+        names : sequence of str or None
+            Columns of tables, in their order; all features if None.
         """
         source = self._source
         if self._files is None:
@@ -237,6 +252,8 @@ class Stream:
             return
         y, s = (self._files.labels(), self._files.weights()) if labelled else (None, None)
         store = self.opened.store if "opened" in self.__dict__ else None
+        if names is not None and isinstance(source, DatasetRows) and tuple(names) != source.names:
+            source, store = source.selected(names), None
         if store is None:
             parts = cut_dense(source.n_rows, source.n_columns)
             store = BlockStore(source, parts, frozenset(), ahead=self._read_ahead)
@@ -257,7 +274,7 @@ class Stream:
         codes = is_second.astype(np.uint8)[opened.codes]
         self.__dict__["opened"] = replace(opened, classes=np.array([False, True]), codes=codes)
 
-    def _kept_blocks(self, labelled: bool) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+    def _kept_blocks(self, labelled: bool) -> Iterator[BlockOfRows]:
         """Of an iterator: the blocks that are kept after a fit."""
         classes = self.opened.classes
         for X, codes, s in self.encoded_blocks():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import to_numpy
+from gpu_logreg.arrays.device import is_sparse, to_numpy
 from gpu_logreg.arrays.vector import HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import logger
@@ -26,6 +26,7 @@ from gpu_logreg.files.decoded_text import decode_csv
 from gpu_logreg.files.formats import FileOptions, choose_format
 from gpu_logreg.files.npy_rows import NpyRows
 from gpu_logreg.files.reading import gib, reading
+from gpu_logreg.files.sliced_rows import SlicedRows
 
 __all__ = ["FileRows", "csv_rows", "file_rows", "glob_like", "is_file"]
 
@@ -96,7 +97,9 @@ class FileRows:
 
 
 def is_file(rows: Any) -> bool:
-    """Whether a user gives a path, or a data set of pyarrow's."""
+    """Whether a user gives a path, a data set of pyarrow's, or an array that gives slices: no blocks of code."""
+    if all(hasattr(rows, name) for name in ("shape", "dtype", "__getitem__")):
+        return True
     return isinstance(rows, str | os.PathLike | FileRows) or type(rows).__module__.startswith("pyarrow._dataset")
 
 
@@ -115,6 +118,10 @@ def file_rows(
             raise DataError(f"{other}={name!r} and an array are given; give one of them")
     if isinstance(rows, FileRows):
         return rows
+    if hasattr(rows, "shape"):
+        if is_sparse(rows) or drop or any(name is not None for name in (features, target, weight)):
+            raise DataError("an array has labels as y and weights as sample_weight; sparse rows are yielded in blocks")
+        return FileRows(SlicedRows(rows), y, sample_weight)
     if not isinstance(rows, str | os.PathLike):
         return FileRows(DatasetRows(rows, target, weight, drop), y, sample_weight, target, weight)
     path = Path(rows)

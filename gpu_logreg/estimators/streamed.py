@@ -114,9 +114,9 @@ def logits_by_block(model: Any, stream: Stream, labelled: bool = False) -> Itera
     check_is_fitted(model)
     first = 0
     with numpy_defaults():
-        for X, y, s in stream.blocks(labelled):
+        for X, y, s in stream.blocks(labelled, getattr(model, "feature_names_in_", None)):
             if first == 0:
-                _refuse_columns(model, stream)
+                _refuse_columns(model, stream, int(X.shape[1]))
             try:
                 yield model._logits_of_rows(X), y, s
             except DataError as error:
@@ -126,12 +126,12 @@ def logits_by_block(model: Any, stream: Stream, labelled: bool = False) -> Itera
         raise DataError("the blocks hold no rows; at least one row is required")
 
 
-def _refuse_columns(model: Any, stream: Stream) -> None:
-    d, expected = stream.n_columns, model.n_features_in_
+def _refuse_columns(model: Any, stream: Stream, d: int) -> None:
+    expected = model.n_features_in_
     if d != expected:
         raise DataError(f"X has {d} features, but {type(model).__name__} is expecting {expected} features as input")
     names = getattr(model, "feature_names_in_", None)
-    if names is not None and stream.names is not None and list(names) != list(stream.names):
+    if names is not None and stream.names is not None and not stream.selects and list(names) != list(stream.names):
         raise DataError("the columns of the stream have other names, or another order, than those of the fit")
 
 

@@ -84,6 +84,7 @@ class UserBlocks:
                 self.dtype, self.names = block.X.dtype, block.names
             if block.X.shape[0]:
                 yield number, block
+            del block  # the next block is made while the memory of this one is free
             number += 1
 
     @staticmethod
@@ -123,21 +124,28 @@ class UserBlocks:
 
     def pieces(self, wanted: Sequence[slice]) -> Iterator[tuple[int, ArrayOfRows]]:
         """The blocks once more, which must be those of the first read."""
-        first = 0
-        at = -1
-        for at, (number, block) in enumerate(self.blocks()):
-            if at == len(self._prints) or _fingerprint(self._like_the_first(number, block)) != self._prints[at]:
-                raise DataError(
-                    f"block {number} holds other rows than in the first read; give a function that yields the same "
-                    "rows in every call"
-                )
-            yield first, self._like_the_first(number, block).X
-            first += block.X.shape[0]
-        if at + 1 < len(self._prints):
+        first = n_blocks = 0
+        for number, block in self.blocks():
+            X, known = self._known(number, n_blocks, block), block.X.shape[0]
+            del block
+            yield first, X
+            del X
+            first, n_blocks = first + known, n_blocks + 1
+        if n_blocks < len(self._prints):
             raise DataError(
                 f"the blocks end after {first} rows, and in the first read there were {self.n_rows}; give a function "
                 "that returns a new iterator in every call"
             )
+
+    def _known(self, number: int, at: int, block: Block) -> ArrayOfRows:
+        """The rows of a block that was the ``at``-th in the first read."""
+        block = self._like_the_first(number, block)
+        if at == len(self._prints) or _fingerprint(block) != self._prints[at]:
+            raise DataError(
+                f"block {number} holds other rows than in the first read; give a function that yields the same rows in "
+                "every call"
+            )
+        return block.X
 
     def fill(self, part: slice, out: HostArray) -> None:
         """Not possible: blocks come in their order."""

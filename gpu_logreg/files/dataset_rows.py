@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -103,6 +104,21 @@ class DatasetRows:
         self.n_rows = self._units[-1].first + self._units[-1].n_rows if self._units else 0
         if self.n_rows == 0:
             raise DataError(f"{self._paths[0] if self._paths else 'the data set'}: holds no rows")
+
+    def selected(self, names: Sequence[str]) -> DatasetRows:
+        """The same rows with these features, in this order.
+
+        Raises
+        ------
+        DataError
+            A column is not there, which the message names, or holds no numbers.
+        """
+        pick_columns(self._schema.names, names, Source(self._paths[0] if len(self._paths) == 1 else "the data set"))
+        rows = copy.copy(self)
+        rows.names, rows.n_columns = tuple(names), len(names)
+        rows.dtype = np.result_type(*[_dtype(self._schema.field(name), self._paths[0]) for name in names])
+        rows.reader_bytes = _COLUMN_BYTES * len(names)
+        return rows
 
     def _count(self, k: int) -> None:
         fragment = self._fragments[k]

@@ -237,6 +237,7 @@ class BlockStore:
                 out[to] = piece[part]
             else:
                 piece.write(part, out[to])
+            del piece  # so that its memory is free while the next is made
             if is_last:
                 yield number, out
 
@@ -265,6 +266,7 @@ class BlockStore:
                 if not is_last:
                     break
                 waiting.pop()
+            del piece
             if not waiting and self.parts[numbers[-1]].stop < self.source.n_rows:
                 return
         if waiting:

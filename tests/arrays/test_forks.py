@@ -105,6 +105,43 @@ print(beside(work, job, begun))
     assert run_fresh(FORKED + code) == "0"
 
 
+def test_a_fork_waits_for_a_loop_that_another_thread_loads():
+    code = """
+import gpu_logreg.arrays.blocks
+from gpu_logreg.arrays import code_files
+from gpu_logreg.arrays.compiled import Loop
+
+real = code_files.load
+X, sums = np.ones((3, 2)), np.zeros((1, 4))
+
+
+def slow(key):
+    begun.set()
+    time.sleep(0.5)
+    return real(key)
+
+
+def work():
+    Loop("gpu_logreg.passes.cpu.loops.dense", "sum_moments")(X, np.empty(0), 0, 3, 3, sums)
+
+
+def job():
+    code_files.load = real
+    work()
+    return sums.tolist() == [[3.0] * 4]
+
+
+code_files.load = slow
+print(beside(work, job, begun))
+code_files.load = real
+thread = threading.Thread(target=work, daemon=True)  # the forking thread gives its locks back
+thread.start()
+thread.join(60)
+print(thread.is_alive())
+"""
+    assert run_fresh(FORKED + code) == "0\nFalse"
+
+
 def test_a_fork_waits_for_its_turn_to_set_the_threads_of_blas():
     code = """
 from gpu_logreg.arrays import blocks as threads

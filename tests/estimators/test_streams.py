@@ -119,6 +119,9 @@ def test_blocks_are_read_once_in_a_walk_and_kept_ones_never_again(path):
     assert once.bytes_read_ == X.nbytes
     LogisticRegression(C=0.1).fit(once)
     assert once.n_reads_ == 1.0
+    yielded = Stream(blocks_of(X, y))
+    LogisticRegression().fit(yielded)
+    assert (yielded.n_reads_, yielded.bytes_read_) == (1.0, X.nbytes)
     often = Stream(path, y, memory_budget="75kB")
     LogisticRegression().fit(often)
     assert 1.0 < often.n_reads_ <= model.n_reads_ <= 12
@@ -159,6 +162,22 @@ def test_rows_with_rare_columns_are_drawn_by_their_scores(path):
     streamed = LogisticRegression(tol=1e-9).fit(Stream(path, y, memory_budget="600kB"))
     memory = LogisticRegression(tol=1e-9).fit(X, y)
     assert streamed.n_reads_ < 14
+    assert abs(streamed.objective_ - memory.objective_) <= 1e-12 * memory.objective_
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_samples_that_are_drawn_stretch_by_stretch(path, monkeypatch, n_classes, weighted):
+    monkeypatch.setattr("gpu_logreg.rows.drawing.STRETCH_ROWS", 3000)
+    X, y, s = rows(n_classes, n=20_000)
+    X[:, 0] = np.random.default_rng(0).random(len(X)) < 0.002
+    y[:19_000][y[:19_000] == n_classes - 1] = 0  # a rare class, and late
+    np.save(path, X)
+    s = s * (np.arange(len(s)) % 3 > 0) if weighted else None
+    streamed = LogisticRegression(tol=1e-9).fit(Stream(path, y, s, memory_budget="700kB"))
+    memory = LogisticRegression(tol=1e-9).fit(X, y, s)
+    assert streamed.converged_
+    assert streamed.n_reads_ < 20
     assert abs(streamed.objective_ - memory.objective_) <= 1e-12 * memory.objective_
 
 
@@ -491,6 +510,14 @@ def test_parquet_files(tmp_path, parquet, n_classes):
     assert stream.n_reads_ == 1.0
     np.testing.assert_array_equal(model.predict(stream), memory.predict(X))
     assert model.score(Stream(str(tmp_path / "part-*.parquet"), **names)) == pytest.approx(memory.score(X, y, s))
+    np.testing.assert_array_equal(model.predict(Stream(tmp_path)), memory.predict(X))  # columns are found by name
+    frame = table(X, y, s).select(["id", *(f"x{k}" for k in reversed(range(D))), "y"])
+    parquet.write_table(frame, tmp_path / "other.parquet")
+    np.testing.assert_array_equal(model.predict(Stream(tmp_path / "other.parquet")), memory.predict(X))
+    assert model.score(Stream(tmp_path / "other.parquet", target="y")) == memory.score(X, y)
+    parquet.write_table(frame.drop_columns(["x2"]), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match=r"other.parquet: has no column 'x2'"):
+        model.predict(Stream(tmp_path / "other.parquet"))
     text = np.array(["a", "b", "c"])[y]
     parquet.write_table(table(X, text, s), tmp_path / "text.parquet")
     stream = Stream(tmp_path / "text.parquet", **names)
@@ -555,3 +582,33 @@ def test_csv(tmp_path, labels):
     assert stream.n_reads_ > 1.0
     assert model.score(stream) == pytest.approx(of_blocks.score(X, y, s))
     assert model.feature_names_in_.tolist() == [f"x{k}" for k in range(D)]
+
+
+class Sliced:
+    """As a data set of HDF5: no array, but slices of one."""
+
+    def __init__(self, array, fails_at=None):
+        self._array, self._fails_at = array, fails_at
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, part):
+        if part.start == self._fails_at:
+            raise OSError("the disk\nis gone")
+        return self._array[part]
+
+
+def test_arrays_that_give_slices(path):
+    X, y, s = rows()
+    np.save(path, X)
+    expected = bits(LogisticRegression().fit(blocks_of(X, y, s)))
+    for array in (Sliced(X), np.load(path, mmap_mode="r"), X):
+        stream = Stream(array, y, s, memory_budget=LOW)
+        assert bits(LogisticRegression().fit(stream)) == expected
+        assert stream.n_reads_ > 1.0
+    refused(Stream(Sliced(X, 341), y, s, memory_budget=LOW), "rows 341 to 681 cannot be read: the disk")
+    with pytest.raises(DataError, match=r"the rows, a Sliced, have shape \(3000,\); rows and columns are needed"):
+        Stream(Sliced(y), y)
+    with pytest.raises(DataError, match="the rows, a Sliced, have dtype complex128; they must be real numbers"):
+        Stream(Sliced(X + 1j), y)
+    with pytest.raises(DataError, match="sparse rows are yielded in blocks"):
+        Stream(sparse.csr_array(X), y)
