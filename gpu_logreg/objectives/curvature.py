@@ -28,7 +28,7 @@ from gpu_logreg.objectives.standardised import StandardisedSparse
 from gpu_logreg.rows.coordinates import ParamsMetric
 from gpu_logreg.solvers.kronecker import KroneckerFactor, LeadingDirections, LeadingFactor
 
-__all__ = ["BinarySample", "Blocks", "ClassesSample", "Sample", "sample_of"]
+__all__ = ["BinarySample", "Blocks", "ClassesSample", "Sample", "curve_free_directions", "sample_of"]
 
 LEAST_LOGIT = 0.4
 """Logit below the largest of a row, over the logarithm of the least normal number, that a lower one is taken for: a
@@ -36,6 +36,16 @@ product of two such probabilities and two elements of a row is a normal number s
 
 Blocks = Callable[[DTypeLike | None], Iterator[Any]]
 """From the dtype to compute in (None for that of the rows) to the blocks of a sample, one at a time."""
+
+
+def curve_free_directions(H: Float64Matrix, n_logits: int) -> Float64Matrix:
+    """``H`` with curvature along the constants that all classes share, added in place; as it is for one logit."""
+    if n_logits > 1:
+        by_class = H.reshape(n_logits, -1, n_logits, len(H) // n_logits)
+        along = np.einsum("kjkj->kj", by_class).mean(axis=0) / n_logits
+        for j in range(len(along)):
+            by_class[:, j, :, j] += along[j]
+    return H
 
 
 class BinarySample(SampleObjective):
@@ -60,6 +70,10 @@ class BinarySample(SampleObjective):
         xp = array_namespace(H)
         H.ravel()[:: len(phi) + 1] += xp.asarray(self.penalty)
         return H
+
+    def plain_hessian(self, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian at ``phi`` on the host, as it is, summed in the dtype of the rows."""
+        return np.asarray(to_numpy(self.hessian(phi)))
 
     def curvature_root(self, phi: Float64Vector) -> Float64Matrix:
         """A matrix ``A`` such that ``A.T @ A`` is the Hessian of the loss at ``phi``, for small data on the host.
@@ -101,6 +115,11 @@ class BinarySample(SampleObjective):
         _, factor, block = _binary_curvature(blocks, phi, factored=True)
         assert factor is not None
         return ParamsMetric(block.coordinates, factor)
+
+    @staticmethod
+    def columns_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian by the columns of a logit, from the blocks of a sample: that of `hessian_of_blocks`."""
+        return BinarySample.hessian_of_blocks(blocks, phi)
 
     @staticmethod
     def hessian_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
@@ -157,14 +176,17 @@ class ClassesSample(SampleObjective):
         self.reads.total += self.n_rows / self.n_total
         return np.asarray(self.engine.curvature(self.rows.data, phi))
 
+    def plain_hessian(self, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian at ``phi``, as it is: flat along the free directions where there is no penalty."""
+        H = self.curvature_sum(phi) / self.weight_total
+        H.flat[:: len(H) + 1] += self.packed_penalty
+        return H
+
     def factored(self, total: Float64Matrix, weight_total: float) -> Factor:
         """The factored Hessian of a `curvature_sum`, with the penalty, and with curvature along the free directions."""
         K, p = self._shape
-        H = (total / weight_total).reshape(K, p, K, p)
+        H = curve_free_directions((total / weight_total), K).reshape(K, p, K, p)
         diagonal = np.einsum("kjkj->kj", H)
-        along = diagonal.mean(axis=0) / K
-        for j in range(p):
-            H[:, j, :, j] += along[j]
         diagonal += self.penalty
         return Factor(H.reshape(K * p, K * p))
 
@@ -271,6 +293,18 @@ class ClassesSample(SampleObjective):
         if total is None:
             return block.params_metric(phi)
         return ParamsMetric(block.coordinates, block.factored(total, weight_total))
+
+    @staticmethod
+    def columns_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
+        """The Hessian by the weights of a class, the mean over all classes, from the blocks of a sample."""
+        total: Any = 0.0
+        weight_total = 0.0
+        for block in blocks(np.dtype(np.float64)):
+            block.reads.total += block.n_rows / block.n_total
+            total = total + np.asarray(to_numpy(block.engine.mean_factors(block.rows.data, phi)[0]))
+            weight_total += block.weight_total
+        H = total / (weight_total * block._shape[0])
+        return damp(H + np.diag(block.penalty), block.penalty)
 
     @staticmethod
     def hessian_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:

@@ -126,6 +126,10 @@ class SampleObjective:
         grad += penalised
         return loss_sum / self.weight_total + self.engine.loss.penalty_value(phi, penalised), grad
 
+    def unpenalised(self) -> Self:
+        """The same rows without a penalty: the mean loss alone."""
+        return replace(self, penalty=np.zeros_like(self.penalty))
+
     @property
     def has_curvature_root(self) -> bool:
         """Whether the sample has ``curvature_root``: its rows are dense and on the host."""

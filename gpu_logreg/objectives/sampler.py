@@ -7,13 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CURVATURE
+from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
-from gpu_logreg.objectives.curvature import Blocks, Sample, sample_of
+from gpu_logreg.objectives.curvature import Blocks, Sample, curve_free_directions, sample_of
+from gpu_logreg.objectives.heavy_rows import HeavyRows, heavy_of, projections, relative_leverage
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
+from gpu_logreg.passes.reference.logits import row_logits
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, ParamsMetric, StandardisedRows, standardised
-from gpu_logreg.rows.drawing import DrawsRows
+from gpu_logreg.rows.drawing import Drawing, DrawsRows
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest
 
@@ -33,6 +36,9 @@ EFFECTIVE_SHARE = 0.05
 """Share of the sample below which the effective number of rows behind the variance of a column is few.
 
 Rows are then drawn by their scores, an estimate of leverage. A choice."""
+
+LOGIT_ROWS = 2**18
+"""Rows whose projections are kept at a time."""
 
 ROWS_OF_MEAN_FACTORS = 40
 """Rows of a sample for each column up to which more rows improve the mean factors of a Kronecker product."""
@@ -63,7 +69,7 @@ class Sampler:
 
     Examples
     --------
-    >>> from gpu_logreg.arrays.device import Device
+    >>> from gpu_logreg.arrays.device import to_numpy, Device
     >>> from gpu_logreg.passes.choice import choose
     >>> X = np.arange(2000.0).reshape(1000, 2)
     >>> data = ResidentDataset.from_arrays(X, np.arange(1000) % 2, None, Device("cpu"))
@@ -167,6 +173,53 @@ class Sampler:
     def hessian(self, size: int, phi: Float64Vector) -> Float64Matrix:
         """The Hessian of `metric` by ``phi`` and at ``phi``, damped, on the host."""
         return self._kind.hessian_of_blocks(self._blocks(size), phi)
+
+    def heavy_rows(self, size: int, params: Float64Vector) -> HeavyRows | None:
+        """The heavy rows, as weighed at ``params``, apart from all others; None where there are none, or not in memory.
+
+        Later samples are of the light rows, in proportion to their leverage. One read, and one sample of ``size`` rows,
+        for the Hessian that rows are weighed by.
+        """
+        dataset, drawing = self._objective.dataset, self._drawing
+        if not isinstance(drawing, Drawing):
+            return None
+        assert self._coordinates is not None
+        phi = self._packed(self._coordinates).from_params(params)
+        H = self._kind.columns_of_blocks(self._blocks(size), phi)
+        weight = drawing.times_weights(relative_leverage(self._leverage(projections(H, self._generator))))
+        heavy = heavy_of(weight, size, dataset.n_columns)
+        if not len(heavy):
+            return None
+        weight[heavy] = 0.0
+        drawing.draw_by(weight)
+        U = self._coordinates.rows(dataset.take(heavy, np.float64).X)
+        y, s = dataset.labels_and_weights(heavy, np.ones(len(heavy)))
+        sample = self._of_dense(U, y, s, self._coordinates)
+        share = sample.weight_total / dataset.weight_total
+        penalty = np.resize(sample.penalty, len(phi))
+
+        def light(size: int, phi: Float64Vector) -> Float64Matrix:
+            H = self.hessian(size, phi)
+            H *= 1.0 - share
+            H.flat[:: len(H) + 1] += share * penalty
+            return curve_free_directions(H, self._objective.n_logits)
+
+        return HeavyRows(sample.unpenalised(), share, self._packed(self._coordinates), light)
+
+    def _leverage(self, V: Float64Matrix) -> Float64Vector:
+        """``|V u_i|**2`` of all rows; one read."""
+        assert self._coordinates is not None
+        dataset = self._objective.dataset
+        by_params = self._coordinates.to_params(V)
+        W, b = by_params[:, : dataset.n_columns], by_params[:, dataset.n_columns :].sum(axis=1)
+        self._objective.reads.total += 1.0
+        leverage = np.empty(self.n_rows)
+        for first in range(0, self.n_rows, LOGIT_ROWS):
+            part = slice(first, first + LOGIT_ROWS)
+            with np.errstate(over="ignore", invalid="ignore"):
+                z = to_numpy(row_logits(dataset.rows.X[part], W, b, np.float64))
+                leverage[part] = (z.reshape(len(z), -1) ** 2).sum(axis=1)
+        return leverage
 
     def _blocks(self, size: int) -> Blocks:
         """A new sample of about ``size`` rows, in the coordinates of the last one, a few rows at a time."""

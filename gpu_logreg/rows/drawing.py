@@ -76,8 +76,15 @@ class Drawing:
     def by_scores(self, scores: Iterable[Float64Vector], n_columns: int) -> None:
         """Draw in proportion to scores too."""
         (of_all,) = scores
-        base = 1.0 + of_all.astype(np.float64) / n_columns
-        self._size = base if self._size is None else self._size * base
+        self.draw_by(self.times_weights(1.0 + of_all.astype(np.float64) / n_columns))
+
+    def times_weights(self, factor: Float64Vector) -> Float64Vector:
+        """A factor of each row times what rows are drawn in proportion to until now."""
+        return factor if self._size is None else self._size * factor
+
+    def draw_by(self, weight: Float64Vector) -> None:
+        """Draw in proportion to a weight of each row from now on; not at all where it is 0."""
+        self._size = weight
 
 
 class DrawingByStretches:

@@ -17,7 +17,7 @@ from gpu_logreg.solvers.criteria import Criterion, Optimality
 from gpu_logreg.solvers.iteration_loop import PATIENCE, BeforeStep, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
 
-__all__ = ["lbfgs"]
+__all__ = ["QuasiNewtonSteps", "lbfgs"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -26,7 +26,7 @@ SURE_DECREASE = 10.0
 of a trial is as much rounding as decrease, and more than two would only roll dice."""
 
 
-class _QuasiNewtonSteps:
+class QuasiNewtonSteps:
     """Steps along ``-H^-1 grad`` by the two-loop recursion, from the last pairs of steps and gradient differences.
 
     With ``M`` the first model, ``M^-1 (v - sum_i alpha_i change_i)`` is taken as ``M^-1 v - sum_i alpha_i M^-1
@@ -88,14 +88,26 @@ class _QuasiNewtonSteps:
 
     def step(self, remaining: float) -> bool:
         """To a point along the direction that meets the strong Wolfe conditions, and a new pair."""
+        return self._go(self._search(remaining, self.objective))
+
+    def _sure(self, remaining: float) -> bool:
+        """Whether the outcome of a trial is more than rounding."""
+        return remaining > SURE_DECREASE * self.objective.rounding * abs(self.here.value)
+
+    def _search(self, remaining: float, objective: Objective) -> Trial | None:
+        """A point along the direction that meets the strong Wolfe conditions, if one is found."""
         here = self.here
         has_scale = self._pairs or self._metric is not None
         first = 1.0 if has_scale else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
-        budget = MAX_TRIALS if remaining > SURE_DECREASE * self.objective.rounding * abs(here.value) else 2
         begin = Trial(0.0, here.params, here.value, here.slope, here.grad)
-        there = strong_wolfe(self.objective, begin, self._direction, first, budget=budget)
+        budget = MAX_TRIALS if self._sure(remaining) else 2
+        return strong_wolfe(objective, begin, self._direction, first, budget=budget)
+
+    def _go(self, there: Trial | None) -> bool:
+        """Go to a point that a search has found, and learn a pair from it; false without one."""
         if there is None:
             return False
+        here = self.here
         self.here, solved, self._solved = there, self._solved, None
         assert solved is not None
         step, change = there.params - here.params, there.grad - here.grad
@@ -182,7 +194,7 @@ def lbfgs(
     SolverResult
     """
     return iterate(
-        _QuasiNewtonSteps(objective, start, metric, memory, tol),
+        QuasiNewtonSteps(objective, start, metric, memory, tol),
         criterion=Optimality(objective, tol) if criterion is None else criterion,
         max_iter=max_iter,
         refresh=refresh,

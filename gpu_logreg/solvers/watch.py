@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads
@@ -159,6 +161,7 @@ class Watch(Generic[T]):
         self._fixed, per_row = curvature_reads(n, hessian, costs)
         self._per_row = per_row + 2.0 / n * costs.sample / costs.read  # with its gathering
         self._remaining: list[float] = []
+        self._tol = math.inf
 
     def __call__(self, here: Trial, remaining: float) -> T | None:
         """The new metric, or None to keep the present one."""
@@ -166,7 +169,7 @@ class Watch(Generic[T]):
         if len(self._remaining) < 3 or remaining <= 0.0 or not self._may_grow:
             return None
         rate = min(SLOWEST_RATE, math.sqrt(remaining / self._remaining[-3]))
-        decades = math.log(max(1.0, remaining / (self._goal * abs(here.value) + 1e-300)))
+        decades = math.log(max(1.0, remaining / (self._to_end_with(here, remaining) + 1e-300)))
         steps = decades / -math.log(rate)
         best, best_size, growth = 0.0, 0, 2
         while growth <= LARGEST_GROWTH:
@@ -177,6 +180,23 @@ class Watch(Generic[T]):
                 best, best_size = saved, m
             growth *= 2
         return self._anew(best_size, here.params) if best_size else None
+
+    def begin_anew(self, tol: float) -> None:
+        """Forget the rate of steps by another model, and from here on count the steps to a gradient of ``tol`` too.
+
+        The gradient falls as the root of the remaining decrease. Where heavy rows rule it, the latter may have to fall
+        to its rounding before no element exceeds ``tol``.
+        """
+        self._remaining.clear()
+        self._tol = tol
+
+    def _to_end_with(self, here: Trial, remaining: float) -> float:
+        """The remaining decrease to end with."""
+        goal, value = self._goal * abs(here.value), abs(here.value)
+        if math.isinf(self._tol):
+            return goal
+        ratio = min(1.0, self._tol / max(float(np.abs(here.grad).max(initial=0.0)), 1e-300))
+        return min(goal, max(remaining * ratio * ratio, float(np.finfo(np.float64).eps) * value))
 
     def grown(self, params: Float64Vector) -> T:
         """The metric at ``params`` from a sample eight times larger, or of all rows, whatever it costs."""
