@@ -9,6 +9,7 @@ LLVM alone can load. Where there is none, the module is imported, and Numba comp
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import threading
 from collections.abc import Callable, Iterable
@@ -84,8 +85,11 @@ class Loop:
         if entry is None:
             # A fork waits for imports, for Numba's lock and for ours, in this order.
             function = getattr(importlib.import_module(self._module), self._name)
-            from gpu_logreg.arrays.numba_compiler import global_compiler_lock, have_numba_ready
+            from gpu_logreg.arrays.numba_compiler import IS_KNOWN, global_compiler_lock, have_numba_ready
 
+            if not IS_KNOWN:
+                entry = functools.partial(_call, function)
+        if entry is None:
             with global_compiler_lock, _lock:
                 _started()
                 have_numba_ready()
@@ -119,6 +123,10 @@ class Loop:
         entry = _callable(library.get_pointer_to_function(name))
         entry.library = library  # type: ignore[attr-defined]
         return entry
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(*arguments)
 
 
 def _callable(address: int) -> Callable[..., Any]:

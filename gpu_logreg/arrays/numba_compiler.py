@@ -3,6 +3,9 @@
 Numba makes machine code of every function by itself, optimises it for that, and optimises it once more where another
 function takes it in. Of functions that are called by loops alone it is the first that is left out here: they are
 typed and lowered, and what calls them takes them in as they are. That is about a third of the time of a compilation.
+
+This goes by Numba's inner parts, which may change with any of its releases. With a release that is not among `KNOWN`
+the loops are plain functions of `numba.njit`: right, but compiled in every process anew.
 """
 
 from __future__ import annotations
@@ -21,11 +24,19 @@ from numba.np.numpy_support import from_dtype
 
 from gpu_logreg.arrays import entry_code
 
-__all__ = ["compiled", "decorator", "global_compiler_lock", "have_numba_ready"]
+KNOWN = ("0.68",)
+"""Releases of Numba that the tests have run with."""
+
+IS_KNOWN = numba.__version__.rpartition(".")[0] in KNOWN
+
+__all__ = ["IS_KNOWN", "compiled", "decorator", "global_compiler_lock", "have_numba_ready"]
 
 
 def decorator(**options: Any) -> Any:
     """`numba.njit` with NumPy's division by zero, for functions that only compiled functions call."""
+    if not IS_KNOWN:
+        del options["_nrt"]
+        return numba.njit(nogil=True, error_model="numpy", **options)
     decorate = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
 
     def of_function(function: Any) -> Any:

@@ -219,3 +219,23 @@ def test_folders_that_nobody_uses_are_removed(place, kept):
     shutil.rmtree(path.parent)
     kept()(2)
     assert (used.exists(), unused.exists(), foreign.exists(), path.exists()) == (True, False, True, True)
+
+
+def test_loops_are_plain_functions_of_a_numba_whose_inner_parts_are_not_known(tmp_path):
+    code = """
+    import numba
+    numba.__version__ = "99.1.0"
+    import numpy as np
+    from gpu_logreg import LogisticRegression
+    from gpu_logreg.arrays import numba_compiler
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((500, 4))
+    y = X[:, 0] + rng.logistic(size=500) > 0
+    one, other = (LogisticRegression(impl=impl).fit(X, y) for impl in ("cpu", "reference"))
+    assert not numba_compiler.IS_KNOWN
+    np.testing.assert_allclose(one.coef_, other.coef_, rtol=1e-6)
+    assert one.impl_ == "cpu"
+    print("done")
+    """
+    assert run_fresh(code, NUMBA_CACHE_DIR=str(tmp_path)) == "done"
+    assert not list(tmp_path.rglob("*.code"))
