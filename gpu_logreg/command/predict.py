@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.command.lines import printable
+from gpu_logreg.command.predict_streamed import logits_of_file
 from gpu_logreg.command.report import class_names, note, waiting
 from gpu_logreg.command.stored_columns import header_of, positive_of, schema_of
 from gpu_logreg.errors import DataError, ModelFileError
@@ -98,6 +99,11 @@ def predict_file(request: PredictionRequest) -> None:
             refuse_header(data, options)
         if request.missing is None:  # the words of training, for formats that have words for missing cells
             options = replace(options, missing=applicable_options(replace(options, missing=missing), data).missing)
+        streamed = None if request.keep else logits_of_file(model_file.estimator, data, schema, options)
+    if streamed is not None:
+        _write_logits(request, streamed, names, None)
+        return
+    with waiting(f"reading {request.data}"):
         rows = load_prediction_data(data, schema, options, marks=marks)
         X = schema.transform(rows)
         kept_columns = read_kept_columns(data, options, request.keep, schema) if request.keep else None
@@ -109,10 +115,19 @@ def predict_file(request: PredictionRequest) -> None:
         if isinstance(rows, Matrix):
             rows.refuse_not_finite()
         raise
+    _write_logits(request, [z], names, kept_columns)
+
+
+def _write_logits(
+    request: PredictionRequest,
+    logits: Iterable[NDArray[np.float64]],
+    names: Sequence[str],
+    kept_columns: KeptColumns | None,
+) -> None:
     with _open_output(request.output) as file:
-        _write_csv(file, z, names, request.proba, kept_columns)
+        n_rows = _write_csv(file, logits, names, request.proba, kept_columns)
     if request.output != "-":
-        note(f"{len(z):,} predictions written to {request.output}")
+        note(f"{n_rows:,} predictions written to {request.output}")
 
 
 def _check_kept(keep: Sequence[str], names: Sequence[str]) -> None:
@@ -183,21 +198,30 @@ def _open_output(output: str) -> Iterator[TextIO]:
 
 
 def _write_csv(
-    file: TextIO, z: NDArray[np.float64], names: Sequence[str], proba: bool, kept_columns: KeptColumns | None
-) -> None:
-    """Write the header, and for each row its kept cells, its class and, with ``proba``, the probabilities."""
+    file: TextIO,
+    logits: Iterable[NDArray[np.float64]],
+    names: Sequence[str],
+    proba: bool,
+    kept_columns: KeptColumns | None,
+) -> int:
+    """Write the header, and for each row its kept cells, its class and, with ``proba``, the probabilities.
+
+    Logits come in parts, of which one is the whole where there are kept columns. The number of rows is returned.
+    """
     if file.isatty():  # a name may hold escape sequences, which a terminal obeys; a file gets the name unchanged
         names = [printable(name) for name in names]
     writer = csv.writer(file, lineterminator="\n")
     header = ["prediction", *(f"probability of {name}" for name in names)] if proba else ["prediction"]
     header = [*(kept_columns.names if kept_columns else ()), *header]
     writer.writerow(header)
-    for first in range(0, len(z), _BLOCK_ROWS):
-        block = z[first : first + _BLOCK_ROWS]
+    n_rows = 0
+    for block in (z[first : first + _BLOCK_ROWS] for z in logits for first in range(0, len(z), _BLOCK_ROWS)):
         classes = block.argmax(axis=1) if block.ndim > 1 else (block > 0).astype(np.intp)
         predictions = [names[k] for k in classes.tolist()]
-        kept_cells = kept_columns.cells(first, first + len(block)) if kept_columns else ()
+        kept_cells = kept_columns.cells(n_rows, n_rows + len(block)) if kept_columns else ()
         writer.writerows(zip(*kept_cells, predictions, *(_probabilities(block) if proba else ()), strict=True))
+        n_rows += len(block)
+    return n_rows
 
 
 def _probabilities(z: NDArray[np.float64]) -> tuple[Iterable[str], ...]:

@@ -114,6 +114,43 @@ def test_a_file_within_the_budget_is_read_into_memory(capsys, tmp_path):
     assert "streamed" not in train(capsys, tmp_path / "d.parquet", *options, "--memory-budget", "1GB").err
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_predictions_of_files_beyond_memory(capsys, tmp_path, monkeypatch, n_classes):
+    X, y, s = rows(n_classes)
+    pq.write_table(
+        table(X, y, s).select(["id", "income", *(f"x{k}" for k in reversed(range(D)))]), tmp_path / "d.parquet"
+    )
+    pq.write_table(table(X, y, s), tmp_path / "t.parquet")
+    np.save(tmp_path / "X.npy", X)
+    np.savez(tmp_path / "d.npz", X=X, y=y)
+    train(
+        capsys, tmp_path / "t.parquet", "--target", "income", "--drop", "id", "--drop", "s", "--model", tmp_path / "m"
+    )
+    train(capsys, tmp_path / "d.npz", "--target", "y", "--features", "X", "--model", tmp_path / "a")
+    (tmp_path / "parts").mkdir()
+    for k in range(2):
+        part = slice(2000 * k, 2000 * k + 2000)
+        pq.write_table(table(X[part], y[part], s[part]), tmp_path / "parts" / f"{k}.parquet")
+    of_many = succeed(capsys, "predict", tmp_path / "m", tmp_path / "parts" / "*.parquet", "--proba").out
+    cases = [("m", "d.parquet"), ("a", "X.npy")]
+    whole = [succeed(capsys, "predict", tmp_path / m, tmp_path / d, "--proba").out for m, d in cases]
+    assert of_many == whole[0]
+    made = []
+    monkeypatch.setattr("gpu_logreg.command.predict_streamed.free_memory", lambda: made.append(1) or 100_000)
+    for (m, d), expected in zip(cases, whole, strict=True):
+        assert succeed(capsys, "predict", tmp_path / m, tmp_path / d, "--proba").out == expected
+        ended = succeed(capsys, "predict", tmp_path / m, tmp_path / d, "--proba", "--output", tmp_path / "out.csv")
+        assert (tmp_path / "out.csv").read_text() == expected
+        assert "4,000 predictions written to" in ended.err
+    assert made
+    X[3000, 2] = np.nan
+    np.save(tmp_path / "X.npy", X)
+    ended = run(capsys, "predict", tmp_path / "a", tmp_path / "X.npy", "--output", tmp_path / "none.csv")
+    assert ended.code == 2
+    assert re.search(r"rows from 2,863 on: Input X contains NaN at row 137, column 2", ended.err), ended.err
+    assert not (tmp_path / "none.csv").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
