@@ -13,17 +13,29 @@ M. Mahoney, "Sub-sampled Newton methods" (2019); M. Pilanci and M. Wainwright, "
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
+
+import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
-from gpu_logreg.solvers.costs import Costs, newton_is_fastest, sample_size
+from gpu_logreg.solvers.costs import (
+    DENSE,
+    Costs,
+    cheapest_sample,
+    hessians_price,
+    newton_is_fastest,
+    sample_size,
+)
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
 from gpu_logreg.solvers.iteration_loop import widen_for_the_last
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.newton import newton
-from gpu_logreg.solvers.watch import Watch, renewed
+from gpu_logreg.solvers.watch import Stage, Watch, renewed, when_slow
 
 __all__ = [
     "Sampler",
@@ -50,6 +62,18 @@ SAMPLE_PATIENCE = 3
 MEMORY, LONG_MEMORY = 10, 30
 """Pairs of steps and gradient differences that are kept: by a whole Hessian, and by a Kronecker product, which misses
 more of the curvature."""
+
+DEAR_HESSIANS = 3.0
+"""Reads that the Hessians of a fit are expected to take the time of, from which on gradients alone are tried first."""
+
+EASY_STEPS, EASY_DECREASE = 10, 1e-6
+"""Steps by gradients alone that take nearly independent columns that near to the minimum of a part of the sample."""
+
+GRADIENTS_SHARE = 0.1
+"""Share of the decrease to end with where gradients are all that is known of the curvature: the estimate is too low."""
+
+FLATTEST = 1e-6
+"""Least curvature of a row that is assumed, over the largest."""
 
 LEVEL_ROWS = 8
 """Rows for each parameter of the smallest part of a sample that is solved."""
@@ -103,6 +127,7 @@ def subsampled_newton(
     *,
     sampler: Sampler,
     warm: bool = False,
+    diagonal: Callable[[], Metric] | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
     observer: Observer | None = None,
@@ -117,6 +142,9 @@ def subsampled_newton(
         Of the same data.
     warm : bool
         Whether ``start`` is believed to be near the optimum: then the sample serves for the metric alone.
+    diagonal : function, optional
+        Gives a metric at ``start``, without weights, for a read: what L-BFGS begins with where a Hessian would take
+        longer than the gradients it saves.
     tol, max_iter, observer
         As for `gpu_logreg.solvers.lbfgs.lbfgs`.
 
@@ -140,12 +168,20 @@ def subsampled_newton(
     size = sample_size(n, hessian, costs)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
-    if not warm:
+    dear = costs == DENSE and not hessian.has_mean_factors and hessians_price(n, size, hessian) > DEAR_HESSIANS
+    easy = diagonal is not None and not warm and dear and _is_easy(sample, phi)
+    if not (warm or easy):
         phi = _solve_on_sample(sample, phi)
-    metric = sample.params_metric(phi)
-    params = sample.coordinates.to_params(phi) if not warm else start
+    metric = diagonal() if diagonal is not None and easy else sample.params_metric(phi)
+    params = start if warm or easy else sample.coordinates.to_params(phi)
     decrease = least_decrease(sampler)
-    watch = Watch(sampler.metric, n, hessian, sample.n_rows, decrease * tol, costs)
+    criterion = Optimality(objective, tol, decrease, LEAST_RATE * len(start) / size)
+    if easy:
+        criterion = Optimality(objective, tol, GRADIENTS_SHARE * decrease)
+    refresh: Any = Watch(sampler.metric, n, hessian, sample.n_rows, decrease * tol, costs)
+    if easy:
+        of_sample = Stage(partial(sampler.metric, size), cheapest_sample(n, hessian, costs).reads)
+        refresh = when_slow([of_sample], decrease * tol)
     del sample
     return lbfgs(
         objective,
@@ -155,8 +191,8 @@ def subsampled_newton(
         memory=MEMORY if hessian.whole else LONG_MEMORY,
         metric=metric,
         observer=observer,
-        criterion=Optimality(objective, tol, decrease, LEAST_RATE * len(start) / size),
-        refresh=watch,
+        criterion=criterion,
+        refresh=refresh,
         patience=SAMPLE_PATIENCE,
         last_step=True,
         before_step=widen_for_the_last(objective, decrease * tol, TIGHT_RATE),
@@ -169,6 +205,25 @@ def least_decrease(sampler: Sampler) -> float:
     Where the sample is all there is, reads are cheap and every further one takes off several digits.
     """
     return DECREASE_PER_TOL * (COMPLETE_DECREASE if sampler.complete else 1.0)
+
+
+class _Flat:
+    """The same curvature along every standardised column, and the ridge."""
+
+    def __init__(self, curvature: float, penalty: Float64Vector) -> None:
+        self._inverse = 1.0 / (curvature + penalty)
+
+    def solve(self, v: Float64Vector) -> Float64Vector:
+        """``H^-1 v``."""
+        return np.asarray(self._inverse * v)
+
+
+def _is_easy(sample: Any, phi: Float64Vector) -> bool:
+    """Whether a few steps by gradients alone solve a part of the sample, as where columns are nearly independent."""
+    level = sample.thin(thinnings(sample.n_rows, len(phi))[0][0])
+    value = abs(float(level(phi)[0]))
+    flat = _Flat(0.25 * max(FLATTEST, min(1.0, value / math.log(2.0))), sample.packed_penalty)
+    return lbfgs(level, phi, max_iter=EASY_STEPS, metric=flat, criterion=below(EASY_DECREASE * value)).converged
 
 
 def _solve_on_sample(sample: Any, phi: Float64Vector) -> Float64Vector:
