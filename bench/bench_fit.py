@@ -35,6 +35,7 @@ PROBLEMS = [
     (problems.gaussian, 100_000, 1000),
     (problems.table_like, 1_000_000, 100),
     (problems.table_like, 200_000, 500),
+    (problems.table_like, 100_000, 1000),
 ]
 POOL = ThreadPoolExecutor(n_threads())
 

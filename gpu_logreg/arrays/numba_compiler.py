@@ -25,7 +25,7 @@ from numba.np.numpy_support import from_dtype
 from gpu_logreg.arrays import entry_code
 
 KNOWN = ("0.65", "0.67", "0.68")
-"""Releases of Numba with which fits have been tried: all tests with the last, some fits of each kind with the others."""
+"""Releases of Numba that have been tried: all tests with the last, some fits of each kind with the others."""
 
 IS_KNOWN = numba.__version__.rpartition(".")[0] in KNOWN
 

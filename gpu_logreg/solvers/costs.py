@@ -20,6 +20,7 @@ __all__ = [
     "factors_price",
     "gram_price",
     "has_room_for_gram",
+    "hessians_price",
     "leading_directions",
     "leading_price",
     "leading_sample_size",
@@ -125,6 +126,12 @@ def cost_in_reads(m: Any, n: int, hessian: HessianForm, costs: Costs = DENSE) ->
     walks = SAMPLE_READS * m / n * costs.sample / costs.read
     fixed, per_row = curvature_reads(n, hessian, costs)
     return walks + HESSIANS * (fixed + per_row * m) + expected_reads(m, hessian.n_params)
+
+
+def hessians_price(n: int, size: int, hessian: HessianForm) -> float:
+    """Reads that the Hessians of a fit with a sample of ``size`` rows are expected to take the time of."""
+    fixed, per_row = curvature_reads(n, hessian)
+    return HESSIANS * (fixed + per_row * size)
 
 
 class CheapestSample(NamedTuple):

@@ -14,6 +14,7 @@ M. Mahoney, "Sub-sampled Newton methods" (2019); M. Pilanci and M. Wainwright, "
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from gpu_logreg.arrays.vector import Float64Vector
@@ -21,6 +22,7 @@ from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
+from gpu_logreg.solvers.easy_columns import are_dear, by_gradients, is_easy
 from gpu_logreg.solvers.heavy_rows import HeavyModel, HeavyRows
 from gpu_logreg.solvers.iteration_loop import iterate, widen_for_the_last
 from gpu_logreg.solvers.lbfgs import lbfgs
@@ -113,6 +115,7 @@ def subsampled_newton(
     *,
     sampler: Sampler,
     warm: bool = False,
+    diagonal: Callable[[], Metric] | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
     observer: Observer | None = None,
@@ -127,6 +130,9 @@ def subsampled_newton(
         Of the same data.
     warm : bool
         Whether ``start`` is believed to be near the optimum: then the sample serves for the metric alone.
+    diagonal : function, optional
+        Gives a metric at ``start``, without weights, for a read: what L-BFGS begins with where a Hessian would take
+        longer than the gradients it saves; see `gpu_logreg.solvers.easy_columns`.
     tol, max_iter, observer
         As for `gpu_logreg.solvers.lbfgs.lbfgs`.
 
@@ -150,12 +156,19 @@ def subsampled_newton(
     size = sample_size(n, hessian, costs)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
+    decrease, memory = least_decrease(sampler), MEMORY if hessian.whole else LONG_MEMORY
+    if diagonal is not None and not warm and are_dear(n, size, hessian, costs):
+        level = sample.thin(thinnings(sample.n_rows, len(phi))[0][0])
+        if is_easy(level, phi):
+            del sample, level
+            ends: dict[str, Any] = {"max_iter": max_iter, "memory": memory, "observer": observer}
+            ends |= {"sampler": sampler, "size": size, "decrease": decrease, "patience": SAMPLE_PATIENCE}
+            return by_gradients(objective, start, diagonal(), tol=tol, **ends)
     value_at_start = math.inf
     if not warm:
         phi, value_at_start = _solve_on_sample(sample, phi)
     metric = sample.params_metric(phi)
     params = sample.coordinates.to_params(phi) if not warm else start
-    decrease = least_decrease(sampler)
     source = _CurvatureSource(sampler)
     watch = Watch(source.rebuild, n, hessian, sample.n_rows, decrease * tol, costs)
     del sample
@@ -168,7 +181,6 @@ def subsampled_newton(
         return model
 
     doubtful = math.inf if warm else DOUBTFUL * excess
-    memory = MEMORY if hessian.whole else LONG_MEMORY
     may_turn = hessian.whole and not sampler.complete
     turn = heavy_model if may_turn else None
     return iterate(

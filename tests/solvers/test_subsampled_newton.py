@@ -655,7 +655,7 @@ def test_when_factoring_pays():
 
 
 def test_auto_takes_lbfgs_where_factoring_does_not_pay():
-    X, y = plain(60, 1500)
+    X, y = plain(1600, 1500)
     assert LogisticRegression().fit(X, y).solver_ == "lbfgs"
     X, y = plain(600, 15)
     assert LogisticRegression().fit(X, y).solver_ == "subsampled-newton"

@@ -65,9 +65,10 @@ class LogisticRegression(
         ``"gradient-descent"``, ``"sgd"``, ``"adam"`` or ``"auto"``. That is ``"coordinate-descent"`` where there is an
         L1 penalty, and sparse rows on the CPU have many columns; ``"proximal"`` with other L1 penalties, with which no
         third can deal; else ``"subsampled-newton"`` while factoring the Hessian pays, by a model of the cost from n and
-        d, and ``"lbfgs"`` beyond. ``"newton-cg"`` takes products of the Hessian with vectors. ``"sgd"`` and ``"adam"``
-        take a step for every batch of 200 rows; they do not reach an optimum, and end when an epoch lowers the mean
-        value by less than ``tol`` for ten in a row. scikit-learn's other names are taken too, as ``solver_reason_``
+        d; beyond, ``"newton-cg"`` for fewer dense rows than columns, and else ``"lbfgs"``. ``"newton-cg"`` takes
+        products of the Hessian with vectors, or of few rows with each other. ``"sgd"`` and ``"adam"`` take a step for
+        every batch of 200 rows; they do not reach an optimum, and end when an epoch lowers the mean value by less
+        than ``tol`` for ten in a row. scikit-learn's other names are taken too, as ``solver_reason_``
         tells:
         ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.

@@ -11,10 +11,11 @@ import numpy as np
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.journal import Journal, SavedState
+from gpu_logreg.estimators.linear.quasi_newton import diagonal_at_start
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.solvers import Observer, SolverResult
+from gpu_logreg.solvers import Metric, Observer, SolverResult
 from gpu_logreg.solvers.costs import LARGEST_P, newton_is_fastest
 
 __all__ = ["Limits", "Options", "Problem", "Solver"]
@@ -132,6 +133,10 @@ class Problem:
     def sampler(self) -> Sampler:
         """A new sampler of the rows."""
         return Sampler(self.objective, self.rng)
+
+    def diagonal(self) -> Metric:
+        """The diagonal of the Hessian at no weights, one read."""
+        return diagonal_at_start(self.objective, self.shares)
 
     @property
     def saved(self) -> SavedState | None:

@@ -1,0 +1,102 @@
+"""Nearly independent columns of two classes: gradients alone reach the minimum before a Hessian is computed.
+
+Where Hessians are dear, ten steps by gradients on a part of a sample tell whether they are needed: if these solve it,
+L-BFGS goes from the diagonal, and asks for the Hessian of a sample only where that is slow after all.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.mathematics.hessian_form import HessianForm
+from gpu_logreg.solvers import Metric, Objective, SolverResult
+from gpu_logreg.solvers.costs import DENSE, Costs, cheapest_sample, hessians_price
+from gpu_logreg.solvers.criteria import TIGHT_RATE, Optimality, below
+from gpu_logreg.solvers.iteration_loop import widen_for_the_last
+from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.watch import Stage, when_slow
+
+__all__ = ["are_dear", "by_gradients", "is_easy"]
+
+DEAR_HESSIANS = 3.0
+"""Reads that the Hessians of a fit are expected to take the time of, from which on gradients alone are tried first."""
+
+EASY_STEPS, EASY_DECREASE = 10, 1e-6
+"""Steps by gradients alone that take nearly independent columns that near to the minimum of a part of the sample."""
+
+GRADIENTS_SHARE = 0.1
+"""Share of the decrease to end with where gradients are all that is known of the curvature: the estimate is too low."""
+
+FLATTEST = 1e-6
+"""Least curvature of a row that is assumed, over the largest."""
+
+
+class _Flat:
+    """The same curvature along every standardised column, and the ridge."""
+
+    def __init__(self, curvature: float, penalty: Float64Vector) -> None:
+        self._inverse = 1.0 / (curvature + penalty)
+
+    def solve(self, v: Float64Vector) -> Float64Vector:
+        """``H^-1 v``."""
+        return np.asarray(self._inverse * v)
+
+
+def are_dear(n: int, size: int, hessian: HessianForm, costs: Costs) -> bool:
+    """Whether the Hessians of a fit, from samples of ``size`` of n dense rows, would take longer than some reads."""
+    return costs == DENSE and not hessian.has_mean_factors and hessians_price(n, size, hessian) > DEAR_HESSIANS
+
+
+def is_easy(level: Any, phi: Float64Vector) -> bool:
+    """Whether a few steps by gradients alone solve a part of the sample, as where columns are nearly independent."""
+    value = abs(float(level(phi)[0]))
+    flat = _Flat(0.25 * max(FLATTEST, min(1.0, value / math.log(2.0))), level.packed_penalty)
+    return lbfgs(level, phi, max_iter=EASY_STEPS, metric=flat, criterion=below(EASY_DECREASE * value)).converged
+
+
+def by_gradients(
+    objective: Objective,
+    start: Float64Vector,
+    diagonal: Metric,
+    *,
+    sampler: Any,
+    size: int,
+    decrease: float,
+    tol: float,
+    **limits: Any,
+) -> SolverResult:
+    """L-BFGS from the diagonal, and where that is slow by the Hessian of a sample.
+
+    Parameters
+    ----------
+    objective : Objective
+    start : ndarray of shape (p,)
+    diagonal : Metric
+    sampler : Sampler
+    size : int
+        Rows of a sample.
+    decrease : float
+        Relative suboptimality to end with, for each ``tol``.
+    tol : float
+    **limits
+        ``max_iter``, ``memory``, ``patience`` and ``observer``.
+    """
+    of_sample = Stage(
+        partial(sampler.metric, size), cheapest_sample(sampler.n_rows, sampler.hessian_form, sampler.costs).reads
+    )
+    return lbfgs(
+        objective,
+        start,
+        tol=tol,
+        metric=diagonal,
+        criterion=Optimality(objective, tol, GRADIENTS_SHARE * decrease),
+        refresh=when_slow([of_sample], decrease * tol),
+        last_step=True,
+        before_step=widen_for_the_last(objective, decrease * tol, TIGHT_RATE),
+        **limits,
+    )

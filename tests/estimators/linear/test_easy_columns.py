@@ -1,0 +1,40 @@
+"""Nearly independent columns, so many that a Hessian of a sample takes longer than the gradients it saves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpu_logreg import LogisticRegression
+from gpu_logreg.objectives.curvature import BinarySample
+
+
+def data(correlated: bool):
+    """Rows, of eigenvalues from 1 to 1e-3 if asked for, and labels."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12_000, 400), dtype=np.float32)
+    if correlated:
+        basis = np.linalg.qr(rng.standard_normal((400, 400)))[0]
+        X = X @ ((basis * np.sqrt(np.geomspace(1.0, 1e-3, 400))) @ basis.T).astype(np.float32)
+    z = X @ rng.standard_normal(400)
+    z /= z.std()
+    return X, (rng.logistic(size=len(X)) < z).astype(int)
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_a_hessian_is_taken_where_gradients_alone_are_slow(monkeypatch, correlated):
+    X, y = data(correlated)
+    taken, metric = [], BinarySample.metric
+    monkeypatch.setattr(BinarySample, "metric", lambda self, phi: taken.append(1) or metric(self, phi))
+    model = LogisticRegression().fit(X, y)
+    assert (model.solver_, model.converged_, bool(taken)) == ("subsampled-newton", True, correlated)
+    assert model.n_reads_ < (30 if correlated else 13)
+    exact = LogisticRegression(tol=1e-9, solver="newton-cg").fit(X.astype(np.float64), y)
+    assert model.objective_ == pytest.approx(exact.objective_, rel=5e-9)
+
+
+def test_a_warm_start_is_kept():
+    X, y = data(correlated=False)
+    model = LogisticRegression(warm_start=True).fit(X, y)
+    first = model.n_reads_
+    assert model.fit(X, y).n_reads_ < first
