@@ -20,8 +20,10 @@ from gpu_logreg.objectives.heavy_rows import heavy_of, projections, relative_lev
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.solvers import heavy_rows
+from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.heavy_rows import HeavyModel
-from gpu_logreg.solvers.sampled_steps import SampledSteps
+from gpu_logreg.solvers.lbfgs import QuasiNewtonSteps
+from gpu_logreg.solvers.line_search import Trial
 
 N = 20_000
 GOAL = 1e-9  # what the default tol promises
@@ -218,7 +220,7 @@ def test_a_step_teaches_the_model_the_curvature_of_the_light_rows_alone():
     true = A.T @ A
     model = HeavyModel(heavy, true + 0.05 * np.diag(true.diagonal()), lambda params: true)
     x, u = rng.standard_normal((2, 6))
-    model.learn((x, true @ x + heavy(x)[1]), (u, true @ u + heavy(u)[1]))
+    model.learn(*(Trial(1.0, at, np.nan, np.nan, true @ at + heavy(at)[1]) for at in (x, u)))
     np.testing.assert_allclose(model._matrix @ (u - x), true @ (u - x), rtol=1e-9)
     assert model.updated
     model.restart()
@@ -229,7 +231,7 @@ def test_a_matrix_that_is_far_wrong_is_taken_anew():
     heavy, true = _Logistic(np.ones((1, 3))), np.diag([1.0, 2.0, 3.0])
     model = HeavyModel(heavy, 10.0 * true, lambda params: true)
     x, u = np.zeros(3), np.ones(3)
-    model.learn((x, true @ x + heavy(x)[1]), (u, true @ u + heavy(u)[1]))
+    model.learn(*(Trial(1.0, at, np.nan, np.nan, true @ at + heavy(at)[1]) for at in (x, u)))
     np.testing.assert_array_equal(model._matrix, true)
 
 
@@ -251,7 +253,8 @@ def test_a_model_that_promises_more_than_the_whole_value_is_damped():
 
     start = np.full(3, 30.0)
     model = HeavyModel(heavy, 1e-9 * np.eye(3), lambda params: light.hessian(params) + 1e-3 * np.eye(3))
-    steps = SampledSteps(Whole(), start, Identity(), 10, 1e-8, (start, np.inf), 0.0, lambda params: model)
+    doubt = Doubt(Whole(), 0.0, start, np.inf, lambda params: model)
+    steps = QuasiNewtonSteps(Whole(), start, Identity(), 10, 1e-8, doubt)
     steps.evaluate()
     before = steps.here.value
     assert steps.propose() <= before
