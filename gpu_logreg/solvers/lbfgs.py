@@ -175,6 +175,7 @@ class QuasiNewtonSteps:
         return remaining
 
     def _propose(self) -> float:
+        """The next direction, by the model as it is."""
         here = self.here
         self._direction, slope, remaining = self._model.propose(here)
         self.here = Trial(here.step, here.params, here.value, slope, here.grad)

@@ -263,6 +263,79 @@ def test_a_model_that_promises_more_than_the_whole_value_is_damped():
     assert steps.here.value < before
 
 
+# ---- what a fit asks when it has cause for doubt
+
+
+class _Quadratic:
+    """``50 phi @ phi + 1``, of which a whole step by the identity is far too long."""
+
+    rounding, precision, separable_below = 1e-15, 1e-16, 0.0
+
+    def __init__(self) -> None:
+        self.points: list[float] = []
+
+    def widen(self):
+        return False
+
+    def __call__(self, phi):
+        self.points.append(float(phi[0]))
+        return 50.0 * float(phi @ phi) + 1.0, 100.0 * phi
+
+
+def doubtful_steps(remaining: float, origin: float, value_at_origin: float, model: HeavyModel | None):
+    """Steps from 1, and the points at which rows were weighed."""
+    objective, weighed = _Quadratic(), []
+
+    def heavy_model(params):
+        weighed.append(float(params[0]))
+        return model
+
+    doubt = Doubt(objective, remaining, np.full(1, origin), value_at_origin, heavy_model)
+    steps = QuasiNewtonSteps(objective, np.ones(1), Identity(), 10, 1e-8, doubt)
+    steps.evaluate()
+    return steps, objective, weighed
+
+
+def quadratic_heavy_model() -> HeavyModel:
+    return HeavyModel(_Logistic(np.full((1, 1), 1e-9)), np.full((1, 1), 100.0), lambda params: np.eye(1))
+
+
+def test_a_refused_whole_step_weighs_rows_once_and_is_not_read_twice():
+    steps, objective, weighed = doubtful_steps(np.inf, 0.0, np.inf, None)
+    assert steps.step(steps.propose())
+    assert weighed == [1.0]
+    assert objective.points[:2] == [1.0, -99.0]
+    assert len(set(objective.points)) == len(objective.points)
+    plain = QuasiNewtonSteps(_Quadratic(), np.ones(1), Identity(), 10, 1e-8)
+    plain.evaluate()
+    plain.step(plain.propose())
+    assert plain.objective.points == objective.points  # nothing is heavy: as if nothing had been asked
+
+
+def test_after_a_refused_whole_step_the_model_of_the_heavy_rows_takes_one():
+    steps, objective, weighed = doubtful_steps(np.inf, 0.0, np.inf, quadratic_heavy_model())
+    assert steps.step(steps.propose())
+    assert weighed == [1.0]
+    assert abs(steps.here.params[0]) <= 1e-6
+    assert len(objective.points) == 3
+
+
+def test_a_lower_origin_is_the_start_where_there_are_heavy_rows():
+    steps, objective, weighed = doubtful_steps(0.0, 0.5, 13.5, quadratic_heavy_model())
+    steps.propose()
+    assert weighed == [0.5]
+    assert steps.here.params[0] == 0.5
+    steps, objective, weighed = doubtful_steps(0.0, 0.5, 13.5, None)
+    steps.propose()
+    assert weighed == [0.5]
+    assert steps.here.params[0] == 1.0
+    assert steps.here.slope < 0.0
+    steps, objective, weighed = doubtful_steps(0.0, 0.5, 101.0, quadratic_heavy_model())
+    steps.propose()
+    assert weighed == [1.0]
+    assert objective.points == [1.0]  # an origin that is known to be higher is not read
+
+
 class Identity:
     """A metric."""
 
