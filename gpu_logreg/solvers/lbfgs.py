@@ -65,6 +65,7 @@ class Pairs:
         self._pairs: deque[tuple[Float64Vector, Float64Vector, Float64Vector, float]] = deque(maxlen=memory)
         self._scale = 1.0  # of the first model
         self._solved: tuple[Float64Vector, Float64Vector] | None = None  # the last gradient, and M^-1 of it
+        self._learnt: tuple[Float64Vector, Float64Vector, float] | None = None  # a pair without its M^-1 change
 
     @property
     def has_scale(self) -> bool:
@@ -74,7 +75,7 @@ class Pairs:
     def restart(self, model: Metric | None = None) -> None:
         """Forget the pairs, and take a new first model if one is given."""
         self._pairs.clear()
-        self._scale = 1.0
+        self._scale, self._learnt = 1.0, None
         if model is not None:
             self._metric, self._solved = model, None
 
@@ -106,23 +107,27 @@ class Pairs:
         return direction, slope, -0.5 * slope
 
     def learn(self, before: Trial, after: Trial) -> None:
-        """One more pair, unless rounding hides the curvature."""
+        """One more pair, unless rounding hides the curvature; the next direction completes it."""
         step, change = after.params - before.params, after.grad - before.grad
         curvature = float(step @ change)
-        if curvature <= EPS * float(np.linalg.norm(step) * np.linalg.norm(change)):
-            return
-        solved = self._solve(before.grad)
-        solved_change = self._solve(after.grad) - solved
-        length = float(change @ solved_change)
-        if length > 0.0:
-            self._pairs.append((step, change, solved_change, 1.0 / curvature))
-            self._scale = curvature / length
+        if curvature > EPS * float(np.linalg.norm(step) * np.linalg.norm(change)):
+            self._learnt = step, change, curvature
 
     def _solve(self, grad: Float64Vector) -> Float64Vector:
-        """``M^-1 grad``, kept for the last gradient."""
-        if self._solved is None or self._solved[0] is not grad:
-            self._solved = grad, grad if self._metric is None else self._metric.solve(grad)
-        return self._solved[1]
+        """``M^-1 grad``, kept for the last gradient; its change completes the pair that was learnt."""
+        last = self._solved
+        if last is not None and last[0] is grad:
+            return last[1]
+        solved = grad if self._metric is None else self._metric.solve(grad)
+        if last is not None and self._learnt is not None:
+            step, change, curvature = self._learnt
+            solved_change = solved - last[1]
+            length = float(change @ solved_change)
+            if length > 0.0:
+                self._pairs.append((step, change, solved_change, 1.0 / curvature))
+                self._scale = curvature / length
+        self._solved, self._learnt = (grad, solved), None
+        return solved
 
 
 class QuasiNewtonSteps:
