@@ -150,11 +150,13 @@ def subsampled_newton(
     size = sample_size(n, hessian, costs)
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
-    decrease, source, value_at_start = least_decrease(sampler), _CurvatureSource(sampler), math.inf
+    value_at_start = math.inf
     if not warm:
         phi, value_at_start = _solve_on_sample(sample, phi)
     metric = sample.params_metric(phi)
     params = sample.coordinates.to_params(phi) if not warm else start
+    decrease = least_decrease(sampler)
+    source = _CurvatureSource(sampler)
     watch = Watch(source.rebuild, n, hessian, sample.n_rows, decrease * tol, costs)
     del sample
     excess = len(start) / size
