@@ -19,7 +19,8 @@ import numpy as np
 
 from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
-from gpu_logreg.solvers.line_search import SUFFICIENT_DECREASE
+from gpu_logreg.solvers.iteration_loop import NO_LOWER
+from gpu_logreg.solvers.line_search import SUFFICIENT_DECREASE, Trial
 
 __all__ = ["HeavyModel", "HeavyRows"]
 
@@ -48,6 +49,9 @@ MOST_RENEWALS = 5
 LEAST_DAMPING, LARGEST_DAMPING, SOFTER = 1e-6, 1.0, 1e-3
 """Curvature along standardised columns that a model is given where it has misled, which rows have a quarter of at most
 in the mean; and the share of it that is left after a whole step. Choices."""
+
+CUT = 0.2
+"""Share of the whole step that is so short as to show that the model has too little curvature."""
 
 SHORTEST = 1e-6
 """Step of Newton's method, relative to a whole one, below which it gains no more."""
@@ -92,6 +96,8 @@ class HeavyModel:
         model says of the remaining decrease is then worth nothing.
     """
 
+    has_scale = True
+
     def __init__(self, heavy: HeavyRows, B: Float64Matrix, matrix_at: Callable[[Float64Vector], Float64Matrix]) -> None:
         self._heavy = heavy
         self._matrix_at, self._renewals = matrix_at, 0
@@ -130,6 +136,23 @@ class HeavyModel:
         self._damping *= SOFTER
         if self._damping < LEAST_DAMPING:
             self._damping = 0.0
+
+    def recover(self, here: Trial, remaining: float) -> bool:
+        """The matrix that was given, and if steps have not changed it a stiffer one; false where there is none."""
+        if self.updated:
+            self.restart()
+            return True
+        return remaining > NO_LOWER * abs(here.value) and self.stiffen()
+
+    def propose(self, here: Trial) -> tuple[Float64Vector, float, float]:
+        """The way to the minimum of the model, the slope along it, and the remaining decrease."""
+        while True:
+            way = self.way(here.params, here.grad)
+            slope = float(here.grad @ way)
+            remaining = -0.5 * slope
+            if remaining <= abs(here.value) or not self.stiffen():  # no loss falls below zero
+                break
+        return way, slope, max(remaining, abs(here.value)) if self.blind or self.damped else remaining
 
     def way(self, params: Float64Vector, grad: Float64Vector) -> Float64Vector:
         """From ``params``, where the objective has the gradient ``grad``, to the minimum of the model."""
@@ -186,20 +209,24 @@ class HeavyModel:
         self._known = [*self._known[-1:], (phi, known)]
         return known
 
-    def learn(self, before: tuple[Float64Vector, Float64Vector], after: tuple[Float64Vector, Float64Vector]) -> None:
-        """Correct the matrix by two points, each of parameters and their gradient.
+    def learn(self, before: Trial, after: Trial) -> None:
+        """Correct the damping by the length of a step, and the matrix by its ends.
 
         ``B <- B - (B s)(B s).T / (s @ B s) + y y.T / (s @ y)``, with ``y`` the change of the gradient less that of the
         heavy rows; skipped where rounding hides the curvature. A matrix that is far wrong is taken anew instead.
         """
+        if after.step < CUT:
+            self.stiffen()
+        elif after.step >= 1.0:
+            self.soften()
         columns = self._heavy.coordinates
-        x, u = columns.from_params(before[0]), columns.from_params(after[0])
-        step, change = u - x, columns.grad_to_phi(after[1] - before[1]) - (self._at(u)[1] - self._at(x)[1])
+        x, u = columns.from_params(before.params), columns.from_params(after.params)
+        step, change = u - x, columns.grad_to_phi(after.grad - before.grad) - (self._at(u)[1] - self._at(x)[1])
         expected = self._matrix @ step
         curvature, length = float(step @ change), float(step @ expected)
         if abs(curvature - length) > AMISS * length and self._renewals < MOST_RENEWALS:
             self._renewals += 1
-            self.restart(self._matrix_at(after[0]))
+            self.restart(self._matrix_at(after.params))
             return
         if curvature <= EPS * float(np.linalg.norm(step) * np.linalg.norm(change)) or not length > 0.0:
             return

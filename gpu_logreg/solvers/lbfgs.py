@@ -7,6 +7,7 @@ memory BFGS method for large scale optimization" (1989).
 from __future__ import annotations
 
 from collections import deque
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.linalg.blas import daxpy
@@ -14,6 +15,7 @@ from scipy.linalg.blas import daxpy
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.criteria import Criterion, Optimality
+from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.iteration_loop import PATIENCE, BeforeStep, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
 
@@ -26,49 +28,68 @@ SURE_DECREASE = 10.0
 of a trial is as much rounding as decrease, and more than two would only roll dice."""
 
 
-class QuasiNewtonSteps:
-    """Steps along ``-H^-1 grad`` by the two-loop recursion, from the last pairs of steps and gradient differences.
+class Model(Protocol):
+    """A model of the curvature, which gives directions and learns from steps.
 
-    With ``M`` the first model, ``M^-1 (v - sum_i alpha_i change_i)`` is taken as ``M^-1 v - sum_i alpha_i M^-1
-    change_i``, and ``M^-1 change`` as the difference of two ``M^-1 grad``: one solution by ``M`` for every gradient.
+    Attributes
+    ----------
+    has_scale : bool
+        Whether the whole step is the one to try first.
     """
 
-    measure = "max |grad|"
-    exact = False
-    keeps_model = False
-    smooth_grad = None
+    @property
+    def has_scale(self) -> bool: ...
 
-    def __init__(
-        self, objective: Objective, start: Float64Vector, metric: Metric | None, memory: int, tol: float
-    ) -> None:
-        self.objective = objective
-        self.here = Trial(0.0, start, np.nan, 0.0, start)
+    def propose(self, here: Trial) -> tuple[Float64Vector, float, float]:
+        """A direction from a point, the slope along it, and the remaining decrease."""
+
+    def learn(self, before: Trial, after: Trial) -> None:
+        """Correct the model by a step between two points."""
+
+    def restart(self, model: Any = None) -> None:
+        """Forget what steps have taught, and take a new first model if one is given."""
+
+    def recover(self, here: Trial, remaining: float) -> bool:
+        """Change at a point from which no step led lower; false where there is nothing to change."""
+
+
+class Pairs:
+    """A first model ``M``, corrected by the last pairs of steps and gradient differences: the two-loop recursion.
+
+    ``M^-1 (v - sum_i alpha_i change_i)`` is taken as ``M^-1 v - sum_i alpha_i M^-1 change_i``, and ``M^-1 change`` as
+    the difference of two ``M^-1 grad``: one solution by ``M`` for every gradient.
+    """
+
+    def __init__(self, metric: Metric | None, memory: int) -> None:
         self._metric = metric
-        self._tol = tol
         self._pairs: deque[tuple[Float64Vector, Float64Vector, Float64Vector, float]] = deque(maxlen=memory)
         self._scale = 1.0  # of the first model
-        self._solved: Float64Vector | None = None  # M^-1 of the present gradient, once it is asked for
-        self._direction = start
+        self._solved: tuple[Float64Vector, Float64Vector] | None = None  # the last gradient, and M^-1 of it
+        self._learnt: tuple[Float64Vector, Float64Vector, float] | None = None  # a pair without its M^-1 change
 
-    def evaluate(self) -> None:
-        """The present point by the passes as they are now; one read."""
-        params = self.here.params
-        value, grad = self.objective(params)
-        self.here, self._solved = Trial(0.0, params, value, 0.0, grad), None
+    @property
+    def has_scale(self) -> bool:
+        """Whether there is a first model or a pair."""
+        return self._metric is not None or bool(self._pairs)
 
     def restart(self, model: Metric | None = None) -> None:
         """Forget the pairs, and take a new first model if one is given."""
         self._pairs.clear()
-        self._scale = 1.0
+        self._scale, self._learnt = 1.0, None
         if model is not None:
             self._metric, self._solved = model, None
 
-    def propose(self, n_iter: int = 0, renew: bool = False) -> float:
-        """``-H^-1 grad`` as the next direction; half the squared Newton decrement."""
-        grad = self.here.grad
-        if self._solved is None:
-            self._solved = grad if self._metric is None else self._metric.solve(grad)
-        q, direction = grad.copy(), self._solved.copy()
+    def recover(self, here: Trial, remaining: float) -> bool:
+        """The first model without pairs, which rounding may have spoilt; false without pairs."""
+        had_pairs = bool(self._pairs)
+        if had_pairs:
+            self.restart()
+        return had_pairs
+
+    def propose(self, here: Trial) -> tuple[Float64Vector, float, float]:
+        """``-H^-1 grad``, the slope along it, and half the squared Newton decrement."""
+        grad = here.grad
+        q, direction = grad.copy(), self._solve(grad).copy()
         alphas = []
         for step, change, solved_change, rho in reversed(self._pairs):
             alpha = rho * float(step @ q)
@@ -82,52 +103,121 @@ class QuasiNewtonSteps:
         slope = float(grad @ direction)
         if slope >= 0.0 and self._pairs:  # rounding has spoilt the pairs
             self.restart()
-            return self.propose()
-        self._direction, self.here = direction, Trial(self.here.step, self.here.params, self.here.value, slope, grad)
-        return -0.5 * slope
+            return self.propose(here)
+        return direction, slope, -0.5 * slope
 
-    def step(self, remaining: float) -> bool:
-        """To a point along the direction that meets the strong Wolfe conditions, and a new pair."""
-        return self._go(self._search(remaining, self.objective))
-
-    def _sure(self, remaining: float) -> bool:
-        """Whether the outcome of a trial is more than rounding."""
-        return remaining > SURE_DECREASE * self.objective.rounding * abs(self.here.value)
-
-    def _search(self, remaining: float, objective: Objective) -> Trial | None:
-        """A point along the direction that meets the strong Wolfe conditions, if one is found."""
-        here = self.here
-        has_scale = self._pairs or self._metric is not None
-        first = 1.0 if has_scale else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
-        begin = Trial(0.0, here.params, here.value, here.slope, here.grad)
-        budget = MAX_TRIALS if self._sure(remaining) else 2
-        return strong_wolfe(objective, begin, self._direction, first, budget=budget)
-
-    def _go(self, there: Trial | None) -> bool:
-        """Go to a point that a search has found, and learn a pair from it; false without one."""
-        if there is None:
-            return False
-        here = self.here
-        self.here, solved, self._solved = there, self._solved, None
-        assert solved is not None
-        step, change = there.params - here.params, there.grad - here.grad
+    def learn(self, before: Trial, after: Trial) -> None:
+        """One more pair, unless rounding hides the curvature; the next direction completes it."""
+        step, change = after.params - before.params, after.grad - before.grad
         curvature = float(step @ change)
-        if curvature <= EPS * float(np.linalg.norm(step) * np.linalg.norm(change)):
-            return True  # rounding hides the curvature
-        self._solved = there.grad if self._metric is None else self._metric.solve(there.grad)
-        solved_change = self._solved - solved
-        length = float(change @ solved_change)
-        if length > 0.0:
-            self._pairs.append((step, change, solved_change, 1.0 / curvature))
-            self._scale = curvature / length
-        return True
+        if curvature > EPS * float(np.linalg.norm(step) * np.linalg.norm(change)):
+            self._learnt = step, change, curvature
+
+    def _solve(self, grad: Float64Vector) -> Float64Vector:
+        """``M^-1 grad``, kept for the last gradient; its change completes the pair that was learnt."""
+        last = self._solved
+        if last is not None and last[0] is grad:
+            return last[1]
+        solved = grad if self._metric is None else self._metric.solve(grad)
+        if last is not None and self._learnt is not None:
+            step, change, curvature = self._learnt
+            solved_change = solved - last[1]
+            length = float(change @ solved_change)
+            if length > 0.0:
+                self._pairs.append((step, change, solved_change, 1.0 / curvature))
+                self._scale = curvature / length
+        self._solved, self._learnt = (grad, solved), None
+        return solved
+
+
+class QuasiNewtonSteps:
+    """Steps by a model that learns from them: pairs, and where doubt finds heavy rows the model that knows these."""
+
+    measure = "max |grad|"
+    exact = False
+    keeps_model = False
+    smooth_grad = None
+
+    def __init__(
+        self,
+        objective: Objective,
+        start: Float64Vector,
+        metric: Metric | None,
+        memory: int,
+        tol: float,
+        doubt: Doubt | None = None,
+    ) -> None:
+        self.objective = objective
+        self.here = Trial(0.0, start, np.nan, 0.0, start)
+        self._model: Model = Pairs(metric, memory)
+        self._direction = start
+        self._tol = tol
+        self._doubt = doubt
+
+    def evaluate(self) -> None:
+        """The present point by the passes as they are now; one read."""
+        params = self.here.params
+        value, grad = self.objective(params)
+        self.here = Trial(0.0, params, value, 0.0, grad)
+
+    def restart(self, model: Any = None) -> None:
+        """Forget what steps have taught, and take a new first model if one is given."""
+        self._model.restart(model)
 
     def recover(self, remaining: float) -> bool:
-        """The first model without pairs, which rounding may have spoilt; false without pairs."""
-        had_pairs = bool(self._pairs)
-        if had_pairs:
-            self.restart()
-        return had_pairs
+        """Whether the model has something to change where no lower value was found."""
+        return self._model.recover(self.here, remaining)
+
+    def propose(self, n_iter: int = 0, renew: bool = False) -> float:
+        """The next direction; the remaining decrease. Too much of it at the start is a cause for doubt."""
+        remaining = self._propose()
+        if n_iter == 0 and self._doubt is not None and remaining > self._doubt.remaining:
+            sampled = self.here
+            self.here = self._doubt.start(sampled)
+            if self._turn():
+                return self._propose()
+            self.here = sampled
+        return remaining
+
+    def _propose(self) -> float:
+        """The next direction, by the model as it is."""
+        here = self.here
+        self._direction, slope, remaining = self._model.propose(here)
+        self.here = Trial(here.step, here.params, here.value, slope, here.grad)
+        return remaining
+
+    def _turn(self) -> bool:
+        """Whether there are heavy rows: steps go on by the model that knows them then. Asked once."""
+        assert self._doubt is not None
+        model = self._doubt.heavy_model(self.here.params)
+        self._doubt = None
+        if model is None:
+            return False
+        self._model = model
+        return True
+
+    def step(self, remaining: float) -> bool:
+        """To a point along the direction that meets the strong Wolfe conditions, from which the model learns."""
+        model = self._model
+        there = self._search(remaining)
+        if self._model is not model:  # the whole step was refused, and there are heavy rows
+            there = self._search(self._propose())
+        if there is None:
+            return False
+        self._model.learn(self.here, there)
+        self.here = there
+        return True
+
+    def _search(self, remaining: float) -> Trial | None:
+        """The end of the step, if one is found; a whole step that is refused is a cause for doubt."""
+        here, objective = self.here, self.objective
+        if not here.slope < 0.0:
+            return None
+        first = 1.0 if self._model.has_scale else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
+        begin = Trial(0.0, here.params, here.value, here.slope, here.grad)
+        sure = remaining > SURE_DECREASE * objective.rounding * abs(here.value)
+        budget, refused = MAX_TRIALS if sure else 2, self._turn if sure and self._doubt is not None else None
+        return strong_wolfe(objective, begin, self._direction, first, budget=budget, refused=refused)
 
     def step_unseen(self) -> float | None:
         """The whole step, and its decrease by the model; not from where ``tol`` is not met."""

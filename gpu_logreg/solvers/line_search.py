@@ -9,6 +9,7 @@ gradient method with guaranteed descent and an efficient line search" (2005).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gpu_logreg.arrays.vector import Float64Vector
@@ -51,7 +52,13 @@ class Trial(NamedTuple):
 
 
 def strong_wolfe(
-    objective: Objective, start: Trial, direction: Float64Vector, step: float, *, budget: int = MAX_TRIALS
+    objective: Objective,
+    start: Trial,
+    direction: Float64Vector,
+    step: float,
+    *,
+    budget: int = MAX_TRIALS,
+    refused: Callable[[], bool] | None = None,
 ) -> Trial | None:
     """A step along ``direction`` that meets the strong Wolfe conditions.
 
@@ -67,6 +74,8 @@ def strong_wolfe(
         First step to try.
     budget : int
         Largest number of evaluations.
+    refused : function () -> bool, optional
+        Called if the first trial does not meet the conditions; a true answer ends the search without a result.
 
     Returns
     -------
@@ -92,6 +101,9 @@ def strong_wolfe(
             if trial.slope * ((high.step if high else math.inf) - low.step) >= 0:
                 high = low
             low = trial
+        if refused is not None and refused():
+            return None
+        refused = None
         if high is None:
             step = _expand(start, low)
             continue

@@ -22,12 +22,12 @@ from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
+from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.easy_columns import are_dear, by_gradients, is_easy
 from gpu_logreg.solvers.heavy_rows import HeavyModel, HeavyRows
 from gpu_logreg.solvers.iteration_loop import iterate, widen_for_the_last
-from gpu_logreg.solvers.lbfgs import lbfgs
+from gpu_logreg.solvers.lbfgs import QuasiNewtonSteps, lbfgs
 from gpu_logreg.solvers.newton import newton
-from gpu_logreg.solvers.sampled_steps import SampledSteps
 from gpu_logreg.solvers.watch import Watch, renewed
 
 __all__ = [
@@ -180,11 +180,12 @@ def subsampled_newton(
             watch.begin_anew(tol)
         return model
 
-    doubtful = math.inf if warm else DOUBTFUL * excess
-    may_turn = hessian.whole and not sampler.complete
-    turn = heavy_model if may_turn else None
+    doubt = None
+    if hessian.whole and not sampler.complete:
+        doubtful = math.inf if warm else DOUBTFUL * excess
+        doubt = Doubt(objective, doubtful, start, value_at_start, heavy_model)
     return iterate(
-        SampledSteps(objective, params, metric, memory, tol, (start, value_at_start), doubtful, turn),
+        QuasiNewtonSteps(objective, params, metric, memory, tol, doubt),
         criterion=Optimality(objective, tol, decrease, LEAST_RATE * excess),
         max_iter=max_iter,
         refresh=watch,

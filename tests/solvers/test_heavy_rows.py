@@ -20,8 +20,10 @@ from gpu_logreg.objectives.heavy_rows import heavy_of, projections, relative_lev
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.solvers import heavy_rows
+from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.heavy_rows import HeavyModel
-from gpu_logreg.solvers.sampled_steps import SampledSteps
+from gpu_logreg.solvers.lbfgs import QuasiNewtonSteps
+from gpu_logreg.solvers.line_search import Trial
 
 N = 20_000
 GOAL = 1e-9  # what the default tol promises
@@ -218,7 +220,7 @@ def test_a_step_teaches_the_model_the_curvature_of_the_light_rows_alone():
     true = A.T @ A
     model = HeavyModel(heavy, true + 0.05 * np.diag(true.diagonal()), lambda params: true)
     x, u = rng.standard_normal((2, 6))
-    model.learn((x, true @ x + heavy(x)[1]), (u, true @ u + heavy(u)[1]))
+    model.learn(*(Trial(1.0, at, np.nan, np.nan, true @ at + heavy(at)[1]) for at in (x, u)))
     np.testing.assert_allclose(model._matrix @ (u - x), true @ (u - x), rtol=1e-9)
     assert model.updated
     model.restart()
@@ -229,7 +231,7 @@ def test_a_matrix_that_is_far_wrong_is_taken_anew():
     heavy, true = _Logistic(np.ones((1, 3))), np.diag([1.0, 2.0, 3.0])
     model = HeavyModel(heavy, 10.0 * true, lambda params: true)
     x, u = np.zeros(3), np.ones(3)
-    model.learn((x, true @ x + heavy(x)[1]), (u, true @ u + heavy(u)[1]))
+    model.learn(*(Trial(1.0, at, np.nan, np.nan, true @ at + heavy(at)[1]) for at in (x, u)))
     np.testing.assert_array_equal(model._matrix, true)
 
 
@@ -251,13 +253,87 @@ def test_a_model_that_promises_more_than_the_whole_value_is_damped():
 
     start = np.full(3, 30.0)
     model = HeavyModel(heavy, 1e-9 * np.eye(3), lambda params: light.hessian(params) + 1e-3 * np.eye(3))
-    steps = SampledSteps(Whole(), start, Identity(), 10, 1e-8, (start, np.inf), 0.0, lambda params: model)
+    doubt = Doubt(Whole(), 0.0, start, np.inf, lambda params: model)
+    steps = QuasiNewtonSteps(Whole(), start, Identity(), 10, 1e-8, doubt)
     steps.evaluate()
     before = steps.here.value
     assert steps.propose() <= before
     assert model.damped
     assert steps.step(before)
     assert steps.here.value < before
+
+
+# ---- what a fit asks when it has cause for doubt
+
+
+class _Quadratic:
+    """``50 phi @ phi + 1``, of which a whole step by the identity is far too long."""
+
+    rounding, precision, separable_below = 1e-15, 1e-16, 0.0
+
+    def __init__(self) -> None:
+        self.points: list[float] = []
+
+    def widen(self):
+        return False
+
+    def __call__(self, phi):
+        self.points.append(float(phi[0]))
+        return 50.0 * float(phi @ phi) + 1.0, 100.0 * phi
+
+
+def doubtful_steps(remaining: float, origin: float, value_at_origin: float, model: HeavyModel | None):
+    """Steps from 1, and the points at which rows were weighed."""
+    objective, weighed = _Quadratic(), []
+
+    def heavy_model(params):
+        weighed.append(float(params[0]))
+        return model
+
+    doubt = Doubt(objective, remaining, np.full(1, origin), value_at_origin, heavy_model)
+    steps = QuasiNewtonSteps(objective, np.ones(1), Identity(), 10, 1e-8, doubt)
+    steps.evaluate()
+    return steps, objective, weighed
+
+
+def quadratic_heavy_model() -> HeavyModel:
+    return HeavyModel(_Logistic(np.full((1, 1), 1e-9)), np.full((1, 1), 100.0), lambda params: np.eye(1))
+
+
+def test_a_refused_whole_step_weighs_rows_once_and_is_not_read_twice():
+    steps, objective, weighed = doubtful_steps(np.inf, 0.0, np.inf, None)
+    assert steps.step(steps.propose())
+    assert weighed == [1.0]
+    assert objective.points[:2] == [1.0, -99.0]
+    assert len(set(objective.points)) == len(objective.points)
+    plain = QuasiNewtonSteps(_Quadratic(), np.ones(1), Identity(), 10, 1e-8)
+    plain.evaluate()
+    plain.step(plain.propose())
+    assert plain.objective.points == objective.points  # nothing is heavy: as if nothing had been asked
+
+
+def test_after_a_refused_whole_step_the_model_of_the_heavy_rows_takes_one():
+    steps, objective, weighed = doubtful_steps(np.inf, 0.0, np.inf, quadratic_heavy_model())
+    assert steps.step(steps.propose())
+    assert weighed == [1.0]
+    assert abs(steps.here.params[0]) <= 1e-6
+    assert len(objective.points) == 3
+
+
+def test_a_lower_origin_is_the_start_where_there_are_heavy_rows():
+    steps, objective, weighed = doubtful_steps(0.0, 0.5, 13.5, quadratic_heavy_model())
+    steps.propose()
+    assert weighed == [0.5]
+    assert steps.here.params[0] == 0.5
+    steps, objective, weighed = doubtful_steps(0.0, 0.5, 13.5, None)
+    steps.propose()
+    assert weighed == [0.5]
+    assert steps.here.params[0] == 1.0
+    assert steps.here.slope < 0.0
+    steps, objective, weighed = doubtful_steps(0.0, 0.5, 101.0, quadratic_heavy_model())
+    steps.propose()
+    assert weighed == [1.0]
+    assert objective.points == [1.0]  # an origin that is known to be higher is not read
 
 
 class Identity:

@@ -118,3 +118,28 @@ def test_near_the_optimum_the_slope_decides_where_the_value_drowns_in_rounding()
     found = strong_wolfe(f, start, np.ones(1), 1.0)
     assert found is not None
     judge(f, start, np.ones(1), found)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_refused_first_trial_is_told_once(ends):
+    f = logsumexp()
+    params = np.linspace(-1.5, 1.0, 5)
+    direction = -f(params)[1]
+    start, told = leave(f, params, direction), []
+
+    def refused() -> bool:
+        told.append(f.n_reads)
+        return ends
+
+    before = f.n_reads
+    found = strong_wolfe(f, start, direction, 1e6, refused=refused)
+    assert told == [before + 1]
+    if ends:
+        assert found is None
+        assert f.n_reads == before + 1
+    else:
+        alone = strong_wolfe(f, start, direction, 1e6)
+        np.testing.assert_array_equal(found.params, alone.params)
+        told.clear()
+        strong_wolfe(f, start, direction, found.step, refused=refused)
+        assert not told

@@ -31,7 +31,7 @@ def refused_by_columns(objective: Objective) -> str | None:
 
 
 def by_columns(
-    objective: Objective, start: Float64Vector, saved: SavedState | None = None, **limits: Any
+    objective: Objective, start: Float64Vector, *, saved: SavedState | None = None, **limits: Any
 ) -> SolverResult:
     """Proximal Newton by coordinate descent: `gpu_logreg.solvers.newton_by_columns.newton_by_columns`.
 
