@@ -1,0 +1,187 @@
+"""From blocks on the workers to parts that can be fitted: looked at once, then prepared where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from distributed import Client
+from numpy.typing import NDArray
+
+from gpu_logreg.arrays.checks import check_sample_weight
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_device, to_numpy
+from gpu_logreg.arrays.device_choice import resolve_device
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.errors import DataError, GpuLogregError
+from gpu_logreg.estimators.distributed.workers import DaskParts, results_of
+from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.labels import weights_by_class
+from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.prepare import Prepared
+from gpu_logreg.estimators.streamed_labels import LabelsByBlock
+from gpu_logreg.estimators.target import Target
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.rows.parted import Part, PartedDataset, ShapeOfPart, shape_of
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = ["Options", "prepare_parts"]
+
+
+class Options(NamedTuple):
+    """What is asked of every worker.
+
+    Attributes
+    ----------
+    device, impl, storage : str
+        As of `gpu_logreg.LogisticRegression`.
+    """
+
+    device: str = "auto"
+    impl: str = "auto"
+    storage: str = "auto"
+
+
+class _Look(NamedTuple):
+    """What a first look at a block tells.
+
+    Attributes
+    ----------
+    n_rows, n_columns : int
+    names : list of str or None
+    labels : ndarray
+        All that occur, once each.
+    weights : ndarray
+        Sum of the weights of the rows with each.
+    """
+
+    n_rows: int
+    n_columns: int
+    names: list[str] | None
+    labels: NDArray[Any]
+    weights: Float64Vector
+
+
+def prepare_parts(
+    client: Client, blocks: Sequence[tuple[Any, Any, Any]], class_weight: Any, options: Options
+) -> tuple[Prepared, NDArray[np.object_] | None]:
+    """Rows on the workers that can be fitted, and the names of their columns.
+
+    Parameters
+    ----------
+    client : Client
+    blocks : sequence of (X, y, sample_weight)
+        Delayed values: see `gpu_logreg.estimators.distributed.collections.blocks_of`.
+    class_weight : dict, "balanced" or None
+    options : Options
+
+    Raises
+    ------
+    DataError
+        A line that begins with the partition; what does not agree between partitions.
+    """
+    computed = [tuple(None if one is None else client.compute(one) for one in block) for block in blocks]
+    numbers = list(range(len(computed)))
+    columns: list[list[Any]] = [list(column) for column in zip(*computed, strict=True)]
+    looks = results_of(client, client.map(_look, numbers, *columns, pure=False))
+    kept = [k for k in numbers if looks[k] is not None]
+    if not kept:
+        raise DataError("the partitions hold no rows; at least one row is required")
+    _refuse_unlike(looks, kept)
+    labels = LabelsByBlock()
+    for k in kept:
+        labels.add(looks[k].labels, f"partition {k}: ")
+    classes, _ = labels.encoded()
+    by_class = None
+    if class_weight is not None:
+        sums = np.zeros(len(classes))
+        for k in kept:
+            np.add.at(sums, np.searchsorted(classes, looks[k].labels), looks[k].weights)
+        by_class = weights_by_class(class_weight, classes, sums)
+    target = Target(classes)
+    chosen = [[column[k] for k in kept] for column in (numbers, *columns)]
+    futures = client.map(_make, *chosen, target=target, by_class=by_class, options=options, pure=False)
+    parts = DaskParts(client, futures)
+    shapes: list[ShapeOfPart] = parts.each(shape_of)
+    names = looks[kept[0]].names
+    data = PartedDataset(parts, shapes, names)
+    device = Device("cpu", reason="samples are worked on by the client; rows, where they are")
+    return Prepared(data, target, device), None if names is None else np.array(names, dtype=object)
+
+
+def _refuse_unlike(looks: Sequence[_Look], kept: Sequence[int]) -> None:
+    """Raise where partitions have other columns than the first."""
+    first = looks[kept[0]]
+    for k in kept[1:]:
+        if looks[k].n_columns != first.n_columns:
+            raise DataError(
+                f"partition {k}: X has {looks[k].n_columns} columns, and partition {kept[0]} has {first.n_columns}"
+            )
+        if looks[k].names != first.names:
+            raise DataError(f"partition {k}: the columns have other names, or another order, than in {kept[0]}")
+
+
+def _split(X: Any, y: Any, s: Any) -> tuple[Any, Any, Any]:
+    """Rows, labels and weights of a block, which may come as one."""
+    if y is not None:
+        return X, y, s
+    if not isinstance(X, tuple) or len(X) not in (2, 3):
+        raise DataError("the block is no tuple of rows and labels; give (X, y) or (X, y, sample_weight)")
+    return X[0], X[1], X[2] if len(X) == 3 else None
+
+
+def _validated(k: int, block: tuple[Any, Any, Any]) -> tuple[Any, Any, Any, list[str] | None] | None:
+    """The rows of a block as an estimator takes them; None where there are none."""
+    try:
+        X, y, s = _split(*block)
+        if len(getattr(X, "shape", ())) and X.shape[0] == 0:
+            return None
+        model = LogisticRegression()
+        X, y = model._validated(X, y, reset=True)
+        names = getattr(model, "feature_names_in_", None)
+        return X, y, given_column(s, "sample_weight"), None if names is None else list(names)
+    except (GpuLogregError, ValueError, TypeError) as error:
+        raise _with_place(k, error) from error
+
+
+def _with_place(k: int, error: Exception) -> DataError:
+    return DataError(f"partition {k}: {' '.join(str(error).split())}")
+
+
+def _look(k: int, X: Any, y: Any, s: Any) -> _Look | None:
+    """A task on the worker of a block."""
+    with numpy_defaults():
+        found = _validated(k, (X, y, s))
+        if found is None:
+            return None
+        X, y, s, names = found
+        labels, codes = np.unique(to_numpy(y), return_inverse=True)
+        try:
+            weights = None if s is None else to_numpy(check_sample_weight(s, X.shape[0])).astype(np.float64)
+        except DataError as error:
+            raise _with_place(k, error) from error
+        sums = np.bincount(codes, weights, minlength=len(labels)).astype(np.float64)
+        return _Look(X.shape[0], X.shape[1], names, labels, sums)
+
+
+def _make(
+    k: int, X: Any, y: Any, s: Any, *, target: Target, by_class: Float64Vector | None, options: Options
+) -> Part:
+    """A task on the worker of a block: the part, which stays there."""
+    with numpy_defaults():
+        found = _validated(k, (X, y, s))
+        assert found is not None
+        X, y, s, names = found
+        device = resolve_device(options.device, X)
+        codes = target.encode(cupy_to_device(y, Device("cpu")))
+        weights = cupy_to_device(s, Device("cpu"))
+        if by_class is not None:
+            given = to_numpy(check_sample_weight(weights, X.shape[0]))
+            weights = by_class[codes] if given is None else given * by_class[codes]
+        try:
+            data = ResidentDataset.from_arrays(
+                X, to_device(codes, device), to_device(weights, device), device, names, options.storage, encoded=True
+            )
+            return Part(data, choose(options.impl, data.rows, device, target.loss), f"partition {k}: ")
+        except DataError as error:
+            raise _with_place(k, error) from error
