@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gpu_logreg.estimators.functions import loss_and_gradient
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
+    from gpu_logreg.estimators.stream import Stream
     from gpu_logreg.saved.model_file import load_model, save_model
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "LogisticRegression",
     "MLPClassifier",
+    "Stream",
     "__version__",
     "load_model",
     "loss_and_gradient",
@@ -31,6 +33,7 @@ _HOMES = {
     "Checkpoint": "gpu_logreg.estimators.checkpoint",
     "LogisticRegression": "gpu_logreg.estimators.linear.model",
     "MLPClassifier": "gpu_logreg.estimators.network.model",
+    "Stream": "gpu_logreg.estimators.stream",
     "load_model": "gpu_logreg.saved.model_file",
     "loss_and_gradient": "gpu_logreg.estimators.functions",
     "save_model": "gpu_logreg.saved.model_file",

@@ -22,6 +22,7 @@ __all__ = [
     "PAIR_WEIGHTS",
     "PARTIALS_CLASSES",
     "PARTIALS_SPARSE",
+    "SAMPLED_ELEMENTS",
     "SCORES",
     "SEARCHED",
     "SEARCHED_ELEMENTS",
@@ -31,6 +32,9 @@ __all__ = [
     "STAGED_CLASSES",
     "STAGED_DENSE",
     "STAGED_STEPS",
+    "STREAMED_ELEMENTS",
+    "STREAMED_ELEMENTS_WIDE",
+    "STREAMED_ROWS",
     "UPLOADED",
     "BlockSize",
 ]
@@ -94,6 +98,14 @@ STAGED_CLASSES = 2**19
 
 STAGED_STEPS = 2**22
 """Bytes of the rows that are copied at a time for compiled steps, where these cannot read them in place."""
+
+STREAMED_ELEMENTS, STREAMED_ROWS, STREAMED_ELEMENTS_WIDE = 2**22, 2**12, 2**24
+"""Elements of a block of rows that are read from a file, or stored elements of sparse ones: 16 or 32 MiB, beside which
+what a pass does once for a block takes no time. A block of wide rows has more, up to the third figure, so that it has
+as many rows as the second for the threads to share."""
+
+SAMPLED_ELEMENTS = 2**25
+"""Elements of a sample of streamed rows: 128 or 256 MiB, which exist twice while the sample is standardised."""
 
 PARTIALS_CLASSES = 2**26
 """Most bytes of the sums of all chunks of the compiled pass of K classes, which are held until they are added."""

@@ -24,6 +24,7 @@ __all__ = [
     "in_order",
     "place_of",
     "rows_at",
+    "stored_in_a_row",
     "stored_share",
     "with_dtype",
 ]
@@ -157,7 +158,12 @@ def block_of_rows(X: CsrArray, part: slice) -> CsrArray:
 
 def elements_in_a_row(X: ArrayOfRows) -> int:
     """Elements of a row in memory: the columns of dense rows; of sparse rows the mean number stored, at least 1."""
-    return max(1, -(-X.nnz // max(1, X.shape[0])) if is_sparse(X) else int(X.shape[1]))
+    return stored_in_a_row(X) if is_sparse(X) else max(1, int(X.shape[1]))
+
+
+def stored_in_a_row(X: CsrArray) -> int:
+    """Mean number of stored elements of a sparse row, rounded up, and at least 1: what blocks of rows are cut by."""
+    return max(1, -(-int(X.nnz) // max(1, int(X.shape[0]))))
 
 
 def place_of(X: ArrayOfRows, element: int) -> tuple[int, int]:

@@ -6,7 +6,6 @@ On older versions of scikit-learn the mixin is empty and the hooks are never cal
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -132,19 +131,14 @@ class TimeLimit:
 
     Parameters
     ----------
-    seconds : float or None
-        From now on; None for no limit.
+    seconds : float
+        From now on.
     """
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._end = math.inf if seconds is None else time.monotonic() + seconds
+        self._end = time.monotonic() + seconds
         self.reached = False
-
-    @property
-    def observer(self) -> Observer | None:
-        """What a solver is to call; None without a limit."""
-        return None if self._seconds is None else self
 
     def __call__(self, iteration: Iteration) -> bool:
         """Whether the time is over, and the solver has not come to its end by itself."""

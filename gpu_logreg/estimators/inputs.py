@@ -56,6 +56,9 @@ def given_rows(X: Any) -> GivenRows:
     """
     if type(X) is np.ndarray and X.dtype.kind != "c":  # most are, and need no questions
         return GivenRows(X)
+    sparse_rows = csr_rows_of(X)
+    if sparse_rows is not None:
+        return GivenRows(sparse_rows)
     if _is_cudf(X):
         return GivenRows(_cudf_matrix(X), X.head(0).to_pandas())
     if speaks_arrow(X):
@@ -65,9 +68,6 @@ def given_rows(X: Any) -> GivenRows:
         return GivenRows(arrow_matrix(table), table.slice(0, 0))
     if hasattr(X, "collect") and not hasattr(X, "__array__"):  # a LazyFrame of polars is a query without rows
         raise DataError(f"X is a {type(X).__name__}, whose rows are not computed yet; give X.collect()")
-    sparse_rows = csr_rows_of(X)
-    if sparse_rows is not None:
-        return GivenRows(sparse_rows)
     if type(X).__module__.startswith("cupyx."):
         raise DataError(f"X is a {type(X).__name__} of CuPy; give X.get(), as sparse rows are walked on the CPU")
     X = as_array(X, "X")

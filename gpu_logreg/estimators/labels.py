@@ -22,6 +22,7 @@ __all__ = [
     "label_indicator",
     "refuse_continuous",
     "sorted_classes",
+    "weights_by_class",
 ]
 
 
@@ -182,20 +183,35 @@ def class_weighted(class_weight: Any, classes: Any, labels: Any, sample_weight: 
     """
     if class_weight is None:
         return sample_weight
-    xp = array_namespace(labels)
-    if isinstance(class_weight, str):  # "balanced"
-        sums = sums_by_class(labels, sample_weight, len(classes))
-        if np.count_nonzero(sums) < 2:
-            return sample_weight  # one class has all the weight; the estimator refuses that with its own message
-        weights = sums.sum() / (len(classes) * np.where(sums > 0.0, sums, np.inf))
-    else:
-        from sklearn.utils.class_weight import compute_class_weight
-
-        weights = compute_class_weight(class_weight, classes=classes, y=classes)
-        if not (np.isfinite(weights).all() and (weights >= 0).all()):
-            raise DataError(f"class_weight={class_weight!r} holds a weight that is negative or not finite")
-    by_row = xp.asarray(np.asarray(weights, dtype=np.float64))[labels]
+    sums = sums_by_class(labels, sample_weight, len(classes)) if isinstance(class_weight, str) else None
+    weights = weights_by_class(class_weight, classes, sums)
+    if weights is None:
+        return sample_weight
+    by_row = array_namespace(labels).asarray(weights)[labels]
     return by_row if sample_weight is None else by_row * sample_weight
+
+
+def weights_by_class(class_weight: Any, classes: Any, sums: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    """The weights of the classes that `class_weighted` multiplies those of the rows by; None where all are 1.
+
+    Parameters
+    ----------
+    class_weight : dict or "balanced"
+    classes : ndarray of shape (K,)
+    sums : ndarray of shape (K,) or None
+        Weights of the rows by class, for ``"balanced"``.
+    """
+    if isinstance(class_weight, str):  # "balanced"
+        assert sums is not None
+        if np.count_nonzero(sums) < 2:
+            return None  # one class has all the weight; the estimator refuses that with its own message
+        return np.asarray(sums.sum() / (len(classes) * np.where(sums > 0.0, sums, np.inf)), dtype=np.float64)
+    from sklearn.utils.class_weight import compute_class_weight
+
+    weights = compute_class_weight(class_weight, classes=classes, y=classes)
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise DataError(f"class_weight={class_weight!r} holds a weight that is negative or not finite")
+    return np.asarray(weights, dtype=np.float64)
 
 
 def holds_labels(y: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import csr_rows_of
@@ -19,6 +19,7 @@ from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows
 from gpu_logreg.estimators.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
 from gpu_logreg.estimators.labels import holds_labels, label_indicator, refuse_continuous
 from gpu_logreg.estimators.no_numbers import refuse_dates, refuse_no_numbers
+from gpu_logreg.estimators.streamed import logits_by_block, score_by_block, stream_of
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.rows.extremes import largest_of_row
 
@@ -39,6 +40,11 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         return tags
 
     def _logits(self, X: Any) -> Any:
+        """Logits of rows as they are given: see `_logits_of_rows`."""
+        check_is_fitted(self)
+        return self._logits_of_rows(self._validated_rows(X))
+
+    def _logits_of_rows(self, X: Any) -> Any:
         """Logits where ``X`` lives: of shape (n,), positive for the second, for two classes; (n, K) for more."""
         raise NotImplementedError
 
@@ -151,7 +157,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array, sparse matrix or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d), or stream
 
         Returns
         -------
@@ -164,7 +170,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array, sparse matrix or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d), or stream
 
         Returns
         -------
@@ -177,7 +183,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array, sparse matrix or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d), or stream
 
         Returns
         -------
@@ -190,7 +196,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array, sparse matrix or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d), or stream
 
         Returns
         -------
@@ -200,19 +206,24 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         """
         return self._answer(X, lambda z: self._target().decide(z))
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Weighted share of the rows whose class, or all of whose labels, are predicted rightly.
 
         Parameters
         ----------
-        X : array, sparse matrix or table of shape (n, d)
-        y : array of the shape of what `predict` gives
+        X : array, sparse matrix or table of shape (n, d), or stream
+        y : array of the shape of what `predict` gives; None for a stream, which brings labels and weights
         sample_weight : array of shape (n,), optional
 
         Returns
         -------
         float
         """
+        stream = stream_of(X, y, sample_weight)
+        if stream is not None:
+            return score_by_block(self, stream)
+        if y is None:
+            raise DataError("score requires y, but it is None; only a stream brings its own labels")
         predicted = to_numpy(as_array(self.predict(X)))
         with numpy_defaults():
             y = to_numpy(self._labels(y))
@@ -229,6 +240,9 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
 
     def _answer(self, X: Any, made_of: Callable[[Any], Any]) -> Any:
         """What is made of the logits of ``X``, in its library and on its device, whichever is the current one."""
+        stream = stream_of(X)
+        if stream is not None:
+            return np.concatenate([made_of(z) for z, _, _ in logits_by_block(self, stream)])
         rows_device = device_of(X)
         less, otherwise = "fewer rows at a time", "give rows in the memory of the host"
         with (

@@ -21,6 +21,7 @@ from gpu_logreg.estimators.labels import class_weighted, encode_labels
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["Prepared", "prepare"]
 
@@ -31,14 +32,14 @@ class Prepared:
 
     Attributes
     ----------
-    data : ResidentDataset
+    data : ResidentDataset or StreamedDataset
         Rows, encoded labels, and row weights times class weights; with the names of the columns, for messages.
     target : Target
         Classes or labels.
     device : Device
     """
 
-    data: ResidentDataset
+    data: Dataset
     target: Target
     device: Device
 
@@ -51,10 +52,9 @@ class Prepared:
         DataError
             If all the weight lies on one class; the message names it.
         """
-        _, y, weights = self.data.rows
         loss = self.target.loss
         assert not isinstance(loss, Labels)
-        sums = loss.weights_of_classes(y, weights, self.data.weight_total)
+        sums = self.data.weights_of_classes(loss)
         present = np.flatnonzero(sums > 0.0)
         if len(present) < 2:
             only: Any = self.target.classes[present[0]]
@@ -117,8 +117,8 @@ def prepare(
         target = Target(classes)
     else:
         labels = target.encode(y)
-    labels = to_device(labels, device)
-    weights = cupy_to_device(given_column(sample_weight, "sample_weight"), device)
+    weights = given_column(sample_weight, "sample_weight")
+    labels, weights = to_device(labels, device), cupy_to_device(weights, device)
     if class_weight is not None:
         weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         weights = class_weighted(class_weight, target.classes, labels, weights)

@@ -27,10 +27,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.penalty import l1_by_parameter, l1_penalty, subgradient
+from gpu_logreg.mathematics.penalty import l1_penalty, subgradient
 from gpu_logreg.objectives.exact_value import value_about_the_centre
 from gpu_logreg.objectives.free_directions import without_shift
 from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.value_rounding import rounding_about_the_centre
+from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, VALUE_ROUNDING
 
@@ -43,7 +45,6 @@ __all__ = [
     "coef_dtype",
     "gradient_noise",
     "gradient_rounding",
-    "l1_strengths",
     "with_exact_value",
 ]
 
@@ -83,12 +84,6 @@ class Certificate(NamedTuple):
         return self.residual <= self.limit
 
 
-def l1_strengths(objective: Objective) -> Float64Vector:
-    """Strength of the L1 penalty on every packed parameter: 0 for intercepts."""
-    K = objective.n_logits
-    return np.tile(l1_by_parameter(objective.l1, objective.dataset.n_columns, objective.n_params // K), K)
-
-
 @np.errstate(over="ignore", invalid="ignore")
 def certificate(
     objective: Objective, params: Float64Vector, value: float, grad: Float64Vector, tol: float
@@ -107,32 +102,37 @@ def certificate(
     tol : float
         That of the solver.
     """
-    K, columns = objective.n_logits, objective.standard_columns
+    columns, by_class = objective.standard_columns, (objective.n_logits, -1)
     limit = MARGIN * math.sqrt(2.0 * max(DECREASE_PER_TOL * tol, LEAST_DECREASE) * abs(value))
 
-    def by_class(packed: Float64Vector) -> Float64Vector:
-        return packed.reshape(K, -1)
-
-    strengths = by_class(l1_strengths(objective)) / np.append(columns.scale, np.ones(int(columns.fit_intercept)))
-    v = np.abs(subgradient(by_class(params), columns.grad_to_phi(by_class(grad)), strengths))
+    strengths = objective.l1_strengths.reshape(by_class) / np.append(columns.scale, np.ones(int(columns.fit_intercept)))
+    v = np.abs(subgradient(params.reshape(by_class), columns.grad_to_phi(grad.reshape(by_class)), strengths))
     ridge = objective.l2 / columns.scale / columns.scale
     h = min(0.25, 4.0 * abs(value)) + (np.append(ridge, 0.0) if columns.fit_intercept else ridge)
-    residual = float((np.maximum(v - gradient_noise(objective, value), 0.0) / np.sqrt(h)).max(initial=0.0))
+    noise = gradient_noise(columns, value, objective.precision)
+    residual = float((np.maximum(v - noise, 0.0) / np.sqrt(h)).max(initial=0.0))
     return Certificate(residual if residual == residual else math.inf, limit)
 
 
-def gradient_noise(objective: Objective, value: float) -> Float64Vector:
+def gradient_noise(columns: Coordinates, value: float, precision: float) -> Float64Vector:
     """Bound of the rounding error of the gradient along every standardised column, and along the intercept.
 
     The gradient is ``mean(dz_i u_ij)`` with ``mean(u_ij**2) = 1``. By Cauchy and Schwarz its rounding error is at most
     the precision times ``sqrt(mean(dz**2)) <= sqrt(2 value)``, since ``dz**2 <= 2 row_loss``. A column far from zero
     has ``1 + |mean_j| / scale_j`` times that, as the pass sums the columns before they are centred.
+
+    Parameters
+    ----------
+    columns : Coordinates
+        Of the standardised columns.
+    value : float
+    precision : float
+        Machine epsilon of the dtype that the gradient is summed in.
     """
-    columns = objective.standard_columns
     noise = 1.0 + np.abs(columns.mean) / columns.scale
     if columns.fit_intercept:
         noise = np.append(noise, 1.0)
-    noise *= gradient_rounding(value, objective.precision)
+    noise *= gradient_rounding(value, precision)
     return np.asarray(noise)
 
 
@@ -187,7 +187,7 @@ def certify(
     for attempt in range(MAX_RESTARTS + 1):
         if objective.centre is None or objective.spread is None:
             objective.column_moments()
-        result = with_exact_value(objective, without_shift(objective, result, l1_strengths(objective)))
+        result = with_exact_value(objective, without_shift(objective, result, objective.l1_strengths))
         if not (result.converged or (result.stuck and where_stuck is not None)):
             return result
         was_stuck = was_stuck or result.stuck
@@ -215,16 +215,20 @@ def with_exact_value(objective: Objective, result: SolverResult) -> SolverResult
     it needs; a value that the solver predicted, or that float32 passes summed, is evaluated again with its gradient.
     """
     rounded = objective.rounding > VALUE_ROUNDING
-    if not rounded and objective.rounding_about_the_centre(result.params, result.value) > 0.1 * VALUE_ROUNDING:
-        value = value_about_the_centre(objective, result.params) + l1_penalty(result.params, l1_strengths(objective))
-        result = replace(result, value=value, loss_curve=[*result.loss_curve[:-1], value], predicted=0.0)
+    if not rounded:
+        assert objective.spread is not None
+        w = objective.unpack(result.params)[0]
+        by_centred_rows = rounding_about_the_centre(w, result.value, objective.dataset.n_rows, objective.spread)
+        if by_centred_rows > 0.1 * VALUE_ROUNDING:
+            value = value_about_the_centre(objective, result.params) + l1_penalty(result.params, objective.l1_strengths)
+            result = replace(result, value=value, loss_curve=[*result.loss_curve[:-1], value], predicted=0.0)
     if not math.isfinite(result.value) or not (rounded or result.predicted > LARGEST_PREDICTION * abs(result.value)):
         return result
     objective.widen()
     value, grad = objective(result.params)
     if objective.rounding > VALUE_ROUNDING:
         value = value_about_the_centre(objective, result.params)
-    l1 = l1_strengths(objective)
+    l1 = objective.l1_strengths
     value += l1_penalty(result.params, l1)
     curve = [*result.loss_curve[:-1], value]
     subgrad = subgradient(result.params, grad, l1)

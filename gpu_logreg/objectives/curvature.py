@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gpu_logreg.arrays.cholesky import Factor, poorly_conditioned
-from gpu_logreg.arrays.device import array_namespace
+from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, DType, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.mathematics.loss_protocols import Loss
@@ -78,9 +78,9 @@ class BinarySample(SampleObjective):
     def damped_hessian(self, phi: Float64Vector) -> Float64Matrix:
         """The Hessian of `metric` on the host, with a positive diagonal; in float64 it is not factored as a check."""
         if self.rows.data.compute_dtype == np.float64:
-            return damp(self.hessian(phi), self.penalty)
+            return damp(to_numpy(self.hessian(phi)), self.penalty)
         H, factor = self._factored(phi)
-        return damp(H, self.penalty, factor)
+        return damp(to_numpy(H), self.penalty, factor)
 
     def _factored(self, phi: Float64Vector) -> tuple[Array, Factor]:
         H = self.hessian(phi)
@@ -101,7 +101,7 @@ class BinarySample(SampleObjective):
     def hessian_of_blocks(blocks: Blocks, phi: Float64Vector) -> Float64Matrix:
         """`damped_hessian` from the blocks of a sample."""
         H, factor, block = _binary_curvature(blocks, phi, factored=False)
-        return damp(H, block.penalty, factor)
+        return damp(to_numpy(H), block.penalty, factor)
 
 
 def _binary_curvature(blocks: Blocks, phi: Float64Vector, factored: bool) -> tuple[Array, Factor | None, BinarySample]:
@@ -182,7 +182,7 @@ class ClassesSample(SampleObjective):
             H[:, p - 1, :, p - 1] += np.einsum("kk->k", H[:, p - 1, :, p - 1]).mean() / K
         diagonal = np.einsum("kjkj->kj", H)
         diagonal += self.penalty
-        return damp(H.reshape(K * p, K * p), self.penalty)
+        return damp(to_numpy(H.reshape(K * p, K * p)), self.penalty)
 
     def curvature_root(self, phi: Float64Vector) -> Float64Matrix:
         """As `BinarySample.curvature_root`, with the curvature of `damped_hessian` along the free direction.

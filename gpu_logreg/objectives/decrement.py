@@ -19,7 +19,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.penalty import subgradient
-from gpu_logreg.objectives.certificate import RemainingDecrease, gradient_noise, gradient_rounding, l1_strengths
+from gpu_logreg.objectives.certificate import RemainingDecrease, gradient_noise, gradient_rounding
 from gpu_logreg.objectives.curvature import Sample
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
@@ -77,7 +77,7 @@ def l1_decrement(objective: Objective, sampler: Sampler, cautious: bool = False)
     def decrement(params: Float64Vector, grad: Float64Vector, value: float) -> float:
         sample = sampler.sample(objective.dataset.n_rows)
         coordinates = sample.coordinates
-        x, strengths = coordinates.from_params(params), coordinates.grad_to_phi(l1_strengths(objective))
+        x, strengths = coordinates.from_params(params), coordinates.grad_to_phi(objective.l1_strengths)
         at = np.flatnonzero((x != 0.0) | (strengths == 0.0))
         if not len(at):
             return 0.0
@@ -91,9 +91,11 @@ def l1_decrement(objective: Objective, sampler: Sampler, cautious: bool = False)
             eigenvalues, e = _by_root(sample, x, at, unit)
             resolved = rounding if strengths[at].any() else EIGENVALUE_ROUNDING * rounding
             rounding = EIGENVALUE_ROUNDING * rounding
-        grad_noise = unit * (
-            gradient_rounding(value) if cautious else np.resize(gradient_noise(objective, value), len(x))[at]
-        )
+        if cautious:
+            grad_noise = unit * gradient_rounding(value)
+        else:
+            noise_of_columns = gradient_noise(objective.standard_columns, value, objective.precision)
+            grad_noise = unit * np.resize(noise_of_columns, len(x))[at]
         noise = np.sqrt((e * e).T @ (grad_noise * grad_noise))
         slope = np.maximum(np.abs(e.T @ (unit * v)) - noise, 0.0)
         if cautious:

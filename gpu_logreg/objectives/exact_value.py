@@ -15,9 +15,9 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import EXACT_VALUE
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.csr import rows_at
-from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.rows.block import Rows
 
 __all__ = ["value_about_the_centre"]
 
@@ -43,25 +43,31 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
         In nats.
     """
     assert objective.centre is not None
-    X, y, s = objective.dataset.rows
-    xp = array_namespace(X)
+    dataset = objective.dataset
+    xp = dataset.xp
     w, b = objective.unpack(params)
     by_class = np.atleast_2d(w)
     intercepts = [_dot_plus(row, objective.centre, b_k) for row, b_k in zip(by_class, np.atleast_1d(b), strict=True)]
-    wide = X.shape[0] * X.shape[1] * len(by_class) <= _WIDE_ELEMENTS
-    dtype = objective.dataset.widest_dtype if wide else np.dtype(np.float64)
+    wide = dataset.n_rows * dataset.n_columns * len(by_class) <= _WIDE_ELEMENTS
+    dtype = dataset.widest_dtype if wide else np.dtype(np.float64)
     W, c, at_centre = (xp.asarray(a, dtype) for a in (by_class.T, objective.centre, np.array(intercepts)))
 
-    def of_block(part: slice) -> float:
-        z = (rows_at(X, part, np.float64).astype(dtype) - c) @ W + at_centre
-        loss = objective.loss.row_loss(z.astype(np.float64), y[part])
-        return float((loss if s is None else loss * s[part]).sum(dtype=np.float64))
+    def of_rows(rows: Rows) -> list[float]:
+        X, y, s = rows
+
+        def of_block(part: slice) -> float:
+            z = (rows_at(X, part, np.float64).astype(dtype) - c) @ W + at_centre
+            loss = objective.loss.row_loss(z.astype(np.float64), y[part])
+            return float((loss if s is None else loss * s[part]).sum(dtype=np.float64))
+
+        return map_row_blocks(of_block, X, EXACT_VALUE, row_bytes=8 * max(1, X.shape[1]))
 
     total = 0.0
-    for part in map_row_blocks(of_block, X, EXACT_VALUE, row_bytes=8 * max(1, X.shape[1])):
-        total += part
+    for rows in dataset.blocks():
+        for part in of_rows(rows.rows):
+            total += part
     objective.reads.total += 1.0
-    return total / objective.dataset.weight_total + 0.5 * objective.l2 * float(np.vdot(w, w))
+    return total / float(dataset.weight_total) + 0.5 * objective.l2 * float(np.vdot(w, w))
 
 
 def _dot_plus(w: Float64Vector, c: Float64Vector, b: float) -> float:

@@ -12,12 +12,14 @@ from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.penalty import l1_by_parameter
 from gpu_logreg.objectives.products import HessianAt
+from gpu_logreg.objectives.value_rounding import rounding_of_a_pass
 from gpu_logreg.passes.engine import Engine, GradientPass
 from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
-from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 from gpu_logreg.solvers.costs import DENSE, Costs
 
 __all__ = ["Objective"]
@@ -37,7 +39,7 @@ class Objective:
 
     Parameters
     ----------
-    dataset : ResidentDataset
+    dataset : Dataset
     engine : Engine
         Sums over the rows; its loss is the one that is minimised.
     l2 : float
@@ -67,12 +69,13 @@ class Objective:
     spread : ndarray of shape (d,) or None
         Standard deviation of every column about ``centre``.
     rounding : float
-        Relative rounding error of the value at the last point: see `_rounding`.
+        Relative rounding error of the value at the last point: see `gpu_logreg.objectives.value_rounding`.
 
     Examples
     --------
     >>> from gpu_logreg.arrays.device import Device
     >>> from gpu_logreg.passes.choice import choose
+    >>> from gpu_logreg.rows.resident import ResidentDataset
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1, 0])
     >>> rows = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
     >>> objective = Objective(rows, choose("reference", rows.rows, Device("cpu")), l2=0.0, fit_intercept=True)
@@ -83,7 +86,7 @@ class Objective:
 
     def __init__(
         self,
-        dataset: ResidentDataset,
+        dataset: Dataset,
         engine: Engine,
         l2: float,
         fit_intercept: bool,
@@ -102,7 +105,7 @@ class Objective:
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
         self._known_finite = False
-        self._dataset_of_pass: ResidentDataset | None = None
+        self._dataset_of_pass: Dataset | None = None
         self._kept: tuple[Any, ...] | None = None
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
@@ -115,6 +118,14 @@ class Objective:
     def packed_coordinates(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """Coordinates for the packed parameters of all logits, from those of one logit."""
         return ClasswiseCoordinates(coordinates, self.n_logits) if self.loss.has_free_directions else coordinates
+
+    @cached_attribute
+    def l1_strengths(self) -> Float64Vector:
+        """Strength of the L1 penalty on every packed parameter: 0 for intercepts."""
+        if self.l1 == 0.0:
+            return np.zeros(self.n_params)
+        one = l1_by_parameter(self.l1, self.dataset.n_columns, self.n_params // self.n_logits)
+        return np.tile(one, self.n_logits)
 
     @cached_attribute
     def costs(self) -> Costs:
@@ -132,9 +143,7 @@ class Objective:
         """
         if self.l2 > 0.0 or self.l1 > 0.0:
             return 0.0
-        s = self.dataset.rows.sample_weight
-        least = 1.0 if s is None else float(s[s > 0].min())
-        return math.log(2.0) * least / self.dataset.weight_total
+        return math.log(2.0) * float(self.dataset.least_weight) / float(self.dataset.weight_total)
 
     @property
     def standard_columns(self) -> Coordinates:
@@ -167,7 +176,7 @@ class Objective:
         self.precision = float(np.finfo(np.float64).eps)
         return True
 
-    def restricted(self, dataset: ResidentDataset) -> Objective:
+    def restricted(self, dataset: Dataset) -> Objective:
         """The same objective on a data set of some of the columns, with a count of reads of its own."""
         return Objective(dataset, self.engine, self.l2, self.fit_intercept, self.l1)
 
@@ -226,39 +235,9 @@ class Objective:
         grad /= total
         grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
-        self.rounding = self._rounding(w, value, penalty)
+        columns = self.centre, self.spread
+        self.rounding = rounding_of_a_pass(w, value, penalty, dataset.n_rows, self.precision, *columns)
         return value, grad
-
-    def _rounding(self, w: Float64Vector, value: float, penalty: float) -> float:
-        """Relative rounding error of the value.
-
-        A logit is a sum of terms ``w_j x_j`` of a size ``t``, and has an error of about ``precision t``. The errors
-        change the value by ``mean(dz_i error_i)``, a random sum of at most ``precision t sqrt(2 value / n)``, since
-        ``dz**2 <= 2 row_loss``. Three more errors are added: the rounding of the losses; that of the penalty, as the
-        pass computes with rounded ``w``; and that of the float64 result.
-        """
-        terms = 1.0
-        if self.centre is not None and self.spread is not None:
-            # Where this overflows, so would the logits, and an infinite rounding error is a fair estimate.
-            with np.errstate(over="ignore", invalid="ignore"):
-                squares = (w * w) @ (self.spread**2 + self.centre**2)
-                size = float(np.max(np.sqrt(squares) + np.abs(w @ self.centre)))
-                terms += size if size == size else math.inf
-        n = max(1, self.dataset.n_rows)
-        by_rows = self.precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), 1e-300))) / math.sqrt(n)
-        by_penalty = 2.0 * self.precision * penalty / max(abs(value), 1e-300)
-        return 4.0 * float(np.finfo(np.float64).eps) + by_rows + by_penalty
-
-    def rounding_about_the_centre(self, params: Float64Vector, value: float) -> float:
-        """Relative rounding error of a value that is summed over rows in standardised columns, in float64.
-
-        As `_rounding`, and at most ``precision t``, since ``|dz| <= row_loss`` too.
-        """
-        assert self.spread is not None
-        with np.errstate(over="ignore", invalid="ignore"):
-            terms = float(np.linalg.norm(self.unpack(params)[0] * self.spread, axis=-1).max())
-        n = max(1, self.dataset.n_rows)
-        return float(np.finfo(np.float64).eps) * terms * math.sqrt(min(1.0, 2.0 / max(abs(value), 1e-300) / n))
 
     def curvature_at(self, params: Float64Vector) -> HessianAt:
         """The Hessian at ``params``, for products with vectors; one read, and one for each product."""

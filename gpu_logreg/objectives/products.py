@@ -10,7 +10,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.row_curvature import RowCurvature
-from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["HessianAt"]
 
@@ -20,7 +20,7 @@ class HessianAt:
 
     Parameters
     ----------
-    dataset : ResidentDataset
+    dataset : Dataset
         As of the objective when the point was visited: the products compute in its dtype, also after
         `gpu_logreg.objectives.linear.Objective.widen`.
     engine : Engine
@@ -43,6 +43,7 @@ class HessianAt:
     >>> from gpu_logreg.arrays.device import Device
     >>> from gpu_logreg.objectives.linear import Objective
     >>> from gpu_logreg.passes.choice import choose
+    >>> from gpu_logreg.rows.resident import ResidentDataset
     >>> X, y = np.array([[1.0], [-1.0]]), np.array([1, 0])
     >>> rows = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
     >>> objective = Objective(rows, choose("reference", rows.rows, Device("cpu")), l2=0.5, fit_intercept=True)
@@ -53,7 +54,7 @@ class HessianAt:
 
     def __init__(
         self,
-        dataset: ResidentDataset,
+        dataset: Dataset,
         engine: Engine,
         at: RowCurvature,
         l2: float,

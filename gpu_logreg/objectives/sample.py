@@ -8,9 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.cholesky import Factor
-from gpu_logreg.arrays.device import to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.loss_protocols import PackedPass
 from gpu_logreg.objectives.linear import Reads
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense
@@ -25,25 +25,24 @@ LEAST_CURVATURE = 1e-12
 It makes the Hessian invertible, and is small enough not to shorten steps along the other coordinates. A choice."""
 
 
-def damp(H: Array, penalty: Float64Vector, factor: Factor | None = None) -> Float64Matrix:
-    """A Hessian on the host with a positive diagonal, enlarged by what its Cholesky factorisation needed.
+def damp(H: Float64Matrix, penalty: Float64Vector, factor: Factor | None = None) -> Float64Matrix:
+    """A Hessian with a positive diagonal, enlarged by what its Cholesky factorisation needed.
 
     Parameters
     ----------
-    H : array of shape (p, p) or (K p, K p)
-        Changed in place where it is on the host.
+    H : ndarray of shape (p, p) or (K p, K p)
+        Changed in place.
     penalty : ndarray of shape (p,)
         The part of the diagonal that is the ridge's, for one class.
     factor : Factor, optional
         The factorisation of ``H``, of which ``added`` is relative to the diagonal.
     """
-    H = to_numpy(H)
     diagonal = H.diagonal()
     added = 0.0 if factor is None else factor.added
     of_loss = diagonal - np.resize(penalty, len(H))
     least = LEAST_CURVATURE * (float(of_loss.max(initial=0.0)) or 1.0)
     H.flat[:: len(H) + 1] = np.where(diagonal > 0.0, diagonal, least) * (1.0 + added)
-    return np.asarray(H)
+    return H
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,6 @@ class SampleObjective:
         Sum of their weights.
     packed_penalty : ndarray of shape (p,), or (K p,)
         Diagonal of the penalty by packed ``phi``.
-    gradient_pass : function phi -> loss_sum, grad
-        One read of the sample.
     rounding, precision : float
         Relative size below which differences of the value are rounding, and rounding of the arithmetic of a row.
     """
@@ -87,7 +84,6 @@ class SampleObjective:
     n_rows: int = field(init=False)
     weight_total: float = field(init=False)
     packed_penalty: Float64Vector = field(init=False)
-    gradient_pass: PackedPass = field(init=False)
     rounding: float = field(init=False)
     precision: float = field(init=False)
 
@@ -95,7 +91,12 @@ class SampleObjective:
         data, eps = self.rows.data, float(np.finfo(self.rows.data.compute_dtype).eps)
         penalty = np.tile(self.penalty, self.engine.loss.n_logits)
         more = {"n_rows": data.n_rows, "weight_total": data.weight_total, "packed_penalty": penalty}
-        self.__dict__.update(more, rounding=eps, precision=eps, gradient_pass=self.rows.gradient_pass(self.engine))
+        self.__dict__.update(more, rounding=eps, precision=eps)
+
+    @cached_attribute
+    def gradient_pass(self) -> PackedPass:
+        """From ``phi`` to the loss sum and its gradient, by one read; of samples for a Hessian alone it is not made."""
+        return self.rows.gradient_pass(self.engine)
 
     def rounding_at(self, phi: Float64Vector, value: float) -> float:
         """As `rounding`, with the rounding error of logits, whose terms may cancel.

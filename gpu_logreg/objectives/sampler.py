@@ -7,16 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import CURVATURE
-from gpu_logreg.arrays.cached_attribute import cached_attribute
-from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.objectives.curvature import Blocks, Sample, sample_of
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, ParamsMetric, StandardisedRows, standardised
+from gpu_logreg.rows.drawing import DrawsRows
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.rows.sampling import draw
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest
 
 __all__ = ["Sampler"]
@@ -84,16 +82,10 @@ class Sampler:
             keeps_sparse = objective.keeps_samples_sparse and not newton_is_fastest(self.n_rows, self.n_params)
         self._keeps_sparse = keeps_sparse
         self._generator = generator
-        self._labels = objective.dataset.rows.y
+        self._drawing: DrawsRows = objective.dataset.drawing(objective.loss.n_classes)
         self._coordinates: Coordinates | None = None
         self.irregular = False
         self.complete = False
-
-    @cached_attribute
-    def _size(self) -> Float64Vector | None:
-        """What rows are drawn in proportion to; None for evenly. From a GPU weights are copied when they are needed."""
-        weights = self._objective.dataset.rows.sample_weight
-        return None if weights is None else to_numpy(weights).astype(np.float64)
 
     @property
     def costs(self) -> Costs:
@@ -111,6 +103,7 @@ class Sampler:
         DataError
             If a row of the sample holds NaN or infinity.
         """
+        size = min(size, self._objective.dataset.largest_sample)
         if size >= self.n_rows:  # few rows: float64 costs little, and shows small curvatures
             self._objective.widen()
         indices, weight = self._indices(size)
@@ -119,15 +112,15 @@ class Sampler:
         if bool(far.any()) and self._objective.widen():
             rows, y, s = self._standardised(indices, weight)
         least = EFFECTIVE_SHARE * len(weight)
-        if len(weight) < self._present() and bool((rows.effective < least).any()):
+        if len(weight) < self._drawing.n_present and bool((rows.effective < least).any()):
             self.irregular = True
             indices, weight = self._indices_by_score(size, rows)
             rows, y, s = self._standardised(indices, weight)
         self._coordinates = rows.coordinates
-        self.complete = len(indices) >= self._present()
+        self.complete = len(indices) >= self._drawing.n_present
         self._objective.centre_on(rows.coordinates.mean, rows.coordinates.scale)
         if self._keeps_sparse:
-            return self._of_sparse(rows.at, y, s)
+            return self._of_sparse(rows.dataset, rows.at, y, s)
         return self._of_dense(rows.U, y, s, rows.coordinates)
 
     def whole(self) -> Sample | None:
@@ -152,14 +145,17 @@ class Sampler:
     def _indices_by_score(self, size: int, rows: StandardisedRows) -> tuple[IntVector, Float64Vector]:
         # NaN marks a column that is constant in the sample: a row with another value in it gets a large score.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
-        scores = self._objective.engine.scores(
-            self._objective.dataset, rows.coordinates.mean, inverse, float(len(rows.at))
-        )
+        dataset, mean, unseen = self._objective.dataset, rows.coordinates.mean, float(len(rows.at))
+
+        def scores_of_blocks() -> Iterator[Float64Vector]:
+            for block in dataset.blocks():
+                scores = self._objective.engine.scores(block, mean, inverse, unseen)
+                if not np.isfinite(scores).all():
+                    dataset.refuse_not_finite()
+                yield scores
+
+        self._drawing.by_scores(scores_of_blocks(), dataset.n_columns)
         self._objective.reads.total += 1.0
-        if not np.isfinite(scores).all():
-            self._objective.dataset.refuse_not_finite()
-        base = 1.0 + scores.astype(np.float64) / self._objective.dataset.n_columns
-        self._size = base if self._size is None else self._size * base
         return self._indices(size)
 
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
@@ -181,48 +177,41 @@ class Sampler:
         indices, weight = self._indices(size)
 
         def blocks(dtype: DTypeLike | None) -> Iterator[Sample]:
+            dataset = self._objective.dataset
             if self._keeps_sparse:
-                yield self._of_sparse(indices, *self._labels_and_weights(indices, weight))
+                yield self._of_sparse(*dataset.gather(indices), *dataset.labels_and_weights(indices, weight))
                 return
-            dtype = np.dtype(dtype or self._objective.dataset.compute_dtype)
-            block_bytes = self._objective.dataset.block_bytes(CURVATURE)
-            step = max(self._kind.least_block_rows * p, block_bytes // (p * dtype.itemsize))
-            for first in range(0, len(indices), step):
-                part = slice(first, first + step)
-                U = coordinates.rows(self._objective.dataset.take(indices[part], dtype).X)
-                yield self._of_dense(U, *self._labels_and_weights(indices[part], weight[part]), coordinates)
+            dtype = np.dtype(dtype or dataset.compute_dtype)
+            step = max(self._kind.least_block_rows * p, dataset.block_bytes(CURVATURE) // (p * dtype.itemsize))
+            parts = [slice(first, first + step) for first in range(0, len(indices), step)]
+            taken = dataset.take_parts([indices[part] for part in parts], dtype)
+            for part, rows in zip(parts, taken, strict=True):
+                y, s = dataset.labels_and_weights(indices[part], weight[part])
+                yield self._of_dense(coordinates.rows(rows.X), y, s, coordinates)
 
         return blocks
 
-    def _present(self) -> int:
-        """Number of rows of positive weight."""
-        return self.n_rows if self._size is None else int(np.count_nonzero(self._size))
-
     def _indices(self, size: int) -> tuple[IntVector, Float64Vector]:
-        return draw(self._labels, size, self._generator, self._size, self._objective.loss.n_classes)
+        return self._drawing.draw(size, self._generator)
 
     def _standardised(self, indices: IntVector, weight: Float64Vector) -> tuple[StandardisedRows, Array, Array]:
         """A sample in its own standardised columns, its labels and its weights."""
-        self._objective.reads.total += len(indices) / self.n_rows
-        y, s = self._labels_and_weights(indices, weight)
-        rows = standardised(self._objective.dataset, indices, s, self._objective.fit_intercept)
+        dataset = self._objective.dataset
+        self._objective.reads.total += dataset.reads_of_sample(len(indices))
+        y, s = dataset.labels_and_weights(indices, weight)
+        gathered, at = dataset.gather(indices)
+        rows = standardised(gathered, at, s, self._objective.fit_intercept)
         if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
-            self._objective.dataset.refuse_not_finite()
+            dataset.refuse_not_finite()
         return rows, y, s
-
-    def _labels_and_weights(self, indices: IntVector, weight: Float64Vector) -> tuple[Array, Array]:
-        _, y, sample_weight = self._objective.dataset.rows
-        xp = self._objective.dataset.xp
-        at, s = xp.asarray(indices), xp.asarray(weight)
-        return y[at], s if sample_weight is None else s * sample_weight[at]
 
     def _of_dense(self, U: Array, y: Array, s: Array, coordinates: Coordinates) -> Sample:
         data = ResidentDataset(Rows(U, y, s), float(s.sum(dtype=np.float64)))
         return self._of(StandardisedDense(data), coordinates)
 
-    def _of_sparse(self, indices: IntVector, y: Array, s: Array) -> Sample:
+    def _of_sparse(self, dataset: ResidentDataset, indices: IntVector, y: Array, s: Array) -> Sample:
         assert self._coordinates is not None
-        data = self._objective.dataset.sparse_rows(indices, y, s)
+        data = dataset.sparse_rows(indices, y, s)
         return self._of(StandardisedSparse(data, self._coordinates), self._coordinates)
 
     def _of(self, rows: Standardised, coordinates: Coordinates) -> Sample:

@@ -39,4 +39,4 @@ def diagonal_at(objective: Objective, params: Float64Vector) -> CentredDiagonalM
     h_total = objective.dataset.weight_total * total
     mean = moments.x_sum / h_total
     variance = np.maximum(moments.xx_sum / h_total - mean**2, 0.0)
-    return CentredDiagonalMetric(mean, variance, total, objective.l2, objective.fit_intercept)
+    return CentredDiagonalMetric.of_moments(mean, variance, total, objective.l2, objective.fit_intercept)

@@ -17,7 +17,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.passes.engine import DelegatingEngine, Engine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Moments, Sums
-from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["Recall", "RecordedEngine"]
 
@@ -53,7 +53,7 @@ class RecordedEngine(DelegatingEngine):
     ----------
     other : Engine
         What computes.
-    data : ResidentDataset
+    data : ResidentDataset or StreamedDataset
         All rows: sums over them, also of some columns or in another dtype, are recorded.
     recall : Recall
 
@@ -62,6 +62,7 @@ class RecordedEngine(DelegatingEngine):
     >>> import numpy as np
     >>> from gpu_logreg.arrays.device import Device
     >>> from gpu_logreg.passes.choice import choose
+    >>> from gpu_logreg.rows.resident import ResidentDataset
     >>> data = ResidentDataset.from_arrays(np.eye(2), np.array([0, 1]), None, Device("cpu"))
     >>> recorded = [(2.0, np.ones(2), 0.5)]  # what another pass has given
     >>> engine = RecordedEngine(
@@ -71,34 +72,38 @@ class RecordedEngine(DelegatingEngine):
     Sums(loss_sum=2.0, dw_sum=array([1., 1.]), db_sum=0.5)
     """
 
-    def __init__(self, other: Engine, data: ResidentDataset, recall: Recall) -> None:
+    def __init__(self, other: Engine, data: Dataset, recall: Recall) -> None:
         super().__init__(other.loss, other.reason, other)
         self.name = other.name
-        self._labels = data.rows.y
+        self._labels = data.rows.y if data.is_resident else None
         self._recall = recall
 
+    def _is_of_all(self, data: Dataset) -> bool:
+        """Whether a data set holds all rows, be it in other columns or another dtype; a sample does not."""
+        return not data.is_resident if self._labels is None else data.is_resident and data.rows.y is self._labels
+
     def _recorded(
-        self, name: str, data: ResidentDataset, arguments: Sequence[Any], compute: Callable[[], Sequence[Any]]
+        self, name: str, data: Dataset, arguments: Sequence[Any], compute: Callable[[], Sequence[Any]]
     ) -> Sequence[Any]:
         """The result of a sum over all rows; of others, without a record."""
-        if data.rows.y is not self._labels:
+        if not self._is_of_all(data):
             return compute()
         return self._recall(f"{name} {data.n_columns} {data.compute_dtype}", arguments, compute)
 
-    def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
+    def gradient(self, data: Dataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums."""
         return Sums(*self._recorded("gradient", data, (w, b), lambda: self._other.gradient(data, w, b)))
 
-    def gradient_pass(self, data: ResidentDataset) -> GradientPass:
+    def gradient_pass(self, data: Dataset) -> GradientPass:
         """`gradient` over these rows."""
         run = self._other.gradient_pass(data)
-        if data.rows.y is not self._labels:
+        if not self._is_of_all(data):
             return run
         return lambda w, b: Sums(*self._recorded("gradient", data, (w, b), lambda: run(w, b)))
 
-    def gradient_and_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
+    def gradient_and_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> tuple[Sums, RowCurvature]:
         """Gradient sums and what products at the same point need, which is not recalled."""
-        if data.rows.y is not self._labels:
+        if not self._is_of_all(data):
             return self._other.gradient_and_curvature(data, w, b)
         at = _CurvatureOnce(w, b, lambda: self._other.row_curvature(data, w, b))
 
@@ -108,30 +113,30 @@ class RecordedEngine(DelegatingEngine):
 
         return Sums(*self._recorded("gradient", data, (w, b), compute)), at  # type: ignore[return-value]
 
-    def row_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> RowCurvature:
+    def row_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> RowCurvature:
         """What products at a point need, once one asks for it."""
-        if data.rows.y is not self._labels:
+        if not self._is_of_all(data):
             return self._other.row_curvature(data, w, b)
         return _CurvatureOnce(w, b, lambda: self._other.row_curvature(data, w, b))  # type: ignore[return-value]
 
-    def product(self, data: ResidentDataset, at: Any, v: Float64Vector, c: Any) -> Product:
+    def product(self, data: Dataset, at: Any, v: Float64Vector, c: Any) -> Product:
         """Product of the Hessian with a direction."""
         if not isinstance(at, _CurvatureOnce):
             return self._other.product(data, at, v, c)
         arguments = at.w, at.b, v, c
         return Product(*self._recorded("product", data, arguments, lambda: self._other.product(data, at(), v, c)))
 
-    def diagonal(self, data: ResidentDataset, at: Any) -> Product:
+    def diagonal(self, data: Dataset, at: Any) -> Product:
         """Diagonal of the Hessian."""
         if not isinstance(at, _CurvatureOnce):
             return self._other.diagonal(data, at)
         return Product(*self._recorded("diagonal", data, (at.w, at.b), lambda: self._other.diagonal(data, at())))
 
-    def moments(self, data: ResidentDataset) -> Moments:
+    def moments(self, data: Dataset) -> Moments:
         """Sums of the columns and of their squares."""
         return Moments(*self._recorded("moments", data, (), lambda: self._other.moments(data)))
 
-    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
         """Moments with the curvature of every row as its weight."""
 
         def compute() -> Sequence[Any]:
@@ -142,7 +147,7 @@ class RecordedEngine(DelegatingEngine):
         return total, Moments(*moments)
 
     def scores(
-        self, data: ResidentDataset, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float
+        self, data: Dataset, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float
     ) -> Float64Vector:
         """Scores of all rows."""
         arguments = mean, inverse_variance, unseen

@@ -9,7 +9,7 @@ import numpy as np
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array
-from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["digest_of"]
 
@@ -17,18 +17,21 @@ BYTES_AT_ONCE = 2**24
 """Bytes that a thread hashes at a time; part of the digest, which is a digest of digests."""
 
 
-def digest_of(data: ResidentDataset) -> str:
+def digest_of(data: Dataset) -> str:
     """SHA-256 of rows, labels and weights, as they are stored; one read.
 
     Examples
     --------
     >>> from gpu_logreg.arrays.device import Device
+    >>> from gpu_logreg.rows.resident import ResidentDataset
     >>> X, y = np.arange(4.0).reshape(2, 2), np.array([0, 1])
     >>> one = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
     >>> other = ResidentDataset.from_arrays(X[::-1], y, None, Device("cpu"))
     >>> digest_of(one) == digest_of(one), digest_of(one) == digest_of(other)
     (True, False)
     """
+    if not data.is_resident:
+        return hashlib.sha256("".join(digest_of(block) for block in data.blocks()).encode()).hexdigest()
     X, y, weights = data.rows
     parts = [X.data, X.indices, X.indptr] if data.is_sparse else [X]
     total = hashlib.sha256(repr((data.n_rows, data.n_columns)).encode())

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
-from gpu_logreg.arrays.csr import all_finite, elements_in_a_row, in_order, rows_at
+from gpu_logreg.arrays.csr import all_finite, in_order, rows_at, stored_in_a_row
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
-from gpu_logreg.arrays.vector import Array, ArrayNamespace, ArrayOfRows, DType, DTypeLike, IntVector
+from gpu_logreg.arrays.vector import Array, ArrayNamespace, ArrayOfRows, DType, DTypeLike, Float64Vector, IntVector
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
+from gpu_logreg.rows.drawing import Drawing
 from gpu_logreg.rows.storage import store
 
 __all__ = ["ResidentDataset"]
@@ -144,7 +145,7 @@ class ResidentDataset:
         X = self.rows.X
         if not self.is_sparse:
             return 1.0
-        elements = self.n_rows * elements_in_a_row(X)
+        elements = self.n_rows * stored_in_a_row(X)
         return min(1.0, STORED_ELEMENT_COST * elements / max(1, self.n_rows * self.n_columns))
 
     @property
@@ -158,6 +159,49 @@ class ResidentDataset:
         pairs = float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))
         return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
 
+    @property
+    def is_resident(self) -> bool:
+        """True: all rows are in memory."""
+        return True
+
+    @property
+    def least_weight(self) -> float:
+        """The least positive weight of a row."""
+        s = self.rows.sample_weight
+        return 1.0 if s is None else float(s[s > 0].min())
+
+    def weights_of_classes(self, loss: Any) -> Float64Vector:
+        """Sum of the row weights of every class, for a loss of classes."""
+        sums: Float64Vector = loss.weights_of_classes(self.rows.y, self.rows.sample_weight, self.weight_total)
+        return sums
+
+    def blocks(self) -> Iterator[ResidentDataset]:
+        """These rows: all of them are in memory."""
+        yield self
+
+    def drawing(self, n_classes: int) -> Drawing:
+        """What samples of the rows are drawn by."""
+        return Drawing(self.rows.y, self.rows.sample_weight, n_classes)
+
+    def gather(self, indices: IntVector) -> tuple[ResidentDataset, IntVector]:
+        """A data set in memory that holds the rows ``indices``, which ascend, and their numbers in it."""
+        return self, indices
+
+    def labels_and_weights(self, indices: IntVector, weight: Float64Vector) -> tuple[Array, Array]:
+        """Labels of rows, and their weights times ``weight``, where the rows live."""
+        _, y, sample_weight = self.rows
+        at, s = self.xp.asarray(indices), self.xp.asarray(weight)
+        return y[at], s if sample_weight is None else s * sample_weight[at]
+
+    @property
+    def largest_sample(self) -> int:
+        """Most rows of a sample that is kept in memory."""
+        return self.n_rows
+
+    def reads_of_sample(self, size: int) -> float:
+        """Share of a read that a sample of so many rows takes."""
+        return size / self.n_rows
+
     def in_float64(self) -> ResidentDataset:
         """The same rows, uncopied, for passes that compute in float64: each block is converted as it is walked."""
         return replace(self, computed_in=np.dtype(np.float64))
@@ -170,6 +214,10 @@ class ResidentDataset:
         s = None if sample_weight is None else sample_weight[at]
         return Rows(xp.ascontiguousarray(rows_at(X, at, dtype or self.compute_dtype)), y[at], s)
 
+    def take_parts(self, parts: Iterable[IntVector], dtype: DTypeLike) -> Iterator[Rows]:
+        """`take` of each of several vectors, which ascend together."""
+        return (self.take(indices, dtype) for indices in parts)
+
     def every(self, k: int) -> ResidentDataset:
         """Every k-th row, with its label and its weight."""
         X, y, s = self.rows
@@ -178,7 +226,7 @@ class ResidentDataset:
         labels = contiguous(y[::k])
         weights = None if s is None else contiguous(s[::k])
         total = float(len(labels)) if weights is None else float(weights.sum(dtype=np.float64))
-        return replace(self, rows=Rows(part, labels, weights), weight_total=total)
+        return replace(self, rows=Rows(part, labels, weights), weight_total=total, computed_in=self.compute_dtype)
 
     def block_bytes(self, size: BlockSize) -> int:
         """Bytes of a block of that size in the memory where the rows are."""

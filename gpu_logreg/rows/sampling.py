@@ -23,7 +23,7 @@ import numpy as np
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
 
-__all__ = ["draw", "evenly", "inclusion"]
+__all__ = ["class_counts", "draw", "draws_evenly", "evenly", "inclusion"]
 
 RARE_SHARE = 0.05
 """Share of the rows below which one of two classes is rare, so that classes are strata; of K classes 2 / K of it.
@@ -88,13 +88,18 @@ def _systematic(probability: Float64Vector, generator: np.random.Generator) -> I
     return rows[np.flatnonzero(np.diff(rows, prepend=-1))]  # ascending; rounding may hit a row of probability 1 twice
 
 
-def _class_counts(labels: Array, n_classes: int) -> list[int]:
+def class_counts(labels: Array, n_classes: int) -> list[int]:
     """Number of rows of every class, counted where the labels live."""
     xp = np if type(labels) is np.ndarray else array_namespace(labels)
     if n_classes > 2:
         return [int(count) for count in to_numpy(xp.bincount(labels, minlength=n_classes))]
     n_ones = int(xp.count_nonzero(labels))
     return [len(labels) - n_ones, n_ones]
+
+
+def draws_evenly(counts: list[int]) -> bool:
+    """Whether no class is rare among so many rows of each."""
+    return min(counts) >= 2.0 * RARE_SHARE / len(counts) * sum(counts)
 
 
 def draw(
@@ -130,8 +135,8 @@ def draw(
     if m >= n:
         rows = np.arange(n) if size is None else np.flatnonzero(size > 0)
         return rows, np.ones(len(rows))
-    counts = _class_counts(labels, n_classes)
-    if size is None and min(counts) >= 2.0 * RARE_SHARE / len(counts) * n:
+    counts = class_counts(labels, n_classes)
+    if size is None and draws_evenly(counts):
         rows, weight = _even_sample(None, n, m, generator)
         return rows, weight
     labels = to_numpy(labels)

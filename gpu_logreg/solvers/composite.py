@@ -16,19 +16,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.penalty import subgradient
+from gpu_logreg.mathematics.penalty import l1_penalty, subgradient
 from gpu_logreg.solvers import Objective, Observer, SolverResult
+from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
 from gpu_logreg.solvers.criteria import Criterion
 from gpu_logreg.solvers.iteration_loop import NO_LOWER, PATIENCE, BeforeStep, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
-from gpu_logreg.solvers.quadratic_model import QuadraticModel, Root
+from gpu_logreg.solvers.quadratic_model import Minimum, QuadraticModel, Root
 
-__all__ = ["Composite", "proximal_steps"]
+__all__ = ["Composite", "Point", "proximal_steps"]
 
 MISLED = 0.125
 """Share of the whole step that is so short as to show that the matrix is far from the curvature."""
@@ -43,8 +45,27 @@ ON_THE_WAY = 1e-3
 model leave more than that to the next."""
 
 
-class Composite(NamedTuple):
-    """What is minimised.
+class Point(NamedTuple):
+    """What is known of a point.
+
+    Attributes
+    ----------
+    here : Trial
+        The value of ``F`` and the subgradient of least norm that is shown: to criteria, and as the result's.
+    smooth_grad : ndarray of shape (p,)
+        Gradient of ``f``.
+    subgrad : ndarray of shape (p,)
+        Subgradient of least norm by ``x`` itself, for the model: what is shown may be by other coordinates.
+    """
+
+    here: Trial
+    smooth_grad: Float64Vector
+    subgrad: Float64Vector
+
+
+@dataclass(frozen=True)
+class Composite:
+    """What is minimised; `gpu_logreg.solvers.by_phi` has those whose subgradient is shown by other coordinates.
 
     Attributes
     ----------
@@ -52,9 +73,6 @@ class Composite(NamedTuple):
         ``f``: value and gradient of the smooth part.
     l1 : ndarray of shape (p,)
         Strength for each coordinate; 0 for one that is not penalised.
-    shown : function (x, grad) -> ndarray, optional
-        The subgradient of least norm by the parameters that a person sees, from ``x`` and the gradient of ``f``; None
-        where these are ``x``.
     ridge : ndarray of shape (p,), optional
         What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
     few_rows : bool
@@ -67,17 +85,16 @@ class Composite(NamedTuple):
 
     smooth: Objective
     l1: Float64Vector
-    shown: Callable[[Float64Vector, Float64Vector], Float64Vector] | None = None
     ridge: Float64Vector | None = None
     few_rows: bool = False
     root: Root | None = None
     late: int = 0
 
-    def at(self, x: Float64Vector, step: float) -> tuple[Trial, Float64Vector]:
-        """The value of ``F`` and its subgradient, as a `Trial`, and the gradient of ``f``; one read."""
+    def at(self, x: Float64Vector, step: float) -> Point:
+        """The point ``x``, to which a step of that length leads; one read."""
         value, grad = self.smooth(x)
-        v = subgradient(x, grad, self.l1) if self.shown is None else self.shown(x, grad)
-        return Trial(step, x, value + float(self.l1 @ np.abs(x)), math.nan, v), grad
+        subgrad = subgradient(x, grad, self.l1)
+        return Point(Trial(step, x, value + l1_penalty(x, self.l1), math.nan, subgrad), grad, subgrad)
 
 
 class _ProximalSteps:
@@ -105,11 +122,11 @@ class _ProximalSteps:
         self._forcing = forcing
         self._target = start
         self.here = Trial(0.0, start, math.nan, math.nan, start)
-        self.smooth_grad = start
+        self.smooth_grad = self._subgrad = start
 
     def evaluate(self) -> None:
         """The present point by the passes as they are now; one read."""
-        self.here, self.smooth_grad = self._composite.at(self.here.params, 0.0)
+        self.here, self.smooth_grad, self._subgrad = self._composite.at(self.here.params, 0.0)
         self._rounding = self.objective.rounding  # at this point, and not where steps were tried in vain
 
     def restart(self, model: Any = None) -> None:
@@ -123,11 +140,21 @@ class _ProximalSteps:
             if exact is not None:
                 self._model.restart(exact)
                 self._model.root = self._composite.root if n_iter >= self._composite.late else None
-        model, here, l1 = self._model, self.here, self._composite.l1
-        self._target, decrease = model.minimum(self.smooth_grad, here, l1, self._forcing)
-        if model.any_flat:
-            self._target = model.along_flat(self._target, self.smooth_grad, here.params, l1)
+        self._target, decrease = self._minimum(self._forcing)
+        if self._model.any_flat:
+            target, x, l1 = self._target, self.here.params, self._composite.l1
+            self._target = self._model.along_flat(target, self.smooth_grad, x, l1)
         return decrease
+
+    def _minimum(self, forcing: float) -> Minimum:
+        """The minimum of the model, which is made stiffer while it falls by more than the value can."""
+        model, grad, x, l1 = self._model, self.smooth_grad, self.here.params, self._composite.l1
+        while True:
+            target, decrease = model_minimum(model.matrix, grad, x, l1, forcing, subgrad=self._subgrad)
+            if model.root is not None and model.wants_root():
+                target, decrease = model.minimum_by_root((target, decrease), model.root(x), grad, x, l1)
+            if decrease <= abs(self.here.value) or not model.stiffen():  # no loss falls below zero
+                return target, math.inf if math.isnan(decrease) else decrease
 
     def step(self, remaining: float) -> bool:
         """To the longest of the steps 1, 1/2, 1/4, ... towards the target that lowers ``F`` by its due.
@@ -144,7 +171,7 @@ class _ProximalSteps:
         noise = self._rounding * abs(here.value)
         t = 1.0
         for _ in range(MAX_TRIALS if -due > SURE_DUE * noise else 2):
-            there, grad = self._composite.at(target if t == 1.0 else here.params + t * direction, t)
+            there, grad, subgrad = self._composite.at(target if t == 1.0 else here.params + t * direction, t)
             highest = here.value + max(SUFFICIENT_DECREASE * t * due, noise)
             if math.isfinite(there.value) and there.value <= highest:
                 break
@@ -152,7 +179,8 @@ class _ProximalSteps:
         else:
             return False
         self._model.update(there.params - here.params, grad - self.smooth_grad)
-        self.here, self.smooth_grad, self._rounding = there, grad, self.objective.rounding
+        self.here, self.smooth_grad, self._subgrad = there, grad, subgrad
+        self._rounding = self.objective.rounding
         self._rescued = False
         if t <= MISLED and self._rescue is not None:
             self._model.restart(self._rescue(there.params))
@@ -173,11 +201,11 @@ class _ProximalSteps:
     def step_unseen(self) -> float | None:
         """To the minimum of the model, found as well as exact zeros ask for, and its decrease."""
         here = self.here
-        target, decrease = self._model.minimum(self.smooth_grad, here, self._composite.l1)
+        target, decrease = self._minimum(FORCING)
         if not math.isfinite(decrease):
             return None
         if self._model.root is not None:  # the way along next to no curvature may be longer than the model is good for
-            there = self._composite.at(target, 1.0)[0]
+            there = self._composite.at(target, 1.0).here
             if not there.value <= here.value * (1.0 + self._rounding):
                 return None
         self.here = here._replace(params=target, value=here.value - decrease)

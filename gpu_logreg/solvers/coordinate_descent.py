@@ -138,6 +138,7 @@ def model_minimum(
     l1: Float64Vector,
     forcing: float = FORCING,
     *,
+    subgrad: Float64Vector | None = None,
     compiled: bool = True,
 ) -> tuple[Float64Vector, float]:
     """Minimise ``q`` from ``start``, which is its ``x0``.
@@ -153,6 +154,8 @@ def model_minimum(
         Strength of each coordinate; 0 for one that is not penalised.
     forcing : float
         Largest subgradient at the end, relative to that at ``start``; coordinates weigh by the root of their curvature.
+    subgrad : ndarray of shape (p,), optional
+        Subgradient of least norm at ``start``, where it is known.
     compiled : bool
         Whether the inner loops are compiled, or those of NumPy.
 
@@ -167,7 +170,7 @@ def model_minimum(
     x, r = start.copy(), grad.copy()
     diagonal = np.diagonal(H)
     unit = 1.0 / np.sqrt(np.where(diagonal > 0.0, diagonal, 1.0))
-    v = subgradient(x, r, l1)
+    v = subgradient(x, r, l1) if subgrad is None else subgrad
     goal = forcing * float((unit * np.abs(v)).max(initial=0.0))
     kept = strong_rule(x, r, l1, v)
     for _ in range(MAX_ROUNDS):

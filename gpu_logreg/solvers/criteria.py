@@ -20,8 +20,9 @@ __all__ = [
     "VALUE_ROUNDING",
     "Criterion",
     "Optimality",
-    "Stagnation",
+    "Plateau",
     "below",
+    "stop_by_rounding",
 ]
 
 DECREASE_PER_TOL = 1e-3
@@ -121,43 +122,20 @@ def below(limit: float) -> Criterion:
     return criterion
 
 
-class Stagnation:
-    """Notices that the remaining decrease no longer falls because it has reached the rounding of the arithmetic.
+class Plateau:
+    """Notices that the value no longer falls, in a fit with exact curvature at every point.
 
-    That rounding is `Objective.rounding`, of a value, and at most `Objective.precision`, of one row.
-
-    Parameters
-    ----------
-    objective : Objective
-    patience : int
-        Iterations in which the remaining decrease must halve.
-    measure : str
-        What ``max |grad|`` is called in the message.
-    exact : bool
-        With exact curvature at every point the value itself tells: after `PLATEAU` steps that have not lowered it they
-        only stir its rounding, which is far above that of a row where logits are sums of large terms that cancel.
+    Steps that have not lowered the value only stir its rounding, which is far above that of a row where logits are sums
+    of large terms that cancel.
     """
 
-    def __init__(self, objective: Objective, patience: int, measure: str = "max |grad|", exact: bool = False) -> None:
+    def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._measure = measure
-        self._patience = patience
-        self._exact = exact
-        self._least = self._lowest = self._last = math.inf
-        self._count = self._level = 0
+        self._lowest = self._last = math.inf
+        self._level = 0
 
     def __call__(self, here: Trial, remaining: float) -> Stop | None:
-        """The stop, once the remaining decrease has not halved for so many iterations and is rounding."""
-        self._count = self._count + 1 if remaining > 0.5 * self._least else 0
-        self._least = min(remaining, self._least)
-        if self._exact:
-            stop = self._plateau(here, remaining)
-            if stop is not None:
-                return stop
-        return self.reached(here, remaining) if self._count >= self._patience else None
-
-    def _plateau(self, here: Trial, remaining: float) -> Stop | None:
-        """The stop after many steps that have not lowered the value."""
+        """The stop after `PLATEAU` steps that have not lowered the value."""
         moved, self._last = here.value != self._last, here.value
         if not here.value >= self._lowest - PLATEAU_FALL * abs(self._lowest):
             self._level, self._lowest = 0, here.value
@@ -168,14 +146,30 @@ class Stagnation:
             return Stop(f"the value has not fallen by {PLATEAU_FALL:.0e} of it in {most} steps", True, True)
         return None
 
-    def reached(self, here: Trial, remaining: float, least: float = 0.0) -> Stop | None:
-        """The stop if the remaining decrease is rounding, or at most ``least`` of the value, even while it falls."""
-        rounding = max(least, min(self._objective.rounding, self._objective.precision))
-        if min(remaining, self._least) > rounding * abs(here.value):
-            return None
-        return Stop(
-            f"the remaining decrease, {remaining:.2g}, no longer falls: it is the rounding of the passes "
-            f"({self._measure} = {float(np.abs(here.grad).max(initial=0.0)):.2g})",
-            True,
-            True,
-        )
+
+def stop_by_rounding(
+    objective: Objective, here: Trial, remaining: float, least: float, measure: str, share: float = 0.0
+) -> Stop | None:
+    """The stop where the remaining decrease has reached the rounding of the arithmetic.
+
+    That rounding is `Objective.rounding`, of a value, and at most `Objective.precision`, of one row.
+
+    Parameters
+    ----------
+    objective : Objective
+    here : Trial
+    remaining, least : float
+        The remaining decrease, and the least so far, which is compared.
+    measure : str
+        What ``max |grad|`` is called in the message.
+    share : float
+        Share of the value up to which it is taken for rounding whatever that is.
+    """
+    if least > max(share, min(objective.rounding, objective.precision)) * abs(here.value):
+        return None
+    return Stop(
+        f"the remaining decrease, {remaining:.2g}, no longer falls: it is the rounding of the passes "
+        f"({measure} = {float(np.abs(here.grad).max(initial=0.0)):.2g})",
+        True,
+        True,
+    )

@@ -27,38 +27,50 @@ class CentredDiagonalMetric:
 
     Parameters
     ----------
-    mean, variance : ndarray of shape (d,)
+    mean : ndarray of shape (d,)
         Of the columns.
-    curvature : float
-        ``p (1 - p)``.
-    l2 : float
-        Ridge strength on the mean loss.
+    h : ndarray of shape (d + 1,), or (d,) without an intercept
+        Second derivatives by the weights of the centred columns, and by the intercept; positive.
     fit_intercept : bool
-        Without an intercept the columns cannot be centred, and ``h_j = p (1 - p) mean(x_j**2) + l2``.
     """
 
-    def __init__(
-        self, mean: Float64Vector, variance: Float64Vector, curvature: float, l2: float, fit_intercept: bool
-    ) -> None:
+    def __init__(self, mean: Float64Vector, h: Float64Vector, fit_intercept: bool) -> None:
         self._mean = mean
+        self._inverse = 1.0 / h
         self._fit_intercept = fit_intercept
+
+    @classmethod
+    def of_moments(
+        cls, mean: Float64Vector, variance: Float64Vector, curvature: float, l2: float, fit_intercept: bool
+    ) -> CentredDiagonalMetric:
+        """The metric where all rows have the curvature ``p (1 - p)``.
+
+        Parameters
+        ----------
+        mean, variance : ndarray of shape (d,)
+            Of the columns.
+        curvature : float
+            ``p (1 - p)``.
+        l2 : float
+            Ridge strength on the mean loss.
+        fit_intercept : bool
+            Without an intercept the columns cannot be centred, and ``h_j = p (1 - p) mean(x_j**2) + l2``.
+        """
         # Of a column that is constant, far from zero, no gradient is more than the rounding of its size.
         second = np.maximum(variance, ROUNDING * mean**2) if fit_intercept else variance + mean**2
         diagonal = curvature * second + l2
         # A constant column without a penalty has no curvature; leave it at the scale of one that has.
         diagonal[diagonal <= 0.0] = curvature
-        self._inverse = 1.0 / (np.append(diagonal, curvature) if fit_intercept else diagonal)
+        return cls(mean, np.append(diagonal, curvature) if fit_intercept else diagonal, fit_intercept)
 
     @classmethod
     def of_diagonal(
         cls, mean: Float64Vector, diagonal: Float64Vector, curvature: float, fit_intercept: bool
     ) -> CentredDiagonalMetric:
         """The metric with a given diagonal of centred columns, and ``curvature`` along the intercept."""
-        metric = cls(mean, np.zeros(len(mean)), 1.0, 0.0, fit_intercept)
         h = np.append(diagonal, curvature) if fit_intercept else diagonal
         least = ROUNDING * float(h.max(initial=0.0)) or 1.0
-        metric._inverse = 1.0 / np.maximum(h, least)
-        return metric
+        return cls(mean, np.maximum(h, least), fit_intercept)
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""

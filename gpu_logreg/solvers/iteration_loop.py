@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
-from gpu_logreg.solvers.criteria import VALUE_ROUNDING, Criterion, Stagnation
+from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Stop
+from gpu_logreg.solvers.criteria import VALUE_ROUNDING, Criterion, Plateau, stop_by_rounding
 from gpu_logreg.solvers.line_search import Trial
 
 __all__ = ["NO_LOWER", "PATIENCE", "BeforeStep", "Refresh", "Steps", "iterate", "widen_for_the_last"]
@@ -97,78 +97,123 @@ def iterate(
     before_step: BeforeStep | None = None,
 ) -> SolverResult:
     """Step until a criterion is met; the parameters are those of `gpu_logreg.solvers.lbfgs.lbfgs`."""
-    objective = steps.objective
-    steps.evaluate()
-    stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
-    curve, stuck, predicted = [steps.here.value], False, 0.0
-    precision = objective.precision  # of the passes behind the present point
-
-    def result(n_iter: int, converged: bool, message: str, stuck: bool = False) -> SolverResult:
-        here, grad = steps.here, steps.smooth_grad
-        ends = n_iter, converged, message, curve
-        return SolverResult(here.params, here.value, here.grad, *ends, math.nan, grad, predicted, stuck)
-
+    run = _Run(steps)
     for n_iter in range(max_iter + 1):
         last = n_iter == max_iter
-        remaining = steps.propose(n_iter, not (last or stuck))
+        remaining = steps.propose(n_iter, not (last or run.stuck))
         stop = criterion(steps.here, remaining)
-        if refresh is not None and stop is None and not last and not (stuck and steps.keeps_model):
+        if refresh is not None and stop is None and not last and not (run.stuck and steps.keeps_model):
             better = refresh(steps.here, remaining)
             if better is not None:
-                steps.restart(better)
-                if objective.precision != precision:  # passes were widened for it
-                    steps.evaluate()
-                    precision = objective.precision
+                run.take(better)
                 remaining = steps.propose(n_iter, False)
                 stop = criterion(steps.here, remaining)
         if stop is None:
-            stop = stagnation(steps.here, remaining)
-            if stop is not None and not last and _widened(steps, remaining):
-                stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
-                precision = objective.precision
+            run.n_idle = run.n_idle + 1 if remaining > 0.5 * run.least else 0
+            run.least = min(remaining, run.least)
+            if run.n_idle >= patience or steps.exact:
+                stop = run.stop_by_stagnation(remaining, run.n_idle >= patience)
+            if stop is not None and not last and run.widen(remaining):
                 steps.restart()
-                curve.append(steps.here.value)
+                run.curve.append(steps.here.value)
                 continue
         if last_step and max_iter > 0 and stop is not None and stop.converged:
             decrease = steps.step_unseen()
             if decrease is not None:
-                remaining = predicted = decrease
-                curve[-1] = steps.here.value
-        if n_iter > 0 and observer is not None:
-            here, over = steps.here, last or stop is not None
-            largest = float(np.abs(here.grad).max(initial=0.0))
-            if observer(Iteration(n_iter, here.params, here.value, largest, here.step, over, remaining)) and not over:
-                return result(n_iter, False, "stopped by a callback")
-        if stop is not None:
-            return result(n_iter, stop.converged, stop.message, stop.by_rounding)
-        if last:
-            return result(n_iter, False, f"max_iter = {max_iter} reached with {steps.figures()}")
+                remaining = run.predicted = decrease
+                run.curve[-1] = steps.here.value
+        over = last or stop is not None
+        if n_iter > 0 and observer is not None and run.show(observer, n_iter, over, remaining) and not over:
+            return run.result(n_iter, Stop("stopped by a callback", False))
+        if over:
+            return run.result(n_iter, stop or Stop(f"max_iter = {max_iter} reached with {steps.figures()}", False))
         widened = before_step is not None and before_step(steps.here, remaining)
-        stuck = not steps.step(remaining)
+        run.stuck = not steps.step(remaining)
         if widened:
-            precision = objective.precision
-        if stuck and widened:  # the value here is from before, and its rounding may hide every lower one
+            run.precision = steps.objective.precision
+        if run.stuck and widened:  # the value here is from before, and its rounding may hide every lower one
             steps.evaluate()
-            stuck = False
-        elif stuck and not steps.recover(remaining):
-            if not _widened(steps, remaining):
-                break
-            stagnation = Stagnation(objective, patience, steps.measure, steps.exact)
-            precision = objective.precision
-        curve.append(steps.here.value)
-    rounded = stagnation.reached(steps.here, remaining, NO_LOWER)
-    if rounded is not None:
-        return result(n_iter, True, rounded.message, True)
-    message = f"no lower value within rounding ({objective.rounding:.1g} of the value) with {steps.figures()}"
-    return result(n_iter, False, message, True)
+            run.stuck = False
+        elif run.stuck and not steps.recover(remaining) and not run.widen(remaining):
+            break
+        run.curve.append(steps.here.value)
+    return run.result(n_iter, run.stop_without_lower(remaining))
 
 
-def _widened(steps: Steps, remaining: float) -> bool:
-    """Whether the point is now known by more precise passes, as where rounding hides much and they are to be had."""
-    if remaining <= WIDEN_ABOVE * abs(steps.here.value) or not steps.objective.widen():
-        return False
-    steps.evaluate()
-    return True
+class _Run:
+    """What the loop notes as it goes.
+
+    Attributes
+    ----------
+    curve : list of float
+        Value at the start and after every iteration.
+    precision : float
+        That of the passes behind the present point.
+    n_idle : int
+        Iterations in which the remaining decrease has not halved.
+    least : float
+        The least remaining decrease, by the passes as they are now.
+    predicted : float
+        Decrease by a last step that was not evaluated.
+    stuck : bool
+        Whether the last search has found no lower value.
+    """
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        steps.evaluate()
+        self.curve, self.stuck, self.predicted = [steps.here.value], False, 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin to count, with the passes as they are now."""
+        self.precision = self._steps.objective.precision
+        self.n_idle, self.least = 0, math.inf
+        self._plateau = Plateau(self._steps.objective) if self._steps.exact else None
+
+    def take(self, model: Any) -> None:
+        """Go on by another model, and from the point anew where passes were widened for it."""
+        self._steps.restart(model)
+        if self._steps.objective.precision != self.precision:
+            self._steps.evaluate()
+            self.precision = self._steps.objective.precision
+
+    def stop_by_stagnation(self, remaining: float, impatient: bool) -> Stop | None:
+        """The stop where the value no longer falls, or, if ``impatient``, where the remaining decrease is rounding."""
+        steps = self._steps
+        stop = None if self._plateau is None else self._plateau(steps.here, remaining)
+        if stop is None and impatient:
+            stop = stop_by_rounding(steps.objective, steps.here, remaining, self.least, steps.measure)
+        return stop
+
+    def widen(self, remaining: float) -> bool:
+        """Whether the point is now known by more precise passes, as where rounding hides much and they can be had."""
+        steps = self._steps
+        if remaining <= WIDEN_ABOVE * abs(steps.here.value) or not steps.objective.widen():
+            return False
+        steps.evaluate()
+        self._begin()
+        return True
+
+    def stop_without_lower(self, remaining: float) -> Stop:
+        """The stop where no lower value was found: converged, if next to nothing remains."""
+        steps = self._steps
+        objective = steps.objective
+        rounded = stop_by_rounding(objective, steps.here, remaining, self.least, steps.measure, NO_LOWER)
+        message = f"no lower value within rounding ({objective.rounding:.1g} of the value) with {steps.figures()}"
+        return rounded or Stop(message, False, True)
+
+    def show(self, observer: Observer, n_iter: int, last: bool, remaining: float) -> Any:
+        """The answer of the observer to the present point."""
+        here = self._steps.here
+        largest = float(np.abs(here.grad).max(initial=0.0))
+        return observer(Iteration(n_iter, here.params, here.value, largest, here.step, last, remaining))
+
+    def result(self, n_iter: int, stop: Stop) -> SolverResult:
+        """The present point as a result."""
+        here, grad = self._steps.here, self._steps.smooth_grad
+        ends = n_iter, stop.converged, stop.message, self.curve
+        return SolverResult(here.params, here.value, here.grad, *ends, math.nan, grad, self.predicted, stop.by_rounding)
 
 
 def widen_for_the_last(objective: Objective, decrease: float, next_share: float = 1.0) -> BeforeStep | None:

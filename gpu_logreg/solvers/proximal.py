@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.penalty import duality_gap, subgradient
+from gpu_logreg.mathematics.penalty import duality_gap
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
-from gpu_logreg.solvers.by_phi import AllRows, ByPhi
+from gpu_logreg.solvers.by_phi import AllRows, CompositeByParams, CompositeByPhi
 from gpu_logreg.solvers.composite import Composite, proximal_steps
 from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
@@ -102,8 +102,11 @@ def proximal(
         parameters, the others held, before the last step.
     """
     whole = sampler.all_rows() if newton_is_fastest(sampler.n_rows, sampler.n_params) and not warm else None
-    begin = _with_a_sample(objective, sampler, start, l1, warm, tol) if whole is None else _with_all_rows(whole, start)
-    ends = _Ends(tol, support, least_decrease(sampler), max_iter, late)
+    if whole is None:
+        begin = _with_a_sample(objective, sampler, start, l1, warm, tol)
+    else:
+        begin = _with_all_rows(whole, start, l1, late)
+    ends = _Ends(tol, support, least_decrease(sampler), max_iter)
     return _steps(objective, begin, l1, l2, ends, observer)
 
 
@@ -136,7 +139,10 @@ def proximal_without_a_sample(
         Rows behind the objective.
     """
     phi, H = coordinates.from_params(start), np.diag(curvature + ridge)
-    begin = _Begin(ByPhi(objective, coordinates), coordinates, phi, H, ridge, n_rows, False, None, None)
+    composite = CompositeByParams(
+        objective, coordinates.grad_to_phi(l1), ridge, coordinates=coordinates, l1_by_params=l1
+    )
+    begin = _Begin(composite, phi, H, n_rows)
     return _steps(objective, begin, l1, l2, _Ends(tol, support, 0.1 * DECREASE_PER_TOL, max_iter), observer)
 
 
@@ -147,24 +153,19 @@ class _Ends(NamedTuple):
     support: float
     decrease: float
     max_iter: int
-    late: int = LATE_ROOT
 
 
 def _steps(
     objective: Objective, begin: _Begin, l1: Float64Vector, l2: float, ends: _Ends, observer: Observer | None
 ) -> SolverResult:
     """Steps on all rows from ``begin``; the result by parameters."""
-    tol, support, decrease, max_iter, late = ends
-    coordinates = begin.coordinates
-
-    def shown(phi: Float64Vector, grad: Float64Vector) -> Float64Vector:
-        return subgradient(coordinates.to_params(phi), coordinates.grad_to_params(grad), l1)
-
+    tol, support, decrease, max_iter = ends
+    composite, coordinates = begin.composite, begin.composite.coordinates
     limit = support * float(l1[l1 > 0.0].min(initial=math.inf))
     least_rate = LEAST_RATE * len(l1) / begin.n_rows
     optimality = Optimality(objective, tol, decrease, least_rate, limit, "max |subgradient|")
     result = proximal_steps(
-        Composite(begin.smooth, coordinates.grad_to_phi(l1), shown, begin.ridge, begin.few_rows, begin.root, late),
+        composite,
         begin.phi,
         begin.H,
         criterion=optimality,
@@ -174,10 +175,10 @@ def _steps(
         observer=None if observer is None else _by_params(observer, coordinates),
         patience=SAMPLE_PATIENCE,
         last_step=True,
-        before_step=widen_for_the_last(begin.smooth, decrease * tol, TIGHT_RATE),
+        before_step=widen_for_the_last(composite.smooth, decrease * tol, TIGHT_RATE),
     )
     assert optimality.here is not None
-    gap = _gap(optimality.here, coordinates, l1, l2)
+    gap = _gap(optimality.here, coordinates.to_params(optimality.here.params), l1, l2)
     bound = f"; duality gap at most {gap:.2g}" if result.converged and not math.isnan(gap) else ""
     params = coordinates.to_params(result.params)
     assert result.smooth_grad is not None
@@ -190,43 +191,50 @@ def _steps(
 class _Begin(NamedTuple):
     """Where the steps on all rows begin, and where their matrices come from; see `proximal_steps`."""
 
-    smooth: Objective
-    coordinates: Any
+    composite: CompositeByPhi
     phi: Float64Vector
     H: Any
-    ridge: Float64Vector
     n_rows: int
-    few_rows: bool
-    refresh: Refresh | None
-    rescue: Callable[[Float64Vector], Any] | None
-    root: Callable[[Float64Vector], Any] | None = None
+    refresh: Refresh | None = None
+    rescue: Callable[[Float64Vector], Any] | None = None
 
 
-def _with_all_rows(whole: Any, start: Float64Vector) -> _Begin:
+def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: int) -> _Begin:
     """Few rows: the exact Hessian at every point."""
-    phi = whole.coordinates.from_params(start)
+    coordinates = whole.coordinates
+    phi = coordinates.from_params(start)
     H = whole.damped_hessian(phi)
-    ridge = np.resize(whole.penalty, len(phi))  # the same for every class
-    smooth, refresh = AllRows(whole), _at_every_step(whole)
-    return _Begin(smooth, whole.coordinates, phi, H, ridge, whole.n_rows, True, refresh, None, whole.curvature_root)
+    composite = CompositeByPhi(
+        AllRows(whole),
+        coordinates.grad_to_phi(l1),
+        ridge=np.resize(whole.penalty, len(phi)),  # the same for every class
+        few_rows=True,
+        root=whole.curvature_root,
+        late=late,
+        coordinates=coordinates,
+        l1_by_params=l1,
+    )
+    return _Begin(composite, phi, H, whole.n_rows, refresh=_at_every_step(whole))
 
 
 def _with_a_sample(
     objective: Objective, sampler: Sampler, start: Float64Vector, l1: Float64Vector, warm: bool, tol: float
 ) -> _Begin:
     """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
-    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
+    costs = sampler.costs
+    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, costs))
     coordinates = sample.coordinates
-    phi = coordinates.from_params(start)
+    phi, l1_by_phi = coordinates.from_params(start), coordinates.grad_to_phi(l1)
     if not warm:
-        phi = _solve_on_sample(sample, phi, coordinates.grad_to_phi(l1))
+        phi = _solve_on_sample(sample, phi, l1_by_phi)
     H = sample.damped_hessian(phi)
     goal = least_decrease(sampler) * tol
-    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, goal, sampler.costs)
+    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, goal, costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
-    return _Begin(
-        ByPhi(objective, coordinates), coordinates, phi, H, ridge, sample.n_rows, sampler.complete, watch, watch.grown
+    composite = CompositeByParams(
+        objective, l1_by_phi, ridge, sampler.complete, coordinates=coordinates, l1_by_params=l1
     )
+    return _Begin(composite, phi, H, sample.n_rows, watch, watch.grown)
 
 
 def _by_params(observer: Observer, coordinates: Any) -> Observer:
@@ -236,14 +244,13 @@ def _by_params(observer: Observer, coordinates: Any) -> Observer:
     return observe
 
 
-def _gap(here: Trial, coordinates: Any, l1: Float64Vector, l2: float) -> float:
-    """The duality gap, if all penalised parameters are so with one strength; else NaN."""
+def _gap(here: Trial, params: Float64Vector, l1: Float64Vector, l2: float) -> float:
+    """The duality gap where all penalised parameters are so with one strength, else NaN; ``here`` is by ``phi``."""
     penalised = l1 > 0.0
     strengths = np.unique(l1[penalised])
     if len(strengths) != 1:
         return math.nan
-    w = coordinates.to_params(here.params)[penalised]
-    return duality_gap(here.value, w, here.grad[penalised], float(strengths[0]), l2)
+    return duality_gap(here.value, params[penalised], here.grad[penalised], float(strengths[0]), l2)
 
 
 def _at_every_step(whole: Any) -> Refresh:

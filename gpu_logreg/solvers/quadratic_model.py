@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
-from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.orthant import RootModel
 
-__all__ = ["QuadraticModel", "Root"]
+__all__ = ["Minimum", "QuadraticModel", "Root"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -92,19 +90,9 @@ class QuadraticModel:
         self.n_updates = 0
         self._added = 0.0
 
-    def minimum(
-        self, grad: Float64Vector, here: Trial, l1: Float64Vector, forcing: float = FORCING
-    ) -> tuple[Float64Vector, float]:
-        """Where the model is least, and how far below ``here``; made stiffer while that is more than there can be."""
-        while True:
-            minimum = model_minimum(self.matrix, grad, here.params, l1, forcing)
-            if self.root is not None and self._wants_root():
-                minimum = self._by_root(minimum, self.root(here.params), grad, here.params, l1)
-            target, decrease = minimum
-            if decrease <= abs(here.value) or not self.stiffen():  # no loss falls below zero
-                return target, math.inf if math.isnan(decrease) else decrease
-
-    def _by_root(self, minimum: Minimum, A: Any, grad: Float64Vector, x: Float64Vector, l1: Float64Vector) -> Minimum:
+    def minimum_by_root(
+        self, minimum: Minimum, A: Any, grad: Float64Vector, x: Float64Vector, l1: Float64Vector
+    ) -> Minimum:
         """The minimum by a root of the curvature at ``x``, from that by the matrix, unless that one is as low."""
         ridge = np.zeros(len(x)) if self._ridge is None else self._ridge
         flat = np.where(self._flat & (l1 > 0.0), self._largest, 0.0)
@@ -120,7 +108,7 @@ class QuadraticModel:
         target, decrease = (by_root, decrease) if decrease >= before else (by_matrix, before)
         return target, decrease if decrease >= 0.0 else math.nan
 
-    def _wants_root(self) -> bool:
+    def wants_root(self) -> bool:
         """Whether the root is worth its systems: not where it was needless before, but for a look now and then."""
         if self._needless < NEEDLESS:
             return True

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from gpu_logreg.arrays.csr import all_finite, block_of_rows, csr_rows, elements_in_a_row, in_order, place_of, rows_at
+from gpu_logreg.arrays.csr import (
+    all_finite,
+    block_of_rows,
+    csr_rows,
+    elements_in_a_row,
+    in_order,
+    place_of,
+    rows_at,
+    stored_in_a_row,
+)
 from gpu_logreg.errors import DataError
 
 FORMATS = ("csr", "csc", "coo", "lil", "dok", "bsr", "dia")
@@ -353,7 +362,8 @@ def test_the_place_of_every_element():
 def test_elements_in_a_row_are_those_stored_rounded_up(shape, stored, expected):
     X = np.zeros(shape)
     X.flat[:stored] = 1.0
-    assert elements_in_a_row(csr_rows(sparse.csr_array(X))) == expected
+    rows = csr_rows(sparse.csr_array(X))
+    assert elements_in_a_row(rows) == stored_in_a_row(rows) == expected
     assert elements_in_a_row(X) == shape[1]
 
 

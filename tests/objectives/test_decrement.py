@@ -8,7 +8,7 @@ import pytest
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.penalty import l1_penalty
-from gpu_logreg.objectives.certificate import certificate, l1_strengths
+from gpu_logreg.objectives.certificate import certificate
 from gpu_logreg.objectives.decrement import l1_decrement
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
@@ -38,7 +38,7 @@ def problem(twin: float, l1: float):
 
 def value_at(objective: Objective, params: np.ndarray) -> tuple[float, np.ndarray]:
     value, grad = objective(params)
-    return value + l1_penalty(params, l1_strengths(objective)), grad
+    return value + l1_penalty(params, objective.l1_strengths), grad
 
 
 @pytest.mark.parametrize("twin", [1.0, 1e-3, 1e-5])

@@ -499,3 +499,12 @@ def test_rows_of_integers_are_scored_in_the_dtype_of_the_pass():
     engine = choose("reference", dataset.rows, CPU)
     scores = engine.scores(dataset, np.array([5.0, 6.0]), np.array([1.0, 2.0]), 0.0)
     np.testing.assert_allclose(scores, (X[:, 0] - 5.0) ** 2 + 2 * (X[:, 1] - 6.0) ** 2)
+
+
+def test_a_sample_for_a_hessian_alone_makes_no_gradient_pass():
+    sampler = sampler_of(*rows_of("float32"), True)
+    sample = sampler.sample(N // 2)
+    sample.damped_hessian(np.zeros(D + 1))
+    assert "gradient_pass" not in vars(sample)
+    sample(np.zeros(D + 1))
+    assert vars(sample)["gradient_pass"] is sample.gradient_pass

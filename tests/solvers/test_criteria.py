@@ -14,8 +14,9 @@ from gpu_logreg.solvers.criteria import (
     ROUNDED_PLATEAU,
     TIGHT_RATE,
     Optimality,
-    Stagnation,
+    Plateau,
     below,
+    stop_by_rounding,
 )
 from gpu_logreg.solvers.line_search import Trial
 
@@ -84,22 +85,22 @@ def test_a_rough_end():
 
 
 @pytest.mark.parametrize(("size", "stops"), [(0.5, True), (4.0, False)])
-def test_a_decrease_at_the_rounding_that_halves_no_more(size, stops):
-    stagnation = Stagnation(objective(rounding=1e-12), 3)
-    ends = [stagnation(point(1.0), size * 1e-12 * 2.0 * (1.0 + 0.1 * (n % 2))) for n in range(4)]
-    assert ends[:3] == [None] * 3
-    assert (ends[3] is not None) == stops
+def test_a_decrease_at_the_rounding(size, stops):
+    stop = stop_by_rounding(objective(rounding=1e-12), point(1.0), 1.0, size * 1e-12 * 2.0, "max |grad|")
+    assert (stop is not None) == stops
     if stops:
-        assert ends[3].converged
-        assert ends[3].by_rounding
+        assert stop.converged
+        assert stop.by_rounding
+        assert stop.message.endswith("(max |grad| = 1)")
+    assert stop_by_rounding(objective(rounding=1e-12), point(1.0), 1.0, 8e-12, "max |grad|", share=1e-11) is not None
 
 
 @pytest.mark.parametrize(("remaining", "most"), [(1e-11, PLATEAU), (1e-14, ROUNDED_PLATEAU)])
 def test_exact_curvature_ends_where_the_value_stands_still(remaining, most):
-    stagnation = Stagnation(objective(rounding=1e-13, precision=1e-16), 10**9, exact=True)
+    plateau = Plateau(objective(rounding=1e-13, precision=1e-16))
     for n in range(most + 1):
         value = 2.0 * (1.0 + 0.1 * PLATEAU_FALL * (n % 2))  # it moves, by rounding
-        stop = stagnation(point(1.0, value), remaining)
+        stop = plateau(point(1.0, value), remaining)
         assert (stop is not None) == (n == most)
     assert stop is not None
     assert str(most) in stop.message

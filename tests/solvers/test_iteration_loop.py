@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpu_logreg.solvers import Stop
+from gpu_logreg.solvers.criteria import PLATEAU
 from gpu_logreg.solvers.iteration_loop import iterate, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
 
@@ -109,6 +110,53 @@ def test_a_better_model_and_the_point_anew_where_it_has_widened_the_passes(widen
 
     iterate(steps, criterion=small, max_iter=9, refresh=refresh)
     assert steps.log == ("ePmep+P+P" if widens else "ePmp+P+P")
+
+
+class Idle(Script):
+    """Steps that find lower values, by which nothing less remains."""
+
+    def step(self, remaining: float) -> bool:
+        self.log += "+"
+        return True
+
+
+@pytest.mark.parametrize(("remaining", "stops"), [(5e-11, True), (1e-8, False), (1e-3, False)])
+def test_a_decrease_that_no_longer_halves_ends_the_run_where_it_is_rounding(remaining, stops):
+    steps = Idle("")
+    steps.remaining = remaining
+    result = iterate(steps, criterion=lambda *_: None, max_iter=9, patience=3)
+    assert result.converged == result.stuck == stops
+    assert result.n_iter == (3 if stops else 9)
+    assert steps.log.startswith("eP+P+P+P")
+    assert steps.objective.n_widened == (remaining == 1e-8)  # which precise passes show to be no rounding
+
+
+def test_patience_begins_anew_with_more_precise_passes():
+    steps = Idle("")
+    steps.remaining = 1e-8
+    steps.objective.widen = lambda: steps.log.count("e") == 1  # once; they hide as much
+    result = iterate(steps, criterion=lambda *_: None, max_iter=19, patience=3)
+    assert result.converged
+    assert result.n_iter == 3 + 1 + 3
+
+
+class Still(Idle):
+    """Steps with exact curvature that only stir the rounding of the value."""
+
+    exact = True
+
+    def step(self, remaining: float) -> bool:
+        self.here = self.here._replace(value=1.0 + 1e-12 * (self.here.value == 1.0))
+        return True
+
+
+def test_exact_steps_end_where_the_value_stands_still():
+    steps = Still("")
+    steps.remaining, steps.objective.rounding = 1e-11, 1e-16
+    result = iterate(steps, criterion=lambda *_: None, max_iter=2 * PLATEAU)
+    assert result.converged
+    assert result.n_iter == PLATEAU
+    assert "the value has not fallen" in result.message
 
 
 def test_the_last_iteration_asks_for_no_model_and_an_observer_stops():

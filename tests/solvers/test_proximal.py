@@ -361,7 +361,7 @@ class OffsetBowl:
 def from_a_wrong_model(bowl):
     """Steps with a model that has next to no curvature along the second coordinate."""
     return proximal_steps(
-        Composite(bowl, np.zeros(2), lambda x, grad: grad),
+        Composite(bowl, np.zeros(2)),
         np.ones(2),
         np.diag([1.0, 1e-9]),
         criterion=lambda here, left: Stop("enough", True) if np.abs(here.grad).max() < 1e-2 else None,
@@ -391,7 +391,7 @@ def test_a_matrix_of_rows_without_a_column_leaves_its_weight_where_it_belongs():
     minimum = np.array([0.75, 0.75])
     for off in (0.0, 1e-9, -1e-9):
         result = proximal_steps(
-            Composite(Shifted(1.0), l1, lambda x, grad: grad + l1 * np.sign(x)),
+            Composite(Shifted(1.0), l1),
             minimum + np.array([0.0, off]),
             np.diag([1.0, 0.0]),
             criterion=lambda here, left: Stop("enough", True) if np.abs(here.grad).max() < 1e-6 else None,

@@ -247,7 +247,7 @@ def test_an_observer_stops_a_solver(solve):
 def test_centred_diagonal_metric_is_the_inverse_of_its_matrix(fit_intercept):
     mean, variance = np.array([1.0, -200.0, 0.0]), np.array([0.5, 3.0, 1e-4])
     curvature, l2 = 0.2, 0.01
-    metric = CentredDiagonalMetric(mean, variance, curvature, l2, fit_intercept)
+    metric = CentredDiagonalMetric.of_moments(mean, variance, curvature, l2, fit_intercept)
     second = variance if fit_intercept else variance + mean**2
     h = curvature * second + l2
     if fit_intercept:
@@ -268,13 +268,13 @@ def test_centred_diagonal_metric_is_the_hessian_at_zero_where_columns_do_not_cor
         X -= [3.0, -7.0]
     x = np.column_stack([X, np.ones(4)]) if fit_intercept else X
     H = 0.25 * x.T @ x / 4 + np.diag([0.1, 0.1, 0.0][: x.shape[1]])
-    metric = CentredDiagonalMetric(X.mean(0), X.var(0), 0.25, 0.1, fit_intercept)
+    metric = CentredDiagonalMetric.of_moments(X.mean(0), X.var(0), 0.25, 0.1, fit_intercept)
     for v in np.eye(len(H)):
         np.testing.assert_allclose(metric.solve(H @ v), v, atol=1e-10)
 
 
 def test_centred_diagonal_metric_is_finite_for_constant_columns():
-    metric = CentredDiagonalMetric(np.array([5.0, 0.0]), np.zeros(2), 0.2, 0.0, True)
+    metric = CentredDiagonalMetric.of_moments(np.array([5.0, 0.0]), np.zeros(2), 0.2, 0.0, True)
     v = np.array([1.0, 2.0, 3.0])
     assert np.isfinite(metric.solve(v)).all()
     assert v @ metric.solve(v) > 0
@@ -282,7 +282,7 @@ def test_centred_diagonal_metric_is_finite_for_constant_columns():
 
 def test_steps_of_all_classes_add_up_to_nothing():
     rng = np.random.default_rng(0)
-    metrics = [CentredDiagonalMetric(np.zeros(3), np.ones(3), c, 0.01, True) for c in (0.1, 0.2, 0.02)]
+    metrics = [CentredDiagonalMetric.of_moments(np.zeros(3), np.ones(3), c, 0.01, True) for c in (0.1, 0.2, 0.02)]
     v = rng.standard_normal((3, 4))
     v -= v.mean(axis=0)
     solved = ClasswiseMetric(metrics).solve(v.ravel())

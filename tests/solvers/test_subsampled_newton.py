@@ -20,6 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import gpu_logreg.estimators.linear.model
 import gpu_logreg.objectives.sampler
+import gpu_logreg.rows.drawing
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.hessian_form import HessianForm
@@ -29,6 +30,7 @@ from gpu_logreg.objectives.curvature import BinarySample
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import SampleObjective
 from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.by_blocks import choose_for
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import evenly
@@ -166,23 +168,23 @@ def classes_alike(monkeypatch):
         rows = evenly(len(is_second), m, generator)
         return rows, np.full(len(rows), len(is_second) / len(rows))
 
-    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", draw)
+    monkeypatch.setattr(gpu_logreg.rows.drawing, "draw", draw)
 
 
 def a_prefix(monkeypatch):
     """The first rows of the data are the sample."""
-    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", lambda y, m, *_: (np.arange(m), np.ones(m)))
+    monkeypatch.setattr(gpu_logreg.rows.drawing, "draw", lambda y, m, *_: (np.arange(m), np.ones(m)))
 
 
 def no_weights(monkeypatch):
     """Rows that are drawn more often than others count as much."""
-    draw = gpu_logreg.objectives.sampler.draw
+    draw = gpu_logreg.rows.drawing.draw
 
     def without(*args):
         rows, _ = draw(*args)
         return rows, np.ones(len(rows))
 
-    monkeypatch.setattr(gpu_logreg.objectives.sampler, "draw", without)
+    monkeypatch.setattr(gpu_logreg.rows.drawing, "draw", without)
 
 
 def no_watch(monkeypatch):
@@ -273,7 +275,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
     value, hessian = SampleObjective.__call__, BinarySample.hessian
 
     def counting_choose(*args, **options):
-        engine = choose(*args, **options)
+        engine = choose_for(*args, **options)
         gradient, scores = engine.gradient, engine.scores
 
         def counted_gradient(data, w, b):
@@ -305,7 +307,7 @@ def test_every_walk_is_counted_by_its_share_of_the_rows(name, poor, monkeypatch)
         walked["samples"] += self.n_rows
         return hessian(self, *args)
 
-    monkeypatch.setattr(gpu_logreg.estimators.linear.fit, "choose", counting_choose)
+    monkeypatch.setattr(gpu_logreg.estimators.linear.fit, "choose_for", counting_choose)
     monkeypatch.setattr(gpu_logreg.objectives.sampler, "standardised", gathered)
     monkeypatch.setattr(SampleObjective, "__call__", evaluated)
     monkeypatch.setattr(BinarySample, "hessian", second_derivative)

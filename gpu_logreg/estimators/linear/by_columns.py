@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,13 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import SavedState, SolverResult
 from gpu_logreg.solvers.newton_by_columns import newton_by_columns
 
-__all__ = ["by_columns", "path_by_columns", "refused_by_columns", "with_first_strength"]
+__all__ = ["by_columns", "path_by_columns", "refused_by_columns"]
 
 
 def refused_by_columns(objective: Objective) -> str | None:
     """Why a fit cannot go by columns; None where it can."""
+    if not objective.dataset.is_resident:
+        return "it takes all rows by columns, and they are streamed"
     nbytes = objective.engine.bytes_by_columns(objective.dataset)
     if nbytes is None:
         return f"it takes sparse rows, and the pass {objective.engine.name!r} has no code for these"
@@ -111,19 +112,3 @@ def _minimum(objective: Objective, columns: Any, start: Float64Vector, **limits:
     if not (np.isfinite(result.value) and np.isfinite(result.grad).all()):
         objective.dataset.refuse_not_finite()
     return result
-
-
-def with_first_strength(objective: Objective, result: SolverResult, C: float) -> SolverResult:
-    """The same result; where an L1 penalty leaves no weight, its message gives the C from which one enters.
-
-    A weight enters where the gradient by it exceeds the strength, which falls as ``1 / C``.
-    """
-    if objective.l1 == 0.0 or not result.converged or result.smooth_grad is None:
-        return result
-    if objective.unpack(result.params)[0].any():
-        return result
-    largest = float(np.abs(objective.unpack(result.smooth_grad)[0]).max(initial=0.0))
-    enters = (
-        f"one enters above C = {C * objective.l1 / largest:.3g}" if largest > 0.0 else "the columns tell nothing of y"
-    )
-    return replace(result, message=f"{result.message}; all weights are zero: {enters}")

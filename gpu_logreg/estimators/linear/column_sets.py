@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.objectives.certificate import l1_strengths
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import SolverResult
@@ -42,7 +41,7 @@ def proximal_by_columns(
     **limits
         ``tol``, ``max_iter`` and ``observer``; for all columns at once, also ``late``.
     """
-    strengths = l1_strengths(objective)
+    strengths = objective.l1_strengths
     if not in_working_sets:
         needs: dict[str, Any] = {"sampler": Sampler(objective, rng), "l1": strengths, "l2": objective.l2}
         return proximal(objective, start, warm=warm, **needs, **limits)
@@ -51,7 +50,7 @@ def proximal_by_columns(
 
     def solve(columns: Any, start: Float64Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
         some = objective.restricted(by_columns(columns))
-        needs: dict[str, Any] = {"sampler": Sampler(some, rng), "l1": l1_strengths(some), "l2": some.l2}
+        needs: dict[str, Any] = {"sampler": Sampler(some, rng), "l1": some.l1_strengths, "l2": some.l2}
         result = proximal(some, start, warm=warm, **needs, tol=limit, support=math.inf, max_iter=max_iter)
         objective.reads.total += some.reads.total * some.dataset.n_stored / max(1, objective.dataset.n_stored)
         if some.centre is not None:  # of the other columns the weights are zero

@@ -25,7 +25,7 @@ from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import RemainingDecrease, certify
 from gpu_logreg.objectives.decrement import l1_decrement, newton_decrement
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.by_blocks import choose_for
 from gpu_logreg.passes.recorded import RecordedEngine
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.costs import sampling_pays
@@ -33,7 +33,7 @@ from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.subsampled_newton import subsampled_newton
 
-__all__ = ["SOLVERS", "minimise", "objective_of", "solver_name", "solver_reason"]
+__all__ = ["SOLVERS", "minimise", "objective_of", "solver_name", "solver_reason", "with_first_strength"]
 
 SOLVERS = {
     "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm"), has_hessian=True, hands_over=True),
@@ -72,7 +72,7 @@ def objective_of(
     n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
     by_columns = asked.l1_ratio > 0.0 and many_columns(loss.hessian_form(n_params))
     l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
-    engine = choose(impl, data.rows, device, loss, by_columns=by_columns)
+    engine = choose_for(impl, data, device, loss, by_columns=by_columns)
     if logger.isEnabledFor(logging.INFO):
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
     if journal is not None:
@@ -96,6 +96,22 @@ def solver_reason(reason: str, name: str, objective: Objective) -> str:
         return reason
     refused = refused_by_columns(objective)
     return reason if refused is None else f"{reason}; not 'coordinate-descent': {refused}"
+
+
+def with_first_strength(objective: Objective, result: SolverResult, C: float) -> SolverResult:
+    """The same result; where an L1 penalty leaves no weight, its message gives the C from which one enters.
+
+    A weight enters where the gradient by it exceeds the strength, which falls as ``1 / C``.
+    """
+    if objective.l1 == 0.0 or not result.converged or result.smooth_grad is None:
+        return result
+    if objective.unpack(result.params)[0].any():
+        return result
+    largest = float(np.abs(objective.unpack(result.smooth_grad)[0]).max(initial=0.0))
+    enters = (
+        f"one enters above C = {C * objective.l1 / largest:.3g}" if largest > 0.0 else "the columns tell nothing of y"
+    )
+    return replace(result, message=f"{result.message}; all weights are zero: {enters}")
 
 
 def minimise(

@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.csr import dense_coef
-from gpu_logreg.arrays.device import Device, numpy_defaults
+from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
-from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.estimators.callbacks import (
     CallbackSupportMixin,
-    FitTask,
-    TimeLimit,
-    observe_all,
-    progress_lines,
-    upload_lines,
     with_callbacks,
 )
-from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.conversion import LinearConversion
-from gpu_logreg.estimators.journal import Journal
-from gpu_logreg.estimators.linear.by_columns import with_first_strength
-from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason
 from gpu_logreg.estimators.linear.parameters import (
     CONSTRAINTS,
-    MAY_DIFFER,
-    Asked,
     read_parameters,
-    refuse_for_liblinear,
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
-from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
-from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.linear.state import LinearState
-from gpu_logreg.estimators.prepare import Prepared, prepare
-from gpu_logreg.objectives.certificate import coef_dtype
+from gpu_logreg.estimators.linear.training import LinearTraining
+from gpu_logreg.estimators.streamed import note_columns, stream_of, streams_on
 
 __all__ = ["LogisticRegression"]
 
@@ -50,6 +32,7 @@ __all__ = ["LogisticRegression"]
 class LogisticRegression(
     CallbackSupportMixin,  # type: ignore[misc]
     LinearConversion,
+    LinearTraining,
     LinearState,
     SparseCoef,
     LinearPredictor,
@@ -209,16 +192,17 @@ class LogisticRegression(
         return hasattr(self, "coef_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, checkpoint: Any = None) -> LogisticRegression:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: Any = None) -> LogisticRegression:
         """Fit the model.
 
         Parameters
         ----------
-        X : array, sparse matrix or table of shape (n, d)
+        X : array, sparse matrix or table of shape (n, d), or stream
             NumPy, CuPy, PyTorch, JAX or other DLPack array, list, or table of numbers: pandas, polars, Arrow, cuDF, or
-            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Float32 and float64 rows are read
-            where they lie, other real dtypes are converted a few rows at a time. A table whose columns lie apart is
-            copied once, into Fortran order, and a sparse matrix that is not CSR into CSR.
+            any that speaks Arrow's protocol; sparse matrices of SciPy's, on the CPU. Rows beyond memory are a
+            `gpu_logreg.Stream`, or the blocks of one, which bring their labels and weights. Float32 and float64
+            rows are read where they lie, other real dtypes are converted a few rows at a time. A table
+            whose columns lie apart is copied once, into Fortran order, and a sparse matrix that is not CSR into CSR.
         y : array of shape (n,)
             Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
@@ -243,83 +227,19 @@ class LogisticRegression(
         asked = read_parameters(self)
         start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         try:
-            X, y = self._validated(X, y, reset=True)
-            device = resolve_device(self.device, X)
+            stream = stream_of(X, y, sample_weight)
+            if stream is None:
+                X, y = self._validated(X, y, reset=True)
+            else:
+                X = stream
+                note_columns(self, stream)
+            device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
             with on_device(device), blas_on_one_thread(), numpy_defaults():
                 try:
-                    return self._fit(X, y, sample_weight, device, start, asked, checkpoint)
+                    self._fit(X, y, sample_weight, device, start, asked, checkpoint)
+                    return self
                 finally:
                     del X, y  # which may be of this fit's own making
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
-
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked, checkpoint: Any
-    ) -> LogisticRegression:
-        prepared = prepare(
-            X,
-            y,
-            sample_weight,
-            device,
-            class_weight=self.class_weight,
-            storage=self.storage,
-            column_names=getattr(self, "feature_names_in_", None),
-            progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
-        )
-        refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
-        self.classes_ = prepared.target.classes
-        narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
-        dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
-        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
-        with journal_of(checkpoint, self, [prepared.data], MAY_DIFFER, start or ()) as journal:
-            return self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
-
-    def _fit_prepared(
-        self,
-        prepared: Prepared,
-        task_of: Callable[..., FitTask],
-        dtype: Any,
-        start: Any,
-        asked: Asked,
-        journal: Journal | None = None,
-    ) -> LogisticRegression:
-        """Fit prepared rows.
-
-        Parameters
-        ----------
-        prepared : Prepared
-        task_of : function (attributes of parameters) -> FitTask
-        dtype : dtype
-            Of ``coef_``, where it holds the optimum.
-        start : (coef_, intercept_) or None
-            The solution of the last fit.
-        asked : Asked
-        journal : Journal or None
-        """
-        shares, device = prepared.shares, prepared.device
-        objective = objective_of(prepared, asked, self.impl, self.fit_intercept, journal)
-        last = None if start is None else self._packed(start, objective)
-        task = task_of(lambda params: self._attributes(params, objective, dtype))
-        solver = solver_name(asked.solver, objective)
-        lines = self.verbose if callable(self.verbose) else None
-        if lines is None and self.verbose:
-            lines = progress_lines(solver, lambda: objective.reads.total)
-        time_limit = TimeLimit(self.max_time)
-        observer = observe_all(task if task.is_watched else None, lines, time_limit.observer)
-        limits = Limits(self.tol, self.max_iter, observer)
-        if task.is_watched:
-            task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
-        options = Options(self.random_state, self.step, self.learning_rate, journal)
-        result = minimise(options, solver, objective, shares, last, limits)
-        result.message = time_limit.reason(result.message)
-        reason = asked.solver_reason
-        if objective.l1 > 0.0:
-            result = with_first_strength(objective, result, asked.C)
-            reason = solver_reason(reason, solver, objective)
-        dtype = coef_dtype(objective, result, dtype)
-        for name, value in self._attributes(result.params, objective, dtype).items():
-            setattr(self, name, value)
-        self._keep(result, solver, reason, objective, device)
-        task.end(result.params)
-        return self

@@ -223,7 +223,7 @@ def refuse_for_liblinear(solver: str, X: Any, n_classes: int) -> None:
             "The 'liblinear' solver does not support multiclass classification (n_classes >= 3). Either use another "
             "solver or wrap the estimator in a OneVsRestClassifier to keep applying a one-versus-rest scheme."
         )
-    if float(X.max()) > 1e30:
+    if hasattr(X, "max") and float(X.max()) > 1e30:
         raise DataError(
             "Using the 'liblinear' solver while X contains a maximum value > 1e30 results in a frozen fit. "
             "Please choose another solver or rescale the input X."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.csr import dense_coef
@@ -25,10 +24,8 @@ class LinearPredictor(Predictor):
     classes_: Any
     n_features_in_: int
 
-    def _logits(self, X: Any) -> Any:
+    def _logits_of_rows(self, X: Any) -> Any:
         """``z = X @ w + b`` where ``X`` lives, in the dtype its rows are computed in; a few rows at a time."""
-        check_is_fitted(self)
-        X = self._validated_rows(X)
         with using(device_of(X)), blas_on_one_thread():
             W, b = np.asarray(dense_coef(self.coef_)), np.asarray(self.intercept_)
             z = row_logits(X, W, b, compute_dtype(X.dtype))

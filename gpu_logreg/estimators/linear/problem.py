@@ -121,8 +121,8 @@ class Problem:
         self.objective = objective
         self.shares = shares
         self.warm = warm
-        self.rng = np.random.default_rng(seed_of(options.random_state))
         self.in_working_sets = in_working_sets(objective)
+        self.rng = np.random.default_rng(seed_of(options.random_state))
         self.few_rows = newton_is_fastest(objective.dataset.n_rows, objective.n_params) and not self.in_working_sets
         self._options = options
         self._n_states = 0
@@ -163,7 +163,7 @@ class Problem:
     def newton_costs_little(self) -> bool:
         """Whether a Hessian of all rows costs no more than a few milliseconds."""
         p = self.objective.n_params
-        return p <= NEWTON_PARAMS and self.objective.dataset.n_rows * p * p <= NEWTON_FLOPS
+        return bool(p <= NEWTON_PARAMS and self.objective.dataset.n_rows * p * p <= NEWTON_FLOPS)
 
     def solve(self, solver: Solver, start: Float64Vector, limits: Limits) -> SolverResult:
         """Run a solver with what it needs."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
-from gpu_logreg.objectives.certificate import l1_strengths
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
@@ -97,7 +96,7 @@ def diagonal_at_start(objective: Objective, shares: Float64Vector) -> Metric:
     mean, variance = objective.column_moments()
     fit_intercept, l2 = objective.fit_intercept, objective.l2
     curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
-    return by_class([CentredDiagonalMetric(mean, variance, c, l2, fit_intercept) for c in curvatures])
+    return by_class([CentredDiagonalMetric.of_moments(mean, variance, c, l2, fit_intercept) for c in curvatures])
 
 
 def lbfgs_with_all_rows(
@@ -124,11 +123,13 @@ def without_a_sample(
         ridge = np.resize(np.append(objective.l2 / columns.scale / columns.scale, 0.0), objective.n_params // K)
         coordinates = objective.packed_coordinates(columns)
         of_loss = np.full(objective.n_params, curvature)
-        by_phi = (coordinates, of_loss, np.tile(ridge, K), start, l1_strengths(objective))
+        by_phi = (coordinates, of_loss, np.tile(ridge, K), start, objective.l1_strengths)
         n_rows = objective.dataset.n_rows
         return proximal_without_a_sample(objective, *by_phi, n_rows=n_rows, l2=objective.l2, tol=tol, **limits)
     variance = columns.scale**2
-    of_class: Metric = CentredDiagonalMetric(columns.mean, variance, curvature, objective.l2, columns.fit_intercept)
+    of_class: Metric = CentredDiagonalMetric.of_moments(
+        columns.mean, variance, curvature, objective.l2, columns.fit_intercept
+    )
     optimal = Optimality(objective, tol, LBFGS_DECREASE)
     ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
     return lbfgs(objective, start, metric=by_class([of_class] * K), memory=LONG_MEMORY, **ends)

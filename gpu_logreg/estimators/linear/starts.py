@@ -9,7 +9,6 @@ import numpy as np
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.mathematics.penalty import l1_penalty
-from gpu_logreg.objectives.certificate import l1_strengths
 from gpu_logreg.objectives.linear import Objective
 
 __all__ = ["adds_up_to_0", "better_than_no_weights", "start_without_weights"]
@@ -38,7 +37,7 @@ def better_than_no_weights(objective: Objective, shares: Float64Vector, start: F
     """
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            value = objective.keep(start) + l1_penalty(start, l1_strengths(objective))
+            value = objective.keep(start) + l1_penalty(start, objective.l1_strengths)
     except DataError:  # the sums overflow; a row that is not finite is refused from any start
         return False
     present = shares[shares > 0.0]

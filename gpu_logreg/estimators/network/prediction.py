@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg.arrays.block_sizes import NETWORK
 from gpu_logreg.arrays.blocks import blas_on_one_thread, map_row_blocks
@@ -36,10 +35,8 @@ class NetworkPredictor(Predictor):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _logits(self, X: Any) -> Any:
+    def _logits_of_rows(self, X: Any) -> Any:
         """Logits of shape (n,) for two classes, (n, K) for more, where ``X`` lives; a few rows at a time."""
-        check_is_fitted(self)
-        X = self._validated_rows(X)
         xp, dtype = array_namespace(X), self.coefs_[0].dtype
         with using(device_of(X)), blas_on_one_thread():
             layers = [Layer(xp.asarray(W), xp.asarray(b)) for W, b in zip(self.coefs_, self.intercepts_, strict=True)]

@@ -161,8 +161,8 @@ class NetworkTraining:
         task = task_of(lambda params: self._attributes(network, params))
         told = self.verbose if callable(self.verbose) else epoch_lines(self.solver) if self.verbose else None
         task.begin_iteration(training.params)
-        time_limit = TimeLimit(self.max_time)
-        observer = observe_all(task, told, time_limit.observer)
+        time_limit = None if self.max_time is None else TimeLimit(self.max_time)
+        observer = observe_all(task, told, time_limit)
         if self.solver in STOCHASTIC:
             parts = rows, target, steps, self._rng, self._progress, observer
             validation = None if stop_by is None else stop_by.rows
@@ -171,7 +171,8 @@ class NetworkTraining:
             self._keep_progress(data.n_rows)
         else:
             self._keep_result(*fit_by_reads(self, training, rows, observer, journal))
-        self.stop_reason_ = time_limit.reason(self.stop_reason_)
+        if time_limit is not None:
+            self.stop_reason_ = time_limit.reason(self.stop_reason_)
         self.impl_, self.impl_reason_ = steps.name, steps.reasons
         self.storage_ = data.storage_name
         self._keep(network, training.params, device)

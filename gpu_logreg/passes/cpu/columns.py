@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks
-from gpu_logreg.arrays.csr import elements_in_a_row
+from gpu_logreg.arrays.csr import stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.cpu.column_sums import LEAST_ELEMENTS, ColumnSums
@@ -249,7 +249,7 @@ class CpuColumns:
             sums, rows = np.zeros(len(weights)), (X.data, X.indices, X.indptr)
             return sums, multiply_rows(*rows, self._h[0], weights, shift, part.start, part.stop, sums)
 
-        parts = map_in_order(of_part, row_blocks(self.n_rows, elements_in_a_row(X), LEAST_ELEMENTS))
+        parts = map_in_order(of_part, row_blocks(self.n_rows, stored_in_a_row(X), LEAST_ELEMENTS))
         by_intercept, total = math.fsum(found for _, found in parts), np.zeros(len(weights))
         for sums, _ in parts:
             total += sums

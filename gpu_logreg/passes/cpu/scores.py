@@ -9,7 +9,7 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks
-from gpu_logreg.arrays.csr import block_of_rows, elements_in_a_row, in_order
+from gpu_logreg.arrays.csr import block_of_rows, in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Vector, HostArray
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import scores_of_zeros
@@ -49,5 +49,5 @@ def _changes(
             rows, first, last, out = in_order(block_of_rows(X, part)), 0, part.stop - part.start, changes[part]
         score_sparse_rows(rows.data, rows.indices, rows.indptr, mean, weights, of_zero, unseen, first, last, out)
 
-    map_in_order(of_part, row_blocks(X.shape[0], elements_in_a_row(X), SPARSE_LOGITS))
+    map_in_order(of_part, row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS))
     return changes

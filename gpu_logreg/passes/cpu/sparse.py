@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import PARTIALS_SPARSE as PARTIAL_BYTES
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
-from gpu_logreg.arrays.csr import elements_in_a_row, in_order
+from gpu_logreg.arrays.csr import in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector
 from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
@@ -34,7 +34,10 @@ __all__ = [
     "sparse_moments_by_curvature",
     "sparse_multinomial_pass",
     "sparse_pass",
+    "sum_chunks",
 ]
+
+T = TypeVar("T")
 
 CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
 """Most chunks, and least elements times sums of one. They decide the order of additions, and so the last bits."""
@@ -84,11 +87,7 @@ class SparsePass:
             loss, db = sum_sparse_rows(*self._elements, self._y, self._sample_weight, w, b, first, last, dw)
             return Sums(float(loss), dw, float(db))
 
-        return self._sum(of_chunk)
-
-    def _sum(self, of_chunk: Callable[[int, int], Sums]) -> Sums:
-        starts, ends = self._chunks
-        return of_chunk(0, ends[0]) if len(ends) == 1 else sum_in_order(add_in_place, of_chunk, starts, ends)
+        return sum_chunks(add_in_place, of_chunk, self._chunks)
 
 
 class SparseClassesPass(SparsePass):
@@ -106,7 +105,7 @@ class SparseClassesPass(SparsePass):
             loss = sum_sparse_rows_of_classes(*self._elements, self._y, self._sample_weight, *ends)
             return Sums(float(loss), dw, db)
 
-        total = self._sum(of_chunk)
+        total = sum_chunks(add_in_place, of_chunk, self._chunks)
         return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
 
 
@@ -120,7 +119,7 @@ def sparse_moments(rows: Rows) -> Moments:
             sum_column_moments(X.data, X.indices, X.indptr, s, begin, end, sums)
         return sums
 
-    sums: Float64Matrix = sum_in_order(operator.iadd, of_chunk, *chunks_of_rows(rows.X, 2))
+    sums: Float64Matrix = sum_chunks(operator.iadd, of_chunk, chunks_of_rows(rows.X, 2))
     return _by_sum(sums)
 
 
@@ -136,7 +135,7 @@ def sparse_moments_by_curvature(rows: Rows, w: Float64Vector, b: float) -> tuple
             total += sum_moments_by_curvature(X.data, X.indices, X.indptr, s, w, float(b), begin, end, sums)
         return Sums(float(total), sums, 0.0)
 
-    found = sum_in_order(add_in_place, of_chunk, *chunks_of_rows(rows.X, 2))
+    found = sum_chunks(add_in_place, of_chunk, chunks_of_rows(rows.X, 2))
     return found.loss_sum, _by_sum(found.dw_sum)
 
 
@@ -150,7 +149,7 @@ def sparse_logits(X: CsrArray, w: Float64Vector, b: float) -> Float64Vector:
     def of_part(part: slice) -> None:
         fill_logits(X.data, X.indices, X.indptr, w, float(b), part.start, part.stop, z)
 
-    map_in_order(of_part, row_blocks(X.shape[0], elements_in_a_row(X), SPARSE_LOGITS))
+    map_in_order(of_part, row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS))
     return z
 
 
@@ -172,7 +171,7 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
         sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
         return Sums(0.0, H, v)
 
-    _, H, v = sum_in_order(add_in_place, of_chunk, *chunks_of_rows(X, d))
+    _, H, v = sum_chunks(add_in_place, of_chunk, chunks_of_rows(X, d))
     for first in range(0, d, _SUMMED_TRIANGLE):
         last = min(d, first + _SUMMED_TRIANGLE)
         H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
@@ -180,7 +179,11 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
     return H, v
 
 
-def chunks_of_rows(X: CsrArray, sums_by_column: int) -> tuple[list[int], list[int]]:
+Chunks = tuple[list[int], list[int]]
+"""First rows of the chunks, and the rows after their last ones."""
+
+
+def chunks_of_rows(X: CsrArray, sums_by_column: int) -> Chunks:
     """First rows of the chunks, and the rows after their last ones.
 
     A chunk has ``sums_by_column`` sums for every column, and so many operations for every element.
@@ -192,12 +195,18 @@ def chunks_of_rows(X: CsrArray, sums_by_column: int) -> tuple[list[int], list[in
     return [0, *edges], [*edges, n]
 
 
+def sum_chunks(add: Callable[[T, T], T], of_chunk: Callable[[int, int], T], chunks: Chunks) -> T:
+    """The sums of all chunks, added in order; of one chunk, as few rows are, without a look at the threads."""
+    starts, ends = chunks
+    return of_chunk(starts[0], ends[0]) if len(ends) == 1 else sum_in_order(add, of_chunk, starts, ends)
+
+
 def _in_canonical_format(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int]]:
     """Rows in canonical format, with the first row to walk and the one after the last: in place, or copies of a few."""
     if rows.X.has_canonical_format:
         yield rows, first, last
         return
-    for part in row_blocks(last - first, elements_in_a_row(rows.X), SPARSE_LOGITS):
+    for part in row_blocks(last - first, stored_in_a_row(rows.X), SPARSE_LOGITS):
         block = consecutive_rows(rows, slice(first + part.start, first + part.stop))
         yield block._replace(X=in_order(block.X)), 0, part.stop - part.start
 

@@ -7,7 +7,7 @@ from scipy.sparse import csr_array
 
 from gpu_logreg.arrays.block_sizes import SPARSE_COLUMNS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks
-from gpu_logreg.arrays.csr import elements_in_a_row, in_order
+from gpu_logreg.arrays.csr import in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, IntVector
 
 __all__ = ["sparse_columns"]
@@ -30,7 +30,7 @@ def sparse_columns(X: CsrArray, columns: IntVector) -> CsrArray:
     n, d = X.shape
     place = np.full(d, -1, X.indices.dtype)
     place[columns] = np.arange(len(columns))
-    parts = row_blocks(n, elements_in_a_row(X), SPARSE_COLUMNS)
+    parts = row_blocks(n, stored_in_a_row(X), SPARSE_COLUMNS)
     starts = np.zeros(n + 1, X.indptr.dtype)
     map_in_order(lambda of: count_in_columns(X.indices, X.indptr, place, of.start, of.stop, starts[1:]), parts)
     np.cumsum(starts, dtype=starts.dtype, out=starts)

@@ -16,11 +16,11 @@ from collections.abc import Callable
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import MULTIPLIERS, SPARSE_LOGITS
-from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks, sum_in_order
-from gpu_logreg.arrays.csr import elements_in_a_row
+from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks
+from gpu_logreg.arrays.csr import stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.mathematics.logistic import curvature
-from gpu_logreg.passes.cpu.sparse import chunks_of_rows, sparse_logits
+from gpu_logreg.passes.cpu.sparse import chunks_of_rows, sparse_logits, sum_chunks
 from gpu_logreg.passes.engine import GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
 from gpu_logreg.passes.sums import Sums, add_in_place
@@ -76,7 +76,7 @@ def _sums(data: ResidentDataset, y: HostArray | None, h: Float64Vector, v: Float
         loss, db = sum_kept_sparse_rows(X.data, X.indices, X.indptr, y, s, h, v, float(c), first, last, dw)
         return Sums(float(loss), dw, float(db))
 
-    return sum_in_order(add_in_place, of_chunk, *chunks_of_rows(X, 1))
+    return sum_chunks(add_in_place, of_chunk, chunks_of_rows(X, 1))
 
 
 def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> RowCurvature:
@@ -84,7 +84,7 @@ def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b:
     if not keeps_probabilities(data, len(b), 8):
         return RowCurvature(W, b, None)
     X = data.rows.X
-    parts = row_blocks(X.shape[0], elements_in_a_row(X), SPARSE_LOGITS)
+    parts = row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS)
     found = map_in_order(_probabilities(X, W, b), parts)
     return RowCurvature(W, b, np.concatenate([np.empty((0, len(b))), *found]))
 
@@ -139,7 +139,7 @@ def _multinomial_sums(
             start = X.indptr[block.start : block.stop + 1]
             add_outer_products_of_rows(X.data, X.indices, start, E, first, dw)
 
-        loss += sum(map_in_order(of_rows, row_blocks(len(E), elements_in_a_row(X), SPARSE_LOGITS)))
+        loss += sum(map_in_order(of_rows, row_blocks(len(E), stored_in_a_row(X), SPARSE_LOGITS)))
         map_in_order(of_classes, firsts, sums)
         db += E.sum(axis=0)
     dw = np.empty((K, d))

@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from gpu_logreg.arrays.block_sizes import SPARSE_LOGITS, SPARSE_SUMS
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
-from gpu_logreg.arrays.csr import block_of_rows, elements_in_a_row, in_order
+from gpu_logreg.arrays.csr import block_of_rows, in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
@@ -71,7 +71,7 @@ def sparse_logits(X: CsrArray, w: Float64Vector, b: Any) -> Float64Vector:
     ndarray of shape (n,), or (n, K)
     """
     z = np.empty((X.shape[0], *np.shape(w)[1:]))
-    parts = row_blocks(X.shape[0], elements_in_a_row(X), SPARSE_LOGITS)
+    parts = row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS)
     w = np.ascontiguousarray(w, np.float64)  # SciPy computes in the dtype of w
 
     def of_part(part: slice) -> None:
@@ -104,7 +104,7 @@ def sparse_row_scores(rows: Rows, mean: Float64Vector, inverse_variance: Float64
     of_zero = scores_of_zeros(mean, inverse_variance, unseen)
     changes = [
         _changes(in_order(block_of_rows(X, part)), mean, inverse_variance, of_zero, unseen)
-        for part in row_blocks(X.shape[0], elements_in_a_row(X), SPARSE_LOGITS)
+        for part in row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS)
     ]
     return np.asarray(np.maximum(of_zero.sum() + np.concatenate([np.zeros(0), *changes]), 0.0))
 
@@ -122,4 +122,4 @@ def _changes(
 def sparse_blocks(X: CsrArray, n_sums: int) -> list[slice]:
     """Blocks of rows with enough elements for results of ``n_sums`` numbers."""
     elements = max(SPARSE_SUMS, ELEMENTS_PER_COLUMN * n_sums)
-    return row_blocks(X.shape[0], elements_in_a_row(X), elements) or [slice(0, 0)]
+    return row_blocks(X.shape[0], stored_in_a_row(X), elements) or [slice(0, 0)]

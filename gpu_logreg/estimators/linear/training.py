@@ -1,0 +1,99 @@
+"""One training of a linear model: rows are prepared, a solver is chosen and runs, its end is kept."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.arrays.interchange import is_bfloat16
+from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines
+from gpu_logreg.estimators.checkpoint import journal_of
+from gpu_logreg.estimators.journal import Journal
+from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason, with_first_strength
+from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
+from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.starts import start_without_weights
+from gpu_logreg.estimators.prepare import Prepared, prepare
+from gpu_logreg.estimators.stream import Stream
+from gpu_logreg.estimators.streamed import prepare_stream
+from gpu_logreg.objectives.certificate import coef_dtype
+
+__all__ = ["LinearTraining"]
+
+
+class LinearTraining:
+    """What `fit` does once its rows are validated; what is kept: see `gpu_logreg.estimators.linear.state`."""
+
+    def _fit(
+        self: Any, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked, checkpoint: Any
+    ) -> None:
+        how: dict[str, Any] = {"class_weight": self.class_weight, "storage": self.storage}
+        if isinstance(X, Stream):
+            prepared = prepare_stream(X, device, solver=asked.solver, **how)
+        else:
+            how["column_names"] = getattr(self, "feature_names_in_", None)
+            how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+            prepared = prepare(X, y, sample_weight, device, **how)
+        refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
+        self.classes_ = prepared.target.classes
+        narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
+        dtype = np.float32 if narrow and self.solver != "liblinear" else np.float64  # as scikit-learn's
+        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
+        if checkpoint is None:
+            self._fit_prepared(prepared, task_of, dtype, start, asked)
+            return
+        with journal_of(checkpoint, self, [prepared.data], MAY_DIFFER, start or ()) as journal:
+            self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
+
+    def _fit_prepared(
+        self: Any,
+        prepared: Prepared,
+        task_of: Callable[..., FitTask],
+        dtype: Any,
+        start: Any,
+        asked: Asked,
+        journal: Journal | None = None,
+    ) -> None:
+        """Fit prepared rows.
+
+        Parameters
+        ----------
+        prepared : Prepared
+        task_of : function (attributes of parameters) -> FitTask
+        dtype : dtype
+            Of ``coef_``, where it holds the optimum.
+        start : (coef_, intercept_) or None
+            The solution of the last fit.
+        asked : Asked
+        journal : Journal or None
+        """
+        shares, device = prepared.shares, prepared.device
+        objective = objective_of(prepared, asked, self.impl, self.fit_intercept, journal)
+        last = None if start is None else self._packed(start, objective)
+        task = task_of(lambda params: self._attributes(params, objective, dtype))
+        solver = solver_name(asked.solver, objective)
+        lines = self.verbose if callable(self.verbose) else None
+        if lines is None and self.verbose:
+            lines = progress_lines(solver, lambda: objective.reads.total)
+        time_limit = None if self.max_time is None else TimeLimit(self.max_time)
+        observer = observe_all(task if task.is_watched else None, lines, time_limit)
+        limits = Limits(self.tol, self.max_iter, observer)
+        if task.is_watched:
+            task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
+        options = Options(self.random_state, self.step, self.learning_rate, journal)
+        result = minimise(options, solver, objective, shares, last, limits)
+        if time_limit is not None:
+            result.message = time_limit.reason(result.message)
+        reason = asked.solver_reason
+        if objective.l1 > 0.0:
+            reason = solver_reason(reason, solver, objective)
+            result = with_first_strength(objective, result, asked.C)
+        dtype = coef_dtype(objective, result, dtype)
+        for name, value in self._attributes(result.params, objective, dtype).items():
+            setattr(self, name, value)
+        self._keep(result, solver, reason, objective, device)
+        task.end(result.params)

@@ -1,0 +1,256 @@
+"""Rows beyond memory, as a user gives them: files, data sets of Arrow, blocks that code yields."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from gpu_logreg.arrays.cached_attribute import cached_attribute
+from gpu_logreg.arrays.checks import check_sample_weight
+from gpu_logreg.arrays.memory import memory_budget as bytes_of_budget
+from gpu_logreg.arrays.vector import ArrayOfRows, DType, HostArray
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.first_read import first_read
+from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
+from gpu_logreg.estimators.user_blocks import UserBlocks
+from gpu_logreg.rows.block import compute_dtype
+from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
+from gpu_logreg.rows.streamed import largest_sample
+
+__all__ = ["Opened", "Stream"]
+
+FREE_SHARE = 0.5
+"""Share of the free memory that is the budget of a stream that is given none."""
+
+SAMPLE_SHARE = 1 / 32
+"""Share of the rows that memory is set aside for as a sample; the cheapest sample is a few percent of them."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the first read of a stream has found; ``n_stored`` and ``n_pairs`` are of sparse rows."""
+
+    store: BlockStore
+    classes: NDArray[Any]
+    codes: HostArray
+    sample_weight: HostArray | None
+    n_stored: int = 0
+    n_pairs: float = 0.0
+
+
+class Stream:
+    """Rows that need not fit in memory: `gpu_logreg.LogisticRegression` walks them block by block.
+
+    A fit gives the optimum of all rows, in about ten reads of them; how many blocks stay in memory changes its time and
+    no bit of its result. Blocks that stay are kept from fit to fit.
+
+    Parameters
+    ----------
+    rows : path, data set, callable or iterable
+        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC; a file, a folder, partitioned as Hive does or not, a pattern of
+        names, or any ``pyarrow.dataset.Dataset``. Else blocks of rows: a function without parameters that returns an
+        iterator of them, or an object that can be iterated again and again. A block is ``(X, y)`` or
+        ``(X, y, sample_weight)``, with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to
+        predict ``X`` alone will do. They are yielded in a thread of their own. An iterator, such as a generator, can be
+        read once: its rows are kept, and refused where they exceed the budget.
+    y : array of shape (n,) or path of a ``.npy`` file, optional
+        Labels of the rows of a file.
+    sample_weight : array of shape (n,), optional
+        Weights of the rows of a file.
+    features, target, weight : str, optional
+        Arrays of an ``.npz`` archive that hold rows, labels and weights. Of tables ``target`` and ``weight`` are
+        columns, and all others are features: numbers, without a null.
+    drop : collection of str, default=()
+        Columns of tables that are no features.
+    memory_budget : int, float or str, default=0.5
+        Most memory for rows, labels, weights and samples: bytes, ``"4GB"``, or a share of the memory that is free in
+        the system and in the control group of the process. As many blocks as fit stay in memory. A fit may take up to
+        500 MB besides, and what its Hessian takes.
+    read_ahead : bool, default=True
+        Whether a thread reads the next block while one is computed.
+
+    Attributes
+    ----------
+    n_reads_, bytes_read_ : float, int
+        Reads of all blocks from their source up to now, in blocks over their number, and their bytes.
+    n_resident_, n_blocks_ : int
+        Blocks that stay in memory, and all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpu_logreg import LogisticRegression, Stream
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((1000, 3))
+    >>> y = X[:, 0] + rng.logistic(size=1000) > 0
+    >>> np.save("rows.npy", X)
+    >>> stream = Stream("rows.npy", y, memory_budget="1GB")
+    >>> model = LogisticRegression().fit(stream)
+    >>> model.predict_proba(stream).shape, model.score(stream) == model.score(X, y)
+    ((1000, 2), True)
+
+    Blocks that code yields:
+
+    >>> def blocks():
+    ...     for first in range(0, 1000, 300):
+    ...         yield X[first : first + 300], y[first : first + 300]
+    >>> bool((LogisticRegression().fit(blocks).coef_ == model.coef_).all())
+    True
+    """
+
+    def __init__(
+        self,
+        rows: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        features: str | None = None,
+        target: str | None = None,
+        weight: str | None = None,
+        drop: Collection[str] = (),
+        memory_budget: str | float = FREE_SHARE,
+        read_ahead: bool = True,
+    ) -> None:
+        self._budget = bytes_of_budget(memory_budget)
+        self._read_ahead = read_ahead
+        self._files: FileRows | None = None
+        self._source: Any
+        if is_file(rows):
+            self._files = file_rows(rows, y, sample_weight, features, target, weight, drop)
+            self._source = self._files.rows
+            return
+        if y is not None or sample_weight is not None:
+            raise DataError("blocks bring their own labels and weights; yield (X, y) or (X, y, sample_weight)")
+        if drop or any(name is not None for name in (features, target, weight)):
+            raise DataError("features, target, weight and drop are names in files; blocks bring rows and labels")
+        self._source = UserBlocks(rows)
+
+    @cached_attribute
+    def opened(self) -> Opened:
+        """What the first read has found: it is made on first access."""
+        source = self._source
+        if self._files is not None:
+            parts = cut_dense(source.n_rows, source.n_columns)
+            classes, codes = self._files.encoded()
+            weights = self._files.weights()
+            kept = self._kept(codes, weights, parts)
+            return Opened(BlockStore(source, parts, kept, ahead=self._read_ahead), classes, codes, weights)
+        found = first_read(source, self._budget)
+        classes, codes = found.labels
+        weights = check_sample_weight(found.sample_weight, source.n_rows)
+        kept = frozenset(found.blocks)
+        if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
+            self._refuse_budget(codes, weights, found.parts)
+        store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
+        return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
+
+    def _kept(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> frozenset[int]:
+        """The blocks that stay in memory."""
+        source = self._source
+        largest = _largest_block(source, parts)
+        spare = self._budget - codes.nbytes - (0 if weights is None else weights.nbytes)
+        if spare < IN_FLIGHT * largest and len(parts) > 1:
+            self._refuse_budget(codes, weights, parts)
+        sample = int(min(largest_sample(source.n_columns), SAMPLE_SHARE * source.n_rows))
+        spare -= source.n_rows + 2 * sample * (source.n_columns + 1) * compute_dtype(source.dtype).itemsize
+        if len(parts) * largest <= spare or len(parts) == 1:
+            return frozenset(range(len(parts)))
+        return kept_numbers(len(parts), (spare - IN_FLIGHT * largest) // largest if source.seeks else 0)
+
+    def _refuse_budget(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> None:
+        held = codes.nbytes + (0 if weights is None else weights.nbytes)
+        blocks = IN_FLIGHT * _largest_block(self._source, parts)
+        raise DataError(
+            f"a memory budget of {self._budget / 1e6:,.0f} MB is too small: labels and weights take "
+            f"{held / 1e6:,.0f} MB, and {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
+            f"memory_budget='{-(-(held + blocks) // 10**6)}MB' or more"
+        )
+
+    @property
+    def dtype(self) -> DType:
+        """Dtype of the rows."""
+        if self._source.n_columns < 0:
+            _ = self.opened
+        dtype: DType = self._source.dtype
+        return dtype
+
+    @property
+    def n_columns(self) -> int:
+        """Columns of the rows."""
+        if self._source.n_columns < 0:
+            _ = self.opened
+        return int(self._source.n_columns)
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Names of the columns, where they have any."""
+        _ = self.n_columns
+        return getattr(self._source, "names", None)
+
+    @property
+    def n_blocks_(self) -> int:
+        """Blocks that the rows are walked in."""
+        return len(self.opened.store.parts)
+
+    @property
+    def n_resident_(self) -> int:
+        """Blocks that stay in memory."""
+        return len(self.opened.store.kept)
+
+    @property
+    def n_reads_(self) -> float:
+        """Reads of the blocks from their source, over their number."""
+        return self.opened.store.blocks_read / self.n_blocks_
+
+    @property
+    def bytes_read_(self) -> int:
+        """Bytes of these blocks."""
+        return self.opened.store.bytes_read
+
+    def blocks(self, labelled: bool = False) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+        """Rows, labels and weights block by block, as they are: for predictions.
+
+        Parameters
+        ----------
+        labelled : bool
+            Whether labels are needed.
+        """
+        source = self._source
+        if self._files is None:
+            if source.reads_once and "opened" in self.__dict__:
+                yield from self._kept_blocks(labelled)
+                return
+            for _, block in source.blocks():
+                yield block.X, block.y, block.sample_weight
+            return
+        y, s = (self._files.labels(), self._files.weights()) if labelled else (None, None)
+        store = self.opened.store if "opened" in self.__dict__ else None
+        if store is None:
+            parts = cut_dense(source.n_rows, source.n_columns)
+            store = BlockStore(source, parts, frozenset(), ahead=self._read_ahead)
+        for number, X in store.walk():
+            part = store.parts[number]
+            yield X, None if y is None else y[part], None if s is None else s[part]
+
+    def _kept_blocks(self, labelled: bool) -> Iterator[tuple[ArrayOfRows, HostArray | None, HostArray | None]]:
+        """Of an iterator: the blocks that are kept after a fit."""
+        opened = self.opened
+        for number, X in opened.store.walk():
+            part = opened.store.parts[number]
+            s = None if opened.sample_weight is None else opened.sample_weight[part]
+            yield X, opened.classes[opened.codes[part]] if labelled else None, s
+
+    def __repr__(self) -> str:
+        return f"Stream({self._source.place(0).removesuffix(': ') or 'blocks'})"
+
+
+def _largest_block(source: Any, parts: list[slice]) -> int:
+    """Bytes of the largest block."""
+    if source.is_sparse:
+        return 0
+    row_bytes: int = source.n_columns * source.dtype.itemsize
+    rows: int = max(part.stop - part.start for part in parts)
+    return rows * row_bytes

@@ -1,0 +1,147 @@
+"""Where the rows, labels and weights of a stream come from, by what a user gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_logreg.arrays.checks import check_sample_weight
+from gpu_logreg.arrays.device import to_numpy
+from gpu_logreg.arrays.vector import HostArray
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.label_types import label_array
+from gpu_logreg.estimators.labels import encode_labels
+from gpu_logreg.estimators.streamed_labels import LabelsByBlock, narrow_codes
+from gpu_logreg.files.dataset_rows import DatasetRows
+from gpu_logreg.files.datasets import DATASET_ENDINGS, open_dataset
+from gpu_logreg.files.npy_rows import NpyRows
+
+__all__ = ["FileRows", "file_rows", "is_file"]
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Rows of files with their labels and weights, which are arrays, or columns of the files.
+
+    Attributes
+    ----------
+    rows : NpyRows or DatasetRows
+    y, sample_weight : array or None
+    target, weight : str or None
+        Columns of a data set.
+    """
+
+    rows: Any
+    y: Any = None
+    sample_weight: Any = None
+    target: str | None = None
+    weight: str | None = None
+
+    def encoded(self) -> tuple[NDArray[Any], HostArray]:
+        """The classes, and the number of the class of every row, as narrow as it can be."""
+        if self.target is None:
+            classes, labels = encode_labels(self.labels())
+            return classes, narrow_codes(labels, len(classes))
+        collected = LabelsByBlock()
+        for column in self.rows.column(self.target):
+            collected.add(label_array(to_numpy(given_column(column, "y"))), "")
+        return collected.encoded()
+
+    def labels(self) -> HostArray:
+        """The labels as they are.
+
+        Raises
+        ------
+        DataError
+            There are none, or another number of them than of rows.
+        """
+        y = self.y
+        if self.target is not None:
+            y = np.concatenate([to_numpy(given_column(column, "y")) for column in self.rows.column(self.target)])
+        if y is None:
+            raise DataError("the stream has no labels; give them as y, or the name of their column as target")
+        if isinstance(y, str | os.PathLike):
+            y = np.load(y, allow_pickle=False)
+        y = to_numpy(label_array(given_column(y, "y")))
+        y = y.reshape(-1) if y.ndim == 2 and y.shape[1] == 1 else y
+        if y.shape != (self.rows.n_rows,):
+            raise DataError(f"y has shape {y.shape}, and {self.rows.place(0)}has {self.rows.n_rows} rows")
+        return np.asarray(y)
+
+    def weights(self) -> HostArray | None:
+        """The weights, checked."""
+        weights = self.sample_weight
+        if self.weight is not None:
+            columns = [to_numpy(given_column(column, "sample_weight")) for column in self.rows.column(self.weight)]
+            weights = np.concatenate(columns)
+        weights = given_column(weights, "sample_weight")
+        return None if weights is None else check_sample_weight(to_numpy(weights), self.rows.n_rows)
+
+
+def is_file(rows: Any) -> bool:
+    """Whether a user gives a path, or a data set of pyarrow's."""
+    return isinstance(rows, str | os.PathLike) or type(rows).__module__.startswith("pyarrow._dataset")
+
+
+def file_rows(
+    rows: Any,
+    y: Any,
+    sample_weight: Any,
+    features: str | None,
+    target: str | None,
+    weight: str | None,
+    drop: Collection[str],
+) -> FileRows:
+    """The rows of a file, a folder, a pattern of names or a data set; parameters are those of `gpu_logreg.Stream`."""
+    for given, name, other in ((y, target, "target"), (sample_weight, weight, "weight")):
+        if given is not None and name is not None:
+            raise DataError(f"{other}={name!r} and an array are given; give one of them")
+    if not isinstance(rows, str | os.PathLike):
+        return FileRows(DatasetRows(rows, target, weight, drop), y, sample_weight, target, weight)
+    path = Path(rows)
+    ending = path.suffix.lower()
+    if ending in (".npy", ".npz") and not path.is_dir():
+        return _array_rows(path, y, sample_weight, features, target, weight, drop)
+    if ending in DATASET_ENDINGS or path.is_dir() or glob_like(str(path)):
+        return FileRows(DatasetRows(open_dataset(path), target, weight, drop), y, sample_weight, target, weight)
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
+    raise DataError(f"{path}: is not read block by block; give .npy, .npz, Parquet or Arrow files, or blocks of rows")
+
+
+def glob_like(name: str) -> bool:
+    """Whether a name is a pattern."""
+    return any(mark in name for mark in "*?[")
+
+
+def _array_rows(
+    path: Path,
+    y: Any,
+    sample_weight: Any,
+    features: str | None,
+    target: str | None,
+    weight: str | None,
+    drop: Collection[str],
+) -> FileRows:
+    if drop:
+        raise DataError(f"{path}: drop is for tables, and an array has no names of columns")
+    if path.suffix.lower() == ".npy":
+        if target is not None or weight is not None or features is not None:
+            raise DataError(f"{path}: holds one array; give labels as y and weights as sample_weight")
+        return FileRows(NpyRows(path), y, sample_weight)
+    if features is None:
+        raise DataError(f"{path}: name the array of the rows: Stream({str(path)!r}, features='X', target='y')")
+    source = NpyRows(path, features)
+    with np.load(path, allow_pickle=False) as archive:
+        missing = [name for name in (target, weight) if name is not None and name not in archive.files]
+        if missing:
+            raise DataError(f"{path}: has no array {missing[0]!r}; it holds {', '.join(archive.files)}")
+        y = y if target is None else archive[target]
+        return FileRows(source, y, sample_weight if weight is None else archive[weight])

@@ -1,0 +1,147 @@
+"""Streams in place of rows: what an estimator takes for one, and their preparation for a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from gpu_logreg.arrays.device import Device, is_sparse, numpy_defaults
+from gpu_logreg.errors import DataError, DeviceError
+from gpu_logreg.estimators.prepare import Prepared
+from gpu_logreg.estimators.stream import Stream
+from gpu_logreg.estimators.streamed_labels import table_of_class_weights
+from gpu_logreg.estimators.target import Target
+from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import RowLabels, StreamedDataset
+
+__all__ = ["logits_by_block", "note_columns", "prepare_stream", "score_by_block", "stream_of", "streams_on"]
+
+
+def stream_of(X: Any, y: Any = None, sample_weight: Any = None) -> Stream | None:
+    """The stream that an estimator is given as ``X``, or None where it is given rows.
+
+    A stream is one, a function, and without ``y`` an iterator or any other iterable that is no array, table or list of
+    rows.
+    """
+    if isinstance(X, Stream):
+        if y is not None or sample_weight is not None:
+            raise DataError("a Stream brings its own labels and weights; give them to Stream, and fit(stream)")
+        return X
+    if type(X) is np.ndarray or not _yields_blocks(X, y):
+        return None
+    return Stream(X)
+
+
+_OF_ROWS = ("shape", "__array__", "__dataframe__", "__arrow_c_stream__", "collect")
+"""Attributes of arrays and tables, and of queries for them."""
+
+
+def _yields_blocks(X: Any, y: Any) -> bool:
+    if is_sparse(X) or any(hasattr(X, name) for name in _OF_ROWS):
+        return False
+    if hasattr(X, "__next__"):
+        return True
+    if y is not None or isinstance(X, str | bytes | Mapping):
+        return False
+    if isinstance(X, list | tuple):
+        return len(X) > 0 and isinstance(X[0], tuple) and len(getattr(X[0][0], "shape", ())) == 2
+    return (callable(X) and not isinstance(X, type)) or hasattr(X, "__iter__")
+
+
+def streams_on(device: str) -> Device:
+    """The device that streamed rows are walked on.
+
+    Raises
+    ------
+    DeviceError
+        If another is asked for.
+    """
+    if device not in ("auto", "cpu"):
+        raise DeviceError(f"device={device!r} cannot be used: streamed rows are walked on the CPU; use device='cpu'")
+    return Device("cpu", reason="auto: streamed rows are walked on the CPU" if device == "auto" else "asked for")
+
+
+def prepare_stream(stream: Stream, device: Device, *, class_weight: Any, storage: str, solver: str) -> Prepared:
+    """As `gpu_logreg.estimators.prepare.prepare`; rows of a single block are as rows in memory.
+
+    Raises
+    ------
+    DataError
+        What cannot be done with streamed rows.
+    """
+    opened = stream.opened
+    store, classes, codes, weights = opened.store, opened.classes, opened.codes, opened.sample_weight
+    target = Target(classes)
+    by_class = table_of_class_weights(class_weight, classes, codes, weights, list(store.parts))
+    labels = RowLabels(codes, np.dtype(target.loss.label_dtype), weights, by_class)
+    if len(store.parts) == 1:
+        ((_, X),) = store.walk()
+        every = slice(0, store.source.n_rows)
+        y, s = labels.labels(every), labels.weights(every)
+        data = ResidentDataset.from_arrays(X, y, s, device, stream.names, storage, encoded=True)
+        return Prepared(data, target, device)
+    if storage not in ("auto", store.source.dtype.name):
+        raise DataError(
+            f"storage={storage!r} is for rows in memory; streamed rows keep their dtype, use storage='auto'"
+        )
+    if solver in ("sgd", "adam"):
+        raise DataError(
+            f"solver={solver!r} steps through rows in random order, and streamed rows are read in theirs; use 'auto'"
+        )
+    rows = StreamedDataset(store, labels, len(classes), stream.names, n_stored=opened.n_stored, n_pairs=opened.n_pairs)
+    return Prepared(rows, target, device)
+
+
+def note_columns(model: Any, stream: Stream) -> None:
+    """Note names and number of the columns of a stream on an estimator, as scikit-learn does of rows."""
+    model.n_features_in_ = stream.n_columns
+    model.__dict__.pop("feature_names_in_", None)
+    if stream.names is not None:
+        model.feature_names_in_ = np.array(stream.names, dtype=object)
+
+
+def logits_by_block(model: Any, stream: Stream, labelled: bool = False) -> Iterator[tuple[Any, Any, Any]]:
+    """Logits of the blocks of a stream by a fitted model, with their labels and weights.
+
+    Raises
+    ------
+    DataError
+        Columns that are not those of the fit; a row that is not finite: the message says from which row on it is.
+    """
+    check_is_fitted(model)
+    first = 0
+    with numpy_defaults():
+        for X, y, s in stream.blocks(labelled):
+            if first == 0:
+                _refuse_columns(model, stream)
+            try:
+                yield model._logits_of_rows(X), y, s
+            except DataError as error:
+                raise DataError(f"rows from {first:,} on: {error}") from error
+            first += X.shape[0]
+    if first == 0:
+        raise DataError("the blocks hold no rows; at least one row is required")
+
+
+def _refuse_columns(model: Any, stream: Stream) -> None:
+    d, expected = stream.n_columns, model.n_features_in_
+    if d != expected:
+        raise DataError(f"X has {d} features, but {type(model).__name__} is expecting {expected} features as input")
+    names = getattr(model, "feature_names_in_", None)
+    if names is not None and stream.names is not None and list(names) != list(stream.names):
+        raise DataError("the columns of the stream have other names, or another order, than those of the fit")
+
+
+def score_by_block(model: Any, stream: Stream) -> float:
+    """The weighted share of the rows of a stream whose class is predicted rightly."""
+    right = total = 0.0
+    for z, y, s in logits_by_block(model, stream, labelled=True):
+        if y is None:
+            raise DataError("the blocks hold no labels; yield (X, y) or (X, y, sample_weight)")
+        is_right = model._is_right(model._target().decide(z), y)
+        right += float(is_right.sum() if s is None else s @ is_right)
+        total += float(len(is_right) if s is None else s.sum(dtype=np.float64))
+    return right / total

@@ -1,0 +1,323 @@
+"""Rows that need not fit the memory of the host: they are walked block by block, and read again in every walk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+from scipy import sparse
+
+from gpu_logreg.arrays.block_sizes import SAMPLED_ELEMENTS, BlockSize
+from gpu_logreg.arrays.checks import first_not_finite, not_finite_error
+from gpu_logreg.arrays.csr import all_finite
+from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.vector import (
+    Array,
+    ArrayNamespace,
+    ArrayOfRows,
+    DType,
+    DTypeLike,
+    Float64Vector,
+    HostArray,
+    IntVector,
+)
+from gpu_logreg.errors import DataError
+from gpu_logreg.rows.block import Rows, compute_dtype
+from gpu_logreg.rows.block_store import BlockStore
+from gpu_logreg.rows.drawing import DrawingByStretches
+from gpu_logreg.rows.resident import PAIR_COST, STORED_ELEMENT_COST, ResidentDataset
+
+__all__ = ["Dataset", "RowLabels", "StreamedDataset", "largest_sample"]
+
+
+def largest_sample(n_columns: int) -> int:
+    """Most rows of a sample: of `SAMPLED_ELEMENTS`, but enough for a Hessian. It does not depend on the memory."""
+    return max(SAMPLED_ELEMENTS // max(1, n_columns), 5 * (n_columns + 1), 1000)
+
+
+@dataclass(frozen=True)
+class RowLabels:
+    """Labels and weights of all rows, in memory, as narrow as they can be.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n,)
+        Numbers of the classes, ``uint8`` where there are up to 256.
+    dtype : dtype
+        Of labels as the loss takes them.
+    sample_weight : ndarray of shape (n,) or None
+    by_class : ndarray of shape (K,), float64, or None
+        Weights of the classes, by which those of the rows are multiplied.
+    """
+
+    codes: HostArray
+    dtype: DType
+    sample_weight: HostArray | None = None
+    by_class: Float64Vector | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return int(self.codes.nbytes) + (0 if self.sample_weight is None else int(self.sample_weight.nbytes))
+
+    def labels(self, at: slice | IntVector) -> HostArray:
+        """Labels of some rows as the loss takes them."""
+        return self.codes[at].astype(self.dtype, copy=False)
+
+    def weights(self, at: slice | IntVector) -> HostArray | None:
+        """Weights of some rows: of the rows times of their classes."""
+        s = None if self.sample_weight is None else self.sample_weight[at]
+        if self.by_class is None:
+            return s
+        by_class = self.by_class[self.codes[at]]
+        return by_class if s is None else by_class * s
+
+    def float64_weights(self, part: slice) -> Float64Vector:
+        """Weights of the rows of a slice, where there are any."""
+        weights = self.weights(part)
+        assert weights is not None
+        return weights.astype(np.float64)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows have weights."""
+        return self.sample_weight is not None or self.by_class is not None
+
+
+@dataclass(frozen=True)
+class StreamedDataset:
+    """As `gpu_logreg.rows.resident.ResidentDataset`, of rows that are read block by block.
+
+    Attributes
+    ----------
+    store : BlockStore
+    labels : RowLabels
+    column_names : sequence of str or None
+    computed_in : dtype or None
+    n_stored, n_pairs : int or None
+        Stored elements of sparse rows, and the sum of the squares of their numbers by rows.
+    of_block : function ResidentDataset -> ResidentDataset, or None
+        What is made of every block that is read: the same rows with some of the columns.
+    n_columns : int
+    weight_total : float
+    least_weight : float
+        The least positive weight of a row.
+    sums_of_weights : ndarray of shape (K,)
+        By class.
+
+    Examples
+    --------
+    See `gpu_logreg.Stream`, which makes them.
+    """
+
+    store: BlockStore
+    labels: RowLabels
+    n_classes: int
+    column_names: Sequence[str] | None = None
+    computed_in: DType | None = None
+    n_stored: int = 0
+    n_pairs: float = 0.0
+    of_block: Callable[[ResidentDataset], ResidentDataset] | None = None
+    n_columns: int = -1
+    weight_total: float = field(default=-1.0)
+    least_weight: float = 1.0
+    sums_of_weights: Float64Vector = field(default_factory=lambda: np.zeros(0))
+    on_host: bool = True
+    xp: ArrayNamespace = np
+
+    def __post_init__(self) -> None:
+        if self.n_columns < 0:
+            self.__dict__.update(n_columns=self.store.source.n_columns)
+        if self.weight_total < 0.0:
+            self.__dict__.update(self._weight_sums())
+
+    def _weight_sums(self) -> dict[str, Any]:
+        """Sums of the weights, added block by block."""
+        sums, least = np.zeros(self.n_classes), np.inf
+        for part in self.store.parts:
+            s = self.labels.weights(part)
+            sums += np.bincount(self.labels.codes[part], s, minlength=self.n_classes)
+            if s is not None and len(s):
+                least = min(least, float(s.min(where=s > 0, initial=np.inf)))
+        total = float(sums.sum())
+        return {"weight_total": total, "sums_of_weights": sums, "least_weight": least if np.isfinite(least) else 1.0}
+
+    @property
+    def is_resident(self) -> bool:
+        """False: rows may be read again in every walk."""
+        return False
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.store.source.n_rows
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether blocks are CSR arrays."""
+        return self.store.source.is_sparse
+
+    @property
+    def compute_dtype(self) -> DType:
+        """In which the passes compute: float64 for sparse rows."""
+        return np.dtype(self.computed_in or (np.float64 if self.is_sparse else compute_dtype(self.store.source.dtype)))
+
+    @property
+    def storage_name(self) -> str:
+        """Name of the dtype of the blocks."""
+        return str(self.store.source.dtype.name)
+
+    @property
+    def widest_dtype(self) -> DType:
+        """The most precise dtype of the arithmetic on the host."""
+        return np.dtype(np.longdouble)
+
+    @property
+    def read_cost(self) -> float:
+        """Time of a read, relative to one of as many dense rows."""
+        if not self.is_sparse:
+            return 1.0
+        return min(1.0, STORED_ELEMENT_COST * max(self.n_rows, self.n_stored) / max(1, self.n_rows * self.n_columns))
+
+    @property
+    def curvature_cost(self) -> float:
+        """Time of a Hessian of two classes, relative to one of as many dense rows."""
+        if not self.is_sparse:
+            return 1.0
+        return min(1.0, PAIR_COST * self.n_pairs / max(1, self.n_rows * self.n_columns**2))
+
+    def block_bytes(self, size: BlockSize) -> int:
+        """Bytes of a block of that size on the host."""
+        return size.host
+
+    def blocks(self) -> Iterator[ResidentDataset]:
+        """The blocks, in order; each is valid until the next is asked for."""
+        for number, X in self.store.walk():
+            yield self._block(number, X)
+
+    def _block(self, number: int, X: ArrayOfRows) -> ResidentDataset:
+        part = self.store.parts[number]
+        s = self.labels.weights(part)
+        total = float(X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
+        rows = Rows(X, self.labels.labels(part), s)
+        block = ResidentDataset(rows, total, self.store_names, self.compute_dtype)
+        return block if self.of_block is None else self.of_block(block)
+
+    @property
+    def store_names(self) -> Sequence[str] | None:
+        """Names of the columns that are read."""
+        return None if self.of_block is not None else self.column_names
+
+    def template(self) -> Rows:
+        """Rows of this shape and dtype without memory of their own, for the choice of an engine."""
+        dtype = self.store.source.dtype
+        if self.is_sparse:
+            X: ArrayOfRows = sparse.csr_array((1, self.n_columns), dtype=dtype)
+        else:
+            X = np.broadcast_to(np.zeros((1, 1), dtype), (self.n_rows, self.n_columns))
+        return Rows(X, self.labels.labels(slice(0, 1)), self.labels.weights(slice(0, 1)))
+
+    def weights_of_classes(self, loss: Any) -> Float64Vector:
+        """Sum of the row weights of every class."""
+        return self.sums_of_weights
+
+    def drawing(self, n_classes: int) -> DrawingByStretches:
+        """What samples of the rows are drawn by."""
+        weights = self.labels.float64_weights if self.labels.is_weighted else None
+        return DrawingByStretches(self.labels.codes, weights, n_classes)
+
+    def labels_and_weights(self, indices: IntVector, weight: Float64Vector) -> tuple[HostArray, HostArray]:
+        """Labels of rows, and their weights times ``weight``."""
+        s = self.labels.weights(indices)
+        return self.labels.labels(indices), weight if s is None else weight * s
+
+    @property
+    def largest_sample(self) -> int:
+        """Most rows of a sample that is kept in memory."""
+        return largest_sample(self.n_columns)
+
+    def reads_of_sample(self, size: int) -> float:
+        """1: all blocks are read for a sample."""
+        return 1.0
+
+    def gather(self, indices: IntVector) -> tuple[ResidentDataset, IntVector]:
+        """A data set in memory of the rows ``indices``, which ascend, and their numbers in it; one read."""
+        found = [X[at] for X, at in self._at(indices)]
+        X = found[0] if len(found) == 1 else (sparse.vstack(found, "csr") if self.is_sparse else np.concatenate(found))
+        y, s = self.labels_and_weights(indices, np.ones(len(indices)))
+        data = ResidentDataset(Rows(X, y, s), float(s.sum()), self.column_names, self.compute_dtype)
+        return data, np.arange(len(indices))
+
+    def take_parts(self, parts: Iterable[IntVector], dtype: DTypeLike) -> Iterator[Rows]:
+        """Copies of the rows of each of several vectors, which ascend together, dense and in a dtype; one read of all.
+
+        The labels and weights of the result are not those of its rows.
+        """
+        parts = list(parts)
+        out, filled, k = self._empty(parts, 0, dtype), 0, 0
+        for X, at in self._at(np.concatenate(parts)):
+            rows = X[at].toarray() if is_sparse(X) else X[at]
+            first = 0
+            while first < len(rows):
+                n = min(len(rows) - first, len(out) - filled)
+                out[filled : filled + n] = rows[first : first + n]
+                first, filled = first + n, filled + n
+                if filled == len(out):
+                    yield Rows(out, np.zeros(0, np.uint8), None)
+                    k, filled = k + 1, 0
+                    out = self._empty(parts, k, dtype)
+
+    def _empty(self, parts: list[IntVector], k: int, dtype: DTypeLike) -> HostArray:
+        return np.empty((len(parts[k]) if k < len(parts) else 0, self.n_columns), dtype)
+
+    def _at(self, indices: IntVector) -> Iterator[tuple[ArrayOfRows, IntVector]]:
+        """Blocks that hold some of the rows, and the numbers of these rows in them."""
+        parts = self.store.parts
+        edges = np.searchsorted(indices, [part.start for part in parts] + [parts[-1].stop])
+        for number, X in self.store.walk([k for k in range(len(parts)) if edges[k] < edges[k + 1]]):
+            block = X if self.of_block is None else self._block(number, X).rows.X
+            yield block, indices[edges[number] : edges[number + 1]] - parts[number].start
+
+    def in_float64(self) -> StreamedDataset:
+        """The same rows for passes that compute in float64."""
+        return replace(self, computed_in=np.dtype(np.float64))
+
+    def with_columns(
+        self, columns: IntVector, of_block: Callable[[ResidentDataset], ResidentDataset]
+    ) -> StreamedDataset:
+        """The same rows with some of the columns, which are taken of every block that is read."""
+        names = None if self.column_names is None else [self.column_names[column] for column in columns]
+        return replace(self, column_names=names, of_block=of_block, n_columns=len(columns))
+
+    def all_finite(self) -> bool:
+        """Whether every stored value is finite; one read."""
+        if self.store.source.dtype.kind != "f":
+            return True
+        return all(bool(all_finite(X)) for _, X in self.store.walk())
+
+    def refuse_not_finite(self) -> NoReturn:
+        """Raise a `DataError` that names the first NaN or infinity, and its file where rows are of several."""
+        for number, X in self.store.walk():
+            found = first_not_finite(X)
+            if found is not None:
+                row = found[0] + self.store.parts[number].start
+                name = "" if self.store_names is None else f" ({self.store_names[found[1]]!r})"
+                error = not_finite_error(row, *found[1:], name)
+                raise DataError(f"{self.store.source.place(row)}{error}")
+        raise DataError("the sums over X overflow; scale its columns to smaller numbers")
+
+    def column_name(self, column: int) -> str:
+        """The name of a column, for a message that has named its number."""
+        return "" if self.column_names is None else f" ({self.column_names[column]!r})"
+
+    def every(self, k: int) -> Array:
+        """For samples alone, which are in memory."""
+        raise NotImplementedError
+
+    sparse_rows = take = every
+
+
+Dataset: TypeAlias = Any
+"""The rows of a fit: a `ResidentDataset`, or a `StreamedDataset`."""
