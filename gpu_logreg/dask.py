@@ -5,9 +5,7 @@ from gpu_logreg.errors import MissingDependencyError
 try:
     import distributed  # noqa: F401
 except ImportError as error:
-    raise MissingDependencyError(
-        "gpu_logreg.dask needs Dask's scheduler; pip install 'gpu-logreg[dask]'"
-    ) from error
+    raise MissingDependencyError("gpu_logreg.dask needs Dask's scheduler; pip install 'gpu-logreg[dask]'") from error
 
 from gpu_logreg.estimators.distributed.model import LogisticRegression
 

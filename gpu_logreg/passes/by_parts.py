@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector, IntVector
-from gpu_logreg.passes.engine import DelegatingEngine, GradientPass
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.passes.engine import DelegatingEngine, Engine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.parted import Part, PartedDataset, View
@@ -27,6 +28,10 @@ class PartedEngine(DelegatingEngine):
     Nothing is kept from one read to the next but copies of columns: products with a Hessian compute the probabilities
     of every part again, so that a part can be made anew at any time.
     """
+
+    def __init__(self, loss: Loss, reason: str, other: Engine) -> None:
+        super().__init__(loss, reason, other)
+        self.name = other.name
 
     def gradient(self, data: Any, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums; one read."""

@@ -25,7 +25,7 @@ from gpu_logreg.rows.drawing import Drawing
 from gpu_logreg.rows.resident import PAIR_COST, STORED_ELEMENT_COST, ResidentDataset
 from gpu_logreg.rows.streamed import largest_sample
 
-__all__ = ["Part", "PartedDataset", "Parts", "ShapeOfPart", "View", "shape_of"]
+__all__ = ["DrawingByParts", "Part", "PartedDataset", "Parts", "ShapeOfPart", "View", "shape_of"]
 
 
 class View(NamedTuple):
@@ -162,6 +162,10 @@ def refuse_not_finite(part: Part) -> None:
     found = first_not_finite(part.data.rows.X)
     if found is not None:
         raise DataError(f"{part.place}{not_finite_error(*found, part.data.column_name(found[1]))}")
+
+
+def _of_data(part: Part, view: View, function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(part.seen(view), *arguments)
 
 
 def _all_finite(part: Part) -> bool:
@@ -349,6 +353,11 @@ class PartedDataset:
             return 1.0
         pairs = sum(shape.n_pairs for shape in self.shapes)
         return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
+
+    def map_blocks(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """``function``, which can be sent by name, of every part and the arguments, in the order of the parts."""
+        found: list[Any] = self.parts.each(_of_data, self.view, function, *arguments)
+        return found
 
     def block_bytes(self, size: BlockSize) -> int:
         """Bytes of a block of that size on the host, where samples are worked on."""

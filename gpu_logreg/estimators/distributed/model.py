@@ -11,7 +11,7 @@ from distributed import Client, get_client
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import numpy_defaults
-from gpu_logreg.errors import ClusterError
+from gpu_logreg.errors import ClusterError, DataError
 from gpu_logreg.estimators.callbacks import FitTask
 from gpu_logreg.estimators.distributed.collections import blocks_of, is_collection
 from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
@@ -55,7 +55,10 @@ class LogisticRegression(linear.LogisticRegression):
         super().__init__(C, **parameters)
         self.client = client
 
-    _parameter_constraints = {**linear.LogisticRegression._parameter_constraints, "client": "no_validation"}
+    _parameter_constraints = {  # noqa: RUF012 - as scikit-learn's
+        **linear.LogisticRegression._parameter_constraints,
+        "client": [object, None],
+    }
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -99,6 +102,10 @@ class LogisticRegression(linear.LogisticRegression):
             if names is not None:
                 self.feature_names_in_ = names
             self.classes_ = prepared.target.classes
+            if asked.solver in ("sgd", "adam"):
+                raise DataError(
+                    f"solver={asked.solver!r} steps through rows in random order, one at a time; use 'auto'"
+                )
             narrow = prepared.data.stored_dtype == np.float32
             task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
             with numpy_defaults(), blas_on_one_thread():

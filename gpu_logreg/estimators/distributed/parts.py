@@ -10,7 +10,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_device, to_numpy
+from gpu_logreg.arrays.device import Device, cupy_to_device, is_sparse, numpy_defaults, to_device, to_numpy
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError, GpuLogregError
@@ -164,20 +164,27 @@ def _look(k: int, X: Any, y: Any, s: Any) -> _Look | None:
         return _Look(X.shape[0], X.shape[1], names, labels, sums)
 
 
-def _make(
-    k: int, X: Any, y: Any, s: Any, *, target: Target, by_class: Float64Vector | None, options: Options
-) -> Part:
+def _aligned(X: Any) -> Any:
+    """Rows whose elements lie at multiples of their size: what came over a network may not, and has other passes."""
+    if is_sparse(X):
+        X.data, X.indices, X.indptr = (np.require(a, requirements="A") for a in (X.data, X.indices, X.indptr))
+        return X
+    return np.require(X, requirements="A") if isinstance(X, np.ndarray) else X
+
+
+def _make(k: int, X: Any, y: Any, s: Any, *, target: Target, by_class: Float64Vector | None, options: Options) -> Part:
     """A task on the worker of a block: the part, which stays there."""
     with numpy_defaults():
         found = _validated(k, (X, y, s))
         assert found is not None
         X, y, s, names = found
+        X = _aligned(X)
         device = resolve_device(options.device, X)
         codes = target.encode(cupy_to_device(y, Device("cpu")))
         weights = cupy_to_device(s, Device("cpu"))
         if by_class is not None:
-            given = to_numpy(check_sample_weight(weights, X.shape[0]))
-            weights = by_class[codes] if given is None else given * by_class[codes]
+            own = by_class[codes]
+            weights = own if weights is None else to_numpy(check_sample_weight(weights, X.shape[0])) * own
         try:
             data = ResidentDataset.from_arrays(
                 X, to_device(codes, device), to_device(weights, device), device, names, options.storage, encoded=True
