@@ -14,7 +14,7 @@ from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, 
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, ParamsMetric, StandardisedRows, standardised
 from gpu_logreg.rows.drawing import DrawsRows
-from gpu_logreg.rows.parted import DrawingByParts
+from gpu_logreg.rows.drawing_by_parts import DrawingByParts
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest
 

@@ -14,7 +14,8 @@ from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.engine import DelegatingEngine, Engine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Moments, Sums
-from gpu_logreg.rows.parted import Part, PartedDataset, View
+from gpu_logreg.rows.part import Part, View
+from gpu_logreg.rows.parted import PartedDataset
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["PartedEngine"]
@@ -37,7 +38,7 @@ class PartedEngine(DelegatingEngine):
         """Loss and gradient sums; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.gradient(data, w, b)
-        return _total(data.parts.each(_gradient, data.view, w, b))
+        return _total(data, _gradient, w, b)
 
     def gradient_pass(self, data: Any) -> GradientPass:
         """`gradient` over these rows."""
@@ -61,26 +62,26 @@ class PartedEngine(DelegatingEngine):
         """Product of the Hessian with a direction; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.product(data, at, v, c)
-        return _total(data.parts.each(_product, data.view, at.w, at.b, v, c))
+        return _total(data, _product, at.w, at.b, v, c)
 
     def diagonal(self, data: Any, at: RowCurvature) -> Product:
         """Diagonal of the Hessian; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.diagonal(data, at)
-        return _total(data.parts.each(_diagonal, data.view, at.w, at.b))
+        return _total(data, _diagonal, at.w, at.b)
 
     def moments(self, data: Any) -> Moments:
         """Sums of the columns and of their squares; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.moments(data)
-        return _total(data.parts.each(_moments, data.view))
+        return _total(data, _moments)
 
     def moments_by_curvature(self, data: Any, w: Float64Vector, b: float) -> tuple[float, Moments]:
         """Moments with the curvature of every row as its weight; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.moments_by_curvature(data, w, b)
-        found = data.parts.each(_moments_by_curvature, data.view, w, b)
-        return sum(h_sum for h_sum, _ in found), _total(moments for _, moments in found)
+        found: list[tuple[float, Moments]] = data.parts.each(_moments_by_curvature, data.view, w, b)
+        return sum(h_sum for h_sum, _ in found), _sum(moments for _, moments in found)
 
     def columns(self, data: Any) -> Callable[[IntVector], Any]:
         """The same rows with some of their columns, which every part copies."""
@@ -96,28 +97,39 @@ class PartedEngine(DelegatingEngine):
 
 
 def _gradient(part: Part, view: View, w: Float64Vector, b: Any) -> Sums:
-    return part.engine.gradient(part.seen(view), w, b)
+    sums: Sums = part.engine.gradient(part.seen(view), w, b)
+    return sums
 
 
 def _product(part: Part, view: View, w: Float64Vector, b: Any, v: Float64Vector, c: Any) -> Product:
     data = part.seen(view)
-    return part.engine.product(data, part.engine.row_curvature(data, w, b), v, c)
+    sums: Product = part.engine.product(data, part.engine.row_curvature(data, w, b), v, c)
+    return sums
 
 
 def _diagonal(part: Part, view: View, w: Float64Vector, b: Any) -> Product:
     data = part.seen(view)
-    return part.engine.diagonal(data, part.engine.row_curvature(data, w, b))
+    sums: Product = part.engine.diagonal(data, part.engine.row_curvature(data, w, b))
+    return sums
 
 
 def _moments(part: Part, view: View) -> Moments:
-    return part.engine.moments(part.seen(view))
+    sums: Moments = part.engine.moments(part.seen(view))
+    return sums
 
 
 def _moments_by_curvature(part: Part, view: View, w: Float64Vector, b: float) -> tuple[float, Moments]:
-    return part.engine.moments_by_curvature(part.seen(view), w, b)
+    sums: tuple[float, Moments] = part.engine.moments_by_curvature(part.seen(view), w, b)
+    return sums
 
 
-def _total(parts: Iterable[S]) -> S:
-    """The sum in order; NumPy's warnings are off, as callers check that sums are finite."""
+def _total(data: Any, function: Callable[..., S], *arguments: Any) -> S:
+    """The sum of what a function gives for every part."""
+    found: list[S] = data.parts.each(function, data.view, *arguments)
+    return _sum(found)
+
+
+def _sum(parts: Iterable[S]) -> S:
+    """The sum in the order of the parts; NumPy's warnings are off, as callers check that sums are finite."""
     with np.errstate(all="ignore"):
         return functools.reduce(operator.add, parts)

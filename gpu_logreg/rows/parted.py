@@ -9,237 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 from scipy import sparse
 
 from gpu_logreg.arrays.block_sizes import BlockSize
-from gpu_logreg.arrays.checks import first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite
 from gpu_logreg.arrays.device import is_sparse, to_numpy
 from gpu_logreg.arrays.vector import ArrayNamespace, ArrayOfRows, DType, DTypeLike, Float64Vector, HostArray, IntVector
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
-from gpu_logreg.rows.drawing import Drawing
+from gpu_logreg.rows.drawing_by_parts import DrawingByParts
+from gpu_logreg.rows.part import Part, Parts, ShapeOfPart, View, refuse_not_finite
 from gpu_logreg.rows.resident import PAIR_COST, STORED_ELEMENT_COST, ResidentDataset
 from gpu_logreg.rows.streamed import largest_sample
 
-__all__ = ["DrawingByParts", "Part", "PartedDataset", "Parts", "ShapeOfPart", "View", "shape_of"]
-
-
-class View(NamedTuple):
-    """How rows are seen by a pass.
-
-    Attributes
-    ----------
-    in_float64 : bool
-    columns : integer ndarray or None
-        Numbers of the columns that are left; None for all.
-    """
-
-    in_float64: bool = False
-    columns: IntVector | None = None
-
-
-class Scoring(NamedTuple):
-    """By what rows are scored; see `gpu_logreg.passes.engine.Engine.scores`."""
-
-    mean: Float64Vector
-    inverse_variance: Float64Vector
-    unseen: float
-
-
-class Part:
-    """Some of the rows, where they live, with what walks them there.
-
-    Parameters
-    ----------
-    data : ResidentDataset
-    engine : Engine
-    place : str
-        For the beginning of a message, with a colon.
-    """
-
-    def __init__(self, data: ResidentDataset, engine: Any, place: str) -> None:
-        self.data, self.engine, self.place = data, engine, place
-        self._columns: tuple[IntVector, ResidentDataset] | None = None
-        self._drawing: tuple[Scoring | None, Drawing] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_columns": None, "_drawing": None}
-
-    def seen(self, view: View) -> ResidentDataset:
-        """The rows as they are seen; copies of columns are kept until others are asked for."""
-        data = self.data
-        if view.columns is not None:
-            if self._columns is None or not np.array_equal(self._columns[0], view.columns):
-                self._columns = view.columns, self.engine.columns(data)(view.columns)
-            data = self._columns[1]
-        return data.in_float64() if view.in_float64 else data
-
-    def drawing(self, scoring: Scoring | None, n_classes: int, view: View) -> Drawing:
-        """What samples of these rows are drawn by."""
-        if self._drawing is None or not _is_same(self._drawing[0], scoring):
-            data = self.seen(view)
-            drawing = Drawing(data.rows.y, data.rows.sample_weight, n_classes)
-            if scoring is not None:
-                scores = self.engine.scores(data, *scoring)
-                if not np.isfinite(scores).all():
-                    refuse_not_finite(self)
-                drawing.by_scores([scores], data.n_columns)
-            self._drawing = scoring, drawing
-        return self._drawing[1]
-
-
-def _is_same(a: Scoring | None, b: Scoring | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))
-
-
-class Parts(Protocol):
-    """All parts, wherever they live."""
-
-    def each(self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any]] | None = None) -> Any:
-        """``function(part, *shared, *own[k])`` of every part, where it lives; results in the order of the parts.
-
-        Parameters
-        ----------
-        function : function of a module
-            It can be sent by name.
-        *shared
-            Arguments for all parts.
-        own : sequence of argument tuples, optional
-            Those of each; a part with None is passed over, and its result is None.
-        """
-
-
-class ShapeOfPart(NamedTuple):
-    """What is asked of a part once.
-
-    Attributes
-    ----------
-    n_rows, n_columns : int
-    dtype : dtype
-        Of the elements as they are stored.
-    is_sparse, on_host : bool
-    n_stored, n_pairs
-        Of sparse rows: see `gpu_logreg.rows.streamed.StreamedDataset`.
-    sums_of_weights : ndarray of shape (K,)
-        Of the rows of every class.
-    least_weight : float
-        The least positive one.
-    """
-
-    n_rows: int
-    n_columns: int
-    dtype: DType
-    is_sparse: bool
-    on_host: bool
-    n_stored: int
-    n_pairs: float
-    sums_of_weights: Float64Vector
-    least_weight: float
-
-
-def shape_of(part: Part) -> ShapeOfPart:
-    """What is asked of a part once; a function for `Parts.each`."""
-    data = part.data
-    X, y, s = data.rows
-    pairs = 0.0
-    if data.is_sparse:
-        lengths = np.diff(X.indptr).astype(np.float64)
-        pairs = float(lengths @ lengths)
-    sums = part.engine.loss.weights_of_classes(y, s, data.weight_total)
-    stored = int(X.nnz) if data.is_sparse else 0
-    ends = stored, pairs, np.asarray(sums, np.float64), float(data.least_weight)
-    return ShapeOfPart(data.n_rows, data.n_columns, np.dtype(X.dtype), data.is_sparse, data.on_host, *ends)
-
-
-def refuse_not_finite(part: Part) -> None:
-    """Raise a `DataError` that names the first NaN or infinity of a part; a function for `Parts.each`."""
-    found = first_not_finite(part.data.rows.X)
-    if found is not None:
-        raise DataError(f"{part.place}{not_finite_error(*found, part.data.column_name(found[1]))}")
-
-
-def _of_data(part: Part, view: View, function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(part.seen(view), *arguments)
-
-
-def _all_finite(part: Part) -> bool:
-    X = part.data.rows.X
-    return X.dtype.kind != "f" or bool(all_finite(X))
-
-
-def _total_to_draw_by(part: Part, *how: Any) -> tuple[float, int]:
-    drawing = part.drawing(*how)
-    return drawing.total, drawing.n_present
-
-
-def _draw(part: Part, scoring: Scoring | None, K: int, view: View, size: int, seed: int) -> Any:
-    return part.drawing(scoring, K, view).draw(size, np.random.default_rng(seed))
-
-
-def _labels_and_weights(part: Part, at: IntVector) -> tuple[HostArray, HostArray]:
-    y, s = part.data.labels_and_weights(at, np.ones(len(at)))
-    return to_numpy(y), to_numpy(s)
-
-
-def _rows_at(part: Part, view: View, at: IntVector) -> ArrayOfRows:
-    data = part.seen(view)
-    return data.rows.X[at] if data.is_sparse else to_numpy(data.rows.X[data.xp.asarray(at)])
-
-
-class DrawingByParts:
-    """Draws from every part, in proportion to the sum of what its rows are drawn by.
-
-    Parameters
-    ----------
-    data : PartedDataset
-    n_classes : int
-    """
-
-    def __init__(self, data: PartedDataset, n_classes: int) -> None:
-        self._data, self._n_classes = data, n_classes
-        self._scoring: Scoring | None = None
-        self._totals: list[float] | None = None
-        self._n_present = 0
-
-    @property
-    def _how(self) -> tuple[Scoring | None, int, View]:
-        return self._scoring, self._n_classes, self._data.view
-
-    def _count(self) -> list[float]:
-        if self._totals is None:
-            found = self._data.parts.each(_total_to_draw_by, *self._how)
-            self._totals, self._n_present = [total for total, _ in found], sum(n for _, n in found)
-        return self._totals
-
-    @property
-    def n_present(self) -> int:
-        """Number of rows of positive weight."""
-        self._count()
-        return self._n_present
-
-    def draw(self, size: int, generator: np.random.Generator) -> tuple[IntVector, Float64Vector]:
-        """About ``size`` rows in ascending order, and their inverse-probability weights."""
-        totals, data = self._count(), self._data
-        seeds = generator.integers(2**63, size=len(totals))
-        if size >= data.n_rows:
-            sizes = data.sizes
-        else:
-            edges = np.rint(size * np.cumsum(np.append(0.0, totals)) / max(float(np.sum(totals)), 1e-300))
-            sizes = [max(1, int(wanted)) for wanted in np.diff(edges)]  # so that no row has the probability 0
-        own = [(wanted, int(seed)) for wanted, seed in zip(sizes, seeds, strict=True)]
-        drawn = data.parts.each(_draw, *self._how, own=own)
-        rows = [at + first for (at, _), first in zip(drawn, data.firsts, strict=True)]
-        return np.concatenate(rows), np.concatenate([weight for _, weight in drawn])
-
-    def by_scores_of(self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> None:
-        """From now on draw in proportion to ``1 + score / n_columns`` too, which every part works out itself."""
-        self._scoring, self._totals = Scoring(mean, inverse_variance, unseen), None
+__all__ = ["PartedDataset"]
 
 
 @dataclass(frozen=True)
@@ -441,3 +227,22 @@ class PartedDataset:
     def column_name(self, column: int) -> str:
         """The name of a column, for a message that has named its number."""
         return "" if self.column_names is None else f" ({self.column_names[column]!r})"
+
+
+def _of_data(part: Part, view: View, function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(part.seen(view), *arguments)
+
+
+def _all_finite(part: Part) -> bool:
+    X = part.data.rows.X
+    return X.dtype.kind != "f" or bool(all_finite(X))
+
+
+def _labels_and_weights(part: Part, at: IntVector) -> tuple[HostArray, HostArray]:
+    y, s = part.data.labels_and_weights(at, np.ones(len(at)))
+    return to_numpy(y), to_numpy(s)
+
+
+def _rows_at(part: Part, view: View, at: IntVector) -> ArrayOfRows:
+    data = part.seen(view)
+    return data.rows.X[at] if data.is_sparse else to_numpy(data.rows.X[data.xp.asarray(at)])

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.inputs import is_collection
 
-__all__ = ["blocks_of", "is_collection"]
-
-
-def is_collection(value: Any) -> bool:
-    """Whether something is a collection of Dask's: an array, a table, a delayed value."""
-    return hasattr(value, "__dask_graph__")
+__all__ = ["blocks_of"]
 
 
 def blocks_of(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:

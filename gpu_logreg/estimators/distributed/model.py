@@ -7,16 +7,20 @@ from typing import Any
 
 import numpy as np
 from distributed import Client, get_client
+from sklearn.base import clone
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.csr import dense_coef
-from gpu_logreg.arrays.device import numpy_defaults
+from gpu_logreg.arrays.device import numpy_defaults, to_numpy
 from gpu_logreg.errors import ClusterError, DataError
 from gpu_logreg.estimators.callbacks import FitTask
-from gpu_logreg.estimators.distributed.collections import blocks_of, is_collection
-from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
+from gpu_logreg.estimators.checkpoint import journal_of
+from gpu_logreg.estimators.distributed.collections import blocks_of
+from gpu_logreg.estimators.distributed.parts import Options, prepare_parts, split_block
+from gpu_logreg.estimators.distributed.workers import results_of, submit_for_each
+from gpu_logreg.estimators.inputs import given_column, is_collection
 from gpu_logreg.estimators.linear import model as linear
-from gpu_logreg.estimators.linear.parameters import read_parameters
+from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, read_parameters, refuse_for_liblinear
 
 __all__ = ["LogisticRegression"]
 
@@ -25,14 +29,15 @@ class LogisticRegression(linear.LogisticRegression):
     """`gpu_logreg.LogisticRegression` for rows on the workers of a Dask cluster.
 
     A read of the data is one task for each partition, which sends its sums back; they are added in the order of the
-    partitions, so that no bit of the result depends on the number of workers, on their speed, or on whether one died and
-    its partitions were made anew. Samples come to the client.
+    partitions, so that no bit of the result depends on the number of workers, on their speed, or on whether one died
+    and its partitions were made anew. Samples come to the client. A partition is copied once where its rows are not in
+    C order.
 
     Parameters
     ----------
     C : float, default=1.0
     client : distributed.Client or None, default=None
-        None for the current one.
+        None for the current one. It is neither copied nor pickled with the model.
     **parameters
         Those of `gpu_logreg.LogisticRegression`; ``device`` is that of every worker.
 
@@ -65,9 +70,15 @@ class LogisticRegression(linear.LogisticRegression):
         names: list[str] = linear.LogisticRegression._get_param_names()
         return sorted([*names, "client"])
 
-    def fit(  # type: ignore[override]
-        self, X: Any, y: Any = None, sample_weight: Any = None
-    ) -> LogisticRegression:
+    def __sklearn_clone__(self) -> LogisticRegression:
+        parameters = self.get_params(deep=False)
+        client = parameters.pop("client")
+        return type(self)(client=client, **{name: clone(value, safe=False) for name, value in parameters.items()})
+
+    def __getstate__(self) -> Any:
+        return {**super().__getstate__(), "client": None}
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: Any = None) -> LogisticRegression:
         """Fit the model.
 
         Parameters
@@ -77,6 +88,9 @@ class LogisticRegression(linear.LogisticRegression):
             tuple ``(X, y)`` or ``(X, y, sample_weight)``, and ``y`` is None then.
         y, sample_weight : as ``X``
             In as many partitions as ``X``.
+        checkpoint : path or Checkpoint, optional
+            File of the client's from which the same call goes on after the client was killed, to the same bits; see
+            `gpu_logreg.Checkpoint`.
 
         Returns
         -------
@@ -93,6 +107,10 @@ class LogisticRegression(linear.LogisticRegression):
         asked = read_parameters(self)
         start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         client = self._client()
+        if asked.solver in ("sgd", "adam"):
+            raise DataError(
+                f"solver={asked.solver!r} steps over rows in random order, and these stay on their workers; use 'auto'"
+            )
         try:
             options = Options(self.device, self.impl, self.storage)
             blocks = blocks_of(X, y, sample_weight)
@@ -102,35 +120,42 @@ class LogisticRegression(linear.LogisticRegression):
             if names is not None:
                 self.feature_names_in_ = names
             self.classes_ = prepared.target.classes
-            if asked.solver in ("sgd", "adam"):
-                raise DataError(
-                    f"solver={asked.solver!r} steps through rows in random order, one at a time; use 'auto'"
-                )
-            narrow = prepared.data.stored_dtype == np.float32
+            refuse_for_liblinear(self.solver, prepared.data.template().X, len(self.classes_))
+            narrow = prepared.data.stored_dtype == np.float32 and self.solver != "liblinear"
             task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
-            with numpy_defaults(), blas_on_one_thread():
-                self._fit_prepared(prepared, task_of, np.float32 if narrow else np.float64, start, asked)
+            how = prepared, task_of, np.float32 if narrow else np.float64, start, asked
+            with (
+                numpy_defaults(),
+                blas_on_one_thread(),
+                journal_of(checkpoint, self, [prepared.data], (*MAY_DIFFER, "client"), start or ()) as journal,
+            ):
+                self._fit_prepared(*how, journal)
         except BaseException:
             self._forget()
             raise
         return self
 
     def _client(self) -> Client:
-        if self.client is not None:
-            return self.client
-        try:
-            return get_client()
-        except ValueError as error:
+        client = self.client
+        if client is None:
+            try:
+                client = get_client()
+            except ValueError as error:
+                raise ClusterError(
+                    "no cluster is connected; make a client first, such as distributed.Client(n_workers=2)"
+                ) from error
+        if client.asynchronous:
             raise ClusterError(
-                "no cluster is connected; make a client first, such as distributed.Client(n_workers=2)"
-            ) from error
+                "the client is asynchronous, and a fit waits for its reads; use Client(asynchronous=False)"
+            )
+        return client
 
     def to_local(self) -> linear.LogisticRegression:
         """The fitted model as a `gpu_logreg.LogisticRegression`, which needs no Dask."""
         parameters = self.get_params(deep=False)
         del parameters["client"]
         local = linear.LogisticRegression(**parameters)
-        vars(local).update({name: value for name, value in vars(self).items() if name.endswith("_")})
+        local.__dict__.update({name: value for name, value in vars(self).items() if name.endswith("_")})
         return local
 
     def predict(self, X: Any) -> Any:
@@ -149,15 +174,15 @@ class LogisticRegression(linear.LogisticRegression):
         """Logits; lazy for a Dask collection, in its kind."""
         return self._lazily("decision_function", X)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The weighted share of rows whose class is predicted rightly."""
-        if not is_collection(X):
-            return float(self.to_local().score(X, y, sample_weight))
-        import dask
-
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The weighted share of rows whose class is predicted rightly; computed on the cluster."""
         local = self.to_local()
-        parts = [dask.delayed(_right)(local, *block) for block in blocks_of(X, y, sample_weight)]
-        found = np.array(dask.compute(*parts))
+        if not is_collection(X[0] if isinstance(X, list | tuple) and X else X):
+            return local.score(X, y, sample_weight)
+        client = self._client()
+        columns = zip(*blocks_of(X, y, sample_weight), strict=True)
+        futures = [[None if one is None else client.compute(one) for one in column] for column in columns]
+        found = np.array(results_of(client, submit_for_each(client, _right, *futures, model=local)))
         return float(found[:, 0].sum() / found[:, 1].sum())
 
     def _lazily(self, method: str, X: Any) -> Any:
@@ -192,9 +217,10 @@ def _answer(X: Any, model: linear.LogisticRegression, method: str) -> Any:
     return pd.DataFrame(answer, index=X.index, columns=[str(c) for c in model.classes_])
 
 
-def _right(model: linear.LogisticRegression, X: Any, y: Any, s: Any) -> tuple[float, float]:
-    """Weight of the rows that are predicted rightly, and of all rows of a partition."""
+def _right(X: Any, y: Any, s: Any, *, model: linear.LogisticRegression) -> tuple[float, float]:
+    """Weight of the rows of a partition that are predicted rightly, and of all of them."""
+    X, y, s = split_block(X, y, s)
     if X.shape[0] == 0:
         return 0.0, 0.0
-    weights = np.ones(X.shape[0]) if s is None else np.asarray(s, np.float64)
-    return float(weights @ (model.predict(X) == np.asarray(y))), float(weights.sum())
+    total = float(X.shape[0]) if s is None else float(np.sum(to_numpy(given_column(s, "sample_weight")), dtype=float))
+    return (total * model.score(X, y, s) if total > 0.0 else 0.0), total

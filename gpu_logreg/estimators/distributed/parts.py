@@ -9,23 +9,25 @@ import numpy as np
 from distributed import Client
 from numpy.typing import NDArray
 
-from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import Device, cupy_to_device, is_sparse, numpy_defaults, to_device, to_numpy
+from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
+from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_device, to_numpy
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError, GpuLogregError
-from gpu_logreg.estimators.distributed.workers import DaskParts, results_of
+from gpu_logreg.estimators.distributed.workers import DaskParts, results_of, submit_for_each
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import weights_by_class
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.estimators.streamed_labels import LabelsByBlock
 from gpu_logreg.estimators.target import Target
+from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.passes.choice import choose
-from gpu_logreg.rows.parted import Part, PartedDataset, ShapeOfPart, shape_of
+from gpu_logreg.rows.part import Part, ShapeOfPart, shape_of
+from gpu_logreg.rows.parted import PartedDataset
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["Options", "prepare_parts"]
+__all__ = ["Options", "prepare_parts", "split_block"]
 
 
 class Options(NamedTuple):
@@ -61,6 +63,11 @@ class _Look(NamedTuple):
     labels: NDArray[Any]
     weights: Float64Vector
 
+    def weight(self, classes: NDArray[Any], by_class: Float64Vector | None) -> float:
+        """Sum of the weights of the rows, times those of their classes."""
+        of_labels = 1.0 if by_class is None else by_class[np.searchsorted(classes, self.labels)]
+        return float(np.sum(self.weights * of_labels))
+
 
 def prepare_parts(
     client: Client, blocks: Sequence[tuple[Any, Any, Any]], class_weight: Any, options: Options
@@ -80,33 +87,47 @@ def prepare_parts(
     DataError
         A line that begins with the partition; what does not agree between partitions.
     """
-    computed = [tuple(None if one is None else client.compute(one) for one in block) for block in blocks]
+    futures = iter(client.compute([one for block in blocks for one in block if one is not None]))
+    computed = [[None if one is None else next(futures) for one in block] for block in blocks]
     numbers = list(range(len(computed)))
     columns: list[list[Any]] = [list(column) for column in zip(*computed, strict=True)]
-    looks = results_of(client, client.map(_look, numbers, *columns, pure=False))
-    kept = [k for k in numbers if looks[k] is not None]
-    if not kept:
+    looks = results_of(client, submit_for_each(client, _look, numbers, *columns))
+    filled = [k for k in numbers if looks[k] is not None]
+    if not filled:
         raise DataError("the partitions hold no rows; at least one row is required")
-    _refuse_unlike(looks, kept)
-    labels = LabelsByBlock()
-    for k in kept:
-        labels.add(looks[k].labels, f"partition {k}: ")
-    classes, _ = labels.encoded()
-    by_class = None
-    if class_weight is not None:
-        sums = np.zeros(len(classes))
-        for k in kept:
-            np.add.at(sums, np.searchsorted(classes, looks[k].labels), looks[k].weights)
-        by_class = weights_by_class(class_weight, classes, sums)
+    _refuse_unlike(looks, filled)
+    classes, by_class = _classes_of(looks, filled, class_weight)
     target = Target(classes)
-    chosen = [[column[k] for k in kept] for column in (numbers, *columns)]
-    futures = client.map(_make, *chosen, target=target, by_class=by_class, options=options, pure=False)
-    parts = DaskParts(client, futures)
+    weighted = [k for k in filled if looks[k].weight(classes, by_class) > 0.0]
+    unweighted = [[column[k] for k in filled if k not in set(weighted)] for column in (numbers, *columns)]
+    if unweighted[0]:  # they count for nothing, but are to be rows of numbers
+        results_of(client, submit_for_each(client, _refuse_not_finite, *unweighted))
+    if not weighted:
+        raise DataError("the weights of all rows are zero; at least one must be positive")
+    chosen = [[column[k] for k in weighted] for column in (numbers, *columns)]
+    how = {"target": target, "by_class": by_class, "options": options}
+    parts = DaskParts(client, submit_for_each(client, _make, *chosen, **how))
     shapes: list[ShapeOfPart] = parts.each(shape_of)
-    names = looks[kept[0]].names
+    names = looks[filled[0]].names
     data = PartedDataset(parts, shapes, names)
     device = Device("cpu", reason="samples are worked on by the client; rows, where they are")
     return Prepared(data, target, device), None if names is None else np.array(names, dtype=object)
+
+
+def _classes_of(
+    looks: Sequence[_Look], filled: Sequence[int], class_weight: Any
+) -> tuple[NDArray[Any], Float64Vector | None]:
+    """The classes of all partitions, and the weight of each; None for 1."""
+    labels = LabelsByBlock()
+    for k in filled:
+        labels.add(looks[k].labels, f"partition {k}: ")
+    classes, _ = labels.encoded()
+    if class_weight is None:
+        return classes, None
+    sums = np.zeros(len(classes))
+    for k in filled:
+        np.add.at(sums, np.searchsorted(classes, looks[k].labels), looks[k].weights)
+    return classes, weights_by_class(class_weight, classes, sums)
 
 
 def _refuse_unlike(looks: Sequence[_Look], kept: Sequence[int]) -> None:
@@ -121,7 +142,7 @@ def _refuse_unlike(looks: Sequence[_Look], kept: Sequence[int]) -> None:
             raise DataError(f"partition {k}: the columns have other names, or another order, than in {kept[0]}")
 
 
-def _split(X: Any, y: Any, s: Any) -> tuple[Any, Any, Any]:
+def split_block(X: Any, y: Any, s: Any) -> tuple[Any, Any, Any]:
     """Rows, labels and weights of a block, which may come as one."""
     if y is not None:
         return X, y, s
@@ -133,7 +154,7 @@ def _split(X: Any, y: Any, s: Any) -> tuple[Any, Any, Any]:
 def _validated(k: int, block: tuple[Any, Any, Any]) -> tuple[Any, Any, Any, list[str] | None] | None:
     """The rows of a block as an estimator takes them; None where there are none."""
     try:
-        X, y, s = _split(*block)
+        X, y, s = split_block(*block)
         if len(getattr(X, "shape", ())) and X.shape[0] == 0:
             return None
         model = LogisticRegression()
@@ -156,39 +177,48 @@ def _look(k: int, X: Any, y: Any, s: Any) -> _Look | None:
             return None
         X, y, s, names = found
         labels, codes = np.unique(to_numpy(y), return_inverse=True)
-        try:
-            weights = None if s is None else to_numpy(check_sample_weight(s, X.shape[0])).astype(np.float64)
-        except DataError as error:
-            raise _with_place(k, error) from error
+        weights = _weights(k, s, X.shape[0])
         sums = np.bincount(codes, weights, minlength=len(labels)).astype(np.float64)
         return _Look(X.shape[0], X.shape[1], names, labels, sums)
 
 
-def _aligned(X: Any) -> Any:
-    """Rows whose elements lie at multiples of their size: what came over a network may not, and has other passes."""
-    if is_sparse(X):
-        X.data, X.indices, X.indptr = (np.require(a, requirements="A") for a in (X.data, X.indices, X.indptr))
-        return X
-    return np.require(X, requirements="A") if isinstance(X, np.ndarray) else X
+def _weights(k: int, s: Any, n: int) -> Float64Vector | None:
+    """Checked weights of the rows of a block, which may all be zero, if those of others are not."""
+    s = None if s is None else to_numpy(cupy_to_device(s, Device("cpu")))
+    if s is None or (s.shape == (n,) and not np.any(s)):
+        return None if s is None else np.zeros(n)
+    try:
+        return np.asarray(check_sample_weight(s, n), np.float64)
+    except DataError as error:
+        raise _with_place(k, error) from error
+
+
+def _refuse_not_finite(k: int, X: Any, y: Any, s: Any) -> None:
+    """A task on the worker of a block whose rows all have the weight 0."""
+    found = _validated(k, (X, y, s))
+    assert found is not None
+    bad = first_not_finite(found[0])
+    if bad is not None:
+        name = "" if found[3] is None else f" ({found[3][bad[1]]!r})"
+        raise _with_place(k, not_finite_error(*bad, name))
 
 
 def _make(k: int, X: Any, y: Any, s: Any, *, target: Target, by_class: Float64Vector | None, options: Options) -> Part:
     """A task on the worker of a block: the part, which stays there."""
     with numpy_defaults():
-        found = _validated(k, (X, y, s))
+        found, loss = _validated(k, (X, y, s)), target.loss
         assert found is not None
+        assert not isinstance(loss, Labels)
         X, y, s, names = found
-        X = _aligned(X)
         device = resolve_device(options.device, X)
         codes = target.encode(cupy_to_device(y, Device("cpu")))
-        weights = cupy_to_device(s, Device("cpu"))
+        weights = _weights(k, s, X.shape[0])
         if by_class is not None:
-            own = by_class[codes]
-            weights = own if weights is None else to_numpy(check_sample_weight(weights, X.shape[0])) * own
+            weights = by_class[codes] if weights is None else weights * by_class[codes]
         try:
             data = ResidentDataset.from_arrays(
                 X, to_device(codes, device), to_device(weights, device), device, names, options.storage, encoded=True
             )
-            return Part(data, choose(options.impl, data.rows, device, target.loss), f"partition {k}: ")
+            return Part(data, choose(options.impl, data.rows, device, loss), f"partition {k}: ")
         except DataError as error:
             raise _with_place(k, error) from error
