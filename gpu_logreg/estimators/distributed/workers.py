@@ -118,7 +118,8 @@ def _wait(client: Client, futures: Sequence[Future]) -> None:
     alone_since: float | None = None
     while True:
         try:
-            wait(futures, timeout=_ASK_SECONDS)
+            with client.as_current():  # `wait` asks for no client
+                wait(futures, timeout=_ASK_SECONDS)
             return
         except CancelledError:
             return
