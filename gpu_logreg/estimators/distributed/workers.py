@@ -12,9 +12,9 @@ from distributed.comm import CommClosedError
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
-from gpu_logreg.errors import ClusterError
+from gpu_logreg.errors import ClusterError, GpuLogregError
 
-__all__ = ["DaskParts", "results_of", "submit_for_each"]
+__all__ = ["DaskParts", "results_of", "submit_for_each", "wait_for"]
 
 SHARED_BYTES = 2**17
 """Bytes of the arguments for all parts from which they are sent once to a worker that asks, and not with every task."""
@@ -22,12 +22,20 @@ SHARED_BYTES = 2**17
 SECONDS_WITHOUT_WORKERS = 30.0
 """Time without a worker, or without the scheduler, after which a fit ends."""
 
+_REGROUP_SECONDS = 5.0
+"""Time after which it is asked again where parts are."""
+
 _ASK_SECONDS = 2.0
 """Time between two looks at the cluster while results are waited for."""
 
 
 class DaskParts:
     """See `gpu_logreg.rows.part.Parts`.
+
+    A task takes a millisecond or more of the scheduler and of the client, so that there is one for every thread of a
+    worker and not for every part: it calls the function for the parts that are on the worker, one after the other, and
+    returns the result of each. Where parts are is asked again every `_REGROUP_SECONDS`, as those of a worker that died
+    are made anew elsewhere.
 
     Parameters
     ----------
@@ -40,28 +48,65 @@ class DaskParts:
     def __init__(self, client: Client, futures: Sequence[Future]) -> None:
         self._client = client
         self._futures = list(futures)
+        self._groups: list[list[int]] = []
+        self._asked_at = -np.inf
 
     def each(
         self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any] | None] | None = None
     ) -> list[Any]:
-        """``function(part, *shared, *own[k])`` of every part; one task for each."""
-        asked = [k for k in range(len(self._futures)) if own is None or own[k] is not None]
-        columns = [self._futures[k] for k in asked], [() if own is None else own[k] for k in asked]
+        """``function(part, *shared, *own[k])`` of every part; one task for each thread of a worker."""
+        self._group()
+        wanted = [[k for k in group if own is None or own[k] is not None] for group in self._groups]
+        wanted = [group for group in wanted if group]
+        parts = [[self._futures[k] for k in group] for group in wanted]
+        owns = [[() if own is None else own[k] for k in group] for group in wanted]
         sent: Any = shared
         if sum(value.nbytes for value in shared if isinstance(value, np.ndarray)) >= SHARED_BYTES:
             # The result of a task, as one that is scattered is lost with its worker.
             (sent,) = submit_for_each(self._client, tuple, [shared])
-        futures = submit_for_each(self._client, _call, *columns, called=function, shared=sent)
+        futures = submit_for_each(self._client, _call, parts, owns, called=function, shared=sent)
         results: list[Any] = [None] * len(self._futures)
-        for k, result in zip(asked, results_of(self._client, futures), strict=True):
-            results[k] = result
+        for group, found in zip(wanted, results_of(self._client, futures), strict=True):
+            for k, result in zip(group, found, strict=True):
+                results[k] = result
+        for result in results:
+            if isinstance(result, GpuLogregError):
+                raise result
         return results
 
+    def _group(self) -> None:
+        """Ask where the parts are, and group those of one worker by its threads."""
+        if time.monotonic() - self._asked_at < _REGROUP_SECONDS:
+            return
+        if not self._groups:
+            wait_for(self._client, self._futures)
+            for future in self._futures:
+                if future.status == "error":
+                    future.result()  # raises that of the first part, whichever came first
+        try:
+            places, threads = self._client.who_has(self._futures), self._client.nthreads()
+        except (CommClosedError, OSError, RuntimeError):
+            places, threads = {}, {}  # the call says what is wrong
+        by_worker: dict[str, list[int]] = {}
+        for k, future in enumerate(self._futures):
+            by_worker.setdefault(min(places.get(future.key, ()), default=""), []).append(k)
+        groups = []
+        for worker, parts in by_worker.items():
+            n = threads.get(worker, 1) if worker else len(parts)
+            groups += [parts[k::n] for k in range(min(n, len(parts)))]
+        self._groups, self._asked_at = groups, time.monotonic()
 
-def _call(part: Any, own: Sequence[Any], *, called: Callable[..., Any], shared: Sequence[Any]) -> Any:
-    """The task of a part, on its worker."""
+
+def _call(parts: Sequence[Any], owns: Sequence[Sequence[Any]], *, called: Callable[..., Any], shared: Any) -> list[Any]:
+    """The task of some parts, on their worker: the result for each, or its error."""
+    results: list[Any] = []
     with numpy_defaults(), blas_on_one_thread():
-        return called(part, *shared, *own)
+        for part, own in zip(parts, owns, strict=True):
+            try:
+                results.append(called(part, *shared, *own))
+            except GpuLogregError as error:
+                results.append(error)
+    return results
 
 
 def submit_for_each(client: Client, function: Callable[..., Any], /, *columns: Sequence[Any], **same: Any) -> list[Any]:
@@ -96,7 +141,7 @@ def results_of(client: Client, futures: Sequence[Future]) -> list[Any]:
         Where all workers, or the scheduler, are gone for `SECONDS_WITHOUT_WORKERS`, where a task has ended its worker
         several times in a row, and where rows are lost that nothing can make anew.
     """
-    _wait(client, futures)
+    wait_for(client, futures)
     try:
         return list(client.gather(list(futures)))
     except KilledWorker as error:
@@ -113,7 +158,7 @@ def results_of(client: Client, futures: Sequence[Future]) -> list[Any]:
         ) from error
 
 
-def _wait(client: Client, futures: Sequence[Future]) -> None:
+def wait_for(client: Client, futures: Sequence[Future]) -> None:
     """Wait until all tasks have ended, in whatever way."""
     alone_since: float | None = None
     while True:
