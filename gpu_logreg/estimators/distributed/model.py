@@ -17,7 +17,7 @@ from gpu_logreg.estimators.callbacks import FitTask
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.distributed.collections import blocks_of
 from gpu_logreg.estimators.distributed.parts import Options, prepare_parts, split_block
-from gpu_logreg.estimators.distributed.workers import results_of, submit_for_each
+from gpu_logreg.estimators.distributed.workers import computed_blocks, results_of, submit_for_each
 from gpu_logreg.estimators.inputs import given_column, is_collection
 from gpu_logreg.estimators.linear import model as linear
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, read_parameters, refuse_for_liblinear
@@ -180,8 +180,7 @@ class LogisticRegression(linear.LogisticRegression):
         if not is_collection(X[0] if isinstance(X, list | tuple) and X else X):
             return local.score(X, y, sample_weight)
         client = self._client()
-        columns = zip(*blocks_of(X, y, sample_weight), strict=True)
-        futures = [[None if one is None else client.compute(one) for one in column] for column in columns]
+        futures = computed_blocks(client, blocks_of(X, y, sample_weight))
         found = np.array(results_of(client, submit_for_each(client, _right, *futures, model=local)))
         return float(found[:, 0].sum() / found[:, 1].sum())
 

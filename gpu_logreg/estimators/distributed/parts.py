@@ -14,7 +14,7 @@ from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults, to_
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError, GpuLogregError
-from gpu_logreg.estimators.distributed.workers import DaskParts, results_of, submit_for_each
+from gpu_logreg.estimators.distributed.workers import DaskParts, computed_blocks, results_of, submit_for_each
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import weights_by_class
 from gpu_logreg.estimators.linear.model import LogisticRegression
@@ -87,10 +87,8 @@ def prepare_parts(
     DataError
         A line that begins with the partition; what does not agree between partitions.
     """
-    futures = iter(client.compute([one for block in blocks for one in block if one is not None]))
-    computed = [[None if one is None else next(futures) for one in block] for block in blocks]
-    numbers = list(range(len(computed)))
-    columns: list[list[Any]] = [list(column) for column in zip(*computed, strict=True)]
+    columns = computed_blocks(client, blocks)
+    numbers = list(range(len(blocks)))
     looks = results_of(client, submit_for_each(client, _look, numbers, *columns))
     filled = [k for k in numbers if looks[k] is not None]
     if not filled:

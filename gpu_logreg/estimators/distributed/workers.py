@@ -14,7 +14,7 @@ from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.errors import ClusterError, GpuLogregError
 
-__all__ = ["DaskParts", "results_of", "submit_for_each", "wait_for"]
+__all__ = ["DaskParts", "computed_blocks", "results_of", "submit_for_each", "wait_for"]
 
 SHARED_BYTES = 2**17
 """Bytes of the arguments for all parts from which they are sent once to a worker that asks, and not with every task."""
@@ -80,9 +80,7 @@ class DaskParts:
             return
         if not self._groups:
             wait_for(self._client, self._futures)
-            for future in self._futures:
-                if future.status == "error":
-                    future.result()  # raises that of the first part, whichever came first
+            _raise_first_error(self._futures)
         try:
             places, threads = self._client.who_has(self._futures), self._client.nthreads()
         except (CommClosedError, OSError, RuntimeError):
@@ -107,6 +105,27 @@ def _call(parts: Sequence[Any], owns: Sequence[Sequence[Any]], *, called: Callab
             except GpuLogregError as error:
                 results.append(error)
     return results
+
+
+def computed_blocks(client: Client, blocks: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Futures of delayed rows, labels and weights, by column; None stays None.
+
+    All are known to the scheduler at the end: it takes up graphs in the background, so that a task that is submitted
+    too soon may overtake what it depends on, and is cancelled.
+    """
+    found = list(client.compute([one for block in blocks for one in block if one is not None]))
+    wait_for(client, found)
+    _raise_first_error(found)
+    futures = iter(found)
+    rows = [[None if one is None else next(futures) for one in block] for block in blocks]
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _raise_first_error(futures: Sequence[Future]) -> None:
+    """Raise what the first task in their order has raised, whichever came first."""
+    for future in futures:
+        if future.status == "error":
+            future.result()
 
 
 def submit_for_each(client: Client, function: Callable[..., Any], /, *columns: Sequence[Any], **same: Any) -> list[Any]:
