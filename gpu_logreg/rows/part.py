@@ -17,7 +17,7 @@ from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.drawing import Drawing
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["Part", "Parts", "Scoring", "ShapeOfPart", "View", "refuse_not_finite", "shape_of"]
+__all__ = ["Part", "Parts", "Scoring", "ShapeOfPart", "View", "call", "refuse_not_finite", "shape_of"]
 
 
 class View(NamedTuple):
@@ -136,6 +136,23 @@ class Parts(Protocol):
         own : sequence of argument tuples, optional
             Those of each; a part with None is passed over, and its result is None.
         """
+
+
+def call(part: Part, function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """``function(part, *arguments)``, for every kind of `Parts`, with the same bits wherever the part is.
+
+    Arrays among the arguments are brought into C order: products with others round otherwise, and an array that was
+    sent twice may come in another order than one that was sent once.
+    """
+    return function(part, *map(_in_c_order, arguments))
+
+
+def _in_c_order(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return np.require(value, requirements=("A", "C"))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_in_c_order, value))
+    return value
 
 
 class ShapeOfPart(NamedTuple):

@@ -104,3 +104,20 @@ def test_sums_are_added_in_the_order_of_the_parts(is_moved):
         one = resident(X[first:last], codes[first:last], s[first:last])
         total = total + choose_for("reference", one, Device("cpu"), loss).gradient(one, w, b).dw_sum
     np.testing.assert_array_equal(engine.gradient(parts, w, b).dw_sum, total)
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_no_bit_depends_on_how_a_point_lies_in_memory(impl, is_sparse):
+    """An array may change its order on its way, and does so where it is sent again after a death."""
+    X, codes, s, loss = rows_of(is_sparse, 3, True, n=3000)
+    parts = parted(X, codes, s, loss, edges=(0, 1000, 3000), impl=impl)
+    engine = choose_for(impl, parts, Device("cpu"), loss)
+    rng = np.random.default_rng(2)
+    (w, b), (v, c) = point(3, rng), point(3, rng)
+    wanted = [engine.gradient(parts, w, b), engine.product(parts, engine.row_curvature(parts, w, b), v, c)]
+    for change in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]):
+        W, V = change(w), change(v)
+        found = [engine.gradient(parts, W, b), engine.product(parts, engine.row_curvature(parts, W, b), V, c)]
+        for one, other in zip(found, wanted, strict=True):
+            assert [np.asarray(a).tobytes() for a in one] == [np.asarray(a).tobytes() for a in other]

@@ -11,7 +11,7 @@ from scipy import sparse
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.choice import choose
-from gpu_logreg.rows.part import Part, shape_of
+from gpu_logreg.rows.part import Part, call, shape_of
 from gpu_logreg.rows.parted import PartedDataset
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -35,7 +35,7 @@ class PartsInProcess:
             if self.is_moved:
                 part = pickle.loads(pickle.dumps(part))
             arguments = pickle.loads(pickle.dumps((function, *shared, *(() if own is None else own[k]))))
-            found.append(arguments[0](part, *arguments[1:]))
+            found.append(call(part, arguments[0], arguments[1:]))
         return found
 
 

@@ -13,6 +13,7 @@ from distributed.comm import CommClosedError
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.errors import ClusterError, GpuLogregError
+from gpu_logreg.rows.part import call
 
 __all__ = ["DaskParts", "computed_blocks", "results_of", "submit_for_each", "wait_for"]
 
@@ -101,7 +102,7 @@ def _call(parts: Sequence[Any], owns: Sequence[Sequence[Any]], *, called: Callab
     with numpy_defaults(), blas_on_one_thread():
         for part, own in zip(parts, owns, strict=True):
             try:
-                results.append(called(part, *shared, *own))
+                results.append(call(part, called, (*shared, *own)))
             except GpuLogregError as error:
                 results.append(error)
     return results
