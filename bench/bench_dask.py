@@ -103,7 +103,7 @@ def main() -> None:
     found = [in_one_process(asked.rows, asked.columns, min(asked.parts))]
     print(found[0], flush=True)
     for workers in asked.workers:
-        options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+        options: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
         with LocalCluster(n_workers=workers, **options) as cluster, Client(cluster) as client:
             for parts in asked.parts:
                 found.append(measure(client, workers, parts, asked.rows, asked.columns))

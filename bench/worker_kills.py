@@ -74,7 +74,7 @@ class Processes:
 
     def __init__(self, folder: Path, n_workers: int) -> None:
         self._folder, self._file = folder, folder / "scheduler.json"
-        self.scheduler = self._start("scheduler", "--port", "0", "--no-dashboard")
+        self.scheduler = self._start("scheduler", "--port", "0", "--dashboard-address", ":0")
         self.workers = [self.start_worker() for _ in range(n_workers)]
 
     def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:

@@ -48,7 +48,7 @@ class LogisticRegression(linear.LogisticRegression):
     >>> from sklearn.datasets import load_breast_cancer
     >>> from gpu_logreg.dask import LogisticRegression
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> with Client(processes=False, n_workers=2, dashboard_address=None) as client:
+    >>> with Client(processes=False, n_workers=2, dashboard_address=":0") as client:
     ...     model = LogisticRegression().fit(da.from_array(X, chunks=(100, 30)), da.from_array(y, chunks=100))
     >>> round(model.score(X, y), 2)
     0.96

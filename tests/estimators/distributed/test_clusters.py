@@ -35,7 +35,7 @@ CHUNKS = (150, 1, 249, 200)
 @contextlib.contextmanager
 def started(n_workers):
     """A client of a scheduler with some workers, each in a process."""
-    options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
     with LocalCluster(n_workers=n_workers, **options) as cluster, Client(cluster, set_as_default=False) as found:
         yield found
 
