@@ -93,10 +93,11 @@ def test_fits_are_those_of_rows_in_memory(client, case, weighted):
     assert "4 parts" in model.impl_reason_
 
 
-def test_bits_are_those_of_any_number_of_workers(client):
+@pytest.mark.parametrize("n_others", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_bits_are_those_of_any_number_of_workers(client, n_others):
     X, y, s = rows(3, np.float32, 20_000)
     digests = []
-    for n_workers in (2, 1, 4):
+    for n_workers in (2, n_others):
         with contextlib.nullcontext(client) if n_workers == 2 else started(n_workers) as one:
             for parameters in ({}, {"l1_ratio": 1.0, "C": 0.01}, {"solver": "lbfgs"}):
                 model = LogisticRegression(client=one, **parameters).fit(*chunked(X, y, s, (6000, 1000, 9000, 4000)))
