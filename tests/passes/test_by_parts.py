@@ -18,8 +18,8 @@ def close(one, other):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10)
 
 
-def point(n_classes, rng):
-    shape = (D,) if n_classes == 2 else (n_classes, D)
+def point(n_classes, rng, d=D):
+    shape = (d,) if n_classes == 2 else (n_classes, d)
     return rng.standard_normal(shape), rng.standard_normal() if n_classes == 2 else rng.standard_normal(n_classes)
 
 
@@ -110,11 +110,11 @@ def test_sums_are_added_in_the_order_of_the_parts(is_moved):
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_no_bit_depends_on_how_a_point_lies_in_memory(impl, is_sparse):
     """An array may change its order on its way, and does so where it is sent again after a death."""
-    X, codes, s, loss = rows_of(is_sparse, 3, True, n=3000)
-    parts = parted(X, codes, s, loss, edges=(0, 1000, 3000), impl=impl)
+    X, codes, s, loss = rows_of(is_sparse, 3, True, n=20_000, d=20)
+    parts = parted(X, codes, s, loss, edges=(0, 8000, 20_000), impl=impl)
     engine = choose_for(impl, parts, Device("cpu"), loss)
     rng = np.random.default_rng(2)
-    (w, b), (v, c) = point(3, rng), point(3, rng)
+    (w, b), (v, c) = point(3, rng, 20), point(3, rng, 20)
     wanted = [engine.gradient(parts, w, b), engine.product(parts, engine.row_curvature(parts, w, b), v, c)]
     for change in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2]):
         W, V = change(w), change(v)

@@ -16,6 +16,7 @@ from gpu_logreg.rows.parted import PartedDataset
 from gpu_logreg.rows.resident import ResidentDataset
 
 N, D = 300, 5
+NAMES = "abcdefghijklmnopqrst"
 EDGES = (0, 1, 100, 110, 300)
 
 
@@ -39,10 +40,10 @@ class PartsInProcess:
         return found
 
 
-def rows_of(is_sparse, n_classes, weighted, dtype=np.float64, n=N):
+def rows_of(is_sparse, n_classes, weighted, dtype=np.float64, n=N, d=D):
     """X, codes, weights and loss."""
     rng = np.random.default_rng(1)
-    X = rng.standard_normal((n, D)).astype(dtype)
+    X = rng.standard_normal((n, d)).astype(dtype)
     if is_sparse:
         X = sparse.csr_array(np.where(rng.random(X.shape) < 0.3, X, 0))
     loss = Binary() if n_classes == 2 else Classes(n_classes)
@@ -51,7 +52,7 @@ def rows_of(is_sparse, n_classes, weighted, dtype=np.float64, n=N):
 
 
 def resident(X, codes, s):
-    return ResidentDataset.from_arrays(X, codes, s, Device("cpu"), list("abcde"), encoded=True)
+    return ResidentDataset.from_arrays(X, codes, s, Device("cpu"), list(NAMES[: X.shape[1]]), encoded=True)
 
 
 def parted(X, codes, s, loss, edges=EDGES, impl="reference", is_moved=False):
@@ -61,4 +62,4 @@ def parted(X, codes, s, loss, edges=EDGES, impl="reference", is_moved=False):
         data = resident(X[a:b], codes[a:b], None if s is None else s[a:b])
         parts.append(Part(data, choose(impl, data.rows, Device("cpu"), loss), f"partition {k}: "))
     each = PartsInProcess(parts, is_moved)
-    return PartedDataset(each, each.each(shape_of), list("abcde"))
+    return PartedDataset(each, each.each(shape_of), list(NAMES[: X.shape[1]]))
