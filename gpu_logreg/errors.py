@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "DataError",
     "DeviceError",
     "GpuLogregError",
@@ -32,6 +33,10 @@ class ModelFileError(GpuLogregError, ValueError):
 
 class CheckpointError(GpuLogregError, ValueError):
     """A checkpoint is not one, is of another fit or other data, is damaged, or is in use."""
+
+
+class ClusterError(GpuLogregError, RuntimeError):
+    """A cluster is not there, or is no longer there; the message says what to do."""
 
 
 class DeviceError(GpuLogregError, RuntimeError):

@@ -72,7 +72,7 @@ def test_the_import_is_quick_and_light():
         begin = time.perf_counter()
         import gpu_logreg
         took = time.perf_counter() - begin
-        print(took, *(m for m in ("cupy", "numba", "sklearn", "pandas", "pyarrow") if m in sys.modules))
+        print(took, *(m for m in ("cupy", "numba", "sklearn", "pandas", "pyarrow", "dask") if m in sys.modules))
     """
     runs = [run_fresh(code).split() for _ in range(5)]  # the best of a few, because other programs take time too
     assert {tuple(loaded) for _, *loaded in runs} == {()}

@@ -18,7 +18,7 @@ from gpu_logreg.arrays.interchange import as_array, is_bfloat16
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.estimators.arrow_inputs import arrow_column, arrow_matrix, arrow_table, refuse_several, speaks_arrow
 
-__all__ = ["GivenRows", "given_column", "given_rows"]
+__all__ = ["GivenRows", "given_column", "given_rows", "is_collection"]
 
 
 class GivenRows(NamedTuple):
@@ -56,6 +56,7 @@ def given_rows(X: Any) -> GivenRows:
     """
     if type(X) is np.ndarray and X.dtype.kind != "c":  # most are, and need no questions
         return GivenRows(X)
+    _refuse_collection(X, "X")
     sparse_rows = csr_rows_of(X)
     if sparse_rows is not None:
         return GivenRows(sparse_rows)
@@ -97,6 +98,7 @@ def given_column(values: Any, name: str) -> Any:
         return None
     if type(values) is np.ndarray:  # most are, and need no questions
         return values.astype(np.float32) if values.dtype.kind == "V" and is_bfloat16(values) else values
+    _refuse_collection(values, name)
     if _is_cudf(values):
         return _cudf_column(values, name)
     if speaks_arrow(values):
@@ -110,6 +112,21 @@ def given_column(values: Any, name: str) -> Any:
         return arrow_column(values, name)
     array = _without_mask(as_array(values, name), name)
     return array.astype(np.float32) if is_bfloat16(array) else array
+
+
+def is_collection(value: Any) -> bool:
+    """Whether something is a collection of Dask's: an array, a table, a delayed value."""
+    return hasattr(value, "__dask_graph__")
+
+
+def _refuse_collection(value: Any, name: str) -> None:
+    """Raise a `DataError` for a collection of Dask's, or a sequence of them."""
+    first = value[0] if isinstance(value, list | tuple) and value else value
+    if is_collection(first):
+        raise DataError(
+            f"{name} is a collection of Dask's ({type(first).__name__}); use the estimator of this name in "
+            "gpu_logreg.dask, or give X.compute()"
+        )
 
 
 def _without_mask(array: Any, name: str) -> Any:

@@ -15,9 +15,10 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import EXACT_VALUE
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.csr import rows_at
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import DType, Float64Matrix, Float64Vector
+from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["value_about_the_centre"]
 
@@ -44,30 +45,35 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
     """
     assert objective.centre is not None
     dataset = objective.dataset
-    xp = dataset.xp
     w, b = objective.unpack(params)
     by_class = np.atleast_2d(w)
     intercepts = [_dot_plus(row, objective.centre, b_k) for row, b_k in zip(by_class, np.atleast_1d(b), strict=True)]
     wide = dataset.n_rows * dataset.n_columns * len(by_class) <= _WIDE_ELEMENTS
     dtype = dataset.widest_dtype if wide else np.dtype(np.float64)
-    W, c, at_centre = (xp.asarray(a, dtype) for a in (by_class.T, objective.centre, np.array(intercepts)))
-
-    def of_rows(rows: Rows) -> list[float]:
-        X, y, s = rows
-
-        def of_block(part: slice) -> float:
-            z = (rows_at(X, part, np.float64).astype(dtype) - c) @ W + at_centre
-            loss = objective.loss.row_loss(z.astype(np.float64), y[part])
-            return float((loss if s is None else loss * s[part]).sum(dtype=np.float64))
-
-        return map_row_blocks(of_block, X, EXACT_VALUE, row_bytes=8 * max(1, X.shape[1]))
-
-    total = 0.0
-    for rows in dataset.blocks():
-        for part in of_rows(rows.rows):
-            total += part
+    point = by_class.T, objective.centre, np.array(intercepts), np.dtype(dtype)
+    total = sum(map(sum, dataset.map_blocks(_losses_about_the_centre, objective.loss, *point)))
     objective.reads.total += 1.0
-    return total / float(dataset.weight_total) + 0.5 * objective.l2 * float(np.vdot(w, w))
+    return float(total) / float(dataset.weight_total) + 0.5 * objective.l2 * float(np.vdot(w, w))
+
+
+def _losses_about_the_centre(
+    data: ResidentDataset,
+    loss: Loss,
+    by_column: Float64Matrix,
+    centre: Float64Vector,
+    intercepts: Float64Vector,
+    dtype: DType,
+) -> list[float]:
+    """Sums of the weighted losses of blocks of rows."""
+    X, y, s = data.rows
+    W, c, at_centre = (data.xp.asarray(array, dtype) for array in (by_column, centre, intercepts))
+
+    def of_block(part: slice) -> float:
+        z = (rows_at(X, part, np.float64).astype(dtype) - c) @ W + at_centre
+        row_loss = loss.row_loss(z.astype(np.float64), y[part])
+        return float((row_loss if s is None else row_loss * s[part]).sum(dtype=np.float64))
+
+    return map_row_blocks(of_block, X, EXACT_VALUE, row_bytes=8 * max(1, X.shape[1]))
 
 
 def _dot_plus(w: Float64Vector, c: Float64Vector, b: float) -> float:

@@ -17,6 +17,7 @@ from gpu_logreg.passes.reference.logits import row_logits
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, ParamsMetric, StandardisedRows, standardised
 from gpu_logreg.rows.drawing import Drawing, DrawsRows
+from gpu_logreg.rows.drawing_by_parts import DrawingByParts
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest
 
@@ -88,7 +89,7 @@ class Sampler:
             keeps_sparse = objective.keeps_samples_sparse and not newton_is_fastest(self.n_rows, self.n_params)
         self._keeps_sparse = keeps_sparse
         self._generator = generator
-        self._drawing: DrawsRows = objective.dataset.drawing(objective.loss.n_classes)
+        self._drawing: DrawsRows | DrawingByParts = objective.dataset.drawing(objective.loss.n_classes)
         self._coordinates: Coordinates | None = None
         self.irregular = False
         self.complete = False
@@ -152,6 +153,11 @@ class Sampler:
         # NaN marks a column that is constant in the sample: a row with another value in it gets a large score.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
         dataset, mean, unseen = self._objective.dataset, rows.coordinates.mean, float(len(rows.at))
+
+        if isinstance(self._drawing, DrawingByParts):
+            self._drawing.by_scores_of(mean, inverse, unseen)  # where the parts are
+            self._objective.reads.total += 1.0
+            return self._indices(size)
 
         def scores_of_blocks() -> Iterator[Float64Vector]:
             for block in dataset.blocks():

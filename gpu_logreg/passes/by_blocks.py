@@ -13,10 +13,12 @@ import numpy as np
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.vector import Float64Vector, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.passes.by_parts import PartedEngine
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.engine import DelegatingEngine, Engine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.rows.parted import PartedDataset
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
@@ -30,6 +32,8 @@ def choose_for(impl: str, data: Dataset, device: Device, loss: Loss, *, by_colum
     if isinstance(data, ResidentDataset):
         return choose(impl, data.rows, device, loss, by_columns=by_columns)
     engine = choose(impl, data.template(), device, loss, by_columns=True)
+    if isinstance(data, PartedDataset):
+        return PartedEngine(loss, f"{engine.reason}; the rows are in {len(data.shapes)} parts", engine)
     return BlockwiseEngine(loss, f"{engine.reason}; {len(data.store.parts)} blocks of rows are streamed", engine)
 
 

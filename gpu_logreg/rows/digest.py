@@ -31,7 +31,7 @@ def digest_of(data: Dataset) -> str:
     (True, False)
     """
     if not data.is_resident:
-        return hashlib.sha256("".join(digest_of(block) for block in data.blocks()).encode()).hexdigest()
+        return hashlib.sha256("".join(data.map_blocks(digest_of)).encode()).hexdigest()
     X, y, weights = data.rows
     parts = [X.data, X.indices, X.indptr] if data.is_sparse else [X]
     total = hashlib.sha256(repr((data.n_rows, data.n_columns)).encode())

@@ -69,6 +69,11 @@ class Drawing:
         assert self._size is not None
         return int(np.count_nonzero(self._size))
 
+    @property
+    def total(self) -> float:
+        """Sum of what rows are drawn in proportion to."""
+        return float(len(self._labels)) if self._size is None else float(self._size.sum())
+
     def draw(self, size: int, generator: np.random.Generator) -> tuple[IntVector, Float64Vector]:
         """See `gpu_logreg.rows.sampling.draw`."""
         return draw(self._labels, size, generator, self._size, self._n_classes)

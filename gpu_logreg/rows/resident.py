@@ -181,6 +181,10 @@ class ResidentDataset:
         """These rows: all of them are in memory."""
         yield self
 
+    def map_blocks(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """``function`` of these rows and the arguments, in a list of one."""
+        return [function(self, *arguments)]
+
     def drawing(self, n_classes: int) -> Drawing:
         """What samples of the rows are drawn by."""
         return Drawing(self.rows.y, self.rows.sample_weight, n_classes)

@@ -197,6 +197,10 @@ class StreamedDataset:
         for number, X in self.store.walk():
             yield self._block(number, X)
 
+    def map_blocks(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """``function`` of every block and the arguments, in the order of the blocks; one read."""
+        return [function(block, *arguments) for block in self.blocks()]
+
     def _block(self, number: int, X: ArrayOfRows) -> ResidentDataset:
         part = self.store.parts[number]
         s = self.labels.weights(part)

@@ -1,0 +1,1 @@
+"""Estimators for rows on the workers of a Dask cluster."""
