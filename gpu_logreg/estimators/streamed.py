@@ -15,7 +15,8 @@ from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.estimators.streamed_labels import table_of_class_weights
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.rows.streamed import RowLabels, StreamedDataset
+from gpu_logreg.rows.row_labels import RowLabels
+from gpu_logreg.rows.streamed import StreamedDataset
 
 __all__ = ["logits_by_block", "note_columns", "prepare_stream", "score_by_block", "stream_of", "streams_on"]
 

@@ -9,7 +9,8 @@ import numpy as np
 from gpu_logreg.arrays.block_sizes import CURVATURE
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
-from gpu_logreg.objectives.curvature import Blocks, Sample, curve_free_directions, sample_of
+from gpu_logreg.objectives.classes_curvature import Blocks, curve_free_directions
+from gpu_logreg.objectives.curvature import Sample, sample_of
 from gpu_logreg.objectives.heavy_rows import HeavyRows, heavy_of, projections, relative_leverage
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.standardised import Standardised, StandardisedDense, StandardisedSparse

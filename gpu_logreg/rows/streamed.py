@@ -28,62 +28,14 @@ from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.drawing import DrawingByStretches
 from gpu_logreg.rows.resident import PAIR_COST, STORED_ELEMENT_COST, ResidentDataset
+from gpu_logreg.rows.row_labels import RowLabels
 
-__all__ = ["Dataset", "RowLabels", "StreamedDataset", "largest_sample"]
+__all__ = ["Dataset", "StreamedDataset", "largest_sample"]
 
 
 def largest_sample(n_columns: int) -> int:
     """Most rows of a sample: of `SAMPLED_ELEMENTS`, but enough for a Hessian. It does not depend on the memory."""
     return max(SAMPLED_ELEMENTS // max(1, n_columns), 5 * (n_columns + 1), 1000)
-
-
-@dataclass(frozen=True)
-class RowLabels:
-    """Labels and weights of all rows, in memory, as narrow as they can be.
-
-    Attributes
-    ----------
-    codes : ndarray of shape (n,)
-        Numbers of the classes, ``uint8`` where there are up to 256.
-    dtype : dtype
-        Of labels as the loss takes them.
-    sample_weight : ndarray of shape (n,) or None
-    by_class : ndarray of shape (K,), float64, or None
-        Weights of the classes, by which those of the rows are multiplied.
-    """
-
-    codes: HostArray
-    dtype: DType
-    sample_weight: HostArray | None = None
-    by_class: Float64Vector | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in memory."""
-        return int(self.codes.nbytes) + (0 if self.sample_weight is None else int(self.sample_weight.nbytes))
-
-    def labels(self, at: slice | IntVector) -> HostArray:
-        """Labels of some rows as the loss takes them."""
-        return self.codes[at].astype(self.dtype, copy=False)
-
-    def weights(self, at: slice | IntVector) -> HostArray | None:
-        """Weights of some rows: of the rows times of their classes."""
-        s = None if self.sample_weight is None else self.sample_weight[at]
-        if self.by_class is None:
-            return s
-        by_class = self.by_class[self.codes[at]]
-        return by_class if s is None else by_class * s
-
-    def float64_weights(self, part: slice) -> Float64Vector:
-        """Weights of the rows of a slice, where there are any."""
-        weights = self.weights(part)
-        assert weights is not None
-        return weights.astype(np.float64)
-
-    @property
-    def is_weighted(self) -> bool:
-        """Whether rows have weights."""
-        return self.sample_weight is not None or self.by_class is not None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.by_blocks import BlockwiseEngine, choose_for
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.rows.streamed import RowLabels, StreamedDataset
+from gpu_logreg.rows.row_labels import RowLabels
+from gpu_logreg.rows.streamed import StreamedDataset
 
 N, D = 300, 5
 PARTS = [slice(0, 100), slice(100, 200), slice(200, 300)]
