@@ -84,7 +84,7 @@ class DaskParts:
             _raise_first_error(self._futures)
         try:
             places, threads = self._client.who_has(self._futures), self._client.nthreads()
-        except (CommClosedError, OSError, RuntimeError):
+        except (CommClosedError, CancelledError, OSError, RuntimeError):
             places, threads = {}, {}  # the call says what is wrong
         by_worker: dict[str, list[int]] = {}
         for k, future in enumerate(self._futures):
@@ -139,7 +139,7 @@ def submit_for_each(client: Client, function: Callable[..., Any], /, *columns: S
     """
     try:
         return list(client.map(function, *columns, **same, pure=False))
-    except (CommClosedError, OSError, RuntimeError) as error:
+    except (CommClosedError, CancelledError, OSError, RuntimeError, ValueError) as error:
         if client.status == "running":
             raise
         raise _gone() from error
