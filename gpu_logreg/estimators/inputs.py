@@ -116,7 +116,8 @@ def given_column(values: Any, name: str) -> Any:
 
 def is_collection(value: Any) -> bool:
     """Whether something is a collection of Dask's: an array, a table, a delayed value."""
-    return hasattr(value, "__dask_graph__")
+    graph = getattr(value, "__dask_graph__", None)
+    return graph is not None and not isinstance(value, type) and graph() is not None  # xarray has one for some arrays
 
 
 def _refuse_collection(value: Any, name: str) -> None:

@@ -125,7 +125,7 @@ def test_what_is_refused(changed, message):
     "model", [LogisticRegression(), MLPClassifier((2,), max_iter=1, tol=1e9)], ids=["linear", "network"]
 )
 def test_both_estimators_prepare_once(model, monkeypatch):
-    import gpu_logreg.estimators.linear.model as linear
+    import gpu_logreg.estimators.linear.training as linear
     import gpu_logreg.estimators.network.training as network
 
     calls = []
