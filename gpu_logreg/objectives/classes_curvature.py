@@ -143,7 +143,7 @@ class ClassesSample(SampleObjective):
         U, r = data.rows.X, E.shape[1]
         xp = data.xp
         logits = U @ xp.asarray(phi.reshape(K, p).T, dtype=U.dtype)
-        least = LEAST_LOGIT * math.log(float(xp.finfo(U.dtype).tiny))
+        least = LEAST_LOGIT * math.log(float(np.finfo(U.dtype).tiny))
         logits = xp.maximum(logits - logits.max(axis=1, keepdims=True), least)
         columns = xp.concatenate([U @ xp.asarray(E, dtype=U.dtype), logits], axis=1)
         at = np.concatenate([np.zeros((K, r)), np.eye(K)], axis=1).ravel()

@@ -141,3 +141,17 @@ def test_blocks_within_blocks_are_walked_one_after_the_other(monkeypatch):
 
     # With as many outer calls as threads, all waiting for the pool, this would never end.
     assert threads_module.map_in_order(outer, range(8)) == [40 * k + 6 for k in range(8)]
+
+
+def test_weights_that_lie_before_the_memory_of_the_logits_change_no_bit():
+    """Memory is taken and given back, so that the loop's own comes to lie behind the weights in one of a hundred calls.
+
+    As far behind them as they are long was enough, while they were looked up by signed numbers.
+    """
+    rng, w, taken, found = np.random.default_rng(0), np.linspace(-1, 1, 6), [], set()
+    for _ in range(1500):
+        taken.append(np.empty(int(rng.integers(1, 5000))))
+        if len(taken) > 50:
+            taken.pop(int(rng.integers(0, 50)))
+        found.add(bits(cpu.cpu_pass(rows("float64", "C", True), w, 0.25)))
+    assert len(found) == 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -87,14 +88,14 @@ def sum_rows(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: Any, chun
                 z[k] = real(dot + b)
             if weighted:
                 for k in range(m):
-                    e, dz_k, linear = row_terms(z[k], real(y[i + k]))
-                    dz_k *= real(s[i + k])
-                    loss += float(linear + log1p_up_to_one(e)) * s[i + k]
+                    e, dz_k, linear = row_terms(z[k], real(y[np.uintp(i + k)]))
+                    dz_k *= real(s[np.uintp(i + k)])
+                    loss += float(linear + log1p_up_to_one(e)) * s[np.uintp(i + k)]
                     dz[k] = dz_k
                     db += dz_k
             else:
                 for k in range(m):
-                    e, dz_k, linear = row_terms(z[k], real(y[i + k]))
+                    e, dz_k, linear = row_terms(z[k], real(y[np.uintp(i + k)]))
                     product *= 1.0 + float(e)
                     loss += linear
                     dz[k] = dz_k
@@ -157,10 +158,10 @@ def sum_column_major(X: Any, y: Any, s: Any, w: Any, b: Any, first: Any, last: A
                     z[k] += column[k] * w_j
             product = 1.0
             for k in range(m):
-                e, dz_k, linear = row_terms(real(z[k] + b), real(y[i + k]))
+                e, dz_k, linear = row_terms(real(z[k] + b), real(y[np.uintp(i + k)]))
                 if weighted:
-                    dz_k *= real(s[i + k])
-                    loss += float(linear + log1p_up_to_one(e)) * s[i + k]
+                    dz_k *= real(s[np.uintp(i + k)])
+                    loss += float(linear + log1p_up_to_one(e)) * s[np.uintp(i + k)]
                 else:
                     product *= 1.0 + float(e)
                     loss += linear

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import (
     flat,
@@ -41,20 +43,22 @@ _OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}}
 def _losses_and_dz(z: Any, m: Any, y: Any, s: Any, first: Any) -> Any:
     """Turn the logits of ``m`` rows into ``dz = s (p - y)``; the sums of ``s row_loss`` and of ``dz``.
 
-    As `dense.sum_rows`; without weights the logarithms of all ``1 + e`` are one, of their product.
+    As `dense.sum_rows`; without weights the logarithms of all ``1 + e`` are one, of their product. Labels and weights
+    are looked up by unsigned numbers: for a signed one, which may count from the end, the compiler takes what lies as
+    far behind the array as it is long for a part of it, and adds in another order where the logits lie there.
     """
     real = z.dtype.type
     loss, db, product = 0.0, 0.0, 1.0
     if len(s) > 0:
         for i in range(m):
-            e, dz, linear = row_terms(z[i], real(y[first + i]))
-            dz *= real(s[first + i])
-            loss += float(linear + log1p_up_to_one(e)) * s[first + i]
+            e, dz, linear = row_terms(z[i], real(y[np.uintp(first + i)]))
+            dz *= real(s[np.uintp(first + i)])
+            loss += float(linear + log1p_up_to_one(e)) * s[np.uintp(first + i)]
             z[i] = dz
             db += dz
     else:
         for i in range(m):
-            e, dz, linear = row_terms(z[i], real(y[first + i]))
+            e, dz, linear = row_terms(z[i], real(y[np.uintp(first + i)]))
             product *= 1.0 + float(e)
             loss += linear
             z[i] = dz
