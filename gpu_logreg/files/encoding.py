@@ -16,11 +16,12 @@ from scipy import sparse
 from sklearn.impute import SimpleImputer
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
+from gpu_logreg.arrays.memory import free_memory
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.arrow_columns import as_float64
 from gpu_logreg.files.column_names import drop_option
 from gpu_logreg.files.columns import NumericColumn, TextColumn
-from gpu_logreg.files.reading import available_memory, gib, import_pyarrow
+from gpu_logreg.files.reading import gib, import_pyarrow
 from gpu_logreg.files.table import Table
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Encoder:
         DataError
             The matrix is larger than the available memory, or a number is too large for ``dtype``.
         """
-        n, available = rows.n_rows, available_memory()
+        n, available = rows.n_rows, free_memory()
         nbytes, share = n * self.width * dtype.itemsize, self.n_stored / self.width
         if not dense:
             narrow = self.width < SPARSE_WIDTH or share > SPARSE_SHARE
@@ -116,7 +117,7 @@ class Encoder:
         n, m = rows.n_rows, len(self.numeric)
         n_elements = n * (self.n_stored + len(self.indicators))
         index = np.dtype(np.int32 if max(n_elements, self.width) <= np.iinfo(np.int32).max else np.int64)
-        nbytes, available = n * self.n_stored * (dtype.itemsize + index.itemsize), available_memory()
+        nbytes, available = n * self.n_stored * (dtype.itemsize + index.itemsize), free_memory()
         if 2 * nbytes > available:  # the blocks and their concatenation are in memory together
             raise DataError(
                 f"{rows.source.name}: takes {gib(2 * nbytes)} to encode as sparse {dtype} rows, and {gib(available)} "

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
+from gpu_logreg.arrays.memory import free_memory
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.array_files import whole_labels
 from gpu_logreg.files.column_names import Source, list_first
 from gpu_logreg.files.libsvm_lines import count_text, libsvm_fault, read_lines
 from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import numbered_columns
-from gpu_logreg.files.reading import available_memory, gib, reading
+from gpu_logreg.files.reading import gib, reading
 
 __all__ = ["read_libsvm", "sparse_or_dense"]
 
@@ -109,7 +110,7 @@ def _drop_beyond(elements: sparse.csr_array, end: int, path: Path) -> sparse.csr
 
 
 def _refuse_too_many_columns(width: int, n_stored: int, highest: int, path: Path) -> None:
-    nbytes, available = width * _COLUMN_BYTES + min(width, n_stored) * _USED_BYTES, available_memory()
+    nbytes, available = width * _COLUMN_BYTES + min(width, n_stored) * _USED_BYTES, free_memory()
     if nbytes > available:
         raise DataError(
             f"{path}: has a feature {highest}, and a model of {width} columns takes about {gib(nbytes)} to train; "
@@ -121,7 +122,7 @@ def sparse_or_dense(
     elements: sparse.csr_array, width: int, first_index: int, dense: bool, path: Path
 ) -> NDArray[Any] | sparse.csr_array:
     """Rows of shape (n, width), as a ``csr_array`` or dense; `DataError` where dense ones would not fit in memory."""
-    n, available = elements.shape[0], available_memory()
+    n, available = elements.shape[0], free_memory()
     nbytes = n * width * elements.dtype.itemsize
     if not dense and (elements.nnz < SPARSE_SHARE * n * width or nbytes > available):
         index = np.int32 if max(elements.nnz, width) <= np.iinfo(np.int32).max else np.int64

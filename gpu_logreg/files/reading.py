@@ -8,20 +8,19 @@ import gzip
 import importlib
 import io
 import lzma
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from gpu_logreg.arrays.memory import free_memory
 from gpu_logreg.errors import DataError, GpuLogregError, MissingDependencyError
 from gpu_logreg.files.column_names import list_first
 
 __all__ = [
     "SHOWN_MEMBERS",
     "NotTextError",
-    "available_memory",
     "compression",
     "file_kind",
     "gib",
@@ -76,7 +75,7 @@ def reading(path: Path) -> Iterator[None]:
     except IsADirectoryError as error:
         raise DataError(f"{path}: is a directory; give one file") from error
     except MemoryError as error:
-        raise DataError(f"{path}: does not fit in memory ({gib(available_memory())} are available)") from error
+        raise DataError(f"{path}: does not fit in memory ({gib(free_memory())} are available)") from error
     except _DAMAGE_ERRORS as error:
         raise DataError(f"{path}: is truncated or damaged ({_first_line(error)}); fetch it again") from error
     except UnicodeDecodeError as error:
@@ -185,19 +184,6 @@ def import_pyarrow(module: str = "pyarrow") -> Any:
             "tables (CSV, Parquet, data frames) are read with pyarrow, which is not installed; "
             "install it with: pip install 'gpu-logreg[cli]'"
         ) from error
-
-
-def available_memory() -> int:
-    """Bytes that new arrays may take: the system's available memory, or the limit of the container if that is less."""
-    limits = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        meminfo = Path("/proc/meminfo").read_text()
-        limits.append(int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024)
-    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    if not limits:
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return min(limits)
 
 
 def gib(nbytes: float) -> str:

@@ -22,7 +22,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.drawing_by_parts import DrawingByParts
 from gpu_logreg.rows.part import Part, Parts, ShapeOfPart, View, refuse_not_finite
-from gpu_logreg.rows.resident import PAIR_COST, STORED_ELEMENT_COST, ResidentDataset
+from gpu_logreg.rows.resident import ResidentDataset, sparse_curvature_cost, sparse_read_cost
 from gpu_logreg.rows.streamed import largest_sample
 
 __all__ = ["PartedDataset"]
@@ -130,7 +130,7 @@ class PartedDataset:
         """Time of a read, relative to one of as many dense rows."""
         if not self.is_sparse:
             return 1.0
-        return min(1.0, STORED_ELEMENT_COST * max(self.n_rows, self.n_stored) / max(1, self.n_rows * self.n_columns))
+        return sparse_read_cost(self.n_rows, self.n_columns, max(self.n_rows, self.n_stored))
 
     @property
     def curvature_cost(self) -> float:
@@ -138,7 +138,7 @@ class PartedDataset:
         if not self.is_sparse:
             return 1.0
         pairs = sum(shape.n_pairs for shape in self.shapes)
-        return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
+        return sparse_curvature_cost(self.n_rows, self.n_columns, pairs)
 
     def map_blocks(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """``function``, which can be sent by name, of every part and the arguments, in the order of the parts."""

@@ -18,7 +18,7 @@ from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.drawing import Drawing
 from gpu_logreg.rows.storage import store
 
-__all__ = ["ResidentDataset"]
+__all__ = ["ResidentDataset", "sparse_curvature_cost", "sparse_read_cost"]
 
 
 STORED_ELEMENT_COST = 6.0
@@ -29,6 +29,19 @@ on two cores whose figures are not in ``bench/results/``."""
 
 PAIR_COST = 40.0
 """Time to add a pair of elements of a sparse row to a Hessian, over that of a dense row; from the same trials."""
+
+
+def sparse_read_cost(n_rows: int, n_columns: int, elements: float) -> float:
+    """Time of a read of sparse rows, relative to one of as many dense rows."""
+    return min(1.0, STORED_ELEMENT_COST * elements / max(1, n_rows * n_columns))
+
+
+def sparse_curvature_cost(n_rows: int, n_columns: int, pairs: float) -> float:
+    """Time of their Hessian of two classes, without its factorisation, relative to one of as many dense rows.
+
+    ``pairs`` is the sum over the rows of the squares of the numbers of their stored elements.
+    """
+    return min(1.0, PAIR_COST * pairs / max(1, n_rows * n_columns**2))
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,7 @@ class ResidentDataset:
         if not self.is_sparse:
             return 1.0
         elements = self.n_rows * stored_in_a_row(X)
-        return min(1.0, STORED_ELEMENT_COST * elements / max(1, self.n_rows * self.n_columns))
+        return sparse_read_cost(self.n_rows, self.n_columns, elements)
 
     @property
     def curvature_cost(self) -> float:
@@ -164,7 +177,7 @@ class ResidentDataset:
         lengths = np.diff(X.indptr)
         # einsum converts to float64 a few lengths at a time; in int32 their products would overflow.
         pairs = float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))
-        return min(1.0, PAIR_COST * pairs / max(1, self.n_rows * self.n_columns**2))
+        return sparse_curvature_cost(self.n_rows, self.n_columns, pairs)
 
     @property
     def least_weight(self) -> float:

@@ -27,7 +27,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.drawing import DrawingByStretches
-from gpu_logreg.rows.resident import PAIR_COST, STORED_ELEMENT_COST, ResidentDataset
+from gpu_logreg.rows.resident import ResidentDataset, sparse_curvature_cost, sparse_read_cost
 from gpu_logreg.rows.row_labels import RowLabels
 
 __all__ = ["Dataset", "StreamedDataset", "largest_sample"]
@@ -131,14 +131,14 @@ class StreamedDataset:
         """Time of a read, relative to one of as many dense rows."""
         if not self.is_sparse:
             return 1.0
-        return min(1.0, STORED_ELEMENT_COST * max(self.n_rows, self.n_stored) / max(1, self.n_rows * self.n_columns))
+        return sparse_read_cost(self.n_rows, self.n_columns, max(self.n_rows, self.n_stored))
 
     @property
     def curvature_cost(self) -> float:
         """Time of a Hessian of two classes, relative to one of as many dense rows."""
         if not self.is_sparse:
             return 1.0
-        return min(1.0, PAIR_COST * self.n_pairs / max(1, self.n_rows * self.n_columns**2))
+        return sparse_curvature_cost(self.n_rows, self.n_columns, self.n_pairs)
 
     def block_bytes(self, size: BlockSize) -> int:
         """Bytes of a block of that size on the host."""

@@ -576,7 +576,7 @@ def test_sparse_libsvm_that_is_not_finite_is_named(value: str, write: Any) -> No
 
 def test_libsvm_too_large_for_memory_as_dense_rows_stays_sparse(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("d.svm", "1 1:2 3:1\n-1 2:1\n" + "1 1:1 2:1 3:1\n" * 1000)
-    monkeypatch.setattr(libsvm, "available_memory", lambda: 24_000)
+    monkeypatch.setattr(libsvm, "free_memory", lambda: 24_000)
     assert sparse.issparse(train(path, None)[0].values)
     assert refusal(lambda: train(path, None, FileOptions(dense=True)), path) == (
         ": its 1002 x 3 rows take 0.0 GiB as a dense float64 matrix, and 0.0 GiB of memory are available; "
@@ -586,7 +586,7 @@ def test_libsvm_too_large_for_memory_as_dense_rows_stays_sparse(write: Any, monk
 
 def test_libsvm_of_more_columns_than_a_model_can_have(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("d.svm", "1 1:2 2000000000:1\n-1 2:1\n")
-    monkeypatch.setattr(libsvm, "available_memory", lambda: 2**33)
+    monkeypatch.setattr(libsvm, "free_memory", lambda: 2**33)
     assert refusal(lambda: train(path, None), path) == (
         ": has a feature 2000000000, and a model of 2000000000 columns takes about 93.1 GiB to train; "
         "8.0 GiB of memory are available; number the features anew, without gaps"

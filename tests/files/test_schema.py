@@ -266,14 +266,14 @@ def test_numbers_with_a_word_among_them() -> None:
 def test_too_large_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = table(a=[1.0] * 300, t=[f"w{at % 100}" for at in range(300)])
     schema = Schema.fit(rows)
-    monkeypatch.setattr(encoding, "available_memory", lambda: 20_000)
+    monkeypatch.setattr(encoding, "free_memory", lambda: 20_000)
     assert sparse.issparse(schema.transform(rows))
     with pytest.raises(DataError, match=r"takes 0.0 GiB as a float64 matrix of 300 x 101.*without --device cuda"):
         schema.transform(rows, dense=True)
-    monkeypatch.setattr(encoding, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(encoding, "free_memory", lambda: 10_000)
     with pytest.raises(DataError, match=r"takes 0.0 GiB to encode as sparse float64 rows.*use fewer rows or columns"):
         schema.transform(rows)
-    monkeypatch.setattr(encoding, "available_memory", lambda: 1000)
+    monkeypatch.setattr(encoding, "free_memory", lambda: 1000)
     few = table(t=["a", "b", "c"] * 100)
     with pytest.raises(DataError, match=r"most of it is text column 't' with 3 categories: --drop t"):
         Schema.fit(few).transform(few)

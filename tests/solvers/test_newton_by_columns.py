@@ -308,7 +308,7 @@ def test_it_is_taken_for_many_columns_where_its_copies_fit(monkeypatch):
     auto = LogisticRegression(l1_ratio=1.0).fit(X, y)
     assert (auto.solver_, auto.impl_) == ("coordinate-descent", "cpu")
     assert LogisticRegression(l1_ratio=1.0).fit(X[:, :1500], y).solver_ == "proximal"
-    monkeypatch.setattr(fits, "available_memory", lambda: 1000)
+    monkeypatch.setattr(fits, "free_memory", lambda: 1000)
     other = LogisticRegression(l1_ratio=1.0).fit(X, y)
     assert other.solver_ == "proximal"
     assert (

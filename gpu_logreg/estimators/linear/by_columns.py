@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.memory import free_memory
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
-from gpu_logreg.files.reading import available_memory, gib
+from gpu_logreg.files.reading import gib
 from gpu_logreg.objectives.certificate import certify
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import SavedState, SolverResult
@@ -25,8 +26,8 @@ def refused_by_columns(objective: Objective) -> str | None:
     nbytes = objective.engine.bytes_by_columns(objective.dataset)
     if nbytes is None:
         return f"it takes sparse rows, and the pass {objective.engine.name!r} has no code for these"
-    if nbytes > available_memory():
-        return f"copies of X by columns take {gib(nbytes)}, and {gib(available_memory())} are available"
+    if nbytes > free_memory():
+        return f"copies of X by columns take {gib(nbytes)}, and {gib(free_memory())} are available"
     return None
 
 
