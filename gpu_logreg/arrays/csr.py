@@ -23,6 +23,7 @@ __all__ = [
     "elements_in_a_row",
     "in_order",
     "place_of",
+    "refuse_sparse",
     "rows_at",
     "stored_in_a_row",
     "stored_share",
@@ -85,6 +86,12 @@ def csr_rows_of(X: Any, source: Any = None) -> CsrArray | None:
     if not is_sparse(X):
         return None
     return X if is_sparse(source) else csr_rows(X)
+
+
+def refuse_sparse(X: Any, remedy: str) -> None:
+    """Raise a `DataError` of this text for a sparse matrix, whose slices are sparse too."""
+    if is_sparse(X):
+        raise DataError(remedy)
 
 
 def _refuse_damaged(X: Any) -> None:

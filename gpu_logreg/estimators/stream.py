@@ -18,9 +18,10 @@ from gpu_logreg.estimators.first_read import first_read
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
+from gpu_logreg.rows.apart import largest_sample
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
-from gpu_logreg.rows.streamed import largest_sample
+from gpu_logreg.rows.kinds import DENSE_ROWS, KindOfRows
 
 __all__ = ["Opened", "Stream"]
 
@@ -150,9 +151,9 @@ class Stream:
         classes, codes = found.labels
         weights = check_sample_weight(found.sample_weight, source.n_rows)
         kept = frozenset(found.blocks)
-        if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
+        if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts, found.kind):
             self._refuse_budget(codes, weights, found.parts)
-        store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
+        store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead, found.kind)
         store.blocks_read, store.bytes_read = len(found.parts), found.nbytes
         return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
 
@@ -284,10 +285,6 @@ class Stream:
         return f"Stream({self._source.place(0).removesuffix(': ') or 'blocks'})"
 
 
-def _largest_block(source: Any, parts: list[slice]) -> int:
-    """Bytes of the largest block."""
-    if source.is_sparse:
-        return 0
-    row_bytes: int = source.n_columns * source.dtype.itemsize
-    rows: int = max(part.stop - part.start for part in parts)
-    return rows * row_bytes
+def _largest_block(source: Any, parts: list[slice], kind: KindOfRows = DENSE_ROWS) -> int:
+    """Bytes of the largest block, where the kind of the rows tells."""
+    return kind.largest_block(parts, source.n_columns * source.dtype.itemsize)

@@ -72,7 +72,6 @@ class DatasetRows:
     (('a', 'b'), 2, [[0, 1]])
     """
 
-    is_sparse: ClassVar[bool] = False
     order: ClassVar[str] = "F"
     seeks: ClassVar[bool] = True
     fills: ClassVar[bool] = False

@@ -51,7 +51,6 @@ class RawRows:
         Of the array.
     """
 
-    is_sparse: ClassVar[bool] = False
     seeks: ClassVar[bool] = True
     fills: ClassVar[bool] = True
 

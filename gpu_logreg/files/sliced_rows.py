@@ -30,7 +30,6 @@ class SlicedRows:
            [4., 5.]])
     """
 
-    is_sparse: ClassVar[bool] = False
     order: ClassVar[str] = "C"
     seeks: ClassVar[bool] = True
     fills: ClassVar[bool] = True

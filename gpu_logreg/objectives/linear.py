@@ -20,7 +20,7 @@ from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.streamed import Dataset
-from gpu_logreg.solvers.costs import DENSE, Costs
+from gpu_logreg.solvers.costs import Costs
 
 __all__ = ["Objective"]
 
@@ -113,7 +113,7 @@ class Objective:
     @property
     def keeps_samples_sparse(self) -> bool:
         """Whether samples of sparse rows stay sparse."""
-        return self.dataset.is_sparse and self.engine.keeps_samples_sparse(self.dataset)
+        return self.engine.keeps_samples_sparse(self.dataset)
 
     def packed_coordinates(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """Coordinates for the packed parameters of all logits, from those of one logit."""
@@ -130,8 +130,6 @@ class Objective:
     @cached_attribute
     def costs(self) -> Costs:
         """Times of a read and a Hessian, relative to dense rows, for the choice of solver and sample size."""
-        if not self.dataset.is_sparse:
-            return DENSE
         read = self.dataset.read_cost
         return Costs(read, read, self.dataset.curvature_cost) if self.keeps_samples_sparse else Costs(read)
 

@@ -19,6 +19,7 @@ from gpu_logreg.arrays.csr import block_of_rows
 from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, DType, HostArray
 from gpu_logreg.errors import DataError
+from gpu_logreg.rows.kinds import DENSE_ROWS, KindOfRows
 from gpu_logreg.rows.read_ahead import read_ahead
 
 __all__ = ["IN_FLIGHT", "BlockStore", "Piece", "RowSource", "bytes_of", "cut_dense", "dense_block_rows", "kept_numbers"]
@@ -43,7 +44,6 @@ class RowSource(Protocol):
     ----------
     n_rows, n_columns : int
     dtype : dtype
-    is_sparse : bool
     order : "C" or "F"
         Of the blocks that it fills.
     seeks : bool
@@ -55,9 +55,6 @@ class RowSource(Protocol):
     n_rows: int
     n_columns: int
     dtype: DType
-
-    @property
-    def is_sparse(self) -> bool: ...  # noqa: D102
 
     @property
     def order(self) -> str: ...  # noqa: D102
@@ -131,6 +128,8 @@ class BlockStore:
         Blocks that are in memory already, by their numbers.
     ahead : bool
         Whether a thread reads ahead.
+    kind : KindOfRows
+        Of the rows of the source.
 
     Attributes
     ----------
@@ -145,8 +144,10 @@ class BlockStore:
         kept: frozenset[int],
         blocks: dict[int, ArrayOfRows] | None = None,
         ahead: bool = True,
+        kind: KindOfRows = DENSE_ROWS,
     ) -> None:
         self.source = source
+        self.kind = kind
         self.parts = parts
         self.kept = kept
         self.blocks_read = self.bytes_read = 0
@@ -195,7 +196,7 @@ class BlockStore:
 
     @property
     def _recycles(self) -> bool:
-        return not self.source.is_sparse
+        return not self.kind.is_sparse
 
     def _new(self, number: int) -> HostArray:
         """Memory for a block: that of one that is no longer used, where it has the shape."""
@@ -216,7 +217,7 @@ class BlockStore:
             blocks = self._filled(numbers)
         else:
             pieces = self.source.pieces([self.parts[k] for k in numbers])
-            blocks = self._sparse(pieces, numbers) if self.source.is_sparse else self._dense(pieces, numbers)
+            blocks = self._sparse(pieces, numbers) if self.kind.is_sparse else self._dense(pieces, numbers)
         for number, X in blocks:
             check()
             self.blocks_read += 1

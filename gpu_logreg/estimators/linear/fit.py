@@ -96,8 +96,8 @@ def solver_name(solver: str, objective: Objective) -> str:
 
 
 def solver_reason(reason: str, name: str, objective: Objective) -> str:
-    """The reason for a solver, and why many columns of sparse rows are not solved by columns where they are not."""
-    if name != "proximal" or not objective.dataset.is_sparse or not in_working_sets(objective):
+    """The reason for a solver, and why a problem of many columns is not solved by columns where it is not."""
+    if name != "proximal" or not in_working_sets(objective):
         return reason
     refused = refused_by_columns(objective)
     return reason if refused is None else f"{reason}; not 'coordinate-descent': {refused}"
