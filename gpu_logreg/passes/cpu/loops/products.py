@@ -13,17 +13,8 @@ from typing import Any
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS, softmax_of_rows
 from gpu_logreg.passes.cpu.loops.dense import PREFETCH_BYTES, prefetch
-from gpu_logreg.passes.cpu.loops.elementary import (
-    exp_of_negative,
-    flat,
-    larger,
-    log1p_up_to_one,
-    release,
-    row_terms,
-    scratch,
-    smaller,
-    zeros,
-)
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, larger, log1p_up_to_one, row_terms, smaller
+from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
     add_outer_product,
