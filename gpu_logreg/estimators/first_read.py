@@ -13,7 +13,6 @@ from gpu_logreg.estimators.streamed_labels import LabelsByBlock
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.rows.block_store import bytes_of
 from gpu_logreg.rows.cutter import cutter_of
-from gpu_logreg.rows.kinds import KindOfRows
 
 __all__ = ["FirstRead", "first_read"]
 
@@ -30,7 +29,6 @@ class FirstRead(NamedTuple):
     sample_weight : ndarray of shape (n,) or None
     nbytes : int
         Of the rows.
-    kind : KindOfRows
     n_stored, n_pairs
         Of sparse rows: see `gpu_logreg.rows.streamed.StreamedDataset`.
     """
@@ -42,7 +40,6 @@ class FirstRead(NamedTuple):
     n_stored: int
     n_pairs: float
     nbytes: int
-    kind: KindOfRows
 
 
 def first_read(source: UserBlocks, budget: int) -> FirstRead:
@@ -94,5 +91,4 @@ def first_read(source: UserBlocks, budget: int) -> FirstRead:
         cutter.n_stored,
         cutter.n_pairs,
         bytes_read,
-        cutter.kind,
     )

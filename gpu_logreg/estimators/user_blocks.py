@@ -11,11 +11,11 @@ from sklearn.utils import check_array
 
 from gpu_logreg.arrays.csr import csr_rows_of, rows_at
 from gpu_logreg.arrays.device import in_host_memory, one_line
+from gpu_logreg.arrays.kinds import DENSE_ROWS, kind_of
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, HostArray
 from gpu_logreg.errors import DataError, GpuLogregError
 from gpu_logreg.estimators.inputs import given_column, given_rows
 from gpu_logreg.estimators.label_types import label_array
-from gpu_logreg.rows.kinds import DENSE_ROWS, kind_of
 
 __all__ = ["Block", "UserBlocks"]
 

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import SAMPLED_ELEMENTS, BlockSize
+from gpu_logreg.arrays.kinds import KindOfRows
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray, IntVector
 from gpu_logreg.rows.block import Rows
-from gpu_logreg.rows.kinds import KindOfRows
 from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.sparse_costs import sparse_curvature_cost, sparse_read_cost
 
 __all__ = ["RowsApart", "largest_sample"]
 
@@ -80,12 +81,14 @@ class RowsApart:
     @property
     def read_cost(self) -> float:
         """Time of a read, relative to one of as many dense rows."""
-        return self.kind.read_cost(self.n_rows, self.n_columns, self.n_stored)
+        if not self.is_sparse:
+            return 1.0
+        return sparse_read_cost(self.n_rows, self.n_columns, max(self.n_rows, self.n_stored))
 
     @property
     def curvature_cost(self) -> float:
         """Time of a Hessian of two classes, relative to one of as many dense rows."""
-        return self.kind.curvature_cost(self.n_rows, self.n_columns, self.n_pairs)
+        return sparse_curvature_cost(self.n_rows, self.n_columns, self.n_pairs) if self.is_sparse else 1.0
 
     @property
     def largest_sample(self) -> int:

@@ -17,12 +17,22 @@ from scipy import sparse
 from gpu_logreg.arrays.block_sizes import STREAMED_ELEMENTS, STREAMED_ELEMENTS_WIDE, STREAMED_ROWS
 from gpu_logreg.arrays.csr import block_of_rows
 from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.kinds import KindOfRows
 from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, DType, HostArray
 from gpu_logreg.errors import DataError
-from gpu_logreg.rows.kinds import DENSE_ROWS, KindOfRows
 from gpu_logreg.rows.read_ahead import read_ahead
 
-__all__ = ["IN_FLIGHT", "BlockStore", "Piece", "RowSource", "bytes_of", "cut_dense", "dense_block_rows", "kept_numbers"]
+__all__ = [
+    "IN_FLIGHT",
+    "BlockStore",
+    "Piece",
+    "RowSource",
+    "bytes_of",
+    "cut_dense",
+    "dense_block_rows",
+    "kept_numbers",
+    "largest_block",
+]
 
 IN_FLIGHT = 3
 """Blocks that exist beside those that stay in memory: one is computed, one is ready, one is read."""
@@ -44,6 +54,7 @@ class RowSource(Protocol):
     ----------
     n_rows, n_columns : int
     dtype : dtype
+    kind : KindOfRows
     order : "C" or "F"
         Of the blocks that it fills.
     seeks : bool
@@ -55,6 +66,9 @@ class RowSource(Protocol):
     n_rows: int
     n_columns: int
     dtype: DType
+
+    @property
+    def kind(self) -> KindOfRows: ...  # noqa: D102
 
     @property
     def order(self) -> str: ...  # noqa: D102
@@ -97,6 +111,14 @@ def dense_block_rows(n_columns: int) -> int:
     return max(1, STREAMED_ELEMENTS // d, min(STREAMED_ROWS, STREAMED_ELEMENTS_WIDE // d))
 
 
+def largest_block(source: RowSource, parts: Sequence[slice]) -> int:
+    """Bytes of the largest block of dense rows; 0 of sparse ones, of which only a read tells."""
+    if source.kind.is_sparse:
+        return 0
+    rows: int = max(part.stop - part.start for part in parts)
+    return rows * source.n_columns * source.dtype.itemsize
+
+
 def kept_numbers(n_blocks: int, n_kept: int) -> frozenset[int]:
     """Which blocks stay in memory: spread evenly, so that a block is read while one in memory is computed.
 
@@ -128,8 +150,6 @@ class BlockStore:
         Blocks that are in memory already, by their numbers.
     ahead : bool
         Whether a thread reads ahead.
-    kind : KindOfRows
-        Of the rows of the source.
 
     Attributes
     ----------
@@ -144,10 +164,8 @@ class BlockStore:
         kept: frozenset[int],
         blocks: dict[int, ArrayOfRows] | None = None,
         ahead: bool = True,
-        kind: KindOfRows = DENSE_ROWS,
     ) -> None:
         self.source = source
-        self.kind = kind
         self.parts = parts
         self.kept = kept
         self.blocks_read = self.bytes_read = 0
@@ -196,7 +214,7 @@ class BlockStore:
 
     @property
     def _recycles(self) -> bool:
-        return not self.kind.is_sparse
+        return not self.source.kind.is_sparse
 
     def _new(self, number: int) -> HostArray:
         """Memory for a block: that of one that is no longer used, where it has the shape."""
@@ -217,7 +235,7 @@ class BlockStore:
             blocks = self._filled(numbers)
         else:
             pieces = self.source.pieces([self.parts[k] for k in numbers])
-            blocks = self._sparse(pieces, numbers) if self.kind.is_sparse else self._dense(pieces, numbers)
+            blocks = self._sparse(pieces, numbers) if self.source.kind.is_sparse else self._dense(pieces, numbers)
         for number, X in blocks:
             check()
             self.blocks_read += 1

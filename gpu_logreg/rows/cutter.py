@@ -13,9 +13,9 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import STREAMED_ELEMENTS
 from gpu_logreg.arrays.csr import block_of_rows
+from gpu_logreg.arrays.kinds import SPARSE_ROWS, kind_of
 from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, HostArray
 from gpu_logreg.rows.block_store import bytes_of, cut_dense, dense_block_rows
-from gpu_logreg.rows.kinds import DENSE_ROWS, SPARSE_ROWS, KindOfRows, kind_of
 
 __all__ = ["Cutter", "cutter_of"]
 
@@ -25,7 +25,6 @@ class Cutter(Protocol):
 
     Attributes
     ----------
-    kind : KindOfRows
     n_rows, n_stored : int
         Of the rows up to now; stored elements are counted of sparse rows.
     n_pairs : float
@@ -34,7 +33,6 @@ class Cutter(Protocol):
         Of the rows that are kept.
     """
 
-    kind: KindOfRows
     n_rows: int
     n_stored: int
     n_pairs: float
@@ -70,7 +68,6 @@ def cutter_of(X: ArrayOfRows) -> Cutter:
 class DenseCutter:
     """Blocks of `gpu_logreg.rows.block_store.cut_dense`."""
 
-    kind = DENSE_ROWS
     n_stored, n_pairs = 0, 0.0
 
     def __init__(self, n_columns: int) -> None:
@@ -111,8 +108,6 @@ class DenseCutter:
 
 class SparseCutter:
     """Blocks of so many stored elements, or rows."""
-
-    kind = SPARSE_ROWS
 
     def __init__(self) -> None:
         self.n_rows = self.nbytes = self.n_stored = 0
@@ -157,7 +152,7 @@ class SparseCutter:
 
     def _close(self) -> None:
         if self._open:
-            self._done.append(self.kind.joined(self._open))
+            self._done.append(SPARSE_ROWS.joined(self._open))
             self._open = []
 
     def drop(self) -> None:

@@ -15,12 +15,12 @@ import numpy as np
 
 from gpu_logreg.arrays.csr import all_finite
 from gpu_logreg.arrays.device import is_sparse, to_numpy
+from gpu_logreg.arrays.kinds import DENSE_ROWS, SPARSE_ROWS, KindOfRows
 from gpu_logreg.arrays.vector import ArrayNamespace, ArrayOfRows, DType, DTypeLike, Float64Vector, HostArray, IntVector
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.apart import RowsApart
-from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.drawing_by_parts import DrawingByParts
-from gpu_logreg.rows.kinds import DENSE_ROWS, SPARSE_ROWS, KindOfRows
 from gpu_logreg.rows.part import Part, Parts, ShapeOfPart, View, refuse_not_finite
 
 __all__ = ["PartedDataset"]
@@ -79,9 +79,9 @@ class PartedDataset(RowsApart):
     @property
     def compute_dtype(self) -> DType:
         """The most precise dtype in which the passes over the parts compute."""
-        if self.view.in_float64:
+        if self.view.in_float64 or self.is_sparse:
             return np.dtype(np.float64)
-        return np.result_type(*[self.kind.compute_dtype(shape.dtype) for shape in self.shapes])
+        return np.result_type(*[compute_dtype(shape.dtype) for shape in self.shapes])
 
     @property
     def storage_name(self) -> str:

@@ -16,7 +16,7 @@ from gpu_logreg.arrays.vector import Array, ArrayNamespace, ArrayOfRows, DType, 
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.drawing import Drawing
-from gpu_logreg.rows.kinds import sparse_curvature_cost, sparse_read_cost
+from gpu_logreg.rows.sparse_costs import sparse_curvature_cost, sparse_read_cost
 from gpu_logreg.rows.storage import store
 
 __all__ = ["ResidentDataset"]

@@ -11,6 +11,7 @@ import numpy as np
 from gpu_logreg.arrays.checks import first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite
 from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.kinds import KindOfRows
 from gpu_logreg.arrays.vector import (
     Array,
     ArrayNamespace,
@@ -23,10 +24,9 @@ from gpu_logreg.arrays.vector import (
 )
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.apart import RowsApart
-from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.drawing import DrawingByStretches
-from gpu_logreg.rows.kinds import KindOfRows
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.row_labels import RowLabels
 
@@ -99,12 +99,12 @@ class StreamedDataset(RowsApart):
     @property
     def kind(self) -> KindOfRows:
         """How the blocks are stored."""
-        return self.store.kind
+        return self.store.source.kind
 
     @property
     def compute_dtype(self) -> DType:
         """In which the passes compute: float64 for sparse rows."""
-        return np.dtype(self.computed_in or self.kind.compute_dtype(self.store.source.dtype))
+        return np.dtype(self.computed_in or (np.float64 if self.is_sparse else compute_dtype(self.store.source.dtype)))
 
     @property
     def storage_name(self) -> str:

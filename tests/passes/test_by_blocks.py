@@ -5,10 +5,10 @@ import pytest
 from scipy import sparse
 
 from gpu_logreg.arrays.device import Device
+from gpu_logreg.arrays.kinds import kind_of
 from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.by_blocks import BlockwiseEngine, choose_for
 from gpu_logreg.rows.block_store import BlockStore
-from gpu_logreg.rows.kinds import kind_of
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.row_labels import RowLabels
 from gpu_logreg.rows.streamed import StreamedDataset
@@ -21,7 +21,7 @@ class Source:
     n_rows, n_columns, order, seeks, fills = N, D, "C", True, False
 
     def __init__(self, X):
-        self.X, self.dtype = X, X.dtype
+        self.X, self.dtype, self.kind = X, X.dtype, kind_of(X)
 
     def pieces(self, wanted):
         yield 0, self.X
@@ -40,7 +40,7 @@ def data(is_sparse, n_classes, weighted, dtype=np.float64, **stored):
     loss = Binary() if n_classes == 2 else Classes(n_classes)
     by_class = rng.random(n_classes) + 0.5 if weighted else None
     labels = RowLabels(codes, np.dtype(loss.label_dtype), s, by_class)
-    store = BlockStore(Source(X), PARTS, frozenset({1}), kind=kind_of(X))
+    store = BlockStore(Source(X), PARTS, frozenset({1}))
     stored = {"n_stored": X.nnz, "n_pairs": float((np.diff(X.indptr) ** 2).sum())} if is_sparse else {}
     streamed = StreamedDataset(store, labels, n_classes, list("abcde"), **stored)
     every = slice(0, N)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from gpu_logreg.arrays.kinds import kind_of
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows import block_store
 from gpu_logreg.rows.block_store import BlockStore, cut_dense, dense_block_rows, kept_numbers
-from gpu_logreg.rows.kinds import SPARSE_ROWS
 from gpu_logreg.rows.read_ahead import read_ahead
 
 
@@ -21,7 +21,7 @@ class Source:
 
     def __init__(self, X, piece=7, fills=False):
         self.X, self.piece, self.fills = X, piece, fills
-        (self.n_rows, self.n_columns), self.dtype = X.shape, X.dtype
+        (self.n_rows, self.n_columns), self.dtype, self.kind = X.shape, X.dtype, kind_of(X)
         self.made = 0
 
     def pieces(self, wanted):
@@ -70,7 +70,7 @@ def test_a_walk_over_some_blocks(numbers, fills):
 @pytest.mark.parametrize("piece", [3, 100])
 def test_sparse_blocks(piece):
     rows = sparse.csr_array(np.where(X % 3 == 0, X, 0.0))
-    store = BlockStore(Source(rows, piece), PARTS, frozenset({1}), kind=SPARSE_ROWS)
+    store = BlockStore(Source(rows, piece), PARTS, frozenset({1}))
     for _ in range(2):
         blocks = [block for _, block in store.walk()]
         assert all(block.format == "csr" for block in blocks)
