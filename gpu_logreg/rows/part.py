@@ -57,6 +57,7 @@ class Part:
         self.data, self.engine, self.place = replace(data, rows=_aligned(data.rows)), engine, place
         self._columns: tuple[IntVector, ResidentDataset] | None = None
         self._drawing: tuple[tuple[Any, ...], Drawing] | None = None
+        self._kept: dict[str, tuple[Any, Any]] = {}
 
     def __reduce__(self) -> Any:
         data = self.data
@@ -71,6 +72,12 @@ class Part:
                 self._columns = view.columns, self.engine.columns(data)(view.columns)
             data = self._columns[1]
         return data.in_float64() if view.in_float64 else data
+
+    def kept(self, name: str, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` gives, kept under a name until it is asked for with another key."""
+        if name not in self._kept or self._kept[name][0] != key:
+            self._kept[name] = key, make()
+        return self._kept[name][1]
 
     def drawing(self, scoring: Scoring | None, n_classes: int, view: View) -> Drawing:
         """What samples of these rows are drawn by."""
