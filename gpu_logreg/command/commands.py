@@ -128,7 +128,7 @@ def train(
     checkpoint: CheckpointFile = None,
     checkpoint_every: CheckpointEvery = None,
     solver: Solver = AUTO_SOLVER,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or cuda:all.")] = "auto",
     impl: Impl = ImplName.auto,
     storage: Storage = StorageName.auto,
     memory_budget: MemoryBudget = None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sklearn.utils._param_validation import InvalidParameterError
 
-from gpu_logreg.arrays.device_choice import resolve_device
+from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
@@ -92,7 +92,7 @@ def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPC
     except InvalidParameterError as error:
         raise DataError(str(error)) from error
     if not request.on_cluster:  # there a device is the workers'
-        resolve_device(estimator.device)
+        _ = several_devices(estimator.device) or resolve_device(estimator.device)
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
