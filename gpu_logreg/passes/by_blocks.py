@@ -24,6 +24,8 @@ def choose_for(impl: str, data: Dataset, device: Device, loss: Loss, *, by_colum
     """`gpu_logreg.passes.choice.choose` for a data set, in memory or streamed."""
     if isinstance(data, ResidentDataset):
         return choose(impl, data.rows, device, loss, by_columns=by_columns)
+    if isinstance(data, PartedDataset) and device.kind == "cpu" and impl in ("cuda", "cublas"):
+        impl = "auto"  # of the parts, which have their engines; this one is for samples
     engine = choose(impl, data.template(), device, loss, by_columns=True)
     if isinstance(data, PartedDataset):
         return PartedEngine(loss, f"{engine.reason}; the rows are in {len(data.shapes)} parts", engine)

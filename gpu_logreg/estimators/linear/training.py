@@ -16,6 +16,7 @@ from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of, with_first_strength
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
 from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.several_devices import prepare_on_devices
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.stream import Stream
@@ -29,10 +30,20 @@ class LinearTraining:
     """What `fit` does once its rows are validated; what is kept: see `gpu_logreg.estimators.linear.state`."""
 
     def _fit(
-        self: Any, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked, checkpoint: Any
+        self: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        device: Device | list[Device],
+        start: Any,
+        asked: Asked,
+        checkpoint: Any,
     ) -> None:
         how: dict[str, Any] = {"class_weight": self.class_weight, "storage": self.storage}
-        if isinstance(X, Stream):
+        if isinstance(device, list):
+            names = getattr(self, "feature_names_in_", None)
+            prepared = prepare_on_devices(X, y, sample_weight, device, impl=self.impl, column_names=names, **how)
+        elif isinstance(X, Stream):
             prepared = prepare_stream(X, device, solver=asked.solver, **how)
         else:
             how["column_names"] = getattr(self, "feature_names_in_", None)
@@ -45,9 +56,11 @@ class LinearTraining:
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
         if checkpoint is None:
             self._fit_prepared(prepared, task_of, dtype, start, asked)
-            return
-        with journal_of(checkpoint, self, [prepared.data], MAY_DIFFER, start or ()) as journal:
-            self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
+        else:
+            with journal_of(checkpoint, self, [prepared.data], MAY_DIFFER, start or ()) as journal:
+                self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
+        if isinstance(device, list):
+            self.device_, self.device_reason_ = ", ".join(one.name for one in device), "asked for"
 
     def _fit_prepared(
         self: Any,

@@ -31,11 +31,14 @@ from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
 __all__ = [
+    "MIN_HELD_BACK",
     "choose_way",
     "fit_by_batches",
     "fit_by_reads",
+    "minimise_over_rows",
     "of_unit_size",
     "refuse_extremes",
+    "schedule_of",
 ]
 
 AUTO_BATCH = 200
@@ -132,6 +135,13 @@ def fit_by_reads(
     """
     recall = None if journal is None else journal.recall
     objective = NetworkObjective(training.network, rows, 0.0, training.params.dtype, recall)
+    return minimise_over_rows(model, training, objective, observer), rows.X.shape[0], objective.n_reads
+
+
+def minimise_over_rows(
+    model: Any, training: Training, objective: NetworkObjective, observer: Observer | None
+) -> SolverResult:
+    """Minimise an objective over all rows; parameters as of `fit_by_reads`, those of the penalty are set here."""
     objective.l2 = training.alpha / objective.weight_total
 
     def told(iteration: Iteration) -> bool:
@@ -157,8 +167,9 @@ def fit_by_reads(
             result = gradient_descent(objective, start, **limits)
     if result.message == "stopped by a callback" and objective.n_reads >= model.max_fun:
         result.message = f"max_fun = {model.max_fun} reached"
-    training.params[...] = array_namespace(rows.X).asarray(result.params.astype(training.params.dtype))
-    return result, rows.X.shape[0], objective.n_reads
+    params = training.params
+    params[...] = array_namespace(params).asarray(result.params.astype(params.dtype))
+    return result
 
 
 def fit_by_batches(
@@ -209,9 +220,7 @@ def fit_by_batches(
         held_back = HeldBack(validation, np.arange(len(validation.y)))
     batches = NetworkBatches(training, rows, steps, held_back, progress.best_params)
     max_iter = 1 if only_one_epoch else model.max_iter
-    # As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
-    name = model.learning_rate if model.solver == "sgd" or model.learning_rate == "cosine" else "constant"
-    schedule = Schedule(name, model.learning_rate_init, model.power_t, model.max_iter)
+    schedule = schedule_of(model)
     if only_one_epoch:
         schedule.after_epoch(len(progress.loss_curve), progress.rows_seen)
     minibatch(
@@ -230,6 +239,15 @@ def fit_by_batches(
     )
     progress.best_params = batches.best()
     return progress
+
+
+def schedule_of(model: Any) -> Schedule:
+    """The learning rates of a training.
+
+    As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
+    """
+    name = model.learning_rate if model.solver == "sgd" or model.learning_rate == "cosine" else "constant"
+    return Schedule(name, model.learning_rate_init, model.power_t, model.max_iter)
 
 
 def _batch_size(batch_size: Any, n: int) -> int:
