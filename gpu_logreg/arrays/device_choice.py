@@ -18,7 +18,7 @@ from gpu_logreg.arrays.device import (
 from gpu_logreg.arrays.vector import ArrayOfRows
 from gpu_logreg.errors import DataError, DeviceError
 
-__all__ = ["AUTO_CUDA_BYTES", "resolve_device", "several_devices"]
+__all__ = ["AUTO_CUDA_BYTES", "refuse_sparse_on", "resolve_device", "several_devices"]
 
 AUTO_CUDA_BYTES = 64 * 2**20
 """Fewest bytes of a host array that ``device="auto"`` sends to a GPU, 64 MiB. A guess: not measured on a GPU."""
@@ -60,11 +60,7 @@ def resolve_device(device: str, X: ArrayOfRows = None) -> Device:
         raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
     there = cuda_index(X)
     index = int(match[1]) if match[1] is not None else there or 0
-    if is_sparse(X):
-        raise DeviceError(
-            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
-            "use device='cpu', or give X.toarray()"
-        )
+    refuse_sparse_on(device, X)
     problem = cuda_problem(index)
     if problem is not None:
         raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
@@ -103,6 +99,15 @@ def several_devices(device: Any) -> list[Device] | None:
         if problem is not None:
             raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
     return [Device("cuda", index) for index in indices]
+
+
+def refuse_sparse_on(device: object, X: object) -> None:
+    """Raise a `DeviceError` for sparse rows, which no GPU walks."""
+    if is_sparse(X):
+        raise DeviceError(
+            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
+            "use device='cpu', or give X.toarray()"
+        )
 
 
 def _automatic(X: ArrayOfRows) -> Device:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
-from gpu_logreg.arrays.device import Device, cuda_index, cupy_to_device, is_sparse, to_device, to_numpy, using
+from gpu_logreg.arrays.device import Device, cuda_index, cupy_to_device, to_device, to_numpy, using
+from gpu_logreg.arrays.device_choice import refuse_sparse_on
 from gpu_logreg.arrays.on_device import give_back_memory
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.estimators.inputs import given_column
@@ -37,10 +38,7 @@ def refuse_for_devices(device: Any, X: Any, solver: str) -> None:
     DeviceError, DataError
         One line.
     """
-    if is_sparse(X):
-        raise DeviceError(
-            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; use device='cpu'"
-        )
+    refuse_sparse_on(device, X)
     if cuda_index(X) is not None:
         raise DeviceError(
             f"device={device!r} cannot be used: X is on cuda:{cuda_index(X)}; use device='auto', or give rows of the "
