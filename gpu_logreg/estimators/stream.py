@@ -18,9 +18,9 @@ from gpu_logreg.estimators.first_read import first_read
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
+from gpu_logreg.rows.apart import largest_sample
 from gpu_logreg.rows.block import compute_dtype
-from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
-from gpu_logreg.rows.streamed import largest_sample
+from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers, largest_block
 
 __all__ = ["Opened", "Stream"]
 
@@ -150,7 +150,7 @@ class Stream:
         classes, codes = found.labels
         weights = check_sample_weight(found.sample_weight, source.n_rows)
         kept = frozenset(found.blocks)
-        if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
+        if not kept and self._budget < IN_FLIGHT * largest_block(source, found.parts):
             self._refuse_budget(codes, weights, found.parts)
         store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
         store.blocks_read, store.bytes_read = len(found.parts), found.nbytes
@@ -159,7 +159,7 @@ class Stream:
     def _kept(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> frozenset[int]:
         """The blocks that stay in memory."""
         source = self._source
-        largest = _largest_block(source, parts)
+        largest = largest_block(source, parts)
         spare = self._budget - codes.nbytes - (0 if weights is None else weights.nbytes)
         spare -= getattr(source, "reader_bytes", 0) if len(parts) > 1 else 0
         if spare < IN_FLIGHT * largest and len(parts) > 1:
@@ -172,7 +172,7 @@ class Stream:
 
     def _refuse_budget(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> None:
         held = codes.nbytes + (0 if weights is None else weights.nbytes)
-        blocks = IN_FLIGHT * _largest_block(self._source, parts) + getattr(self._source, "reader_bytes", 0)
+        blocks = IN_FLIGHT * largest_block(self._source, parts) + getattr(self._source, "reader_bytes", 0)
         raise DataError(
             f"a memory budget of {self._budget / 1e6:,.0f} MB is too small: labels and weights take "
             f"{held / 1e6:,.0f} MB, and to read {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
@@ -282,12 +282,3 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Stream({self._source.place(0).removesuffix(': ') or 'blocks'})"
-
-
-def _largest_block(source: Any, parts: list[slice]) -> int:
-    """Bytes of the largest block."""
-    if source.is_sparse:
-        return 0
-    row_bytes: int = source.n_columns * source.dtype.itemsize
-    rows: int = max(part.stop - part.start for part in parts)
-    return rows * row_bytes

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import is_sparse, to_numpy
+from gpu_logreg.arrays.csr import refuse_sparse
+from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import logger
@@ -29,6 +30,8 @@ from gpu_logreg.files.reading import gib, reading
 from gpu_logreg.files.sliced_rows import SlicedRows
 
 __all__ = ["FileRows", "csv_rows", "file_rows", "glob_like", "is_file"]
+
+_OF_ARRAYS = "an array has labels as y and weights as sample_weight; sparse rows are yielded in blocks"
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,9 @@ def file_rows(
     if isinstance(rows, FileRows):
         return rows
     if hasattr(rows, "shape"):
-        if is_sparse(rows) or drop or any(name is not None for name in (features, target, weight)):
-            raise DataError("an array has labels as y and weights as sample_weight; sparse rows are yielded in blocks")
+        refuse_sparse(rows, _OF_ARRAYS)
+        if drop or any(name is not None for name in (features, target, weight)):
+            raise DataError(_OF_ARRAYS)
         return FileRows(SlicedRows(rows), y, sample_weight)
     if not isinstance(rows, str | os.PathLike):
         return FileRows(DatasetRows(rows, target, weight, drop), y, sample_weight, target, weight)

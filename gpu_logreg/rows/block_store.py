@@ -17,11 +17,22 @@ from scipy import sparse
 from gpu_logreg.arrays.block_sizes import STREAMED_ELEMENTS, STREAMED_ELEMENTS_WIDE, STREAMED_ROWS
 from gpu_logreg.arrays.csr import block_of_rows
 from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.kinds import KindOfRows
 from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, DType, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.read_ahead import read_ahead
 
-__all__ = ["IN_FLIGHT", "BlockStore", "Piece", "RowSource", "bytes_of", "cut_dense", "dense_block_rows", "kept_numbers"]
+__all__ = [
+    "IN_FLIGHT",
+    "BlockStore",
+    "Piece",
+    "RowSource",
+    "bytes_of",
+    "cut_dense",
+    "dense_block_rows",
+    "kept_numbers",
+    "largest_block",
+]
 
 IN_FLIGHT = 3
 """Blocks that exist beside those that stay in memory: one is computed, one is ready, one is read."""
@@ -43,7 +54,7 @@ class RowSource(Protocol):
     ----------
     n_rows, n_columns : int
     dtype : dtype
-    is_sparse : bool
+    kind : KindOfRows
     order : "C" or "F"
         Of the blocks that it fills.
     seeks : bool
@@ -57,7 +68,7 @@ class RowSource(Protocol):
     dtype: DType
 
     @property
-    def is_sparse(self) -> bool: ...  # noqa: D102
+    def kind(self) -> KindOfRows: ...  # noqa: D102
 
     @property
     def order(self) -> str: ...  # noqa: D102
@@ -98,6 +109,14 @@ def dense_block_rows(n_columns: int) -> int:
     """Rows of a block of dense rows, by the number of columns alone."""
     d = max(1, n_columns)
     return max(1, STREAMED_ELEMENTS // d, min(STREAMED_ROWS, STREAMED_ELEMENTS_WIDE // d))
+
+
+def largest_block(source: RowSource, parts: Sequence[slice]) -> int:
+    """Bytes of the largest block of dense rows; 0 of sparse ones, of which only a read tells."""
+    if source.kind.is_sparse:
+        return 0
+    rows: int = max(part.stop - part.start for part in parts)
+    return rows * source.n_columns * source.dtype.itemsize
 
 
 def kept_numbers(n_blocks: int, n_kept: int) -> frozenset[int]:
@@ -195,7 +214,7 @@ class BlockStore:
 
     @property
     def _recycles(self) -> bool:
-        return not self.source.is_sparse
+        return not self.source.kind.is_sparse
 
     def _new(self, number: int) -> HostArray:
         """Memory for a block: that of one that is no longer used, where it has the shape."""
@@ -216,7 +235,7 @@ class BlockStore:
             blocks = self._filled(numbers)
         else:
             pieces = self.source.pieces([self.parts[k] for k in numbers])
-            blocks = self._sparse(pieces, numbers) if self.source.is_sparse else self._dense(pieces, numbers)
+            blocks = self._sparse(pieces, numbers) if self.source.kind.is_sparse else self._dense(pieces, numbers)
         for number, X in blocks:
             check()
             self.blocks_read += 1

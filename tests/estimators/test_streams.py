@@ -10,8 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, MLPClassifier, Stream
 from gpu_logreg.errors import DataError, DeviceError
-from gpu_logreg.estimators import first_read
-from gpu_logreg.rows import block_store
+from gpu_logreg.rows import block_store, cutter
 
 N, D = 3000, 6
 
@@ -25,7 +24,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(block_store, "STREAMED_ELEMENTS", 2**11)
     monkeypatch.setattr(block_store, "STREAMED_ROWS", 2**8)
     monkeypatch.setattr(block_store, "STREAMED_ELEMENTS_WIDE", 2**13)
-    monkeypatch.setattr(first_read, "STREAMED_ELEMENTS", 2**11)
+    monkeypatch.setattr(cutter, "STREAMED_ELEMENTS", 2**11)
 
 
 def rows(n_classes=2, dtype=np.float64, n=N):
