@@ -88,9 +88,9 @@ class BlockwiseEngine(DelegatingEngine):
         """Sums of the columns and of their squares; one read."""
         return _total(self._other.moments(block) for block in data.blocks())
 
-    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read."""
-        h_sums: list[float] = []
+        h_sums: list[Any] = []
 
         def of_block(block: ResidentDataset) -> Moments:
             h_sum, moments = self._other.moments_by_curvature(block, w, b)

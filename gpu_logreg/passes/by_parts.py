@@ -76,11 +76,11 @@ class PartedEngine(DelegatingEngine):
             return self._other.moments(data)
         return _total(data, _moments)
 
-    def moments_by_curvature(self, data: Any, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: Any, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.moments_by_curvature(data, w, b)
-        found: list[tuple[float, Moments]] = data.parts.each(_moments_by_curvature, data.view, w, b)
+        found: list[tuple[Any, Moments]] = data.parts.each(_moments_by_curvature, data.view, w, b)
         return sum(h_sum for h_sum, _ in found), _sum(moments for _, moments in found)
 
     def columns(self, data: Any) -> Callable[[IntVector], Any]:
@@ -118,8 +118,8 @@ def _moments(part: Part, view: View) -> Moments:
     return sums
 
 
-def _moments_by_curvature(part: Part, view: View, w: Float64Vector, b: float) -> tuple[float, Moments]:
-    sums: tuple[float, Moments] = part.engine.moments_by_curvature(part.seen(view), w, b)
+def _moments_by_curvature(part: Part, view: View, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
+    sums: tuple[Any, Moments] = part.engine.moments_by_curvature(part.seen(view), w, b)
     return sums
 
 
