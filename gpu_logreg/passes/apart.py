@@ -91,12 +91,12 @@ class EngineApart(DelegatingEngine):
         sums: Moments = total(self._of_each(data, _moments))
         return sums
 
-    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.moments_by_curvature(data, w, b)
         with np.errstate(all="ignore"):
-            found: list[tuple[float, Moments]] = list(self._of_each(data, _moments_by_curvature, w, b))
+            found: list[tuple[Any, Moments]] = list(self._of_each(data, _moments_by_curvature, w, b))
         return sum(h_sum for h_sum, _ in found), total(moments for _, moments in found)
 
     def columns(self, data: Dataset) -> Callable[[IntVector], Any]:
@@ -128,7 +128,7 @@ def _moments(engine: Engine, data: ResidentDataset) -> Moments:
     return engine.moments(data)
 
 
-def _moments_by_curvature(engine: Engine, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+def _moments_by_curvature(engine: Engine, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
     return engine.moments_by_curvature(data, w, b)
 
 
