@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from gpu_logreg.estimators.checkpoint import Checkpoint
     from gpu_logreg.estimators.functions import loss_and_gradient
+    from gpu_logreg.estimators.linear.cross_validation import LogisticRegressionCV
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
     from gpu_logreg.estimators.stream import Stream
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Checkpoint",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "MLPClassifier",
     "Stream",
     "__version__",
@@ -32,6 +34,7 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "gpu_logreg.estimators.checkpoint",
     "LogisticRegression": "gpu_logreg.estimators.linear.model",
+    "LogisticRegressionCV": "gpu_logreg.estimators.linear.cross_validation",
     "MLPClassifier": "gpu_logreg.estimators.network.model",
     "Stream": "gpu_logreg.estimators.stream",
     "load_model": "gpu_logreg.saved.model_file",
