@@ -25,7 +25,7 @@ from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.linear.cv_parameters import CV_CONSTRAINTS, Grid, read_grid
-from gpu_logreg.estimators.linear.fold_scores import FoldScorer
+from gpu_logreg.estimators.linear.fold_scores import FoldScorer, scores_in_a_read
 from gpu_logreg.estimators.linear.folds import Folds, folds_of
 from gpu_logreg.estimators.linear.grid_attributes import Chosen, GridOfModels
 from gpu_logreg.estimators.linear.grid_fits import GridFits, fit_grid, packed_by_logit
@@ -234,8 +234,15 @@ class LogisticRegressionCV(LinearState, SparseCoef, LinearPredictor, BaseEstimat
             grid.solver, grid.solver_reason, self.impl, self.fit_intercept, self.tol, self.max_iter, self.random_state
         )
         fits = fit_grid(prepared, folds, grid.Cs, grid.l1_ratios, how, print if self.verbose else None)
-        scorer = FoldScorer(grid.scoring, self.classes_, X, labels, weights, score)
-        models = GridOfModels(grid, fits.coefs, self._scores(grid, fits, folds, scorer), fits.n_iter)
+        scores = None
+        if not set(score) - {"sample_weight"}:
+            of_scores = weights if grid.scoring is None else score.get("sample_weight")
+            of_scores = check_sample_weight(given_column(of_scores, "sample_weight"), len(labels))
+            scores = scores_in_a_read(grid.scoring, prepared, fits.engine, folds, fits.coefs, of_scores)
+        if scores is None:
+            scorer = FoldScorer(grid.scoring, self.classes_, X, labels, weights, score)
+            scores = self._scores(grid, fits, folds, scorer)
+        models = GridOfModels(grid, fits.coefs, scores, fits.n_iter)
         if self.refit:
             chosen = models.best()
             self._refit(prepared, chosen, grid, fits, how)

@@ -168,9 +168,9 @@ def _legacy(model: Any) -> bool:
     _warn(
         f"The fitted attributes of {type(model).__name__} will be simplified in scikit-learn 1.10 to remove "
         "redundancy. Set `use_legacy_attributes=False` to enable the new behavior now, or set it to `True` to silence "
-        "this warning during the transition period while keeping the deprecated behavior for the time being. The default value of "
-        "use_legacy_attributes will change from True to False in scikit-learn 1.10. See the docstring of "
-        f"{type(model).__name__} for more details."
+        "this warning during the transition period while keeping the deprecated behavior for the time being. The "
+        "default value of use_legacy_attributes will change from True to False in scikit-learn 1.10. See the "
+        f"docstring of {type(model).__name__} for more details."
     )
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,54 @@ from sklearn.metrics import get_scorer, make_scorer
 from sklearn.utils.validation import _check_method_params
 
 from gpu_logreg.arrays.vector import HostArray, IntVector
+from gpu_logreg.estimators.linear.folds import Folds
+from gpu_logreg.estimators.prepare import Prepared
+from gpu_logreg.mathematics.losses import Binary
+from gpu_logreg.passes.engine import Engine
+from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["FoldScorer"]
+__all__ = ["FoldScorer", "scores_in_a_read"]
+
+IN_A_READ = (None, "accuracy", "neg_log_loss")
+"""Values of ``scoring`` that are sums over rows."""
+
+
+def scores_in_a_read(
+    scoring: Any, prepared: Prepared, engine: Engine, folds: Folds, coefs: HostArray, sample_weight: HostArray | None
+) -> HostArray | None:
+    """Scores of all models on the rows of their folds, by one read for all; None where that is not to be had.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+    prepared : Prepared
+    engine : Engine
+    folds : Folds
+    coefs : ndarray of shape (n_folds, n_l1_ratios, n_cs, n_logits, n_dof)
+    sample_weight : ndarray of shape (n,) or None
+        Of the scores.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_l1_ratios, n_cs), or None
+    """
+    data, loss = prepared.data, prepared.target.loss
+    sums_over_rows = isinstance(scoring, str | None) and scoring in IN_A_READ
+    if not (sums_over_rows and type(loss) is Binary and isinstance(data, ResidentDataset)) or data.is_sparse:
+        return None
+    fold = folds.left_out_by
+    if fold is None:
+        return None
+    s = None if sample_weight is None else data.xp.asarray(sample_weight)
+    data = replace(data, rows=data.rows._replace(sample_weight=s))
+    models = coefs.reshape(-1, coefs.shape[-1])
+    d = data.n_columns
+    b = models[:, d] if models.shape[1] > d else np.zeros(len(models))
+    left_out = np.repeat(np.arange(len(folds)), len(models) // len(folds))
+    sums = engine.scores_on_folds(data, models[:, :d], b, left_out, data.xp.asarray(fold), len(folds))
+    found = -sums.loss_sum if scoring == "neg_log_loss" else sums.dw_sum
+    with np.errstate(invalid="ignore"):  # of a fold whose rows have no weight
+        return np.asarray((found / sums.db_sum).reshape(coefs.shape[:3]))
 
 
 class FoldScorer:
