@@ -153,6 +153,7 @@ class Engine(Protocol):
         left_out: IntVector,
         fold: Array,
         n_folds: int,
+        with_loss: bool,
     ) -> ManySums:
         """Loss and right answers of M models of one logit on the rows of the fold that each leaves out; one read."""
 
@@ -274,9 +275,10 @@ class DelegatingEngine:
         left_out: IntVector,
         fold: Array,
         n_folds: int,
+        with_loss: bool,
     ) -> ManySums:
         """Scores of many models on a fold each."""
-        return self._other.scores_on_folds(data, W, b, left_out, fold, n_folds)
+        return self._other.scores_on_folds(data, W, b, left_out, fold, n_folds, with_loss)
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
         """Whether samples of the rows stay sparse."""

@@ -56,8 +56,9 @@ def scores_in_a_read(
     d = data.n_columns
     b = models[:, d] if models.shape[1] > d else np.zeros(len(models))
     left_out = np.repeat(np.arange(len(folds)), len(models) // len(folds))
-    sums = engine.scores_on_folds(data, models[:, :d], b, left_out, data.xp.asarray(fold), len(folds))
-    found = -sums.loss_sum if scoring == "neg_log_loss" else sums.dw_sum
+    by_loss, of_rows = scoring == "neg_log_loss", data.xp.asarray(fold)
+    sums = engine.scores_on_folds(data, models[:, :d], b, left_out, of_rows, len(folds), by_loss)
+    found = -sums.loss_sum if by_loss else sums.dw_sum
     with np.errstate(invalid="ignore"):  # of a fold whose rows have no weight
         return np.asarray((found / sums.db_sum).reshape(coefs.shape[:3]))
 

@@ -9,7 +9,8 @@ and ``S_k``, the weight of all other rows, the model of fold k and C minimises
 2. The models of all rows for every C start at its end less a Newton step for the change of the penalty, and take steps
    by the gradients of one read for all of them, until less remains than a fold differs from all rows.
 3. That read gives the sums of each fold too, and with them the gradient of every ``J_kC`` there. Each model begins with
-   a Newton step from it, and takes more by reads of all models together. A model that is done leaves them.
+   a Newton step from it, and takes more by reads of all models together. A model that is done leaves them. Models of a
+   fold whose points are nearly the same share one: their objectives differ by the penalty alone.
 
 Hessians are those of a sample at the points of step 2, one for all C whose logits are nearly the same: they err by a
 few percent, so that a step leaves a thousandth of the remaining decrease. Every model is held to the certificate of a
@@ -60,6 +61,9 @@ NEAR = 1e-3
 
 LEFT = 1e-9
 """Remaining decrease over ``tol`` and the value at the end: weights then have as many digits as the decrease twice."""
+
+SHARED = 0.1
+"""Distance of a model from the point that it shares, as a share of the remaining decrease expected at its own."""
 
 SAMPLE_ROWS = 500
 """Rows of the sample for each parameter, unless its Hessians would take longer than the reads of all models."""
@@ -235,7 +239,7 @@ class _Many:
                 l2 = ridge_strength(float(C), weight)
                 w = params[f, : self._objective.dataset.n_columns]
                 value = float(without.loss_sum) / weight + 0.5 * l2 * float(w @ w)
-                model = _Model(fold, int(at[f]), weight, l2, ridge, factor, value, phi[f].copy())
+                model = _Model(fold, int(at[f]), weight, l2, ridge, metric, factor, value, phi[f].copy())
                 model.step(self._grad(without, weight, ridge, model.phi))
                 models.append(model)
         return self._rounds(models)
@@ -245,18 +249,39 @@ class _Many:
         for _ in range(ROUNDS):
             if not models:
                 break
-            phi, params, sums = self._read_without_fold(models)
+            groups = [group for fold in range(self._n_folds) for group in self._groups(models, fold)]
+            phi, params, sums = self._read_without_fold([group[0] for group in groups])
             go_on = []
-            for m, model in enumerate(models):
-                model.phi = phi[m]
-                grad = self._grad(ManySums(*(part[m] for part in sums)), model.weight, model.ridge, model.phi)
-                end = self._end(model, params[m], grad)
-                if end is not None:
-                    found[model.fold, model.at] = end
-                elif model.contracts:
-                    go_on.append(model)
+            for m, group in enumerate(groups):
+                of_leader = ManySums(*(part[m] for part in sums))
+                for model in group:
+                    model.phi = phi[m]
+                    grad = self._grad(of_leader, model.weight, model.ridge, model.phi)
+                    end = self._end(model, params[m], grad)
+                    if end is not None:
+                        found[model.fold, model.at] = end
+                    elif model.contracts:
+                        go_on.append(model)
             models = go_on
         return found
+
+    def _groups(self, models: list[_Model], fold: int) -> list[list[_Model]]:
+        """The models of a fold in groups that one point serves, that of the first.
+
+        The gradient of every objective of the fold is known there, as they differ by the penalty alone. It serves those
+        whose own points are much nearer to it than to their minima, as far as that can be told.
+        """
+        waiting = [model for model in models if model.fold == fold]
+        groups = []
+        while waiting:
+            leader = waiting[-1]
+            moves = np.array([model.phi - leader.phi for model in waiting])
+            apart = 0.5 * np.einsum("ij,ij->i", moves @ leader.metric.H, moves)
+            near = [part <= SHARED * self._rate * model.left for part, model in zip(apart, waiting, strict=True)]
+            near[-1] = True
+            groups.append([model for model, is_near in zip(waiting, near, strict=True) if is_near][::-1])
+            waiting = [model for model, is_near in zip(waiting, near, strict=True) if not is_near]
+        return groups
 
     def _end(self, model: _Model, params: Float64Vector, grad: Float64Vector) -> SolverResult | None:
         """Take a step; where that is the last, and the gradient before it certifies the end, the end."""
@@ -339,7 +364,9 @@ class _Model:
         Of the rows that it learns from.
     l2, ridge : float, ndarray of shape (p,)
         Strength of the penalty, and its second derivative by ``phi``.
+    metric : _Metric
     factor : Factor
+        Of the Hessian of the metric and the penalty.
     value : float
         Of the objective where all rows have their minimum.
     phi : ndarray of shape (p,)
@@ -355,6 +382,7 @@ class _Model:
     weight: float
     l2: float
     ridge: Float64Vector
+    metric: _Metric
     factor: Factor
     value: float
     phi: Float64Vector
@@ -363,7 +391,7 @@ class _Model:
     n_iter: int = 0
 
     def step(self, grad: Float64Vector) -> None:
-        """A Newton step by the gradient at ``phi``."""
+        """A step by the gradient at ``phi``."""
         step = self.factor.solve(grad)
         left = 0.5 * float(grad @ step)
         self.contracts = left <= CONTRACTS * self.left

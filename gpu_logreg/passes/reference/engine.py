@@ -143,9 +143,10 @@ class ReferenceEngine:
         left_out: IntVector,
         fold: Array,
         n_folds: int,
+        with_loss: bool,
     ) -> ManySums:
         """Scores of many models on a fold each."""
-        return many_models.scores_on_folds(self._binary(), data, W, b, left_out, fold, n_folds)
+        return many_models.scores_on_folds(self._binary(), data, W, b, left_out, fold, n_folds, with_loss)
 
     def _binary(self) -> Binary:
         assert isinstance(self.loss, Binary)

@@ -76,7 +76,7 @@ def test_sums_are_those_of_a_pass_for_each_model(n, d, n_models, dtype, weighted
 @CASES
 def test_scores_are_those_of_each_model_on_its_fold(n, d, n_models, dtype, weighted, order):
     data, W, b, fold, left_out = drawn(n, d, n_models, dtype, weighted, order)
-    scores = ReferenceEngine(Binary(), "").scores_on_folds(data, W, b, left_out, fold, N_FOLDS)
+    scores = ReferenceEngine(Binary(), "").scores_on_folds(data, W, b, left_out, fold, N_FOLDS, True)
     s = np.ones(n) if data.rows.sample_weight is None else data.rows.sample_weight
     X = data.rows.X.astype(float)
     for m in {0, n_models // 2, n_models - 1}:
@@ -91,8 +91,18 @@ def test_scores_are_those_of_each_model_on_its_fold(n, d, n_models, dtype, weigh
 def test_the_loss_of_a_row_in_a_score_is_that_of_the_least_probability():
     data = ResidentDataset.from_arrays(np.array([[1e3], [-1.0]]), np.array([0, 0]), None, Device("cpu"))
     fold = np.zeros(2, dtype=np.uint8)
-    scores = ReferenceEngine(Binary(), "").scores_on_folds(data, np.ones((1, 1)), np.zeros(1), np.zeros(1), fold, 1)
+    scores = ReferenceEngine(Binary(), "").scores_on_folds(
+        data, np.ones((1, 1)), np.zeros(1), np.zeros(1), fold, 1, True
+    )
     assert scores.loss_sum[0] == pytest.approx(-np.log(np.finfo(float).eps) + np.log1p(np.exp(-1.0)))
+
+
+def test_scores_without_a_loss_are_the_same_but_for_it():
+    data, W, b, fold, left_out = drawn(300, 5, 6, np.float64, True)
+    engine = ReferenceEngine(Binary(), "")
+    with_loss, without = (engine.scores_on_folds(data, W, b, left_out, fold, N_FOLDS, loss) for loss in (True, False))
+    np.testing.assert_array_equal(with_loss.dw_sum, without.dw_sum)
+    assert not without.loss_sum.any()
 
 
 def test_a_second_run_gives_the_same_bits():
