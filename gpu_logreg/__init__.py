@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gpu_logreg.estimators.checkpoint import Checkpoint
     from gpu_logreg.estimators.functions import loss_and_gradient
     from gpu_logreg.estimators.linear.cross_validation import LogisticRegressionCV
+    from gpu_logreg.estimators.linear.logistic_path import logistic_path
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
     from gpu_logreg.estimators.stream import Stream
@@ -27,6 +28,7 @@ __all__ = [
     "Stream",
     "__version__",
     "load_model",
+    "logistic_path",
     "loss_and_gradient",
     "save_model",
 ]
@@ -38,6 +40,7 @@ _HOMES = {
     "MLPClassifier": "gpu_logreg.estimators.network.model",
     "Stream": "gpu_logreg.estimators.stream",
     "load_model": "gpu_logreg.saved.model_file",
+    "logistic_path": "gpu_logreg.estimators.linear.logistic_path",
     "loss_and_gradient": "gpu_logreg.estimators.functions",
     "save_model": "gpu_logreg.saved.model_file",
 }
