@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from gpu_logreg.estimators.checkpoint import Checkpoint
     from gpu_logreg.estimators.functions import loss_and_gradient
+    from gpu_logreg.estimators.linear.cross_validation import LogisticRegressionCV
+    from gpu_logreg.estimators.linear.logistic_path import logistic_path
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
     from gpu_logreg.estimators.stream import Stream
@@ -21,10 +23,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Checkpoint",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "MLPClassifier",
     "Stream",
     "__version__",
     "load_model",
+    "logistic_path",
     "loss_and_gradient",
     "save_model",
 ]
@@ -32,9 +36,11 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "gpu_logreg.estimators.checkpoint",
     "LogisticRegression": "gpu_logreg.estimators.linear.model",
+    "LogisticRegressionCV": "gpu_logreg.estimators.linear.cross_validation",
     "MLPClassifier": "gpu_logreg.estimators.network.model",
     "Stream": "gpu_logreg.estimators.stream",
     "load_model": "gpu_logreg.saved.model_file",
+    "logistic_path": "gpu_logreg.estimators.linear.logistic_path",
     "loss_and_gradient": "gpu_logreg.estimators.functions",
     "save_model": "gpu_logreg.saved.model_file",
 }

@@ -1,7 +1,8 @@
-"""`LogisticRegression` by the path that scikit-learn and cuML give it."""
+"""`LogisticRegression` and `LogisticRegressionCV` by the path that scikit-learn gives them."""
 
 from __future__ import annotations
 
+from gpu_logreg.estimators.linear.cross_validation import LogisticRegressionCV
 from gpu_logreg.estimators.linear.model import LogisticRegression
 
-__all__ = ["LogisticRegression"]
+__all__ = ["LogisticRegression", "LogisticRegressionCV"]

@@ -22,6 +22,7 @@ import gpu_logreg
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
     "docs/clusters.md",
+    "docs/cross-validation.md",
     "docs/devices.md",
     "docs/files.md",
     "docs/gpu.md",

@@ -14,10 +14,21 @@ the one studied in F. Pedregosa, "How to evaluate the logistic loss and not NaN 
 
 from __future__ import annotations
 
+import numpy as np
+
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array, ArrayNamespace
 
-__all__ = ["curvature", "log_proba", "log_sigmoid", "loss_and_dz", "loss_dz_and_curvature", "row_loss", "sigmoid"]
+__all__ = [
+    "curvature",
+    "dz_in_place",
+    "log_proba",
+    "log_sigmoid",
+    "loss_and_dz",
+    "loss_dz_and_curvature",
+    "row_loss",
+    "sigmoid",
+]
 
 
 def sigmoid(z: Array) -> Array:
@@ -124,6 +135,33 @@ def loss_and_dz(z: Array, y: Array) -> tuple[Array, Array]:
     y = y.astype(z.dtype, copy=False)
     e = xp.exp(-xp.abs(z))
     return _loss_and_dz(xp, z, y, e, e / (1 + e))
+
+
+def dz_in_place(z: Array, y: Array) -> Array:
+    """``p - y`` in the memory of the logits, for many logits of a row, of which no loss is asked.
+
+    ``1 / (1 + exp(-z))`` is 0 where the exponential overflows. Its error is a rounding of 1 and not of ``p - y``.
+
+    Parameters
+    ----------
+    z : floating array of shape (n, m)
+        Overwritten.
+    y : array of shape (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dz_in_place(np.array([[0.0, 2.0]]), np.array([1])).round(3)
+    array([[-0.5  , -0.119]])
+    """
+    xp = array_namespace(z)
+    xp.negative(z, out=z)
+    with np.errstate(over="ignore"):
+        xp.exp(z, out=z)
+    z += 1
+    xp.divide(1, z, out=z)
+    z -= y[:, None]
+    return z
 
 
 def loss_dz_and_curvature(z: Array, y: Array) -> tuple[Array, Array, Array]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from gpu_logreg.arrays.vector import Float64Vector
 
-__all__ = ["Moments", "Sums", "add_in_place"]
+__all__ = ["ManySums", "Moments", "Sums", "add_in_place"]
 
 
 class Sums(NamedTuple):
@@ -35,6 +35,19 @@ class Sums(NamedTuple):
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
         """The sums over the rows of both."""
         return Sums(self.loss_sum + other.loss_sum, self.dw_sum + other.dw_sum, self.db_sum + other.db_sum)
+
+
+class ManySums(NamedTuple):
+    """`Sums` of many models, each over rows of its own: with a first dimension, or two, for them.
+
+    Attributes
+    ----------
+    loss_sum, dw_sum, db_sum : ndarray
+    """
+
+    loss_sum: Float64Vector
+    dw_sum: Float64Vector
+    db_sum: Float64Vector
 
 
 class Moments(NamedTuple):

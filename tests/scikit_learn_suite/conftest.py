@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE))
 from adapter import OUTCOMES, SHARE, is_theirs  # noqa: E402
 from listed import Kind, entry  # noqa: E402
 
-from gpu_logreg import LogisticRegression, MLPClassifier  # noqa: E402
+from gpu_logreg import LogisticRegression, LogisticRegressionCV, MLPClassifier  # noqa: E402
 
 SKIPPED = pytest.StashKey[bool]()
 
@@ -68,7 +68,7 @@ def fits_one_of_ours(request, monkeypatch):
         yield
         return
     fitted = []
-    for estimator in (LogisticRegression, MLPClassifier):
+    for estimator in (LogisticRegression, LogisticRegressionCV, MLPClassifier):
 
         def noted(self, checked=estimator._validate_params):
             fitted.append(self)

@@ -1,7 +1,8 @@
-"""scikit-learn's tests of its LogisticRegression, of ours."""
+"""scikit-learn's tests of its LogisticRegression and LogisticRegressionCV, of ours."""
 
 from adapter import load
 
-from gpu_logreg import LogisticRegression
+from gpu_logreg import LogisticRegression, LogisticRegressionCV
 
-globals().update(load("sklearn.linear_model.tests.test_logistic", {"LogisticRegression": LogisticRegression}))
+OURS = {"LogisticRegression": LogisticRegression, "LogisticRegressionCV": LogisticRegressionCV}
+globals().update(load("sklearn.linear_model.tests.test_logistic", OURS))

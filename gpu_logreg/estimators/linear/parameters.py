@@ -24,6 +24,8 @@ __all__ = [
     "not_converged",
     "read_parameters",
     "refuse_for_liblinear",
+    "refuse_solver",
+    "stand_in",
 ]
 
 OTHER_NAMES = {
@@ -117,7 +119,7 @@ def read_parameters(model: Any) -> Asked:
     if model.penalty == "firth":
         return _firth(model)
     penalty = _penalty(model)
-    _check_solver(model.solver, penalty, model.dual)
+    refuse_solver(model.solver, penalty, model.dual)
     _warn_of_strange_mixtures(model, penalty)
     if penalty == "elasticnet" and model.l1_ratio is None:
         raise DataError("l1_ratio must be specified when penalty is elasticnet.")
@@ -131,8 +133,7 @@ def read_parameters(model: Any) -> Asked:
             deeper=0,
         )
     share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
-    ours = OTHER_NAMES.get(model.solver, model.solver)
-    return Asked(math.inf if penalty is None else model.C, share, ours, _reason(model, ours))
+    return Asked(math.inf if penalty is None else model.C, share, *stand_in(model))
 
 
 def _penalty(model: Any) -> str | None:
@@ -168,7 +169,13 @@ def _firth(model: Any) -> Asked:
     return Asked(math.inf, 0.0, "subsampled-newton", "penalty='firth' is fitted by Newton's method", firth=True)
 
 
-def _check_solver(solver: str, penalty: str | None, dual: bool) -> None:
+def refuse_solver(solver: str, penalty: str | None, dual: bool) -> None:
+    """Refuse a solver that cannot deal with the penalty, or with a dual problem.
+
+    Raises
+    ------
+    DataError
+    """
     if solver not in L1_SOLVERS and penalty not in ("l2", None):
         raise DataError(
             f"Solver {solver} supports only 'l2' or None penalties, got {penalty} penalty. "
@@ -192,6 +199,12 @@ def _warn_of_strange_mixtures(model: Any, penalty: str | None) -> None:
             "Please use l1_ratio only.",
             UserWarning,
         )
+
+
+def stand_in(model: Any) -> tuple[str, str]:
+    """The solver of ours for the one that an estimator names, and why it is that one."""
+    ours = OTHER_NAMES.get(model.solver, model.solver)
+    return ours, _reason(model, ours)
 
 
 def _reason(model: Any, ours: str) -> str:

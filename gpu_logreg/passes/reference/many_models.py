@@ -1,0 +1,232 @@
+"""Sums of many models of one logit in one read, each over the rows that it learns from.
+
+``Z = X @ W.T + b`` of shape (n, M) and ``R = s (P - y)``, then ``R.T @ X``: two products for a block of rows, however
+many models there are. The rows of a block are brought into the order of their folds, so that those of a fold lie
+together: the rows that a model leaves out are a rectangle of ``R``, and the sums of a fold a product of rows in a row.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from gpu_logreg.arrays.block_sizes import GRADIENT
+from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
+from gpu_logreg.mathematics import logistic
+from gpu_logreg.mathematics.losses import Binary
+from gpu_logreg.passes.sums import ManySums
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = ["scores_on_folds", "sums_by_fold", "sums_without_fold"]
+
+MODELS = 64
+"""Models of one product: the logits of a block of rows for so many lie in the cache beside the rows."""
+
+LARGEST_LOSS = -math.log(float(np.finfo(np.float64).eps))
+"""Loss of a row, in a score, at most: scikit-learn's ``log_loss`` takes no probability for less than that."""
+
+
+class _Block(NamedTuple):
+    """Rows in the order of their folds.
+
+    Attributes
+    ----------
+    X : array of shape (m, d)
+        In the dtype of the pass.
+    y, s : array of shape (m,)
+        ``s`` may be None.
+    edges : list of int
+        Where the rows of each fold begin, and where the last ends.
+    """
+
+    X: Array
+    y: Array
+    s: Array | None
+    edges: list[int]
+
+    def rows_of(self, fold: int) -> slice:
+        return slice(self.edges[fold], self.edges[fold + 1])
+
+    def ones(self) -> Array:
+        """A column of ones: a product with it is a sum of rows, and faster."""
+        return array_namespace(self.X).ones(len(self.y), dtype=self.X.dtype)
+
+    def logits(self, W: Float64Matrix, b: Float64Vector, part: slice = slice(None)) -> Array:
+        z = self.X[part] @ _like(self.X, W).T
+        z += _like(self.X, b)
+        return z
+
+
+def sums_by_fold(
+    loss: Binary, data: ResidentDataset, W: Float64Matrix, b: Float64Vector, fold: Array, n_folds: int
+) -> ManySums:
+    """Loss and gradient sums at F points, apart for the rows of every fold and for those of none.
+
+    Parameters
+    ----------
+    loss : Binary
+    data : ResidentDataset
+        Dense rows.
+    W, b : ndarray of shape (F, d) and (F,)
+    fold : array of shape (n,), whole numbers
+        Fold of every row, where the rows are; ``n_folds`` for none.
+    n_folds : int
+
+    Returns
+    -------
+    ManySums
+        Of shapes (n_folds + 1, F), (n_folds + 1, F, d) and (n_folds + 1, F).
+    """
+
+    def of_block(part: slice) -> ManySums:
+        block = _in_order(data, fold, part, n_folds)
+        F, d = W.shape
+        total = ManySums(np.zeros((n_folds + 1, F)), np.zeros((n_folds + 1, F, d)), np.zeros((n_folds + 1, F)))
+        for first in range(0, F, MODELS):
+            models = slice(first, first + MODELS)
+            row_loss, dz = loss.loss_and_dz(block.logits(W[models], b[models]), block.y[:, None])
+            if block.s is not None:
+                row_loss, dz = row_loss * block.s[:, None], (dz * block.s[:, None]).astype(dz.dtype, copy=False)
+            for at in range(n_folds + 1):
+                rows = block.rows_of(at)
+                if rows.stop > rows.start:
+                    total.loss_sum[at, models] = to_numpy(row_loss[rows].sum(axis=0, dtype=np.float64))
+                    total.dw_sum[at, models] = to_numpy(dz[rows].T @ block.X[rows])
+                    total.db_sum[at, models] = to_numpy(dz[rows].sum(axis=0, dtype=np.float64))
+        return total
+
+    return _over_blocks(of_block, data)
+
+
+def sums_without_fold(
+    loss: Binary,
+    data: ResidentDataset,
+    W: Float64Matrix,
+    b: Float64Vector,
+    left_out: IntVector,
+    fold: Array,
+    n_folds: int,
+) -> ManySums:
+    """Gradient sums of M models, each over all rows but those of the fold that it leaves out.
+
+    Parameters
+    ----------
+    loss, data, fold, n_folds
+        As of `sums_by_fold`.
+    W, b : ndarray of shape (M, d) and (M,)
+    left_out : ndarray of shape (M,)
+        The fold that each model leaves out.
+
+    Returns
+    -------
+    ManySums
+        Of shapes (M,), (M, d) and (M,). The loss is not computed, and is 0.
+    """
+
+    def of_block(part: slice) -> ManySums:
+        block = _in_order(data, fold, part, n_folds)
+        M = len(W)
+        dw_sum, db_sum = np.empty(W.shape), np.empty(M)
+        for first in range(0, M, MODELS):
+            models = slice(first, first + MODELS)
+            dz = _dz(loss, block, block.logits(W[models], b[models]))
+            for at in range(n_folds):
+                rows, columns = block.rows_of(at), np.flatnonzero(left_out[models] == at)
+                if rows.stop > rows.start and len(columns):
+                    dz[rows, columns] = 0
+            dw_sum[models] = to_numpy(dz.T @ block.X)
+            db_sum[models] = to_numpy(block.ones() @ dz)
+        return ManySums(np.zeros(M), dw_sum, db_sum)
+
+    return _over_blocks(of_block, data)
+
+
+def scores_on_folds(
+    loss: Binary,
+    data: ResidentDataset,
+    W: Float64Matrix,
+    b: Float64Vector,
+    left_out: IntVector,
+    fold: Array,
+    n_folds: int,
+    with_loss: bool,
+) -> ManySums:
+    """What M models come to on the rows of the fold that each leaves out: loss, weight of right answers, and of all.
+
+    Parameters
+    ----------
+    loss, data, W, b, left_out, fold, n_folds
+        As of `sums_without_fold`.
+    with_loss : bool
+        Whether the loss is computed; else it is 0.
+
+    Returns
+    -------
+    ManySums
+        ``loss_sum``, of a row at most `LARGEST_LOSS`; ``dw_sum``, the weight of the rows whose class is the more
+        probable; ``db_sum``, that of all rows. Each of shape (M,).
+    """
+
+    def of_block(part: slice) -> ManySums:
+        block = _in_order(data, fold, part, n_folds)
+        sums = ManySums(*np.zeros((3, len(W))))
+        for at in range(n_folds):
+            rows, models = block.rows_of(at), np.flatnonzero(left_out == at)
+            if rows.stop > rows.start and len(models):
+                z, y = block.logits(W[models], b[models], rows), block.y[rows, None]
+                s = block.ones()[rows] if block.s is None else block.s[rows].astype(z.dtype, copy=False)
+                if with_loss:
+                    row_loss = data.xp.minimum(loss.loss_and_dz(z, y)[0], z.dtype.type(LARGEST_LOSS))
+                    sums.loss_sum[models] = to_numpy(s @ row_loss)
+                sums.dw_sum[models] = to_numpy(s @ ((z > 0) == (y > 0)).astype(z.dtype))
+                sums.db_sum[models] = float(s.sum(dtype=np.float64))
+        return sums
+
+    return _over_blocks(of_block, data)
+
+
+def _dz(loss: Binary, block: _Block, z: Array) -> Array:
+    """``s (p - y)``; in the memory of the logits where the loss is the logistic one itself."""
+    dz = logistic.dz_in_place(z, block.y) if type(loss) is Binary else loss.loss_and_dz(z, block.y[:, None])[1]
+    if block.s is not None:
+        dz *= block.s[:, None].astype(dz.dtype, copy=False)
+    return dz
+
+
+def _in_order(data: ResidentDataset, fold: Array, part: slice, n_folds: int) -> _Block:
+    """The rows of a block in the order of their folds, and in it as they came."""
+    xp = data.xp
+    X, y, s = data.rows.X[part], data.rows.y[part], data.rows.sample_weight
+    s = None if s is None else s[part]
+    of_rows = fold[part]
+    if bool((of_rows[1:] < of_rows[:-1]).any()):
+        order = xp.argsort(of_rows, kind="stable")
+        X, y, of_rows = X[order], y[order], of_rows[order]
+        s = None if s is None else s[order]
+    edges = to_numpy(xp.searchsorted(of_rows, xp.arange(n_folds + 2))).tolist()
+    return _Block(X.astype(data.compute_dtype, copy=False), y, s, edges)
+
+
+def _over_blocks(of_block: Callable[[slice], ManySums], data: ResidentDataset) -> ManySums:
+    """The sums of all blocks, added in their order."""
+    row_bytes = max(1, data.n_columns) * data.compute_dtype.itemsize
+    parts = row_blocks(data.n_rows, row_bytes, data.block_bytes(GRADIENT))
+    if data.on_host:
+        return sum_in_order(_add, of_block, parts)
+    return functools.reduce(_add, map(of_block, parts))
+
+
+def _add(total: ManySums, part: ManySums) -> ManySums:
+    for mine, other in zip(total, part, strict=True):
+        mine += other
+    return total
+
+
+def _like(X: Array, values: HostArray) -> Array:
+    return array_namespace(X).asarray(values, dtype=X.dtype)
