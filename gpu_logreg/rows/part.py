@@ -17,7 +17,17 @@ from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.drawing import Drawing
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["Part", "Parts", "Scoring", "ShapeOfPart", "View", "call", "refuse_not_finite", "shape_of"]
+__all__ = [
+    "Part",
+    "Parts",
+    "Scoring",
+    "ShapeOfPart",
+    "View",
+    "call",
+    "refuse_mixed_kinds",
+    "refuse_not_finite",
+    "shape_of",
+]
 
 
 class View(NamedTuple):
@@ -214,3 +224,14 @@ def refuse_not_finite(part: Part) -> None:
         row, column, value = found
         error = not_finite_error(row + part.first_row, column, value, part.data.column_name(column))
         raise DataError(f"{part.place}{error}")
+
+
+def refuse_mixed_kinds(numbers: Sequence[int], shapes: Sequence[ShapeOfPart]) -> None:
+    """Raise a `DataError` that names two partitions, by their numbers, of which one is sparse and one dense."""
+    for k, shape in zip(numbers, shapes, strict=True):
+        if shape.is_sparse != shapes[0].is_sparse:
+            names = {True: "sparse rows", False: "dense ones"}
+            raise DataError(
+                f"partition {k} holds {names[shape.is_sparse]}, and partition {numbers[0]} "
+                f"{names[shapes[0].is_sparse]}; give all in one form"
+            )

@@ -23,7 +23,7 @@ from gpu_logreg.estimators.streamed_labels import LabelsByBlock
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.passes.choice import choose
-from gpu_logreg.rows.part import Part, ShapeOfPart, shape_of
+from gpu_logreg.rows.part import Part, ShapeOfPart, refuse_mixed_kinds, shape_of
 from gpu_logreg.rows.parted import PartedDataset
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -106,13 +106,7 @@ def prepare_parts(
     how = {"target": target, "by_class": by_class, "options": options}
     parts = DaskParts(client, submit_for_each(client, _make, *chosen, **how))
     shapes: list[ShapeOfPart] = parts.each(shape_of)
-    for k, shape in zip(weighted, shapes, strict=True):
-        if shape.is_sparse != shapes[0].is_sparse:
-            names_of = {True: "sparse rows", False: "dense ones"}
-            raise DataError(
-                f"partition {k} holds {names_of[shape.is_sparse]}, and partition {weighted[0]} "
-                f"{names_of[shapes[0].is_sparse]}; give all in one form"
-            )
+    refuse_mixed_kinds(weighted, shapes)
     names = looks[filled[0]].names
     data = PartedDataset(parts, shapes, names)
     device = Device("cpu", reason="samples are worked on by the client; rows, where they are")

@@ -14,9 +14,8 @@ from sklearn.utils.validation import _check_method_params
 from gpu_logreg.arrays.vector import HostArray, IntVector
 from gpu_logreg.estimators.linear.folds import Folds
 from gpu_logreg.estimators.prepare import Prepared
-from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.engine import Engine
-from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.passes.reference.many_models import multiplies
 
 __all__ = ["FoldScorer", "scores_in_a_read"]
 
@@ -45,7 +44,7 @@ def scores_in_a_read(
     """
     data, loss = prepared.data, prepared.target.loss
     sums_over_rows = isinstance(scoring, str | None) and scoring in IN_A_READ
-    if not (sums_over_rows and type(loss) is Binary and isinstance(data, ResidentDataset)) or data.is_sparse:
+    if not (sums_over_rows and multiplies(data, loss)):
         return None
     fold = folds.left_out_by
     if fold is None:

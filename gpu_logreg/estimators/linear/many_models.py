@@ -32,11 +32,11 @@ from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, IntVec
 from gpu_logreg.estimators.linear.folds import Folds
 from gpu_logreg.estimators.linear.penalty_path import How, penalty_path
 from gpu_logreg.estimators.prepare import Prepared
-from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.mathematics.penalty import ridge_strength
 from gpu_logreg.objectives.certificate import certificate
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.reference.many_models import multiplies
 from gpu_logreg.passes.sums import ManySums
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
@@ -73,9 +73,7 @@ def in_common_reads(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_rati
     """Whether the models can be fitted by common reads: see the module."""
     data, loss = prepared.data, prepared.target.loss
     return bool(
-        type(loss) is Binary
-        and isinstance(data, ResidentDataset)
-        and not data.is_sparse
+        multiplies(data, loss)
         and l1_ratio == 0.0
         and how.solver in ("auto", "subsampled-newton")
         and how.max_iter >= LEAST_ITERATIONS

@@ -83,9 +83,10 @@ def lbfgs_from_a_diagonal(
     """
     metric = diagonal_at_start(objective, shares)
     refresh: Refresh | None = None
-    if objective.dataset.is_sparse:
-        many = objective.n_logits > 1
-        refresh = _rarely(objective, LBFGS_DECREASE * tol) if many else _after_a_step(objective)
+    if objective.keeps_samples_sparse:
+        refresh = _after_a_step(objective)
+    elif objective.n_logits > 1 and not objective.engine.has_mean_factors(objective.dataset):
+        refresh = _rarely(objective, LBFGS_DECREASE * tol)
     memory = MEMORY
     if has_factors(objective):
         refresh = _where_slow(objective, rng, LBFGS_DECREASE * tol)

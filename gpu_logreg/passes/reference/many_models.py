@@ -22,14 +22,20 @@ from gpu_logreg.mathematics import logistic
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.sums import ManySums
 from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["scores_on_folds", "sums_by_fold", "sums_without_fold"]
+__all__ = ["multiplies", "scores_on_folds", "sums_by_fold", "sums_without_fold"]
 
 MODELS = 64
 """Models of one product: the logits of a block of rows for so many lie in the cache beside the rows."""
 
 LARGEST_LOSS = -math.log(float(np.finfo(np.float64).eps))
 """Loss of a row, in a score, at most: scikit-learn's ``log_loss`` takes no probability for less than that."""
+
+
+def multiplies(data: Dataset, loss: object) -> bool:
+    """Whether the functions below take the rows: one dense array, and two classes."""
+    return type(loss) is Binary and isinstance(data, ResidentDataset) and not data.is_sparse
 
 
 class _Block(NamedTuple):
