@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from gpu_logreg.estimators.streamed import logits_by_block
 from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.files.datasets import dataset_files, open_dataset
 from gpu_logreg.files.formats import FileOptions, choose_format
+from gpu_logreg.files.libsvm_stream import libsvm_blocks
+from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.npy_rows import NpyRows
 from gpu_logreg.files.schema import Schema
 from gpu_logreg.files.streams import parquet_parts
@@ -39,6 +41,9 @@ def logits_of_file(
     if not of_many and (not data.is_file() or data.stat().st_size < free_memory() // 8):
         return None
     kind = "parquet" if of_many else choose_format(data, options)
+    if kind == "libsvm":
+        large = data.stat().st_size > free_memory()
+        return _logits_of_blocks(model, libsvm_blocks(data, schema), schema) if large else None
     if kind not in ("npy", "parquet") or not schema.is_plain or any(column.form for column in schema.numeric):
         if of_many:
             raise DataError(f"{data}: the model takes columns of text, or with missing cells; give one file at a time")
@@ -54,6 +59,16 @@ def logits_of_file(
     if rows.n_columns != len(schema.names):  # of an array some columns are left out, or it has others
         return None
     return (np.asarray(z, dtype=np.float64) for z, _, _ in logits_by_block(model, Stream(FileRows(rows))))
+
+
+def _logits_of_blocks(model: Any, blocks: Iterable[Matrix], schema: Schema) -> Iterator[NDArray[np.float64]]:
+    """Logits of the rows of a file, which come a few at a time."""
+    for rows in blocks:
+        try:
+            yield np.asarray(model.decision_function(schema.transform(rows)), dtype=np.float64)
+        except DataError:
+            rows.refuse_not_finite()
+            raise
 
 
 def _columns(data: Path, schema: Schema) -> DatasetRows:

@@ -22,13 +22,13 @@ from gpu_logreg.command.report import (
     print_table,
     score_rows,
 )
-from gpu_logreg.command.training_labels import MANY_CLASSES, classes_of, is_positive
+from gpu_logreg.command.training_labels import MANY_CLASSES, MANY_LIBSVM_CLASSES, classes_of, is_positive
 from gpu_logreg.command.training_request import TrainingRequest
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.estimators.stream import FREE_SHARE, Stream
-from gpu_logreg.estimators.stream_sources import csv_rows, glob_like
+from gpu_logreg.estimators.stream_sources import csv_rows, glob_like, libsvm_rows
 from gpu_logreg.files.column_names import Source, need_target
 from gpu_logreg.files.columns import NumberedColumns, NumericColumn
 from gpu_logreg.files.datasets import dataset_files
@@ -64,11 +64,9 @@ def stream_for(request: TrainingRequest, file: Path) -> Stream | None:
     kind = "parquet" if of_many or file.is_dir() else choose_format(file, request.options)
     budget = memory_budget(FREE_SHARE if given is None else given)
     if kind not in _STREAMED:
-        if given is None or file.stat().st_size <= budget:
+        if file.stat().st_size <= (free_memory() if given is None else budget):
             return None
-        if kind != "csv":
-            raise DataError(f"{file}: takes more than --memory-budget {given}, and {kind} text is read whole")
-        return _of_text(request, file, budget)
+        return _of_text(request, file, kind, budget)
     try:
         stream = _stream(request, file, kind, budget)
     except DataError:
@@ -93,9 +91,16 @@ def _stream(request: TrainingRequest, file: Path, kind: str, budget: int) -> Str
     )
 
 
-def _of_text(request: TrainingRequest, file: Path, budget: int) -> Stream:
-    target = need_target(request.target, file)
-    rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options)
+def _of_text(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
+    if kind == "libsvm":
+        if request.target not in (None, "label"):
+            raise DataError(f"{file}: LIBSVM text has its own labels; leave out the target {request.target!r}")
+        if request.drop or request.weight:
+            raise DataError(f"{file}: --drop and --weight are for rows in memory and tables; leave them out")
+        rows = libsvm_rows(file, np.dtype(request.dtype), dense=request.options.dense)
+    else:
+        target = need_target(request.target, file)
+        rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options)
     note(f"{file}: text is decoded once, into {gib(rows.rows.nbytes)} in a temporary file")
     return Stream(rows, memory_budget=budget)
 
@@ -124,8 +129,9 @@ def train_on_stream(
         raise DataError("--test-size holds rows back in memory; give streamed rows a file of their own with --valid")
     start = time.perf_counter()
     original = stream.opened.classes
-    name = f"{request.data}: {request.target!r}"
-    classes_of(np.repeat(original, 2), Source(str(request.data)), name, None, MANY_CLASSES, warn=False)
+    name = f"{request.data}: {request.target!r}" if request.target else f"{request.data}: the labels"
+    many = MANY_CLASSES if request.target else MANY_LIBSVM_CLASSES
+    classes_of(np.repeat(original, 2), Source(str(request.data)), name, None, many, warn=False)
     positive = None
     if request.positive is not None:
         is_second = is_positive(original, request.positive, name)
@@ -166,7 +172,7 @@ def train_on_stream(
 
 def _schema(stream: Stream) -> Schema:
     if stream.names is None:
-        return Schema(NumberedColumns(numbered_columns(stream.n_columns)))
+        return Schema(NumberedColumns(numbered_columns(stream.n_columns)), stream.first_index)
     return Schema(tuple(map(NumericColumn, stream.names)))
 
 

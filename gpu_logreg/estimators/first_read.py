@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from gpu_logreg.arrays.block_sizes import STREAMED_ELEMENTS
-from gpu_logreg.arrays.csr import block_of_rows
+from gpu_logreg.arrays.sparse_cut import SparseCut
 from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.streamed_labels import LabelsByBlock
@@ -87,8 +84,8 @@ def first_read(source: UserBlocks, budget: int) -> FirstRead:
         blocks,
         labels.encoded(),
         np.concatenate(weights) if weights else None,
-        cutter.n_stored,
-        cutter.n_pairs,
+        cutter.cut.n_stored,
+        cutter.cut.n_pairs,
         cutter.read_bytes,
     )
 
@@ -101,13 +98,11 @@ class _Cutter:
 
     def __init__(self) -> None:
         self.keeps = True
-        self.nbytes = self.n_stored = self.read_bytes = 0
-        self.n_pairs = 0.0
+        self.nbytes = self.read_bytes = 0
         self._done: list[ArrayOfRows] = []
         self._open: list[ArrayOfRows] = []
         self._filled = 0
-        self._edges = [0]
-        self._stored = 0
+        self.cut = SparseCut()
 
     def add(self, block: Block) -> None:
         """Take the rows of a block."""
@@ -133,34 +128,13 @@ class _Cutter:
                 self._open = []
 
     def _add_sparse(self, X: CsrArray) -> None:
-        lengths = np.diff(X.indptr).astype(np.float64)
-        self.n_pairs += float(lengths @ lengths)
-        self.n_stored += X.nnz
-        for part, is_last in self._sparse_parts(X):
+        for piece, is_last in self.cut.pieces(X):
             if self.keeps:
-                piece = block_of_rows(X, part).copy()
-                self.nbytes += bytes_of(piece)
-                self._open.append(piece)
+                kept = piece.copy()
+                self.nbytes += bytes_of(kept)
+                self._open.append(kept)
                 if is_last:
                     self._close_sparse()
-
-    def _sparse_parts(self, X: CsrArray) -> Iterator[tuple[slice, bool]]:
-        """Rows up to the one with which a block has enough elements, or rows."""
-        starts, n, first = X.indptr, X.shape[0], 0
-        at = self._edges[-1] + self._filled
-        while first < n:
-            enough = int(starts[first]) + STREAMED_ELEMENTS - self._stored
-            last = min(int(np.searchsorted(starts, enough)), first + STREAMED_ELEMENTS - self._filled, n)
-            last = max(last, first + 1)
-            self._stored += int(starts[last] - starts[first])
-            self._filled += last - first
-            at += last - first
-            is_full = self._stored >= STREAMED_ELEMENTS or self._filled >= STREAMED_ELEMENTS
-            yield slice(first, last), is_full
-            if is_full:
-                self._edges.append(at)
-                self._stored = self._filled = 0
-            first = last
 
     def _close_sparse(self) -> None:
         if self._open:
@@ -175,8 +149,7 @@ class _Cutter:
         """The parts of the store, and the blocks."""
         if source.is_sparse:
             self._close_sparse()
-            edges = self._edges if self._edges[-1] == source.n_rows else [*self._edges, source.n_rows]
-            parts = [slice(a, b) for a, b in itertools.pairwise(edges)]
+            parts = self.cut.parts()
         else:
             if self._open:
                 self._done.append(self._open[0][: self._filled].copy())

@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
-from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.memory import memory_budget as bytes_of_budget
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, HostArray
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.first_read import first_read
+from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files, parts_of
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
-from gpu_logreg.rows.block import compute_dtype
-from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
-from gpu_logreg.rows.streamed import largest_sample
+from gpu_logreg.rows.block_store import BlockStore
 
-__all__ = ["Opened", "Stream"]
+__all__ = ["Stream"]
 
 FREE_SHARE = 0.5
 """Share of the free memory that is the budget of a stream that is given none."""
 
-SAMPLE_SHARE = 1 / 32
-"""Share of the rows that memory is set aside for as a sample; the cheapest sample is a few percent of them."""
-
-
 BlockOfRows = tuple[ArrayOfRows, HostArray | None, HostArray | None]
 """Rows, and labels and weights or None."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What the first read of a stream has found; ``n_stored`` and ``n_pairs`` are of sparse rows."""
-
-    store: BlockStore
-    classes: NDArray[Any]
-    codes: HostArray
-    sample_weight: HostArray | None
-    n_stored: int = 0
-    n_pairs: float = 0.0
 
 
 class Stream:
@@ -56,10 +37,10 @@ class Stream:
     Parameters
     ----------
     rows : path, data set, array, callable or iterable
-        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC, CSV; a file, a folder, partitioned as Hive does or not, a pattern
-        of names, or any ``pyarrow.dataset.Dataset``. An array that gives slices of rows: a data set of HDF5 or Zarr, a
-        mapped array. Else blocks of rows: a function without parameters that returns an
-        iterator of them, or an object that can be iterated again and again. A block is ``(X, y)`` or
+        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC, CSV, LIBSVM text; a file, a folder, partitioned as Hive does or
+        not, a pattern of names, or any ``pyarrow.dataset.Dataset``. An array that gives slices of rows: a data set of
+        HDF5 or Zarr, a mapped array. Else blocks of rows: a function without parameters that returns an iterator of
+        them, or an object that can be iterated again and again. A block is ``(X, y)`` or
         ``(X, y, sample_weight)``, with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to
         predict ``X`` alone will do. They are yielded in a thread of their own. An iterator, such as a generator, can be
         read once: its rows are kept, and refused where they exceed the budget.
@@ -139,45 +120,9 @@ class Stream:
     @cached_attribute
     def opened(self) -> Opened:
         """What the first read has found: it is made on first access."""
-        source = self._source
         if self._files is not None:
-            parts = cut_dense(source.n_rows, source.n_columns)
-            classes, codes = self._files.encoded()
-            weights = self._files.weights()
-            kept = self._kept(codes, weights, parts)
-            return Opened(BlockStore(source, parts, kept, ahead=self._read_ahead), classes, codes, weights)
-        found = first_read(source, self._budget)
-        classes, codes = found.labels
-        weights = check_sample_weight(found.sample_weight, source.n_rows)
-        kept = frozenset(found.blocks)
-        if not kept and self._budget < IN_FLIGHT * _largest_block(source, found.parts):
-            self._refuse_budget(codes, weights, found.parts)
-        store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
-        store.blocks_read, store.bytes_read = len(found.parts), found.nbytes
-        return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
-
-    def _kept(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> frozenset[int]:
-        """The blocks that stay in memory."""
-        source = self._source
-        largest = _largest_block(source, parts)
-        spare = self._budget - codes.nbytes - (0 if weights is None else weights.nbytes)
-        spare -= getattr(source, "reader_bytes", 0) if len(parts) > 1 else 0
-        if spare < IN_FLIGHT * largest and len(parts) > 1:
-            self._refuse_budget(codes, weights, parts)
-        sample = int(min(largest_sample(source.n_columns), SAMPLE_SHARE * source.n_rows))
-        spare -= source.n_rows + 2 * sample * (source.n_columns + 1) * compute_dtype(source.dtype).itemsize
-        if len(parts) * largest <= spare or len(parts) == 1:
-            return frozenset(range(len(parts)))
-        return kept_numbers(len(parts), (spare - IN_FLIGHT * largest) // largest if source.seeks else 0)
-
-    def _refuse_budget(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> None:
-        held = codes.nbytes + (0 if weights is None else weights.nbytes)
-        blocks = IN_FLIGHT * _largest_block(self._source, parts) + getattr(self._source, "reader_bytes", 0)
-        raise DataError(
-            f"a memory budget of {self._budget / 1e6:,.0f} MB is too small: labels and weights take "
-            f"{held / 1e6:,.0f} MB, and to read {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
-            f"memory_budget='{-(-(held + blocks) // 10**6)}MB' or more"
-        )
+            return open_files(self._files, self._budget, self._read_ahead)
+        return open_blocks(self._source, self._budget, self._read_ahead)
 
     @property
     def dtype(self) -> DType:
@@ -206,6 +151,11 @@ class Stream:
         """Names of the columns, where they have any."""
         _ = self.n_columns
         return getattr(self._source, "names", None)
+
+    @property
+    def first_index(self) -> int:
+        """Index of the first feature in LIBSVM text; 0 for other rows."""
+        return int(getattr(self._source, "first_index", 0))
 
     @property
     def selects(self) -> bool:
@@ -255,8 +205,7 @@ class Stream:
         if names is not None and isinstance(source, DatasetRows) and tuple(names) != source.names:
             source, store = source.selected(names), None
         if store is None:
-            parts = cut_dense(source.n_rows, source.n_columns)
-            store = BlockStore(source, parts, frozenset(), ahead=self._read_ahead)
+            store = BlockStore(source, parts_of(source), frozenset(), ahead=self._read_ahead)
         for number, X in store.walk():
             part = store.parts[number]
             yield X, None if y is None else y[part], None if s is None else s[part]
@@ -282,12 +231,3 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"Stream({self._source.place(0).removesuffix(': ') or 'blocks'})"
-
-
-def _largest_block(source: Any, parts: list[slice]) -> int:
-    """Bytes of the largest block."""
-    if source.is_sparse:
-        return 0
-    row_bytes: int = source.n_columns * source.dtype.itemsize
-    rows: int = max(part.stop - part.start for part in parts)
-    return rows * row_bytes

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.device import is_sparse, to_numpy
@@ -24,11 +24,12 @@ from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.files.datasets import DATASET_ENDINGS, open_dataset
 from gpu_logreg.files.decoded_text import decode_csv
 from gpu_logreg.files.formats import FileOptions, choose_format
+from gpu_logreg.files.libsvm_stream import decode_libsvm
 from gpu_logreg.files.npy_rows import NpyRows
 from gpu_logreg.files.reading import gib, reading
 from gpu_logreg.files.sliced_rows import SlicedRows
 
-__all__ = ["FileRows", "csv_rows", "file_rows", "glob_like", "is_file"]
+__all__ = ["FileRows", "csv_rows", "file_rows", "glob_like", "is_file", "libsvm_rows"]
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,12 @@ def file_rows(
         return FileRows(DatasetRows(open_dataset(path), target, weight, drop), y, sample_weight, target, weight)
     with reading(path):
         open(path, "rb").close()  # raises where there is no such file
-    if choose_format(path, FileOptions()) != "csv":
-        raise DataError(f"{path}: is not read block by block; give CSV, arrays, Parquet, Arrow files, or blocks")
     if features is not None:
         raise DataError(f"{path}: features is for .npz archives")
+    if choose_format(path, FileOptions()) == "libsvm":
+        if any(given is not None for given in (y, sample_weight, target, weight)) or drop:
+            raise DataError(f"{path}: LIBSVM text has labels and weights of its own, and no names of columns")
+        return libsvm_rows(path)
     return csv_rows(path, y, sample_weight, target, weight, drop)
 
 
@@ -161,6 +164,14 @@ def csv_rows(
     if weight is not None:
         sample_weight = np.concatenate(weights)
     return FileRows(rows, y, sample_weight, collected=None if target is None else labels)
+
+
+def libsvm_rows(path: Path, dtype: DTypeLike = np.float64, *, dense: bool = False) -> FileRows:
+    """The rows of LIBSVM text, which are decoded once into a temporary file."""
+    labels, weights = LabelsByBlock(), list[HostArray]()
+    rows = decode_libsvm(path, lambda y: labels.add(label_array(y), f"{path}: "), weights.append, dtype, dense=dense)
+    logger.info("%s: text is decoded once, into %s in a temporary file", path, gib(rows.nbytes))
+    return FileRows(rows, sample_weight=np.concatenate(weights) if weights else None, collected=labels)
 
 
 def glob_like(name: str) -> bool:

@@ -1,14 +1,8 @@
-"""CSV that is decoded once, into numbers in a temporary file, from which rows are read again and again.
-
-The file has no name, where the system allows it, so that it goes with the process, however that ends; two processes
-have one each.
-"""
+"""CSV that is decoded once, into numbers in a temporary file."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, Any
@@ -22,36 +16,16 @@ from gpu_logreg.files.datasets import first_line
 from gpu_logreg.files.delimited import explain
 from gpu_logreg.files.formats import FileOptions
 from gpu_logreg.files.layout import CsvSource, Layout, find_layout
-from gpu_logreg.files.npy_rows import RawRows
 from gpu_logreg.files.number_forms import find_decimal
-from gpu_logreg.files.reading import gib, import_pyarrow, reading
+from gpu_logreg.files.reading import import_pyarrow, reading
+from gpu_logreg.files.row_cache import DenseCache, DenseRows
 
-__all__ = ["DecodedRows", "decode_csv"]
+__all__ = ["decode_csv"]
 
 _BLOCK_BYTES = 2**24
 """Bytes of text that are parsed at once."""
 
-_CHECKED_BYTES = 2**26
-"""Bytes of numbers between two checks of the space in the temporary folder."""
-
-_SPARED_BYTES = 2**28
-"""Bytes of the temporary folder that stay free for others."""
-
 _DEFAULT = FileOptions()
-
-
-class DecodedRows(RawRows):
-    """The columns of numbers of a text file.
-
-    Attributes
-    ----------
-    names : tuple of str
-    nbytes : int
-        Bytes of the temporary file.
-    """
-
-    names: tuple[str, ...]
-    nbytes: int
 
 
 def decode_csv(
@@ -60,7 +34,7 @@ def decode_csv(
     texts: Collection[str] = (),
     drop: Collection[str] = (),
     options: FileOptions = _DEFAULT,
-) -> DecodedRows:
+) -> DenseRows:
     """Decode a CSV file, a few rows at a time.
 
     Parameters
@@ -84,25 +58,20 @@ def decode_csv(
     names = tuple(name for name in layout.names if name not in special and name not in drop)
     if not names:
         raise DataError(f"{path}: has no column but {', '.join(map(repr, special))}")
-    _refuse_full(path, _expected_bytes(layout, len(names)))
-    with tempfile.TemporaryFile() as file:
-        n = 0
-        with reading(path), layout.open() as stream:
-            pa = import_pyarrow()
-            try:
-                for batch in _batches(layout, stream, [*names, *special], texts, options):
-                    _write(file, [_numbers(batch.column(name), path, name, n) for name in names], path)
-                    for name, take in special.items():
-                        take(batch.column(name))
-                    n += batch.num_rows
-            except pa.ArrowInvalid as error:
-                raise _explained(layout, error) from error
-        if n == 0:
-            raise DataError(f"{path}: holds no rows")
-        file.flush()
-        rows = DecodedRows(os.dup(file.fileno()), 0, (n, len(names)), np.dtype(np.float64), "C", str(path))
-    rows.names, rows.nbytes = names, 8 * n * len(names)
-    return rows
+    cache = DenseCache(path, _expected_bytes(layout, len(names)))
+    with reading(path), layout.open() as stream:
+        pa = import_pyarrow()
+        try:
+            for batch in _batches(layout, stream, [*names, *special], texts, options):
+                columns = [_numbers(batch.column(name), path, name, cache.n_rows) for name in names]
+                for name, take in special.items():
+                    take(batch.column(name))
+                cache.add(np.column_stack(columns))
+        except pa.ArrowInvalid as error:
+            raise _explained(layout, error) from error
+    if cache.n_rows == 0:
+        raise DataError(f"{path}: holds no rows")
+    return cache.rows(names)
 
 
 def _batches(layout: Layout, stream: IO[bytes] | Any, names: list[str], texts: Collection[str], options: Any) -> Any:
@@ -141,26 +110,3 @@ def _expected_bytes(layout: Layout, n_columns: int) -> int:
     """Bytes of the numbers, by the length of the first rows; those of packed text are not known."""
     lengths = [sum(len(cell) + 1 for cell in record) for record in layout.records]
     return int(os.path.getsize(layout.path) * 8 * n_columns * len(lengths) / max(1, sum(lengths)))
-
-
-def _write(file: IO[bytes], columns: list[Any], path: Path) -> None:
-    X = np.column_stack(columns)
-    before = file.tell()
-    try:
-        file.write(X.data)
-    except OSError as error:
-        raise _full(path, before) from error
-    if before // _CHECKED_BYTES != file.tell() // _CHECKED_BYTES:
-        _refuse_full(path, 0)
-
-
-def _refuse_full(path: Path, nbytes: int) -> None:
-    if shutil.disk_usage(tempfile.gettempdir()).free < nbytes + _SPARED_BYTES:
-        raise _full(path, nbytes)
-
-
-def _full(path: Path, nbytes: int) -> DataError:
-    return DataError(
-        f"{path}: is decoded into numbers in the temporary folder {tempfile.gettempdir()}, which has no room for "
-        f"{gib(nbytes)} and more; set TMPDIR to a folder with more room, or convert the file to Parquet"
-    )

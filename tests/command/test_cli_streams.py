@@ -5,7 +5,10 @@ import re
 import numpy as np
 import pytest
 from command_line import run, succeed
+from scipy import sparse
 
+from gpu_logreg.arrays import sparse_cut
+from gpu_logreg.files import libsvm_stream
 from gpu_logreg.rows import block_store
 from gpu_logreg.saved.model_file import load_model
 
@@ -20,6 +23,7 @@ BUDGET = "120kB"
 def small_blocks(monkeypatch):
     monkeypatch.setattr(block_store, "STREAMED_ELEMENTS", 2**11)
     monkeypatch.setattr(block_store, "STREAMED_ROWS", 2**8)
+    monkeypatch.setattr(sparse_cut, "STREAMED_ELEMENTS", 2**10)
     monkeypatch.setattr("gpu_logreg.files.dataset_rows._COLUMN_BYTES", 0)
     monkeypatch.setenv("COLUMNS", "400")
 
@@ -199,8 +203,51 @@ def test_csv_is_decoded_once(capsys, tmp_path):
     assert len({succeed(capsys, "predict", tmp_path / f"{k}.model", path).out for k in "sm"}) == 1
 
 
-def test_libsvm_text_beyond_the_budget_is_refused(capsys, tmp_path):
-    (tmp_path / "d.svm").write_text("0 1:2\n1 2:3\n" * 5000)
-    ended = run(capsys, "train", tmp_path / "d.svm", "--memory-budget", "10kB")
-    assert ended.code == 2
-    assert "d.svm: takes more than --memory-budget 10kB, and libsvm text is read whole" in ended.err
+@pytest.mark.parametrize(("density", "budget"), [(0.1, "85kB"), (0.6, "220kB")])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_libsvm_text(capsys, tmp_path, monkeypatch, density, budget, weighted):
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((3000, 30), density=density, rng=rng, format="csr")
+    X.data[:] = X.data.round(4) + 0.001
+    y = (X @ rng.standard_normal(30) + rng.logistic(size=3000) > 0).astype(int)
+    s = rng.random(3000).round(4)
+    path = tmp_path / "d.svm"
+    lines = []
+    for i in range(3000):
+        row = slice(X.indptr[i], X.indptr[i + 1])
+        cells = [f"{k + 1}:{v:.4f}" for k, v in zip(X.indices[row], X.data[row], strict=True)]
+        lines.append(" ".join([f"{y[i]}:{s[i]:.4f}" if weighted else str(y[i]), *cells]))
+    path.write_text("\n".join(lines))
+    monkeypatch.setattr(libsvm_stream, "_BLOCK_BYTES", 2**12)
+    streamed = train(capsys, path, "--tol", "1e-9", "--memory-budget", budget, "--model", tmp_path / "s.model")
+    train(capsys, path, "--tol", "1e-9", "--model", tmp_path / "m.model")
+    assert "d.svm: text is decoded once, into 0.0 GiB in a temporary file" in streamed.err
+    assert "3,000 rows, 30 columns; streamed in" in streamed.err
+    same_model(tmp_path / "s.model", tmp_path / "m.model")
+    whole = [succeed(capsys, "predict", tmp_path / f"{k}.model", path, "--proba").out for k in "sm"]
+    monkeypatch.setattr("gpu_logreg.command.predict_streamed.free_memory", lambda: 1000)
+    path.write_text("\n".join([*lines[:-1], lines[-1] + " 40:1"]))
+    ended = succeed(capsys, "predict", tmp_path / "m.model", path, "--proba")
+    assert [line.split(",")[0] for line in ended.out.splitlines()] == [
+        line.split(",")[0] for line in whole[1].splitlines()
+    ]
+    assert "1 feature that the model does not have (40; its last is 30) in 1 row is ignored" in ended.err
+
+
+def test_libsvm_text_that_cannot_be_streamed(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(libsvm_stream, "_BLOCK_BYTES", 2**12)
+    path = tmp_path / "d.svm"
+    budget = ["--memory-budget", "10kB"]
+    for line, more, message in (
+        ("1 1:2", ["--target", "y"], "LIBSVM text has its own labels; leave out the target 'y'"),
+        ("1 1:2", ["--drop", "c0"], "--drop and --weight are for rows in memory and tables; leave them out"),
+        ("nan 1:2", [], "row 8001: the label is not a finite number"),
+        ("1 1:2 1:3", [], "line 8001 is not LIBSVM text .*: index 1 does not come after index 1"),
+        ("1.5 1:2", [], "Unknown label type"),
+    ):
+        path.write_text("0 1:2\n1 2:3\n" * 4000 + line)
+        ended = run(capsys, "train", path, *budget, *more)
+        assert ended.code == 2
+        assert re.search(message, ended.err), ended.err
+    path.write_text("0\n1\n" * 4000)
+    assert "holds no index:value pair" in run(capsys, "train", path, *budget).err

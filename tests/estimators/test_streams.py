@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, MLPClassifier, Stream
+from gpu_logreg.arrays import sparse_cut
 from gpu_logreg.errors import DataError, DeviceError
-from gpu_logreg.estimators import first_read
+from gpu_logreg.files import libsvm_stream
 from gpu_logreg.rows import block_store
 
 N, D = 3000, 6
@@ -25,7 +27,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(block_store, "STREAMED_ELEMENTS", 2**11)
     monkeypatch.setattr(block_store, "STREAMED_ROWS", 2**8)
     monkeypatch.setattr(block_store, "STREAMED_ELEMENTS_WIDE", 2**13)
-    monkeypatch.setattr(first_read, "STREAMED_ELEMENTS", 2**11)
+    monkeypatch.setattr(sparse_cut, "STREAMED_ELEMENTS", 2**11)
 
 
 def rows(n_classes=2, dtype=np.float64, n=N):
@@ -612,3 +614,25 @@ def test_arrays_that_give_slices(path):
         Stream(Sliced(X + 1j), y)
     with pytest.raises(DataError, match="sparse rows are yielded in blocks"):
         Stream(sparse.csr_array(X), y)
+
+
+def test_libsvm_text_gives_the_bits_of_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(libsvm_stream, "_BLOCK_BYTES", 2**12)
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((N, 200), density=0.02, rng=rng, format="csr")
+    y = (X @ rng.standard_normal(200) + rng.logistic(size=N) > 0).astype(int)
+    path = tmp_path / "d.svm"
+    dump_svmlight_file(X, y, str(path), zero_based=False)
+    X, y = load_svmlight_file(str(path))  # its text has 16 digits
+    model = LogisticRegression().fit(blocks_of(X, y))
+    for budget in ("1GB", "110kB"):
+        stream = Stream(path, memory_budget=budget)
+        assert bits(LogisticRegression().fit(stream)) == bits(model)
+        assert (stream.n_resident_ == stream.n_blocks_) == (budget == "1GB")
+        assert stream.n_blocks_ > 3
+    assert model.score(stream) == model.score(X, y)
+    np.testing.assert_array_equal(model.predict(stream), model.predict(X))
+    with pytest.raises(DataError, match="a memory budget of 0 MB is too small"):
+        LogisticRegression().fit(Stream(path, memory_budget="20kB"))
+    with pytest.raises(DataError, match="LIBSVM text has labels and weights of its own"):
+        Stream(path, y)

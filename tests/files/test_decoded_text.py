@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gpu_logreg.errors import DataError
-from gpu_logreg.files import decoded_text
+from gpu_logreg.files import decoded_text, row_cache
 from gpu_logreg.files.decoded_text import decode_csv
 from gpu_logreg.files.formats import FileOptions
 
@@ -100,20 +100,21 @@ def test_a_full_disk(tmp_path, monkeypatch):
     path.write_text(text()[0])
     usage = namedtuple("usage", "free")
     message = "d.csv: is decoded into numbers in the temporary folder .*, which has no room for .*; set TMPDIR"
-    monkeypatch.setattr(decoded_text.shutil, "disk_usage", lambda folder: usage(2**28 + 1000))
+    monkeypatch.setattr(row_cache.shutil, "disk_usage", lambda folder: usage(2**28 + 1000))
     refused(path, message)
     checks = []
-    monkeypatch.setattr(decoded_text, "_CHECKED_BYTES", 2**14)
-    monkeypatch.setattr(decoded_text.shutil, "disk_usage", lambda _: checks.append(1) or usage(2**30 // len(checks)))
+    monkeypatch.setattr(row_cache, "_CHECKED_BYTES", 2**14)
+    monkeypatch.setattr(row_cache.shutil, "disk_usage", lambda _: checks.append(1) or usage(2**30 // len(checks)))
     refused(path, message)
     assert len(checks) > 2
 
     class Full:
-        def tell(self):
-            return 7
-
         def write(self, data):
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(DataError, match=message):
-        decoded_text._write(Full(), [np.zeros(3)], path)
+        def close(self):
+            pass
+
+    monkeypatch.setattr(row_cache.shutil, "disk_usage", lambda folder: usage(2**40))
+    monkeypatch.setattr(row_cache.tempfile, "TemporaryFile", Full)
+    refused(path, message)
