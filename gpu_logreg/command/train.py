@@ -26,6 +26,7 @@ from gpu_logreg.command.report import (
     score_rows,
     waiting,
 )
+from gpu_logreg.command.stored_columns import reading_notes
 from gpu_logreg.command.train_streamed import stream_for, train_on_stream
 from gpu_logreg.command.training_labels import (
     MANY_CLASSES,
@@ -40,7 +41,7 @@ from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
-from gpu_logreg.files.formats import FileOptions, applicable_options, refuse_header
+from gpu_logreg.files.formats import applicable_options, refuse_header
 from gpu_logreg.files.load import Matrix, Table, load_labelled_data, load_training_data
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.row_weights import take_weights
@@ -119,7 +120,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
         scores[heading] = score_rows(estimator, data.X_test, data.y_test, classes)
     if request.model is not None:
         notes = {"target": request.target, "positive": data.positive, "header": request.options.header}
-        notes |= _reading_notes(request.options, data.marks)
+        notes |= reading_notes(request.options, data.marks)
         save_model(estimator, request.model, schema=data.schema.to_json(), notes=notes)
         leave_checkpoint(request, estimator)
     print_table(scores)
@@ -205,13 +206,6 @@ def _refuse_dtype(rows: Table | Matrix, request: TrainingRequest) -> None:
         )
 
 
-def _reading_notes(options: FileOptions, marks: Marks) -> dict[str, Any]:
-    """Marks of numbers and words for missing cells, for the notes of the model: `predict` reads its files with them."""
-    missing = None if options.missing is None else list(options.missing)
-    notes = {"decimal": marks.decimal, "thousands": marks.thousands, "missing": missing}
-    return {name: value for name, value in notes.items() if value is not None}
-
-
 def _classes(labels: NDArray[Any], rows: Table | Matrix, request: TrainingRequest) -> tuple[NDArray[Any], str | None]:
     """The classes of the training rows and the text of the positive one; see `classes_of`."""
     is_libsvm = isinstance(rows, Matrix) and rows.labels is not None
@@ -237,10 +231,10 @@ def _encode_finite(rows: Table | Matrix, schema: Schema, request: TrainingReques
 
 
 def _load_test(
-    request: TrainingRequest, schema: Schema, classes: NDArray[Any], positive: str | None
+    request: TrainingRequest, schema: Schema, classes: NDArray[Any], positive: str | None, marks: Marks
 ) -> tuple[Any, NDArray[Any]]:
     """The matrix and the labels of ``--valid``, for rows that are streamed."""
-    rows, labels = _load_valid(request, schema, classes, positive, np.dtype(request.dtype), Marks())
+    rows, labels = _load_valid(request, schema, classes, positive, np.dtype(request.dtype), marks)
     return _encode_finite(rows, schema, request), labels
 
 

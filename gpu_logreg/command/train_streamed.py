@@ -22,17 +22,20 @@ from gpu_logreg.command.report import (
     print_table,
     score_rows,
 )
+from gpu_logreg.command.stored_columns import reading_notes
 from gpu_logreg.command.training_labels import MANY_CLASSES, MANY_LIBSVM_CLASSES, classes_of, is_positive
 from gpu_logreg.command.training_request import TrainingRequest
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.estimators.stream import FREE_SHARE, Stream
-from gpu_logreg.estimators.stream_sources import csv_rows, glob_like, libsvm_rows
+from gpu_logreg.estimators.stream_sources import FileRows, csv_rows, dataset_rows, glob_like, libsvm_rows
 from gpu_logreg.files.column_names import Source, need_target
 from gpu_logreg.files.columns import NumberedColumns, NumericColumn
-from gpu_logreg.files.datasets import dataset_files
+from gpu_logreg.files.dataset_rows import DatasetRows
+from gpu_logreg.files.datasets import dataset_files, open_dataset
 from gpu_logreg.files.formats import choose_format
+from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.numbered import numbered_columns
 from gpu_logreg.files.reading import gib
 from gpu_logreg.files.schema import Schema
@@ -42,10 +45,10 @@ from gpu_logreg.saved.model_file import save_model
 
 __all__ = ["stream_for", "train_on_stream"]
 
-_STREAMED = ("npy", "npz", "parquet")
+_TEXT = ("csv", "libsvm")
 
-LoadTest = Callable[[Schema, NDArray[Any], str | None], tuple[Any, NDArray[Any]]]
-"""From a schema, the classes and the positive label to the rows and labels of ``--valid``."""
+LoadTest = Callable[[Schema, NDArray[Any], str | None, Marks], tuple[Any, NDArray[Any]]]
+"""From a schema, the classes, the positive label and the marks of numbers to the rows and labels of ``--valid``."""
 
 
 def stream_for(request: TrainingRequest, file: Path) -> Stream | None:
@@ -63,21 +66,32 @@ def stream_for(request: TrainingRequest, file: Path) -> Stream | None:
         return None
     kind = "parquet" if of_many or file.is_dir() else choose_format(file, request.options)
     budget = memory_budget(FREE_SHARE if given is None else given)
-    if kind not in _STREAMED:
-        if file.stat().st_size <= (free_memory() if given is None else budget):
+    limit = free_memory() if given is None else budget
+    if kind in _TEXT:
+        return None if file.stat().st_size <= limit else _of_text(request, file, kind, budget)
+    if kind == "parquet":
+        target, options = need_target(request.target, file), request.options
+        if not of_many and _bytes_in_memory(file, request) <= limit:
             return None
-        return _of_text(request, file, kind, budget)
+        dtype = np.dtype(request.dtype)
+        rows = dataset_rows(file, None, None, target, request.weight, request.drop, options, dtype, learns=True)
+        return _of_table(rows, file, budget)
     try:
-        stream = _stream(request, file, kind, budget)
+        stream = _of_array(request, file, kind, budget)
     except DataError:
-        if given is None and not of_many:  # text columns, for one, which rows in memory may have
+        if given is None:
             return None
         raise
-    limit = budget if given is not None else free_memory()
-    return stream if of_many or stream.n_rows * stream.n_columns * stream.dtype.itemsize > limit else None
+    return stream if stream.n_rows * stream.n_columns * stream.dtype.itemsize > limit else None
 
 
-def _stream(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
+def _bytes_in_memory(file: Path, request: TrainingRequest) -> int:
+    """Bytes of the columns of a data set as float64, of which a text counts as one number."""
+    rows = DatasetRows(open_dataset(file), numbers=False)
+    return 8 * rows.n_rows * (rows.n_columns - len({request.target, request.weight, *request.drop} - {None}))
+
+
+def _of_array(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
     target = need_target(request.target, file)
     if kind == "npy":
         if not target.endswith(".npy"):
@@ -92,16 +106,24 @@ def _stream(request: TrainingRequest, file: Path, kind: str, budget: int) -> Str
 
 
 def _of_text(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
-    if kind == "libsvm":
-        if request.target not in (None, "label"):
-            raise DataError(f"{file}: LIBSVM text has its own labels; leave out the target {request.target!r}")
-        if request.drop or request.weight:
-            raise DataError(f"{file}: --drop and --weight are for rows in memory and tables; leave them out")
-        rows = libsvm_rows(file, np.dtype(request.dtype), dense=request.options.dense)
-    else:
+    dtype = np.dtype(request.dtype)
+    if kind == "csv":
         target = need_target(request.target, file)
-        rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options)
-    note(f"{file}: text is decoded once, into {gib(rows.rows.nbytes)} in a temporary file")
+        rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options, dtype)
+        return _of_table(rows, file, budget)
+    if request.target not in (None, "label"):
+        raise DataError(f"{file}: LIBSVM text has its own labels; leave out the target {request.target!r}")
+    if request.drop or request.weight:
+        raise DataError(f"{file}: --drop and --weight are for rows in memory and tables; leave them out")
+    return _of_table(libsvm_rows(file, dtype, dense=request.options.dense), file, budget)
+
+
+def _of_table(rows: FileRows, file: Path, budget: int) -> Stream:
+    for remark in () if rows.learned is None else rows.learned.remarks:
+        note(remark)
+    nbytes = getattr(rows.rows, "nbytes", None)
+    if nbytes is not None:
+        note(f"{file}: is decoded once, into {gib(nbytes)} in a temporary file")
     return Stream(rows, memory_budget=budget)
 
 
@@ -137,12 +159,13 @@ def train_on_stream(
         is_second = is_positive(original, request.positive, name)
         positive = str(original[int(is_second.argmax())])
         stream.set_apart(is_second)
-    schema = _schema(stream)
+    schema, marks = _schema(stream), Marks() if stream.learned is None else stream.learned.marks
+    encoding = f", {stream.n_columns:,} after encoding" if stream.n_columns != len(schema.names) else ""
     note(
-        f"{request.data}: {stream.n_rows:,} rows, {stream.n_columns:,} columns; "
+        f"{request.data}: {stream.n_rows:,} rows, {len(schema.names):,} columns{encoding}; "
         f"streamed in {stream.n_blocks_:,} blocks, of which {stream.n_resident_:,} stay in memory"
     )
-    X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive)
+    X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive, marks)
     with fit_progress() as observer:
         estimator.set_params(verbose=observer)
         estimator.fit(stream, checkpoint=checkpoint_of(request))
@@ -155,6 +178,7 @@ def train_on_stream(
         scores["test"] = score_rows(estimator, X_test, y_test, classes)
     if request.model is not None:
         notes = {"target": request.target, "positive": positive, "header": request.options.header}
+        notes |= reading_notes(request.options, marks)
         save_model(estimator, request.model, schema=schema.to_json(), notes=notes)
         leave_checkpoint(request, estimator)
     print_table(scores)
@@ -171,6 +195,8 @@ def train_on_stream(
 
 
 def _schema(stream: Stream) -> Schema:
+    if stream.learned is not None:
+        return stream.learned.schema
     if stream.names is None:
         return Schema(NumberedColumns(numbered_columns(stream.n_columns)), stream.first_index)
     return Schema(tuple(map(NumericColumn, stream.names)))

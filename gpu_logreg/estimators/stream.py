@@ -17,6 +17,7 @@ from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files,
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
+from gpu_logreg.files.schema_by_block import Learned
 from gpu_logreg.rows.block_store import BlockStore
 
 __all__ = ["Stream"]
@@ -156,6 +157,11 @@ class Stream:
     def first_index(self) -> int:
         """Index of the first feature in LIBSVM text; 0 for other rows."""
         return int(getattr(self._source, "first_index", 0))
+
+    @property
+    def learned(self) -> Learned | None:
+        """The columns of a table that the rows are made of, where they were read first."""
+        return None if self._files is None else self._files.learned
 
     @property
     def selects(self) -> bool:

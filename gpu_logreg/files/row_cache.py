@@ -35,7 +35,7 @@ _SPARED_BYTES = 2**28
 class _Cache:
     """A file without a name that arrays are written into; the space for ``expected`` bytes is checked first."""
 
-    def __init__(self, path: Path, expected: int = 0) -> None:
+    def __init__(self, path: Path | str, expected: int = 0) -> None:
         self._path = path
         self._refuse_full(expected)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
@@ -91,7 +91,7 @@ class DenseCache(_Cache):
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         Where the rows come from, for messages.
     expected : int
         Bytes that the rows will take, as far as that is known.
@@ -141,7 +141,7 @@ class SparseCache(_Cache):
     [(0, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])]
     """
 
-    def __init__(self, path: Path, expected: int = 0) -> None:
+    def __init__(self, path: Path | str, expected: int = 0) -> None:
         super().__init__(path, expected)
         self._cut = SparseCut()
         self._open: list[Any] = []

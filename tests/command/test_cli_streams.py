@@ -8,12 +8,14 @@ from command_line import run, succeed
 from scipy import sparse
 
 from gpu_logreg.arrays import sparse_cut
+from gpu_logreg.command import predict_streamed
 from gpu_logreg.files import libsvm_stream
 from gpu_logreg.rows import block_store
 from gpu_logreg.saved.model_file import load_model
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
+pa_csv = pytest.importorskip("pyarrow.csv")
 
 N, D = 4000, 5
 BUDGET = "120kB"
@@ -198,7 +200,7 @@ def test_csv_is_decoded_once(capsys, tmp_path):
     options = ["--target", "income", "--weight", "s", "--tol", "1e-9"]
     streamed = train(capsys, path, *options, "--memory-budget", "300kB", "--model", tmp_path / "s.model")
     train(capsys, path, *options, "--model", tmp_path / "m.model")
-    assert "d.csv: text is decoded once, into 0.0 GiB in a temporary file" in streamed.err
+    assert "d.csv: is decoded once, into 0.0 GiB in a temporary file" in streamed.err
     same_model(tmp_path / "s.model", tmp_path / "m.model")
     assert len({succeed(capsys, "predict", tmp_path / f"{k}.model", path).out for k in "sm"}) == 1
 
@@ -221,7 +223,7 @@ def test_libsvm_text(capsys, tmp_path, monkeypatch, density, budget, weighted):
     monkeypatch.setattr(libsvm_stream, "_BLOCK_BYTES", 2**12)
     streamed = train(capsys, path, "--tol", "1e-9", "--memory-budget", budget, "--model", tmp_path / "s.model")
     train(capsys, path, "--tol", "1e-9", "--model", tmp_path / "m.model")
-    assert "d.svm: text is decoded once, into 0.0 GiB in a temporary file" in streamed.err
+    assert "d.svm: is decoded once, into 0.0 GiB in a temporary file" in streamed.err
     assert "3,000 rows, 30 columns; streamed in" in streamed.err
     same_model(tmp_path / "s.model", tmp_path / "m.model")
     whole = [succeed(capsys, "predict", tmp_path / f"{k}.model", path, "--proba").out for k in "sm"]
@@ -251,3 +253,79 @@ def test_libsvm_text_that_cannot_be_streamed(capsys, tmp_path, monkeypatch):
         assert re.search(message, ended.err), ended.err
     path.write_text("0\n1\n" * 4000)
     assert "holds no index:value pair" in run(capsys, "train", path, *budget).err
+
+
+def words(n=N):
+    rng = np.random.default_rng(5)
+    town, day = rng.choice(["Bern", "Rome", "Oslo"], n), rng.integers(0, 400, n)
+    x = np.where(rng.random(n) < 0.1, np.nan, rng.standard_normal(n).round(4))
+    z = (town == "Rome") + np.nan_to_num(x) + day / 200 - 1.5
+    y = np.where(z + rng.logistic(size=n) > 0, "high", "low")
+    days = np.datetime64("2020-01-01") + day
+    return {"town": town, "day": days, "x": x, "income": y, "s": rng.random(n).round(3)}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "folder"])
+def test_text_missing_cells_and_dates(capsys, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("gpu_logreg.files.csv_blocks._BLOCK_BYTES", 2**14)
+    monkeypatch.setattr("gpu_logreg.files.dataset_rows._BATCH_ELEMENTS", 2**11)
+    columns = words()
+    table = pa.table({name: pa.array(column, from_pandas=True) for name, column in columns.items()})
+    path = tmp_path / ("d" if kind == "folder" else f"d.{kind}")
+    if kind == "csv":
+        pa_csv.write_csv(table, path)
+    elif kind == "parquet":
+        pq.write_table(table, path, row_group_size=900)
+    else:
+        path.mkdir()
+        for k in range(2):
+            pq.write_table(table.slice(2000 * k, 2000), path / f"{k}.parquet")
+    options = ["--target", "income", "--weight", "s", "--tol", "1e-9"]
+    budget = ["--memory-budget", "90kB"]
+    streamed = train(capsys, path, *options, *budget, "--model", tmp_path / "s.model")
+    memory = train(capsys, path, *options, "--model", tmp_path / "m.model")
+    assert "4,000 rows, 3 columns, 6 after encoding; streamed in" in streamed.err
+    assert re.search(f"{path}: is decoded once, into 0.0 GiB in a temporary file", streamed.err)
+    if kind == "csv":
+        assert "column 'day' is read as dates, in days since 1970-01-01" in streamed.err
+    same_model(tmp_path / "s.model", tmp_path / "m.model")
+    for name in ("accuracy", "log loss"):
+        lines = [[line for line in out.splitlines() if line.startswith(name)] for out in (streamed.out, memory.out)]
+        assert lines[0] == lines[1]
+    whole = [succeed(capsys, "predict", tmp_path / f"{k}.model", path, "--proba") for k in "sm"]
+    assert whole[0].out == whole[1].out
+    if kind == "folder":
+        return
+    monkeypatch.setattr("gpu_logreg.command.predict_streamed.free_memory", lambda: 10_000)
+    made = []
+    real = predict_streamed.prediction_blocks
+    monkeypatch.setattr(
+        predict_streamed, "prediction_blocks", lambda *a: (made.append(rows) or rows for rows in real(*a))
+    )
+    blockwise = succeed(capsys, "predict", tmp_path / "m.model", path, "--proba")
+    assert blockwise.out == whole[1].out
+    assert len(made) > 2
+    if kind == "csv":
+        path.write_text(path.read_text().replace("Bern", "Paris"))
+        ended = succeed(capsys, "predict", tmp_path / "m.model", path)
+        n_paris = int((columns["town"] == "Bern").sum())
+        assert f"{n_paris:,} of 4,000 rows hold a category that training did not see: 'Paris'" in ended.err
+
+
+def test_a_table_of_text_with_a_test_file(capsys, tmp_path):
+    table = pa.table({name: pa.array(column, from_pandas=True) for name, column in words().items()})
+    pa_csv.write_csv(table, tmp_path / "d.csv")
+    pa_csv.write_csv(table.slice(1000, 300), tmp_path / "v.csv")
+    options = ["--target", "income", "--drop", "s", "--valid", tmp_path / "v.csv", "--memory-budget", "100kB"]
+    ended = train(capsys, tmp_path / "d.csv", *options)
+    assert re.search(r"rows +4,000 +300", ended.out)
+
+
+def test_numbers_without_a_missing_cell_stay_in_their_file(capsys, tmp_path):
+    X, y, s = rows()
+    pq.write_table(table(X, y, s), tmp_path / "d.parquet", row_group_size=700)
+    options = ["--target", "income", "--drop", "id", "--memory-budget", BUDGET, "--model", tmp_path / "s.model"]
+    assert "is decoded once" not in train(capsys, tmp_path / "d.parquet", *options).err
+    new = pa.table({f"x{k}": pa.array([None if k == 2 else 1.0]) for k in range(D)} | {"s": [1.0]})
+    pq.write_table(new, tmp_path / "new.parquet")
+    assert "prediction" in succeed(capsys, "predict", tmp_path / "s.model", tmp_path / "new.parquet").out
