@@ -50,7 +50,8 @@ def prediction_blocks(
     Examples
     --------
     >>> import pyarrow as pa
-    >>> schema = Schema.fit(Table.from_arrow(pa.table({"town": ["Bern", "Rome"]}), Source("t")))
+    >>> from gpu_logreg.files.table import as_table
+    >>> schema = Schema.fit(as_table(pa.table({"town": ["Bern", "Rome"]})))
     >>> _ = Path("new.csv").write_text("age,town\n31,Rome\n47,Oslo\n")
     >>> blocks = prediction_blocks(Path("new.csv"), "csv", schema, FileOptions(), Marks())
     >>> [schema.transform(rows).tolist() for rows in blocks]
