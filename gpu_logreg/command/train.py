@@ -36,7 +36,7 @@ from gpu_logreg.command.training_labels import (
     list_some,
     split_rows,
 )
-from gpu_logreg.command.training_request import TrainingRequest, check_request
+from gpu_logreg.command.training_request import TrainingRequest, check_request, stops_by_valid
 from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
@@ -116,7 +116,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     classes = class_names(estimator.classes_, data.positive)
     scores = {"training": score_rows(estimator, data.X, data.y, classes)}
     if data.y_test is not None:
-        heading = "validation" if _stops_by_valid(estimator, request) else "test"
+        heading = "validation" if stops_by_valid(estimator, request) else "test"
         scores[heading] = score_rows(estimator, data.X_test, data.y_test, classes)
     if request.model is not None:
         notes = {"target": request.target, "positive": data.positive, "header": request.options.header}
@@ -173,7 +173,7 @@ def _load(request: TrainingRequest, file: Path) -> _TrainingData:
 def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, request: TrainingRequest) -> None:
     """Fit, with lines on the progress; an error on a value that is not finite names its place in the file."""
     checkpoint, validation = checkpoint_of(request), None
-    if data.y_test is not None and _stops_by_valid(estimator, request):
+    if data.y_test is not None and stops_by_valid(estimator, request):
         validation = data.X_test, data.y_test
     try:
         with fit_progress() as observer:
@@ -184,11 +184,6 @@ def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, req
         if data.matrix is not None:
             data.matrix.refuse_not_finite()
         raise
-
-
-def _stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:
-    """Whether the rows of ``--valid`` have a say in the training, and are no test of it."""
-    return request.valid is not None and getattr(estimator, "early_stopping", False)
 
 
 def _print_remarks(rows: Table | Matrix) -> None:

@@ -22,9 +22,10 @@ from gpu_logreg.command.report import (
     print_table,
     score_rows,
 )
+from gpu_logreg.command.scaling import fit_on_standardised_stream
 from gpu_logreg.command.stored_columns import reading_notes
 from gpu_logreg.command.training_labels import MANY_CLASSES, MANY_LIBSVM_CLASSES, classes_of, is_positive
-from gpu_logreg.command.training_request import TrainingRequest
+from gpu_logreg.command.training_request import TrainingRequest, stops_by_valid
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
@@ -129,13 +130,13 @@ def _of_table(rows: FileRows, file: Path, budget: int) -> Stream:
 
 def train_on_stream(
     request: TrainingRequest, estimator: LogisticRegression | MLPClassifier, stream: Stream, load_test: LoadTest
-) -> LogisticRegression:
+) -> LogisticRegression | MLPClassifier:
     """Fit, test, save and print tables as ``gpu-logreg train`` does.
 
     Parameters
     ----------
     request : TrainingRequest
-    estimator : LogisticRegression
+    estimator : LogisticRegression or MLPClassifier
     stream : Stream
     load_test : function
         Reads the rows of ``--valid``, which are in memory.
@@ -145,8 +146,6 @@ def train_on_stream(
     DataError
         What cannot be done with streamed rows.
     """
-    if not isinstance(estimator, LogisticRegression):
-        raise DataError("--hidden trains a network, whose rows are in memory; leave out --memory-budget")
     if request.test_size is not None:
         raise DataError("--test-size holds rows back in memory; give streamed rows a file of their own with --valid")
     start = time.perf_counter()
@@ -168,14 +167,21 @@ def train_on_stream(
     X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive, marks)
     with fit_progress() as observer:
         estimator.set_params(verbose=observer)
-        estimator.fit(stream, checkpoint=checkpoint_of(request))
+        if isinstance(estimator, MLPClassifier):
+            stops = y_test is not None and stops_by_valid(estimator, request)
+            validation: Any = (X_test, y_test) if stops else None
+            fit_on_standardised_stream(estimator, stream, checkpoint_of(request), validation)
+        else:
+            estimator.fit(stream, checkpoint=checkpoint_of(request))
         estimator.set_params(verbose=0)
     fit_end = time.perf_counter()
     read = stream.bytes_read_
     classes = class_names(estimator.classes_, positive)
     scores = {"training": _score(estimator, stream, classes)}
     if y_test is not None:
-        scores["test"] = score_rows(estimator, X_test, y_test, classes)
+        scores["validation" if stops_by_valid(estimator, request) else "test"] = score_rows(
+            estimator, X_test, y_test, classes
+        )
     if request.model is not None:
         notes = {"target": request.target, "positive": positive, "header": request.options.header}
         notes |= reading_notes(request.options, marks)
@@ -202,7 +208,7 @@ def _schema(stream: Stream) -> Schema:
     return Schema(tuple(map(NumericColumn, stream.names)))
 
 
-def _score(model: LogisticRegression, stream: Stream, classes: Sequence[str]) -> dict[str, str]:
+def _score(model: LogisticRegression | MLPClassifier, stream: Stream, classes: Sequence[str]) -> dict[str, str]:
     """Accuracy and log loss of the rows trained on, added block by block."""
     loss_of = model._target().loss
     assert not isinstance(loss_of, Labels)  # which are for networks

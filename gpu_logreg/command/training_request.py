@@ -16,7 +16,7 @@ from gpu_logreg.files.formats import FileOptions
 from gpu_logreg.files.streams import STANDARD_INPUT
 from gpu_logreg.saved.whole_files import check_destination
 
-__all__ = ["TrainingRequest", "check_request"]
+__all__ = ["TrainingRequest", "check_request", "stops_by_valid"]
 
 _DEFAULT = FileOptions()
 
@@ -85,6 +85,11 @@ def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPC
     except InvalidParameterError as error:
         raise DataError(str(error)) from error
     resolve_device(estimator.device)
+
+
+def stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:
+    """Whether the rows of ``--valid`` have a say in the training, and are no test of it."""
+    return request.valid is not None and getattr(estimator, "early_stopping", False)
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

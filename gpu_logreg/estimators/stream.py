@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.memory import memory_budget as bytes_of_budget
-from gpu_logreg.arrays.vector import ArrayOfRows, DType, HostArray
+from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files, parts_of
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
@@ -19,6 +20,7 @@ from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.files.schema_by_block import Learned
 from gpu_logreg.rows.block_store import BlockStore
+from gpu_logreg.rows.scaled_rows import ScaledRows
 
 __all__ = ["Stream"]
 
@@ -222,6 +224,16 @@ class Stream:
         for number, X in opened.store.walk():
             part = opened.store.parts[number]
             yield X, opened.codes[part], None if opened.sample_weight is None else opened.sample_weight[part]
+
+    def scaled(self, centre: Float64Vector, scale: Float64Vector) -> Stream:
+        """A stream of ``(x - centre) / scale``, of which the blocks stay in memory that stayed of this one."""
+        opened, stream = self.opened, copy.copy(self)
+        store, source = opened.store, ScaledRows(opened.store.source, centre, scale)
+        self.__dict__["opened"] = replace(opened, store=BlockStore(store.source, store.parts, frozenset()))
+        stream._source = source
+        scaled = BlockStore(source, store.parts, store.kept, ahead=self._read_ahead)
+        stream.__dict__["opened"] = replace(opened, store=scaled)
+        return stream
 
     def set_apart(self, is_second: NDArray[np.bool_]) -> None:
         """From now on there are two classes: of the classes these, whose label becomes True, and all others."""

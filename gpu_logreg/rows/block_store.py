@@ -7,6 +7,7 @@ added block by block have the same bits whatever the memory budget is.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -155,7 +156,10 @@ class BlockStore:
         self._free: queue.SimpleQueue[HostArray] = queue.SimpleQueue()
 
     def walk(self, numbers: Sequence[int] | None = None) -> Iterator[tuple[int, ArrayOfRows]]:
-        """Blocks with their numbers, which ascend; a block that does not stay is valid until the next is asked for."""
+        """Blocks with their numbers; a block that does not stay is valid until the next is asked for.
+
+        Numbers that do not ascend are for sources that seek.
+        """
         numbers = range(len(self.parts)) if numbers is None else numbers
         missing = [k for k in numbers if k not in self._blocks]
         if not missing:
@@ -215,13 +219,16 @@ class BlockStore:
         if self.source.fills:
             blocks = self._filled(numbers)
         else:
-            pieces = self.source.pieces([self.parts[k] for k in numbers])
-            blocks = self._sparse(pieces, numbers) if self.source.is_sparse else self._dense(pieces, numbers)
+            blocks = itertools.chain.from_iterable(map(self._of_pieces, _ascending(numbers)))
         for number, X in blocks:
             check()
             self.blocks_read += 1
             self.bytes_read += bytes_of(X)
             yield number, X
+
+    def _of_pieces(self, numbers: Sequence[int]) -> Iterator[tuple[int, ArrayOfRows]]:
+        pieces = self.source.pieces([self.parts[k] for k in numbers])
+        return self._sparse(pieces, numbers) if self.source.is_sparse else self._dense(pieces, numbers)
 
     def _filled(self, numbers: Sequence[int]) -> Iterator[tuple[int, HostArray]]:
         for number in numbers:
@@ -271,3 +278,14 @@ class BlockStore:
                 return
         if waiting:
             raise DataError(f"row {self.parts[waiting[-1]].start} and those after it are no longer there")
+
+
+def _ascending(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers cut where they do not ascend."""
+    run: list[int] = []
+    for number in numbers:
+        if run and number <= run[-1]:
+            yield run
+            run = []
+        run.append(number)
+    yield run

@@ -127,6 +127,11 @@ class StreamedDataset:
         return np.dtype(np.longdouble)
 
     @property
+    def batch_dtype(self) -> DType:
+        """Dtype in which steps on batches compute; see `gpu_logreg.rows.resident.ResidentDataset.batch_dtype`."""
+        return compute_dtype(self.store.source.dtype)
+
+    @property
     def read_cost(self) -> float:
         """Time of a read, relative to one of as many dense rows."""
         if not self.is_sparse:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from command_line import run, succeed
 from scipy import sparse
+from sklearn.datasets import dump_svmlight_file
 
 from gpu_logreg.arrays import sparse_cut
 from gpu_logreg.command import predict_streamed
@@ -164,7 +165,7 @@ def test_predictions_of_files_beyond_memory(capsys, tmp_path, monkeypatch, n_cla
             ["--test-size", "0.2"],
             "--test-size holds rows back in memory; give streamed rows a file of their own with",
         ),
-        (["--hidden", "8"], "--hidden trains a network, whose rows are in memory; leave out --memory-budget"),
+        (["--hidden", "8", "--early-stopping"], "early_stopping=True goes by rows in memory, and these are streamed"),
         (["--solver", "sgd"], "solver='sgd' steps through rows in random order"),
         (["--storage", "uint8"], "storage='uint8' is for rows in memory"),
         (["--memory-budget", "much"], "memory_budget='much' is no size"),
@@ -329,3 +330,30 @@ def test_numbers_without_a_missing_cell_stay_in_their_file(capsys, tmp_path):
     new = pa.table({f"x{k}": pa.array([None if k == 2 else 1.0]) for k in range(D)} | {"s": [1.0]})
     pq.write_table(new, tmp_path / "new.parquet")
     assert "prediction" in succeed(capsys, "predict", tmp_path / "s.model", tmp_path / "new.parquet").out
+
+
+@pytest.mark.parametrize("kind", ["npy", "parquet", "svm"])
+def test_a_network(capsys, tmp_path, kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N, 4)) * [1.0, 1e4, 1e-3, 5.0] + [0.0, 1e5, 0.0, 1.0]
+    X[:, 3] *= rng.random(N) < 0.2
+    u = (X - X.mean(0)) / X.std(0)
+    y = (u[:, 0] * u[:, 1] + u[:, 2] > 0).astype(int)
+    path, target = tmp_path / f"d.{kind}", ["--target", "y"]
+    if kind == "npy":
+        np.save(path, X)
+        np.save(tmp_path / "y.npy", y)
+        target = ["--target", tmp_path / "y.npy"]
+    elif kind == "parquet":
+        pq.write_table(pa.table({f"x{k}": X[:, k] for k in range(4)} | {"y": y}), path, row_group_size=700)
+    else:
+        dump_svmlight_file(X, y, str(path))
+        target = []
+    how = [*target, "--hidden", "16", "--max-iter", "60", "--learning-rate", "0.01"]
+    streamed = train(capsys, path, *how, "--memory-budget", "120kB", "--model", tmp_path / "m")
+    assert "streamed in" in streamed.err
+    (accuracy,) = (line.split()[1] for line in streamed.out.splitlines() if line.startswith("accuracy"))
+    assert float(accuracy) > 0.9
+    if kind != "svm":
+        assert float(accuracy) == pytest.approx(load_model(tmp_path / "m").score(X, y), abs=1e-4)
+    assert succeed(capsys, "predict", tmp_path / "m", path).out.count("\n") == N + 1

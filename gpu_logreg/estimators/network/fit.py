@@ -36,6 +36,7 @@ __all__ = [
     "fit_by_reads",
     "of_unit_size",
     "refuse_extremes",
+    "run_minibatch",
 ]
 
 AUTO_BATCH = 200
@@ -208,6 +209,25 @@ def fit_by_batches(
     elif validation is not None:
         held_back = HeldBack(validation, np.arange(len(validation.y)))
     batches = NetworkBatches(training, rows, steps, held_back, progress.best_params)
+    shuffling = rng if model.shuffle else None
+    run_minibatch(model, batches, at, len(at), shuffling, progress, observer, journal, only_one_epoch=only_one_epoch)
+    progress.best_params = batches.best()
+    return progress
+
+
+def run_minibatch(
+    model: Any,
+    batches: NetworkBatches,
+    numbers: Any,
+    n_rows: int,
+    rng: np.random.Generator | None,
+    progress: Progress,
+    observer: Observer | None,
+    journal: Journal | None,
+    *,
+    only_one_epoch: bool = False,
+) -> None:
+    """Run the solver by a model's parameters on ``n_rows`` rows, of these numbers, or in blocks of these numbers."""
     max_iter = 1 if only_one_epoch else model.max_iter
     # As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
     name = model.learning_rate if model.solver == "sgd" or model.learning_rate == "cosine" else "constant"
@@ -216,20 +236,19 @@ def fit_by_batches(
         schedule.after_epoch(len(progress.loss_curve), progress.rows_seen)
     minibatch(
         batches,
-        at,
-        batch_size=_batch_size(model.batch_size, len(at)),
+        numbers,
+        batch_size=_batch_size(model.batch_size, n_rows),
         schedule=schedule,
-        rng=rng if model.shuffle else None,
+        rng=rng,
         progress=progress,
         tol=model.tol,
         max_iter=max_iter,
         n_iter_no_change=model.n_iter_no_change,
-        by_score=held_back is not None,
+        by_score=batches.held_back is not None,
         observer=observer,
         saved=None if journal is None else journal.saved_state("epoch"),
+        n_rows=n_rows,
     )
-    progress.best_params = batches.best()
-    return progress
 
 
 def _batch_size(batch_size: Any, n: int) -> int:
