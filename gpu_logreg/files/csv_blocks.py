@@ -13,7 +13,7 @@ from gpu_logreg.files.delimited import explain, file_marks
 from gpu_logreg.files.formats import FileOptions
 from gpu_logreg.files.layout import CsvSource, find_layout
 from gpu_logreg.files.number_words import Marks
-from gpu_logreg.files.reading import import_pyarrow, reading
+from gpu_logreg.files.reading import import_pyarrow, reading, refuse_change, state_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -72,6 +72,7 @@ class CsvBlocks:
     is_untyped = True
 
     def __init__(self, path: Path, options: FileOptions, text: Collection[str] = (), marks: Marks = _NO_MARKS) -> None:
+        self._state = state_of(path)
         self._layout = find_layout(path, options, tuple(text))
         self.names = list(self._layout.names)
         self.unnamed, self.header = self._layout.unnamed, self._layout.header
@@ -133,7 +134,9 @@ class CsvBlocks:
                         first = max(n, before)
                         yield first, pa.Table.from_batches([batch.slice(first - n)])
                     n += batch.num_rows
+                refuse_change(self._layout.path, self._state)
             except pa.ArrowInvalid as error:
+                refuse_change(self._layout.path, self._state)
                 found = _CONVERSION.match(str(error))
                 name = None if found is None else self.names[int(found.group(1))]
                 if name is not None and types.get(name) != pa.string():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import import_pyarrow
 
-__all__ = ["ColumnBatch", "dtype_of", "numbers_of", "state_of"]
+__all__ = ["ColumnBatch", "dtype_of", "numbers_of"]
 
 
 class ColumnBatch:
@@ -25,15 +24,6 @@ class ColumnBatch:
         """Write some of the rows."""
         for k, column in enumerate(self._columns):
             out[:, k] = column[part]
-
-
-def state_of(path: str) -> tuple[int, int] | None:
-    """Size and time of the last change of a local file; None of another."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
 
 
 def dtype_of(field: Any, path: str) -> np.dtype[Any]:

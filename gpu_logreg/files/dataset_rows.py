@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from gpu_logreg.errors import DataError, GpuLogregError
 from gpu_logreg.files.column_names import Source, pick_columns
-from gpu_logreg.files.dataset_columns import ColumnBatch, dtype_of, numbers_of, state_of
+from gpu_logreg.files.dataset_columns import ColumnBatch, dtype_of, numbers_of
 from gpu_logreg.files.datasets import first_line
-from gpu_logreg.files.reading import import_pyarrow
+from gpu_logreg.files.reading import import_pyarrow, refuse_change, state_of
 
 __all__ = ["DatasetRows"]
 
@@ -163,6 +163,8 @@ class DatasetRows:
             path = self._paths[k]
             if path and not os.path.exists(path) and self._states[k] is not None:
                 raise DataError(f"{path}: is no longer there") from error
+            if isinstance(error, PermissionError):
+                raise DataError(f"{path}: cannot be read: {error.strerror}") from error
             raise DataError(f"{path}: is truncated or damaged ({first_line(error)}); fetch it again") from error
 
     def _batches(self, units: Sequence[_Unit], columns: Sequence[str]) -> Iterator[tuple[int, int, Any]]:
@@ -172,8 +174,7 @@ class DatasetRows:
         stored = [name for name in columns if name not in constants]
         size = max(1024, _BATCH_ELEMENTS // max(1, len(columns)))
         before = next(unit.first for unit in self._units if unit.fragment == k)
-        if self._states[k] != state_of(self._paths[k]):
-            raise DataError(f"{self._paths[k]}: was changed while it is read; train on files that nobody writes")
+        refuse_change(self._paths[k], self._states[k])
         with contextlib.ExitStack() as stack:
             if units[0].row_group is not None and stored:
                 file = stack.enter_context(fragment.open())

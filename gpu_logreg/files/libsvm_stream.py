@@ -18,7 +18,7 @@ from gpu_logreg.files.libsvm import SPARSE_SHARE, drop_beyond, feature_zero, ref
 from gpu_logreg.files.libsvm_lines import libsvm_fault, read_line_blocks
 from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import numbered_columns
-from gpu_logreg.files.reading import reading
+from gpu_logreg.files.reading import reading, refuse_change, state_of
 from gpu_logreg.files.row_cache import SparseCache, SparseRows
 from gpu_logreg.files.schema import Schema
 
@@ -52,7 +52,7 @@ def decode_libsvm(
     DataError
         A line is not LIBSVM text; a model of so many columns would not fit in memory; a temporary folder without room.
     """
-    lowest, highest, n_rows = 1, 0, 0
+    lowest, highest, n_rows, state = 1, 0, 0, state_of(path)
     cache: SparseCache | None = None
     with reading(path):
         for elements, labels, weights in read_line_blocks(path, dtype, True, _BLOCK_BYTES):
@@ -66,6 +66,7 @@ def decode_libsvm(
                 cache = SparseCache(path, _expected_bytes(path, elements))
             cache.add(elements)
             n_rows += elements.shape[0]
+        refuse_change(path, state)
         if cache is None or cache.n_stored == 0:
             raise DataError(f"{path}: {libsvm_fault(path) or 'holds no index:value pair; is it LIBSVM text?'}")
         width = highest + 1 - lowest
