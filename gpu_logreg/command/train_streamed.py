@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.memory import free_memory, memory_budget
+from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
 from gpu_logreg.command.report import (
     class_names,
@@ -146,8 +147,6 @@ def train_on_stream(
     DataError
         What cannot be done with streamed rows.
     """
-    if request.test_size is not None:
-        raise DataError("--test-size holds rows back in memory; give streamed rows a file of their own with --valid")
     start = time.perf_counter()
     original = stream.opened.classes
     name = f"{request.data}: {request.target!r}" if request.target else f"{request.data}: the labels"
@@ -164,6 +163,8 @@ def train_on_stream(
         f"{request.data}: {stream.n_rows:,} rows, {len(schema.names):,} columns{encoding}; "
         f"streamed in {stream.n_blocks_:,} blocks, of which {stream.n_resident_:,} stay in memory"
     )
+    if request.test_size is not None:
+        stream.hold_back(request.test_size, request.seed)
     X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive, marks)
     with fit_progress() as observer:
         estimator.set_params(verbose=observer)
@@ -174,10 +175,11 @@ def train_on_stream(
         else:
             estimator.fit(stream, checkpoint=checkpoint_of(request))
         estimator.set_params(verbose=0)
+    estimator.__dict__.pop("feature_names_in_", None)  # the schema has them; rows of files are arrays by then
     fit_end = time.perf_counter()
     read = stream.bytes_read_
     classes = class_names(estimator.classes_, positive)
-    scores = {"training": _score(estimator, stream, classes)}
+    scores = _scores(estimator, stream, classes, request)
     if y_test is not None:
         scores["validation" if stops_by_valid(estimator, request) else "test"] = score_rows(
             estimator, X_test, y_test, classes
@@ -208,18 +210,47 @@ def _schema(stream: Stream) -> Schema:
     return Schema(tuple(map(NumericColumn, stream.names)))
 
 
-def _score(model: LogisticRegression | MLPClassifier, stream: Stream, classes: Sequence[str]) -> dict[str, str]:
-    """Accuracy and log loss of the rows trained on, added block by block."""
-    loss_of = model._target().loss
-    assert not isinstance(loss_of, Labels)  # which are for networks
-    n = right = 0
-    loss = 0.0
-    counts = np.zeros(len(classes))
+def _scores(
+    model: LogisticRegression | MLPClassifier, stream: Stream, classes: Sequence[str], request: TrainingRequest
+) -> dict[str, dict[str, str]]:
+    """Accuracy and log loss of the rows trained on, and of those of ``--test-size``, added block by block."""
+    parts = {"training": _Sums(len(classes))}
+    if request.test_size is not None:
+        parts["test"] = _Sums(len(classes))
+    loss_of, first = model._target().loss, 0
+    assert not isinstance(loss_of, Labels)
     for X, codes, _ in stream.encoded_blocks():
         z = model._logits_of_rows(X)
-        n += len(codes)
-        right += int((loss_of.decide(z) == codes).sum())
-        loss += float(loss_of.row_loss(z.reshape(len(codes), -1).astype(np.float64), codes).sum())
-        counts += np.bincount(codes, minlength=len(classes))
-    share = {f"share of {classes[1]}": f"{100 * counts[1] / n:.2f} %"} if len(classes) == 2 else {}
-    return {"rows": f"{n:,}", **share, "accuracy": f"{right / n:.4f}", "log loss": f"{loss / n:.5f}"}
+        is_right = np.asarray(loss_of.decide(z) == codes)
+        losses = loss_of.row_loss(z.reshape(len(codes), -1).astype(np.float64), codes)
+        is_test = np.zeros(len(codes), bool)
+        if request.test_size is not None:
+            is_test = is_drawn(first, len(codes), request.test_size, request.seed)
+        for name, sums in parts.items():
+            at = is_test if name == "test" else ~is_test
+            sums.add(is_right[at], losses[at], codes[at])
+        first += len(codes)
+    return {name: sums.shown(classes) for name, sums in parts.items()}
+
+
+class _Sums:
+    """Sums over rows that scores are made of."""
+
+    def __init__(self, n_classes: int) -> None:
+        self.n = self.right = 0
+        self.loss = 0.0
+        self.counts = np.zeros(n_classes)
+
+    def add(self, is_right: NDArray[Any], losses: NDArray[Any], codes: NDArray[Any]) -> None:
+        """Add some rows."""
+        self.n += len(codes)
+        self.right += int(is_right.sum())
+        self.loss += float(losses.sum())
+        self.counts += np.bincount(codes, minlength=len(self.counts))
+
+    def shown(self, classes: Sequence[str]) -> dict[str, str]:
+        """The lines of a table."""
+        n = max(1, self.n)
+        share = {f"share of {classes[1]}": f"{100 * self.counts[1] / n:.2f} %"} if len(classes) == 2 else {}
+        scores = {"accuracy": f"{self.right / n:.4f}", "log loss": f"{self.loss / n:.5f}"}
+        return {"rows": f"{self.n:,}", **share, **scores}

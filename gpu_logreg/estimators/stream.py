@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.memory import memory_budget as bytes_of_budget
+from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files, parts_of
@@ -224,6 +225,16 @@ class Stream:
         for number, X in opened.store.walk():
             part = opened.store.parts[number]
             yield X, opened.codes[part], None if opened.sample_weight is None else opened.sample_weight[part]
+
+    def hold_back(self, share: float, seed: int) -> None:
+        """From now on a random share of the rows has the weight 0: those that `encoded_blocks` gives the weight 0.
+
+        Which they are depends on their numbers and the seed alone, and not on blocks or budgets.
+        """
+        opened = self.opened
+        kept = ~is_drawn(0, len(opened.codes), share, seed)
+        weights = kept if opened.sample_weight is None else np.where(kept, opened.sample_weight, 0.0)
+        self.__dict__["opened"] = replace(opened, sample_weight=weights)
 
     def scaled(self, centre: Float64Vector, scale: Float64Vector) -> Stream:
         """A stream of ``(x - centre) / scale``, of which the blocks stay in memory that stayed of this one."""

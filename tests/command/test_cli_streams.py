@@ -8,7 +8,9 @@ from command_line import run, succeed
 from scipy import sparse
 from sklearn.datasets import dump_svmlight_file
 
+from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays import sparse_cut
+from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.command import predict_streamed
 from gpu_logreg.files import libsvm_stream
 from gpu_logreg.rows import block_store
@@ -75,8 +77,9 @@ def test_parquet(capsys, tmp_path, n_classes, folder):
         assert [line for line in streamed.out.splitlines() if line.startswith(name)] == [
             line for line in memory.out.splitlines() if line.startswith(name)
         ]
-    predictions = [succeed(capsys, "predict", tmp_path / f"{k}.model", path).out for k in "sm"]
-    assert predictions[0] == predictions[1]
+    predictions = [succeed(capsys, "predict", tmp_path / f"{k}.model", path) for k in "sm"]
+    assert predictions[0].out == predictions[1].out
+    assert predictions[0].err == predictions[1].err  # no warning
 
 
 def test_a_pattern_of_names_and_a_folder_of_hive(capsys, tmp_path):
@@ -161,10 +164,6 @@ def test_predictions_of_files_beyond_memory(capsys, tmp_path, monkeypatch, n_cla
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--test-size", "0.2"],
-            "--test-size holds rows back in memory; give streamed rows a file of their own with",
-        ),
         (["--hidden", "8", "--early-stopping"], "early_stopping=True goes by rows in memory, and these are streamed"),
         (["--solver", "sgd"], "solver='sgd' steps through rows in random order"),
         (["--storage", "uint8"], "storage='uint8' is for rows in memory"),
@@ -357,3 +356,29 @@ def test_a_network(capsys, tmp_path, kind):
     if kind != "svm":
         assert float(accuracy) == pytest.approx(load_model(tmp_path / "m").score(X, y), abs=1e-4)
     assert succeed(capsys, "predict", tmp_path / "m", path).out.count("\n") == N + 1
+
+
+@pytest.mark.parametrize("hidden", [[], ["--hidden", "4", "--max-iter", "20", "--learning-rate", "0.01"]])
+def test_rows_that_are_held_back(capsys, tmp_path, hidden):
+    X, y, s = rows(3)
+    pq.write_table(table(X, y, s), tmp_path / "d.parquet", row_group_size=700)
+    options = ["--target", "income", "--drop", "id", *hidden, "--test-size", "0.2", "--memory-budget", BUDGET]
+    held = is_drawn(0, N, 0.2, 7)
+    for weight in ([], ["--weight", "s"]):
+        out = []
+        for seed in (7, 7, 8):
+            model = ["--model", tmp_path / f"{seed}", "--seed", seed]
+            out.append(train(capsys, tmp_path / "d.parquet", *options, *weight, *model).out)
+        drop = [] if weight else ["s"]
+        (line,) = (line for line in out[0].splitlines() if line.startswith("rows"))
+        assert line.split() == ["rows", f"{(~held).sum():,}", f"{held.sum():,}"]
+        scores = [[line for line in text.splitlines() if line.startswith(("accuracy", "log loss"))] for text in out]
+        assert scores[0] == scores[1] != scores[2]
+        (accuracy,) = (line.split()[1:] for line in out[0].splitlines() if line.startswith("accuracy"))
+        model = load_model(tmp_path / "7")
+        columns = np.column_stack([X, s]) if drop else X
+        assert float(accuracy[0]) == pytest.approx(model.score(columns[~held], y[~held]), abs=1e-4)
+        assert float(accuracy[1]) == pytest.approx(model.score(columns[held], y[held]), abs=1e-4)
+        if not hidden:
+            alone = LogisticRegression().fit(columns[~held], y[~held], s[~held] if weight else None)
+            np.testing.assert_allclose(model.coef_, alone.coef_, rtol=0, atol=1e-5)
