@@ -175,7 +175,8 @@ def train_on_stream(
         else:
             estimator.fit(stream, checkpoint=checkpoint_of(request))
         estimator.set_params(verbose=0)
-    estimator.__dict__.pop("feature_names_in_", None)  # the schema has them; rows of files are arrays by then
+    for name in ("feature_names_in_", "table_columns_"):  # the schema has them; rows of files are arrays by then
+        estimator.__dict__.pop(name, None)
     fit_end = time.perf_counter()
     read = stream.bytes_read_
     classes = class_names(estimator.classes_, positive)

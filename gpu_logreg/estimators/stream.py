@@ -54,9 +54,12 @@ class Stream:
         Weights of the rows of a file.
     features, target, weight : str, optional
         Arrays of an ``.npz`` archive that hold rows, labels and weights. Of tables ``target`` and ``weight`` are
-        columns, and all others are features: numbers, without a null.
+        columns, and all others are features.
     drop : collection of str, default=()
         Columns of tables that are no features.
+    columns : str, optional
+        ``table_columns_`` of a model that was fitted to the stream of a table with text, dates or missing cells: rows
+        of another table are encoded by these columns, for predictions.
     memory_budget : int, float or str, default=0.5
         Most memory for rows, labels, weights and samples: bytes, ``"4GB"``, or a share of the memory that is free in
         the system and in the control group of the process. As many blocks as fit stay in memory. A fit may take up to
@@ -104,6 +107,7 @@ class Stream:
         target: str | None = None,
         weight: str | None = None,
         drop: Collection[str] = (),
+        columns: str | None = None,
         memory_budget: str | float = FREE_SHARE,
         read_ahead: bool = True,
     ) -> None:
@@ -112,13 +116,13 @@ class Stream:
         self._files: FileRows | None = None
         self._source: Any
         if is_file(rows):
-            self._files = file_rows(rows, y, sample_weight, features, target, weight, drop)
+            self._files = file_rows(rows, y, sample_weight, features, target, weight, drop, columns)
             self._source = self._files.rows
             return
         if y is not None or sample_weight is not None:
             raise DataError("blocks bring their own labels and weights; yield (X, y) or (X, y, sample_weight)")
-        if drop or any(name is not None for name in (features, target, weight)):
-            raise DataError("features, target, weight and drop are names in files; blocks bring rows and labels")
+        if drop or any(name is not None for name in (features, target, weight, columns)):
+            raise DataError("features, target, weight, drop and columns are of files; blocks bring rows and labels")
         self._source = UserBlocks(rows)
 
     @cached_attribute

@@ -20,15 +20,16 @@ from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.label_types import label_array
 from gpu_logreg.estimators.labels import encode_labels
 from gpu_logreg.estimators.streamed_labels import LabelsByBlock, narrow_codes
-from gpu_logreg.estimators.table_sources import CollectedLabels, read_dataset, read_table
+from gpu_logreg.estimators.table_sources import CollectedLabels, read_dataset, read_table, read_table_like
 from gpu_logreg.files.csv_blocks import CsvBlocks
 from gpu_logreg.files.dataset_blocks import DatasetBlocks, are_numbers
 from gpu_logreg.files.dataset_rows import DatasetRows
-from gpu_logreg.files.datasets import DATASET_ENDINGS, open_dataset
+from gpu_logreg.files.datasets import DATASET_ENDINGS, dataset_files, open_dataset
 from gpu_logreg.files.formats import FileOptions, choose_format
 from gpu_logreg.files.libsvm_stream import decode_libsvm
 from gpu_logreg.files.npy_rows import NpyRows
 from gpu_logreg.files.reading import gib, reading
+from gpu_logreg.files.schema import Schema
 from gpu_logreg.files.schema_by_block import Learned
 from gpu_logreg.files.sliced_rows import SlicedRows
 
@@ -123,6 +124,7 @@ def file_rows(
     target: str | None,
     weight: str | None,
     drop: Collection[str],
+    columns: str | None = None,
 ) -> FileRows:
     """The rows of a file, a folder, a pattern of names or a data set; parameters are those of `gpu_logreg.Stream`."""
     for given, name, other in ((y, target, "target"), (sample_weight, weight, "weight")):
@@ -134,8 +136,10 @@ def file_rows(
         if is_sparse(rows) or drop or any(name is not None for name in (features, target, weight)):
             raise DataError("an array has labels as y and weights as sample_weight; sparse rows are yielded in blocks")
         return FileRows(SlicedRows(rows), y, sample_weight)
-    if not isinstance(rows, str | os.PathLike):
+    if not isinstance(rows, str | os.PathLike) and columns is None:
         return dataset_rows(rows, y, sample_weight, target, weight, drop)
+    if columns is not None:
+        return rows_like(rows, y, sample_weight, target, weight, Schema.from_json(columns))
     path = Path(rows)
     ending = path.suffix.lower()
     if ending in (".npy", ".npz") and not path.is_dir():
@@ -197,6 +201,21 @@ def dataset_rows(
     if table.rows is None:
         rows = DatasetRows(dataset, target, weight, drop)
         return FileRows(rows, y, sample_weight, target, weight, learned=table.learned)
+    weights = sample_weight if weight is None else table.labels.weights
+    return FileRows(table.rows, y, weights, collected=None if target is None else table.labels, learned=table.learned)
+
+
+def rows_like(
+    rows: Any, y: Any, sample_weight: Any, target: str | None, weight: str | None, schema: Schema
+) -> FileRows:
+    """The rows of a table by the columns of a model, which are written as numbers into a temporary file."""
+    is_path = isinstance(rows, str | os.PathLike)
+    if is_path and not dataset_files(Path(rows)):
+        blocks: Any = CsvBlocks(Path(rows), _DEFAULT, [column.name for column in schema.text])
+    else:
+        name = str(rows) if is_path else "the data set"
+        blocks = DatasetBlocks(open_dataset(rows) if is_path else rows, name)
+    table = read_table_like(blocks, schema, target, weight)
     weights = sample_weight if weight is None else table.labels.weights
     return FileRows(table.rows, y, weights, collected=None if target is None else table.labels, learned=table.learned)
 

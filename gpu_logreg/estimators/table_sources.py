@@ -17,13 +17,16 @@ from gpu_logreg.files.arrow_columns import as_float64
 from gpu_logreg.files.cell_rules import CellRules, is_text_type
 from gpu_logreg.files.column_names import Part
 from gpu_logreg.files.dataset_blocks import DatasetBlocks, are_numbers
-from gpu_logreg.files.encoded_rows import encode_rows
+from gpu_logreg.files.encoded_rows import encode_rows, encode_rows_like
 from gpu_logreg.files.formats import FileOptions
+from gpu_logreg.files.load import rules_for
+from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.reading import gib, import_pyarrow
+from gpu_logreg.files.schema import Schema
 from gpu_logreg.files.schema_by_block import Learned, Take, learn_schema
 from gpu_logreg.files.table import Table
 
-__all__ = ["CollectedLabels", "ReadTable", "read_dataset", "read_table"]
+__all__ = ["CollectedLabels", "ReadTable", "read_dataset", "read_table", "read_table_like"]
 
 
 _DEFAULT = FileOptions()
@@ -92,6 +95,13 @@ def read_dataset(
         _tell(learned)
         return ReadTable(None, learned, labels)
     return read_table(blocks, target, weight, drop, options, dtype)
+
+
+def read_table_like(blocks: Any, schema: Schema, target: str | None, weight: str | None) -> ReadTable:
+    """A table by the columns of a model, as rows of numbers in a temporary file."""
+    rules = rules_for(schema, _DEFAULT, Marks())
+    labels = CollectedLabels(blocks, target, weight, rules)
+    return ReadTable(*encode_rows_like(blocks, labels.begin, schema, rules, np.dtype(np.float64)), labels)
 
 
 def _tell(learned: Learned) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpu_logreg.files.cell_rules import CellRules
 from gpu_logreg.files.column_names import Part
+from gpu_logreg.files.csv_blocks import UnfitTypeError
+from gpu_logreg.files.prediction_blocks import labelled_tables, types_of
 from gpu_logreg.files.reading import import_pyarrow
 from gpu_logreg.files.row_cache import DenseCache, SparseCache
+from gpu_logreg.files.schema import Schema
 from gpu_logreg.files.schema_by_block import Blocks, Learned, Take, learn_schema
 from gpu_logreg.files.table import Table
 
-__all__ = ["EncodedRows", "encode_rows"]
+__all__ = ["EncodedRows", "encode_rows", "encode_rows_like"]
 
 
 class EncodedRows(NamedTuple):
@@ -56,18 +59,51 @@ def encode_rows(
     if plain.cache is not None and plain.names == list(schema.names) and schema.is_plain:
         return EncodedRows(plain.cache.rows(tuple(schema.names)), learned)
     plain.cache = None
+    return EncodedRows(
+        _cached(blocks, learned.schema, _tables(blocks, learned, rules.missing), learned.n_rows, dtype, dense), learned
+    )
+
+
+def encode_rows_like(
+    blocks: Blocks,
+    special: Callable[[], dict[str, Take]],
+    schema: Schema,
+    rules: CellRules,
+    dtype: np.dtype[Any],
+) -> EncodedRows:
+    """Write the rows of a table as numbers into a temporary file, by the columns of a model.
+
+    Raises
+    ------
+    DataError
+        As for `gpu_logreg.files.load.load_prediction_data`; a temporary folder without room.
+    """
+    types = None
+    while True:
+        try:
+            tables = labelled_tables(blocks, schema, rules, special(), types)
+            rows = _cached(blocks, schema, tables, int(blocks.n_rows_expected), dtype, dense=False)
+            return EncodedRows(rows, Learned(schema, {}, {}, blocks.marks, blocks.remarks, rows.n_rows))
+        except UnfitTypeError as error:
+            types = {**types_of(blocks, schema, special()), **(types or {}), error.name: error.fits}
+
+
+def _cached(
+    blocks: Blocks, schema: Schema, tables: Iterable[Table], n_rows: int, dtype: np.dtype[Any], dense: bool
+) -> Any:
+    """The rows of tables as a source of numbers in a temporary file."""
     encoder = schema.encoder
     is_sparse = not dense and encoder.is_sparse
-    nbytes = learned.n_rows * (encoder.n_stored * (4 + dtype.itemsize) if is_sparse else encoder.width * dtype.itemsize)
+    nbytes = n_rows * (encoder.n_stored * (4 + dtype.itemsize) if is_sparse else encoder.width * dtype.itemsize)
     cache: Any = (SparseCache if is_sparse else DenseCache)(blocks.source.name, nbytes)
-    for table in _tables(blocks, learned, rules.missing):
+    for table in tables:
         cache.add(schema.transform(table, dtype, dense=not is_sparse))
     names = tuple(schema.feature_names)
     if not is_sparse:
-        return EncodedRows(cache.rows(names), learned)
+        return cache.rows(names)
     rows = cache.rows(encoder.width, is_sparse=True)
     rows.names = names
-    return EncodedRows(rows, learned)
+    return rows
 
 
 class _PlainRows:

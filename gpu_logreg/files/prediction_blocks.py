@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gpu_logreg.errors import DataError
 from gpu_logreg.files.cell_rules import CellRules
-from gpu_logreg.files.column_names import Part, missing_columns
+from gpu_logreg.files.column_names import Part, missing_columns, pick_columns
 from gpu_logreg.files.csv_blocks import CsvBlocks, UnfitTypeError
 from gpu_logreg.files.dataset_blocks import DatasetBlocks
 from gpu_logreg.files.datasets import open_dataset
@@ -20,10 +22,10 @@ from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.numbered import missing_names
 from gpu_logreg.files.schema import Schema
-from gpu_logreg.files.schema_by_block import Blocks
+from gpu_logreg.files.schema_by_block import Blocks, Take
 from gpu_logreg.files.table import Table
 
-__all__ = ["prediction_blocks"]
+__all__ = ["labelled_tables", "prediction_blocks", "types_of"]
 
 
 def prediction_blocks(
@@ -69,18 +71,51 @@ def prediction_blocks(
 
 
 def _tables(blocks: Blocks, schema: Schema, rules: CellRules) -> Iterator[Table]:
-    missing = missing_names(schema.names, blocks.names)
-    if missing:
-        raise missing_columns(missing, blocks.names, blocks.source)
-    names, done = list(schema.names), 0
-    types = blocks.types(names, [column.name for column in schema.text])
+    done, types = 0, types_of(blocks, schema)
     while True:
         try:
-            for first, arrow in blocks.tables(names, types, done):
+            for first, arrow in blocks.tables(list(schema.names), types, done):
                 done = first + arrow.num_rows
-                table = Table.from_arrow(arrow, Part.of(blocks.source, np.arange(first, done)), rules)
-                schema.check(table)
-                yield table
+                yield _checked(arrow, first, blocks, schema, rules)
             return
         except UnfitTypeError as error:
             types = {**types, error.name: error.fits}
+
+
+def labelled_tables(
+    blocks: Blocks, schema: Schema, rules: CellRules, special: dict[str, Take], types: dict[str, Any] | None = None
+) -> Iterator[Table]:
+    """The same with labels and weights, which ``special`` takes; they are of the type of their first rows.
+
+    Raises
+    ------
+    UnfitTypeError
+        A cell is of another type; the rows are to be read again with the type that the error tells.
+    """
+    rules = replace(rules, is_untyped=blocks.is_untyped, marks=blocks.marks if blocks.is_untyped else rules.marks)
+    found = types_of(blocks, schema, special)
+    types = found if types is None else types
+    for first, arrow in blocks.tables([*schema.names, *special], types):
+        for name, take in special.items():
+            take(arrow.column(name), first)
+        yield _checked(arrow.select(list(schema.names)), first, blocks, schema, rules)
+
+
+def types_of(blocks: Blocks, schema: Schema, special: Collection[str] = ()) -> dict[str, Any]:
+    """The types of the columns of a model, and of others, by the first rows; refused where one is not there."""
+    missing = missing_names(schema.names, blocks.names)
+    if missing:
+        raise missing_columns(missing, blocks.names, blocks.source)
+    pick_columns(blocks.names, list(special), blocks.source)
+    for name in special:
+        if name in schema.names:
+            raise DataError(
+                f"{blocks.source.name}: {name!r} is a column that the model reads, so it cannot hold labels or weights"
+            )
+    return blocks.types([*schema.names, *special], [column.name for column in schema.text], special)
+
+
+def _checked(arrow: Any, first: int, blocks: Blocks, schema: Schema, rules: CellRules) -> Table:
+    table = Table.from_arrow(arrow, Part.of(blocks.source, np.arange(first, first + arrow.num_rows)), rules)
+    schema.check(table)
+    return table

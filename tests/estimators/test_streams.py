@@ -554,7 +554,7 @@ def test_a_parquet_file_that_is_damaged_while_it_is_trained_on(tmp_path, parquet
         ("rows.npy", {"target": "y"}, "rows.npy: holds one array; give labels as y and weights as sample_weight"),
         ("rows.npy", {"drop": ["y"]}, "rows.npy: drop is for tables"),
         ("rows.parquet", {"y": [1], "target": "y"}, "target='y' and an array are given; give one of them"),
-        (blocks_of, {"target": "y"}, "features, target, weight and drop are names in files; blocks bring rows and"),
+        (blocks_of, {"target": "y"}, "features, target, weight, drop and columns are of files; blocks bring rows and"),
     ],
 )
 def test_names_that_a_source_does_not_have(tmp_path, source, options, message):
@@ -635,3 +635,51 @@ def test_libsvm_text_gives_the_bits_of_its_rows(tmp_path, monkeypatch):
         LogisticRegression().fit(Stream(path, memory_budget="20kB"))
     with pytest.raises(DataError, match="LIBSVM text has labels and weights of its own"):
         Stream(path, y)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("make", [LogisticRegression, lambda: MLPClassifier((4,), max_iter=40, batch_size=64)])
+def test_a_table_of_text_is_predicted_by_the_columns_of_its_model(tmp_path, monkeypatch, kind, make):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("gpu_logreg.files.csv_blocks._BLOCK_BYTES", 2**13)
+    rng = np.random.default_rng(0)
+    town = rng.choice(["Bern", "Rome", "Oslo"], N)
+    x = rng.integers(0, 9, N)
+    y = np.where((town == "Rome") + x / 9 + rng.logistic(size=N) / 3 > 1, "yes", "no")
+    text = np.where(rng.random(N) < 0.1, "", x.astype(str))
+
+    def written(name, part, x):
+        table = pa.table({"town": town[part], "x": x[part], "y": y[part]})
+        if kind == "parquet":
+            column = pa.array([None if cell == "" else float(cell) for cell in x[part]])
+            pq.write_table(table.set_column(1, "x", column), tmp_path / f"{name}.parquet", row_group_size=500)
+        else:
+            lines = [",".join(row) for row in zip(town[part], x[part], y[part], strict=True)]
+            (tmp_path / f"{name}.csv").write_text("\n".join(["town,x,y", *lines]))
+        return tmp_path / f"{name}.{kind}"
+
+    path = written("train", slice(0, N), text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = make().fit(Stream(path, target="y", memory_budget="80kB"))
+    names = ["x", "x is missing", "town=Bern", "town=Oslo", "town=Rome"]
+    assert model.feature_names_in_.tolist() == names
+    assert model.score(Stream(path, target="y")) > 0.7
+    other = text.copy()
+    other[2500:2600] = "12"
+    new = written("new", np.flatnonzero(town == "Rome"), other)
+    stream = Stream(new, target="y", columns=model.table_columns_)
+    assert stream.names == tuple(names)
+    assert model.predict(stream).shape == ((town == "Rome").sum(),)
+    assert model.score(stream) > 0.5
+    with pytest.raises(DataError, match="X has 3 features"):
+        model.predict(Stream(new, target="y"))
+    again = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        again.fit(Stream(path, target="y", columns=model.table_columns_))
+        assert again.table_columns_ == model.table_columns_
+        again.fit(rng.random((100, 2)), x[:100] % 2)
+    assert not hasattr(again, "table_columns_")
+    with pytest.raises(DataError, match="'town' is a column that the model reads, so it cannot hold labels"):
+        Stream(written("train", slice(0, 9), text), target="town", columns=model.table_columns_)

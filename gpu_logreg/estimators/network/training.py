@@ -50,6 +50,8 @@ class NetworkTraining:
         if stream is not None:
             note_columns(self, stream)
             return [stream, np.repeat(stream.opened.classes, 2)]
+        if reset:
+            self.__dict__.pop("table_columns_", None)
         X, y = self._validated(X, y, reset=reset)
         return [X, cupy_to_device(y, Device("cpu"))]
 
