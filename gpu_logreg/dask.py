@@ -8,5 +8,6 @@ except ImportError as error:
     raise MissingDependencyError("gpu_logreg.dask needs Dask's scheduler; pip install 'gpu-logreg[dask]'") from error
 
 from gpu_logreg.estimators.distributed.model import LogisticRegression
+from gpu_logreg.estimators.distributed.network import MLPClassifier
 
-__all__ = ["LogisticRegression"]
+__all__ = ["LogisticRegression", "MLPClassifier"]

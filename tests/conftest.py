@@ -10,8 +10,14 @@ import pytest
 import rounding_noise
 from sweeps import WIDE
 
-TOGETHER = {"test_multilabel": "test_steps", "test_check_estimator": "test_steps"}
-"""Files that are compiled for each other: the steps of networks take longest to compile."""
+TOGETHER = {
+    "test_multilabel": "test_steps",
+    "test_check_estimator": "test_steps",
+    "test_cli_clusters": "test_clusters",
+    "test_cluster_refusals": "test_clusters",
+    "test_partitions": "test_clusters",
+}
+"""Files that are compiled for each other, as the steps of networks take longest to compile, or share a cluster."""
 
 APART = ("test_kernels_compile",)
 """Files of long tests that share nothing: any process may take any of them."""
@@ -69,3 +75,13 @@ def pytest_collection_modifyitems(config, items):
         groups = [group(item.nodeid) for item in items]
         order = sorted(range(len(items)), key=lambda k: FIRST.index(groups[k]) if groups[k] in FIRST else len(FIRST))
         items[:] = [items[k] for k in order]
+
+
+@pytest.fixture(scope="session")
+def client():
+    """A client of a scheduler with two workers of one thread, each in a process of its own."""
+    from distributed import Client, LocalCluster
+
+    options = {"threads_per_worker": 1, "dashboard_address": ":0", "memory_limit": 0}
+    with LocalCluster(n_workers=2, **options) as cluster, Client(cluster, set_as_default=False) as found:
+        yield found

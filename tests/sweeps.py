@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 WIDE = {
+    "test_checkpoint": {"test_a_fit_that_was_killed_goes_on_to_the_same_bits": 3},
+    "test_conversion": {"test_networks_there_and_back": 3},
     "test_coordinate_descent": {"test_agrees_with_plain_cycles": 2},
-    "test_cpu_classes": {
-        "test_every_number_of_classes_rows_and_columns": 5,
-        "test_the_curvature_of_every_shape": 3,
-    },
+    "test_cpu_classes": {"test_every_number_of_classes_rows_and_columns": 5, "test_the_curvature_of_every_shape": 3},
     "test_cublas": {"test_sums_follow_the_reference": 3},
     "test_cuda_classes": {
         "test_sums_follow_the_reference": 3,
@@ -25,7 +24,11 @@ WIDE = {
         "test_a_second_run_gives_the_same_bits": 4,
         "test_every_value_is_read_exactly": 2,
     },
-    "test_cuda_steps": {"test_steps_follow_the_reference": 3, "test_updates_follow_the_reference": 3},
+    "test_cuda_steps": {
+        "test_steps_follow_the_reference": 3,
+        "test_updates_follow_the_reference": 3,
+        "test_nothing_waits_for_the_device_within_an_epoch": 2,
+    },
     "test_elementary": {"test_no_thread_passes_the_barrier_before_the_others_arrive": 2},
     "test_fit_on_device": {
         "test_a_fit_on_the_device_finds_what_one_on_the_host_finds": 2,
@@ -48,6 +51,12 @@ WIDE = {
         "test_networks_fit_on_a_graph_as_on_the_cpu": 2,
         "test_linear_models_fit_on_a_graph_as_on_the_cpu": 2,
     },
+    "test_heavy_rows": {"test_few_reads_to_the_optimum": 2},
+    "test_hessian_at": {
+        "test_value_and_gradient_with_curvature_are_those_of_a_call_in_one_read": 3,
+        "test_products_are_differences_of_the_gradient_and_those_with_the_hessian": 2,
+    },
+    "test_input_types": {"test_arrow_labels_and_weights": 3},
     "test_kernel_counts": {"test_a_chosen_member_is_within_its_limits": 3},
     "test_kernels_host": {"test_ragged_rows": 4},
     "test_kernels_host_network": {"test_forward_and_backward_of_an_activation": 4},
@@ -58,15 +67,24 @@ WIDE = {
         "test_backward_to_the_layer_below": 3,
     },
     "test_label_kinds": {"test_missing_labels_are_refused_by_their_row": 3},
-    "test_multilabel": {"test_gradient_of_every_parameter": 2},
+    "test_multilabel": {"test_gradient_of_every_parameter": 2, "test_compiled_steps_follow_the_reference": 3},
     "test_network": {"test_gradient_of_every_parameter": 3, "test_gradient_is_that_of_autograd": 2},
-    "test_passes": {"test_moments": 2, "test_every_dtype_in_every_layout": 2},
+    "test_newton_by_columns": {"test_the_minimum_is_that_of_the_other_solver": 3},
+    "test_parted": {"test_samples_are_unbiased": 2},
+    "test_passes": {"test_moments": 2, "test_every_dtype_in_every_layout": 2, "test_ragged_numbers_of_columns": 3},
+    "test_products": {
+        "test_bits_do_not_depend_on_the_number_of_threads": 3,
+        "test_products_and_diagonals_follow_the_hessian_written_out": 2,
+    },
+    "test_proximal": {"test_hard_data_take_few_reads": 4},
+    "test_row_space_model": {"test_the_minimum_that_scikit_learn_finds": 3},
     "test_scores": {"test_lengths_that_differ": 4},
     "test_sparse_pass": {"test_a_sample_is_the_dense_one_of_the_same_rows": 3},
     "test_sparse_rows": {
         "test_values_that_are_not_finite_are_named_by_row_and_column": 4,
         "test_networks_are_those_of_dense_rows": 3,
         "test_class_weights_and_no_intercept": 3,
+        "test_second_order_solvers": 2,
     },
     "test_stand_in_faults": {"test_a_fault_is_seen": 3, "test_a_scene_passes_without_a_fault": 2},
     "test_steps_graph": {
@@ -77,7 +95,13 @@ WIDE = {
         "test_narrowing_of_its_own_accord_changes_no_result": 2,
         "test_a_device_that_fails_in_the_middle_of_a_fit": 2,
     },
-    "test_stress": {"test_a_seed_is_one_problem_and_its_container_holds_its_rows": 3},
+    "test_streams": {"test_sparse_blocks": 3, "test_the_optimum_is_that_of_the_rows_in_memory": 3},
+    "test_stress": {
+        "test_a_seed_is_one_problem_and_its_container_holds_its_rows": 3,
+        "test_the_bound_of_any_point_is_below_the_minimum": 3,
+        "test_a_random_problem_is_fitted_as_its_certificate_says": 2,
+    },
+    "test_subsampled_newton": {"test_reads_on_hard_data": 3, "test_ten_seeds_agree": 3},
     "test_working_set": {"test_the_solution_is_that_of_all_columns": 3},
 }
 """Sweeps that repeat one claim for many values: ``make test`` runs one test of so many, ``make test-all`` all."""

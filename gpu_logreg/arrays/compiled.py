@@ -40,7 +40,7 @@ def njit(*, fastmath: Iterable[str] = (), counts: bool = False, **options: Any) 
     """`numba.njit` for the loops: with NumPy's division by zero, and nothing that is called from Python.
 
     A function is called from Python through a `Loop`, and from other loops as it is. Loops allocate no arrays but by
-    `gpu_logreg.passes.cpu.loops.elementary.scratch`. Numba ``counts`` no references then, which takes it a third less
+    `gpu_logreg.passes.cpu.loops.memory.scratch`. Numba ``counts`` no references then, which takes it a third less
     time, and leaves code that does not need Numba; products by BLAS need both.
     """
     from gpu_logreg.arrays.numba_compiler import decorator

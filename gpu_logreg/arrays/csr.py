@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from gpu_logreg.arrays.device import array_namespace, is_sparse
+from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array, ArrayOfRows, CsrArray, DTypeLike, HostArray, IntVector
 from gpu_logreg.errors import DataError
 
@@ -23,6 +23,7 @@ __all__ = [
     "elements_in_a_row",
     "in_order",
     "place_of",
+    "refuse_sparse",
     "rows_at",
     "stored_in_a_row",
     "stored_share",
@@ -82,9 +83,15 @@ def csr_rows_of(X: Any, source: Any = None) -> CsrArray | None:
     source : object
         What ``X`` was made from. A sparse matrix was checked then, and is not once more.
     """
-    if not is_sparse(X):
+    if not sparse.issparse(X):
         return None
-    return X if is_sparse(source) else csr_rows(X)
+    return X if sparse.issparse(source) else csr_rows(X)
+
+
+def refuse_sparse(X: Any, remedy: str) -> None:
+    """Raise a `DataError` of this text for a sparse matrix, whose slices are sparse too."""
+    if sparse.issparse(X):
+        raise DataError(remedy)
 
 
 def _refuse_damaged(X: Any) -> None:
@@ -142,7 +149,7 @@ def rows_at(X: ArrayOfRows, at: Array | slice, dtype: DTypeLike) -> Array:
     -------
     array of shape (m, d), where ``X`` lives
     """
-    return X[at].toarray().astype(dtype, copy=False) if is_sparse(X) else X[at].astype(dtype, copy=False)
+    return X[at].toarray().astype(dtype, copy=False) if sparse.issparse(X) else X[at].astype(dtype, copy=False)
 
 
 def block_of_rows(X: CsrArray, part: slice) -> CsrArray:
@@ -158,7 +165,7 @@ def block_of_rows(X: CsrArray, part: slice) -> CsrArray:
 
 def elements_in_a_row(X: ArrayOfRows) -> int:
     """Elements of a row in memory: the columns of dense rows; of sparse rows the mean number stored, at least 1."""
-    return stored_in_a_row(X) if is_sparse(X) else max(1, int(X.shape[1]))
+    return stored_in_a_row(X) if sparse.issparse(X) else max(1, int(X.shape[1]))
 
 
 def stored_in_a_row(X: CsrArray) -> int:
@@ -168,7 +175,7 @@ def stored_in_a_row(X: CsrArray) -> int:
 
 def place_of(X: ArrayOfRows, element: int) -> tuple[int, int]:
     """Row and column of an element, from its position among all of dense rows, or among the stored ones of CSR rows."""
-    if not is_sparse(X):
+    if not sparse.issparse(X):
         row, column = divmod(element, X.shape[1])
         return row, column
     return int(np.searchsorted(X.indptr, element, side="right")) - 1, int(X.indices[element])
@@ -176,7 +183,7 @@ def place_of(X: ArrayOfRows, element: int) -> tuple[int, int]:
 
 def all_finite(X: ArrayOfRows) -> Array:
     """Whether every element is finite: an array of no dimension where ``X`` lives, so that no host waits."""
-    values = X.data if is_sparse(X) else X
+    values = X.data if sparse.issparse(X) else X
     return array_namespace(values).isfinite(values).all()
 
 
@@ -191,7 +198,7 @@ def columns_at(X: ArrayOfRows, at: Sequence[int] | IntVector) -> ArrayOfRows:
     at : range, or integers of shape (m,), each of them once
     """
     at = at if isinstance(at, range) else np.asarray(at, dtype=np.intp)
-    if not is_sparse(X):
+    if not sparse.issparse(X):
         first, last = int(at[0]), int(at[-1])
         neighbours = last - first + 1 == len(at) and bool((np.asarray(at) == np.arange(first, last + 1)).all())
         return X[:, first : last + 1] if neighbours else X[:, np.asarray(at)]
@@ -212,7 +219,7 @@ def dense_coef(coef: Any) -> HostArray:
 
 def columns_with_elements(X: Any) -> Any:
     """Positions of the columns of sparse rows that have an element in some row, rising; None for dense rows."""
-    if not is_sparse(X):
+    if not sparse.issparse(X):
         return None
     has_element = np.zeros(X.shape[1], dtype=bool)
     has_element[X.indices] = True
@@ -221,4 +228,4 @@ def columns_with_elements(X: Any) -> Any:
 
 def stored_share(X: Any) -> float | None:
     """Share of the elements of sparse rows that is stored; None for dense rows."""
-    return X.nnz / (X.shape[0] * X.shape[1]) if is_sparse(X) else None
+    return X.nnz / (X.shape[0] * X.shape[1]) if sparse.issparse(X) else None

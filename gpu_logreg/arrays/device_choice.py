@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from gpu_logreg.arrays.device import ROOM, Device, cuda_index, cuda_problem, free_bytes, is_sparse, one_line
+from gpu_logreg.arrays.device import (
+    ROOM,
+    Device,
+    cuda_index,
+    cuda_problem,
+    free_bytes,
+    import_cupy,
+    is_sparse,
+    one_line,
+)
 from gpu_logreg.arrays.vector import ArrayOfRows
 from gpu_logreg.errors import DataError, DeviceError
 
-__all__ = ["AUTO_CUDA_BYTES", "resolve_device"]
+__all__ = ["AUTO_CUDA_BYTES", "refuse_sparse_on", "resolve_device", "several_devices"]
 
 AUTO_CUDA_BYTES = 64 * 2**20
 """Fewest bytes of a host array that ``device="auto"`` sends to a GPU, 64 MiB. A guess: not measured on a GPU."""
@@ -50,11 +60,7 @@ def resolve_device(device: str, X: ArrayOfRows = None) -> Device:
         raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
     there = cuda_index(X)
     index = int(match[1]) if match[1] is not None else there or 0
-    if is_sparse(X):
-        raise DeviceError(
-            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
-            "use device='cpu', or give X.toarray()"
-        )
+    refuse_sparse_on(device, X)
     problem = cuda_problem(index)
     if problem is not None:
         raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
@@ -64,6 +70,44 @@ def resolve_device(device: str, X: ArrayOfRows = None) -> Device:
             f"X to cuda:{index} first"
         )
     return Device("cuda", index)
+
+
+def several_devices(device: Any) -> list[Device] | None:
+    """The GPUs that the parameter ``device`` names as ``"cuda:all"`` or a list of names; None for any other value.
+
+    Raises
+    ------
+    DeviceError
+        One of them cannot be used, or there is none.
+    DataError
+        A list that is empty, names a device twice, or holds what is no GPU's name.
+    """
+    if isinstance(device, list | tuple):
+        if not device or len(set(map(str, device))) < len(device):
+            raise DataError(f"device={device!r} is to be a list of different GPUs, such as ['cuda:0', 'cuda:1']")
+        for name in device:
+            if not isinstance(name, str) or re.fullmatch(r"cuda:\d+", name) is None:
+                raise DataError(f"device={device!r} holds {name!r}; a list names GPUs, such as ['cuda:0', 'cuda:1']")
+        indices = [int(name.removeprefix("cuda:")) for name in device]
+    elif isinstance(device, str) and device == "cuda:all":
+        problem = cuda_problem()
+        indices = [0] if problem is not None else list(range(import_cupy().cuda.runtime.getDeviceCount()))
+    else:
+        return None
+    for index in indices:
+        problem = cuda_problem(index)
+        if problem is not None:
+            raise DeviceError(f"device={device!r} cannot be used: {problem}; or use device='cpu'")
+    return [Device("cuda", index) for index in indices]
+
+
+def refuse_sparse_on(device: object, X: object) -> None:
+    """Raise a `DeviceError` for sparse rows, which no GPU walks."""
+    if is_sparse(X):
+        raise DeviceError(
+            f"device={device!r} cannot be used: X is sparse, and sparse rows are walked on the CPU; "
+            "use device='cpu', or give X.toarray()"
+        )
 
 
 def _automatic(X: ArrayOfRows) -> Device:

@@ -45,6 +45,7 @@ from gpu_logreg.command.options import (
     Missing,
     Penalty,
     Positive,
+    Scheduler,
     Sep,
     SkipRows,
     Solver,
@@ -58,6 +59,7 @@ from gpu_logreg.command.options import (
     Valid,
     ValidSkipRows,
     Weight,
+    Workers,
 )
 from gpu_logreg.errors import DataError
 
@@ -126,10 +128,12 @@ def train(
     checkpoint: CheckpointFile = None,
     checkpoint_every: CheckpointEvery = None,
     solver: Solver = AUTO_SOLVER,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or cuda:all.")] = "auto",
     impl: Impl = ImplName.auto,
     storage: Storage = StorageName.auto,
     memory_budget: MemoryBudget = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
     """Train a model on a file, test it, and save it.
@@ -145,8 +149,8 @@ def train(
     rows = _file_options(format_, header, sep, skip_rows, features, decimal, thousands, missing, text)
     validation = valid, valid_target, valid_skip_rows, valid_features
     columns = tuple(drop or ()), str(dtype), seed, weight
-    kept = checkpoint, checkpoint_every, memory_budget
-    request = TrainingRequest(data, target, model, *validation, test_size, positive, rows, *columns, *kept)
+    kept, cluster = (checkpoint, checkpoint_every, memory_budget), (scheduler, workers)
+    request = TrainingRequest(data, target, model, *validation, test_size, positive, rows, *columns, *kept, *cluster)
     linear = {
         "C": c,
         "penalty": penalty,

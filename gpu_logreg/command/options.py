@@ -45,6 +45,7 @@ __all__ = [
     "Penalty",
     "PenaltyName",
     "Positive",
+    "Scheduler",
     "Sep",
     "SkipRows",
     "Solver",
@@ -59,6 +60,7 @@ __all__ = [
     "Valid",
     "ValidSkipRows",
     "Weight",
+    "Workers",
 ]
 
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
@@ -198,6 +200,15 @@ MemoryBudget = Annotated[
         metavar="SIZE",
         help="4GB, or 50%: a larger Parquet, .npy or .npz file is read block by block in every walk over it.",
     ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="HOST:8786 of a Dask scheduler, whose workers read CSV or Parquet and keep the rows."
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Start as many workers on this machine, instead of --scheduler.")
 ]
 Keep = Annotated[
     list[str] | None,

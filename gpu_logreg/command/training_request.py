@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sklearn.utils._param_validation import InvalidParameterError
 
-from gpu_logreg.arrays.device_choice import resolve_device
+from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
@@ -45,6 +45,13 @@ class TrainingRequest:
     checkpoint: Path | None = None
     checkpoint_every: float | None = None
     memory_budget: str | None = None
+    scheduler: str | None = None
+    workers: int | None = None
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether rows stay on the workers of a cluster."""
+        return self.scheduler is not None or self.workers is not None
 
 
 def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
@@ -84,7 +91,8 @@ def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPC
         estimator._validate_params()
     except InvalidParameterError as error:
         raise DataError(str(error)) from error
-    resolve_device(estimator.device)
+    if not request.on_cluster:  # there a device is the workers'
+        _ = several_devices(estimator.device) or resolve_device(estimator.device)
 
 
 def stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:

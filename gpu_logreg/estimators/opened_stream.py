@@ -13,9 +13,9 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.first_read import first_read
 from gpu_logreg.estimators.stream_sources import FileRows
 from gpu_logreg.estimators.user_blocks import UserBlocks
+from gpu_logreg.rows.apart import largest_sample
 from gpu_logreg.rows.block import compute_dtype
-from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers
-from gpu_logreg.rows.streamed import largest_sample
+from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers, largest_block
 
 __all__ = ["Opened", "open_blocks", "open_files", "parts_of"]
 
@@ -48,7 +48,7 @@ def open_files(files: FileRows, budget: int, ahead: bool) -> Opened:
     classes, codes = files.encoded()
     weights = files.weights()
     store = BlockStore(source, parts, _kept(source, codes, weights, parts, budget), ahead=ahead)
-    if not source.is_sparse:
+    if not source.kind.is_sparse:
         return Opened(store, classes, codes, weights)
     return Opened(store, classes, codes, weights, source.n_stored, source.n_pairs)
 
@@ -59,7 +59,7 @@ def open_blocks(source: UserBlocks, budget: int, ahead: bool) -> Opened:
     classes, codes = found.labels
     weights = check_sample_weight(found.sample_weight, source.n_rows)
     kept = frozenset(found.blocks)
-    if not kept and budget < IN_FLIGHT * _largest_block(source, found.parts):
+    if not kept and budget < IN_FLIGHT * largest_block(source, found.parts):
         _refuse_budget(source, codes, weights, found.parts, budget)
     store = BlockStore(source, found.parts, kept, found.blocks, ahead)
     store.blocks_read, store.bytes_read = len(found.parts), found.nbytes
@@ -68,19 +68,19 @@ def open_blocks(source: UserBlocks, budget: int, ahead: bool) -> Opened:
 
 def parts_of(source: Any) -> list[slice]:
     """The blocks of the rows of files: of sparse ones they are cut as they are stored."""
-    return list(source.parts) if source.is_sparse else cut_dense(source.n_rows, source.n_columns)
+    return list(source.parts) if source.kind.is_sparse else cut_dense(source.n_rows, source.n_columns)
 
 
 def _kept(source: Any, codes: HostArray, weights: HostArray | None, parts: list[slice], budget: int) -> frozenset[int]:
     """The blocks that stay in memory."""
-    largest = _largest_block(source, parts)
+    largest = largest_block(source, parts)
     spare = budget - codes.nbytes - (0 if weights is None else weights.nbytes)
     spare -= getattr(source, "reader_bytes", 0) if len(parts) > 1 else 0
     if spare < IN_FLIGHT * largest and len(parts) > 1:
         _refuse_budget(source, codes, weights, parts, budget)
     sample = int(min(largest_sample(source.n_columns), SAMPLE_SHARE * source.n_rows))
     row_bytes = (source.n_columns + 1) * compute_dtype(source.dtype).itemsize
-    if source.is_sparse:
+    if source.kind.is_sparse:
         row_bytes = source.nbytes / source.n_rows
     spare -= int(source.n_rows + 2 * sample * row_bytes)
     if len(parts) * largest <= spare or len(parts) == 1:
@@ -92,18 +92,9 @@ def _refuse_budget(
     source: Any, codes: HostArray, weights: HostArray | None, parts: list[slice], budget: int
 ) -> NoReturn:
     held = codes.nbytes + (0 if weights is None else weights.nbytes)
-    blocks = IN_FLIGHT * _largest_block(source, parts) + getattr(source, "reader_bytes", 0)
+    blocks = IN_FLIGHT * largest_block(source, parts) + getattr(source, "reader_bytes", 0)
     raise DataError(
         f"a memory budget of {budget / 1e6:,.0f} MB is too small: labels and weights take "
         f"{held / 1e6:,.0f} MB, and to read {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
         f"memory_budget='{-(-(held + blocks) // 10**6)}MB' or more"
     )
-
-
-def _largest_block(source: Any, parts: list[slice]) -> int:
-    """Bytes of the largest block."""
-    if source.is_sparse:
-        return int(getattr(source, "largest", 0))
-    row_bytes: int = source.n_columns * source.dtype.itemsize
-    rows: int = max(part.stop - part.start for part in parts)
-    return rows * row_bytes

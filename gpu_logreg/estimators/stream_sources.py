@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import is_sparse, to_numpy
+from gpu_logreg.arrays.csr import refuse_sparse
+from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import logger
@@ -37,6 +38,8 @@ __all__ = ["FileRows", "csv_rows", "dataset_rows", "file_rows", "glob_like", "is
 
 
 _DEFAULT = FileOptions()
+
+_OF_ARRAYS = "an array has labels as y and weights as sample_weight; sparse rows are yielded in blocks"
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,9 @@ def file_rows(
     if isinstance(rows, FileRows):
         return rows
     if hasattr(rows, "shape"):
-        if is_sparse(rows) or drop or any(name is not None for name in (features, target, weight)):
-            raise DataError("an array has labels as y and weights as sample_weight; sparse rows are yielded in blocks")
+        refuse_sparse(rows, _OF_ARRAYS)
+        if drop or any(name is not None for name in (features, target, weight)):
+            raise DataError(_OF_ARRAYS)
         return FileRows(SlicedRows(rows), y, sample_weight)
     if not isinstance(rows, str | os.PathLike) and columns is None:
         return dataset_rows(rows, y, sample_weight, target, weight, drop)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from gpu_logreg.arrays.device import Device, is_sparse, numpy_defaults
+from gpu_logreg.arrays.device import Device, numpy_defaults
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.estimators.stream import Stream
@@ -37,11 +37,11 @@ def stream_of(X: Any, y: Any = None, sample_weight: Any = None) -> Stream | None
 
 
 _OF_ROWS = ("shape", "__array__", "__dataframe__", "__arrow_c_stream__", "collect")
-"""Attributes of arrays and tables, and of queries for them."""
+"""Attributes of arrays, dense and sparse, and tables, and of queries for them."""
 
 
 def _yields_blocks(X: Any, y: Any) -> bool:
-    if is_sparse(X) or any(hasattr(X, name) for name in _OF_ROWS):
+    if any(hasattr(X, name) for name in _OF_ROWS):
         return False
     if hasattr(X, "__next__"):
         return True

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from sklearn.utils import check_array
 
-from gpu_logreg.arrays.csr import rows_at
-from gpu_logreg.arrays.device import in_host_memory, is_sparse, one_line
+from gpu_logreg.arrays.csr import csr_rows_of, rows_at
+from gpu_logreg.arrays.device import in_host_memory, one_line
+from gpu_logreg.arrays.kinds import DENSE_ROWS, kind_of
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, HostArray
 from gpu_logreg.errors import DataError, GpuLogregError
 from gpu_logreg.estimators.inputs import given_column, given_rows
@@ -40,7 +41,7 @@ class UserBlocks:
     Attributes
     ----------
     reads_once : bool
-    n_rows, n_columns, dtype, is_sparse, names
+    n_rows, n_columns, dtype, kind, names
         Known with the first block, and the number of rows at the end of `first_read`.
     """
 
@@ -54,7 +55,7 @@ class UserBlocks:
         self.n_rows = 0
         self.n_columns = -1
         self.dtype: DType = np.dtype(np.float64)
-        self.is_sparse = False
+        self.kind = DENSE_ROWS
         self.names: tuple[str, ...] | None = None
         self._prints: list[int] = []
 
@@ -80,7 +81,7 @@ class UserBlocks:
                 raise DataError(f"block {number}: {str(error).splitlines()[0]}") from error
             del item
             if self.n_columns < 0:
-                self.n_columns, self.is_sparse = int(block.X.shape[1]), is_sparse(block.X)
+                self.n_columns, self.kind = int(block.X.shape[1]), kind_of(block.X)
                 self.dtype, self.names = block.X.dtype, block.names
             if block.X.shape[0]:
                 yield number, block
@@ -110,9 +111,11 @@ class UserBlocks:
             )
         if block.names != self.names:
             raise DataError(f"block {number} has columns of other names than the first; give all the same columns")
-        if is_sparse(X) != self.is_sparse:
-            kinds = ("sparse", "dense") if is_sparse(X) else ("dense", "sparse")
-            raise DataError(f"block {number} is {kinds[0]}, and those before it are {kinds[1]}; give all of one kind")
+        kind = kind_of(X)
+        if kind is not self.kind:
+            raise DataError(
+                f"block {number} is {kind.name}, and those before it are {self.kind.name}; give all of one kind"
+            )
         if X.dtype != self.dtype:
             if not np.can_cast(X.dtype, self.dtype, "safe"):
                 raise DataError(
@@ -192,21 +195,25 @@ def _rows(X: Any) -> tuple[ArrayOfRows, tuple[str, ...] | None]:
         names = tuple(getattr(given.header, "column_names", columns or ()))
     elif columns is not None and all(isinstance(name, str) for name in columns):
         names = tuple(columns)
-    rows = given.X
-    if not is_sparse(rows):
-        if not in_host_memory(rows):
-            raise DataError("X is on a GPU; yield arrays in the memory of the host")
-        if type(rows) is not np.ndarray or rows.dtype.kind not in "fiub":
-            rows = check_array(rows, dtype="numeric", ensure_all_finite=False, ensure_min_samples=0)
-        if rows.ndim != 2:
-            raise DataError(f"Expected 2D array, got {rows.ndim}D array instead; X must have shape (n, d)")
-        if rows.dtype.itemsize > 8:
-            rows = rows.astype(np.float64)
-        if not rows.dtype.isnative:
-            rows = rows.astype(rows.dtype.newbyteorder("="))
+    rows = csr_rows_of(given.X, X)
+    if rows is None:
+        rows = _dense_rows(given.X)
     if rows.shape[1] == 0:
         raise DataError(f"X has shape {rows.shape}; at least one column is required")
     return rows, names
+
+
+def _dense_rows(rows: Any) -> HostArray:
+    """Rows as an array of two dimensions in host memory, of real numbers that the passes read."""
+    if not in_host_memory(rows):
+        raise DataError("X is on a GPU; yield arrays in the memory of the host")
+    if type(rows) is not np.ndarray or rows.dtype.kind not in "fiub":
+        rows = check_array(rows, dtype="numeric", ensure_all_finite=False, ensure_min_samples=0)
+    if rows.ndim != 2:
+        raise DataError(f"Expected 2D array, got {rows.ndim}D array instead; X must have shape (n, d)")
+    if rows.dtype.itemsize > 8:
+        rows = rows.astype(np.float64)
+    return np.asarray(rows if rows.dtype.isnative else rows.astype(rows.dtype.newbyteorder("=")))
 
 
 def _fingerprint(block: Block) -> int:

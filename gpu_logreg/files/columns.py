@@ -17,6 +17,9 @@ from gpu_logreg.files.numbered import NumberedNames
 from gpu_logreg.files.table import Table
 
 __all__ = [
+    "FEW_CATEGORIES",
+    "MANY_CATEGORIES",
+    "UNIQUE_SHARE",
     "NumberedColumns",
     "NumericColumn",
     "TextColumn",
@@ -26,15 +29,15 @@ __all__ = [
     "numeric_column",
 ]
 
-_UNIQUE_SHARE = 0.5
+UNIQUE_SHARE = 0.5
 """Share of rows with a text that no other row has, from which a text column counts as an identifier or free text. A
 category that occurs once says nothing about new rows.
 """
 
-_MANY_CATEGORIES = 1000
+MANY_CATEGORIES = 1000
 """Most categories of such a column. With more it is refused, since every category becomes a column of the matrix."""
 
-_FEW_CATEGORIES = 20
+FEW_CATEGORIES = 20
 """Categories up to which a column is not suspected: in a small file, few texts may all differ by chance."""
 
 
@@ -148,9 +151,9 @@ def _fit_text(rows: Table, name: str) -> TextColumn:
     odd_cell = rows.odd_cell_among_numbers(name)
     because = f" because of cells like {odd_cell[1][:40]!r} ({rows.source.at(odd_cell[0])})" if odd_cell else ""
     remedy = _remedy(odd_cell[1]) if odd_cell else ""
-    alone = rows.count_unique_texts(name) if count > _FEW_CATEGORIES and name not in rows.as_text else 0
-    is_identifier = alone >= _UNIQUE_SHARE * rows.n_rows
-    if is_identifier and count > _MANY_CATEGORIES:
+    alone = rows.count_unique_texts(name) if count > FEW_CATEGORIES and name not in rows.as_text else 0
+    is_identifier = alone >= UNIQUE_SHARE * rows.n_rows
+    if is_identifier and count > MANY_CATEGORIES:
         raise DataError(
             f"{rows.source.name}: column {name!r} is text{because} and has {count:,} different texts in "
             f"{rows.n_rows:,} rows, {alone:,} of them only once, like an identifier; drop it ({drop_option(name)})"

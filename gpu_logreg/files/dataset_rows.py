@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.arrays.kinds import DENSE_ROWS, KindOfRows
 from gpu_logreg.errors import DataError, GpuLogregError
 from gpu_logreg.files.column_names import Source, pick_columns
 from gpu_logreg.files.dataset_columns import ColumnBatch, dtype_of, numbers_of
@@ -75,7 +76,7 @@ class DatasetRows:
     (('a', 'b'), 2, [[0, 1]])
     """
 
-    is_sparse: ClassVar[bool] = False
+    kind: ClassVar[KindOfRows] = DENSE_ROWS
     order: ClassVar[str] = "F"
     seeks: ClassVar[bool] = True
     fills: ClassVar[bool] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -65,7 +66,10 @@ def flatten_table(arrow: pyarrow.Table, source: Source) -> pyarrow.Table:
 
 
 def read_flattened(
-    file: parquet.ParquetFile, select: Callable[[Sequence[str]], Sequence[str]], source: Source
+    file: parquet.ParquetFile,
+    select: Callable[[Sequence[str]], Sequence[str]],
+    source: Source,
+    row_groups: Sequence[int] | None = None,
 ) -> pyarrow.Table:
     """Read the columns of a Parquet file that ``select`` chooses, taken apart as by `flatten_table`.
 
@@ -75,22 +79,25 @@ def read_flattened(
     select : callable
         Function from the names of the columns of one value, as `FlatNames`, to those to read.
     source : Source
+    row_groups : sequence of int, optional
+        Those that are read; None for all.
 
     Returns
     -------
     pyarrow.Table
     """
+    read = file.read if row_groups is None else functools.partial(file.read_row_groups, row_groups)
     schema = file.schema_arrow
     nested = [field.name for field in schema if _may_hold_several(field.type)]
     if not nested or len(set(schema.names)) < len(schema.names):  # `Table` refuses two columns of one name
-        return file.read(columns=list(select(schema.names)))
+        return read(columns=list(select(schema.names)))
     parts = {field.name: [field.name] for field in schema} | _parts(file, nested)
     names = FlatNames(parts)
     if len(set(names)) < len(names):
         raise DataError(f"{source.name}: several of its columns have one name once they are taken apart; rename them")
     chosen_names = list(select(names))
     columns = [name for name, names in parts.items() if not set(chosen_names).isdisjoint(names)]
-    return flatten_table(file.read(columns=columns), source).select(chosen_names)
+    return flatten_table(read(columns=columns), source).select(chosen_names)
 
 
 def _parts(file: parquet.ParquetFile, nested: Sequence[str]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from typing import IO, Any, ClassVar, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.arrays.kinds import DENSE_ROWS, KindOfRows
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import file_kind, reading
 
@@ -51,7 +52,7 @@ class RawRows:
         Of the array.
     """
 
-    is_sparse: ClassVar[bool] = False
+    kind: ClassVar[KindOfRows] = DENSE_ROWS
     seeks: ClassVar[bool] = True
     fills: ClassVar[bool] = True
 

@@ -61,7 +61,7 @@ def _read_file(path: Path, select: Select, rules: CellRules) -> Table:
             raise DataError(f"{path}: is not a Parquet file; give it the ending of what it is, or use --format")
         try:
             with parquet.ParquetFile(path) as file:
-                arrow = read_flattened(file, select, Source(str(path)))
+                arrow = read_flattened(file, select, Source(str(path)), getattr(path, "row_groups", None))
         except (import_pyarrow().ArrowException, OSError) as error:
             first = str(error).splitlines()[0].split(". ")[0]
             raise DataError(f"{path}: is truncated or damaged ({first}); fetch it again") from error

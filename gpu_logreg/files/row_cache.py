@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from gpu_logreg.arrays.kinds import DENSE_ROWS, SPARSE_ROWS
 from gpu_logreg.arrays.sparse_cut import SparseCut
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.npy_rows import RawRows, read_into
@@ -216,7 +217,8 @@ class SparseRows:
         self._stored = stored
         self.n_rows, self.n_stored, self.n_pairs = cut.n_rows, cut.n_stored, cut.n_pairs
         self.n_columns, self.first_index = columns
-        self.dtype, self.name, self.is_sparse = dtype, name, is_sparse
+        self.dtype, self.name = dtype, name
+        self.kind = SPARSE_ROWS if is_sparse else DENSE_ROWS
         self.names: tuple[str, ...] | None = None
         self.parts = [block.part for block in stored]
         sizes = [8 * (part.stop - part.start + 1) + n * (4 + dtype.itemsize) for part, _, n in stored]
@@ -233,7 +235,7 @@ class SparseRows:
                 return
             if part.start < block.part.stop:
                 X = self._read(block)
-                yield block.part.start, X if self.is_sparse else _Widened(X)
+                yield block.part.start, X if self.kind.is_sparse else _Widened(X)
 
     def _read(self, block: _Stored) -> Any:
         n = block.part.stop - block.part.start

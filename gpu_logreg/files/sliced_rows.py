@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.arrays.kinds import DENSE_ROWS, KindOfRows
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.datasets import first_line
 
@@ -30,7 +31,7 @@ class SlicedRows:
            [4., 5.]])
     """
 
-    is_sparse: ClassVar[bool] = False
+    kind: ClassVar[KindOfRows] = DENSE_ROWS
     order: ClassVar[str] = "C"
     seeks: ClassVar[bool] = True
     fills: ClassVar[bool] = True

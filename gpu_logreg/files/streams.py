@@ -20,7 +20,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import list_first
 from gpu_logreg.files.reading import SHOWN_MEMBERS, gib, member_names, reading
 
-__all__ = ["PARQUET_ENDINGS", "STANDARD_INPUT", "make_reopenable", "parquet_parts"]
+__all__ = ["PARQUET_ENDINGS", "STANDARD_INPUT", "Spooled", "make_reopenable", "parquet_parts"]
 
 STANDARD_INPUT = "-"
 """Path that stands for standard input."""

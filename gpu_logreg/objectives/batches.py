@@ -14,7 +14,7 @@ from gpu_logreg.passes.steps_choice import Steps
 from gpu_logreg.passes.training import Training, take_batch
 from gpu_logreg.rows.block import Rows
 
-__all__ = ["HeldBack", "NetworkBatches", "make_optimizer"]
+__all__ = ["HeldBack", "NetworkBatches", "TrainingState", "make_optimizer"]
 
 _SCORE_ROWS = 4096
 """Rows that are predicted at a time for a validation score."""
@@ -35,69 +35,21 @@ class HeldBack(NamedTuple):
     at: IntVector
 
 
-class NetworkBatches:
-    """A network in training on resident rows.
+class TrainingState:
+    """Parameters in training, with copies by name, and the state of their optimiser.
 
     Parameters
     ----------
     training : Training
-    rows : Rows
-    steps : Steps
-        Makes an epoch.
-    held_back : HeldBack or None
-        The validation set.
     best : ndarray of shape (n_params,) or None
         Parameters of the best score of earlier fits, with ``warm_start``.
     """
 
-    def __init__(
-        self,
-        training: Training,
-        rows: Rows,
-        steps: Steps,
-        held_back: HeldBack | None = None,
-        best: Float64Vector | None = None,
-    ) -> None:
+    def __init__(self, training: Training, best: Float64Vector | None = None) -> None:
         self.training = training
-        self.rows = rows
-        self.steps = steps
-        self.held_back = held_back
         self._snapshots: dict[str, Array] = {}
         if best is not None:
             self._snapshots["best"] = array_namespace(training.params).asarray(best)
-
-    def epoch(self, order: IntVector, batch_size: int, rate: float) -> float:
-        """One epoch; its mean value, or NaN if a parameter is not finite. The host waits for the device here only."""
-        params = self.training.params
-        xp = array_namespace(params)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the result is NaN then
-            value = self.steps.epoch(self.training, self.rows, order, batch_size, rate)
-            return float(to_numpy(xp.where(xp.isfinite(params).all(), value, np.nan)))
-
-    def has_finite_loss(self, rows: IntVector) -> bool:
-        """Whether the loss of the rows of these numbers is finite at the present parameters."""
-        network, params = self.training.network, self.training.params
-        at = array_namespace(params).asarray(rows)
-        X, y, s = take_batch(self.rows, at, params.dtype)
-        with np.errstate(over="ignore", invalid="ignore"):
-            _, z = forward(network.unpack(params), X, network.activation)
-            return bool(np.isfinite(float(to_numpy(loss_and_dz(z, y, s)[0]))))
-
-    def score(self) -> float:
-        """Weighted accuracy on the validation set: of classes, or of rows whose labels are all right."""
-        assert self.held_back is not None
-        rows, numbers = self.held_back
-        right: Array = 0.0
-        total: Array = 0.0
-        for first in range(0, len(numbers), _SCORE_ROWS):
-            at = array_namespace(rows.X).asarray(numbers[first : first + _SCORE_ROWS])
-            X, y, s = take_batch(rows, at, self.training.params.dtype)
-            network = self.training.network
-            _, z = forward(network.unpack(self.training.params), X, network.activation)
-            hits = is_right(z, y)
-            right = right + (hits if s is None else hits * s).sum(dtype=np.float64)
-            total = total + (float(len(at)) if s is None else s.sum(dtype=np.float64))
-        return float(right / total)
 
     def keep(self, name: str) -> None:
         """Copy the parameters under a name."""
@@ -134,6 +86,68 @@ class NetworkBatches:
     def best(self) -> Float64Vector | None:
         """Parameters of the best score, on the host in float64; None before the first score."""
         return _on_host(self._snapshots["best"]) if "best" in self._snapshots else None
+
+
+class NetworkBatches(TrainingState):
+    """A network in training on resident rows.
+
+    Parameters
+    ----------
+    training : Training
+    rows : Rows
+    steps : Steps
+        Makes an epoch.
+    held_back : HeldBack or None
+        The validation set.
+    best : ndarray of shape (n_params,) or None
+        Parameters of the best score of earlier fits, with ``warm_start``.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        rows: Rows,
+        steps: Steps,
+        held_back: HeldBack | None = None,
+        best: Float64Vector | None = None,
+    ) -> None:
+        super().__init__(training, best)
+        self.rows = rows
+        self.steps = steps
+        self.held_back = held_back
+
+    def epoch(self, order: IntVector, batch_size: int, rate: float) -> float:
+        """One epoch; its mean value, or NaN if a parameter is not finite. The host waits for the device here only."""
+        params = self.training.params
+        xp = array_namespace(params)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # the result is NaN then
+            value = self.steps.epoch(self.training, self.rows, order, batch_size, rate)
+            return float(to_numpy(xp.where(xp.isfinite(params).all(), value, np.nan)))
+
+    def has_finite_loss(self, rows: IntVector) -> bool:
+        """Whether the loss of the rows of these numbers is finite at the present parameters."""
+        network, params = self.training.network, self.training.params
+        at = array_namespace(params).asarray(rows)
+        X, y, s = take_batch(self.rows, at, params.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            _, z = forward(network.unpack(params), X, network.activation)
+            return bool(np.isfinite(float(to_numpy(loss_and_dz(z, y, s)[0]))))
+
+    def score(self) -> float:
+        """Weighted accuracy on the validation set: of classes, or of rows whose labels are all right."""
+        assert self.held_back is not None
+        rows, numbers = self.held_back
+        right: Array = 0.0
+        total: Array = 0.0
+        for first in range(0, len(numbers), _SCORE_ROWS):
+            at = array_namespace(rows.X).asarray(numbers[first : first + _SCORE_ROWS])
+            X, y, s = take_batch(rows, at, self.training.params.dtype)
+            network = self.training.network
+            _, z = forward(network.unpack(self.training.params), X, network.activation)
+            hits = is_right(z, y)
+            right = right + (hits if s is None else hits * s).sum(dtype=np.float64)
+            total = total + (float(len(at)) if s is None else s.sum(dtype=np.float64))
+        return float(right / total)
 
 
 def _on_host(params: Array) -> Float64Vector:

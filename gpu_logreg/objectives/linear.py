@@ -20,7 +20,7 @@ from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.streamed import Dataset
-from gpu_logreg.solvers.costs import DENSE, Costs
+from gpu_logreg.solvers.costs import Costs
 
 __all__ = ["Objective"]
 
@@ -68,6 +68,8 @@ class Objective:
         Machine epsilon of the dtype that the pass computes in.
     spread : ndarray of shape (d,) or None
         Standard deviation of every column about ``centre``.
+    keeps_samples_sparse : bool
+        Whether samples of the rows stay sparse.
     rounding : float
         Relative rounding error of the value at the last point: see `gpu_logreg.objectives.value_rounding`.
 
@@ -99,6 +101,7 @@ class Objective:
         self.l1 = l1
         self.fit_intercept = fit_intercept
         self.reads = Reads()
+        self.keeps_samples_sparse = engine.keeps_samples_sparse(dataset)
         self.n_logits = engine.loss.n_logits
         self.n_params = engine.loss.n_logits * (dataset.n_columns + int(fit_intercept))
         self.hessian_form: HessianForm = engine.loss.hessian_form(self.n_params)
@@ -109,11 +112,6 @@ class Objective:
         self._kept: tuple[Any, ...] | None = None
         self.precision = float(np.finfo(dataset.compute_dtype).eps)
         self.rounding = 4 * float(np.finfo(np.float64).eps)
-
-    @property
-    def keeps_samples_sparse(self) -> bool:
-        """Whether samples of sparse rows stay sparse."""
-        return self.dataset.is_sparse and self.engine.keeps_samples_sparse(self.dataset)
 
     def packed_coordinates(self, coordinates: Coordinates) -> Coordinates | ClasswiseCoordinates:
         """Coordinates for the packed parameters of all logits, from those of one logit."""
@@ -130,8 +128,6 @@ class Objective:
     @cached_attribute
     def costs(self) -> Costs:
         """Times of a read and a Hessian, relative to dense rows, for the choice of solver and sample size."""
-        if not self.dataset.is_sparse:
-            return DENSE
         read = self.dataset.read_cost
         return Costs(read, read, self.dataset.curvature_cost) if self.keeps_samples_sparse else Costs(read)
 

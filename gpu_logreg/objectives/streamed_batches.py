@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
 from gpu_logreg.objectives.batches import HeldBack, NetworkBatches
@@ -119,7 +118,7 @@ class StreamedBatches(NetworkBatches):
                 out[n : n + len(y)] = X
                 found.append(Rows(None, y, s))
             n += len(y)
-        X = sparse.vstack([rows.X for rows in found], format="csr") if out is None else out[:n]
+        X = self._data.kind.joined([rows.X for rows in found]) if out is None else out[:n]
         s = None if found[0].sample_weight is None else np.concatenate([rows.sample_weight for rows in found])
         return Rows(X, np.concatenate([rows.y for rows in found]), s)
 

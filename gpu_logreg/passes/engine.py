@@ -111,6 +111,9 @@ class Engine(Protocol):
             ``sum_i t_i``.
         """
 
+    def has_mean_factors(self, data: ResidentDataset) -> bool:
+        """Whether `mean_factors` of samples of the rows are worth their cost."""
+
     def sparse_curvature(
         self, data: ResidentDataset, w: Float64Vector, b: float, fit_intercept: bool
     ) -> tuple[Float64Matrix, Float64Vector, float]:
@@ -211,6 +214,10 @@ class DelegatingEngine:
     def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
         """Factors of the curvature of a sample."""
         return self._other.mean_factors(data, phi)
+
+    def has_mean_factors(self, data: ResidentDataset) -> bool:
+        """Whether factors of samples of the rows are worth their cost."""
+        return self._other.has_mean_factors(data)
 
     def sparse_curvature(
         self, data: ResidentDataset, w: Float64Vector, b: float, fit_intercept: bool

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -18,69 +18,23 @@ from scipy import sparse
 from gpu_logreg.arrays.block_sizes import STREAMED_ELEMENTS, STREAMED_ELEMENTS_WIDE, STREAMED_ROWS
 from gpu_logreg.arrays.csr import block_of_rows
 from gpu_logreg.arrays.device import is_sparse
-from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, DType, HostArray
+from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.read_ahead import read_ahead
+from gpu_logreg.rows.row_source import RowSource
 
-__all__ = ["IN_FLIGHT", "BlockStore", "Piece", "RowSource", "bytes_of", "cut_dense", "dense_block_rows", "kept_numbers"]
+__all__ = [
+    "IN_FLIGHT",
+    "BlockStore",
+    "bytes_of",
+    "cut_dense",
+    "dense_block_rows",
+    "kept_numbers",
+    "largest_block",
+]
 
 IN_FLIGHT = 3
 """Blocks that exist beside those that stay in memory: one is computed, one is ready, one is read."""
-
-
-class Piece(Protocol):
-    """Consecutive dense rows that can be written into an array: a table of columns, say."""
-
-    shape: tuple[int, int]
-
-    def write(self, part: slice, out: HostArray) -> None:
-        """Write some of the rows."""
-
-
-class RowSource(Protocol):
-    """Where rows are read from, again in every walk.
-
-    Attributes
-    ----------
-    n_rows, n_columns : int
-    dtype : dtype
-    is_sparse : bool
-    order : "C" or "F"
-        Of the blocks that it fills.
-    seeks : bool
-        Whether rows that are not asked for cost nothing.
-    fills : bool
-        Whether it has `fill`, else `pieces`.
-    """
-
-    n_rows: int
-    n_columns: int
-    dtype: DType
-
-    @property
-    def is_sparse(self) -> bool: ...  # noqa: D102
-
-    @property
-    def order(self) -> str: ...  # noqa: D102
-
-    @property
-    def seeks(self) -> bool: ...  # noqa: D102
-
-    @property
-    def fills(self) -> bool: ...  # noqa: D102
-
-    def fill(self, part: slice, out: HostArray) -> None:
-        """Write the rows ``part`` into ``out``."""
-
-    def pieces(self, wanted: Sequence[slice]) -> Iterator[tuple[int, Any]]:
-        """Arrays, CSR arrays or pieces of consecutive rows, each with the number of its first row.
-
-        They are in the order of the rows, and hold at least the rows ``wanted``, which ascend. Where these end with the
-        last row and the iterator is walked to its end, rows beyond it are refused.
-        """
-
-    def place(self, row: int) -> str:
-        """Where a row is, for the beginning of a message: a file with a colon; empty where there is nothing to say."""
 
 
 def cut_dense(n_rows: int, n_columns: int) -> list[slice]:
@@ -99,6 +53,14 @@ def dense_block_rows(n_columns: int) -> int:
     """Rows of a block of dense rows, by the number of columns alone."""
     d = max(1, n_columns)
     return max(1, STREAMED_ELEMENTS // d, min(STREAMED_ROWS, STREAMED_ELEMENTS_WIDE // d))
+
+
+def largest_block(source: RowSource, parts: Sequence[slice]) -> int:
+    """Bytes of the largest block; 0 of sparse rows of which only a read tells."""
+    if source.kind.is_sparse:
+        return int(getattr(source, "largest", 0))
+    rows: int = max(part.stop - part.start for part in parts)
+    return rows * source.n_columns * source.dtype.itemsize
 
 
 def kept_numbers(n_blocks: int, n_kept: int) -> frozenset[int]:
@@ -199,7 +161,7 @@ class BlockStore:
 
     @property
     def _recycles(self) -> bool:
-        return not self.source.is_sparse
+        return not self.source.kind.is_sparse
 
     def _new(self, number: int) -> HostArray:
         """Memory for a block: that of one that is no longer used, where it has the shape."""
@@ -228,7 +190,7 @@ class BlockStore:
 
     def _of_pieces(self, numbers: Sequence[int]) -> Iterator[tuple[int, ArrayOfRows]]:
         pieces = self.source.pieces([self.parts[k] for k in numbers])
-        return self._sparse(pieces, numbers) if self.source.is_sparse else self._dense(pieces, numbers)
+        return self._sparse(pieces, numbers) if self.source.kind.is_sparse else self._dense(pieces, numbers)
 
     def _filled(self, numbers: Sequence[int]) -> Iterator[tuple[int, HostArray]]:
         for number in numbers:

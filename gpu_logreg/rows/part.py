@@ -51,17 +51,21 @@ class Part:
     engine : Engine
     place : str
         For the beginning of a message, with a colon.
+    first_row : int
+        Number of the first row, where messages count the rows of all parts.
     """
 
-    def __init__(self, data: ResidentDataset, engine: Any, place: str) -> None:
+    def __init__(self, data: ResidentDataset, engine: Any, place: str, first_row: int = 0) -> None:
         self.data, self.engine, self.place = replace(data, rows=_aligned(data.rows)), engine, place
+        self.first_row = first_row
         self._columns: tuple[IntVector, ResidentDataset] | None = None
         self._drawing: tuple[tuple[Any, ...], Drawing] | None = None
+        self._kept: dict[str, tuple[Any, Any]] = {}
 
     def __reduce__(self) -> Any:
         data = self.data
         known = data.rows, data.weight_total, data.column_names, data.computed_in
-        return _part_of, (known, self.engine, self.place)
+        return _part_of, (known, self.engine, self.place, self.first_row)
 
     def seen(self, view: View) -> ResidentDataset:
         """The rows as they are seen; copies of columns are kept until others are asked for."""
@@ -71,6 +75,12 @@ class Part:
                 self._columns = view.columns, self.engine.columns(data)(view.columns)
             data = self._columns[1]
         return data.in_float64() if view.in_float64 else data
+
+    def kept(self, name: str, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` gives, kept under a name until it is asked for with another key."""
+        if name not in self._kept or self._kept[name][0] != key:
+            self._kept[name] = key, make()
+        return self._kept[name][1]
 
     def drawing(self, scoring: Scoring | None, n_classes: int, view: View) -> Drawing:
         """What samples of these rows are drawn by."""
@@ -99,9 +109,9 @@ def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
     )
 
 
-def _part_of(known: Sequence[Any], engine: Any, place: str) -> Part:
+def _part_of(known: Sequence[Any], engine: Any, place: str, first_row: int) -> Part:
     """A part that was sent or written to disk; what it kept for later calls is made anew."""
-    return Part(ResidentDataset(*known), engine, place)
+    return Part(ResidentDataset(*known), engine, place, first_row)
 
 
 def _aligned(rows: Rows) -> Rows:
@@ -201,4 +211,6 @@ def refuse_not_finite(part: Part) -> None:
     """Raise a `DataError` that names the first NaN or infinity of a part; a function for `Parts.each`."""
     found = first_not_finite(part.data.rows.X)
     if found is not None:
-        raise DataError(f"{part.place}{not_finite_error(*found, part.data.column_name(found[1]))}")
+        row, column, value = found
+        error = not_finite_error(row + part.first_row, column, value, part.data.column_name(column))
+        raise DataError(f"{part.place}{error}")

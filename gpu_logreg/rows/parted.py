@@ -12,24 +12,22 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 import numpy as np
-from scipy import sparse
 
-from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.csr import all_finite
 from gpu_logreg.arrays.device import is_sparse, to_numpy
+from gpu_logreg.arrays.kinds import DENSE_ROWS, SPARSE_ROWS, KindOfRows
 from gpu_logreg.arrays.vector import ArrayNamespace, ArrayOfRows, DType, DTypeLike, Float64Vector, HostArray, IntVector
 from gpu_logreg.errors import DataError
+from gpu_logreg.rows.apart import RowsApart
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.drawing_by_parts import DrawingByParts
 from gpu_logreg.rows.part import Part, Parts, ShapeOfPart, View, refuse_not_finite
-from gpu_logreg.rows.resident import ResidentDataset, sparse_curvature_cost, sparse_read_cost
-from gpu_logreg.rows.streamed import largest_sample
 
 __all__ = ["PartedDataset"]
 
 
 @dataclass(frozen=True)
-class PartedDataset:
+class PartedDataset(RowsApart):
     """As `gpu_logreg.rows.resident.ResidentDataset`, of rows that live apart.
 
     Attributes
@@ -47,11 +45,6 @@ class PartedDataset:
     view: View = field(default_factory=View)
     xp: ArrayNamespace = np
     on_host: bool = True
-
-    @property
-    def is_resident(self) -> bool:
-        """False: the rows are not in the memory of this process."""
-        return False
 
     @property
     def sizes(self) -> list[int]:
@@ -74,9 +67,9 @@ class PartedDataset:
         return self.shapes[0].n_columns if self.view.columns is None else len(self.view.columns)
 
     @property
-    def is_sparse(self) -> bool:
-        """Whether the parts are CSR arrays."""
-        return self.shapes[0].is_sparse
+    def kind(self) -> KindOfRows:
+        """How the parts are stored."""
+        return SPARSE_ROWS if self.shapes[0].is_sparse else DENSE_ROWS
 
     @property
     def stored_dtype(self) -> DType:
@@ -126,45 +119,23 @@ class PartedDataset:
         return sum(shape.n_stored for shape in self.shapes) if self.is_sparse else self.n_rows * self.n_columns
 
     @property
-    def read_cost(self) -> float:
-        """Time of a read, relative to one of as many dense rows."""
-        if not self.is_sparse:
-            return 1.0
-        return sparse_read_cost(self.n_rows, self.n_columns, max(self.n_rows, self.n_stored))
-
-    @property
-    def curvature_cost(self) -> float:
-        """Time of a Hessian of two classes, relative to one of as many dense rows."""
-        if not self.is_sparse:
-            return 1.0
-        pairs = sum(shape.n_pairs for shape in self.shapes)
-        return sparse_curvature_cost(self.n_rows, self.n_columns, pairs)
+    def n_pairs(self) -> float:
+        """Sum of the squares of the numbers of stored elements of sparse rows."""
+        return sum(shape.n_pairs for shape in self.shapes)
 
     def map_blocks(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """``function``, which can be sent by name, of every part and the arguments, in the order of the parts."""
         found: list[Any] = self.parts.each(_of_data, self.view, function, *arguments)
         return found
 
-    def block_bytes(self, size: BlockSize) -> int:
-        """Bytes of a block of that size on the host, where samples are worked on."""
-        return size.host
-
     def template(self) -> Rows:
         """Rows of this shape and dtype without memory of their own, for the choice of an engine."""
-        if self.is_sparse:
-            X: ArrayOfRows = sparse.csr_array((1, self.n_columns), dtype=self.stored_dtype)
-        else:
-            X = np.broadcast_to(np.zeros((1, 1), self.stored_dtype), (self.n_rows, self.n_columns))
+        X = self.kind.template(self.n_rows, self.n_columns, self.stored_dtype)
         return Rows(X, np.zeros(1, np.uint8), None)
 
     def drawing(self, n_classes: int) -> DrawingByParts:
         """What samples of the rows are drawn by."""
         return DrawingByParts(self, n_classes)
-
-    @property
-    def largest_sample(self) -> int:
-        """Most rows of a sample, which comes into the memory of this process."""
-        return largest_sample(self.n_columns)
 
     def reads_of_sample(self, size: int) -> float:
         """Share of a read that a sample of so many rows takes."""
@@ -185,19 +156,9 @@ class PartedDataset:
         y, s = (np.concatenate(list(arrays)) for arrays in zip(*found, strict=True))
         return y, weight * s
 
-    def gather(self, indices: IntVector) -> tuple[ResidentDataset, IntVector]:
-        """A data set in this process of the rows ``indices``, which ascend, and their numbers in it."""
-        X = self._rows(indices)
-        y, s = self.labels_and_weights(indices, np.ones(len(indices)))
-        data = ResidentDataset(Rows(X, y, s), float(s.sum()), self.column_names, self.compute_dtype)
-        return data, np.arange(len(indices))
-
     def _rows(self, indices: IntVector) -> ArrayOfRows:
         found = self.parts.each(_rows_at, self.view, own=self._of_parts(indices))
-        arrays = [X for X in found if X is not None]
-        if len(arrays) == 1:
-            return arrays[0]
-        return sparse.vstack(arrays, format="csr") if self.is_sparse else np.concatenate(arrays)
+        return self.kind.joined([X for X in found if X is not None])
 
     def take_parts(self, several: Iterable[IntVector], dtype: DTypeLike) -> Iterator[Rows]:
         """Copies of the rows of each of several vectors, which ascend, dense and in a dtype, without their labels."""
@@ -223,10 +184,6 @@ class PartedDataset:
         """Raise a `DataError` that names the first NaN or infinity and its part."""
         self.parts.each(refuse_not_finite)
         raise DataError("the sums over X overflow; scale its columns to smaller numbers")
-
-    def column_name(self, column: int) -> str:
-        """The name of a column, for a message that has named its number."""
-        return "" if self.column_names is None else f" ({self.column_names[column]!r})"
 
 
 def _of_data(part: Part, view: View, function: Callable[..., Any], *arguments: Any) -> Any:

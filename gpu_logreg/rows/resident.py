@@ -16,32 +16,10 @@ from gpu_logreg.arrays.vector import Array, ArrayNamespace, ArrayOfRows, DType, 
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.drawing import Drawing
+from gpu_logreg.rows.sparse_costs import sparse_curvature_cost, sparse_read_cost
 from gpu_logreg.rows.storage import store
 
-__all__ = ["ResidentDataset", "sparse_curvature_cost", "sparse_read_cost"]
-
-
-STORED_ELEMENT_COST = 6.0
-"""Time to read a stored element of sparse rows with its column index, over that of an element of dense rows.
-
-It decides the sizes of samples, whose cost is flat around the optimum, so that a factor of two does little. From trials
-on two cores whose figures are not in ``bench/results/``."""
-
-PAIR_COST = 40.0
-"""Time to add a pair of elements of a sparse row to a Hessian, over that of a dense row; from the same trials."""
-
-
-def sparse_read_cost(n_rows: int, n_columns: int, elements: float) -> float:
-    """Time of a read of sparse rows, relative to one of as many dense rows."""
-    return min(1.0, STORED_ELEMENT_COST * elements / max(1, n_rows * n_columns))
-
-
-def sparse_curvature_cost(n_rows: int, n_columns: int, pairs: float) -> float:
-    """Time of their Hessian of two classes, without its factorisation, relative to one of as many dense rows.
-
-    ``pairs`` is the sum over the rows of the squares of the numbers of their stored elements.
-    """
-    return min(1.0, PAIR_COST * pairs / max(1, n_rows * n_columns**2))
+__all__ = ["ResidentDataset"]
 
 
 @dataclass(frozen=True)
@@ -94,9 +72,9 @@ class ResidentDataset:
     def __post_init__(self) -> None:
         X = self.rows.X
         xp, (n, d) = array_namespace(X), X.shape
+        self.__dict__.update(is_sparse=is_sparse(X), on_host=xp is np, xp=xp)
         dtype = np.dtype(self.computed_in or compute_dtype(X.dtype))
         self.__dict__.update(n_rows=int(n), largest_sample=int(n), n_columns=int(d), compute_dtype=dtype)
-        self.__dict__.update(is_sparse=is_sparse(X), on_host=xp is np, xp=xp)
 
     @classmethod
     def from_arrays(

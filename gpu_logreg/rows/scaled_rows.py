@@ -10,7 +10,8 @@ from scipy import sparse
 
 from gpu_logreg.arrays.vector import Float64Vector, HostArray
 from gpu_logreg.rows.block import compute_dtype
-from gpu_logreg.rows.block_store import BlockStore, RowSource
+from gpu_logreg.rows.block_store import BlockStore
+from gpu_logreg.rows.row_source import RowSource
 
 __all__ = ["ScaledRows", "centre_and_scale_of_blocks"]
 
@@ -27,7 +28,7 @@ class ScaledRows:
     def __init__(self, source: RowSource, centre: Float64Vector, scale: Float64Vector) -> None:
         self._source, self._centre, self._scale = source, centre, scale
         self.n_rows, self.n_columns = source.n_rows, source.n_columns
-        self.is_sparse, self.order, self.seeks, self.fills = source.is_sparse, source.order, source.seeks, source.fills
+        self.kind, self.order, self.seeks, self.fills = source.kind, source.order, source.seeks, source.fills
         self.dtype = source.dtype if source.dtype.kind == "f" else compute_dtype(source.dtype)
 
     def fill(self, part: slice, out: HostArray) -> None:
@@ -43,7 +44,7 @@ class ScaledRows:
     def pieces(self, wanted: Sequence[slice]) -> Iterator[tuple[int, Any]]:
         """The pieces of the source, scaled."""
         for first, piece in self._source.pieces(wanted):
-            if self.is_sparse:
+            if self.kind.is_sparse:
                 data = ((piece.data - self._centre[piece.indices]) / self._scale[piece.indices]).astype(self.dtype)
                 yield first, sparse.csr_array((data, piece.indices, piece.indptr), shape=piece.shape)
             else:
@@ -80,18 +81,18 @@ def centre_and_scale_of_blocks(store: BlockStore) -> tuple[Float64Vector, Float6
     sums, counts = np.zeros(d), np.zeros(d, np.int64)
     lowest, highest = np.full(d, np.inf), np.full(d, -np.inf)
     for _, X in store.walk():
-        if source.is_sparse:
+        if source.kind.is_sparse:
             sums += np.bincount(X.indices, X.data, d)
             counts += np.bincount(X.indices, minlength=d)
         else:
             sums += X.sum(axis=0, dtype=np.float64)
             np.minimum(lowest, X.min(axis=0), out=lowest)
             np.maximum(highest, X.max(axis=0), out=highest)
-    is_full = counts == n if source.is_sparse else np.ones(d, bool)
+    is_full = counts == n if source.kind.is_sparse else np.ones(d, bool)
     centre = np.where(is_full, sums / n, 0.0)
-    squares, width = np.zeros(d), np.zeros(d) if source.is_sparse else highest - lowest
+    squares, width = np.zeros(d), np.zeros(d) if source.kind.is_sparse else highest - lowest
     for _, X in store.walk():
-        if source.is_sparse:
+        if source.kind.is_sparse:
             deviation = X.data - centre[X.indices]
             squares += np.bincount(X.indices, deviation**2, d)
             np.maximum.at(width, X.indices, np.abs(deviation))

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
-from scipy import sparse
 
-from gpu_logreg.arrays.block_sizes import SAMPLED_ELEMENTS, BlockSize
 from gpu_logreg.arrays.checks import first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite
 from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.arrays.kinds import KindOfRows
 from gpu_logreg.arrays.vector import (
     Array,
     ArrayNamespace,
@@ -24,22 +23,18 @@ from gpu_logreg.arrays.vector import (
     IntVector,
 )
 from gpu_logreg.errors import DataError
+from gpu_logreg.rows.apart import RowsApart
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.drawing import DrawingByStretches
-from gpu_logreg.rows.resident import ResidentDataset, sparse_curvature_cost, sparse_read_cost
+from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.row_labels import RowLabels
 
-__all__ = ["Dataset", "StreamedDataset", "largest_sample"]
-
-
-def largest_sample(n_columns: int) -> int:
-    """Most rows of a sample: of `SAMPLED_ELEMENTS`, but enough for a Hessian. It does not depend on the memory."""
-    return max(SAMPLED_ELEMENTS // max(1, n_columns), 5 * (n_columns + 1), 1000)
+__all__ = ["Dataset", "StreamedDataset"]
 
 
 @dataclass(frozen=True)
-class StreamedDataset:
+class StreamedDataset(RowsApart):
     """As `gpu_logreg.rows.resident.ResidentDataset`, of rows that are read block by block.
 
     Attributes
@@ -97,19 +92,14 @@ class StreamedDataset:
         return {"weight_total": total, "sums_of_weights": sums, "least_weight": least if np.isfinite(least) else 1.0}
 
     @property
-    def is_resident(self) -> bool:
-        """False: rows may be read again in every walk."""
-        return False
-
-    @property
     def n_rows(self) -> int:
         """Number of rows."""
         return self.store.source.n_rows
 
     @property
-    def is_sparse(self) -> bool:
-        """Whether blocks are CSR arrays."""
-        return self.store.source.is_sparse
+    def kind(self) -> KindOfRows:
+        """How the blocks are stored."""
+        return self.store.source.kind
 
     @property
     def compute_dtype(self) -> DType:
@@ -130,24 +120,6 @@ class StreamedDataset:
     def batch_dtype(self) -> DType:
         """Dtype in which steps on batches compute; see `gpu_logreg.rows.resident.ResidentDataset.batch_dtype`."""
         return compute_dtype(self.store.source.dtype)
-
-    @property
-    def read_cost(self) -> float:
-        """Time of a read, relative to one of as many dense rows."""
-        if not self.is_sparse:
-            return 1.0
-        return sparse_read_cost(self.n_rows, self.n_columns, max(self.n_rows, self.n_stored))
-
-    @property
-    def curvature_cost(self) -> float:
-        """Time of a Hessian of two classes, relative to one of as many dense rows."""
-        if not self.is_sparse:
-            return 1.0
-        return sparse_curvature_cost(self.n_rows, self.n_columns, self.n_pairs)
-
-    def block_bytes(self, size: BlockSize) -> int:
-        """Bytes of a block of that size on the host."""
-        return size.host
 
     def blocks(self) -> Iterator[ResidentDataset]:
         """The blocks, in order; each is valid until the next is asked for."""
@@ -173,11 +145,7 @@ class StreamedDataset:
 
     def template(self) -> Rows:
         """Rows of this shape and dtype without memory of their own, for the choice of an engine."""
-        dtype = self.store.source.dtype
-        if self.is_sparse:
-            X: ArrayOfRows = sparse.csr_array((1, self.n_columns), dtype=dtype)
-        else:
-            X = np.broadcast_to(np.zeros((1, 1), dtype), (self.n_rows, self.n_columns))
+        X = self.kind.template(self.n_rows, self.n_columns, self.store.source.dtype)
         return Rows(X, self.labels.labels(slice(0, 1)), self.labels.weights(slice(0, 1)))
 
     def weights_of_classes(self, loss: Any) -> Float64Vector:
@@ -194,22 +162,12 @@ class StreamedDataset:
         s = self.labels.weights(indices)
         return self.labels.labels(indices), weight if s is None else weight * s
 
-    @property
-    def largest_sample(self) -> int:
-        """Most rows of a sample that is kept in memory."""
-        return largest_sample(self.n_columns)
-
     def reads_of_sample(self, size: int) -> float:
         """1: all blocks are read for a sample."""
         return 1.0
 
-    def gather(self, indices: IntVector) -> tuple[ResidentDataset, IntVector]:
-        """A data set in memory of the rows ``indices``, which ascend, and their numbers in it; one read."""
-        found = [X[at] for X, at in self._at(indices)]
-        X = found[0] if len(found) == 1 else (sparse.vstack(found, "csr") if self.is_sparse else np.concatenate(found))
-        y, s = self.labels_and_weights(indices, np.ones(len(indices)))
-        data = ResidentDataset(Rows(X, y, s), float(s.sum()), self.column_names, self.compute_dtype)
-        return data, np.arange(len(indices))
+    def _rows(self, indices: IntVector) -> ArrayOfRows:
+        return self.kind.joined([X[at] for X, at in self._at(indices)])
 
     def take_parts(self, parts: Iterable[IntVector], dtype: DTypeLike) -> Iterator[Rows]:
         """Copies of the rows of each of several vectors, which ascend together, dense and in a dtype; one read of all.
@@ -268,10 +226,6 @@ class StreamedDataset:
                 error = not_finite_error(row, *found[1:], name)
                 raise DataError(f"{self.store.source.place(row)}{error}")
         raise DataError("the sums over X overflow; scale its columns to smaller numbers")
-
-    def column_name(self, column: int) -> str:
-        """The name of a column, for a message that has named its number."""
-        return "" if self.column_names is None else f" ({self.column_names[column]!r})"
 
     def every(self, k: int) -> Array:
         """For samples alone, which are in memory."""

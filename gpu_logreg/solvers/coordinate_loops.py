@@ -1,5 +1,5 @@
 """Compiled cycles of coordinate descent and systems in an orthant; what they do is written in plain NumPy in
-`gpu_logreg.solvers.coordinate_descent`: `cycles` and `settle`, which these are held to.
+`gpu_logreg.solvers.coordinate_cycles`: `cycles` and `settle`, which these are held to.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ and is left to `gpu_logreg.arrays.cholesky.Factor`."""
 
 @njit()  # type: ignore[untyped-decorator]
 def cycles(H: Any, r: Any, x: Any, l1: Any, tol: Any, most: Any) -> Any:
-    """As `gpu_logreg.solvers.coordinate_descent.cycles`, element by element."""
+    """As `gpu_logreg.solvers.coordinate_cycles.cycles`, element by element."""
     k = len(x)
     violation = 0.0
     for n in range(most):
@@ -103,7 +103,7 @@ def _step_to(H: Any, r: Any, x: Any, l1: Any, at: Any, m: Any, values: Any, chan
 
 @njit()  # type: ignore[untyped-decorator]
 def settle(H: Any, r: Any, x: Any, l1: Any, most: Any, trusted: Any, at: Any, L: Any, work: Any) -> Any:
-    """As `gpu_logreg.solvers.coordinate_descent.settle`, on ``r`` and ``x`` themselves; at most ``most`` systems.
+    """As `gpu_logreg.solvers.coordinate_cycles.settle`, on ``r`` and ``x`` themselves; at most ``most`` systems.
 
     False where a system is nearly singular, which is for the other to solve.
 

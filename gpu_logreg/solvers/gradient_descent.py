@@ -30,28 +30,27 @@ def gradient_descent(
     start: Float64Vector,
     *,
     step: StepRule = "armijo",
-    learning_rate: float = 1.0,
-    momentum: float = 0.9,
     tol: float = 1e-6,
     max_iter: int = 1000,
+    learning_rate: float = 1.0,
+    momentum: float = 0.9,
     observer: Observer | None = None,
 ) -> SolverResult:
     """Minimise a smooth objective until ``max |grad| <= tol`` or ``max_iter`` updates.
 
     Parameters
     ----------
-    objective : Objective
-        ``params -> (value, grad)``.
+    objective : function params -> (value, grad)
     start : ndarray of shape (p,)
     step : {"armijo", "fixed", "momentum"}
         ``"fixed"``: ``params -= learning_rate grad``. ``"momentum"``: ``v = momentum v - learning_rate grad``,
         ``params += v``. ``"armijo"``: the last step doubled, then halved until
         ``f(params - t grad) <= f(params) - 1e-4 t |grad|**2``; every trial is one read.
+    tol : float
+    max_iter : int
     learning_rate : float
         Step of the fixed rules, first trial of ``"armijo"``.
     momentum : float
-    tol : float
-    max_iter : int
     observer : Observer, optional
         Called after every update; a true answer stops the solver.
 

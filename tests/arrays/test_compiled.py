@@ -120,7 +120,7 @@ def test_texts_are_all_that_the_loops_import():
 def test_every_loop_that_is_called_is_one_of_these_texts():
     known = {".".join(("gpu_logreg", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in TEXTS}
     called = 0
-    for path in [*PACKAGE.glob("passes/cpu/*.py"), PACKAGE / "solvers" / "coordinate_descent.py"]:
+    for path in [*PACKAGE.glob("passes/cpu/*.py"), PACKAGE / "solvers" / "coordinate_cycles.py"]:
         for module, name in re.findall(r'Loop\("([\w.]+)", "(\w+)"\)', path.read_text()):
             assert module in known
             assert isinstance(getattr(importlib.import_module(module), name), Dispatcher), (module, name)

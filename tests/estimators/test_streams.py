@@ -309,7 +309,7 @@ def test_networks_predict_streams(path):
     assert network.score(blocks_of(X, y)) == network.score(X, y)
     refused_by_network = pytest.raises(DataError, match="partial_fit goes on over rows in memory; give a stream to fit")
     with refused_by_network:
-        MLPClassifier().partial_fit(Stream(path, y), None)
+        MLPClassifier().partial_fit(Stream(path, y), None, classes=[0, 1])
 
 
 def test_two_fits_of_one_stream_at_once(path):

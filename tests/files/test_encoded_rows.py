@@ -154,7 +154,7 @@ def same_as_in_memory(path, weight="s", target="y", **options):
     same_columns(schema, learned.schema)
     X = schema.transform(whole)
     is_sparse = not isinstance(X, np.ndarray)
-    assert rows.is_sparse == is_sparse
+    assert rows.kind.is_sparse == is_sparse
     np.testing.assert_allclose(numbers(rows), X.toarray() if is_sparse else X, rtol=1e-12, atol=0)
     assert rows.names == tuple(schema.feature_names)
     assert learned.remarks == remarks

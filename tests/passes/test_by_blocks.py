@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from gpu_logreg.arrays.device import Device
+from gpu_logreg.arrays.kinds import kind_of
 from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.by_blocks import BlockwiseEngine, choose_for
 from gpu_logreg.rows.block_store import BlockStore
@@ -20,7 +21,7 @@ class Source:
     n_rows, n_columns, order, seeks, fills = N, D, "C", True, False
 
     def __init__(self, X):
-        self.X, self.dtype, self.is_sparse = X, X.dtype, sparse.issparse(X)
+        self.X, self.dtype, self.kind = X, X.dtype, kind_of(X)
 
     def pieces(self, wanted):
         yield 0, self.X

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from gpu_logreg.arrays.kinds import kind_of
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows import block_store
 from gpu_logreg.rows.block_store import BlockStore, cut_dense, dense_block_rows, kept_numbers
@@ -20,7 +21,7 @@ class Source:
 
     def __init__(self, X, piece=7, fills=False):
         self.X, self.piece, self.fills = X, piece, fills
-        (self.n_rows, self.n_columns), self.dtype, self.is_sparse = X.shape, X.dtype, sparse.issparse(X)
+        (self.n_rows, self.n_columns), self.dtype, self.kind = X.shape, X.dtype, kind_of(X)
         self.made = 0
 
     def pieces(self, wanted):

@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 
 from gpu_logreg.mathematics.penalty import subgradient
 from gpu_logreg.solvers import coordinate_descent
-from gpu_logreg.solvers.coordinate_descent import (
-    compiled_loops,
-    cycles,
-    model_minimum,
-    most_systems,
-    settle,
-    settle_in_place,
-    strong_rule,
-)
+from gpu_logreg.solvers.coordinate_cycles import compiled_loops, cycles, most_systems, settle, settle_in_place
+from gpu_logreg.solvers.coordinate_descent import model_minimum, strong_rule
 
 
 def model(p: int, seed: int = 0, condition: float = 100.0, strength: float = 0.3):

@@ -35,7 +35,7 @@ from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.subsampled_newton import subsampled_newton
 
-__all__ = ["SOLVERS", "minimise", "objective_of", "solver_name", "solver_reason", "with_first_strength"]
+__all__ = ["SOLVERS", "chosen_solver", "minimise", "objective_of", "with_first_strength"]
 
 SOLVERS = {
     "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm", "diagonal"), has_hessian=True, hands_over=True),
@@ -85,22 +85,22 @@ def objective_of(
     return Objective(data, engine, l2, fit_intercept, l1)
 
 
-def solver_name(solver: str, objective: Objective) -> str:
-    """What ``solver="auto"`` is for this objective; any other name is itself."""
+def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, str]:
+    """What ``solver="auto"`` is for this objective, and why; any other name is itself, for the reason given.
+
+    The reason says why a problem of many columns is not solved by columns where it is not.
+    """
     if solver != "auto":
-        return solver
+        return solver, reason
     if objective.l1 > 0.0:
-        return "coordinate-descent" if in_working_sets(objective) and not refused_by_columns(objective) else "proximal"
+        if not in_working_sets(objective):
+            return "proximal", reason
+        refused = refused_by_columns(objective)
+        if refused is None:
+            return "coordinate-descent", reason
+        return "proximal", f"{reason}; not 'coordinate-descent': {refused}"
     pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs)
-    return "subsampled-newton" if pays else "newton-cg" if has_row_space(objective) else "lbfgs"
-
-
-def solver_reason(reason: str, name: str, objective: Objective) -> str:
-    """The reason for a solver, and why many columns of sparse rows are not solved by columns where they are not."""
-    if name != "proximal" or not objective.dataset.is_sparse or not in_working_sets(objective):
-        return reason
-    refused = refused_by_columns(objective)
-    return reason if refused is None else f"{reason}; not 'coordinate-descent': {refused}"
+    return ("subsampled-newton" if pays else "newton-cg" if has_row_space(objective) else "lbfgs"), reason
 
 
 def with_first_strength(objective: Objective, result: SolverResult, C: float) -> SolverResult:

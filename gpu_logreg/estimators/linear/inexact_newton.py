@@ -70,18 +70,7 @@ def newton_cg_by_measure(
     First by the diagonal of the Hessian at zero weights, from the moments of the columns; where that is slow by the
     diagonal at the present point, one read; and for several classes of dense rows by mean factors of a sample.
 
-    Parameters
-    ----------
-    objective : Objective
-    start : ndarray of shape (p,)
-    shares : ndarray of shape (K,)
-        Of the classes.
-    rng : Generator
-    warm : bool
-        Whether ``start`` is the solution of the last fit.
-    tol : float
-    max_iter : int
-    observer : Observer, optional
+    Parameters are those of `gpu_logreg.estimators.linear.quasi_newton.lbfgs_from_a_diagonal`.
     """
     if has_row_space(objective) and max_iter > 0:
         found = in_row_space(objective, start, warm=warm, tol=tol, max_iter=max_iter, observer=observer)

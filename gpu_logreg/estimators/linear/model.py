@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import numpy_defaults
-from gpu_logreg.arrays.device_choice import resolve_device
+from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.estimators.callbacks import (
     CallbackSupportMixin,
@@ -22,6 +22,7 @@ from gpu_logreg.estimators.linear.parameters import (
     read_parameters,
 )
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
+from gpu_logreg.estimators.linear.several_devices import on_devices, refuse_for_devices
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.linear.training import LinearTraining
@@ -72,11 +73,12 @@ class LogisticRegression(
         tells:
         ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
-    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"} or list of "cuda:N", default="auto"
         Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
         another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
         fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
-        that the fit takes there is given back when it ends.
+        that the fit takes there is given back when it ends. With several GPUs the rows, which are on the host and
+        dense, are cut into the same parts whatever their number, and no bit depends on it.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
     storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
@@ -235,8 +237,14 @@ class LogisticRegression(
             else:
                 X = stream
                 note_columns(self, stream)
-            device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
-            with on_device(device), blas_on_one_thread(), numpy_defaults():
+            several = None if stream is not None else several_devices(self.device)
+            device: Any = several
+            if several is not None:
+                refuse_for_devices(self.device, X, asked.solver)
+            else:
+                device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
+            place = on_device(device) if several is None else on_devices(several)
+            with place, blas_on_one_thread(), numpy_defaults():
                 try:
                     self._fit(X, y, sample_weight, device, start, asked, checkpoint)
                     return self

@@ -44,7 +44,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "solver": [
         StrOptions({"auto", *SOLVER_NAMES, *OTHER_NAMES}),
     ],
-    "device": [str],
+    "device": [str, list, tuple],
     "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
     "storage": [StrOptions({"auto", *STORAGES})],
     "random_state": ["random_state"],

@@ -142,8 +142,8 @@ def without_a_sample(
 def has_factors(objective: Objective) -> bool:
     """Whether mean factors of dense rows stand in for a Hessian that is too large to be kept."""
     hessian = objective.hessian_form
-    few_columns = hessian.width <= LARGEST_P and not objective.dataset.is_sparse
-    return hessian.has_mean_factors and not hessian.whole and few_columns
+    may = hessian.has_mean_factors and not hessian.whole and hessian.width <= LARGEST_P
+    return may and objective.engine.has_mean_factors(objective.dataset)
 
 
 def _where_slow(objective: Objective, rng: np.random.Generator, goal: float) -> Refresh:

@@ -8,6 +8,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.row_space import RowSpace
 from gpu_logreg.objectives.sampler import FAR_FROM_ZERO
+from gpu_logreg.passes.reference.row_space import multiplies
 from gpu_logreg.solvers import Observer, SolverResult
 from gpu_logreg.solvers.costs import gram_price, has_room_for_gram
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL
@@ -22,8 +23,8 @@ LAST_SHARE = 0.1
 def has_row_space(objective: Objective) -> bool:
     """Whether rows are fewer than columns, dense and on the host, and a ridge keeps the weights in their span."""
     data = objective.dataset
-    few = data.is_resident and 0 < data.n_rows < data.n_columns
-    return few and objective.l2 > 0.0 and objective.l1 == 0.0 and data.on_host and not data.is_sparse
+    few = 0 < data.n_rows < data.n_columns
+    return few and objective.l2 > 0.0 and objective.l1 == 0.0 and multiplies(data)
 
 
 def in_row_space(

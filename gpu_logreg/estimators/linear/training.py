@@ -13,9 +13,10 @@ from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.journal import Journal
-from gpu_logreg.estimators.linear.fit import minimise, objective_of, solver_name, solver_reason, with_first_strength
+from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of, with_first_strength
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
 from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.several_devices import prepare_on_devices
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.stream import Stream
@@ -29,10 +30,20 @@ class LinearTraining:
     """What `fit` does once its rows are validated; what is kept: see `gpu_logreg.estimators.linear.state`."""
 
     def _fit(
-        self: Any, X: Any, y: Any, sample_weight: Any, device: Device, start: Any, asked: Asked, checkpoint: Any
+        self: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        device: Device | list[Device],
+        start: Any,
+        asked: Asked,
+        checkpoint: Any,
     ) -> None:
         how: dict[str, Any] = {"class_weight": self.class_weight, "storage": self.storage}
-        if isinstance(X, Stream):
+        if isinstance(device, list):
+            names = getattr(self, "feature_names_in_", None)
+            prepared = prepare_on_devices(X, y, sample_weight, device, impl=self.impl, column_names=names, **how)
+        elif isinstance(X, Stream):
             prepared = prepare_stream(X, device, solver=asked.solver, **how)
         else:
             self.__dict__.pop("table_columns_", None)
@@ -46,9 +57,11 @@ class LinearTraining:
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
         if checkpoint is None:
             self._fit_prepared(prepared, task_of, dtype, start, asked)
-            return
-        with journal_of(checkpoint, self, [prepared.data], MAY_DIFFER, start or ()) as journal:
-            self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
+        else:
+            with journal_of(checkpoint, self, [prepared.data], MAY_DIFFER, start or ()) as journal:
+                self._fit_prepared(prepared, task_of, dtype, start, asked, journal)
+        if isinstance(device, list):
+            self.device_, self.device_reason_ = ", ".join(one.name for one in device), "asked for"
 
     def _fit_prepared(
         self: Any,
@@ -76,7 +89,7 @@ class LinearTraining:
         objective = objective_of(prepared, asked, self.impl, self.fit_intercept, journal)
         last = None if start is None else self._packed(start, objective)
         task = task_of(lambda params: self._attributes(params, objective, dtype))
-        solver = solver_name(asked.solver, objective)
+        solver, reason = chosen_solver(asked.solver, asked.solver_reason, objective)
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
@@ -90,9 +103,7 @@ class LinearTraining:
         result = minimise(options, solver, objective, shares, last, limits)
         if time_limit is not None:
             result.message = time_limit.reason(result.message)
-        reason = asked.solver_reason
         if objective.l1 > 0.0:
-            reason = solver_reason(reason, solver, objective)
             result = with_first_strength(objective, result, asked.C)
         dtype = coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,9 @@ from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.label_types import label_text
+from gpu_logreg.estimators.network.epochs import run_minibatch
 from gpu_logreg.estimators.network.parameters import STOCHASTIC
 from gpu_logreg.estimators.target import Target
-from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import HeldBack, NetworkBatches
 from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes.steps_choice import Steps, choose_steps
@@ -28,18 +27,18 @@ from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, stop_at
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.minibatch import Progress, minibatch
+from gpu_logreg.solvers.minibatch import Progress
 
 __all__ = [
+    "MIN_HELD_BACK",
     "choose_way",
     "fit_by_batches",
     "fit_by_reads",
+    "minimise_over_rows",
     "of_unit_size",
     "refuse_extremes",
-    "run_minibatch",
 ]
 
-AUTO_BATCH = 200
 FALL_PER_TOL = 2.2e-5
 """Fall of the value in an iteration, relatively and for each ``tol``, at which L-BFGS ends; SciPy's at 1e-4."""
 MIN_HELD_BACK = 2
@@ -133,6 +132,13 @@ def fit_by_reads(
     """
     recall = None if journal is None else journal.recall
     objective = NetworkObjective(training.network, rows, 0.0, training.params.dtype, recall)
+    return minimise_over_rows(model, training, objective, observer), rows.X.shape[0], objective.n_reads
+
+
+def minimise_over_rows(
+    model: Any, training: Training, objective: NetworkObjective, observer: Observer | None
+) -> SolverResult:
+    """Minimise an objective over all rows; parameters as of `fit_by_reads`, those of the penalty are set here."""
     objective.l2 = training.alpha / objective.weight_total
 
     def told(iteration: Iteration) -> bool:
@@ -158,8 +164,9 @@ def fit_by_reads(
             result = gradient_descent(objective, start, **limits)
     if result.message == "stopped by a callback" and objective.n_reads >= model.max_fun:
         result.message = f"max_fun = {model.max_fun} reached"
-    training.params[...] = array_namespace(rows.X).asarray(result.params.astype(training.params.dtype))
-    return result, rows.X.shape[0], objective.n_reads
+    params = training.params
+    params[...] = array_namespace(params).asarray(result.params.astype(params.dtype))
+    return result
 
 
 def fit_by_batches(
@@ -213,50 +220,6 @@ def fit_by_batches(
     run_minibatch(model, batches, at, len(at), shuffling, progress, observer, journal, only_one_epoch=only_one_epoch)
     progress.best_params = batches.best()
     return progress
-
-
-def run_minibatch(
-    model: Any,
-    batches: NetworkBatches,
-    numbers: Any,
-    n_rows: int,
-    rng: np.random.Generator | None,
-    progress: Progress,
-    observer: Observer | None,
-    journal: Journal | None,
-    *,
-    only_one_epoch: bool = False,
-) -> None:
-    """Run the solver by a model's parameters on ``n_rows`` rows, of these numbers, or in blocks of these numbers."""
-    max_iter = 1 if only_one_epoch else model.max_iter
-    # As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
-    name = model.learning_rate if model.solver == "sgd" or model.learning_rate == "cosine" else "constant"
-    schedule = Schedule(name, model.learning_rate_init, model.power_t, model.max_iter)
-    if only_one_epoch:
-        schedule.after_epoch(len(progress.loss_curve), progress.rows_seen)
-    minibatch(
-        batches,
-        numbers,
-        batch_size=_batch_size(model.batch_size, n_rows),
-        schedule=schedule,
-        rng=rng,
-        progress=progress,
-        tol=model.tol,
-        max_iter=max_iter,
-        n_iter_no_change=model.n_iter_no_change,
-        by_score=batches.held_back is not None,
-        observer=observer,
-        saved=None if journal is None else journal.saved_state("epoch"),
-        n_rows=n_rows,
-    )
-
-
-def _batch_size(batch_size: Any, n: int) -> int:
-    if batch_size == "auto":
-        return min(AUTO_BATCH, n)
-    if batch_size > n:
-        warnings.warn(f"batch_size={batch_size} is larger than the {n} rows to train on; it is clipped to {n}")
-    return min(int(batch_size), n)
 
 
 def _split(at: Any, codes: Any, target: Target, share: float, rng: np.random.Generator) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from gpu_logreg.arrays.checks import first_not_finite
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.journal import Journal
-from gpu_logreg.estimators.network.fit import run_minibatch
+from gpu_logreg.estimators.network.epochs import run_minibatch
 from gpu_logreg.estimators.network.parameters import STOCHASTIC
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.estimators.stream import Stream
@@ -110,7 +110,7 @@ def fit_by_streamed_batches(
         least_weight=least,
     )
     source = data.store.source
-    in_any_order = model.shuffle and (source.fills or (source.is_sparse and source.seeks))
+    in_any_order = model.shuffle and (source.fills or (source.kind.is_sparse and source.seeks))
     run_minibatch(
         model,
         batches,

@@ -155,15 +155,7 @@ def sparse_logits(X: CsrArray, w: Float64Vector, b: float) -> Float64Vector:
 
 
 def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple[Float64Matrix, Float64Vector]:
-    """``sum_i h_i x_i x_i.T`` of shape (d, d) and ``sum_i h_i x_i`` of shape (d,), over CSR rows.
-
-    Parameters
-    ----------
-    X : csr_array of shape (n, d), in canonical format
-    h : ndarray of shape (n,)
-    more : int
-        Number of rows and columns of zeros that are appended to the matrix.
-    """
+    """As `gpu_logreg.passes.reference.sparse.sparse_curvature_sums`, by a compiled loop."""
     d = X.shape[1]
 
     def of_chunk(first: int, last: int) -> Sums:

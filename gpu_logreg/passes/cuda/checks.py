@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace
+from gpu_logreg.errors import ImplementationError
 from gpu_logreg.rows.block import Rows
 
-__all__ = ["alignment_of", "array_problem", "matrix_problem", "row_stride", "vector_problem"]
+__all__ = ["alignment_of", "array_problem", "matrix_problem", "refuse", "row_stride", "vector_problem"]
 
 
 def array_problem(name: str, rows: Rows) -> str | None:
@@ -74,6 +75,12 @@ def matrix_problem(name: str, X: Any, storages: Sequence[str]) -> str | None:
     if n > 0 and d > 1 and X.strides[1] != X.dtype.itemsize:
         return f"the {name} pass takes rows that are contiguous (C order), and X is not; see cupy.ascontiguousarray"
     return None
+
+
+def refuse(problem: str | None) -> None:
+    """Raise an `ImplementationError` with the problem, if there is one."""
+    if problem is not None:
+        raise ImplementationError(problem)
 
 
 def row_stride(X: Any) -> int:

@@ -17,7 +17,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.passes.cuda.checks import alignment_of, array_problem, matrix_problem, row_stride, vector_problem
 from gpu_logreg.passes.cuda.dense import SUM_BLOCK, SUM_KERNEL, Kernels
-from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.source import kernel_source, options_of_weights
 from gpu_logreg.passes.cuda.tuning.family import STORAGES
 from gpu_logreg.passes.cuda.tuning.softmax_family import MOST_SHARED_BYTES, choose_softmax_family
 from gpu_logreg.passes.cuda.tuning.softmax_layout import SoftmaxFamily, padded_shape
@@ -165,9 +165,7 @@ def kernel_options(
         f"-DD={d}",
         f"-DK={n_logits}",
         f"-DSTORAGE={storage}",
-        f"-DREAL={real}",
-        f"-DWEIGHT={weight or real}",
-        f"-DHAS_WEIGHT={int(weight is not None)}",
+        *options_of_weights(real, weight),
         *(f"-D{name.upper()}={value}" for name, value in family._asdict().items()),
     )
 

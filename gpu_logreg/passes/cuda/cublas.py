@@ -12,9 +12,8 @@ import numpy as np
 
 from gpu_logreg.arrays.device import import_cupy
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes.cuda.checks import array_problem, vector_problem
-from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.checks import array_problem, refuse, vector_problem
+from gpu_logreg.passes.cuda.source import kernel_source, options_of_weights
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows
 
@@ -70,20 +69,15 @@ def cublas_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Su
     dtype : float32 or float64, optional
         That of ``X``, the only one it computes in.
 
-    Returns
-    -------
-    Sums
-
     Raises
     ------
     ImplementationError
-        If `supports` refuses the rows; checked here too because a kernel given wrong arrays damages memory.
+        If `supports` refuses the rows, or another dtype is asked for: a kernel given wrong arrays damages memory.
     """
     reason = supports(rows)
     if reason is None and dtype is not None and rows.X.dtype != dtype:
         reason = f"the cublas pass computes in the dtype of X, and was asked for {np.dtype(dtype)} of {rows.X.dtype}"
-    if reason is not None:
-        raise ImplementationError(reason)
+    refuse(reason)
     X, y, sample_weight = rows
     n, d = X.shape
     if n == 0:
@@ -107,13 +101,7 @@ def cublas_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None) -> Su
 
 def kernel_options(real: str, label: str, weight: str | None) -> tuple[str, ...]:
     """Compiler options of one specialisation, from the dtype names of ``X``, ``y`` and the weights (None: all 1)."""
-    return (
-        f"-DREAL={real}",
-        f"-DLABEL={label}",
-        f"-DWEIGHT={weight or real}",
-        f"-DHAS_WEIGHT={int(weight is not None)}",
-        f"-DBLOCK={BLOCK}",
-    )
+    return f"-DLABEL={label}", *options_of_weights(real, weight), f"-DBLOCK={BLOCK}"
 
 
 @functools.cache

@@ -13,9 +13,15 @@ import numpy as np
 
 from gpu_logreg.arrays.device import import_cupy
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.errors import ImplementationError
-from gpu_logreg.passes.cuda.checks import alignment_of, array_problem, matrix_problem, row_stride, vector_problem
-from gpu_logreg.passes.cuda.source import kernel_source
+from gpu_logreg.passes.cuda.checks import (
+    alignment_of,
+    array_problem,
+    matrix_problem,
+    refuse,
+    row_stride,
+    vector_problem,
+)
+from gpu_logreg.passes.cuda.source import kernel_source, options_of_weights
 from gpu_logreg.passes.cuda.tuning.family import STORAGES, Family, choose_family
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
@@ -94,9 +100,7 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None, *, prod
     ImplementationError
         If `supports` refuses the rows; checked here too because a kernel given wrong arrays damages memory.
     """
-    reason = supports(rows, dtype)
-    if reason is not None:
-        raise ImplementationError(reason)
+    refuse(supports(rows, dtype))
     X, y, sample_weight = rows
     n, d = X.shape
     if n == 0:
@@ -125,11 +129,8 @@ def cuda_pass(rows: Rows, w: Float64Vector, b: float, dtype: Any = None, *, prod
 def kernel_options(family: Family, storage: str, real: str, label: str, weight: str | None) -> tuple[str, ...]:
     """Compiler options of one specialisation, from its family and dtype names (``weight`` None: all 1)."""
     return (
-        f"-DSTORAGE={storage}",
-        f"-DREAL={real}",
-        f"-DLABEL={label}",
-        f"-DWEIGHT={weight or real}",
-        f"-DHAS_WEIGHT={int(weight is not None)}",
+        *(f"-DSTORAGE={storage}", f"-DLABEL={label}"),
+        *options_of_weights(real, weight),
         *(f"-D{name.upper()}={value}" for name, value in family._asdict().items()),
     )
 

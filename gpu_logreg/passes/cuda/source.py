@@ -6,7 +6,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-__all__ = ["kernel_source"]
+__all__ = ["kernel_source", "options_of_weights"]
 
 
 def kernel_source(name: str, headers: tuple[str, ...] = ()) -> str:
@@ -18,6 +18,11 @@ def kernel_source(name: str, headers: tuple[str, ...] = ()) -> str:
     folder = _folder()
     parts = (*headers, name)
     return "\n".join(f'#line 1 "{part}"\n{folder.joinpath(part).read_text(encoding="utf-8")}' for part in parts)
+
+
+def options_of_weights(real: str, weight: str | None) -> tuple[str, ...]:
+    """Compiler options for arithmetic in ``real`` with row weights of a dtype; None: every weight is 1."""
+    return f"-DREAL={real}", f"-DWEIGHT={weight or real}", f"-DHAS_WEIGHT={int(weight is not None)}"
 
 
 def _folder() -> Traversable:

@@ -109,6 +109,10 @@ class ReferenceEngine:
         """Factors of the curvature of a sample."""
         return mean_factors(data.rows, phi)
 
+    def has_mean_factors(self, data: ResidentDataset) -> bool:
+        """True for dense rows; dense copies of sparse ones, and factors of all columns, cost more than reads."""
+        return not data.is_sparse
+
     def sparse_curvature(
         self, data: ResidentDataset, w: Float64Vector, b: float, fit_intercept: bool
     ) -> tuple[Float64Matrix, Float64Vector, float]:

@@ -40,12 +40,6 @@ def started(n_workers):
         yield found
 
 
-@pytest.fixture(scope="module")
-def client():
-    with started(2) as found:
-        yield found
-
-
 def rows(n_classes=2, dtype=np.float64, n=N):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, D)).astype(dtype)

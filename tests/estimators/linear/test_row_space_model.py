@@ -14,7 +14,7 @@ from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.estimators.linear import row_space
-from gpu_logreg.estimators.linear.fit import solver_name
+from gpu_logreg.estimators.linear.fit import chosen_solver
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
@@ -79,7 +79,7 @@ def test_few_dense_rows_with_a_ridge_are_solved_so_unless_told_otherwise(n, d, l
     given = csr_rows(sparse.csr_array(X)) if is_sparse else X
     rows = ResidentDataset.from_arrays(given, y, None, Device("cpu"))
     objective = Objective(rows, choose("reference", rows.rows, Device("cpu")), l2, True, l1)
-    assert solver_name("auto", objective) == name
+    assert chosen_solver("auto", "", objective)[0] == name
 
 
 @pytest.mark.parametrize("has_room", [True, False])

@@ -10,7 +10,8 @@ import pytest
 from numba import njit
 from sweeps import slow
 
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, tanh, wait_for_all
+from gpu_logreg.passes.cpu.loops.barrier import wait_for_all
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, tanh
 
 
 @njit

@@ -12,7 +12,8 @@ import math
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, larger, release, scratch, smaller, zeros
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, larger, smaller
+from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
     add_outer_product,
@@ -27,7 +28,7 @@ from gpu_logreg.passes.cpu.loops.vectors import (
     sum_of_smaller,
 )
 
-__all__ = ["softmax_of_rows", "sum_rows_of_classes"]
+__all__ = ["add_rows_times_dz", "fill_logits", "softmax_of_rows", "sum_rows_of_classes"]
 
 TILE_BYTES, TILE_ROWS = 2**15, 64
 """Most bytes, and most rows, of a tile: 32 KB, the size of most first-level caches, from which it is read again.
@@ -93,11 +94,8 @@ def softmax_of_rows(vector: Any, Z: Any, m: Any, length: Any, y: Any, s: Any, fi
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _sum_tile(
-    vector: Any, X: Any, at: Any, d: Any, m: Any, W: Any, b: Any, y: Any, s: Any, first: Any, Z: Any, below: Any,
-    sums: Any, db: Any,
-) -> Any:  # fmt: skip
-    """Loss of ``m`` rows, the first of which is at ``at`` in the flat ``X`` and the ``first`` of ``y`` and ``s``."""
+def fill_logits(vector: Any, X: Any, at: Any, d: Any, m: Any, W: Any, b: Any, Z: Any) -> None:
+    """Logits of ``m`` rows, the first of which is at ``at`` in the flat ``X``, of length ``len(b)`` each."""
     L, length = len(vector), len(b)
     for c in range(0, length, L):
         r = 0
@@ -107,7 +105,12 @@ def _sum_tile(
         while r < m:
             logits_of_row(vector, X, at + r * d, d, W, c * d, b, c, Z, r * length + c, length)
             r += 1
-    loss = softmax_of_rows(vector, Z, m, length, y, s, first, below, db)
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def add_rows_times_dz(vector: Any, X: Any, at: Any, d: Any, m: Any, Z: Any, length: Any, sums: Any) -> None:
+    """Add ``sum_i dz_i x_i.T`` of ``m`` rows, the first of which is at ``at`` in the flat ``X``."""
+    L = len(vector)
     for c in range(0, length, L):
         j = 0
         while j + AT_ONCE <= d:
@@ -116,6 +119,18 @@ def _sum_tile(
         while j < d:
             add_outer_product(vector, X, at + j, d, m, Z, c, length, sums, c * d + j * L)
             j += 1
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _sum_tile(
+    vector: Any, X: Any, at: Any, d: Any, m: Any, W: Any, b: Any, y: Any, s: Any, first: Any, Z: Any, below: Any,
+    sums: Any, db: Any,
+) -> Any:  # fmt: skip
+    """Loss of ``m`` rows, the first of which is at ``at`` in the flat ``X`` and the ``first`` of ``y`` and ``s``."""
+    length = len(b)
+    fill_logits(vector, X, at, d, m, W, b, Z)
+    loss = softmax_of_rows(vector, Z, m, length, y, s, first, below, db)
+    add_rows_times_dz(vector, X, at, d, m, Z, length, sums)
     return loss
 
 

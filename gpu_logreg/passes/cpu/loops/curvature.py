@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, flat, larger, release, scratch, smaller, zeros
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, larger, smaller
+from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
     add_outer_products,

@@ -19,16 +19,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import (
-    flat,
-    larger,
-    log1p_up_to_one,
-    release,
-    row_terms,
-    scratch,
-    smaller,
-    zeros,
-)
+from gpu_logreg.passes.cpu.loops.elementary import larger, log1p_up_to_one, row_terms, smaller
+from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, LOG_ROWS
 
 __all__ = ["PREFETCH_BYTES", "prefetch", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]

@@ -1,4 +1,4 @@
-"""Exponential, logarithm and hyperbolic tangent that compile to vector instructions; a barrier; memory for loops.
+"""Exponential, logarithm and hyperbolic tangent that compile to vector instructions.
 
 The functions of the mathematical library are called for one element at a time. Those here are straight-line
 arithmetic, which the compiler turns into vector instructions for four to sixteen elements. The hyperbolic tangent in
@@ -8,131 +8,20 @@ float64 is that of the library.
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload
-from numba.np.arrayobj import populate_array
 
 from gpu_logreg.arrays.compiled import njit
 
-__all__ = [
-    "exp_of_negative",
-    "flat",
-    "larger",
-    "log1p_up_to_one",
-    "release",
-    "row_terms",
-    "scratch",
-    "smaller",
-    "tanh",
-    "wait_for_all",
-    "zeros",
-]
-
-_I64 = ir.IntType(64)
+__all__ = ["exp_of_negative", "larger", "log1p_up_to_one", "row_terms", "smaller", "tanh"]
 
 # Without "reassoc": numbers are rounded by adding a large number and subtracting it again, and a compiler that may
 # reorder additions would remove both.
 _EXACT: dict[str, Any] = {"fastmath": {"contract"}}
-
-_SPINS_BEFORE_YIELD = 4000
-"""Times that a waiting thread reads the counter of a barrier before it offers its processor to others each time.
-
-Where every thread has a processor, most waits end before, and a call of the system would prolong them. Chosen, not
-measured.
-"""
-
-_yield_processor = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
-
-
-def _allocated(context: Any, builder: Any, kind: Any, length: Any, margin: Any, fill: bool) -> Any:
-    """An array of the C library's memory, that begins at a cache line but for its margin."""
-    item, pointer = _I64(kind.dtype.bitwidth // 8), ir.IntType(8).as_pointer()
-    margin, size = builder.mul(margin, item), builder.mul(length, item)
-    allocate = cgutils.get_or_insert_function(builder.module, ir.FunctionType(pointer, [_I64]), "malloc")
-    memory = builder.call(allocate, [builder.add(builder.add(size, builder.shl(margin, _I64(1))), _I64(72))])
-    start = builder.and_(builder.add(builder.ptrtoint(memory, _I64), _I64(72)), _I64(-64))
-    start = builder.inttoptr(builder.add(start, margin), pointer)
-    builder.store(memory, builder.bitcast(builder.gep(start, [_I64(-8)]), pointer.as_pointer()))
-    if fill:
-        cgutils.memset(builder, start, size, 0)
-    array = context.make_array(kind)(context, builder)
-    data = builder.bitcast(start, array.data.type)
-    populate_array(array, data=data, shape=[length], strides=[item], itemsize=item, meminfo=None)
-    return array._getvalue()
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def scratch(typing_context: Any, length: Any, like: Any, margin: Any) -> Any:
-    """An uninitialised array of the dtype of ``like``, with ``margin`` elements of nobody before and behind it.
-
-    A loop that reads labels and weights and writes logits is compiled twice, for vectors and for single elements, which
-    add in another order. Which one runs is decided by the addresses: whether what is written may overlap what is read.
-    The compiler asks about whole chunks, also where the last one is shorter. So labels that ended just before the
-    logits gave other bits than the same labels elsewhere, and there the margin is twice the rows of a chunk.
-    """
-    del typing_context
-    kind = types.Array(like.dtype, 1, "C")
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _allocated(context, builder, kind, args[0], args[2], fill=False)
-
-    return kind(types.int64, like, types.int64), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def zeros(typing_context: Any, length: Any, like: Any) -> Any:
-    """An array of zeros of the dtype of ``like``."""
-    del typing_context
-    kind = types.Array(like.dtype, 1, "C")
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _allocated(context, builder, kind, args[0], _I64(0), fill=True)
-
-    return kind(types.int64, like), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def release(typing_context: Any, array: Any) -> Any:
-    """Give the memory of `scratch` or `zeros` back; ``array`` is the whole of it."""
-    del typing_context
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        pointer = ir.IntType(8).as_pointer()
-        start = builder.bitcast(context.make_array(signature.args[0])(context, builder, args[0]).data, pointer)
-        memory = builder.load(builder.bitcast(builder.gep(start, [_I64(-8)]), pointer.as_pointer()))
-        free = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), [pointer]), "free")
-        builder.call(free, [memory])
-        return context.get_dummy_value()
-
-    return types.void(array), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def flat(typing_context: Any, array: Any) -> Any:
-    """The elements of a C-ordered array as one of one dimension, in place."""
-    del typing_context
-    kind = types.Array(array.dtype, 1, "C")
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        source = context.make_array(signature.args[0])(context, builder, args[0])
-        target = context.make_array(kind)(context, builder)
-        populate_array(
-            target,
-            data=source.data,
-            shape=[source.nitems],
-            strides=[source.itemsize],
-            itemsize=source.itemsize,
-            meminfo=None,
-        )
-        return target._getvalue()
-
-    return kind(array), codegen
 
 
 class _Arithmetic:
@@ -276,44 +165,3 @@ def row_terms(z: Any, y: Any) -> Any:
     e = exp_of_negative(-abs(z))
     q = e / (one + e)
     return e, ((one - y) - q if z >= zero else q - y), larger(z, zero) - y * z
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _add_atomically(typing_context: Any, array: Any, value: Any) -> Any:
-    """Add to the first element of an int64 array, as one action; the element before."""
-    del typing_context
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.atomic_rmw("add", data, args[1], "seq_cst")
-
-    return types.int64(array, types.int64), codegen
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _read_atomically(typing_context: Any, array: Any) -> Any:
-    """The first element of an int64 array as it is now, and all that was written before it."""
-    del typing_context
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        return builder.load_atomic(data, "seq_cst", 8)
-
-    return types.int64(array), codegen
-
-
-@njit()  # type: ignore[untyped-decorator]
-def wait_for_all(arrived: Any, n_threads: Any) -> None:
-    """A barrier: return once each of ``n_threads`` threads has made this call as often as the caller.
-
-    ``arrived``: int64 array of one element, zero at first, which counts all calls. Both operations on it are
-    sequentially consistent: what a thread has written before its call, every thread may read after it.
-    """
-    if n_threads > 1:
-        # The round is full when the count reaches the next multiple of the number of threads.
-        goal = (_add_atomically(arrived, 1) // n_threads + 1) * n_threads
-        spins = 0
-        while _read_atomically(arrived) < goal:
-            spins += 1
-            if spins > _SPINS_BEFORE_YIELD:  # another program has the processor that the others need
-                _yield_processor()

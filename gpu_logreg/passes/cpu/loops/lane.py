@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, release, row_terms, scratch, tanh
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms, tanh
+from gpu_logreg.passes.cpu.loops.memory import release, scratch
 from gpu_logreg.passes.cpu.loops.zeros import columns_times_dz, list_nonzeros, rows_times_weights
 
 __all__ = ["ACTIVATION_CODES", "rounded", "sum_lane"]

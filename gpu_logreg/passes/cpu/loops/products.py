@@ -11,28 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS, softmax_of_rows
+from gpu_logreg.passes.cpu.loops.classes import TILE_BYTES, TILE_ROWS, add_rows_times_dz, fill_logits, softmax_of_rows
 from gpu_logreg.passes.cpu.loops.dense import PREFETCH_BYTES, prefetch
-from gpu_logreg.passes.cpu.loops.elementary import (
-    exp_of_negative,
-    flat,
-    larger,
-    log1p_up_to_one,
-    release,
-    row_terms,
-    scratch,
-    smaller,
-    zeros,
-)
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, larger, log1p_up_to_one, row_terms, smaller
+from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, FLUSH_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import (
-    add_outer_product,
-    add_outer_products,
     add_vector,
     dot_of,
     largest_of,
-    logits_of_row,
-    logits_of_rows,
     number_of_ones,
     scale,
     subtract,
@@ -116,20 +103,6 @@ def sum_kept_rows(X: Any, y: Any, s: Any, h: Any, v: Any, c: Any, dw: Any) -> An
 
 
 @njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
-def _fill_logits(vector: Any, X: Any, at: Any, d: Any, m: Any, W: Any, b: Any, Z: Any) -> None:
-    """Logits of ``m`` rows, the first of which is at ``at`` in the flat ``X``, of length ``len(b)`` each."""
-    L, length = len(vector), len(b)
-    for c in range(0, length, L):
-        r = 0
-        while r + AT_ONCE <= m:
-            logits_of_rows(vector, X, at + r * d, d, W, c * d, b, c, Z, r * length + c, length)
-            r += AT_ONCE
-        while r < m:
-            logits_of_row(vector, X, at + r * d, d, W, c * d, b, c, Z, r * length + c, length)
-            r += 1
-
-
-@njit(**_OF_CLASSES)  # type: ignore[untyped-decorator]
 def _to_probabilities(vector: Any, P: Any, at: Any, m: Any, length: Any) -> None:
     """Turn the logits of ``m`` rows, from the place ``at`` of ``P`` on, into probabilities; padding becomes zeros."""
     L = len(vector)
@@ -162,7 +135,7 @@ def fill_probabilities(vector: Any, X: Any, W: Any, b: Any, P: Any) -> None:
     flat_X, flat_W, flat_P = flat(X), flat(W), flat(P)
     for i in range(0, n, TILE_ROWS):
         m = smaller(TILE_ROWS, n - i)
-        _fill_logits(vector, flat_X, i * d, d, m, flat_W, b, flat_P[i * length : (i + m) * length])
+        fill_logits(vector, flat_X, i * d, d, m, flat_W, b, flat_P[i * length : (i + m) * length])
         _to_probabilities(vector, flat_P, i * length, m, length)
 
 
@@ -211,14 +184,14 @@ def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any
     dw, db : float64 arrays of the shapes of ``V`` and ``c``
         The sums are added to them.
     """
-    (n, d), L, length = X.shape, len(vector), len(c)
+    (n, d), length = X.shape, len(c)
     tile = larger(AT_ONCE, smaller(TILE_ROWS, TILE_BYTES // larger(1, d * V.itemsize)) // AT_ONCE * AT_ONCE)
     flat_X, flat_P, flat_V, flat_dw = flat(X), flat(P), flat(V), flat(dw)
     T, sums = scratch(tile * length, V, 0), zeros(d * length, V)
     below, loss, held = scratch(tile, V, 0), 0.0, 0
     for i in range(0, n, tile):
         m = smaller(tile, n - i)
-        _fill_logits(vector, flat_X, i * d, d, m, flat_V, c, T)
+        fill_logits(vector, flat_X, i * d, d, m, flat_V, c, T)
         if y is None:
             _curve(vector, T, flat_P, i * length, m, length, s, i, db)
         else:
@@ -226,14 +199,7 @@ def sum_kept_rows_of_classes(vector: Any, X: Any, y: Any, s: Any, P: Any, V: Any
                 flat_P[i * length + k] = T[k]
             _to_probabilities(vector, flat_P, i * length, m, length)
             loss += softmax_of_rows(vector, T, m, length, y, s, i, below, db)
-        for k in range(0, length, L):
-            j = 0
-            while j + AT_ONCE <= d:
-                add_outer_products(vector, flat_X, i * d + j, d, m, T, k, length, sums, k * d + j * L)
-                j += AT_ONCE
-            while j < d:
-                add_outer_product(vector, flat_X, i * d + j, d, m, T, k, length, sums, k * d + j * L)
-                j += 1
+        add_rows_times_dz(vector, flat_X, i * d, d, m, T, length, sums)
         held += m
         if held >= FLUSH_ROWS or i + tile >= n:
             for k in range(d * length):

@@ -15,16 +15,8 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import (
-    flat,
-    larger,
-    log1p_up_to_one,
-    release,
-    row_terms,
-    scratch,
-    smaller,
-    zeros,
-)
+from gpu_logreg.passes.cpu.loops.elementary import larger, log1p_up_to_one, row_terms, smaller
+from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, LOG_ROWS
 from gpu_logreg.passes.cpu.loops.vectors import add_rows, logits_of_short_rows
 

@@ -15,14 +15,8 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import (
-    exp_of_negative,
-    log1p_up_to_one,
-    release,
-    row_terms,
-    scratch,
-    smaller,
-)
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms, smaller
+from gpu_logreg.passes.cpu.loops.memory import release, scratch
 from gpu_logreg.passes.cpu.loops.sizes import LOG_ROWS
 
 __all__ = [

@@ -11,14 +11,8 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import (
-    exp_of_negative,
-    log1p_up_to_one,
-    release,
-    row_terms,
-    scratch,
-    smaller,
-)
+from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms, smaller
+from gpu_logreg.passes.cpu.loops.memory import release, scratch
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS, logits_of_sparse_rows
 
 __all__ = ["add_outer_products_of_rows", "fill_sparse_probabilities", "fill_sparse_rows", "sum_kept_sparse_rows"]

@@ -15,7 +15,8 @@ import math
 from typing import Any
 
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
-from gpu_logreg.passes.cpu.loops.elementary import smaller, wait_for_all
+from gpu_logreg.passes.cpu.loops.barrier import wait_for_all
+from gpu_logreg.passes.cpu.loops.elementary import smaller
 from gpu_logreg.passes.cpu.loops.lane import sum_lane
 
 __all__ = ["PIECES", "RULE_CODES", "run_steps"]

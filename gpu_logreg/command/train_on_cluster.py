@@ -1,0 +1,170 @@
+"""``gpu-logreg train`` on the workers of a Dask cluster, which read the files and keep the rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
+from gpu_logreg.command.report import (
+    class_names,
+    describe_fit,
+    duration,
+    fit_progress,
+    note,
+    print_facts,
+    print_table,
+    score_rows,
+    waiting,
+)
+from gpu_logreg.command.training_labels import MANY_CLASSES, classes_of, is_positive
+from gpu_logreg.command.training_request import TrainingRequest
+from gpu_logreg.errors import DataError, MissingDependencyError
+from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.files.column_names import Source
+from gpu_logreg.files.pieces import cut_files
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.saved.model_file import save_model
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from gpu_logreg.estimators.distributed.tables import TableOnCluster
+
+__all__ = ["refuse_for_cluster", "train_on_cluster"]
+
+LoadTest = Callable[[Schema, NDArray[Any], str | None], tuple[Any, NDArray[Any]]]
+"""From a schema, the classes and the positive label to the rows and labels of ``--valid``."""
+
+_MOST_LABELS = 2**22
+"""Most labels that are written out to be judged."""
+
+
+def refuse_for_cluster(request: TrainingRequest, estimator: Any) -> None:
+    """Refuse, before anything is started, what rows on a cluster cannot do.
+
+    Raises
+    ------
+    DataError, MissingDependencyError
+        One line.
+    """
+    option = "--workers" if request.scheduler is None else "--scheduler"
+    if request.scheduler is not None and request.workers is not None:
+        raise DataError("--scheduler is a cluster that runs, and --workers starts one; give one of them")
+    if not isinstance(estimator, LogisticRegression):
+        raise DataError(f"--hidden trains a network, whose rows are in memory; leave out {option}")
+    if estimator.solver in ("sgd", "adam"):
+        raise DataError(f"--solver {estimator.solver} steps over rows in random order; leave out it, or {option}")
+    if request.memory_budget is not None:
+        raise DataError(f"--memory-budget is for rows on this machine, and {option} for those on workers; give one")
+    if request.test_size is not None:
+        raise DataError("--test-size holds rows back in memory; give a file to test on with --valid")
+    if str(request.data) == "-" or ".zip:" in str(request.data):
+        raise DataError(f"{request.data}: is read by this process alone; give {option} a file that workers can read")
+    try:
+        import distributed  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(f"{option} needs Dask's scheduler; pip install 'gpu-logreg[dask]'") from error
+
+
+def train_on_cluster(
+    request: TrainingRequest, estimator: LogisticRegression, load_test: LoadTest
+) -> LogisticRegression:
+    """Read, fit, test, save and print tables as ``gpu-logreg train`` does.
+
+    Raises
+    ------
+    DataError, ClusterError
+        What cannot be read, or fitted; a cluster that is not there.
+    """
+    from gpu_logreg.estimators.distributed.connection import connected
+
+    name = "the cluster" if request.scheduler is None else request.scheduler
+    pieces = cut_files(request.data, request.options)
+    with waiting(f"connecting to {name}"):
+        context = connected(request.scheduler, request.workers)
+        client = context.__enter__()
+    try:
+        return _train(client, request, estimator, pieces, load_test)
+    finally:
+        context.__exit__(None, None, None)
+
+
+def _train(
+    client: Client, request: TrainingRequest, estimator: LogisticRegression, pieces: Any, load_test: LoadTest
+) -> LogisticRegression:
+    from gpu_logreg.dask import LogisticRegression as OnCluster
+    from gpu_logreg.estimators.distributed.tables import TableOnCluster, Wanted
+
+    start = time.perf_counter()
+    with waiting(f"reading {request.data}"):
+        wanted = Wanted(request.target, request.weight, request.drop, request.dtype, request.options.dense)
+        table = TableOnCluster.read(client, pieces, wanted, str(request.data))
+    for line in table.told:
+        note(line)
+    positive, apart = _judged(table, request)
+    load_end = time.perf_counter()
+    note(
+        f"{request.data}: {table.n_rows:,} rows, {len(table.schema.names):,} columns in {len(pieces):,} parts on "
+        f"{len(client.nthreads()):,} workers; {duration(load_end - start)} to load"
+    )
+    X_test, y_test = (None, None) if request.valid is None else load_test(table.schema, table.classes, positive)
+    blocks = client.persist(table.blocks(apart))
+    fit_start = time.perf_counter()
+    with fit_progress() as observer:
+        model = OnCluster(client=client, **estimator.get_params(deep=False)).set_params(verbose=observer)
+        model.fit(blocks, checkpoint=checkpoint_of(request)).set_params(verbose=0)
+    fit_end = time.perf_counter()
+    local: LogisticRegression = model.to_local()
+    classes = class_names(local.classes_, positive)
+    scores = {"training": _score(table, local, blocks, classes)}
+    if y_test is not None:
+        scores["test"] = score_rows(local, X_test, y_test, classes)
+    if request.model is not None:
+        notes: dict[str, Any] = {"target": request.target, "positive": positive, "header": request.options.header}
+        marks = {"decimal": table.marks.decimal, "thousands": table.marks.thousands}
+        notes |= {key: value for key, value in marks.items() if value is not None}
+        if request.options.missing is not None:
+            notes["missing"] = list(request.options.missing)
+        save_model(local, request.model, schema=table.schema.to_json(), notes=notes)
+        leave_checkpoint(request, local)
+    print_table(scores)
+    print()
+    print_facts(
+        {
+            "time": f"{duration(load_end - start)} to load, {duration(fit_end - fit_start)} to fit",
+            **describe_fit(local),
+            "model": f"saved to {request.model}" if request.model else "not saved; give --model FILE to keep it",
+        }
+    )
+    return local
+
+
+def _judged(table: TableOnCluster, request: TrainingRequest) -> tuple[str | None, NDArray[Any] | None]:
+    """The text of the positive label, and the labels that are it; refused are labels that are no classes."""
+    name = f"{request.data}: {request.target!r}"
+    many = int(table.counts.sum()) > _MOST_LABELS
+    labels = np.repeat(table.classes, np.minimum(table.counts, 100) if many else table.counts)
+    if request.positive is None:
+        classes_of(labels, Source(str(request.data)), name, None, MANY_CLASSES, warn=False)
+        return None, None
+    apart = table.classes[is_positive(table.classes, request.positive, name)]
+    classes_of(labels, Source(str(request.data)), name, request.positive, MANY_CLASSES, warn=False)
+    return str(apart[0]), apart
+
+
+def _score(table: TableOnCluster, model: LogisticRegression, blocks: Any, classes: Any) -> dict[str, str]:
+    """Accuracy and log loss of the rows trained on."""
+    found = table.score(model, blocks)
+    two = len(classes) == 2
+    share = {f"share of {classes[1]}": f"{100 * found.counts[1] / found.n:.2f} %"} if two else {}
+    return {
+        "rows": f"{found.n:,}",
+        **share,
+        "accuracy": f"{found.right / found.n:.4f}",
+        "log loss": f"{found.loss / found.n:.5f}",
+    }
