@@ -99,7 +99,7 @@ def predict_file(request: PredictionRequest) -> None:
             refuse_header(data, options)
         if request.missing is None:  # the words of training, for formats that have words for missing cells
             options = replace(options, missing=applicable_options(replace(options, missing=missing), data).missing)
-        streamed = None if request.keep else logits_of_file(model_file.estimator, data, schema, options)
+        streamed = None if request.keep else logits_of_file(model_file.estimator, data, schema, options, marks)
     if streamed is not None:
         _write_logits(request, streamed, names, None)
         return

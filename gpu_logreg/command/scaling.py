@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.checkpoint import Checkpoint
 from gpu_logreg.estimators.network.model import MLPClassifier
+from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.extremes import too_large
+from gpu_logreg.rows.scaled_rows import centre_and_scale_of_blocks
 from gpu_logreg.rows.scaling import centre_scale_and_width, scale_columns
 
-__all__ = ["fit_on_standardised"]
+__all__ = ["fit_on_standardised", "fit_on_standardised_stream"]
 
 
 def fit_on_standardised(
@@ -64,14 +66,45 @@ def fit_on_standardised(
     if not (np.isfinite(centre).all() and (scale <= limit).all()):
         model.fit(X, y, sample_weight)  # raises an error that names the value that is not finite, or too large
         return model
-    narrow = np.flatnonzero((width > 0.0) & (scale < 1.0 / limit))
-    if len(narrow):
-        raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
-    scale[width == 0.0] = 1.0  # the mean of a constant column is rounded, so its deviation may be tiny and not 0
+    _refuse_narrow(scale, width, limit)
     more: dict[str, Any] = {"checkpoint": checkpoint}
     if validation is not None:
         more |= {"X_val": scale_columns(validation[0], centre, scale), "y_val": validation[1]}
     model.fit(scale_columns(X, centre, scale), y, sample_weight, **more)
+    return _for_raw_columns(model, centre, scale)
+
+
+def fit_on_standardised_stream(
+    model: MLPClassifier,
+    stream: Stream,
+    checkpoint: Checkpoint | None = None,
+    validation: tuple[Any, NDArray[Any]] | None = None,
+) -> MLPClassifier:
+    """As `fit_on_standardised`, of rows that are streamed; two reads find the means and the deviations."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        centre, scale, width = centre_and_scale_of_blocks(stream.opened.store)
+    limit = too_large(compute_dtype(stream.dtype))
+    if not (np.isfinite(centre).all() and (scale <= limit).all()):
+        model.fit(stream)  # raises an error that names the value that is not finite, or too large
+        return model
+    _refuse_narrow(scale, width, limit)
+    more: dict[str, Any] = {"checkpoint": checkpoint}
+    if validation is not None:
+        more |= {"X_val": scale_columns(validation[0], centre, scale), "y_val": validation[1]}
+    model.fit(stream.scaled(centre, scale), **more)
+    return _for_raw_columns(model, centre, scale)
+
+
+def _refuse_narrow(scale: NDArray[np.float64], width: NDArray[np.float64], limit: float) -> None:
+    """Refuse a column that varies by too little; the scale of constant columns becomes 1."""
+    narrow = np.flatnonzero((width > 0.0) & (scale < 1.0 / limit))
+    if len(narrow):
+        raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
+    scale[width == 0.0] = 1.0  # the mean of a constant column is rounded, so its deviation may be tiny and not 0
+
+
+def _for_raw_columns(model: MLPClassifier, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> MLPClassifier:
+    """Fold the map of the columns into the first layer."""
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
     model.coefs_[0], model.intercepts_[0] = W.astype(model.coefs_[0].dtype), b.astype(model.intercepts_[0].dtype)

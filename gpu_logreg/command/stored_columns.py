@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gpu_logreg.errors import DataError, ModelFileError
+from gpu_logreg.files.formats import FileOptions
+from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.schema import Schema
 from gpu_logreg.saved.model_file import StoredModel
 
-__all__ = ["header_of", "positive_of", "schema_of"]
+__all__ = ["header_of", "positive_of", "reading_notes", "schema_of"]
 
 _LONGEST_REASON = 300
 """Most letters of the reason in a message, so that the message stays one line."""
@@ -130,3 +132,10 @@ def _refuse_twice(what: str, names: list[Any]) -> None:
     if len(set(names)) != len(names):
         twice, _ = Counter(names).most_common(1)[0]
         raise ValueError(f"the {what} {twice[:_SHOWN_LETTERS]!r} twice")
+
+
+def reading_notes(options: FileOptions, marks: Marks) -> dict[str, Any]:
+    """Marks of numbers and words for missing cells, for the notes of the model: `predict` reads its files with them."""
+    missing = None if options.missing is None else list(options.missing)
+    notes = {"decimal": marks.decimal, "thousands": marks.thousands, "missing": missing}
+    return {name: value for name, value in notes.items() if value is not None}

@@ -26,6 +26,7 @@ from gpu_logreg.command.report import (
     score_rows,
     waiting,
 )
+from gpu_logreg.command.stored_columns import reading_notes
 from gpu_logreg.command.train_on_cluster import refuse_for_cluster, train_on_cluster
 from gpu_logreg.command.train_streamed import stream_for, train_on_stream
 from gpu_logreg.command.training_labels import (
@@ -36,12 +37,12 @@ from gpu_logreg.command.training_labels import (
     list_some,
     split_rows,
 )
-from gpu_logreg.command.training_request import TrainingRequest, check_request
+from gpu_logreg.command.training_request import TrainingRequest, check_request, stops_by_valid
 from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
-from gpu_logreg.files.formats import FileOptions, applicable_options, refuse_header
+from gpu_logreg.files.formats import applicable_options, refuse_header
 from gpu_logreg.files.load import Matrix, Table, load_labelled_data, load_training_data
 from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.row_weights import take_weights
@@ -119,11 +120,11 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     classes = class_names(estimator.classes_, data.positive)
     scores = {"training": score_rows(estimator, data.X, data.y, classes)}
     if data.y_test is not None:
-        heading = "validation" if _stops_by_valid(estimator, request) else "test"
+        heading = "validation" if stops_by_valid(estimator, request) else "test"
         scores[heading] = score_rows(estimator, data.X_test, data.y_test, classes)
     if request.model is not None:
         notes = {"target": request.target, "positive": data.positive, "header": request.options.header}
-        notes |= _reading_notes(request.options, data.marks)
+        notes |= reading_notes(request.options, data.marks)
         save_model(estimator, request.model, schema=data.schema.to_json(), notes=notes)
         leave_checkpoint(request, estimator)
     print_table(scores)
@@ -176,7 +177,7 @@ def _load(request: TrainingRequest, file: Path) -> _TrainingData:
 def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, request: TrainingRequest) -> None:
     """Fit, with lines on the progress; an error on a value that is not finite names its place in the file."""
     checkpoint, validation = checkpoint_of(request), None
-    if data.y_test is not None and _stops_by_valid(estimator, request):
+    if data.y_test is not None and stops_by_valid(estimator, request):
         validation = data.X_test, data.y_test
     try:
         with fit_progress() as observer:
@@ -187,11 +188,6 @@ def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, req
         if data.matrix is not None:
             data.matrix.refuse_not_finite()
         raise
-
-
-def _stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:
-    """Whether the rows of ``--valid`` have a say in the training, and are no test of it."""
-    return request.valid is not None and getattr(estimator, "early_stopping", False)
 
 
 def _print_remarks(rows: Table | Matrix) -> None:
@@ -207,13 +203,6 @@ def _refuse_dtype(rows: Table | Matrix, request: TrainingRequest) -> None:
             f"{rows.source.name}: --dtype is for tables and LIBSVM text, and an array keeps its own, "
             f"{rows.values.dtype}; leave it out"
         )
-
-
-def _reading_notes(options: FileOptions, marks: Marks) -> dict[str, Any]:
-    """Marks of numbers and words for missing cells, for the notes of the model: `predict` reads its files with them."""
-    missing = None if options.missing is None else list(options.missing)
-    notes = {"decimal": marks.decimal, "thousands": marks.thousands, "missing": missing}
-    return {name: value for name, value in notes.items() if value is not None}
 
 
 def _classes(labels: NDArray[Any], rows: Table | Matrix, request: TrainingRequest) -> tuple[NDArray[Any], str | None]:
@@ -241,10 +230,10 @@ def _encode_finite(rows: Table | Matrix, schema: Schema, request: TrainingReques
 
 
 def _load_test(
-    request: TrainingRequest, schema: Schema, classes: NDArray[Any], positive: str | None
+    request: TrainingRequest, schema: Schema, classes: NDArray[Any], positive: str | None, marks: Marks
 ) -> tuple[Any, NDArray[Any]]:
     """The matrix and the labels of ``--valid``, for rows that are streamed."""
-    rows, labels = _load_valid(request, schema, classes, positive, np.dtype(request.dtype), Marks())
+    rows, labels = _load_valid(request, schema, classes, positive, np.dtype(request.dtype), marks)
     return _encode_finite(rows, schema, request), labels
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.memory import free_memory, memory_budget
+from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
 from gpu_logreg.command.report import (
     class_names,
@@ -22,17 +23,21 @@ from gpu_logreg.command.report import (
     print_table,
     score_rows,
 )
-from gpu_logreg.command.training_labels import MANY_CLASSES, classes_of, is_positive
-from gpu_logreg.command.training_request import TrainingRequest
+from gpu_logreg.command.scaling import fit_on_standardised_stream
+from gpu_logreg.command.stored_columns import reading_notes
+from gpu_logreg.command.training_labels import MANY_CLASSES, MANY_LIBSVM_CLASSES, classes_of, is_positive
+from gpu_logreg.command.training_request import TrainingRequest, stops_by_valid
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.estimators.stream import FREE_SHARE, Stream
-from gpu_logreg.estimators.stream_sources import csv_rows, glob_like
+from gpu_logreg.estimators.stream_sources import FileRows, csv_rows, dataset_rows, glob_like, libsvm_rows
 from gpu_logreg.files.column_names import Source, need_target
 from gpu_logreg.files.columns import NumberedColumns, NumericColumn
-from gpu_logreg.files.datasets import dataset_files
+from gpu_logreg.files.dataset_rows import DatasetRows
+from gpu_logreg.files.datasets import dataset_files, open_dataset
 from gpu_logreg.files.formats import choose_format
+from gpu_logreg.files.number_words import Marks
 from gpu_logreg.files.numbered import numbered_columns
 from gpu_logreg.files.reading import gib
 from gpu_logreg.files.schema import Schema
@@ -42,10 +47,10 @@ from gpu_logreg.saved.model_file import save_model
 
 __all__ = ["stream_for", "train_on_stream"]
 
-_STREAMED = ("npy", "npz", "parquet")
+_TEXT = ("csv", "libsvm")
 
-LoadTest = Callable[[Schema, NDArray[Any], str | None], tuple[Any, NDArray[Any]]]
-"""From a schema, the classes and the positive label to the rows and labels of ``--valid``."""
+LoadTest = Callable[[Schema, NDArray[Any], str | None, Marks], tuple[Any, NDArray[Any]]]
+"""From a schema, the classes, the positive label and the marks of numbers to the rows and labels of ``--valid``."""
 
 
 def stream_for(request: TrainingRequest, file: Path) -> Stream | None:
@@ -63,23 +68,32 @@ def stream_for(request: TrainingRequest, file: Path) -> Stream | None:
         return None
     kind = "parquet" if of_many or file.is_dir() else choose_format(file, request.options)
     budget = memory_budget(FREE_SHARE if given is None else given)
-    if kind not in _STREAMED:
-        if given is None or file.stat().st_size <= budget:
+    limit = free_memory() if given is None else budget
+    if kind in _TEXT:
+        return None if file.stat().st_size <= limit else _of_text(request, file, kind, budget)
+    if kind == "parquet":
+        target, options = need_target(request.target, file), request.options
+        if not of_many and _bytes_in_memory(file, request) <= limit:
             return None
-        if kind != "csv":
-            raise DataError(f"{file}: takes more than --memory-budget {given}, and {kind} text is read whole")
-        return _of_text(request, file, budget)
+        dtype = np.dtype(request.dtype)
+        rows = dataset_rows(file, None, None, target, request.weight, request.drop, options, dtype, learns=True)
+        return _of_table(rows, file, budget)
     try:
-        stream = _stream(request, file, kind, budget)
+        stream = _of_array(request, file, kind, budget)
     except DataError:
-        if given is None and not of_many:  # text columns, for one, which rows in memory may have
+        if given is None:
             return None
         raise
-    limit = budget if given is not None else free_memory()
-    return stream if of_many or stream.n_rows * stream.n_columns * stream.dtype.itemsize > limit else None
+    return stream if stream.n_rows * stream.n_columns * stream.dtype.itemsize > limit else None
 
 
-def _stream(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
+def _bytes_in_memory(file: Path, request: TrainingRequest) -> int:
+    """Bytes of the columns of a data set as float64, of which a text counts as one number."""
+    rows = DatasetRows(open_dataset(file), numbers=False)
+    return 8 * rows.n_rows * (rows.n_columns - len({request.target, request.weight, *request.drop} - {None}))
+
+
+def _of_array(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
     target = need_target(request.target, file)
     if kind == "npy":
         if not target.endswith(".npy"):
@@ -93,22 +107,37 @@ def _stream(request: TrainingRequest, file: Path, kind: str, budget: int) -> Str
     )
 
 
-def _of_text(request: TrainingRequest, file: Path, budget: int) -> Stream:
-    target = need_target(request.target, file)
-    rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options)
-    note(f"{file}: text is decoded once, into {gib(rows.rows.nbytes)} in a temporary file")
+def _of_text(request: TrainingRequest, file: Path, kind: str, budget: int) -> Stream:
+    dtype = np.dtype(request.dtype)
+    if kind == "csv":
+        target = need_target(request.target, file)
+        rows = csv_rows(file, None, None, target, request.weight, request.drop, request.options, dtype)
+        return _of_table(rows, file, budget)
+    if request.target not in (None, "label"):
+        raise DataError(f"{file}: LIBSVM text has its own labels; leave out the target {request.target!r}")
+    if request.drop or request.weight:
+        raise DataError(f"{file}: --drop and --weight are for rows in memory and tables; leave them out")
+    return _of_table(libsvm_rows(file, dtype, dense=request.options.dense), file, budget)
+
+
+def _of_table(rows: FileRows, file: Path, budget: int) -> Stream:
+    for remark in () if rows.learned is None else rows.learned.remarks:
+        note(remark)
+    nbytes = getattr(rows.rows, "nbytes", None)
+    if nbytes is not None:
+        note(f"{file}: is decoded once, into {gib(nbytes)} in a temporary file")
     return Stream(rows, memory_budget=budget)
 
 
 def train_on_stream(
     request: TrainingRequest, estimator: LogisticRegression | MLPClassifier, stream: Stream, load_test: LoadTest
-) -> LogisticRegression:
+) -> LogisticRegression | MLPClassifier:
     """Fit, test, save and print tables as ``gpu-logreg train`` does.
 
     Parameters
     ----------
     request : TrainingRequest
-    estimator : LogisticRegression
+    estimator : LogisticRegression or MLPClassifier
     stream : Stream
     load_test : function
         Reads the rows of ``--valid``, which are in memory.
@@ -118,37 +147,47 @@ def train_on_stream(
     DataError
         What cannot be done with streamed rows.
     """
-    if not isinstance(estimator, LogisticRegression):
-        raise DataError("--hidden trains a network, whose rows are in memory; leave out --memory-budget")
-    if request.test_size is not None:
-        raise DataError("--test-size holds rows back in memory; give streamed rows a file of their own with --valid")
     start = time.perf_counter()
     original = stream.opened.classes
-    name = f"{request.data}: {request.target!r}"
-    classes_of(np.repeat(original, 2), Source(str(request.data)), name, None, MANY_CLASSES, warn=False)
+    name = f"{request.data}: {request.target!r}" if request.target else f"{request.data}: the labels"
+    many = MANY_CLASSES if request.target else MANY_LIBSVM_CLASSES
+    classes_of(np.repeat(original, 2), Source(str(request.data)), name, None, many, warn=False)
     positive = None
     if request.positive is not None:
         is_second = is_positive(original, request.positive, name)
         positive = str(original[int(is_second.argmax())])
         stream.set_apart(is_second)
-    schema = _schema(stream)
+    schema, marks = _schema(stream), Marks() if stream.learned is None else stream.learned.marks
+    encoding = f", {stream.n_columns:,} after encoding" if stream.n_columns != len(schema.names) else ""
     note(
-        f"{request.data}: {stream.n_rows:,} rows, {stream.n_columns:,} columns; "
+        f"{request.data}: {stream.n_rows:,} rows, {len(schema.names):,} columns{encoding}; "
         f"streamed in {stream.n_blocks_:,} blocks, of which {stream.n_resident_:,} stay in memory"
     )
-    X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive)
+    if request.test_size is not None:
+        stream.hold_back(request.test_size, request.seed)
+    X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive, marks)
     with fit_progress() as observer:
         estimator.set_params(verbose=observer)
-        estimator.fit(stream, checkpoint=checkpoint_of(request))
+        if isinstance(estimator, MLPClassifier):
+            stops = y_test is not None and stops_by_valid(estimator, request)
+            validation: Any = (X_test, y_test) if stops else None
+            fit_on_standardised_stream(estimator, stream, checkpoint_of(request), validation)
+        else:
+            estimator.fit(stream, checkpoint=checkpoint_of(request))
         estimator.set_params(verbose=0)
+    for name in ("feature_names_in_", "table_columns_"):  # the schema has them; rows of files are arrays by then
+        estimator.__dict__.pop(name, None)
     fit_end = time.perf_counter()
     read = stream.bytes_read_
     classes = class_names(estimator.classes_, positive)
-    scores = {"training": _score(estimator, stream, classes)}
+    scores = _scores(estimator, stream, classes, request)
     if y_test is not None:
-        scores["test"] = score_rows(estimator, X_test, y_test, classes)
+        scores["validation" if stops_by_valid(estimator, request) else "test"] = score_rows(
+            estimator, X_test, y_test, classes
+        )
     if request.model is not None:
         notes = {"target": request.target, "positive": positive, "header": request.options.header}
+        notes |= reading_notes(request.options, marks)
         save_model(estimator, request.model, schema=schema.to_json(), notes=notes)
         leave_checkpoint(request, estimator)
     print_table(scores)
@@ -165,23 +204,54 @@ def train_on_stream(
 
 
 def _schema(stream: Stream) -> Schema:
+    if stream.learned is not None:
+        return stream.learned.schema
     if stream.names is None:
-        return Schema(NumberedColumns(numbered_columns(stream.n_columns)))
+        return Schema(NumberedColumns(numbered_columns(stream.n_columns)), stream.first_index)
     return Schema(tuple(map(NumericColumn, stream.names)))
 
 
-def _score(model: LogisticRegression, stream: Stream, classes: Sequence[str]) -> dict[str, str]:
-    """Accuracy and log loss of the rows trained on, added block by block."""
-    loss_of = model._target().loss
-    assert not isinstance(loss_of, Labels)  # which are for networks
-    n = right = 0
-    loss = 0.0
-    counts = np.zeros(len(classes))
+def _scores(
+    model: LogisticRegression | MLPClassifier, stream: Stream, classes: Sequence[str], request: TrainingRequest
+) -> dict[str, dict[str, str]]:
+    """Accuracy and log loss of the rows trained on, and of those of ``--test-size``, added block by block."""
+    parts = {"training": _Sums(len(classes))}
+    if request.test_size is not None:
+        parts["test"] = _Sums(len(classes))
+    loss_of, first = model._target().loss, 0
+    assert not isinstance(loss_of, Labels)
     for X, codes, _ in stream.encoded_blocks():
         z = model._logits_of_rows(X)
-        n += len(codes)
-        right += int((loss_of.decide(z) == codes).sum())
-        loss += float(loss_of.row_loss(z.reshape(len(codes), -1).astype(np.float64), codes).sum())
-        counts += np.bincount(codes, minlength=len(classes))
-    share = {f"share of {classes[1]}": f"{100 * counts[1] / n:.2f} %"} if len(classes) == 2 else {}
-    return {"rows": f"{n:,}", **share, "accuracy": f"{right / n:.4f}", "log loss": f"{loss / n:.5f}"}
+        is_right = np.asarray(loss_of.decide(z) == codes)
+        losses = loss_of.row_loss(z.reshape(len(codes), -1).astype(np.float64), codes)
+        is_test = np.zeros(len(codes), bool)
+        if request.test_size is not None:
+            is_test = is_drawn(first, len(codes), request.test_size, request.seed)
+        for name, sums in parts.items():
+            at = is_test if name == "test" else ~is_test
+            sums.add(is_right[at], losses[at], codes[at])
+        first += len(codes)
+    return {name: sums.shown(classes) for name, sums in parts.items()}
+
+
+class _Sums:
+    """Sums over rows that scores are made of."""
+
+    def __init__(self, n_classes: int) -> None:
+        self.n = self.right = 0
+        self.loss = 0.0
+        self.counts = np.zeros(n_classes)
+
+    def add(self, is_right: NDArray[Any], losses: NDArray[Any], codes: NDArray[Any]) -> None:
+        """Add some rows."""
+        self.n += len(codes)
+        self.right += int(is_right.sum())
+        self.loss += float(losses.sum())
+        self.counts += np.bincount(codes, minlength=len(self.counts))
+
+    def shown(self, classes: Sequence[str]) -> dict[str, str]:
+        """The lines of a table."""
+        n = max(1, self.n)
+        share = {f"share of {classes[1]}": f"{100 * self.counts[1] / n:.2f} %"} if len(classes) == 2 else {}
+        scores = {"accuracy": f"{self.right / n:.4f}", "log loss": f"{self.loss / n:.5f}"}
+        return {"rows": f"{self.n:,}", **share, **scores}

@@ -16,7 +16,7 @@ from gpu_logreg.files.formats import FileOptions
 from gpu_logreg.files.streams import STANDARD_INPUT
 from gpu_logreg.saved.whole_files import check_destination
 
-__all__ = ["TrainingRequest", "check_request"]
+__all__ = ["TrainingRequest", "check_request", "stops_by_valid"]
 
 _DEFAULT = FileOptions()
 
@@ -93,6 +93,11 @@ def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPC
         raise DataError(str(error)) from error
     if not request.on_cluster:  # there a device is the workers'
         _ = several_devices(estimator.device) or resolve_device(estimator.device)
+
+
+def stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:
+    """Whether the rows of ``--valid`` have a say in the training, and are no test of it."""
+    return request.valid is not None and getattr(estimator, "early_stopping", False)
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

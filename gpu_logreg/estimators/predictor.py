@@ -59,8 +59,6 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         reset : bool
             Whether names and number of the columns are noted, or compared with those noted before.
         """
-        if y is None and stream_of(X) is not None:
-            raise DataError(f"{type(self).__name__} is trained on rows in memory; LogisticRegression takes a stream")
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         given = given_rows(X)

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
-from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.memory import memory_budget as bytes_of_budget
-from gpu_logreg.arrays.vector import ArrayOfRows, DType, HostArray
+from gpu_logreg.arrays.random import is_drawn
+from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.first_read import first_read
+from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files, parts_of
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
-from gpu_logreg.rows.apart import largest_sample
-from gpu_logreg.rows.block import compute_dtype
-from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers, largest_block
+from gpu_logreg.files.schema_by_block import Learned
+from gpu_logreg.rows.block_store import BlockStore
+from gpu_logreg.rows.scaled_rows import ScaledRows
 
-__all__ = ["Opened", "Stream"]
+__all__ = ["Stream"]
 
 FREE_SHARE = 0.5
 """Share of the free memory that is the budget of a stream that is given none."""
 
-SAMPLE_SHARE = 1 / 32
-"""Share of the rows that memory is set aside for as a sample; the cheapest sample is a few percent of them."""
-
-
 BlockOfRows = tuple[ArrayOfRows, HostArray | None, HostArray | None]
 """Rows, and labels and weights or None."""
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What the first read of a stream has found; ``n_stored`` and ``n_pairs`` are of sparse rows."""
-
-    store: BlockStore
-    classes: NDArray[Any]
-    codes: HostArray
-    sample_weight: HostArray | None
-    n_stored: int = 0
-    n_pairs: float = 0.0
 
 
 class Stream:
@@ -56,10 +41,10 @@ class Stream:
     Parameters
     ----------
     rows : path, data set, array, callable or iterable
-        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC, CSV; a file, a folder, partitioned as Hive does or not, a pattern
-        of names, or any ``pyarrow.dataset.Dataset``. An array that gives slices of rows: a data set of HDF5 or Zarr, a
-        mapped array. Else blocks of rows: a function without parameters that returns an
-        iterator of them, or an object that can be iterated again and again. A block is ``(X, y)`` or
+        Files: ``.npy``, ``.npz``, Parquet, Arrow IPC, CSV, LIBSVM text; a file, a folder, partitioned as Hive does or
+        not, a pattern of names, or any ``pyarrow.dataset.Dataset``. An array that gives slices of rows: a data set of
+        HDF5 or Zarr, a mapped array. Else blocks of rows: a function without parameters that returns an iterator of
+        them, or an object that can be iterated again and again. A block is ``(X, y)`` or
         ``(X, y, sample_weight)``, with ``X`` dense, sparse or a table of numbers; blocks may be of any size, and to
         predict ``X`` alone will do. They are yielded in a thread of their own. An iterator, such as a generator, can be
         read once: its rows are kept, and refused where they exceed the budget.
@@ -69,9 +54,12 @@ class Stream:
         Weights of the rows of a file.
     features, target, weight : str, optional
         Arrays of an ``.npz`` archive that hold rows, labels and weights. Of tables ``target`` and ``weight`` are
-        columns, and all others are features: numbers, without a null.
+        columns, and all others are features.
     drop : collection of str, default=()
         Columns of tables that are no features.
+    columns : str, optional
+        ``table_columns_`` of a model that was fitted to the stream of a table with text, dates or missing cells: rows
+        of another table are encoded by these columns, for predictions.
     memory_budget : int, float or str, default=0.5
         Most memory for rows, labels, weights and samples: bytes, ``"4GB"``, or a share of the memory that is free in
         the system and in the control group of the process. As many blocks as fit stay in memory. A fit may take up to
@@ -119,6 +107,7 @@ class Stream:
         target: str | None = None,
         weight: str | None = None,
         drop: Collection[str] = (),
+        columns: str | None = None,
         memory_budget: str | float = FREE_SHARE,
         read_ahead: bool = True,
     ) -> None:
@@ -127,57 +116,21 @@ class Stream:
         self._files: FileRows | None = None
         self._source: Any
         if is_file(rows):
-            self._files = file_rows(rows, y, sample_weight, features, target, weight, drop)
+            self._files = file_rows(rows, y, sample_weight, features, target, weight, drop, columns)
             self._source = self._files.rows
             return
         if y is not None or sample_weight is not None:
             raise DataError("blocks bring their own labels and weights; yield (X, y) or (X, y, sample_weight)")
-        if drop or any(name is not None for name in (features, target, weight)):
-            raise DataError("features, target, weight and drop are names in files; blocks bring rows and labels")
+        if drop or any(name is not None for name in (features, target, weight, columns)):
+            raise DataError("features, target, weight, drop and columns are of files; blocks bring rows and labels")
         self._source = UserBlocks(rows)
 
     @cached_attribute
     def opened(self) -> Opened:
         """What the first read has found: it is made on first access."""
-        source = self._source
         if self._files is not None:
-            parts = cut_dense(source.n_rows, source.n_columns)
-            classes, codes = self._files.encoded()
-            weights = self._files.weights()
-            kept = self._kept(codes, weights, parts)
-            return Opened(BlockStore(source, parts, kept, ahead=self._read_ahead), classes, codes, weights)
-        found = first_read(source, self._budget)
-        classes, codes = found.labels
-        weights = check_sample_weight(found.sample_weight, source.n_rows)
-        kept = frozenset(found.blocks)
-        if not kept and self._budget < IN_FLIGHT * largest_block(source, found.parts):
-            self._refuse_budget(codes, weights, found.parts)
-        store = BlockStore(source, found.parts, kept, found.blocks, self._read_ahead)
-        store.blocks_read, store.bytes_read = len(found.parts), found.nbytes
-        return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
-
-    def _kept(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> frozenset[int]:
-        """The blocks that stay in memory."""
-        source = self._source
-        largest = largest_block(source, parts)
-        spare = self._budget - codes.nbytes - (0 if weights is None else weights.nbytes)
-        spare -= getattr(source, "reader_bytes", 0) if len(parts) > 1 else 0
-        if spare < IN_FLIGHT * largest and len(parts) > 1:
-            self._refuse_budget(codes, weights, parts)
-        sample = int(min(largest_sample(source.n_columns), SAMPLE_SHARE * source.n_rows))
-        spare -= source.n_rows + 2 * sample * (source.n_columns + 1) * compute_dtype(source.dtype).itemsize
-        if len(parts) * largest <= spare or len(parts) == 1:
-            return frozenset(range(len(parts)))
-        return kept_numbers(len(parts), (spare - IN_FLIGHT * largest) // largest if source.seeks else 0)
-
-    def _refuse_budget(self, codes: HostArray, weights: HostArray | None, parts: list[slice]) -> None:
-        held = codes.nbytes + (0 if weights is None else weights.nbytes)
-        blocks = IN_FLIGHT * largest_block(self._source, parts) + getattr(self._source, "reader_bytes", 0)
-        raise DataError(
-            f"a memory budget of {self._budget / 1e6:,.0f} MB is too small: labels and weights take "
-            f"{held / 1e6:,.0f} MB, and to read {IN_FLIGHT} blocks {blocks / 1e6:,.0f} MB; give "
-            f"memory_budget='{-(-(held + blocks) // 10**6)}MB' or more"
-        )
+            return open_files(self._files, self._budget, self._read_ahead)
+        return open_blocks(self._source, self._budget, self._read_ahead)
 
     @property
     def dtype(self) -> DType:
@@ -206,6 +159,16 @@ class Stream:
         """Names of the columns, where they have any."""
         _ = self.n_columns
         return getattr(self._source, "names", None)
+
+    @property
+    def first_index(self) -> int:
+        """Index of the first feature in LIBSVM text; 0 for other rows."""
+        return int(getattr(self._source, "first_index", 0))
+
+    @property
+    def learned(self) -> Learned | None:
+        """The columns of a table that the rows are made of, where they were read first."""
+        return None if self._files is None else self._files.learned
 
     @property
     def selects(self) -> bool:
@@ -255,8 +218,7 @@ class Stream:
         if names is not None and isinstance(source, DatasetRows) and tuple(names) != source.names:
             source, store = source.selected(names), None
         if store is None:
-            parts = cut_dense(source.n_rows, source.n_columns)
-            store = BlockStore(source, parts, frozenset(), ahead=self._read_ahead)
+            store = BlockStore(source, parts_of(source), frozenset(), ahead=self._read_ahead)
         for number, X in store.walk():
             part = store.parts[number]
             yield X, None if y is None else y[part], None if s is None else s[part]
@@ -267,6 +229,26 @@ class Stream:
         for number, X in opened.store.walk():
             part = opened.store.parts[number]
             yield X, opened.codes[part], None if opened.sample_weight is None else opened.sample_weight[part]
+
+    def hold_back(self, share: float, seed: int) -> None:
+        """From now on a random share of the rows has the weight 0: those that `encoded_blocks` gives the weight 0.
+
+        Which they are depends on their numbers and the seed alone, and not on blocks or budgets.
+        """
+        opened = self.opened
+        kept = ~is_drawn(0, len(opened.codes), share, seed)
+        weights = kept if opened.sample_weight is None else np.where(kept, opened.sample_weight, 0.0)
+        self.__dict__["opened"] = replace(opened, sample_weight=weights)
+
+    def scaled(self, centre: Float64Vector, scale: Float64Vector) -> Stream:
+        """A stream of ``(x - centre) / scale``, of which the blocks stay in memory that stayed of this one."""
+        opened, stream = self.opened, copy.copy(self)
+        store, source = opened.store, ScaledRows(opened.store.source, centre, scale)
+        self.__dict__["opened"] = replace(opened, store=BlockStore(store.source, store.parts, frozenset()))
+        stream._source = source
+        scaled = BlockStore(source, store.parts, store.kept, ahead=self._read_ahead)
+        stream.__dict__["opened"] = replace(opened, store=scaled)
+        return stream
 
     def set_apart(self, is_second: NDArray[np.bool_]) -> None:
         """From now on there are two classes: of the classes these, whose label becomes True, and all others."""

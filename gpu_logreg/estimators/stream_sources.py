@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.csr import refuse_sparse
@@ -20,16 +20,24 @@ from gpu_logreg.estimators.callbacks import logger
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.label_types import label_array
 from gpu_logreg.estimators.labels import encode_labels
-from gpu_logreg.estimators.streamed_labels import LabelsByBlock, narrow_codes, numbers_of_texts
+from gpu_logreg.estimators.streamed_labels import LabelsByBlock, narrow_codes
+from gpu_logreg.estimators.table_sources import CollectedLabels, read_dataset, read_table, read_table_like
+from gpu_logreg.files.csv_blocks import CsvBlocks
+from gpu_logreg.files.dataset_blocks import DatasetBlocks, are_numbers
 from gpu_logreg.files.dataset_rows import DatasetRows
-from gpu_logreg.files.datasets import DATASET_ENDINGS, open_dataset
-from gpu_logreg.files.decoded_text import decode_csv
+from gpu_logreg.files.datasets import DATASET_ENDINGS, dataset_files, open_dataset
 from gpu_logreg.files.formats import FileOptions, choose_format
+from gpu_logreg.files.libsvm_stream import decode_libsvm
 from gpu_logreg.files.npy_rows import NpyRows
 from gpu_logreg.files.reading import gib, reading
+from gpu_logreg.files.schema import Schema
+from gpu_logreg.files.schema_by_block import Learned
 from gpu_logreg.files.sliced_rows import SlicedRows
 
-__all__ = ["FileRows", "csv_rows", "file_rows", "glob_like", "is_file"]
+__all__ = ["FileRows", "csv_rows", "dataset_rows", "file_rows", "glob_like", "is_file", "libsvm_rows"]
+
+
+_DEFAULT = FileOptions()
 
 _OF_ARRAYS = "an array has labels as y and weights as sample_weight; sparse rows are yielded in blocks"
 
@@ -44,6 +52,10 @@ class FileRows:
     y, sample_weight : array or None
     target, weight : str or None
         Columns of a data set.
+    collected : LabelsByBlock or CollectedLabels, or None
+        Labels that were read with the rows.
+    learned : Learned or None
+        The columns of a table that the rows were made of.
     """
 
     rows: Any
@@ -51,12 +63,13 @@ class FileRows:
     sample_weight: Any = None
     target: str | None = None
     weight: str | None = None
-    collected: LabelsByBlock | None = None
+    collected: LabelsByBlock | CollectedLabels | None = None
+    learned: Learned | None = None
 
     def encoded(self) -> tuple[NDArray[Any], HostArray]:
         """The classes, and the number of the class of every row, as narrow as it can be."""
         if self.collected is not None:
-            return numbers_of_texts(*self.collected.encoded())
+            return self.collected.encoded()
         if self.target is None:
             classes, labels = encode_labels(self.labels())
             return classes, narrow_codes(labels, len(classes))
@@ -114,6 +127,7 @@ def file_rows(
     target: str | None,
     weight: str | None,
     drop: Collection[str],
+    columns: str | None = None,
 ) -> FileRows:
     """The rows of a file, a folder, a pattern of names or a data set; parameters are those of `gpu_logreg.Stream`."""
     for given, name, other in ((y, target, "target"), (sample_weight, weight, "weight")):
@@ -126,20 +140,24 @@ def file_rows(
         if drop or any(name is not None for name in (features, target, weight)):
             raise DataError(_OF_ARRAYS)
         return FileRows(SlicedRows(rows), y, sample_weight)
-    if not isinstance(rows, str | os.PathLike):
-        return FileRows(DatasetRows(rows, target, weight, drop), y, sample_weight, target, weight)
+    if not isinstance(rows, str | os.PathLike) and columns is None:
+        return dataset_rows(rows, y, sample_weight, target, weight, drop)
+    if columns is not None:
+        return rows_like(rows, y, sample_weight, target, weight, Schema.from_json(columns))
     path = Path(rows)
     ending = path.suffix.lower()
     if ending in (".npy", ".npz") and not path.is_dir():
         return _array_rows(path, y, sample_weight, features, target, weight, drop)
     if ending in DATASET_ENDINGS or path.is_dir() or glob_like(str(path)):
-        return FileRows(DatasetRows(open_dataset(path), target, weight, drop), y, sample_weight, target, weight)
+        return dataset_rows(path, y, sample_weight, target, weight, drop)
     with reading(path):
         open(path, "rb").close()  # raises where there is no such file
-    if choose_format(path, FileOptions()) != "csv":
-        raise DataError(f"{path}: is not read block by block; give CSV, arrays, Parquet, Arrow files, or blocks")
     if features is not None:
         raise DataError(f"{path}: features is for .npz archives")
+    if choose_format(path, FileOptions()) == "libsvm":
+        if any(given is not None for given in (y, sample_weight, target, weight)) or drop:
+            raise DataError(f"{path}: LIBSVM text has labels and weights of its own, and no names of columns")
+        return libsvm_rows(path)
     return csv_rows(path, y, sample_weight, target, weight, drop)
 
 
@@ -150,21 +168,68 @@ def csv_rows(
     target: str | None,
     weight: str | None,
     drop: Collection[str],
-    options: FileOptions | None = None,
+    options: FileOptions = _DEFAULT,
+    dtype: DTypeLike = np.float64,
 ) -> FileRows:
     """The rows of CSV, which are decoded once into a temporary file."""
+    table = read_table(CsvBlocks(path, options, options.text), target, weight, drop, options, dtype)
+    weights = sample_weight if weight is None else table.labels.weights
+    return FileRows(table.rows, y, weights, collected=None if target is None else table.labels, learned=table.learned)
+
+
+def dataset_rows(
+    given: Any,
+    y: Any,
+    sample_weight: Any,
+    target: str | None,
+    weight: str | None,
+    drop: Collection[str],
+    options: FileOptions = _DEFAULT,
+    dtype: DTypeLike = np.float64,
+    *,
+    learns: bool = False,
+) -> FileRows:
+    """The rows of Parquet or Arrow files, which are read where they are if all columns are numbers.
+
+    Else, and where a cell is missing if it ``learns`` the columns first, they are written as numbers into a temporary
+    file.
+    """
+    is_path = not hasattr(given, "get_fragments")
+    dataset = open_dataset(given) if is_path else given
+    names = [name for name in dataset.schema.names if name not in (target, weight, *drop)]
+    if not learns and are_numbers(dataset.schema, names):
+        return FileRows(DatasetRows(dataset, target, weight, drop), y, sample_weight, target, weight)
+    table = read_dataset(
+        DatasetBlocks(dataset, str(given) if is_path else "the data set"), target, weight, drop, options, dtype
+    )
+    if table.rows is None:
+        rows = DatasetRows(dataset, target, weight, drop)
+        return FileRows(rows, y, sample_weight, target, weight, learned=table.learned)
+    weights = sample_weight if weight is None else table.labels.weights
+    return FileRows(table.rows, y, weights, collected=None if target is None else table.labels, learned=table.learned)
+
+
+def rows_like(
+    rows: Any, y: Any, sample_weight: Any, target: str | None, weight: str | None, schema: Schema
+) -> FileRows:
+    """The rows of a table by the columns of a model, which are written as numbers into a temporary file."""
+    is_path = isinstance(rows, str | os.PathLike)
+    if is_path and not dataset_files(Path(rows)):
+        blocks: Any = CsvBlocks(Path(rows), _DEFAULT, [column.name for column in schema.text])
+    else:
+        name = str(rows) if is_path else "the data set"
+        blocks = DatasetBlocks(open_dataset(rows) if is_path else rows, name)
+    table = read_table_like(blocks, schema, target, weight)
+    weights = sample_weight if weight is None else table.labels.weights
+    return FileRows(table.rows, y, weights, collected=None if target is None else table.labels, learned=table.learned)
+
+
+def libsvm_rows(path: Path, dtype: DTypeLike = np.float64, *, dense: bool = False) -> FileRows:
+    """The rows of LIBSVM text, which are decoded once into a temporary file."""
     labels, weights = LabelsByBlock(), list[HostArray]()
-    special: dict[str, Callable[[Any], None]] = {}
-    if target is not None:
-        special[target] = lambda column: labels.add(label_array(to_numpy(given_column(column, "y"))), f"{path}: ")
-    if weight is not None:
-        special[weight] = lambda column: weights.append(to_numpy(given_column(column, "sample_weight")))
-    texts = [] if target is None else [target]
-    rows = decode_csv(path, special, texts, drop, options or FileOptions())
+    rows = decode_libsvm(path, lambda y: labels.add_of_file(y, f"{path}: "), weights.append, dtype, dense=dense)
     logger.info("%s: text is decoded once, into %s in a temporary file", path, gib(rows.nbytes))
-    if weight is not None:
-        sample_weight = np.concatenate(weights)
-    return FileRows(rows, y, sample_weight, collected=None if target is None else labels)
+    return FileRows(rows, sample_weight=np.concatenate(weights) if weights else None, collected=labels)
 
 
 def glob_like(name: str) -> bool:

@@ -99,7 +99,10 @@ def prepare_stream(stream: Stream, device: Device, *, class_weight: Any, storage
 def note_columns(model: Any, stream: Stream) -> None:
     """Note names and number of the columns of a stream on an estimator, as scikit-learn does of rows."""
     model.n_features_in_ = stream.n_columns
-    model.__dict__.pop("feature_names_in_", None)
+    for name in ("feature_names_in_", "table_columns_"):
+        model.__dict__.pop(name, None)
+    if stream.learned is not None:
+        model.table_columns_ = stream.learned.schema.to_json()
     if stream.names is not None:
         model.feature_names_in_ = np.array(stream.names, dtype=object)
 

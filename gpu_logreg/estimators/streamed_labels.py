@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpu_logreg.arrays.vector import Float64Vector, HostArray
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.label_types import label_text, numbers_among, of_one_type
+from gpu_logreg.estimators.label_types import label_array, label_text, numbers_among, of_one_type
 from gpu_logreg.estimators.labels import refuse_continuous, weights_by_class
 
 __all__ = ["LabelsByBlock", "narrow_codes", "numbers_of_texts", "table_of_class_weights"]
@@ -67,6 +67,15 @@ class LabelsByBlock:
         codes = narrow_codes(self._ids[numbers], len(self._known))
         self._codes.append(codes)
         self.nbytes += codes.nbytes
+
+    def add_of_file(self, y: NDArray[Any], place: str) -> None:
+        """The same of labels as they are read from a file; every error is a `DataError` that begins with ``place``."""
+        try:
+            self.add(label_array(y), place)
+        except DataError:
+            raise
+        except ValueError as error:  # scikit-learn's, of numbers that are not whole
+            raise DataError(f"{place}{str(error).splitlines()[0]}") from error
 
     def _know(self, new: NDArray[Any]) -> None:
         refuse_continuous(np.repeat(new, 2))  # each twice: scikit-learn warns where most labels occur once

@@ -15,7 +15,15 @@ from gpu_logreg.files.reading import import_pyarrow
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["MISSING_WORDS", "as_float64", "numbers_among", "numbers_as_text", "refuse_infinity", "to_canonical"]
+__all__ = [
+    "MISSING_WORDS",
+    "as_float64",
+    "numbers_among",
+    "numbers_as_text",
+    "plain_type",
+    "refuse_infinity",
+    "to_canonical",
+]
 
 MISSING_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
 """Words for a missing cell, without the blanks around them: those that NumPy, R, pandas and SQL write, and ``?``, which
@@ -63,7 +71,7 @@ def to_canonical(
         Dates, several values in a cell, or text that is not UTF-8.
     """
     types = import_pyarrow("pyarrow.types")
-    column = _decode(column)
+    column = plain_type(column)
     dtype = column.type
     if types.is_string(dtype) or types.is_large_string(dtype):
         return _canonical_text(column, numbers_in_text, missing)
@@ -85,7 +93,7 @@ def to_canonical(
     raise DataError(f"{source.name}: column {name!r} holds {dtype} values; convert them to numbers or {drop}")
 
 
-def _decode(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+def plain_type(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
     """A column in a plain type: without extension, run-end or dictionary encoding.
 
     Bytes become text where all of them are UTF-8, else ``large_binary``.
@@ -94,7 +102,7 @@ def _decode(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
     if isinstance(column.type, pa.BaseExtensionType):
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
     if types.is_run_end_encoded(column.type):
-        column = import_pyarrow("pyarrow.compute").run_end_decode(column)
+        column = import_pyarrow("pyarrow.compute").run_endplain_type(column)
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     dtype = str(column.type)

@@ -19,7 +19,7 @@ from gpu_logreg.files.reading import import_pyarrow
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["CellRules", "ReadColumn", "form_remarks", "read_column"]
+__all__ = ["CellRules", "ReadColumn", "form_remarks", "is_text_type", "read_column"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def read_column(name: str, column: pyarrow.ChunkedArray, source: Source, rules: 
     form = None
     as_text = name in rules.text
     is_label_of_time = name == rules.labels and types.is_temporal(column.type)
-    if (as_text and not _is_text(column.type)) or is_label_of_time:
+    if (as_text and not is_text_type(column.type)) or is_label_of_time:
         column = column.cast("string")
     elif types.is_date(column.type) or types.is_timestamp(column.type) or types.is_time(column.type):
         form = "time" if types.is_time(column.type) else "date"
@@ -99,7 +99,8 @@ def read_column(name: str, column: pyarrow.ChunkedArray, source: Source, rules: 
     return ReadColumn(column, form)
 
 
-def _is_text(dtype: pyarrow.DataType) -> bool:
+def is_text_type(dtype: pyarrow.DataType) -> bool:
+    """Whether cells of a type of Arrow's are text."""
     types = import_pyarrow("pyarrow.types")
     return bool(types.is_dictionary(dtype) or str(dtype) in ("string", "large_string", "string_view"))
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from gpu_logreg.errors import DataError
-from gpu_logreg.files.column_names import drop_option, missing_option
+from gpu_logreg.files.column_names import Source, drop_option, missing_option
 from gpu_logreg.files.number_forms import check_form
 from gpu_logreg.files.numbered import NumberedNames
 from gpu_logreg.files.table import Table
@@ -26,6 +26,7 @@ __all__ = [
     "column_from_json",
     "column_to_json",
     "fit_column",
+    "numeric_column",
 ]
 
 UNIQUE_SHARE = 0.5
@@ -125,15 +126,22 @@ def fit_column(rows: Table, name: str) -> NumericColumn | TextColumn:
         return _fit_text(rows, name)
     values = rows.numbers(name) if kind == "numeric" else np.empty(0)
     present = values[~np.isnan(values)]
-    if present.size == 0:
-        raise DataError(
-            f"{rows.source.name}: column {name!r} has no cell that is not missing; drop it ({drop_option(name)})"
-        )
     with np.errstate(over="ignore"):
-        mean = float(present.mean())
+        mean = float(present.mean()) if present.size else math.nan
+    return numeric_column(rows.source, name, mean, int(present.size), present.size < values.size, rows.forms.get(name))
+
+
+def numeric_column(
+    source: Source, name: str, mean: float, n_present: int, had_missing: bool, form: str | None
+) -> NumericColumn:
+    """A column of numbers; refused where no cell is present, or the mean is too large."""
+    if not n_present:
+        raise DataError(
+            f"{source.name}: column {name!r} has no cell that is not missing; drop it ({drop_option(name)})"
+        )
     if not math.isfinite(2 * mean):  # the imputer of `Encoder` is fitted on two rows and adds their means
-        raise DataError(f"{rows.source.name}: the numbers in column {name!r} are too large to average; scale them")
-    return NumericColumn(name, mean, present.size < values.size, rows.forms.get(name))
+        raise DataError(f"{source.name}: the numbers in column {name!r} are too large to average; scale them")
+    return NumericColumn(name, mean, had_missing, form)
 
 
 def _fit_text(rows: Table, name: str) -> TextColumn:

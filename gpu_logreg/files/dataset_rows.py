@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from gpu_logreg.arrays.kinds import DENSE_ROWS, KindOfRows
 from gpu_logreg.errors import DataError, GpuLogregError
 from gpu_logreg.files.column_names import Source, pick_columns
+from gpu_logreg.files.dataset_columns import ColumnBatch, dtype_of, numbers_of
 from gpu_logreg.files.datasets import first_line
-from gpu_logreg.files.reading import import_pyarrow
+from gpu_logreg.files.reading import import_pyarrow, refuse_change, state_of
 
 __all__ = ["DatasetRows"]
 
@@ -48,6 +49,8 @@ class DatasetRows:
         Columns of labels and of weights, which are no features.
     drop : collection of str
         Other columns that are none.
+    numbers : bool
+        Whether all features must be numbers; else the rows are for `tables` alone.
 
     Attributes
     ----------
@@ -79,7 +82,13 @@ class DatasetRows:
     fills: ClassVar[bool] = False
 
     def __init__(
-        self, dataset: Any, target: str | None = None, weight: str | None = None, drop: Collection[str] = ()
+        self,
+        dataset: Any,
+        target: str | None = None,
+        weight: str | None = None,
+        drop: Collection[str] = (),
+        *,
+        numbers: bool = True,
     ) -> None:
         if (getattr(dataset, "_scan_options", None) or {}).get("filter") is not None:
             raise DataError(
@@ -96,8 +105,10 @@ class DatasetRows:
             raise DataError(f"{self._paths[0]}: has no column but {', '.join(map(repr, special))}")
         self.n_columns = len(self.names)
         self.reader_bytes = _COLUMN_BYTES * self.n_columns
-        self.dtype = np.result_type(*[_dtype(self._schema.field(name), self._paths[0]) for name in self.names])
-        self._states = [_state(path) for path in self._paths]
+        self.dtype = np.dtype(np.float64)
+        if numbers:
+            self.dtype = np.result_type(*[dtype_of(self._schema.field(name), self._paths[0]) for name in self.names])
+        self._states = [state_of(path) for path in self._paths]
         self._units: list[_Unit] = []
         for k in range(len(self._fragments)):
             with self._reading(k):
@@ -117,7 +128,7 @@ class DatasetRows:
         pick_columns(self._schema.names, names, Source(self._paths[0] if len(self._paths) == 1 else "the data set"))
         rows = copy.copy(self)
         rows.names, rows.n_columns = tuple(names), len(names)
-        rows.dtype = np.result_type(*[_dtype(self._schema.field(name), self._paths[0]) for name in names])
+        rows.dtype = np.result_type(*[dtype_of(self._schema.field(name), self._paths[0]) for name in names])
         rows.reader_bytes = _COLUMN_BYTES * len(names)
         return rows
 
@@ -153,6 +164,8 @@ class DatasetRows:
             path = self._paths[k]
             if path and not os.path.exists(path) and self._states[k] is not None:
                 raise DataError(f"{path}: is no longer there") from error
+            if isinstance(error, PermissionError):
+                raise DataError(f"{path}: cannot be read: {error.strerror}") from error
             raise DataError(f"{path}: is truncated or damaged ({first_line(error)}); fetch it again") from error
 
     def _batches(self, units: Sequence[_Unit], columns: Sequence[str]) -> Iterator[tuple[int, int, Any]]:
@@ -162,8 +175,7 @@ class DatasetRows:
         stored = [name for name in columns if name not in constants]
         size = max(1024, _BATCH_ELEMENTS // max(1, len(columns)))
         before = next(unit.first for unit in self._units if unit.fragment == k)
-        if self._states[k] != _state(self._paths[k]):
-            raise DataError(f"{self._paths[k]}: was changed while it is read; train on files that nobody writes")
+        refuse_change(self._paths[k], self._states[k])
         with contextlib.ExitStack() as stack:
             if units[0].row_group is not None and stored:
                 file = stack.enter_context(fragment.open())
@@ -189,7 +201,7 @@ class DatasetRows:
                         unit = next(waiting, None)
                         first = unit.first if unit is not None else first
 
-    def pieces(self, wanted: Sequence[slice]) -> Iterator[tuple[int, _Batch]]:
+    def pieces(self, wanted: Sequence[slice]) -> Iterator[tuple[int, ColumnBatch]]:
         """Batches of the row groups that hold some of the rows ``wanted``."""
         for units in self._of_fragments(wanted):
             k = units[0].fragment
@@ -199,10 +211,30 @@ class DatasetRows:
                     columns = [
                         np.broadcast_to(np.asarray(constants[name], self.dtype), batch.num_rows)
                         if name in constants
-                        else _numbers(batch.column(name), self._paths[k], before, name)
+                        else numbers_of(batch.column(name), self._paths[k], before, name)
                         for name in self.names
                     ]
-                    yield first, _Batch(columns)
+                    yield first, ColumnBatch(columns)
+
+    def tables(self, names: Sequence[str]) -> Iterator[tuple[int, Any]]:
+        """Tables of some columns as Arrow has them, each with the number of its first row."""
+        pa = import_pyarrow()
+        for units in self._of_fragments([slice(0, self.n_rows)]):
+            k = units[0].fragment
+            constants = self._constants(k)
+            with self._reading(k):
+                for first, _, batch in self._batches(units, names):
+                    columns = [
+                        pa.repeat(constants[name], batch.num_rows) if name in constants else batch.column(name)
+                        for name in names
+                    ]
+                    yield first, pa.table(columns, names=list(names))
+
+    def place_in_file(self, row: int) -> tuple[str, int]:
+        """The file that holds a row, and the number of the row there."""
+        unit = next((unit for unit in reversed(self._units) if unit.first <= row), self._units[0])
+        before = next(other.first for other in self._units if other.fragment == unit.fragment)
+        return self._paths[unit.fragment], row - before
 
     def _of_fragments(self, wanted: Sequence[slice]) -> Iterator[list[_Unit]]:
         """The units that hold some of the rows, a list for each fragment."""
@@ -241,49 +273,4 @@ class DatasetRows:
 
     def place(self, row: int) -> str:
         """The file that holds a row, for the beginning of a message."""
-        unit = next((unit for unit in reversed(self._units) if unit.first <= row), self._units[0])
-        return f"{self._paths[unit.fragment]}: "
-
-
-class _Batch:
-    """Columns side by side."""
-
-    def __init__(self, columns: list[NDArray[Any]]) -> None:
-        self._columns = columns
-        self.shape = len(columns[0]), len(columns)
-
-    def write(self, part: slice, out: NDArray[Any]) -> None:
-        """Write some of the rows."""
-        for k, column in enumerate(self._columns):
-            out[:, k] = column[part]
-
-
-def _state(path: str) -> tuple[int, int] | None:
-    """Size and time of the last change of a local file; None of another."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
-
-
-def _dtype(field: Any, path: str) -> np.dtype[Any]:
-    types = import_pyarrow("pyarrow.types")
-    kind = field.type
-    if types.is_decimal(kind):
-        return np.dtype(np.float64)
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-        raise DataError(f"{path}: column {field.name!r} holds {kind} values; encode them as numbers, or drop it")
-    found: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
-    return found
-
-
-def _numbers(column: Any, path: str, before: int, name: str) -> NDArray[Any]:
-    """A column of a batch as an array."""
-    if column.null_count:
-        row = before + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-        raise DataError(f"{path}: column {name!r} holds a null at row {row} of the file; remove or impute it")
-    if import_pyarrow("pyarrow.types").is_decimal(column.type):
-        column = column.cast(import_pyarrow().float64())
-    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-    return values
+        return f"{self.place_in_file(row)[0]}: "

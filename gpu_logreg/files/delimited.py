@@ -22,7 +22,7 @@ from gpu_logreg.files.table import Table
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["Select", "explain", "read_csv", "written_cells"]
+__all__ = ["Select", "explain", "file_marks", "read_csv", "written_cells"]
 
 Select = Callable[[Sequence[str]], Sequence[str]]
 """Function from the names of the columns of a file to those to read, called before any cell is read.
@@ -54,7 +54,7 @@ def read_csv(path: Path, options: FileOptions, select: Select, rules: CellRules)
     """
     layout = find_layout(path, options, rules.text)
     names = list(select(layout.names))
-    rules = replace(rules, is_untyped=True, marks=_marks(layout, options, rules.marks))
+    rules = replace(rules, is_untyped=True, marks=file_marks(layout, options, rules.marks))
     arrow = _read(layout, names, set(rules.text), rules.missing, rules.marks.point_or_comma or ".")
     source = CsvSource(str(path), layout)
     table = Table.from_arrow(arrow, source, rules, layout.unnamed)
@@ -77,7 +77,7 @@ def written_cells(
     return _read(layout, list(names), set(names), (), ".", as_written=True)
 
 
-def _marks(layout: Layout, options: FileOptions, of_model: Marks) -> Marks:
+def file_marks(layout: Layout, options: FileOptions, of_model: Marks) -> Marks:
     """The marks of the numbers: those of the options, else those that the first rows show, else those of the model."""
     marks = Marks(options.decimal, options.thousands)
     if marks.point_or_comma is not None:

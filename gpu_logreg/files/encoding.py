@@ -69,6 +69,11 @@ class Encoder:
         """Most elements that a sparse row stores, without its indicators: one for each column of the table."""
         return len(self.numeric) + len(self.text)
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether sparse rows are much smaller than dense ones, so that a matrix is sparse where it may be."""
+        return self.width >= SPARSE_WIDTH and self.n_stored / self.width <= SPARSE_SHARE
+
     def encode(self, rows: Table, dtype: np.dtype[Any], dense: bool) -> NDArray[Any] | sparse.csr_array:
         """The matrix of ``rows``: a ``csr_array`` where that is much smaller and ``dense`` is false.
 
@@ -79,10 +84,8 @@ class Encoder:
         """
         n, available = rows.n_rows, free_memory()
         nbytes, share = n * self.width * dtype.itemsize, self.n_stored / self.width
-        if not dense:
-            narrow = self.width < SPARSE_WIDTH or share > SPARSE_SHARE
-            if not narrow or (nbytes > available and share <= _SPARSE_IF_NEEDED):
-                return self._sparse(rows, dtype)
+        if not dense and (self.is_sparse or (nbytes > available and share <= _SPARSE_IF_NEEDED)):
+            return self._sparse(rows, dtype)
         if nbytes > available:
             raise DataError(
                 f"{rows.source.name}: takes {gib(nbytes)} as a {dtype} matrix of {n} x {self.width}, and "

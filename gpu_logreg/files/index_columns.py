@@ -7,33 +7,44 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_logreg.files.column_names import drop_option, list_first
+from gpu_logreg.files.column_names import Source, drop_option, list_first
 from gpu_logreg.files.reading import import_pyarrow
 from gpu_logreg.files.table import Table
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["pandas_index", "warn_of_identifiers", "without_index"]
+__all__ = [
+    "FEWEST_ROWS",
+    "FIRST_DATE",
+    "LAST_DATE",
+    "RISING_SHARE",
+    "UNIQUE_SHARE",
+    "left_out_remarks",
+    "pandas_index",
+    "warn_of_columns",
+    "warn_of_identifiers",
+    "without_index",
+]
 
 _STORED_INDEX = re.compile(r"__index_level_\d+__")  # pandas' name for an index without one, in Parquet
 
-_UNIQUE_SHARE = 0.5
+UNIQUE_SHARE = 0.5
 """A column with more different values than this share of the rows names the rows."""
 
-_RISING_SHARE = 0.9
+RISING_SHARE = 0.9
 """Share of the rows whose number must be one more than that of the row before, for a column to be an index. It is below
 1 because tables may be put below each other, each with an index of its own.
 """
 
-_FEWEST_ROWS = 20
+FEWEST_ROWS = 20
 """Least number of rows for a warning: in a smaller file a column may rise from row to row by chance."""
 
 _SHOWN_NAMES = 4
@@ -42,7 +53,7 @@ _SHOWN_NAMES = 4
 _SAMPLED_ROWS = 1000
 """Rows that are judged first: most columns are no index by these, and the others are judged whole."""
 
-_FIRST_DATE, _LAST_DATE = 19000101, 21001231
+FIRST_DATE, LAST_DATE = 19000101, 21001231
 """Range of whole numbers that are dates written as 20151231."""
 
 
@@ -79,18 +90,24 @@ def without_index(table: Table, kept_names: Collection[str] = ()) -> Table:
             index.append(name)
     if (not empty and not index) or len(empty) + len(index) == len(table.names):
         return table
-    remarks = [f"{table.source.name}: {_column_text(table, name)} has no cells, and is left out" for name in empty]
-    for name in index:
-        remarks.append(
-            f"{table.source.name}: {_column_text(table, name)} is the index of the rows, and is left out; "
-            "give it a name to keep it"
-        )
+    remarks = left_out_remarks(table.source, table.names, empty, index)
     return replace(table.drop([*empty, *index]), remarks=(*table.remarks, *remarks))
 
 
-def _column_text(table: Table, name: str) -> str:
+def left_out_remarks(source: Source, names: Sequence[str], empty: Collection[str], index: Collection[str]) -> list[str]:
+    """A line for each column without a name that is left out: it holds nothing, or is the index of the rows."""
+    remarks = [f"{source.name}: {_column_text(names, name)} has no cells, and is left out" for name in empty]
+    for name in index:
+        remarks.append(
+            f"{source.name}: {_column_text(names, name)} is the index of the rows, and is left out; "
+            "give it a name to keep it"
+        )
+    return remarks
+
+
+def _column_text(names: Sequence[str], name: str) -> str:
     """A column as a remark names it: by its position where it has no name."""
-    at = table.names.index(name)
+    at = names.index(name)
     return f"column {at + 1}, which has no name," if name == f"c{at}" else f"column {name!r}"
 
 
@@ -103,28 +120,32 @@ def warn_of_identifiers(table: Table, others: Collection[str] = ()) -> None:
     others : collection of str
         Columns of labels and weights, which are no features.
     """
-    if table.n_rows < _FEWEST_ROWS:
+    if table.n_rows < FEWEST_ROWS:
         return
     features = [name for name in table.names if name not in others]
     numbering = [name for name in features if name not in table.forms and _numbers_the_rows(table, name)]
+    dates = [name for name in features if name not in table.forms and _looks_like_dates(table, name)]
+    warn_of_columns(table.source, numbering, dates, int(table.numbers(dates[0])[0]) if dates else 0)
+
+
+def warn_of_columns(source: Source, numbering: Sequence[str], dates: Sequence[str], example: int) -> None:
+    """Warn of columns that number the rows, and of dates that read as numbers, such as ``example``."""
     if numbering:
         names = list_first(numbering, _SHOWN_NAMES, repr)
         columns, it = (f"column {names} holds", "it") if len(numbering) == 1 else (f"columns {names} hold", "them")
         warnings.warn(
-            f"{table.source.name}: {columns} whole numbers that rise from row to row like a count of the rows; a model "
+            f"{source.name}: {columns} whole numbers that rise from row to row like a count of the rows; a model "
             f"learns from {it} what new rows do not have: leave {it} out with "
             f"{' '.join(map(drop_option, numbering[:_SHOWN_NAMES]))}",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    dates = [name for name in features if name not in table.forms and _looks_like_dates(table, name)]
     if dates:
-        example = int(table.numbers(dates[0])[0])
         warnings.warn(
-            f"{table.source.name}: column {dates[0]!r} holds whole numbers like {example}, which look like dates and "
+            f"{source.name}: column {dates[0]!r} holds whole numbers like {example}, which look like dates and "
             "are read as plain numbers; to have days, write them as 2015-12-31",
             UserWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
@@ -132,15 +153,15 @@ def _is_mostly_unique(table: Table, name: str) -> bool:
     """Whether a column of whole numbers, dates or text has more different values than half its rows."""
     kind = table.kind(name)
     if kind == "text":
-        return len(table.texts(name)) > _UNIQUE_SHARE * table.n_rows
+        return len(table.texts(name)) > UNIQUE_SHARE * table.n_rows
     numbers = _whole_numbers(table, name) if name not in table.forms else table.numbers(name)
-    return numbers is not None and len(np.unique(numbers)) > _UNIQUE_SHARE * table.n_rows
+    return numbers is not None and len(np.unique(numbers)) > UNIQUE_SHARE * table.n_rows
 
 
 def _rises_by_one(table: Table, name: str) -> bool:
     """Whether the number in most rows is one more than that in the row before."""
     numbers = _whole_numbers(table, name)
-    return numbers is not None and float(np.mean(np.diff(numbers) == 1)) > _RISING_SHARE
+    return numbers is not None and float(np.mean(np.diff(numbers) == 1)) > RISING_SHARE
 
 
 def _numbers_the_rows(table: Table, name: str) -> bool:
@@ -151,14 +172,14 @@ def _numbers_the_rows(table: Table, name: str) -> bool:
     steps = np.diff(numbers[:_SAMPLED_ROWS])
     if (steps >= 1).all():
         steps = np.diff(numbers)
-        return bool((steps >= 1).all()) and float(np.mean(steps <= 2)) > _UNIQUE_SHARE
+        return bool((steps >= 1).all()) and float(np.mean(steps <= 2)) > UNIQUE_SHARE
     return int(numbers.max()) - int(numbers.min()) + 1 == len(numbers) == len(np.unique(numbers))
 
 
 def _looks_like_dates(table: Table, name: str) -> bool:
     """Whether a column holds whole numbers like 20151231, more than one of them."""
     numbers = _whole_numbers(table, name)
-    if numbers is None or numbers.min() < _FIRST_DATE or numbers.max() > _LAST_DATE or numbers.min() == numbers.max():
+    if numbers is None or numbers.min() < FIRST_DATE or numbers.max() > LAST_DATE or numbers.min() == numbers.max():
         return False
     month, day = numbers // 100 % 100, numbers % 100
     return bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())

@@ -69,10 +69,13 @@ def own_labels(matrix: Matrix, target: str | None, path: Path) -> NDArray[Any]:
     return check_labels(matrix.labels, path, None)
 
 
-def check_labels(labels: NDArray[Any] | None, path: Path, target: str | None) -> NDArray[Any]:
-    """Labels of an array or LIBSVM text, floats that are whole as integers; refused where one is not finite."""
+def check_labels(labels: NDArray[Any] | None, path: Path, target: str | None, before: int = 0) -> NDArray[Any]:
+    """Labels of an array or LIBSVM text, floats that are whole as integers; refused where one is not finite.
+
+    There are ``before`` rows before them, for the message.
+    """
     assert labels is not None
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
-        row = int(np.argmin(np.isfinite(labels)))
+        row = before + int(np.argmin(np.isfinite(labels)))
         raise DataError(f"{path}, row {row + 1}: the label{f' in {target!r}' if target else ''} is not a finite number")
     return whole_labels(labels)

@@ -19,7 +19,15 @@ from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.numbered import numbered_columns
 from gpu_logreg.files.reading import gib, reading
 
-__all__ = ["read_libsvm", "sparse_or_dense"]
+__all__ = [
+    "SPARSE_SHARE",
+    "drop_beyond",
+    "feature_zero",
+    "read_libsvm",
+    "refuse_too_many_columns",
+    "sparse_or_dense",
+    "warn_of_features",
+]
 
 SPARSE_SHARE = 0.25
 """Share of stored elements below which rows stay sparse.
@@ -80,36 +88,47 @@ def read_libsvm(
         if first_index is None:
             first_index = min(lowest, 1)
         if lowest < first_index:
-            raise DataError(f"{path}: has a feature 0, but the features of the model start at 1; add 1 to each index")
+            raise feature_zero(path)
         width = highest + 1 - first_index
         if n_features is not None and width > n_features:
-            elements = _drop_beyond(elements, n_features + first_index, path)
+            elements, beyond, n_beyond = drop_beyond(elements, n_features + first_index)
+            warn_of_features(path, beyond, n_beyond, n_features + first_index)
         width = n_features or width
-        _refuse_too_many_columns(width, elements.nnz, highest, path)
+        refuse_too_many_columns(width, elements.nnz, highest, path)
         rows = sparse_or_dense(elements, width, first_index, dense, path)
     source = Source(str(path))
     return Matrix(rows, numbered_columns(width), whole_labels(labels), first_index, source, weights)
 
 
-def _drop_beyond(elements: sparse.csr_array, end: int, path: Path) -> sparse.csr_array:
-    """The elements whose index is below ``end``; a warning counts the others."""
+def feature_zero(path: Path) -> DataError:
+    """The error for a feature 0 of text for a model whose features start at 1."""
+    return DataError(f"{path}: has a feature 0, but the features of the model start at 1; add 1 to each index")
+
+
+def drop_beyond(elements: sparse.csr_array, end: int) -> tuple[sparse.csr_array, NDArray[Any], int]:
+    """The elements whose index is below ``end``, the other indices, and the number of rows that have any of these."""
     is_beyond = elements.indices >= end
     n_beyond_before = np.concatenate([[0], np.cumsum(is_beyond)])[elements.indptr]
-    n_rows, indices = int(np.count_nonzero(np.diff(n_beyond_before))), np.unique(elements.indices[is_beyond])
-    first_indices = list_first(indices, 5)
-    warnings.warn(
-        f"{path}: {count_text(len(indices), 'feature')} that the model does not have ({first_indices}; its last is "
-        f"{end - 1}) in {count_text(n_rows, 'row')} {'is' if len(indices) == 1 else 'are'} ignored",
-        UserWarning,
-        stacklevel=2,
-    )
+    n_rows = int(np.count_nonzero(np.diff(n_beyond_before)))
     row_starts = elements.indptr - n_beyond_before
-    return sparse.csr_array(
+    rows = sparse.csr_array(
         (elements.data[~is_beyond], elements.indices[~is_beyond], row_starts), shape=(elements.shape[0], end)
     )
+    return rows, np.unique(elements.indices[is_beyond]), n_rows
 
 
-def _refuse_too_many_columns(width: int, n_stored: int, highest: int, path: Path) -> None:
+def warn_of_features(path: Path, indices: NDArray[Any], n_rows: int, end: int) -> None:
+    """Warn of features from ``end`` on in so many rows, which are left out."""
+    warnings.warn(
+        f"{path}: {count_text(len(indices), 'feature')} that the model does not have ({list_first(indices, 5)}; its "
+        f"last is {end - 1}) in {count_text(n_rows, 'row')} {'is' if len(indices) == 1 else 'are'} ignored",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def refuse_too_many_columns(width: int, n_stored: int, highest: int, path: Path) -> None:
+    """Refuse a model of so many columns that it would not fit in memory."""
     nbytes, available = width * _COLUMN_BYTES + min(width, n_stored) * _USED_BYTES, free_memory()
     if nbytes > available:
         raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ from sklearn.datasets import load_svmlight_file
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import open_stream
 
-__all__ = ["count_text", "libsvm_fault", "read_lines"]
+__all__ = ["count_text", "libsvm_fault", "read_line_blocks", "read_lines"]
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
 
@@ -47,19 +47,71 @@ def read_lines(
     UserWarning
         ``qid:`` is ignored; or weights may be features of rows without labels.
     """
+    weighted = _begins_with_weight(path)
+    with open_stream(path) as stream:
+        lines: Any = _WeightedLines(stream, path) if weighted else stream
+        elements, labels = _parsed(lines, dtype, path)
+    return elements, labels, lines.check_weights(labelled) if isinstance(lines, _WeightedLines) else None
+
+
+def read_line_blocks(
+    path: Path, dtype: DTypeLike, labelled: bool, block_bytes: int
+) -> Iterator[tuple[sparse.csr_matrix, NDArray[Any], NDArray[np.float64] | None]]:
+    """As `read_lines`, of about ``block_bytes`` of text at a time."""
+    weighted = _begins_with_weight(path)
+    with open_stream(path) as stream:
+        lines = _WeightedLines(stream, path) if weighted else None
+        source = stream if lines is None else iter(lines)
+        while block := _some_lines(source, block_bytes):
+            elements, labels = _parsed(_Lines(block), dtype, path)
+            weights = None if lines is None else lines.check_weights(labelled)
+            yield elements, labels, weights
+            if lines is not None:
+                lines.forget()
+
+
+def _begins_with_weight(path: Path) -> bool:
+    """Whether the first row begins with ``label:weight``."""
     with open_stream(path) as stream:
         first = next(filter(None, map(_cells, stream)), [])
     if any(cell.startswith("qid:") for cell in first):
-        warnings.warn(f"{path}: qid: is ignored; rows are classified, not ranked", UserWarning, stacklevel=4)
-    with open_stream(path) as stream:
-        lines: Any = _WeightedLines(stream, path) if first and ":" in first[0] else stream
-        try:
-            elements, labels = load_svmlight_file(lines, dtype=dtype, zero_based=True)
-        except DataError:
-            raise
-        except (ValueError, OverflowError) as error:
-            raise DataError(f"{path}: {libsvm_fault(path) or error}") from error
-    return elements, labels, lines.check_weights(labelled) if isinstance(lines, _WeightedLines) else None
+        warnings.warn(f"{path}: qid: is ignored; rows are classified, not ranked", UserWarning, stacklevel=5)
+    return bool(first) and ":" in first[0]
+
+
+def _parsed(lines: Any, dtype: DTypeLike, path: Path) -> tuple[sparse.csr_matrix, NDArray[Any]]:
+    try:
+        elements, labels = load_svmlight_file(lines, dtype=dtype, zero_based=True)
+    except DataError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{path}: {libsvm_fault(path) or error}") from error
+    return elements, labels
+
+
+def _some_lines(source: Iterable[bytes], nbytes: int) -> list[bytes]:
+    """The next lines, of about so many bytes; none at the end."""
+    found, size = [], 0
+    for line in source:
+        found.append(line)
+        size += len(line)
+        if size >= nbytes:
+            break
+    return found
+
+
+class _Lines:
+    """Lines as scikit-learn takes them: an object with ``read`` is an open file for it."""
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+
+    def read(self) -> bytes:
+        """All of them; scikit-learn iterates over them."""
+        return b"".join(self._lines)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._lines)
 
 
 class _WeightedLines:
@@ -91,6 +143,10 @@ class _WeightedLines:
                 self._is_label = True
             yield " ".join([label, *cells[1:]]).encode() + b"\n"
 
+    def forget(self) -> None:
+        """Begin a new list of weights."""
+        self._weights = []
+
     def check_weights(self, labelled: bool) -> NDArray[np.float64]:
         """The weights of the rows; refused where the first cells may be features, and the labels are not needed."""
         if not self._is_label and not labelled:
@@ -105,6 +161,7 @@ class _WeightedLines:
                 UserWarning,
                 stacklevel=5,
             )
+            self._is_label = True  # said once
         return np.array(self._weights)
 
 

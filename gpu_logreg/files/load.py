@@ -38,6 +38,7 @@ __all__ = [
     "load_prediction_data",
     "load_training_data",
     "read_table",
+    "rules_for",
 ]
 
 _DEFAULT = FileOptions()
@@ -163,7 +164,7 @@ def load_prediction_data(
     if kind == "libsvm":
         rows: Table | Matrix = _read_libsvm_for(schema, path, options, dtype, labelled=False)
     else:
-        rules = _rules_for(schema, options, marks) if kind in ("csv", "parquet") else CellRules()
+        rules = rules_for(schema, options, marks) if kind in ("csv", "parquet") else CellRules()
         rows = read_rows(path, kind, options, _select_for(schema, path), rules)
     schema.check(rows)
     return rows.take(schema.names)
@@ -208,7 +209,7 @@ def load_labelled_data(
         labels = own_labels(matrix, target, path)
         schema.check(matrix)
         return matrix.take(schema.names), labels
-    rules = _rules_for(schema, options, marks, target)
+    rules = rules_for(schema, options, marks, target)
     if text_labels and target is not None:
         rules = replace(rules, text=[*rules.text, target])
     target = need_target(target, path)
@@ -218,7 +219,7 @@ def load_labelled_data(
     return rows.take(schema.names), labels
 
 
-def _rules_for(schema: Schema, options: FileOptions, marks: Marks, labels: str | None = None) -> CellRules:
+def rules_for(schema: Schema, options: FileOptions, marks: Marks, labels: str | None = None) -> CellRules:
     """The rules for the cells of a file whose rows a model is to predict: those of its training."""
     rules = training_rules(options, [column.name for column in schema.text], labels)
     forms = {column.name: column.form for column in schema.numeric}

@@ -22,7 +22,7 @@ from gpu_logreg.arrays.kinds import DENSE_ROWS, KindOfRows
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.reading import file_kind, reading
 
-__all__ = ["NpyRows", "RawRows"]
+__all__ = ["NpyRows", "RawRows", "read_into"]
 
 _READ_BYTES = 2**24
 """Most bytes of one system call, between which a signal is seen."""
@@ -66,15 +66,12 @@ class RawRows:
         self.dtype, self.order, self.name = stored.newbyteorder("="), order, name
         self._state = self._now()
         if self._state[0] < start + math.prod(shape) * stored.itemsize:
-            self._refuse_short()
+            _refuse_short(name)
 
     def _now(self) -> tuple[int, int]:
         """Size and time of the last change."""
         status = os.fstat(self._file)
         return status.st_size, status.st_mtime_ns
-
-    def _refuse_short(self) -> NoReturn:
-        raise DataError(f"{self.name}: is truncated or damaged (it ends before the last row); fetch it again")
 
     def fill(self, part: slice, out: NDArray[Any]) -> None:
         """Read the rows ``part`` into ``out``, of the dtype and the order of the array."""
@@ -85,21 +82,14 @@ class RawRows:
         width = self._stored.itemsize
         with reading(Path(self.name)):
             if self.order == "C":
-                self._read(out.reshape(-1).view(np.uint8), self._start + part.start * self.n_columns * width)
+                start = self._start + part.start * self.n_columns * width
+                read_into(self._file, out.reshape(-1).view(np.uint8), start, self.name)
             else:
                 for column in range(self.n_columns):
                     start = self._start + (column * self.n_rows + part.start) * width
-                    self._read(out[:, column].view(np.uint8), start)
+                    read_into(self._file, out[:, column].view(np.uint8), start, self.name)
         if not self._stored.isnative:
             out.byteswap(inplace=True)
-
-    def _read(self, out: NDArray[np.uint8], start: int) -> None:
-        view = memoryview(out.data)
-        while len(view):
-            n = os.preadv(self._file, [view[:_READ_BYTES]], start)
-            if n == 0:
-                self._refuse_short()
-            view, start = view[n:], start + n
 
     def pieces(self, wanted: Sequence[slice]) -> Iterator[tuple[int, NDArray[Any]]]:
         """The rows ``wanted``, in arrays of their own."""
@@ -111,6 +101,20 @@ class RawRows:
     def place(self, row: int) -> str:
         """The file, for the beginning of a message."""
         return f"{self.name}: "
+
+
+def read_into(file: int, out: NDArray[np.uint8], start: int, name: str) -> None:
+    """Read bytes of an open file from ``start`` on; a `DataError` where it ends before."""
+    view = memoryview(out.data)
+    while len(view):
+        n = os.preadv(file, [view[:_READ_BYTES]], start)
+        if n == 0:
+            _refuse_short(name)
+        view, start = view[n:], start + n
+
+
+def _refuse_short(name: str) -> NoReturn:
+    raise DataError(f"{name}: is truncated or damaged (it ends before the last row); fetch it again")
 
 
 class NpyRows(RawRows):

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gpu_logreg.errors import DataError
-from gpu_logreg.files.column_names import text_option
+from gpu_logreg.files.column_names import Source, text_option
 from gpu_logreg.files.reading import import_pyarrow
 from gpu_logreg.files.table import Table
 
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["refuse_odd_rows"]
+__all__ = ["LAST_ROWS", "TOTAL", "header_again", "like_totals", "refuse_odd_rows"]
 
-_TOTAL = re.compile(
+TOTAL = re.compile(
     r"((grand|sub|column|overall)?[ -]?totals?( general)?|sums?|averages?|mean|gesamt(summe)?|insgesamt|summe|totale|"
     r"totaal|suma|somme|итого|合计|总计|合計)\s*:?",
     re.IGNORECASE,
 )
 """Words that begin a row of totals, in some languages."""
 
-_LAST_ROWS = 3
+LAST_ROWS = 3
 """Rows at the end that are searched for totals; a grand total may follow others."""
 
 
@@ -60,23 +60,33 @@ def _refuse_second_header(table: Table, header: Sequence[str]) -> None:
         is_header = is_name if is_header is None else pc.and_kleene(is_header, is_name)
     row = -1 if is_header is None else is_header.index(True).as_py()
     if row >= 0:
-        raise DataError(f"{table.source.at(row)}: repeats the header; delete the line")
+        raise header_again(table.source, row)
+
+
+def header_again(source: Source, row: int) -> DataError:
+    """The error for a row that repeats the header."""
+    return DataError(f"{source.at(row)}: repeats the header; delete the line")
+
+
+def like_totals(source: Source, row: int, name: str, word: str) -> DataError:
+    """The error for a word at the end of a column that begins a row of totals."""
+    return DataError(
+        f"{source.at(row)}: holds {word!r} in column {name!r}, like a row of totals; "
+        f"delete the line, or {text_option(name)} if that is a text like others"
+    )
 
 
 def _refuse_totals(table: Table, text: Collection[str]) -> None:
     """Refuse a word for totals in the last rows, if it is in no other row."""
-    last = table.arrow.slice(max(0, table.n_rows - _LAST_ROWS))
+    last = table.arrow.slice(max(0, table.n_rows - LAST_ROWS))
     first_row = table.n_rows - last.num_rows
     for name in table.names:
         if name in text or table.kind(name) != "text":
             continue
         encoded = table.arrow.column(name).combine_chunks()
         for at, word in enumerate(last.column(name).to_pylist()):
-            if word is None or not _TOTAL.fullmatch(word):
+            if word is None or not TOTAL.fullmatch(word):
                 continue
             code = encoded.indices[first_row + at].as_py()
-            if np.count_nonzero(np.asarray(encoded.indices.fill_null(-1)) == code) == 1 and table.n_rows > _LAST_ROWS:
-                raise DataError(
-                    f"{table.source.at(first_row + at)}: holds {word!r} in column {name!r}, like a row of totals; "
-                    f"delete the line, or {text_option(name)} if that is a text like others"
-                )
+            if np.count_nonzero(np.asarray(encoded.indices.fill_null(-1)) == code) == 1 and table.n_rows > LAST_ROWS:
+                raise like_totals(table.source, first_row + at, name, word)

@@ -8,6 +8,7 @@ import gzip
 import importlib
 import io
 import lzma
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ __all__ = [
     "member_names",
     "open_stream",
     "reading",
+    "refuse_change",
+    "state_of",
 ]
 
 _MAGIC = {
@@ -184,6 +187,21 @@ def import_pyarrow(module: str = "pyarrow") -> Any:
             "tables (CSV, Parquet, data frames) are read with pyarrow, which is not installed; "
             "install it with: pip install 'gpu-logreg[cli]'"
         ) from error
+
+
+def state_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Size and time of the last change of a local file; None of another."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def refuse_change(path: str | os.PathLike[str], state: tuple[int, int] | None) -> None:
+    """Raise a `DataError` where a file is not in the state any more that `state_of` gave."""
+    if state_of(path) != state:
+        raise DataError(f"{path}: was changed while it is read; train on files that nobody writes, such as copies")
 
 
 def gib(nbytes: float) -> str:

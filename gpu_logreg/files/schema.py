@@ -190,7 +190,7 @@ class Schema:
         rows = rows.take(self.names)
         if isinstance(rows, Matrix) and self.is_plain:
             return rows.values
-        return self._encoder.encode(self.to_table(rows), np.dtype(dtype), dense)
+        return self.encoder.encode(self.to_table(rows), np.dtype(dtype), dense)
 
     def to_table(self, rows: Table | Matrix) -> Table:
         """The rows as a table, in which columns that held text in training hold text: numbers are written out."""
@@ -235,7 +235,8 @@ class Schema:
         return cls(columns, first_index)
 
     @cached_attribute
-    def _encoder(self) -> Encoder:
+    def encoder(self) -> Encoder:
+        """What encodes tables by this schema."""
         return Encoder(self.numeric, self.text)
 
 

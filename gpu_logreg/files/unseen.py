@@ -12,7 +12,7 @@ from gpu_logreg.files.matrix import Matrix
 from gpu_logreg.files.schema import Schema
 from gpu_logreg.files.table import Table
 
-__all__ = ["UnseenCategories", "unseen_categories", "unseen_remarks"]
+__all__ = ["UnseenCategories", "add_unseen", "remarks_of", "unseen_categories", "unseen_remarks"]
 
 _SHOWN_CATEGORIES = 4
 """Most categories that one remark names, so that it stays a line."""
@@ -82,12 +82,26 @@ def unseen_remarks(rows: Table | Matrix, schema: Schema) -> list[str]:
         With the columns of ``schema``.
     schema : Schema
     """
+    return remarks_of(unseen_categories(rows, schema), rows.source.name, rows.n_rows)
+
+
+def add_unseen(found: dict[str, UnseenCategories], more: dict[str, UnseenCategories]) -> dict[str, UnseenCategories]:
+    """Unseen categories of rows and of those below them."""
+    added = dict(found)
+    for name, (n_rows, categories) in more.items():
+        before = found.get(name, UnseenCategories(0, []))
+        added[name] = UnseenCategories(before.n_rows + n_rows, sorted({*before.categories, *categories}))
+    return added
+
+
+def remarks_of(unseen: dict[str, UnseenCategories], source_name: str, n_all: int) -> list[str]:
+    """One line for each column with unseen categories, of ``n_all`` rows."""
     remarks = []
-    for name, (n_rows, categories) in unseen_categories(rows, schema).items():
+    for name, (n_rows, categories) in unseen.items():
         first_categories = list_first(categories, _SHOWN_CATEGORIES, lambda category: repr(category[:_SHOWN_LETTERS]))
         count = "a category" if len(categories) == 1 else f"{len(categories):,} categories"
         remarks.append(
-            f"{rows.source.name}: column {name!r}: {n_rows:,} of {rows.n_rows:,} rows hold {count} that "
+            f"{source_name}: column {name!r}: {n_rows:,} of {n_all:,} rows hold {count} that "
             f"training did not see: {first_categories}; "
             f"{'it counts' if len(categories) == 1 else 'they count'} as none"
         )

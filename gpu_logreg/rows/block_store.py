@@ -7,9 +7,10 @@ added block by block have the same bits whatever the memory budget is.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -17,16 +18,14 @@ from scipy import sparse
 from gpu_logreg.arrays.block_sizes import STREAMED_ELEMENTS, STREAMED_ELEMENTS_WIDE, STREAMED_ROWS
 from gpu_logreg.arrays.csr import block_of_rows
 from gpu_logreg.arrays.device import is_sparse
-from gpu_logreg.arrays.kinds import KindOfRows
-from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, DType, HostArray
+from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.read_ahead import read_ahead
+from gpu_logreg.rows.row_source import RowSource
 
 __all__ = [
     "IN_FLIGHT",
     "BlockStore",
-    "Piece",
-    "RowSource",
     "bytes_of",
     "cut_dense",
     "dense_block_rows",
@@ -36,61 +35,6 @@ __all__ = [
 
 IN_FLIGHT = 3
 """Blocks that exist beside those that stay in memory: one is computed, one is ready, one is read."""
-
-
-class Piece(Protocol):
-    """Consecutive dense rows that can be written into an array: a table of columns, say."""
-
-    shape: tuple[int, int]
-
-    def write(self, part: slice, out: HostArray) -> None:
-        """Write some of the rows."""
-
-
-class RowSource(Protocol):
-    """Where rows are read from, again in every walk.
-
-    Attributes
-    ----------
-    n_rows, n_columns : int
-    dtype : dtype
-    kind : KindOfRows
-    order : "C" or "F"
-        Of the blocks that it fills.
-    seeks : bool
-        Whether rows that are not asked for cost nothing.
-    fills : bool
-        Whether it has `fill`, else `pieces`.
-    """
-
-    n_rows: int
-    n_columns: int
-    dtype: DType
-
-    @property
-    def kind(self) -> KindOfRows: ...  # noqa: D102
-
-    @property
-    def order(self) -> str: ...  # noqa: D102
-
-    @property
-    def seeks(self) -> bool: ...  # noqa: D102
-
-    @property
-    def fills(self) -> bool: ...  # noqa: D102
-
-    def fill(self, part: slice, out: HostArray) -> None:
-        """Write the rows ``part`` into ``out``."""
-
-    def pieces(self, wanted: Sequence[slice]) -> Iterator[tuple[int, Any]]:
-        """Arrays, CSR arrays or pieces of consecutive rows, each with the number of its first row.
-
-        They are in the order of the rows, and hold at least the rows ``wanted``, which ascend. Where these end with the
-        last row and the iterator is walked to its end, rows beyond it are refused.
-        """
-
-    def place(self, row: int) -> str:
-        """Where a row is, for the beginning of a message: a file with a colon; empty where there is nothing to say."""
 
 
 def cut_dense(n_rows: int, n_columns: int) -> list[slice]:
@@ -112,9 +56,9 @@ def dense_block_rows(n_columns: int) -> int:
 
 
 def largest_block(source: RowSource, parts: Sequence[slice]) -> int:
-    """Bytes of the largest block of dense rows; 0 of sparse ones, of which only a read tells."""
+    """Bytes of the largest block; 0 of sparse rows of which only a read tells."""
     if source.kind.is_sparse:
-        return 0
+        return int(getattr(source, "largest", 0))
     rows: int = max(part.stop - part.start for part in parts)
     return rows * source.n_columns * source.dtype.itemsize
 
@@ -174,7 +118,10 @@ class BlockStore:
         self._free: queue.SimpleQueue[HostArray] = queue.SimpleQueue()
 
     def walk(self, numbers: Sequence[int] | None = None) -> Iterator[tuple[int, ArrayOfRows]]:
-        """Blocks with their numbers, which ascend; a block that does not stay is valid until the next is asked for."""
+        """Blocks with their numbers; a block that does not stay is valid until the next is asked for.
+
+        Numbers that do not ascend are for sources that seek.
+        """
         numbers = range(len(self.parts)) if numbers is None else numbers
         missing = [k for k in numbers if k not in self._blocks]
         if not missing:
@@ -234,13 +181,16 @@ class BlockStore:
         if self.source.fills:
             blocks = self._filled(numbers)
         else:
-            pieces = self.source.pieces([self.parts[k] for k in numbers])
-            blocks = self._sparse(pieces, numbers) if self.source.kind.is_sparse else self._dense(pieces, numbers)
+            blocks = itertools.chain.from_iterable(map(self._of_pieces, _ascending(numbers)))
         for number, X in blocks:
             check()
             self.blocks_read += 1
             self.bytes_read += bytes_of(X)
             yield number, X
+
+    def _of_pieces(self, numbers: Sequence[int]) -> Iterator[tuple[int, ArrayOfRows]]:
+        pieces = self.source.pieces([self.parts[k] for k in numbers])
+        return self._sparse(pieces, numbers) if self.source.kind.is_sparse else self._dense(pieces, numbers)
 
     def _filled(self, numbers: Sequence[int]) -> Iterator[tuple[int, HostArray]]:
         for number in numbers:
@@ -290,3 +240,14 @@ class BlockStore:
                 return
         if waiting:
             raise DataError(f"row {self.parts[waiting[-1]].start} and those after it are no longer there")
+
+
+def _ascending(numbers: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers cut where they do not ascend."""
+    run: list[int] = []
+    for number in numbers:
+        if run and number <= run[-1]:
+            yield run
+            run = []
+        run.append(number)
+    yield run

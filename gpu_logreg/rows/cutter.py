@@ -5,15 +5,12 @@ Rows that a user's code has yielded are copied, as its next block may come in th
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
-from gpu_logreg.arrays.block_sizes import STREAMED_ELEMENTS
-from gpu_logreg.arrays.csr import block_of_rows
 from gpu_logreg.arrays.kinds import SPARSE_ROWS, kind_of
+from gpu_logreg.arrays.sparse_cut import SparseCut
 from gpu_logreg.arrays.vector import ArrayOfRows, CsrArray, HostArray
 from gpu_logreg.rows.block_store import bytes_of, cut_dense, dense_block_rows
 
@@ -33,10 +30,16 @@ class Cutter(Protocol):
         Of the rows that are kept.
     """
 
-    n_rows: int
-    n_stored: int
-    n_pairs: float
     nbytes: int
+
+    @property
+    def n_rows(self) -> int: ...  # noqa: D102
+
+    @property
+    def n_stored(self) -> int: ...  # noqa: D102
+
+    @property
+    def n_pairs(self) -> float: ...  # noqa: D102
 
     def add(self, X: Any) -> None:
         """Take the rows of a block."""
@@ -110,45 +113,36 @@ class SparseCutter:
     """Blocks of so many stored elements, or rows."""
 
     def __init__(self) -> None:
-        self.n_rows = self.nbytes = self.n_stored = 0
-        self.n_pairs = 0.0
+        self.nbytes = 0
+        self._cut = SparseCut()
         self._keeps = True
         self._done: list[ArrayOfRows] = []
         self._open: list[CsrArray] = []
-        self._filled = self._stored = 0
-        self._edges = [0]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows up to now."""
+        return self._cut.n_rows
+
+    @property
+    def n_stored(self) -> int:
+        """Stored elements up to now."""
+        return self._cut.n_stored
+
+    @property
+    def n_pairs(self) -> float:
+        """Sum of the squares of the numbers of stored elements of the rows."""
+        return self._cut.n_pairs
 
     def add(self, X: CsrArray) -> None:
         """Take the rows of a block."""
-        self.n_rows += X.shape[0]
-        lengths = np.diff(X.indptr).astype(np.float64)
-        self.n_pairs += float(lengths @ lengths)
-        self.n_stored += X.nnz
-        for part, is_last in self._parts(X):
+        for piece, is_last in self._cut.pieces(X):
             if self._keeps:
-                piece = block_of_rows(X, part).copy()
-                self.nbytes += bytes_of(piece)
-                self._open.append(piece)
+                kept = piece.copy()
+                self.nbytes += bytes_of(kept)
+                self._open.append(kept)
                 if is_last:
                     self._close()
-
-    def _parts(self, X: CsrArray) -> Iterator[tuple[slice, bool]]:
-        """Rows up to the one with which a block has enough elements, or rows."""
-        starts, n, first = X.indptr, X.shape[0], 0
-        at = self._edges[-1] + self._filled
-        while first < n:
-            enough = int(starts[first]) + STREAMED_ELEMENTS - self._stored
-            last = min(int(np.searchsorted(starts, enough)), first + STREAMED_ELEMENTS - self._filled, n)
-            last = max(last, first + 1)
-            self._stored += int(starts[last] - starts[first])
-            self._filled += last - first
-            at += last - first
-            is_full = self._stored >= STREAMED_ELEMENTS or self._filled >= STREAMED_ELEMENTS
-            yield slice(first, last), is_full
-            if is_full:
-                self._edges.append(at)
-                self._stored = self._filled = 0
-            first = last
 
     def _close(self) -> None:
         if self._open:
@@ -162,5 +156,4 @@ class SparseCutter:
     def end(self) -> tuple[list[slice], dict[int, ArrayOfRows]]:
         """The parts of the store, and the blocks."""
         self._close()
-        edges = self._edges if self._edges[-1] == self.n_rows else [*self._edges, self.n_rows]
-        return [slice(a, b) for a, b in itertools.pairwise(edges)], dict(enumerate(self._done))
+        return self._cut.parts(), dict(enumerate(self._done))

@@ -22,6 +22,7 @@ class RowLabels:
     dtype : dtype
         Of labels as the loss takes them.
     sample_weight : ndarray of shape (n,) or None
+        Booleans are weights of 1 and 0, a byte a row.
     by_class : ndarray of shape (K,), float64, or None
         Weights of the classes, by which those of the rows are multiplied.
     """
@@ -43,6 +44,8 @@ class RowLabels:
     def weights(self, at: slice | IntVector) -> HostArray | None:
         """Weights of some rows: of the rows times of their classes."""
         s = None if self.sample_weight is None else self.sample_weight[at]
+        if s is not None and s.dtype.kind == "b":
+            s = s.astype(np.float32)
         if self.by_class is None:
             return s
         by_class = self.by_class[self.codes[at]]

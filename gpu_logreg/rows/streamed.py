@@ -116,6 +116,11 @@ class StreamedDataset(RowsApart):
         """The most precise dtype of the arithmetic on the host."""
         return np.dtype(np.longdouble)
 
+    @property
+    def batch_dtype(self) -> DType:
+        """Dtype in which steps on batches compute; see `gpu_logreg.rows.resident.ResidentDataset.batch_dtype`."""
+        return compute_dtype(self.store.source.dtype)
+
     def blocks(self) -> Iterator[ResidentDataset]:
         """The blocks, in order; each is valid until the next is asked for."""
         for number, X in self.store.walk():

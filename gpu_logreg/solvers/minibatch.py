@@ -106,6 +106,7 @@ def minibatch(
     by_score: bool = False,
     observer: Observer | None = None,
     saved: SavedState | None = None,
+    n_rows: int | None = None,
 ) -> Progress:
     """Epochs of steps until ``n_iter_no_change`` and one more in a row have gained less than ``tol``, or ``max_iter``.
 
@@ -131,6 +132,8 @@ def minibatch(
         Called after every epoch; a true answer stops the solver.
     saved : SavedState, optional
         Where to go on from, and where to keep the state after every epoch.
+    n_rows : int, optional
+        Rows of an epoch, where ``rows`` are numbers of blocks.
 
     Returns
     -------
@@ -156,7 +159,7 @@ def minibatch(
             _go_back(progress, batches, order[:batch_size])
             break
         progress.n_iter += 1
-        progress.rows_seen += len(rows)
+        progress.rows_seen += len(rows) if n_rows is None else n_rows
         progress.loss_curve.append(value)
         gained = _by_score(progress, batches, tol) if by_score else _by_loss(progress, tol)
         idle = 0 if gained else idle + 1

@@ -6,11 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, MLPClassifier, Stream
+from gpu_logreg.arrays import sparse_cut
 from gpu_logreg.errors import DataError, DeviceError
-from gpu_logreg.rows import block_store, cutter
+from gpu_logreg.files import libsvm_stream
+from gpu_logreg.rows import block_store
 
 N, D = 3000, 6
 
@@ -24,7 +27,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(block_store, "STREAMED_ELEMENTS", 2**11)
     monkeypatch.setattr(block_store, "STREAMED_ROWS", 2**8)
     monkeypatch.setattr(block_store, "STREAMED_ELEMENTS_WIDE", 2**13)
-    monkeypatch.setattr(cutter, "STREAMED_ELEMENTS", 2**11)
+    monkeypatch.setattr(sparse_cut, "STREAMED_ELEMENTS", 2**11)
 
 
 def rows(n_classes=2, dtype=np.float64, n=N):
@@ -296,7 +299,7 @@ def test_what_streams_do_not_take(path):
         Stream(blocks_of(X, y), y)
 
 
-def test_networks_predict_streams_and_are_not_trained_on_them(path):
+def test_networks_predict_streams(path):
     X, y, _ = rows()
     np.save(path, X)
     with warnings.catch_warnings():
@@ -304,10 +307,9 @@ def test_networks_predict_streams_and_are_not_trained_on_them(path):
         network = MLPClassifier((3,), max_iter=2, random_state=0).fit(X, y)
     np.testing.assert_array_equal(network.predict(Stream(path)), network.predict(X))
     assert network.score(blocks_of(X, y)) == network.score(X, y)
-    for stream in (Stream(path, y), blocks_of(X, y)):
-        refused(
-            stream, "MLPClassifier is trained on rows in memory; LogisticRegression takes a stream", MLPClassifier()
-        )
+    refused_by_network = pytest.raises(DataError, match="partial_fit goes on over rows in memory; give a stream to fit")
+    with refused_by_network:
+        MLPClassifier().partial_fit(Stream(path, y), None, classes=[0, 1])
 
 
 def test_two_fits_of_one_stream_at_once(path):
@@ -552,7 +554,7 @@ def test_a_parquet_file_that_is_damaged_while_it_is_trained_on(tmp_path, parquet
         ("rows.npy", {"target": "y"}, "rows.npy: holds one array; give labels as y and weights as sample_weight"),
         ("rows.npy", {"drop": ["y"]}, "rows.npy: drop is for tables"),
         ("rows.parquet", {"y": [1], "target": "y"}, "target='y' and an array are given; give one of them"),
-        (blocks_of, {"target": "y"}, "features, target, weight and drop are names in files; blocks bring rows and"),
+        (blocks_of, {"target": "y"}, "features, target, weight, drop and columns are of files; blocks bring rows and"),
     ],
 )
 def test_names_that_a_source_does_not_have(tmp_path, source, options, message):
@@ -611,3 +613,73 @@ def test_arrays_that_give_slices(path):
         Stream(Sliced(X + 1j), y)
     with pytest.raises(DataError, match="sparse rows are yielded in blocks"):
         Stream(sparse.csr_array(X), y)
+
+
+def test_libsvm_text_gives_the_bits_of_its_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(libsvm_stream, "_BLOCK_BYTES", 2**12)
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((N, 200), density=0.02, rng=rng, format="csr")
+    y = (X @ rng.standard_normal(200) + rng.logistic(size=N) > 0).astype(int)
+    path = tmp_path / "d.svm"
+    dump_svmlight_file(X, y, str(path), zero_based=False)
+    X, y = load_svmlight_file(str(path))  # its text has 16 digits
+    model = LogisticRegression().fit(blocks_of(X, y))
+    for budget in ("1GB", "110kB"):
+        stream = Stream(path, memory_budget=budget)
+        assert bits(LogisticRegression().fit(stream)) == bits(model)
+        assert (stream.n_resident_ == stream.n_blocks_) == (budget == "1GB")
+        assert stream.n_blocks_ > 3
+    assert model.score(stream) == model.score(X, y)
+    np.testing.assert_array_equal(model.predict(stream), model.predict(X))
+    with pytest.raises(DataError, match="a memory budget of 0 MB is too small"):
+        LogisticRegression().fit(Stream(path, memory_budget="20kB"))
+    with pytest.raises(DataError, match="LIBSVM text has labels and weights of its own"):
+        Stream(path, y)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("make", [LogisticRegression, lambda: MLPClassifier((4,), max_iter=40, batch_size=64)])
+def test_a_table_of_text_is_predicted_by_the_columns_of_its_model(tmp_path, monkeypatch, kind, make):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("gpu_logreg.files.csv_blocks._BLOCK_BYTES", 2**13)
+    rng = np.random.default_rng(0)
+    town = rng.choice(["Bern", "Rome", "Oslo"], N)
+    x = rng.integers(0, 9, N)
+    y = np.where((town == "Rome") + x / 9 + rng.logistic(size=N) / 3 > 1, "yes", "no")
+    text = np.where(rng.random(N) < 0.1, "", x.astype(str))
+
+    def written(name, part, x):
+        table = pa.table({"town": town[part], "x": x[part], "y": y[part]})
+        if kind == "parquet":
+            column = pa.array([None if cell == "" else float(cell) for cell in x[part]])
+            pq.write_table(table.set_column(1, "x", column), tmp_path / f"{name}.parquet", row_group_size=500)
+        else:
+            lines = [",".join(row) for row in zip(town[part], x[part], y[part], strict=True)]
+            (tmp_path / f"{name}.csv").write_text("\n".join(["town,x,y", *lines]))
+        return tmp_path / f"{name}.{kind}"
+
+    path = written("train", slice(0, N), text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = make().fit(Stream(path, target="y", memory_budget="80kB"))
+    names = ["x", "x is missing", "town=Bern", "town=Oslo", "town=Rome"]
+    assert model.feature_names_in_.tolist() == names
+    assert model.score(Stream(path, target="y")) > 0.7
+    other = text.copy()
+    other[2500:2600] = "12"
+    new = written("new", np.flatnonzero(town == "Rome"), other)
+    stream = Stream(new, target="y", columns=model.table_columns_)
+    assert stream.names == tuple(names)
+    assert model.predict(stream).shape == ((town == "Rome").sum(),)
+    assert model.score(stream) > 0.5
+    with pytest.raises(DataError, match="X has 3 features"):
+        model.predict(Stream(new, target="y"))
+    again = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        again.fit(Stream(path, target="y", columns=model.table_columns_))
+        assert again.table_columns_ == model.table_columns_
+        again.fit(rng.random((100, 2)), x[:100] % 2)
+    assert not hasattr(again, "table_columns_")
+    with pytest.raises(DataError, match="'town' is a column that the model reads, so it cannot hold labels"):
+        Stream(written("train", slice(0, 9), text), target="town", columns=model.table_columns_)

@@ -19,11 +19,11 @@ from gpu_logreg.estimators.distributed.on_cluster import OnCluster
 from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.network import model as network
+from gpu_logreg.estimators.network.epochs import schedule_of
 from gpu_logreg.estimators.network.fit import (
     MIN_HELD_BACK,
     minimise_over_rows,
     refuse_extremes,
-    schedule_of,
 )
 from gpu_logreg.estimators.network.parameters import MAY_DIFFER, STOCHASTIC, hidden_sizes
 from gpu_logreg.estimators.prepare import Prepared

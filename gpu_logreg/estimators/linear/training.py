@@ -47,6 +47,7 @@ class LinearTraining:
         elif isinstance(X, Stream):
             prepared = prepare_stream(X, device, solver=asked.solver, **how)
         else:
+            self.__dict__.pop("table_columns_", None)
             how["column_names"] = getattr(self, "feature_names_in_", None)
             how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
             prepared = prepare(X, y, sample_weight, device, **how)

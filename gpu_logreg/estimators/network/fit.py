@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,9 @@ from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.label_types import label_text
+from gpu_logreg.estimators.network.epochs import run_minibatch
 from gpu_logreg.estimators.network.parameters import STOCHASTIC
 from gpu_logreg.estimators.target import Target
-from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import HeldBack, NetworkBatches
 from gpu_logreg.objectives.network import NetworkObjective
 from gpu_logreg.passes.steps_choice import Steps, choose_steps
@@ -28,7 +27,7 @@ from gpu_logreg.solvers import Iteration, Observer, SolverResult, Stop, stop_at
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.minibatch import Progress, minibatch
+from gpu_logreg.solvers.minibatch import Progress
 
 __all__ = [
     "MIN_HELD_BACK",
@@ -38,10 +37,8 @@ __all__ = [
     "minimise_over_rows",
     "of_unit_size",
     "refuse_extremes",
-    "schedule_of",
 ]
 
-AUTO_BATCH = 200
 FALL_PER_TOL = 2.2e-5
 """Fall of the value in an iteration, relatively and for each ``tol``, at which L-BFGS ends; SciPy's at 1e-4."""
 MIN_HELD_BACK = 2
@@ -219,43 +216,10 @@ def fit_by_batches(
     elif validation is not None:
         held_back = HeldBack(validation, np.arange(len(validation.y)))
     batches = NetworkBatches(training, rows, steps, held_back, progress.best_params)
-    max_iter = 1 if only_one_epoch else model.max_iter
-    schedule = schedule_of(model)
-    if only_one_epoch:
-        schedule.after_epoch(len(progress.loss_curve), progress.rows_seen)
-    minibatch(
-        batches,
-        at,
-        batch_size=_batch_size(model.batch_size, len(at)),
-        schedule=schedule,
-        rng=rng if model.shuffle else None,
-        progress=progress,
-        tol=model.tol,
-        max_iter=max_iter,
-        n_iter_no_change=model.n_iter_no_change,
-        by_score=held_back is not None,
-        observer=observer,
-        saved=None if journal is None else journal.saved_state("epoch"),
-    )
+    shuffling = rng if model.shuffle else None
+    run_minibatch(model, batches, at, len(at), shuffling, progress, observer, journal, only_one_epoch=only_one_epoch)
     progress.best_params = batches.best()
     return progress
-
-
-def schedule_of(model: Any) -> Schedule:
-    """The learning rates of a training.
-
-    As in scikit-learn, its three schedules are for sgd; adam keeps its rate but for the cosine, which is ours.
-    """
-    name = model.learning_rate if model.solver == "sgd" or model.learning_rate == "cosine" else "constant"
-    return Schedule(name, model.learning_rate_init, model.power_t, model.max_iter)
-
-
-def _batch_size(batch_size: Any, n: int) -> int:
-    if batch_size == "auto":
-        return min(AUTO_BATCH, n)
-    if batch_size > n:
-        warnings.warn(f"batch_size={batch_size} is larger than the {n} rows to train on; it is clipped to {n}")
-    return min(int(batch_size), n)
 
 
 def _split(at: Any, codes: Any, target: Target, share: float, rng: np.random.Generator) -> tuple[Any, Any]:

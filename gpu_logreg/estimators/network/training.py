@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
@@ -16,7 +18,15 @@ from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.network.fit import choose_way, fit_by_batches, fit_by_reads, of_unit_size, refuse_extremes
 from gpu_logreg.estimators.network.parameters import MAY_DIFFER, STOCHASTIC, hidden_sizes
+from gpu_logreg.estimators.network.streamed import (
+    fit_by_streamed_batches,
+    prepare_network_stream,
+    refuse_extremes_of_blocks,
+    unit_factor,
+)
 from gpu_logreg.estimators.prepare import Prepared, prepare
+from gpu_logreg.estimators.stream import Stream
+from gpu_logreg.estimators.streamed import note_columns, stream_of, streams_on
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.rows.resident import ResidentDataset
@@ -35,7 +45,13 @@ class NetworkTraining:
     """
 
     def _given(self: Any, X: Any, y: Any, *, reset: bool) -> list[Any]:
-        """Validated rows, and labels, which are encoded on the host."""
+        """Validated rows, and labels, which are encoded on the host; or a stream, and its classes."""
+        stream = stream_of(X, y)
+        if stream is not None:
+            note_columns(self, stream)
+            return [stream, np.repeat(stream.opened.classes, 2)]
+        if reset:
+            self.__dict__.pop("table_columns_", None)
         X, y = self._validated(X, y, reset=reset)
         return [X, cupy_to_device(y, Device("cpu"))]
 
@@ -75,7 +91,11 @@ class NetworkTraining:
         """Train on validated rows and labels, taken out of ``given``, as they may be of this fit's own making."""
         X, y = given
         given.clear()
-        device = resolve_device(self.device, X)
+        if isinstance(X, Stream) and sample_weight is not None:
+            raise DataError("a Stream brings its own labels and weights; give them to Stream, and fit(stream)")
+        if isinstance(X, Stream) and only_one_epoch:
+            raise DataError("partial_fit goes on over rows in memory; give a stream to fit")
+        device = streams_on(self.device) if isinstance(X, Stream) else resolve_device(self.device, X)
         with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
             try:
                 self._train(X, y, target, sample_weight, device, going_on, only_one_epoch, validation, checkpoint)
@@ -96,16 +116,19 @@ class NetworkTraining:
         validation: tuple[Any, Any] | None,
         checkpoint: Any,
     ) -> None:
-        prepared = prepare(
-            X,
-            y,
-            sample_weight,
-            device,
-            storage=self.storage,
-            target=target,
-            column_names=getattr(self, "feature_names_in_", None),
-            progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
-        )
+        if isinstance(X, Stream):
+            prepared = prepare_network_stream(self, X, device, validation is not None)
+        else:
+            prepared = prepare(
+                X,
+                y,
+                sample_weight,
+                device,
+                storage=self.storage,
+                target=target,
+                column_names=getattr(self, "feature_names_in_", None),
+                progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
+            )
         task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
         stop_by = None
         if validation is not None:
@@ -140,7 +163,7 @@ class NetworkTraining:
         journal : Journal or None
         """
         data, target, device = prepared.data, prepared.target, prepared.device
-        refuse_extremes(data)
+        (refuse_extremes if data.is_resident else refuse_extremes_of_blocks)(data)
         network = Network(
             (data.n_columns, *hidden_sizes(self.hidden_layer_sizes), target.loss.n_logits), self.activation
         )
@@ -149,10 +172,14 @@ class NetworkTraining:
                 f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
             )
-        weights, alpha = of_unit_size(data.rows.sample_weight, self.alpha)
-        if not (weights is None or only_one_epoch or target.several):
+        rows = data.rows if data.is_resident else data.template()
+        if not (rows.sample_weight is None or only_one_epoch or target.several):
             _ = prepared.shares  # refused where all the weight lies on one class
-        rows = data.rows._replace(sample_weight=weights)
+        if data.is_resident:
+            weights, alpha = of_unit_size(rows.sample_weight, self.alpha)
+            rows = rows._replace(sample_weight=weights)
+        else:
+            alpha = self.alpha * unit_factor(data)
         training = self._training(network, data.batch_dtype, device, going_on, only_one_epoch)
         training.alpha = 0.0 if self.solver == "adamw" else alpha
         steps = choose_way(self, rows, device, training)
@@ -163,11 +190,16 @@ class NetworkTraining:
         task.begin_iteration(training.params)
         time_limit = None if self.max_time is None else TimeLimit(self.max_time)
         observer = observe_all(task, told, time_limit)
-        if self.solver in STOCHASTIC:
-            parts = rows, target, steps, self._rng, self._progress, observer
+        if not data.is_resident:
+            parts = data, steps, self._rng, self._progress, observer
+            validation = None if stop_by is None else stop_by.rows
+            fit_by_streamed_batches(self, training, *parts, validation=validation, journal=journal)
+            self._keep_progress(data.n_rows)
+        elif self.solver in STOCHASTIC:
+            of_rows = rows, target, steps, self._rng, self._progress, observer
             validation = None if stop_by is None else stop_by.rows
             more: dict[str, Any] = {"validation": validation, "journal": journal, "only_one_epoch": only_one_epoch}
-            fit_by_batches(self, training, *parts, **more)
+            fit_by_batches(self, training, *of_rows, **more)
             self._keep_progress(data.n_rows)
         else:
             self._keep_result(*fit_by_reads(self, training, rows, observer, journal))
