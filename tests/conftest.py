@@ -14,6 +14,7 @@ TOGETHER = {
     "test_multilabel": "test_steps",
     "test_check_estimator": "test_steps",
     "test_cli_clusters": "test_clusters",
+    "test_cluster_networks": "test_clusters",
     "test_cluster_refusals": "test_clusters",
     "test_partitions": "test_clusters",
 }

@@ -106,6 +106,13 @@ def prepare_parts(
     how = {"target": target, "by_class": by_class, "options": options}
     parts = DaskParts(client, submit_for_each(client, _make, *chosen, **how))
     shapes: list[ShapeOfPart] = parts.each(shape_of)
+    for k, shape in zip(weighted, shapes, strict=True):
+        if shape.is_sparse != shapes[0].is_sparse:
+            names_of = {True: "sparse rows", False: "dense ones"}
+            raise DataError(
+                f"partition {k} holds {names_of[shape.is_sparse]}, and partition {weighted[0]} "
+                f"{names_of[shapes[0].is_sparse]}; give all in one form"
+            )
     names = looks[filled[0]].names
     data = PartedDataset(parts, shapes, names)
     device = Device("cpu", reason="samples are worked on by the client; rows, where they are")
