@@ -46,14 +46,25 @@ def same(model, local, atol=1e-9):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("solver", "n_classes"), [("lbfgs", 3), ("gradient-descent", 2), ("adam", 2), ("sgd", 3)])
+@pytest.mark.parametrize(
+    ("solver", "n_classes", "weighted"),
+    [
+        ("lbfgs", 3, True),
+        ("gradient-descent", 2, False),
+        ("adam", 2, True),
+        ("sgd", 3, False),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [("lbfgs", 2, False), ("adam", 3, False), ("sgd", 2, True)]
+        ),
+    ],
+)
 def test_steps_over_all_rows_are_those_of_rows_in_memory(client, solver, n_classes, weighted):
     """A batch of all rows is the same rows, whatever their order."""
     X, y, s = rows(n_classes)
     s = s if weighted else None
     parameters = {"hidden_layer_sizes": (5,), "activation": "tanh", "solver": solver, "batch_size": N}
-    parameters |= {"max_iter": 12, "random_state": 3, "learning_rate_init": 0.05}
+    parameters |= {"max_iter": 8, "random_state": 3, "learning_rate_init": 0.05}
     model = MLPClassifier(client=client, **parameters).fit(blocks(X, y, s))
     local = gpu_logreg.MLPClassifier(**parameters).fit(X, y, s)
     same(model, local)
@@ -82,13 +93,13 @@ def test_a_batch_holds_its_share_of_every_partition_once_an_epoch(client):
 def test_steps_learn_and_bits_are_those_of_a_repeated_fit(client):
     X, y, s = rows(3, 3000)
     edges = (0, 1000, 1100, 3000)
-    parameters = {"hidden_layer_sizes": (8,), "batch_size": 600, "max_iter": 10, "learning_rate_init": 0.05}
+    parameters = {"hidden_layer_sizes": (8,), "batch_size": 750, "max_iter": 6, "learning_rate_init": 0.05}
     model = MLPClassifier(client=client, random_state=0, **parameters).fit(blocks(X, y, s, edges))
     again = MLPClassifier(client=client, random_state=0, **parameters).fit(blocks(X, y, s, edges))
     assert pickle.dumps(model.coefs_) == pickle.dumps(again.coefs_)
     local = gpu_logreg.MLPClassifier(random_state=0, **parameters).fit(X, y, s)
     assert abs(model.score(blocks(X, y, s, edges)) - local.score(X, y, s)) < 0.03
-    assert model.loss_curve_[-1] < 0.7 * model.loss_curve_[0]
+    assert model.loss_curve_[-1] < 0.8 * model.loss_curve_[0]
     assert "in 3 parts" in model.impl_reason_
     copy = model.to_local()
     assert type(copy) is gpu_logreg.MLPClassifier
@@ -100,7 +111,7 @@ def test_steps_learn_and_bits_are_those_of_a_repeated_fit(client):
 def test_rows_held_back(client):
     X, y, _ = rows(2, 2000)
     edges = (0, 900, 910, 2000)
-    parameters = {"hidden_layer_sizes": (8,), "early_stopping": True, "validation_fraction": 0.25, "max_iter": 8}
+    parameters = {"hidden_layer_sizes": (8,), "early_stopping": True, "validation_fraction": 0.25, "max_iter": 6}
     model = MLPClassifier(client=client, random_state=0, learning_rate_init=0.05, batch_size=500, **parameters)
     model.fit(blocks(X, y, None, edges))
     assert abs(model.t_ / model.n_iter_ - 1500) <= 3
@@ -113,14 +124,14 @@ def test_rows_held_back(client):
 def test_a_checkpoint_goes_on_to_the_same_bits(client, tmp_path, solver):
     X, y, s = rows()
     parameters = {"hidden_layer_sizes": (4,), "solver": solver, "batch_size": 200, "client": client, "random_state": 1}
-    whole = MLPClassifier(max_iter=8, **parameters).fit(blocks(X, y, s))
-    stopped = MLPClassifier(max_iter=8, verbose=lambda it: it.n_iter == 3, **parameters)
+    whole = MLPClassifier(max_iter=5, **parameters).fit(blocks(X, y, s))
+    stopped = MLPClassifier(max_iter=5, verbose=lambda it: it.n_iter == 3, **parameters)
     path = gpu_logreg.Checkpoint(tmp_path / "fit", every=0.0)
     stopped.fit(blocks(X, y, s), checkpoint=path)
-    rest = MLPClassifier(max_iter=8, **parameters).fit(blocks(X, y, s), checkpoint=path)
+    rest = MLPClassifier(max_iter=5, **parameters).fit(blocks(X, y, s), checkpoint=path)
     assert pickle.dumps(rest.coefs_) == pickle.dumps(whole.coefs_)
     with pytest.raises(CheckpointError, match="is of other data"):
-        MLPClassifier(max_iter=8, **parameters).fit(blocks(X + 1.0, y, s), checkpoint=path)
+        MLPClassifier(max_iter=5, **parameters).fit(blocks(X + 1.0, y, s), checkpoint=path)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

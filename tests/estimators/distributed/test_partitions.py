@@ -66,10 +66,10 @@ def test_partitions_of_other_types(client):
     close(*fit_both(client, blocks))
 
 
-@pytest.mark.parametrize("n_parts", [1, 50, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_parts", [1, 20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_one_partition_and_many(client, n_parts):
-    X, y, s = rows(n=10 * n_parts + 600)
-    sizes = (600 + 10 * n_parts,) if n_parts == 1 else (10,) * (n_parts + 60)
+    X, y, s = rows(n=10 * n_parts + 100)
+    sizes = (100 + 10 * n_parts,) if n_parts == 1 else (10,) * (n_parts + 10)
     model = LogisticRegression(client=client, tol=1e-11).fit(*chunked(X, y, s, sizes))
     close(model, gpu_logreg.LogisticRegression(tol=1e-11).fit(X, y, s))
 
