@@ -1,16 +1,20 @@
-"""Workers killed at random moments of fits on a Dask cluster: how many of N fits end in other bits, or hang.
+"""Workers killed, stopped or started at random moments of fits on a Dask cluster: do they end in other bits, or hang?
 
 ``python bench/worker_kills.py 10 0`` takes some minutes on two cores. Every fit (Newton's method, L1, L-BFGS of three
 classes) has a scheduler and two workers in processes of their own, of which one worker is sent SIGKILL, and another is
 started. Its rows come from functions that the scheduler can call again (``--source delayed``), or from the memory of
-the client (``--source client``). With ``--end workers`` or ``--end scheduler`` all workers, or the scheduler, are
-killed once for every case and not started again: the fit is to end with a ClusterError within a minute.
+the client (``--source client``). With ``--by stop`` the worker is halted for some seconds instead, and with ``--by
+join`` another one comes. With ``--end workers`` or ``--end scheduler`` all workers, or the scheduler, are killed once
+for every case and not started again, with ``--end restart`` the scheduler is: the fit is to end with a ClusterError
+within a minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +39,7 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "lbfgs": ({"solver": "lbfgs"}, 3),
 }
 N, D, PARTS = 400_000, 20, 8
+HALT_SECONDS = 3.0
 
 
 def block(k: int, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +102,23 @@ class Processes:
         self.workers[k].wait()
         self.workers[k] = self.start_worker()
 
+    def stop_worker(self, k: int) -> None:
+        """Halt a worker for `HALT_SECONDS`: it answers nothing, and its connections stay."""
+        self.workers[k].send_signal(signal.SIGSTOP)
+        time.sleep(HALT_SECONDS)
+        self.workers[k].send_signal(signal.SIGCONT)
+
+    def join(self, k: int) -> None:
+        """Start another worker, beside those that are there."""
+        self.workers.append(self.start_worker())
+
+    def restart_scheduler(self) -> None:
+        """Kill the scheduler, and start another at its address."""
+        port = json.loads(self._file.read_text())["address"].rpartition(":")[2]
+        self.scheduler.kill()
+        self.scheduler.wait()
+        self.scheduler = self._start("scheduler", "--port", port, "--dashboard-address", ":0")
+
     def kill_workers(self) -> None:
         """Send SIGKILL to all workers."""
         for worker in self.workers:
@@ -110,8 +132,13 @@ class Processes:
             process.wait()
 
 
-def kill_one_by_one(processes: Processes, n: int, seed: int, source: str) -> int:
-    """Kill a worker at a random moment of each of n fits; how many ended in other bits."""
+def disturb_one_by_one(processes: Processes, n: int, seed: int, source: str, by: str) -> int:
+    """Kill, stop or start a worker at a random moment of each of n fits; how many ended in other bits."""
+    disturb, told_of = {
+        "kill": (processes.kill_worker, "killed"),
+        "stop": (processes.stop_worker, "stopped"),
+        "join": (processes.join, "joined"),
+    }[by]
     rng, wrong, missed = np.random.default_rng(seed), 0, 0
     known: dict[str, tuple[str, float]] = {}
     with processes.client() as client:
@@ -123,15 +150,15 @@ def kill_one_by_one(processes: Processes, n: int, seed: int, source: str) -> int
                 known[case] = fit(client, case, source)
             digest, seconds = known[case]
             at, worker = float(rng.uniform(0.0, seconds)), int(rng.integers(2))
-            timer = threading.Timer(at, processes.kill_worker, (worker,))
+            timer = threading.Timer(at, disturb, (worker,))
             timer.start()
             found, took = fit(client, case, source)
             missed += timer.is_alive()
             timer.join()
             wrong += found != digest
             told = "same bits" if found == digest else "OTHER BITS"
-            print(f"{case:8} killed after {at:5.2f} s of {seconds:5.2f}: {took:6.2f} s, {told}", flush=True)
-    print(f"{n} kills, {wrong} with other bits; {missed} fits had ended before")
+            print(f"{case:8} {told_of} after {at:5.2f} s of {seconds:5.2f}: {took:6.2f} s, {told}", flush=True)
+    print(f"{n} fits, {wrong} with other bits; {missed} fits had ended before")
     return wrong
 
 
@@ -162,7 +189,8 @@ def main() -> int:
     parser.add_argument("n", type=int, help="kills")
     parser.add_argument("seed", type=int)
     parser.add_argument("--source", choices=["delayed", "client"], default="delayed")
-    parser.add_argument("--end", choices=["workers", "scheduler"])
+    parser.add_argument("--end", choices=["workers", "scheduler", "restart"])
+    parser.add_argument("--by", choices=["kill", "stop", "join"], default="kill")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     wrong = 0
@@ -171,9 +199,13 @@ def main() -> int:
             processes = Processes(Path(folder), 2)
             try:
                 if not asked.end:
-                    wrong += kill_one_by_one(processes, asked.n, asked.seed, asked.source)
+                    wrong += disturb_one_by_one(processes, asked.n, asked.seed, asked.source, asked.by)
                     continue
-                kill = processes.kill_workers if asked.end == "workers" else processes.scheduler.kill
+                kill = {
+                    "workers": processes.kill_workers,
+                    "scheduler": processes.scheduler.kill,
+                    "restart": processes.restart_scheduler,
+                }[asked.end]
                 with processes.client() as client:
                     client.wait_for_workers(2, timeout=120)
                     wrong += end(client, case, kill, asked.source)

@@ -1,4 +1,4 @@
-"""Deaths on a cluster: of a worker in the midst of fits, of all workers, of the scheduler."""
+"""Deaths on a cluster: of a worker in the midst of fits, of all workers, of the scheduler; slow and late workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,15 @@ def test_a_worker_that_is_killed_changes_no_bit(source):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["workers", "scheduler"])
+@pytest.mark.parametrize("by", ["stop", "join"])
+def test_a_worker_that_is_slow_or_comes_late_changes_no_bit(by):
+    ended = run("2", "1", "--by", by)
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
+    assert ended.stdout.count("same bits") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["workers", "scheduler", "restart"])
 def test_a_fit_ends_with_a_line_where_nothing_is_left(what):
     ended = run("1", "0", "--end", what)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
