@@ -1,7 +1,7 @@
 """What engines have in common whose rows are not all in the memory of this process: each piece is summed where it is.
 
-Nothing of the length of the rows is kept from one read to the next: products with a Hessian compute the probabilities
-of every piece again, so that a piece can be read, or made, anew at any time.
+Nothing of the length of the rows is kept here from one read to the next: products with a Hessian compute the
+probabilities of every piece again, so that a piece can be read, or made, anew at any time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["EngineApart"]
+__all__ = ["EngineApart", "total"]
 
 S = TypeVar("S", Sums, Product, Moments)
 
@@ -49,7 +49,7 @@ class EngineApart(DelegatingEngine):
         """Loss and gradient sums; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.gradient(data, w, b)
-        sums: Sums = _total(self._of_each(data, _gradient, w, b))
+        sums: Sums = total(self._of_each(data, _gradient, w, b))
         return sums
 
     def gradient_pass(self, data: Dataset) -> GradientPass:
@@ -74,21 +74,21 @@ class EngineApart(DelegatingEngine):
         """Product of the Hessian with a direction; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.product(data, at, v, c)
-        sums: Product = _total(self._of_each(data, _product, at.w, at.b, v, c))
+        sums: Product = total(self._of_each(data, _product, at.w, at.b, v, c))
         return sums
 
     def diagonal(self, data: Dataset, at: RowCurvature) -> Product:
         """Diagonal of the Hessian; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.diagonal(data, at)
-        sums: Product = _total(self._of_each(data, _diagonal, at.w, at.b))
+        sums: Product = total(self._of_each(data, _diagonal, at.w, at.b))
         return sums
 
     def moments(self, data: Dataset) -> Moments:
         """Sums of the columns and of their squares; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.moments(data)
-        sums: Moments = _total(self._of_each(data, _moments))
+        sums: Moments = total(self._of_each(data, _moments))
         return sums
 
     def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
@@ -97,7 +97,7 @@ class EngineApart(DelegatingEngine):
             return self._other.moments_by_curvature(data, w, b)
         with np.errstate(all="ignore"):
             found: list[tuple[float, Moments]] = list(self._of_each(data, _moments_by_curvature, w, b))
-        return sum(h_sum for h_sum, _ in found), _total(moments for _, moments in found)
+        return sum(h_sum for h_sum, _ in found), total(moments for _, moments in found)
 
     def columns(self, data: Dataset) -> Callable[[IntVector], Any]:
         """The same rows with some of their columns, which are copied where the rows are."""
@@ -132,7 +132,7 @@ def _moments_by_curvature(engine: Engine, data: ResidentDataset, w: Float64Vecto
     return engine.moments_by_curvature(data, w, b)
 
 
-def _total(pieces: Iterable[S]) -> S:
+def total(pieces: Iterable[S]) -> S:
     """The sum of the pieces in their order; NumPy's warnings are off, as callers check that sums are finite."""
     with np.errstate(all="ignore"):
         return functools.reduce(operator.add, pieces)

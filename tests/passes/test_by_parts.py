@@ -121,3 +121,54 @@ def test_no_bit_depends_on_how_a_point_lies_in_memory(impl, is_sparse):
         found = [engine.gradient(parts, W, b), engine.product(parts, engine.row_curvature(parts, W, b), V, c)]
         for one, other in zip(found, wanted, strict=True):
             assert [np.asarray(a).tobytes() for a in one] == [np.asarray(a).tobytes() for a in other]
+
+
+class Counted:
+    """An engine that counts the walks over its rows."""
+
+    def __init__(self, engine):
+        self.engine, self.loss, self.walks = engine, engine.loss, []
+
+    def __getattr__(self, name):
+        def walk(*arguments):
+            self.walks.append(name)
+            return getattr(self.engine, name)(*arguments)
+
+        return walk
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_product_is_one_walk_over_the_rows_of_a_part(n_classes):
+    X, codes, s, loss = rows_of(False, n_classes, True)
+    parts = parted(X, codes, s, loss)
+    engine = choose_for("reference", parts, Device("cpu"), loss)
+    counted = [Counted(part.engine) for part in parts.parts.parts]
+    for part, one in zip(parts.parts.parts, counted, strict=True):
+        part.engine = one
+    rng = np.random.default_rng(2)
+    (w, b), (v, c) = point(n_classes, rng), point(n_classes, rng)
+    _, at = engine.gradient_and_curvature(parts, w, b)
+    for _ in range(3):
+        engine.product(parts, at, v, c)
+    engine.product(parts, engine.row_curvature(parts, v, c), w, b)
+    engine.product(parts.in_float64(), at, v, c)
+    for one in counted:
+        assert one.walks == [
+            *("gradient_and_curvature", "product", "product", "product"),
+            *("gradient_and_curvature", "product") * 2,
+        ]
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+@pytest.mark.parametrize(("is_sparse", "n_classes"), CASES)
+def test_products_of_a_part_that_was_made_anew_have_the_same_bits(impl, is_sparse, n_classes):
+    X, codes, s, loss = rows_of(is_sparse, n_classes, True, n=3000, d=20)
+    found = []
+    for is_moved in (False, True):
+        parts = parted(X, codes, s, loss, edges=(0, 1000, 3000), impl=impl, is_moved=is_moved)
+        engine = choose_for(impl, parts, Device("cpu"), loss)
+        rng = np.random.default_rng(2)
+        (w, b), (v, c) = point(n_classes, rng, 20), point(n_classes, rng, 20)
+        sums, at = engine.gradient_and_curvature(parts, w, b)
+        found.append([*sums, *engine.product(parts, at, v, c), *engine.diagonal(parts, at)])
+    assert [np.asarray(a).tobytes() for a in found[0]] == [np.asarray(a).tobytes() for a in found[1]]
