@@ -16,7 +16,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError, GpuLogregError
 from gpu_logreg.estimators.distributed.workers import DaskParts, computed_blocks, results_of, submit_for_each
 from gpu_logreg.estimators.inputs import given_column
-from gpu_logreg.estimators.labels import weights_by_class
+from gpu_logreg.estimators.labels import two_classes, weights_by_class
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.estimators.streamed_labels import LabelsByBlock
@@ -181,7 +181,8 @@ def _look(k: int, X: Any, y: Any, s: Any) -> _Look | None:
         if found is None:
             return None
         X, y, s, names = found
-        labels, codes = np.unique(to_numpy(y), return_inverse=True)
+        y = to_numpy(y)
+        labels, codes = two_classes(y) or np.unique(y, return_inverse=True)
         weights = _weights(k, s, X.shape[0])
         sums = np.bincount(codes, weights, minlength=len(labels)).astype(np.float64)
         return _Look(X.shape[0], X.shape[1], names, labels, sums)
@@ -216,7 +217,9 @@ def _make(k: int, X: Any, y: Any, s: Any, *, target: Target, by_class: Float64Ve
         assert not isinstance(loss, Labels)
         X, y, s, names = found
         device = resolve_device(options.device, X)
-        codes = target.encode(cupy_to_device(y, Device("cpu")))
+        y = to_numpy(cupy_to_device(y, Device("cpu")))
+        two = two_classes(y)  # takes less time than to look labels up
+        codes = two[1] if two is not None and np.array_equal(two[0], target.classes) else target.encode(y)
         weights = _weights(k, s, X.shape[0])
         if by_class is not None:
             weights = by_class[codes] if weights is None else weights * by_class[codes]
