@@ -1,12 +1,12 @@
 """Workers killed, stopped or started at random moments of fits on a Dask cluster: do they end in other bits, or hang?
 
 ``python bench/worker_kills.py 10 0`` takes some minutes on two cores. Every fit (Newton's method, L1, L-BFGS of three
-classes) has a scheduler and two workers in processes of their own, of which one worker is sent SIGKILL, and another is
-started. Its rows come from functions that the scheduler can call again (``--source delayed``), or from the memory of
-the client (``--source client``). With ``--by stop`` the worker is halted for some seconds instead, and with ``--by
-join`` another one comes. With ``--end workers`` or ``--end scheduler`` all workers, or the scheduler, are killed once
-for every case and not started again, with ``--end restart`` the scheduler is: the fit is to end with a ClusterError
-within a minute.
+classes, a network) has a scheduler and two workers in processes of their own, of which one worker is sent SIGKILL, and
+another is started. Its rows come from functions that the scheduler can call again (``--source delayed``), or from the
+memory of the client (``--source client``). With ``--by stop`` the worker is halted for some seconds instead, and with
+``--by join`` another one comes. With ``--end workers`` or ``--end scheduler`` all workers, or the scheduler, are killed
+once for every case and not started again, with ``--end restart`` the scheduler is: the fit is to end with a
+ClusterError within a minute.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ import numpy as np
 from dask import delayed
 from distributed import Client
 
-from gpu_logreg.dask import LogisticRegression
+from gpu_logreg.dask import LogisticRegression, MLPClassifier
 from gpu_logreg.errors import ClusterError
 
 CASES: dict[str, tuple[dict[str, Any], int]] = {
     "newton": ({}, 2),
     "l1": ({"l1_ratio": 1.0, "C": 0.01}, 2),
     "lbfgs": ({"solver": "lbfgs"}, 3),
+    "network": ({"hidden_layer_sizes": (8,), "batch_size": 20_000, "max_iter": 2}, 3),
 }
 N, D, PARTS = 400_000, 20, 8
 HALT_SECONDS = 3.0
@@ -62,9 +63,11 @@ def fit(client: Client, case: str, source: str) -> tuple[str, float]:
     """Digest and seconds of a fit."""
     parameters, n_classes = CASES[case]
     start = time.perf_counter()
-    model = LogisticRegression(client=client, random_state=0, **parameters).fit(*collection(source, n_classes))
-    arrays = np.ascontiguousarray(model.coef_).tobytes() + np.ascontiguousarray(model.intercept_).tobytes()
-    return hashlib.sha256(arrays).hexdigest(), time.perf_counter() - start
+    kind = MLPClassifier if case == "network" else LogisticRegression
+    model = kind(client=client, random_state=0, **parameters).fit(*collection(source, n_classes))
+    arrays = [*model.coefs_, *model.intercepts_] if case == "network" else [model.coef_, model.intercept_]
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
+    return digest.hexdigest(), time.perf_counter() - start
 
 
 class Processes:

@@ -16,7 +16,7 @@ from gpu_logreg.rows.extremes import too_large
 from gpu_logreg.rows.scaled_rows import centre_and_scale_of_blocks
 from gpu_logreg.rows.scaling import centre_scale_and_width, scale_columns
 
-__all__ = ["fit_on_standardised", "fit_on_standardised_stream"]
+__all__ = ["fit_on_standardised", "fit_on_standardised_stream", "fold_into_weights", "scale_to_use"]
 
 
 def fit_on_standardised(
@@ -62,16 +62,17 @@ def fit_on_standardised(
     """
     with np.errstate(invalid="ignore", over="ignore"):
         centre, scale, width = centre_scale_and_width(X)
-    limit = too_large(compute_dtype(X.dtype))
-    if not (np.isfinite(centre).all() and (scale <= limit).all()):
+    usable = scale_to_use(centre, scale, width, compute_dtype(X.dtype))
+    if usable is None:
         model.fit(X, y, sample_weight)  # raises an error that names the value that is not finite, or too large
         return model
-    _refuse_narrow(scale, width, limit)
+    scale = usable
     more: dict[str, Any] = {"checkpoint": checkpoint}
     if validation is not None:
         more |= {"X_val": scale_columns(validation[0], centre, scale), "y_val": validation[1]}
     model.fit(scale_columns(X, centre, scale), y, sample_weight, **more)
-    return _for_raw_columns(model, centre, scale)
+    fold_into_weights(model, centre, scale)
+    return model
 
 
 def fit_on_standardised_stream(
@@ -83,29 +84,40 @@ def fit_on_standardised_stream(
     """As `fit_on_standardised`, of rows that are streamed; two reads find the means and the deviations."""
     with np.errstate(invalid="ignore", over="ignore"):
         centre, scale, width = centre_and_scale_of_blocks(stream.opened.store)
-    limit = too_large(compute_dtype(stream.dtype))
-    if not (np.isfinite(centre).all() and (scale <= limit).all()):
+    usable = scale_to_use(centre, scale, width, compute_dtype(stream.dtype))
+    if usable is None:
         model.fit(stream)  # raises an error that names the value that is not finite, or too large
         return model
-    _refuse_narrow(scale, width, limit)
     more: dict[str, Any] = {"checkpoint": checkpoint}
     if validation is not None:
-        more |= {"X_val": scale_columns(validation[0], centre, scale), "y_val": validation[1]}
-    model.fit(stream.scaled(centre, scale), **more)
-    return _for_raw_columns(model, centre, scale)
+        more |= {"X_val": scale_columns(validation[0], centre, usable), "y_val": validation[1]}
+    model.fit(stream.scaled(centre, usable), **more)
+    fold_into_weights(model, centre, usable)
+    return model
 
 
-def _refuse_narrow(scale: NDArray[np.float64], width: NDArray[np.float64], limit: float) -> None:
-    """Refuse a column that varies by too little; the scale of constant columns becomes 1."""
+def scale_to_use(
+    centre: NDArray[np.float64], scale: NDArray[np.float64], width: NDArray[np.float64], dtype: np.dtype[Any]
+) -> NDArray[np.float64] | None:
+    """The scale with 1 for columns that are constant; None where values are not finite, or too large.
+
+    Raises
+    ------
+    DataError
+        A column that varies by so little that ``W / scale`` would overflow.
+    """
+    limit = too_large(dtype)
+    if not (np.isfinite(centre).all() and (scale <= limit).all()):
+        return None
     narrow = np.flatnonzero((width > 0.0) & (scale < 1.0 / limit))
     if len(narrow):
         raise DataError(f"column {narrow[0]} of X varies by {width[narrow[0]]:.1g} only; give it in smaller units")
-    scale[width == 0.0] = 1.0  # the mean of a constant column is rounded, so its deviation may be tiny and not 0
+    # The mean of a constant column is rounded, so its deviation may be tiny and not 0.
+    return np.where(width == 0.0, 1.0, scale)
 
 
-def _for_raw_columns(model: MLPClassifier, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> MLPClassifier:
-    """Fold the map of the columns into the first layer."""
+def fold_into_weights(model: Any, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> None:
+    """Fold ``u = (x - centre) / scale`` into the first layer of a network that was fitted on ``u``."""
     W = model.coefs_[0].astype(np.float64) / scale[:, None]
     b = model.intercepts_[0] - centre @ W
     model.coefs_[0], model.intercepts_[0] = W.astype(model.coefs_[0].dtype), b.astype(model.intercepts_[0].dtype)
-    return model

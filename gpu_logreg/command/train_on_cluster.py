@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
 from gpu_logreg.command.report import (
+    Estimator,
     class_names,
     describe_fit,
     duration,
@@ -21,10 +22,12 @@ from gpu_logreg.command.report import (
     score_rows,
     waiting,
 )
+from gpu_logreg.command.scaling import fold_into_weights, scale_to_use
 from gpu_logreg.command.training_labels import MANY_CLASSES, classes_of, is_positive
 from gpu_logreg.command.training_request import TrainingRequest
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.column_names import Source
 from gpu_logreg.files.pieces import cut_files
 from gpu_logreg.files.schema import Schema
@@ -55,9 +58,9 @@ def refuse_for_cluster(request: TrainingRequest, estimator: Any) -> None:
     option = "--workers" if request.scheduler is None else "--scheduler"
     if request.scheduler is not None and request.workers is not None:
         raise DataError("--scheduler is a cluster that runs, and --workers starts one; give one of them")
-    if not isinstance(estimator, LogisticRegression):
-        raise DataError(f"--hidden trains a network, whose rows are in memory; leave out {option}")
-    if estimator.solver in ("sgd", "adam"):
+    if request.valid is not None and getattr(estimator, "early_stopping", False):
+        raise DataError(f"--early-stopping by the rows of --valid is for rows on this machine; leave out {option}")
+    if isinstance(estimator, LogisticRegression) and estimator.solver in ("sgd", "adam"):
         raise DataError(f"--solver {estimator.solver} steps over rows in random order; leave out it, or {option}")
     if request.memory_budget is not None:
         raise DataError(f"--memory-budget is for rows on this machine, and {option} for those on workers; give one")
@@ -71,9 +74,7 @@ def refuse_for_cluster(request: TrainingRequest, estimator: Any) -> None:
         raise MissingDependencyError(f"{option} needs Dask's scheduler; pip install 'gpu-logreg[dask]'") from error
 
 
-def train_on_cluster(
-    request: TrainingRequest, estimator: LogisticRegression, load_test: LoadTest
-) -> LogisticRegression:
+def train_on_cluster(request: TrainingRequest, estimator: Estimator, load_test: LoadTest) -> Estimator:
     """Read, fit, test, save and print tables as ``gpu-logreg train`` does.
 
     Raises
@@ -95,9 +96,8 @@ def train_on_cluster(
 
 
 def _train(
-    client: Client, request: TrainingRequest, estimator: LogisticRegression, pieces: Any, load_test: LoadTest
-) -> LogisticRegression:
-    from gpu_logreg.dask import LogisticRegression as OnCluster
+    client: Client, request: TrainingRequest, estimator: Estimator, pieces: Any, load_test: LoadTest
+) -> Estimator:
     from gpu_logreg.estimators.distributed.tables import TableOnCluster, Wanted
 
     start = time.perf_counter()
@@ -115,11 +115,8 @@ def _train(
     X_test, y_test = (None, None) if request.valid is None else load_test(table.schema, table.classes, positive)
     blocks = client.persist(table.blocks(apart))
     fit_start = time.perf_counter()
-    with fit_progress() as observer:
-        model = OnCluster(client=client, **estimator.get_params(deep=False)).set_params(verbose=observer)
-        model.fit(blocks, checkpoint=checkpoint_of(request)).set_params(verbose=0)
+    local: Estimator = _fitted(client, request, estimator, blocks)
     fit_end = time.perf_counter()
-    local: LogisticRegression = model.to_local()
     classes = class_names(local.classes_, positive)
     scores = {"training": _score(table, local, blocks, classes)}
     if y_test is not None:
@@ -144,6 +141,27 @@ def _train(
     return local
 
 
+def _fitted(client: Client, request: TrainingRequest, estimator: Estimator, blocks: Any) -> Any:
+    """The fitted estimator for rows in memory."""
+    from gpu_logreg import dask
+    from gpu_logreg.estimators.distributed.scaling import scaled_blocks, scaling_of
+
+    scaling, kind = None, getattr(dask, type(estimator).__name__)
+    if isinstance(estimator, MLPClassifier):
+        found = scaling_of(client, blocks)
+        scale = scale_to_use(*found, np.dtype(request.dtype))
+        if scale is not None:  # else the fit names the value that is not finite
+            scaling = found._replace(scale=scale)
+            blocks = client.persist(scaled_blocks(blocks, scaling))
+    with fit_progress() as observer:
+        model = kind(client=client, **estimator.get_params(deep=False)).set_params(verbose=observer)
+        model.fit(blocks, checkpoint=checkpoint_of(request)).set_params(verbose=0)
+    local = model.to_local()
+    if scaling is not None:
+        fold_into_weights(local, scaling.centre, scaling.scale)
+    return local
+
+
 def _judged(table: TableOnCluster, request: TrainingRequest) -> tuple[str | None, NDArray[Any] | None]:
     """The text of the positive label, and the labels that are it; refused are labels that are no classes."""
     name = f"{request.data}: {request.target!r}"
@@ -157,7 +175,7 @@ def _judged(table: TableOnCluster, request: TrainingRequest) -> tuple[str | None
     return str(apart[0]), apart
 
 
-def _score(table: TableOnCluster, model: LogisticRegression, blocks: Any, classes: Any) -> dict[str, str]:
+def _score(table: TableOnCluster, model: Estimator, blocks: Any, classes: Any) -> dict[str, str]:
     """Accuracy and log loss of the rows trained on."""
     found = table.score(model, blocks)
     two = len(classes) == 2

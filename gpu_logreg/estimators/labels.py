@@ -22,6 +22,7 @@ __all__ = [
     "label_indicator",
     "refuse_continuous",
     "sorted_classes",
+    "two_classes",
     "weights_by_class",
 ]
 
@@ -57,9 +58,9 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
     """
     y = label_array(y)
     typed = of_one_type(y)
-    two_classes = _two_classes(typed)
-    if two_classes is not None:
-        return two_classes[0].astype(y.dtype), two_classes[1]
+    two = two_classes(typed)
+    if two is not None:
+        return two[0].astype(y.dtype), two[1]
     xp = array_namespace(typed)
     if in_host_memory(typed):
         refuse_continuous(typed)
@@ -140,7 +141,7 @@ def refuse_continuous(y: Any) -> None:
     check_classification_targets(y)
 
 
-def _two_classes(y: Any) -> tuple[NDArray[Any], Any] | None:
+def two_classes(y: Any) -> tuple[NDArray[Any], Any] | None:
     """Classes and class numbers of labels with two values, without sorting them; None for other labels.
 
     Three comparisons of all labels take less time than `numpy.unique`, which sorts.

@@ -108,6 +108,26 @@ def test_a_label_set_apart_and_a_file_to_test_on(client, capsys, tmp_path, frame
         assert numbers[0] == numbers[1]
 
 
+@pytest.mark.parametrize("categories", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_network_is_that_of_one_process(client, capsys, tmp_path, frame, categories):
+    """L-BFGS sees all rows at once; of many categories rows are sparse."""
+    frame = frame.assign(x=1e4 * frame.x + 1e5, one=1.0)
+    if categories > 3:
+        frame["town"] = [f"t{k % categories}" for k in range(N)]
+    frame.to_csv(tmp_path / "whole.csv", index=False)
+    options = "--target", "income", "--hidden", 3, "--solver", "lbfgs", "--max-iter", 12
+    models = []
+    for path, more in (
+        (tmp_path / "whole.csv", ()),
+        (write(frame, tmp_path, "csv files"), ("--scheduler", client.scheduler.address)),
+    ):
+        succeed(capsys, "train", path, *options, *more, "--model", tmp_path / "model")
+        models.append(load_model(tmp_path / "model"))
+    assert type(models[0]) is type(models[1])
+    for one, other in zip(models[0].coefs_, models[1].coefs_, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-9)
+
+
 def refused(capsys, message, *arguments):
     ended = run(capsys, "train", *arguments)
     assert ended.code == 2, ended.err
@@ -129,7 +149,8 @@ def test_refusals_of_options(capsys, tmp_path, frame, monkeypatch):
         2,
     )
     refused(capsys, "--test-size holds rows back in memory", *rows, "--workers", 2, "--test-size", 0.2)
-    refused(capsys, "--hidden trains a network", *rows, "--workers", 2, "--hidden", 4)
+    network = "--hidden", 4, "--early-stopping", "--valid", tmp_path / "other.csv"
+    refused(capsys, "--early-stopping by the rows of --valid is for rows on this", *rows, "--workers", 2, *network)
     refused(capsys, "--solver adam steps over rows", *rows, "--workers", 2, "--solver", "adam")
     refused(capsys, "--memory-budget is for rows on this machine", *rows, "--workers", 2, "--memory-budget", "1GB")
     refused(capsys, "-: is read by this process alone", "-", "--target", "income", "--workers", 2)

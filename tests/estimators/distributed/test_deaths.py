@@ -24,9 +24,9 @@ def run(*options):
 @pytest.mark.parametrize("source", ["delayed", "client"])
 def test_a_worker_that_is_killed_changes_no_bit(source):
     """L-BFGS of three classes is the third: its points come in Fortran order."""
-    ended = run("3", "1", "--source", source)
+    ended = run("4", "1", "--source", source)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
-    assert ended.stdout.count("same bits") == 3
+    assert ended.stdout.count("same bits") == 4
 
 
 @pytest.mark.slow
