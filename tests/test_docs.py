@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/files.md",
     "docs/gpu.md",
     "docs/gradients.md",
+    "docs/inference.md",
     "docs/solver.md",
     "docs/streams.md",
     "README.md",

@@ -17,6 +17,7 @@ __all__ = [
     "GRADIENT",
     "GRAM",
     "HESSIAN",
+    "INFORMATION",
     "KEPT_PROBABILITIES",
     "MULTIPLIERS",
     "NETWORK",
@@ -25,6 +26,7 @@ __all__ = [
     "PARTIALS_SPARSE",
     "ROW_SPACE",
     "SAMPLED_ELEMENTS",
+    "SCALED",
     "SCORES",
     "SEARCHED",
     "SEARCHED_ELEMENTS",
@@ -58,6 +60,13 @@ SCORES = BlockSize(2**20, 2**20)
 HESSIAN = BlockSize(2**21, 2**62)
 """For the Hessian of a sample in standardised columns: each block adds a product of p x p to the sum, so
 that it has more rows than other blocks; on a device the sample is one block."""
+
+INFORMATION = BlockSize(2**21, 2**28)
+"""For the information of all rows, in bytes of float64: each block adds products of P x P, as those of `HESSIAN` do."""
+
+SCALED = BlockSize(2**18, 2**28)
+"""For the copies of its rows, multiplied by a factor each, of which these products are: they stay in the cache, and are
+enough for the rate of BLAS."""
 
 CURVATURE = BlockSize(2**24, 2**28)
 """For the Hessian of a sample that is not kept: a block of its rows is copied, standardised, summed and dropped."""

@@ -17,6 +17,7 @@ from gpu_logreg.estimators.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
+from gpu_logreg.estimators.linear.inference import LinearInference
 from gpu_logreg.estimators.linear.parameters import (
     CONSTRAINTS,
     read_parameters,
@@ -34,6 +35,7 @@ __all__ = ["LogisticRegression"]
 class LogisticRegression(
     CallbackSupportMixin,  # type: ignore[misc]
     LinearConversion,
+    LinearInference,
     LinearTraining,
     LinearState,
     SparseCoef,

@@ -1,0 +1,152 @@
+"""The information of all rows at a fitted model: whether it has an inverse, and whether the model is the maximum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotri, dpstrf
+
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.errors import DataError
+from gpu_logreg.passes.reference.information import Groups, InformationSums, Point, information_sums
+from gpu_logreg.rows.streamed import Dataset
+
+__all__ = ["LARGEST_INFORMATION", "Information", "SingularError", "information_at", "refuse_wide"]
+
+LARGEST_INFORMATION = 5000
+"""Most parameters of which the information is inverted: 200 MB, of which every thread holds a few."""
+
+COLLINEAR = 1e-11
+"""Share of its information that a column must have beside all others: less is rounding, of the columns or the sums."""
+
+INVOLVED = 1e-6
+"""Least multiple of another standardised column that counts in a collinear one."""
+
+
+class SingularError(DataError):
+    """An information matrix without an inverse."""
+
+
+@dataclass(frozen=True)
+class Information:
+    """The information at a point, and its inverse, in the coordinates of the point.
+
+    Attributes
+    ----------
+    point : Point
+    sums : InformationSums
+    inverse : ndarray of shape (P, P)
+    """
+
+    point: Point
+    sums: InformationSums
+    inverse: Float64Matrix
+
+    def step(self) -> Float64Vector:
+        """Newton's step from the point, by the parameters in its coordinates: 0 at the maximum."""
+        return np.asarray(self.inverse @ self.sums.grad_sum)
+
+    def by_params(self, covariance: Float64Matrix) -> Float64Matrix:
+        """The covariance of the packed ``[w_k, b_k]``, from one in the coordinates."""
+        L, p = self.point.Phi.shape
+        half = self.point.coordinates.to_params(covariance.reshape(-1, L, p)).reshape(L * p, L * p)
+        whole = self.point.coordinates.to_params(half.T.reshape(-1, L, p)).reshape(L * p, L * p)
+        return np.asarray(0.5 * (whole + whole.T))
+
+
+def information_at(
+    data: Dataset, point: Point, names: Callable[[int], str], with_outer: bool = False, groups: Groups | None = None
+) -> Information:
+    """The information of all rows at a point, with its inverse; one read.
+
+    Parameters
+    ----------
+    data : Dataset
+    point : Point
+    names : function int -> str
+        Name of a column of the coordinates, for messages.
+    with_outer, groups
+        As of `gpu_logreg.passes.reference.information.information_sums`.
+
+    Raises
+    ------
+    DataError
+        Rows that are not finite.
+    SingularError
+        An information without an inverse: the message names the columns.
+    """
+    sums = information_sums(data, point, with_outer, groups)
+    if not (np.isfinite(sums.information).all() and np.isfinite(sums.grad_sum).all()):
+        data.refuse_not_finite()
+    return Information(point, sums, inverted(sums.information, point, names))
+
+
+def refuse_wide(n_params: int) -> None:
+    """Refuse more parameters than `LARGEST_INFORMATION`.
+
+    Raises
+    ------
+    DataError
+    """
+    if n_params > LARGEST_INFORMATION:
+        raise DataError(
+            f"the covariance of {n_params:,} parameters is a matrix of {8e-9 * n_params**2:.1f} GB; "
+            f"at most {LARGEST_INFORMATION:,} are taken: leave out columns"
+        )
+
+
+def inverted(information: Float64Matrix, point: Point, names: Callable[[int], str]) -> Float64Matrix:
+    """The inverse of an information matrix, which is scaled to a unit diagonal first.
+
+    Raises
+    ------
+    SingularError
+        Where a column has no information of its own: the message names it and those it is collinear with.
+    """
+    p = point.Phi.shape[1]
+    diagonal = information.diagonal().copy()
+    empty = np.flatnonzero(~(diagonal > _rounding(diagonal, point)))
+    if len(empty):
+        raise SingularError(_singular(empty % p, point, names, constant=True))
+    scale = 1.0 / np.sqrt(diagonal)
+    R = information * np.outer(scale, scale)
+    L, order, rank, _ = dpstrf(R, tol=COLLINEAR, lower=1)
+    order = order - 1  # LAPACK counts from 1
+    if rank < len(R):
+        raise SingularError(_singular(_collinear(R, order, int(rank)) % p, point, names))
+    inverse, _ = dpotri(np.tril(L), lower=1)
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    found = np.empty_like(inverse)
+    found[np.ix_(order, order)] = inverse
+    return np.asarray(found * np.outer(scale, scale))
+
+
+def _rounding(diagonal: Float64Vector, point: Point) -> Float64Vector:
+    """What rounding may make of the information of a constant column, which is 0."""
+    by_class = diagonal.reshape(point.Phi.shape)
+    rounding = np.zeros_like(by_class)
+    if point.coordinates.fit_intercept:
+        eps = 8.0 * float(np.finfo(np.float64).eps)
+        of_mean = eps * np.abs(point.coordinates.mean) / point.coordinates.scale
+        rounding[:, :-1] = by_class[:, -1:] * of_mean**2
+    return rounding.ravel()
+
+
+def _collinear(R: Float64Matrix, order: IntVector, rank: int) -> IntVector:
+    """Numbers of the first column that others explain, and of those that explain it."""
+    kept, column = order[:rank], order[rank]
+    multiples = np.linalg.solve(R[np.ix_(kept, kept)], R[kept, column])
+    return np.append(kept[np.abs(multiples) > INVOLVED], column)
+
+
+def _singular(columns: IntVector, point: Point, names: Callable[[int], str], constant: bool = False) -> str:
+    """The message: of columns without information of their own, or of collinear ones."""
+    at = [int(j) for j in np.unique(columns) if not (point.coordinates.fit_intercept and j == point.Phi.shape[1] - 1)]
+    shown = ", ".join(map(names, at[:8])) + (f" and {len(at) - 8} more" if len(at) > 8 else "")
+    start = "the information matrix is singular:"
+    if constant or len(at) == 1:
+        are = "is" if len(at) == 1 else "are"
+        return f"{start} {shown} {are} constant, or in all rows that are not certain; leave it out"
+    return f"{start} {shown} are collinear, by themselves or with the intercept; leave one out"

@@ -1,0 +1,260 @@
+"""What standard errors are made of: the information of the rows, their gradients multiplied by themselves; in float64.
+
+The logits are those of contrasts with the first class, so that K classes have ``K - 1`` and the information has no
+direction without curvature. With ``u`` a row in standardised columns (and 1 for the intercept), its probabilities
+``p``, residuals ``r_k = (y == k) - p_k`` and curvature ``V = diag(p) - p p.T``, all of the classes 1 to ``K - 1``, the
+weight ``s`` of the row and ``c`` of its class::
+
+    information = sum_i s_i c_i V_i kron u_i u_i.T
+    grad_sum    = sum_i s_i c_i r_i kron u_i                      of the log-likelihood
+    outer       = sum_i s_i c_i**2 (e_i kron u_i) (e_i kron u_i).T
+
+A row of weight ``s`` is ``s`` rows, which is why ``s`` is not squared; ``c`` multiplies the gradient of each of them.
+``e`` is ``r``, or ``r`` corrected by the leverage of the row: see `gpu_logreg.passes.reference.leverage.Correction`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from gpu_logreg.arrays.block_sizes import INFORMATION
+from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
+from gpu_logreg.arrays.csr import rows_at
+from gpu_logreg.arrays.device import array_namespace, to_numpy
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.mathematics import logistic, softmax
+from gpu_logreg.passes.reference.leverage import Correction, Leverage, corrected_residuals
+from gpu_logreg.passes.reference.row_products import in_coordinates, outer_products, weighted_products
+from gpu_logreg.rows.coordinates import Coordinates
+from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
+
+__all__ = ["Groups", "InformationSums", "Point", "information_sums", "outer_sums"]
+
+_GroupSums: TypeAlias = tuple[HostArray, Float64Matrix, Float64Vector]
+NO_GROUPS: _GroupSums = np.zeros(0, np.intp), np.zeros((0, 0)), np.zeros(0)
+
+SAMPLED_ROWS = 2048
+"""About the number of rows that means and deviations of columns are taken from: any will do, near the true ones."""
+
+FAR, OF_USE = 30.0, 1e50
+"""Deviations that a mean may be from 0, and bounds of the deviations, for columns that are taken as they are: sums lose
+``FAR**2`` roundings."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A linear model as a walk over rows takes it.
+
+    Attributes
+    ----------
+    Phi : ndarray of shape (K - 1, p)
+        Parameters of the contrasts with the first class, in the coordinates.
+    coordinates : Coordinates
+    class_weights : ndarray of shape (K,) or None
+        ``c``; None where all are 1.
+    """
+
+    Phi: Float64Matrix
+    coordinates: Coordinates
+    class_weights: Float64Vector | None = None
+
+    @property
+    def n_params(self) -> int:
+        """``P = (K - 1) p``."""
+        return int(self.Phi.size)
+
+    @classmethod
+    def of(
+        cls, data: Dataset, W: Float64Matrix, b: Float64Vector, fit_intercept: bool, class_weights: Any = None
+    ) -> Point:
+        """The point of weights ``W``, of shape (K - 1, d), and intercepts; columns by a sample of the first block."""
+        block = next(iter(data.blocks()))
+        step = max(1, block.n_rows // SAMPLED_ROWS)
+        some = to_numpy(rows_at(block.rows.X, slice(None, None, step), np.float64))
+        mean = some.mean(axis=0) if fit_intercept else np.zeros(some.shape[1])
+        scale = np.sqrt(((some - mean) ** 2).mean(axis=0))
+        constant = ~(scale > 4.0 * np.finfo(np.float64).eps * np.abs(mean))
+        scale[constant] = 1.0
+        if ((np.abs(mean) < FAR * scale) & (scale > 1.0 / OF_USE) & (scale < OF_USE)).all():
+            mean, scale = np.zeros_like(mean), np.ones_like(scale)  # a copy of the rows less, in every walk
+        coordinates = Coordinates(mean, scale, fit_intercept)
+        params = np.column_stack([W, b]) if fit_intercept else W
+        return cls(coordinates.from_params(params), coordinates, class_weights)
+
+
+class InformationSums(NamedTuple):
+    """Sums over all rows, on the host: see the module.
+
+    Attributes
+    ----------
+    log_likelihood : float
+    weight_sum : float
+        ``sum_i s_i``.
+    grad_sum : ndarray of shape (P,)
+    information : ndarray of shape (P, P)
+    outer : ndarray of shape (P, P), or (0, 0) where it is not asked for
+    """
+
+    log_likelihood: float
+    weight_sum: float
+    grad_sum: Float64Vector
+    information: Float64Matrix
+    outer: Float64Matrix
+
+
+class Groups(NamedTuple):
+    """Groups of rows, and where their sums go.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n,)
+        Number of the group of every row.
+    grad_sums : ndarray of shape (G, P)
+        ``sum_i s_i c_i r_i kron u_i`` over the rows of every group.
+    weights : ndarray of shape (G,)
+        Their ``sum_i s_i``.
+    """
+
+    codes: HostArray
+    grad_sums: Float64Matrix
+    weights: Float64Vector
+
+
+class _Block(NamedTuple):
+    """A block of rows, and what all sums need of it; ``X`` is in the coordinates, without a column of the intercept."""
+
+    X: Array
+    row_loss: Array
+    residual: Array
+    curvature: Array
+    s: Array
+    c: Array
+
+
+def information_sums(
+    data: Dataset, point: Point, with_outer: bool = False, groups: Groups | None = None
+) -> InformationSums:
+    """All sums of the module, of residuals that are not corrected; one read.
+
+    Parameters
+    ----------
+    data : Dataset
+    point : Point
+    with_outer : bool
+        Whether ``outer`` is summed too.
+    groups : Groups or None
+        Whose sums are added to.
+    """
+    first, ones = 0, point.coordinates.fit_intercept
+
+    def of_block(rows: ResidentDataset, part: slice) -> tuple[InformationSums, _GroupSums]:
+        X, row_loss, r, V, s, c = _computed(rows, part, point)
+        outer = to_numpy(outer_products(X, r, s * c * c, ones)) if with_outer else np.zeros((0, 0))
+        a = s * c
+        residuals = r * a[:, None]
+        grad = to_numpy(residuals.T @ X)
+        if ones:
+            grad = np.column_stack([grad, to_numpy(residuals.sum(axis=0))])
+        here = NO_GROUPS
+        if groups is not None:
+            codes = groups.codes[first + part.start : first + part.stop]
+            here = _by_group(codes, to_numpy(X), to_numpy(residuals), to_numpy(s), ones)
+        information = to_numpy(weighted_products(X, V, a, ones))
+        return InformationSums(-float(a @ row_loss), float(s.sum()), grad.ravel(), information, outer), here
+
+    def add(total: Any, part: Any) -> Any:
+        for _, (numbers, grad_sums, weights) in (total, part):
+            if groups is not None and len(numbers):
+                groups.grad_sums[numbers] += grad_sums
+                groups.weights[numbers] += weights
+        return _add(total[0], part[0]), NO_GROUPS
+
+    found: Any = None
+    for rows in data.blocks():
+        here = _of_rows(add, of_block, rows, point)
+        nothing = InformationSums(0.0, 0.0, *(np.zeros_like(sums) for sums in here[0][2:])), NO_GROUPS
+        found = add(nothing if found is None else found, here)
+        first += rows.n_rows
+    sums: InformationSums = found[0]
+    return sums
+
+
+def outer_sums(data: Dataset, point: Point, correction: Correction) -> Float64Matrix:
+    """``outer`` with residuals corrected by leverage; one read."""
+    ones = point.coordinates.fit_intercept
+    leverage = Leverage(correction.inverse, point.Phi.shape[0])
+
+    def of_block(rows: ResidentDataset, part: slice) -> Float64Matrix:
+        X, _, r, V, s, c = _computed(rows, part, point)
+        e = corrected_residuals(leverage.of(X, ones), r, V, c, correction.root)
+        return np.asarray(to_numpy(outer_products(X, e, s * c * c, ones)))
+
+    blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
+    return functools.reduce(_add_matrix, blocks)
+
+
+def _computed(rows: ResidentDataset, part: slice, point: Point) -> _Block:
+    X, y, sample_weight = rows.rows
+    X, ones = in_coordinates(rows_at(X, part, np.float64), point.coordinates), point.coordinates.fit_intercept
+    xp, y, Phi, d = array_namespace(X), y[part], point.Phi, X.shape[1]
+    Z = X @ xp.asarray(np.ascontiguousarray(Phi[:, :d].T))
+    if ones:
+        Z += xp.asarray(Phi[:, d])
+    if Z.shape[1] == 1:
+        row_loss, dz, h = logistic.loss_dz_and_curvature(Z[:, 0], y)
+        r, V = -dz[:, None], h[:, None, None]
+    else:
+        Z = xp.concatenate([xp.zeros((len(X), 1)), Z], axis=1)
+        row_loss, dz = softmax.loss_and_dz(Z, y)
+        P = softmax.softmax(Z)
+        diagonal = softmax.curvature_diagonal(P)
+        r, V, at = -dz[:, 1:], -P[:, 1:, None] * P[:, None, 1:], xp.arange(Z.shape[1] - 1)
+        V[:, at, at] = diagonal[:, 1:]
+    s = xp.ones(len(X)) if sample_weight is None else sample_weight[part].astype(xp.float64)
+    c = xp.ones(len(X)) if point.class_weights is None else xp.asarray(point.class_weights)[y.astype(xp.intp)]
+    return _Block(X, row_loss, r, V, s, c)
+
+
+def _by_group(codes: HostArray, X: HostArray, residuals: HostArray, s: HostArray, ones: bool) -> _GroupSums:
+    """Numbers of the groups in a block, the gradients of their rows added, and their weights."""
+    m = len(X)
+    numbers, at = np.unique(codes, return_inverse=True)
+    order = np.argsort(at, kind="stable")
+    starts = np.searchsorted(at[order], np.arange(len(numbers) + 1))
+    shape = (len(numbers), m)
+    of_classes = []
+    for r in residuals.T:
+        of_class = [csr_array((r[order], order, starts), shape=shape) @ X]
+        if ones:
+            of_class.append(np.bincount(at, r, len(numbers))[:, None])
+        of_classes += of_class
+    return numbers, np.hstack(of_classes), np.bincount(at, s, len(numbers)).astype(np.float64)
+
+
+def _of_rows(
+    add: Callable[..., Any], of_block: Callable[[ResidentDataset, slice], Any], rows: ResidentDataset, point: Point
+) -> Any:
+    """The sum over rows in memory: of several blocks at once on the host, one after the other on a device."""
+    P = point.n_params
+    parts = row_blocks(rows.n_rows, 8 * max(1, P), rows.block_bytes(INFORMATION), least_rows=2 * P) or [slice(0, 0)]
+    function = functools.partial(of_block, rows)
+    return sum_in_order(add, function, parts) if rows.on_host else functools.reduce(add, map(function, parts))
+
+
+def _add(total: InformationSums, part: InformationSums) -> InformationSums:
+    """The sums over the rows of both, in the memory of the first."""
+    for sums, more in zip(total[2:], part[2:], strict=True):
+        sums += more
+    return InformationSums(total[0] + part[0], total[1] + part[1], *total[2:])
+
+
+def _add_matrix(total: Float64Matrix, part: Float64Matrix) -> Float64Matrix:
+    total += part
+    return total
