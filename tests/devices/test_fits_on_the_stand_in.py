@@ -219,3 +219,17 @@ def test_a_network_goes_on():
     assert ours.device_ == "cuda:0"
     for here, there in zip(theirs.coefs_, ours.coefs_, strict=True):
         np.testing.assert_allclose(there, here, atol=1e-7)
+
+
+@pytest.mark.parametrize("covariance", ["nonrobust", "HC1", "HC3", "cluster"])
+@pytest.mark.parametrize("y", [Y, CLASSES], ids=["two classes", "many classes"])
+def test_standard_errors_of_rows_on_a_device_are_those_on_the_host(y, covariance):
+    groups = np.arange(N) % 17 if covariance == "cluster" else None
+    model = LogisticRegression(C=np.inf, tol=1e-9).fit(X.astype(np.float64), y, WEIGHTS)
+    host = model.summary(X, y, WEIGHTS, covariance=covariance, groups=groups)
+    rows, labels, weights = (given("cupy", array) for array in (X, y, WEIGHTS))
+    there = None if groups is None else given("cupy", groups)
+    device = model.summary(rows, labels, weights, covariance=covariance, groups=there)
+    np.testing.assert_allclose(device.covariance, host.covariance, rtol=1e-8, atol=1e-10 * host.covariance.max())
+    if len(model.classes_) == 2:
+        np.testing.assert_allclose(device.predict_interval(rows), host.predict_interval(X), rtol=1e-5)

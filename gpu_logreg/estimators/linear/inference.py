@@ -205,7 +205,7 @@ def _covariance(
 
 def _groups(groups: Any, n: int, n_params: int) -> Groups:
     """Groups of any type as numbers, with sums of zero."""
-    values = to_numpy(np.asarray(given_column(groups, "groups")))
+    values = np.asarray(to_numpy(given_column(groups, "groups")))
     if values.shape != (n,):
         raise DataError(f"groups has shape {values.shape}, and X has {n} rows")
     if values.dtype.kind == "f" and np.isnan(values).any():

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.device import device_of, to_numpy, using
 from gpu_logreg.arrays.vector import Float64Matrix, HostArray
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.mathematics.inference import ChiSquareTest, chi_square_test, half_width, two_sided_p, wald_statistic
 from gpu_logreg.mathematics.logistic import sigmoid
 from gpu_logreg.passes.reference.leverage import row_variances
+from gpu_logreg.passes.reference.logits import row_logits
 from gpu_logreg.rows.coordinates import Coordinates
 
 __all__ = ["Summary"]
@@ -158,10 +161,13 @@ class Summary:
                 f"intervals of probabilities are for two classes, and the model has {len(self.classes)}; "
                 "fit one class against the others"
             )
-        rows = self._model._validated_rows(X)
-        z = np.asarray(self._model.decision_function(X), np.float64)
-        variances = row_variances(rows, self._coordinates, self._covariance_there)
-        reach = half_width(self.level if level is None else check_level(level)) * np.sqrt(variances)
+        rows, level = self._model._validated_rows(X), self.level if level is None else check_level(level)
+        with using(device_of(rows)), blas_on_one_thread():
+            w, b = np.split(self.coefficients, [len(self.names) - self._coordinates.fit_intercept])
+            z = row_logits(rows, w[None], b if len(b) else np.zeros(1), np.dtype(np.float64))
+            self._model._refuse_no_logits(rows, z)
+            z, variances = to_numpy(z), row_variances(rows, self._coordinates, self._covariance_there)
+        reach = half_width(level) * np.sqrt(variances)
         return np.asarray(np.column_stack([sigmoid(z - reach), sigmoid(z + reach)]))
 
     def to_frame(self) -> Any:

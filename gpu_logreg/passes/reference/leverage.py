@@ -12,7 +12,7 @@ from gpu_logreg.arrays.block_sizes import INFORMATION
 from gpu_logreg.arrays.blocks import row_blocks
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.reference.row_products import in_coordinates, with_ones
 from gpu_logreg.rows.coordinates import Coordinates
 
@@ -85,14 +85,19 @@ def corrected_residuals(G: Array, r: Array, V: Array, c: Array, root: bool) -> A
     if V.shape[1] == 1:
         rest = 1.0 - c * V[:, 0, 0] * G[:, 0, 0]
         return r / (xp.sqrt(rest) if root else rest)[:, None]
-    values, vectors = xp.linalg.eigh(G)
-    L = vectors * xp.sqrt(xp.maximum(values, 0.0))[:, None, :]
-    leverage, Q = xp.linalg.eigh(c[:, None, None] * (L.transpose(0, 2, 1) @ V @ L))
+    return xp.asarray(_of_matrices(to_numpy(G), to_numpy(r), to_numpy(V), to_numpy(c), root))
+
+
+def _of_matrices(G: HostArray, r: HostArray, V: HostArray, c: HostArray, root: bool) -> HostArray:
+    """`corrected_residuals` of more than two classes, on the host: a small matrix for every row."""
+    values, vectors = np.linalg.eigh(G)
+    L = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
+    leverage, Q = np.linalg.eigh(c[:, None, None] * (L.transpose(0, 2, 1) @ V @ L))
     rest = 1.0 - leverage
-    gain = 1.0 / (xp.sqrt(rest) * (1.0 + xp.sqrt(rest))) if root else 1.0 / rest  # ((1 - m)**-a - 1) / m
+    gain = 1.0 / (np.sqrt(rest) * (1.0 + np.sqrt(rest))) if root else 1.0 / rest  # ((1 - m)**-a - 1) / m
     LQ = L @ Q
     added = LQ @ (gain[:, :, None] * (LQ.transpose(0, 2, 1) @ r[:, :, None]))
-    return r + c[:, None] * (V @ added)[:, :, 0]
+    return np.asarray(r + c[:, None] * (V @ added)[:, :, 0])
 
 
 def row_variances(X: Array, coordinates: Coordinates, covariance: Float64Matrix) -> Float64Vector:
