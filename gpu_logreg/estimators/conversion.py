@@ -53,6 +53,9 @@ class LinearConversion:
         if self.solver not in _LINEAR_SOLVERS:
             with_l1 = bool(self.l1_ratio) or self.penalty in ("l1", "elasticnet")
             params["solver"] = "saga" if with_l1 else _LINEAR_STAND_INS.get(self.solver, "lbfgs")
+        if self.penalty == "firth":  # which scikit-learn does not have
+            params["C"] = np.inf
+            del params["penalty"]
         if params.get("penalty") == "deprecated":  # before 1.8 there was no such value
             del params["penalty"]
             if self.l1_ratio and getattr(theirs, "penalty", None) == "l2":

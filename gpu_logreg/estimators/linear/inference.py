@@ -10,29 +10,39 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import numpy_defaults, to_numpy
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import weights_by_class
+from gpu_logreg.estimators.linear.firth import profile_of
+from gpu_logreg.estimators.linear.maximum import (
+    contrasts,
+    information_of,
+    parameter_names,
+    refuse_not_converged,
+    refuse_other_rows,
+    refuse_penalty,
+)
 from gpu_logreg.estimators.linear.summary import Summary, by_standard_errors, check_level
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.streamed import prepare_stream, stream_of, streams_on
 from gpu_logreg.estimators.target import Target
-from gpu_logreg.mathematics.inference import COVARIANCES, log_likelihood_of_shares, sandwich, sandwich_of_groups
-from gpu_logreg.objectives.information import Information, SingularError, information_at, refuse_wide
-from gpu_logreg.objectives.separation import looks_separated, separating_columns
+from gpu_logreg.mathematics.inference import (
+    COVARIANCES,
+    half_width,
+    log_likelihood_of_shares,
+    sandwich,
+    sandwich_of_groups,
+)
+from gpu_logreg.objectives.firth import FirthAt
+from gpu_logreg.objectives.information import Information, refuse_wide
 from gpu_logreg.passes.reference.information import Groups, Point, outer_sums
 from gpu_logreg.passes.reference.leverage import Correction
 
 __all__ = ["LinearInference"]
-
-LARGEST_STEP = 0.1
-"""Standard errors that Newton's step from ``coef_`` may move a parameter by: a fit ends far below, and on other rows
-the step is about as large as the standard error itself."""
 
 
 class LinearInference:
@@ -48,10 +58,11 @@ class LinearInference:
         groups: Any = None,
         level: float = 0.95,
     ) -> Summary:
-        """Coefficients with standard errors, tests and confidence intervals, of a fit without a penalty.
+        """Coefficients with standard errors, tests and confidence intervals, without a penalty or with Firth's.
 
         It takes a walk over the rows for the information and the robust covariance, and a second for HC2, HC3 and
-        groups. Rows are computed in float64, on the device of the fit.
+        groups. Rows are computed in float64, on the device of the fit. With ``penalty="firth"`` p values and intervals
+        are those of the profile of the penalised likelihood, which takes some tens of walks for each parameter.
 
         Parameters
         ----------
@@ -103,7 +114,7 @@ class LinearInference:
                 "needs groups=" if groups is None else f"takes no groups; use covariance='cluster', not {covariance!r}"
             )
             raise DataError(f"covariance={covariance!r} {said}" if groups is None else f"covariance {said}")
-        _refuse_penalty(self)
+        refuse_penalty(self, covariance)
         stream = stream_of(X, y, sample_weight)
         if stream is None:
             X, y = self._validated(X, y, reset=False)
@@ -114,15 +125,18 @@ class LinearInference:
                 prepared = prepare(X, y, sample_weight, device, target=target, column_names=columns)
             else:
                 prepared = prepare_stream(stream, device, class_weight=None, storage="auto", solver="auto")
+            if not np.array_equal(prepared.target.classes, self.classes_):
+                raise DataError("the classes of the rows are not those of the fit; give the rows of the fit")
+            refuse_wide((len(self.classes_) - 1) * len(parameter_names(self)))
+            if self.penalty == "firth":
+                return _firth_summary(self, prepared, level)
             return _summary(self, prepared, covariance, groups, level)
 
 
 def _summary(model: Any, prepared: Prepared, kind: str, groups: Any, level: float) -> Summary:
-    data, names = prepared.data, _names(model)
+    """The summary of a fit without a penalty."""
+    data, names = prepared.data, parameter_names(model)
     K, p = len(model.classes_), len(names)
-    if not np.array_equal(prepared.target.classes, model.classes_):
-        raise DataError("the classes of the rows are not those of the fit; give the rows of the fit")
-    refuse_wide((K - 1) * p)
     weights_of_classes = data.weights_of_classes(prepared.target.loss)
     by_class = None
     if model.class_weight is not None:
@@ -130,11 +144,10 @@ def _summary(model: Any, prepared: Prepared, kind: str, groups: Any, level: floa
     W, b = contrasts(model)
     point = Point.of(data, W, b, model.fit_intercept, by_class)
     of_groups = None if groups is None else _groups(groups, data.n_rows, point.n_params)
-    fitted = _information(model, prepared, point, names, kind, of_groups)
+    fitted = information_of(model, prepared, point, names, kind, of_groups)
     there, n_groups = _covariance(prepared, fitted, kind, of_groups)
     packed = np.column_stack([W, b])[:, :p]
-    coefficients = packed[0] if K == 2 else packed
-    covariance = fitted.by_params(there)
+    coefficients, covariance = packed[0] if K == 2 else packed, fitted.by_params(there)
     errors, p_values, intervals = by_standard_errors(coefficients, covariance, level)
     sums = weights_of_classes if by_class is None else weights_of_classes * by_class
     null = log_likelihood_of_shares(sums) if model.fit_intercept else -float(sums.sum()) * math.log(K)
@@ -159,24 +172,39 @@ def _summary(model: Any, prepared: Prepared, kind: str, groups: Any, level: floa
     )
 
 
-def _information(
-    model: Any, prepared: Prepared, point: Point, names: list[str], kind: str, groups: Groups | None
-) -> Information:
-    """The information at the maximum; a `DataError` where there is none, or another."""
-    data, n_classes = prepared.data, len(model.classes_)
-    try:
-        fitted = information_at(data, point, lambda j: repr(names[j]), kind in ("HC0", "HC1"), groups)
-    except SingularError:  # along directions in which all rows are certain, too
-        _refuse_separated(separating_columns(data, point, n_classes), names)
-        raise
-    if not getattr(model, "converged_", True):
-        if "separable" in model.stop_reason_:
-            _refuse_separated(separating_columns(data, point, n_classes), names)
-        raise DataError(f"the fit did not converge ({model.stop_reason_}); standard errors are those of a maximum")
-    _refuse_other_rows(fitted, names)
-    if looks_separated(fitted.step(), fitted.inverse):
-        _refuse_separated(separating_columns(data, point, n_classes), names)
-    return fitted
+def _firth_summary(model: Any, prepared: Prepared, level: float) -> Summary:
+    """The summary of a fit with Firth's penalty: tests and intervals by the profile of the penalised likelihood."""
+    data, names = prepared.data, parameter_names(model)
+    refuse_not_converged(model)
+    W, b = contrasts(model)
+    point = Point.of(data, W, b, model.fit_intercept)
+
+    def check(at: FirthAt, grad: Float64Vector) -> None:
+        refuse_other_rows(at.inverse @ grad, at.inverse, names)
+
+    fall = 0.5 * half_width(level) ** 2
+    profile = profile_of(data, point, lambda j: repr(names[j]), fall, check)
+    information = profile.at.information
+    covariance = information.by_params(profile.at.inverse)
+    return Summary(
+        classes=model.classes_.copy(),
+        names=names,
+        coefficients=np.column_stack([W, b])[0, : len(names)],
+        standard_errors=np.sqrt(covariance.diagonal()),
+        p_values=profile.p_values,
+        intervals=profile.intervals,
+        covariance=covariance,
+        covariance_kind="nonrobust",
+        level=level,
+        n_rows=information.sums.weight_sum,
+        n_groups=None,
+        log_likelihood=profile.at.value,
+        null_log_likelihood=profile.null,
+        likelihood="penalised log-likelihood",
+        _model=copy.copy(model),
+        _coordinates=point.coordinates,
+        _covariance_there=profile.at.inverse,
+    )
 
 
 def _covariance(
@@ -212,52 +240,3 @@ def _groups(groups: Any, n: int, n_params: int) -> Groups:
         raise DataError(f"groups holds NaN at row {int(np.isnan(values).argmax())}; give every row a group")
     found, codes = np.unique(values, return_inverse=True)
     return Groups(codes, np.zeros((len(found), n_params)), np.zeros(len(found)))
-
-
-def contrasts(model: Any) -> tuple[Float64Matrix, Float64Vector]:
-    """Weights of shape (K - 1, d) and intercepts: of two classes as they are, of more less those of the first class."""
-    W, b = dense_coef(model.coef_).astype(np.float64), np.asarray(model.intercept_, np.float64)
-    return (W, b) if len(W) == 1 else (W[1:] - W[0], b[1:] - b[0])
-
-
-def _names(model: Any) -> list[str]:
-    names = getattr(model, "feature_names_in_", None)
-    found = [f"x{j}" for j in range(model.n_features_in_)] if names is None else [str(name) for name in names]
-    return [*found, "intercept"] if model.fit_intercept else found
-
-
-def _refuse_penalty(model: Any) -> None:
-    l1 = model.penalty in ("l1", "elasticnet") or (model.penalty == "deprecated" and bool(model.l1_ratio))
-    if model.penalty is None or np.isinf(model.C):
-        return
-    if l1:
-        raise DataError(
-            "an L1 penalty leaves no standard errors: it chooses columns, and normal intervals do not hold for those "
-            "it has chosen; fit with C=np.inf"
-        )
-    raise DataError(
-        f"C={model.C:g} draws the coefficients towards zero, and standard errors do not tell of that; fit with C=np.inf"
-    )
-
-
-def _refuse_separated(columns: HostArray, names: list[str]) -> None:
-    """Refuse columns that separate the classes, if there are any."""
-    if len(columns):
-        shown = ", ".join(repr(names[j]) for j in columns[:8]) + (
-            f" and {len(columns) - 8} more" if len(columns) > 8 else ""
-        )
-        raise DataError(
-            f"the classes are separated by {shown}: the likelihood has no maximum, and coefficients go to infinity; "
-            "leave out a column, or fit with penalty='firth'"
-        )
-
-
-def _refuse_other_rows(fitted: Information, names: list[str]) -> None:
-    """Refuse a point that is not the maximum of the likelihood of the rows."""
-    steps = np.abs(fitted.step()) / np.sqrt(fitted.inverse.diagonal())
-    worst = int(steps.argmax())
-    if steps[worst] > LARGEST_STEP:
-        raise DataError(
-            f"coef_ is not the maximum of the likelihood of these rows: it is {steps[worst]:.2g} standard errors away "
-            f"in {names[worst % len(names)]!r}; give the rows, labels and weights of the fit, or fit with a smaller tol"
-        )

@@ -50,8 +50,10 @@ class LogisticRegression(
 
     Parameters
     ----------
-    penalty : {"l1", "l2", "elasticnet", None}, deprecated
-        As in scikit-learn 1.9, which warns of it too; leave it out and use ``l1_ratio`` and ``C``.
+    penalty : {"firth", "l1", "l2", "elasticnet", None}, deprecated but for ``"firth"``
+        ``"firth"``: Firth's penalised likelihood, for two classes, which has a maximum where classes are separated and
+        less bias with few rows; it has no strength, and ``C`` and ``l1_ratio`` no effect. The others as in scikit-learn
+        1.9, which warns of them too; leave them out and use ``l1_ratio`` and ``C``.
     C : float, default=1.0
         Inverse strength of the penalty; ``inf`` for none.
     l1_ratio : float from 0 to 1, default=0

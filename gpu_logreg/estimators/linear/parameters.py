@@ -53,7 +53,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "step": [StrOptions({"armijo", "fixed", "momentum"})],
     "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
     "max_time": [Interval(numbers.Real, 0, None, closed="neither"), None],
-    "penalty": [StrOptions({"l1", "l2", "elasticnet"}), None, Hidden(StrOptions({"deprecated"}))],
+    "penalty": [StrOptions({"l1", "l2", "elasticnet", "firth"}), None, Hidden(StrOptions({"deprecated"}))],
     "dual": ["boolean"],
     "intercept_scaling": [Interval(numbers.Real, 0, None, closed="neither")],
     "n_jobs": [None, numbers.Integral],
@@ -89,12 +89,15 @@ class Asked:
         One of ours.
     solver_reason : str
         Why it is that one.
+    firth : bool
+        Whether Firth's penalty is asked for, with ``C`` infinite.
     """
 
     C: float
     l1_ratio: float
     solver: str
     solver_reason: str
+    firth: bool = False
 
 
 def read_parameters(model: Any) -> Asked:
@@ -111,6 +114,8 @@ def read_parameters(model: Any) -> Asked:
     DataError
         Of parameters that exclude each other.
     """
+    if model.penalty == "firth":
+        return _firth(model)
     penalty = _penalty(model)
     _check_solver(model.solver, penalty, model.dual)
     _warn_of_strange_mixtures(model, penalty)
@@ -152,6 +157,15 @@ def _penalty(model: Any) -> str | None:
     if model.l1_ratio is None or model.l1_ratio == 0:
         return "l2"
     return "l1" if model.l1_ratio == 1 else "elasticnet"
+
+
+def _firth(model: Any) -> Asked:
+    """Firth's penalty, which has no strength, and one solver."""
+    if model.solver not in ("auto", "subsampled-newton", "newton-cholesky"):
+        raise DataError(f"Solver {model.solver} does not know penalty='firth'; use solver='auto'")
+    if model.C not in (1.0, math.inf) or model.l1_ratio:
+        _warn("Setting penalty='firth' will ignore the C and l1_ratio parameters", UserWarning, deeper=1)
+    return Asked(math.inf, 0.0, "subsampled-newton", "penalty='firth' is fitted by Newton's method", firth=True)
 
 
 def _check_solver(solver: str, penalty: str | None, dual: bool) -> None:

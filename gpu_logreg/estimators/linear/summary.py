@@ -226,7 +226,8 @@ class Summary:
         test = self.likelihood_ratio
         K, groups = len(self.classes), "" if self.n_groups is None else f", {self.n_groups:,} groups"
         yield f"Logistic regression of {K} classes, {self.n_rows:,.10g} rows, {self.n_params:,} parameters"
-        yield f"covariance: {self.covariance_kind}{groups}"
+        profile = "; p values and intervals of the profile" if self.likelihood.startswith("penalised") else ""
+        yield f"covariance: {self.covariance_kind}{groups}{profile}"
         yield (
             f"{self.likelihood} {self.log_likelihood:.6g}, {self.null_log_likelihood:.6g} of the intercept alone"
             if (self._coordinates.fit_intercept)

@@ -13,6 +13,7 @@ from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.journal import Journal
+from gpu_logreg.estimators.linear.firth import FIRTH_SOLVER, fit_firth
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of, with_first_strength
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
 from gpu_logreg.estimators.linear.problem import Limits, Options
@@ -89,6 +90,8 @@ class LinearTraining:
         last = None if start is None else self._packed(start, objective)
         task = task_of(lambda params: self._attributes(params, objective, dtype))
         solver, reason = chosen_solver(asked.solver, asked.solver_reason, objective)
+        if asked.firth:
+            solver = FIRTH_SOLVER
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
@@ -99,12 +102,15 @@ class LinearTraining:
         if task.is_watched:
             task.begin_iteration(start_without_weights(objective, shares) if last is None else last)
         options = Options(self.random_state, self.step, self.learning_rate, journal)
-        result = minimise(options, solver, objective, shares, last, limits)
+        if asked.firth:
+            result = fit_firth(objective, shares, last, limits)
+        else:
+            result = minimise(options, solver, objective, shares, last, limits)
         if time_limit is not None:
             result.message = time_limit.reason(result.message)
         if objective.l1 > 0.0:
             result = with_first_strength(objective, result, asked.C)
-        dtype = coef_dtype(objective, result, dtype)
+        dtype = np.float64 if asked.firth else coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
         self._keep(result, solver, reason, objective, device)

@@ -35,7 +35,7 @@ from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["Groups", "InformationSums", "Point", "information_sums", "outer_sums"]
+__all__ = ["Groups", "InformationSums", "Point", "determinant_gradient", "information_sums", "outer_sums"]
 
 _GroupSums: TypeAlias = tuple[HostArray, Float64Matrix, Float64Vector]
 NO_GROUPS: _GroupSums = np.zeros(0, np.intp), np.zeros((0, 0)), np.zeros(0)
@@ -195,6 +195,22 @@ def outer_sums(data: Dataset, point: Point, correction: Correction) -> Float64Ma
         X, _, r, V, s, c = _computed(rows, part, point)
         e = corrected_residuals(leverage.of(X, ones), r, V, c, correction.root)
         return np.asarray(to_numpy(outer_products(X, e, s * c * c, ones)))
+
+    blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
+    return functools.reduce(_add_matrix, blocks)
+
+
+def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) -> Float64Vector:
+    """Gradient of ``log det(information) / 2`` of two classes by ``Phi``: ``sum_i h_i (1/2 - p_i) u_i``; one read.
+
+    ``h_i = s_i V_i u_i.T B u_i`` with the inverse ``B`` of the information: the leverage of a row of weight ``s``.
+    """
+    ones, leverage = point.coordinates.fit_intercept, Leverage(inverse, 1)
+
+    def of_block(rows: ResidentDataset, part: slice) -> Float64Vector:
+        X, _, r, V, s, _ = _computed(rows, part, point)
+        t = s * V[:, 0, 0] * leverage.of(X, ones)[:, 0, 0] * (0.5 - rows.rows.y[part] + r[:, 0])  # p = y - r
+        return np.append(to_numpy(t @ X), float(t.sum())) if ones else np.asarray(to_numpy(t @ X))
 
     blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
     return functools.reduce(_add_matrix, blocks)
