@@ -9,7 +9,6 @@ import numpy as np
 from distributed import Client
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import FitTask
@@ -92,7 +91,7 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):
         """
         self._validate_params()
         asked = read_parameters(self)
-        start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         client = self._client()
         if asked.solver in ("sgd", "adam"):
             raise DataError(

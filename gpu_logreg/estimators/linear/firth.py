@@ -63,7 +63,9 @@ def fit_firth(objective: Objective, shares: Float64Vector, start: Float64Vector 
             f"penalty='firth' is for two classes, and y has {objective.n_logits}; fit one against the others"
         )
     if not hasattr(data, "blocks"):
-        raise DataError("penalty='firth' is for rows in memory or a stream, and these are on a cluster; gather them")
+        raise DataError(
+            "penalty='firth' is for rows in memory or a stream, and these are on a cluster or several devices"
+        )
     refuse_wide(objective.n_params)
     params = start_without_weights(objective, shares) if start is None else start
     w, b = objective.unpack(params)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults, to_numpy
-from gpu_logreg.arrays.device_choice import resolve_device
+from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.errors import DataError
@@ -25,6 +25,7 @@ from gpu_logreg.estimators.linear.maximum import (
     refuse_not_converged,
     refuse_other_rows,
     refuse_penalty,
+    shift_of_contrasts,
 )
 from gpu_logreg.estimators.linear.summary import Summary, by_standard_errors, check_level
 from gpu_logreg.estimators.prepare import Prepared, prepare
@@ -95,6 +96,9 @@ class LinearInference:
         likelihood is no longer one, and of the covariances the robust ones alone remain right; likelihood ratios and
         criteria are then to be read with care.
 
+        With ``prior`` or ``sampling_rates`` the intercept is that of the population, whose shares are taken as known;
+        likelihoods are those of the rows.
+
         Examples
         --------
         >>> import numpy as np
@@ -118,7 +122,11 @@ class LinearInference:
         stream = stream_of(X, y, sample_weight)
         if stream is None:
             X, y = self._validated(X, y, reset=False)
-        device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
+        several = None if stream is not None else several_devices(self.device)
+        if several is not None:
+            device = several[0]  # one is enough for two walks
+        else:
+            device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
         with on_device(device), blas_on_one_thread(), numpy_defaults():
             if stream is None:
                 target, columns = Target(self.classes_), getattr(self, "feature_names_in_", None)
@@ -146,7 +154,7 @@ def _summary(model: Any, prepared: Prepared, kind: str, groups: Any, level: floa
     of_groups = None if groups is None else _groups(groups, data.n_rows, point.n_params)
     fitted = information_of(model, prepared, point, names, kind, of_groups)
     there, n_groups = _covariance(prepared, fitted, kind, of_groups)
-    packed = np.column_stack([W, b])[:, :p]
+    packed = np.column_stack([W, b + shift_of_contrasts(model)])[:, :p]
     coefficients, covariance = packed[0] if K == 2 else packed, fitted.by_params(there)
     errors, p_values, intervals = by_standard_errors(coefficients, covariance, level)
     sums = weights_of_classes if by_class is None else weights_of_classes * by_class
@@ -185,14 +193,15 @@ def _firth_summary(model: Any, prepared: Prepared, level: float) -> Summary:
     fall = 0.5 * half_width(level) ** 2
     profile = profile_of(data, point, lambda j: repr(names[j]), fall, check)
     information = profile.at.information
-    covariance = information.by_params(profile.at.inverse)
+    covariance, shift = information.by_params(profile.at.inverse), shift_of_contrasts(model)
+    moved = np.append(np.zeros(W.shape[1]), shift)[: len(names)]
     return Summary(
         classes=model.classes_.copy(),
         names=names,
-        coefficients=np.column_stack([W, b])[0, : len(names)],
+        coefficients=np.column_stack([W, b + shift])[0, : len(names)],
         standard_errors=np.sqrt(covariance.diagonal()),
         p_values=profile.p_values,
-        intervals=profile.intervals,
+        intervals=profile.intervals + moved[:, None],
         covariance=covariance,
         covariance_kind="nonrobust",
         level=level,

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.prepare import Prepared
@@ -29,9 +28,20 @@ the step is about as large as the standard error itself."""
 
 
 def contrasts(model: Any) -> tuple[Float64Matrix, Float64Vector]:
-    """Weights of shape (K - 1, d) and intercepts: of two classes as they are, of more less those of the first class."""
-    W, b = dense_coef(model.coef_).astype(np.float64), np.asarray(model.intercept_, np.float64)
-    return (W, b) if len(W) == 1 else (W[1:] - W[0], b[1:] - b[0])
+    """Weights of shape (K - 1, d) and intercepts, as they were before a prior moved them: see `_of_contrasts`."""
+    W, b = model._last()
+    return _of_contrasts(W.astype(np.float64)), _of_contrasts(np.asarray(b, np.float64))
+
+
+def shift_of_contrasts(model: Any) -> Float64Vector:
+    """What a prior has moved the intercepts of the contrasts by, of shape (K - 1,)."""
+    shift = getattr(model, "prior_shift_", None)
+    return np.zeros(max(1, len(model.classes_) - 1)) if shift is None else _of_contrasts(np.asarray(shift))
+
+
+def _of_contrasts(of_classes: Float64Matrix) -> Float64Matrix:
+    """What a class has more than the first; of two classes, which have one logit, as it is."""
+    return of_classes if len(of_classes) == 1 else np.asarray(of_classes[1:] - of_classes[0])
 
 
 def parameter_names(model: Any) -> list[str]:

@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.arrays.on_device import on_device
@@ -111,6 +110,11 @@ class LogisticRegression(
         Accepted and without effect: it counters liblinear's penalty on the intercept.
     n_jobs : int or None, default=None
         Accepted and without effect, as in scikit-learn 1.9, and with its warning.
+    prior : float, dict or None, default=None
+        Share of the second class in the population, or the shares of all classes by name, where rows were drawn by
+        their class: intercepts, and with them probabilities, become those of the population (King and Zeng 2001).
+    sampling_rates : dict or None, default=None
+        The same by the share of the rows of each class that was kept, such as ``{0: 0.01, 1: 1.0}``.
 
     Attributes
     ----------
@@ -132,6 +136,8 @@ class LogisticRegression(
         Value at the end, in nats: mean loss plus penalty.
     loss_curve_ : list of float
         That value at the start and after every iteration.
+    prior_shift_ : ndarray of shape (1,) or (K,)
+        With ``prior`` or ``sampling_rates`` only: what they have added to ``intercept_``.
     duality_gap_ : float
         With an L1 penalty only: a bound on how far the value was above the minimum over the weights, before the last
         step.
@@ -174,6 +180,8 @@ class LogisticRegression(
         dual: bool = False,
         intercept_scaling: float = 1,
         n_jobs: int | None = None,
+        prior: Any = None,
+        sampling_rates: Any = None,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -195,6 +203,8 @@ class LogisticRegression(
         self.dual = dual
         self.intercept_scaling = intercept_scaling
         self.n_jobs = n_jobs
+        self.prior = prior
+        self.sampling_rates = sampling_rates
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
@@ -233,7 +243,7 @@ class LogisticRegression(
         """
         self._validate_params()
         asked = read_parameters(self)
-        start = (dense_coef(self.coef_), self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
+        start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         try:
             stream = None if type(X) is np.ndarray else stream_of(X, y, sample_weight)
             if stream is None:

@@ -59,6 +59,8 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "dual": ["boolean"],
     "intercept_scaling": [Interval(numbers.Real, 0, None, closed="neither")],
     "n_jobs": [None, numbers.Integral],
+    "prior": [Interval(numbers.Real, 0, 1, closed="neither"), dict, None],
+    "sampling_rates": [dict, None],
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 

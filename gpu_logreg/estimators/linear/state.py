@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
 from gpu_logreg.estimators.linear.parameters import not_converged
+from gpu_logreg.estimators.linear.prior import intercept_shift
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import SolverResult
 
@@ -22,6 +24,18 @@ __all__ = ["LinearState"]
 
 class LinearState:
     """What a fit leaves on the estimator, and what the next one takes from there with ``warm_start``."""
+
+    def _last(self: Any) -> tuple[Any, Any]:
+        """``coef_`` and ``intercept_`` of the last fit, as they were before a prior moved them."""
+        return dense_coef(self.coef_), self.intercept_ - getattr(self, "prior_shift_", 0.0)
+
+    def _move_to_prior(self: Any, shares: Float64Vector) -> None:
+        """``intercept_`` for the population that ``prior`` or ``sampling_rates`` tell of."""
+        self.__dict__.pop("prior_shift_", None)
+        shift = intercept_shift(self, shares)
+        if shift is not None:
+            self.prior_shift_ = shift
+            self.intercept_ = self.intercept_ + shift
 
     def _packed(self: Any, start: tuple[Any, Any], objective: Objective) -> Float64Vector:
         """The solution of the last fit, ``coef_`` and ``intercept_``, as the objective takes it."""

@@ -114,5 +114,6 @@ class LinearTraining:
         dtype = np.float64 if asked.firth else coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
+        self._move_to_prior(shares)
         self._keep(result, solver, reason, objective, device)
         task.end(result.params)
