@@ -45,7 +45,7 @@ def scores_in_a_read(
     """
     data, loss = prepared.data, prepared.target.loss
     sums_over_rows = isinstance(scoring, str | None) and scoring in IN_A_READ
-    if not (sums_over_rows and type(loss) is Binary and isinstance(data, ResidentDataset)) or data.is_sparse:
+    if not (sums_over_rows and type(loss) is Binary and isinstance(data, ResidentDataset)):
         return None
     fold = folds.left_out_by
     if fold is None:
