@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.reference.engine import ReferenceEngine
@@ -25,7 +27,8 @@ class Scaled(Binary):
 
 def drawn(n, d, n_models, dtype, weighted, order="C"):
     rng = np.random.default_rng(n + d)
-    X = np.asarray(rng.standard_normal((n, d)), dtype=dtype, order=order)
+    X = rng.standard_normal((n, d)).astype(dtype)
+    X = csr_rows(sp.csr_array(X * (rng.random((n, d)) < 0.3))) if order == "CSR" else np.asarray(X, order=order)
     y = (rng.random(n) < 0.4).astype(np.uint8)
     s = rng.random(n) if weighted else None
     fold = rng.integers(0, N_FOLDS + 1, n).astype(np.uint8)  # the last: of no fold
@@ -37,6 +40,7 @@ def drawn(n, d, n_models, dtype, weighted, order="C"):
 def truth(data, w, b, keep, loss):
     """Sums in float64 over copies of some rows."""
     X, y, s = data.rows
+    X = X.toarray() if data.is_sparse else X
     rows = Rows(X[keep].astype(float), y[keep], None if s is None else s[keep])
     return reference_pass(rows, w, b, np.float64, loss.loss_and_dz)
 
@@ -49,6 +53,7 @@ CASES = pytest.mark.parametrize(
         (20_000, 30, 4, np.float32, True, "C"),  # several blocks
         (20_000, 30, 70, np.float32, False, "F"),  # and several groups of models
         (300, 0, 2, np.float64, False, "C"),
+        (5000, 7, 9, np.float64, True, "CSR"),
     ],
 )
 
@@ -78,7 +83,7 @@ def test_scores_are_those_of_each_model_on_its_fold(n, d, n_models, dtype, weigh
     data, W, b, fold, left_out = drawn(n, d, n_models, dtype, weighted, order)
     scores = ReferenceEngine(Binary(), "").scores_on_folds(data, W, b, left_out, fold, N_FOLDS, True)
     s = np.ones(n) if data.rows.sample_weight is None else data.rows.sample_weight
-    X = data.rows.X.astype(float)
+    X = (data.rows.X.toarray() if data.is_sparse else data.rows.X).astype(float)
     for m in {0, n_models // 2, n_models - 1}:
         here = (fold == left_out[m]) & (fold < N_FOLDS)
         right = (X @ W[m] + b[m] > 0) == data.rows.y

@@ -124,24 +124,32 @@ class _Grid:
             results = {at: known[fold, at] for at in range(len(self.Cs)) if (fold, at) in known}
             left = [at for at in range(len(self.Cs)) if at not in results]
             if left:
-                path = self._path(fold, left, l1_ratio)
+                start = results.get(left[0] - 1)  # the nearest of those that are known
+                path = self._path(fold, left, l1_ratio, None if start is None else start.params)
                 self.reads += path.objective.reads.total
                 objective, results = path.objective, results | dict(zip(left, path.results, strict=True))
             assert objective is not None
             yield objective, [results[at] for at in range(len(self.Cs))]
 
-    def _path(self, fold: int, left: list[int], l1_ratio: float) -> Path:
+    def _path(self, fold: int, left: list[int], l1_ratio: float, start: Float64Vector | None) -> Path:
         data = self._prepared.data
         assert isinstance(data, ResidentDataset)
         of_fold = replace(self._prepared, data=rows_of_fold(data, self._folds.train[fold]))
         shares = shares_of(of_fold)
         _warn_of_absent(of_fold, shares, fold)
-        return _path(of_fold, shares, self.Cs[left], l1_ratio, self._how)
+        return _path(of_fold, shares, self.Cs[left], l1_ratio, self._how, start)
 
 
-def _path(prepared: Prepared, shares: Float64Vector, Cs: Float64Vector, l1_ratio: float, how: How) -> Path:
+def _path(
+    prepared: Prepared,
+    shares: Float64Vector,
+    Cs: Float64Vector,
+    l1_ratio: float,
+    how: How,
+    start: Float64Vector | None,
+) -> Path:
     if (shares > 0.0).sum() > 1:
-        return penalty_path(prepared, shares, Cs, l1_ratio, how)
+        return penalty_path(prepared, shares, Cs, l1_ratio, how, start)
     none = penalty_path(prepared, shares, Cs[:0], l1_ratio, how)
     return replace(none, results=[one_class_result(none.objective, shares)] * len(Cs))
 

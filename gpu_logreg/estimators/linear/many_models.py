@@ -1,6 +1,6 @@
 """The models of all folds for all strengths of the ridge penalty, by reads that serve every one of them.
 
-For two classes, dense rows, and folds that leave each row out once at most. With the sums of the loss over a fold k
+For two classes and folds that leave each row out once at most. With the sums of the loss over a fold k
 and ``S_k``, the weight of all other rows, the model of fold k and C minimises
 
     J_kC(w, b) = (sum of all rows - sum of fold k) / S_k + |w|**2 / (2 C S_k).
@@ -55,6 +55,9 @@ ROUNDS = 12
 
 CONTRACTS = 0.25
 """Share of the remaining decrease that a Newton step leaves at most, or it is not by a Hessian of this point."""
+
+FALLS = 0.9
+"""The same on the way to the minima of all rows, which may be far away."""
 
 NEAR = 1e-3
 """Mean square move of the logits, by their curvature, up to which a Hessian serves: it errs by as much as a sample."""
@@ -199,7 +202,7 @@ class _Many:
                 left = 0.5 * float(grad @ step)
                 if left <= self._left_of_a_fold(of_C, ridge[at] * total, phi[at], factor):
                     kept.append(int(at))
-                elif left <= CONTRACTS * last[at] or not math.isfinite(last[at]):
+                elif left <= FALLS * last[at] or not math.isfinite(last[at]):
                     last[at] = left
                     phi[at] -= step
                     go_on.append(int(at))

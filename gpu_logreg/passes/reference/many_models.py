@@ -16,6 +16,7 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import GRADIENT
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
+from gpu_logreg.arrays.csr import block_of_rows, stored_in_a_row
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics import logistic
@@ -34,8 +35,8 @@ LARGEST_LOSS = -math.log(float(np.finfo(np.float64).eps))
 
 
 def multiplies(data: Dataset, loss: object) -> bool:
-    """Whether the functions below take the rows: one dense array, and two classes."""
-    return type(loss) is Binary and isinstance(data, ResidentDataset) and not data.is_sparse
+    """Whether the functions below take the rows: those in memory, and two classes."""
+    return type(loss) is Binary and isinstance(data, ResidentDataset)
 
 
 class _Block(NamedTuple):
@@ -44,7 +45,7 @@ class _Block(NamedTuple):
     Attributes
     ----------
     X : array of shape (m, d)
-        In the dtype of the pass.
+        In the dtype of the pass; dense or CSR.
     y, s : array of shape (m,)
         ``s`` may be None.
     edges : list of int
@@ -78,7 +79,7 @@ def sums_by_fold(
     ----------
     loss : Binary
     data : ResidentDataset
-        Dense rows.
+        Dense rows, or sparse ones, whose products are SciPy's.
     W, b : ndarray of shape (F, d) and (F,)
     fold : array of shape (n,), whole numbers
         Fold of every row, where the rows are; ``n_folds`` for none.
@@ -208,7 +209,8 @@ def _dz(loss: Binary, block: _Block, z: Array) -> Array:
 def _in_order(data: ResidentDataset, fold: Array, part: slice, n_folds: int) -> _Block:
     """The rows of a block in the order of their folds, and in it as they came."""
     xp = data.xp
-    X, y, s = data.rows.X[part], data.rows.y[part], data.rows.sample_weight
+    y, s = data.rows.y[part], data.rows.sample_weight
+    X = block_of_rows(data.rows.X, part) if data.is_sparse else data.rows.X[part]
     s = None if s is None else s[part]
     of_rows = fold[part]
     if bool((of_rows[1:] < of_rows[:-1]).any()):
@@ -221,7 +223,8 @@ def _in_order(data: ResidentDataset, fold: Array, part: slice, n_folds: int) -> 
 
 def _over_blocks(of_block: Callable[[slice], ManySums], data: ResidentDataset) -> ManySums:
     """The sums of all blocks, added in their order."""
-    row_bytes = max(1, data.n_columns) * data.compute_dtype.itemsize
+    elements = max(stored_in_a_row(data.rows.X), MODELS) if data.is_sparse else max(1, data.n_columns)
+    row_bytes = int(elements * data.compute_dtype.itemsize)
     parts = row_blocks(data.n_rows, row_bytes, data.block_bytes(GRADIENT))
     if data.on_host:
         return sum_in_order(_add, of_block, parts)
