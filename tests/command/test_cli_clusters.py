@@ -53,7 +53,7 @@ def write(frame, folder, kind):
     return folder / "d"
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "csv files", "parquet files"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "csv files", pytest.param("parquet files", marks=pytest.mark.slow)])
 def test_the_model_is_that_of_one_process(client, capsys, tmp_path, frame, kind):
     whole = tmp_path / "whole.csv"
     frame.to_csv(whole, index=False)
