@@ -2,10 +2,11 @@
 
 ``python bench/bench_dask.py`` makes ``--rows`` by ``--columns`` rows (2,000,000 by 50, float32) on the workers, each of
 one thread, and prints a row for every number of workers and partitions; with ``--record`` it appends them to
-``bench/results/dask.csv``. Run it on a quiet machine; on one of two cores the fits of the issue are
+``bench/results/dask.csv``. Run it on a quiet machine; rows are in the memory of one process first, and of the workers
+then. A large fit and a small one, on two cores:
 
     python bench/bench_dask.py --rows 12000000 --columns 100 --workers 2 --parts 8 --record
-    python bench/bench_dask.py --rows 4000000 --columns 28 --workers 1 2 4 --parts 8 64 256 --model --record
+    python bench/bench_dask.py --rows 4000000 --columns 28 --workers 1 2 4 --parts 8 64 256 --model --dask-ml --record
 
 What is measured:
 

@@ -23,7 +23,7 @@ TOGETHER = {
 APART = ("test_kernels_compile",)
 """Files of long tests that share nothing: any process may take any of them."""
 
-FIRST = ("test_steps", "scikit_learn_suite", "test_memory", "test_classes", "test_cli")
+FIRST = ("test_steps", "scikit_learn_suite", "test_clusters", "test_memory", "test_classes", "test_cli")
 """Groups that take long, so that no process is left with one at the end."""
 
 

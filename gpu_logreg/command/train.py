@@ -27,7 +27,7 @@ from gpu_logreg.command.report import (
     waiting,
 )
 from gpu_logreg.command.stored_columns import reading_notes
-from gpu_logreg.command.train_on_cluster import refuse_for_cluster, train_on_cluster
+from gpu_logreg.command.train_on_cluster import train_on_cluster
 from gpu_logreg.command.train_streamed import stream_for, train_on_stream
 from gpu_logreg.command.training_labels import (
     MANY_CLASSES,
@@ -102,7 +102,6 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     if needs_dense_rows(parameters):
         request = replace(request, options=replace(request.options, dense=True))
     if request.on_cluster:
-        refuse_for_cluster(request, estimator)
         return train_on_cluster(request, estimator, partial(_load_test, request))
     start = time.perf_counter()
     with waiting(f"reading {request.data}"):

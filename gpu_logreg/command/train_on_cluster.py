@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from gpu_logreg.estimators.distributed.tables import TableOnCluster
 
-__all__ = ["refuse_for_cluster", "train_on_cluster"]
+__all__ = ["train_on_cluster"]
 
 LoadTest = Callable[[Schema, NDArray[Any], str | None], tuple[Any, NDArray[Any]]]
 """From a schema, the classes and the positive label to the rows and labels of ``--valid``."""
@@ -47,7 +47,7 @@ _MOST_LABELS = 2**22
 """Most labels that are written out to be judged."""
 
 
-def refuse_for_cluster(request: TrainingRequest, estimator: Any) -> None:
+def _refuse_for_cluster(request: TrainingRequest, estimator: Any) -> None:
     """Refuse, before anything is started, what rows on a cluster cannot do.
 
     Raises
@@ -82,6 +82,7 @@ def train_on_cluster(request: TrainingRequest, estimator: Estimator, load_test: 
     DataError, ClusterError
         What cannot be read, or fitted; a cluster that is not there.
     """
+    _refuse_for_cluster(request, estimator)
     from gpu_logreg.estimators.distributed.connection import connected
 
     name = "the cluster" if request.scheduler is None else request.scheduler

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from gpu_logreg.errors import DataError
 from gpu_logreg.files.column_names import list_first
-from gpu_logreg.files.formats import FileOptions, choose_format
+from gpu_logreg.files.formats import FileOptions, choose_format, refuse_header
 from gpu_logreg.files.layout import find_layout
 from gpu_logreg.files.reading import compression, import_pyarrow, reading
 from gpu_logreg.files.streams import Spooled
@@ -86,6 +86,8 @@ def cut_files(path: Path, options: FileOptions, nbytes: int | None = None) -> li
     """
     nbytes = nbytes or PIECE_BYTES
     files = _files(path)
+    if not options.header:
+        refuse_header(files[0], options)
     kinds = {choose_format(file, options) for file in files}
     if len(kinds) > 1 or not kinds <= set(_KINDS):
         other = list_first(sorted(kinds), 5, str)
@@ -103,6 +105,11 @@ def _files(path: Path) -> list[Path]:
         ]
         if not files:
             raise DataError(f"{path}: is a folder without files")
+        keys = [part for file in files for part in file.relative_to(path).parts[:-1] if "=" in part]
+        if keys:
+            raise DataError(
+                f"{path}: has folders such as {keys[0]!r}, whose columns are not in the files; write them there"
+            )
         return files
     if not path.exists() and any(mark in str(path) for mark in "*?["):
         files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(name)]

@@ -53,7 +53,7 @@ def write(frame, folder, kind):
     return folder / "d"
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet", "csv files", "parquet files"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "csv files", pytest.param("parquet files", marks=pytest.mark.slow)])
 def test_the_model_is_that_of_one_process(client, capsys, tmp_path, frame, kind):
     whole = tmp_path / "whole.csv"
     frame.to_csv(whole, index=False)
@@ -108,7 +108,7 @@ def test_a_label_set_apart_and_a_file_to_test_on(client, capsys, tmp_path, frame
         assert numbers[0] == numbers[1]
 
 
-@pytest.mark.parametrize("categories", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("categories", [3, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_network_is_that_of_one_process(client, capsys, tmp_path, frame, categories):
     """L-BFGS sees all rows at once; of many categories rows are sparse."""
     frame = frame.assign(x=1e4 * frame.x + 1e5, one=1.0)
@@ -161,6 +161,10 @@ def test_refusals_of_options(capsys, tmp_path, frame, monkeypatch):
     frame.to_csv(tmp_path / "mixed" / "a.csv")
     frame.to_parquet(tmp_path / "mixed" / "b.parquet")
     refused(capsys, "holds csv, parquet; rows", tmp_path / "mixed", "--target", "income", "--workers", 2)
+    (tmp_path / "hive" / "year=2024").mkdir(parents=True)
+    frame.to_parquet(tmp_path / "hive" / "year=2024" / "a.parquet")
+    refused(capsys, "has folders such as 'year=2024'", tmp_path / "hive", "--target", "income", "--workers", 2)
+    refused(capsys, "--no-header are for CSV", tmp_path / "mixed" / "b.parquet", "--no-header", "--workers", 2)
     monkeypatch.setattr("gpu_logreg.estimators.distributed.connection.CONNECT_SECONDS", 0.5)
     refused(capsys, "no scheduler answers at 127.0.0.1:9 within", *rows, "--scheduler", "127.0.0.1:9")
     monkeypatch.setitem(sys.modules, "distributed", None)

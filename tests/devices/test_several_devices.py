@@ -10,7 +10,7 @@ import pytest
 from command_line import run, succeed
 from scipy import sparse
 
-from gpu_logreg import LogisticRegression, MLPClassifier, load_model
+from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
 from gpu_logreg.errors import CheckpointError, DataError, DeviceError, ImplementationError
 from gpu_logreg.passes.cuda import classes as cuda_multinomial
 from gpu_logreg.passes.cuda import cublas
@@ -58,7 +58,7 @@ def problem(n_classes=2, dtype=np.float32):
 
 
 @pytest.mark.parametrize(("solver", "n_classes"), [("auto", 2), ("lbfgs", 3)])
-def test_bits_are_those_of_one_device_and_the_optimum_that_of_the_host(fake, used, solver, n_classes):
+def test_bits_are_those_of_one_device_and_the_optimum_that_of_the_host(fake, used, tmp_path, solver, n_classes):
     X, y, s = problem(n_classes)
     parameters = {"solver": solver, "class_weight": "balanced", "tol": 1e-7}
     three = LogisticRegression(device="cuda:all", **parameters).fit(X, y, s)
@@ -76,6 +76,10 @@ def test_bits_are_those_of_one_device_and_the_optimum_that_of_the_host(fake, use
     host = LogisticRegression(device="cpu", **parameters).fit(X, y, s)
     np.testing.assert_allclose(three.coef_, host.coef_, atol=1e-5)
     assert fake.cuda.Device().id == 0
+    save_model(two, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert loaded.coef_.tobytes() == two.coef_.tobytes()
+    assert loaded.get_params() == two.get_params()
 
 
 def test_rows_without_weight_and_a_checkpoint(fake, tmp_path):

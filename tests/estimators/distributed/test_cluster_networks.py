@@ -120,7 +120,7 @@ def test_rows_held_back(client):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("solver", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
 def test_a_checkpoint_goes_on_to_the_same_bits(client, tmp_path, solver):
     X, y, s = rows()
     parameters = {"hidden_layer_sizes": (4,), "solver": solver, "batch_size": 200, "client": client, "random_state": 1}

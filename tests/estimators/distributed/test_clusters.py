@@ -55,7 +55,11 @@ CASES = {
 @pytest.mark.parametrize(
     ("case", "weighted"),
     [
-        pytest.param(case, weighted, marks=[] if (k + weighted) % 2 and case != "newton-cg" else [pytest.mark.slow])
+        pytest.param(
+            case,
+            weighted,
+            marks=[] if (k + weighted) % 2 and case not in ("newton-cg", "l1, many classes") else [pytest.mark.slow],
+        )
         for k, case in enumerate(CASES)
         for weighted in (False, True)
     ],
