@@ -1,4 +1,4 @@
-"""Arithmetic on vectors of very many numbers, by all threads: a piece of the vectors at a time, in the caches.
+"""Arithmetic on wide vectors, of very many numbers, by all threads: a piece of the vectors at a time, in the caches.
 
 A sum of two such vectors takes the time in which the memory reads and writes them, and most of that is for pages of new
 memory. Pieces have one size, and their sums are added in their order, so that the bits of a result do not depend on
@@ -17,12 +17,15 @@ from gpu_logreg.arrays.block_sizes import WIDE_PIECE
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 
-__all__ = ["LEAST_WIDE", "dot", "each_piece", "is_wide", "largest", "moved", "transposed"]
+__all__ = ["LEAST_WIDE", "columns_of_a_piece", "dot", "each_piece", "is_wide", "largest", "moved", "transposed"]
 
 T = TypeVar("T")
 
 LEAST_WIDE = 2**18
 """Numbers from which a vector is wide: two mebibytes, which a core adds in the time in which a few threads wake."""
+
+LEAST_COLUMNS = 256
+"""Least columns of a piece of a matrix, so that what is done once for it takes little time."""
 
 CALLS_PER_THREAD = 4
 """Runs of pieces for each thread: more than one, as another program may hold up a processor."""
@@ -45,6 +48,11 @@ def each_piece(function: Callable[[slice], T], n: int, piece: int = WIDE_PIECE) 
     return list(itertools.chain.from_iterable(map_in_order(of_run, edges[:-1], edges[1:])))
 
 
+def columns_of_a_piece(n_rows: int) -> int:
+    """Columns of a piece of a matrix with wide rows: `LEAST_COLUMNS`, or more of few rows."""
+    return max(LEAST_COLUMNS, WIDE_PIECE // n_rows)
+
+
 def dot(a: Float64Vector, b: Float64Vector) -> float:
     """``a @ b``.
 
@@ -53,19 +61,17 @@ def dot(a: Float64Vector, b: Float64Vector) -> float:
     >>> dot(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     11.0
     """
-    return float(sum(each_piece(lambda part: float(a[part] @ b[part]), len(a)))) if is_wide(len(a)) else float(a @ b)
+    return float(sum(each_piece(lambda part: float(a[part] @ b[part]), len(a))))
 
 
 def largest(v: Float64Vector) -> float:
-    """``max |v|``; 0 of no numbers, NaN if there is one.
+    """``max |v|``; NaN if there is one.
 
     Examples
     --------
     >>> largest(np.array([1.0, -2.0]))
     2.0
     """
-    if not is_wide(len(v)):
-        return float(np.abs(v).max(initial=0.0))
     return float(np.max(each_piece(lambda part: np.abs(v[part]).max(), len(v))))
 
 
@@ -77,8 +83,6 @@ def moved(start: Float64Vector, step: float, direction: Float64Vector) -> Float6
     >>> moved(np.array([1.0, 2.0]), 0.5, np.array([2.0, 4.0]))
     array([2., 4.])
     """
-    if not is_wide(len(start)):
-        return np.asarray(start + step * direction)
     end = np.empty(len(start))
 
     def of_piece(part: slice) -> None:
@@ -105,5 +109,5 @@ def transposed(W: Float64Matrix) -> Float64Matrix:
     def of_piece(part: slice) -> None:
         columns[part] = W[:, part].T
 
-    each_piece(of_piece, W.shape[1], max(1, WIDE_PIECE // W.shape[0]))
+    each_piece(of_piece, W.shape[1], columns_of_a_piece(W.shape[0]))
     return columns
