@@ -114,7 +114,7 @@ def plain_read(path: Path) -> None:
     else:
         import pyarrow.csv as pa_csv
 
-        for _ in pa_csv.open_csv(path, read_options=pa_csv.ReadOptions(block_size=2**24)):
+        for _ in pa_csv.open_csv(path, read_options=pa_csv.ReadOptions(block_size=2**22)):
             pass
 
 

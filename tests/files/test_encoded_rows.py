@@ -281,6 +281,20 @@ def test_what_is_refused(tmp_path):
     refused(path, r"d.csv, line 102: repeats the header; delete the line")
 
 
+def test_rows_longer_than_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_blocks, "_BLOCK_BYTES", 2**10)
+    monkeypatch.setattr(csv_blocks, "_LONG_BLOCK_BYTES", 2**14)
+    columns = {"x": messy()["num"], "word": ["a", "b"] * 1500, "y": ["no", "yes"] * 1500}
+    for at, length in ((400, 3000), (0, 3000), (400, 30_000)):
+        words = list(columns["word"])
+        words[at] = "long" * (length // 4)
+        write_csv(tmp_path / "d.csv", columns | {"word": words})
+        if length > 2**14:
+            refused(tmp_path / "d.csv", "d.csv: a row is longer than 16 MiB; is a quote")
+        else:
+            same_as_in_memory(tmp_path / "d.csv", weight=None)
+
+
 def test_too_many_texts(tmp_path, monkeypatch):
     monkeypatch.setattr(column_facts, "MOST_TEXTS", 500)
     monkeypatch.setattr(column_facts, "_COMPACTED", 100)
