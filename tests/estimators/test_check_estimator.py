@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gpu_logreg import LogisticRegression, MLPClassifier
+from gpu_logreg import LogisticRegression, LogisticRegressionCV, MLPClassifier
 
 ESTIMATORS = [
     LogisticRegression(),
     LogisticRegression(solver="lbfgs"),
     LogisticRegression(solver="sgd"),
+    LogisticRegressionCV(Cs=[0.1, 1.0], cv=2, l1_ratios=[0.0], scoring=None, use_legacy_attributes=False),
     MLPClassifier(max_iter=100),
     MLPClassifier((8, 4), "tanh", solver="lbfgs"),
 ]

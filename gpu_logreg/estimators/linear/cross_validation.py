@@ -222,6 +222,7 @@ class LogisticRegressionCV(LinearState, SparseCoef, LinearPredictor, BaseEstimat
             column_names=getattr(self, "feature_names_in_", None),
         )
         self.classes_ = prepared.target.classes
+        _ = prepared.shares  # which refuses rows of a single class
         refuse_for_liblinear(self.solver, X, len(self.classes_))
         labels = to_numpy(y)
         weights = check_sample_weight(given_column(sample_weight, "sample_weight"), len(labels))
