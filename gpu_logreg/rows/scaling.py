@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from gpu_logreg.arrays.device import is_sparse
+from gpu_logreg.rows.block import compute_dtype
 
 __all__ = ["centre_scale_and_width", "scale_columns"]
 
@@ -32,8 +33,9 @@ def centre_scale_and_width(X: Any) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def scale_columns(X: Any, centre: NDArray[np.float64], scale: NDArray[np.float64]) -> Any:
-    """``(x - centre) / scale`` of every element that is stored, in the dtype of ``X``."""
+    """``(x - centre) / scale`` of every element that is stored, in the dtype of ``X``; whole numbers become floats."""
+    dtype = compute_dtype(X.dtype) if X.dtype.kind in "iub" else X.dtype
     if not is_sparse(X):
-        return ((X - centre) / scale).astype(X.dtype, copy=False)
-    data = ((X.data - centre[X.indices]) / scale[X.indices]).astype(X.dtype, copy=False)
+        return ((X - centre) / scale).astype(dtype, copy=False)
+    data = ((X.data - centre[X.indices]) / scale[X.indices]).astype(dtype, copy=False)
     return sparse.csr_array((data, X.indices, X.indptr), shape=X.shape)
