@@ -6,16 +6,8 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
-from sklearn.utils import metadata_routing
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-    _raise_for_params,
-    _routing_enabled,
-    process_routing,
-)
+from sklearn.utils.metadata_routing import _raise_for_params
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.checks import check_sample_weight
@@ -32,7 +24,7 @@ from gpu_logreg.estimators.linear.grid_fits import GridFits, fit_grid, packed_by
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.linear.parameters import refuse_for_liblinear
 from gpu_logreg.estimators.linear.penalty_path import How, penalty_path
-from gpu_logreg.estimators.linear.prediction import LinearPredictor
+from gpu_logreg.estimators.linear.routed_scores import RoutedScores
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.prepare import Prepared, prepare
@@ -41,7 +33,7 @@ from gpu_logreg.estimators.streamed import stream_of
 __all__ = ["LogisticRegressionCV"]
 
 
-class LogisticRegressionCV(LinearState, SparseCoef, LinearPredictor, BaseEstimator):  # type: ignore[misc]
+class LogisticRegressionCV(LinearState, SparseCoef, RoutedScores, BaseEstimator):  # type: ignore[misc]
     """Logistic regression whose ``C``, and share of L1, are those with the best score in cross-validation.
 
     Every model of the grid minimises the objective of `gpu_logreg.LogisticRegression` on the rows that its fold trains
@@ -124,7 +116,6 @@ class LogisticRegressionCV(LinearState, SparseCoef, LinearPredictor, BaseEstimat
     __module__ = "gpu_logreg"  # the path that a pickle holds: one that stays, wherever this file moves to
 
     _parameter_constraints = CV_CONSTRAINTS
-    __metadata_request__score = {"sample_weight": metadata_routing.UNUSED}  # noqa: RUF012 - read by scikit-learn
 
     def __init__(
         self,
@@ -291,52 +282,3 @@ class LogisticRegressionCV(LinearState, SparseCoef, LinearPredictor, BaseEstimat
         if not self.fit_intercept:
             return by_logit.copy(), np.zeros(len(by_logit))
         return by_logit[:, :-1].copy(), by_logit[:, -1].copy()
-
-    def _routed(self, sample_weight: Any, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the splitter and the scorer are given."""
-        if not _routing_enabled():
-            more = {} if sample_weight is None else {"sample_weight": sample_weight}
-            return {}, params | more
-        routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
-        return routed.splitter.split, routed.scorer.score
-
-    def score(  # type: ignore[override]
-        self, X: Any, y: Any = None, *, sample_weight: Any = None, **score_params: Any
-    ) -> float:
-        """The score by ``scoring``, or accuracy.
-
-        Parameters
-        ----------
-        X : array, sparse matrix or table of shape (n, d)
-        y : array of shape (n,)
-        sample_weight : array of shape (n,), optional
-        **score_params
-            What the scorer takes besides, with scikit-learn's metadata routing.
-        """
-        _raise_for_params(score_params, self, "score")
-        if sample_weight is not None:
-            score_params["sample_weight"] = sample_weight
-        if _routing_enabled():
-            score_params = process_routing(self, "score", **score_params).scorer.score
-        if self.scoring is None or (isinstance(self.scoring, str) and self.scoring in ("warn", "accuracy")):
-            return super().score(X, y, **score_params)
-        return float(self._get_scorer()(self, X, y, **score_params))
-
-    def get_metadata_routing(self) -> Any:
-        """What is asked for by fits themselves, by the splitter and by the scorer, as scikit-learn routes it.
-
-        Returns
-        -------
-        MetadataRouter
-        """
-        to_score = MethodMapping().add(caller="score", callee="score").add(caller="fit", callee="score")
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(splitter=self.cv, method_mapping=MethodMapping().add(caller="fit", callee="split"))
-            .add(scorer=self._get_scorer(), method_mapping=to_score)
-        )
-
-    def _get_scorer(self) -> Any:
-        warns = isinstance(self.scoring, str) and self.scoring == "warn"
-        return get_scorer("accuracy" if warns else self.scoring or "accuracy")

@@ -20,25 +20,29 @@ fit. What does not contract is left to a fit of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.device import to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.estimators.linear.folds import Folds
+from gpu_logreg.estimators.linear.many_points import (
+    CONTRACTS,
+    SLOW,
+    FoldModel,
+    ManyPoints,
+    Metric,
+    no_sums,
+    without_fold,
+)
 from gpu_logreg.estimators.linear.penalty_path import How, penalty_path
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.penalty import ridge_strength
 from gpu_logreg.objectives.certificate import certificate
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.reference.many_models import multiplies
 from gpu_logreg.passes.sums import ManySums
-from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers import SolverResult
 
@@ -53,23 +57,14 @@ LEAST_ITERATIONS = 20
 ROUNDS = 12
 """Reads of many models after which those that are not done are left to fits of their own."""
 
-CONTRACTS = 0.25
-"""Share of the remaining decrease that a Newton step leaves at most, or it is not by a Hessian of this point."""
-
 FALLS = 0.9
-"""The same on the way to the minima of all rows, which may be far away."""
-
-NEAR = 1e-3
-"""Mean square move of the logits, by their curvature, up to which a Hessian serves: it errs by as much as a sample."""
+"""Share of the remaining decrease that a step leaves at most on the way to the minima of all rows, which may be far."""
 
 LEFT = 1e-9
 """Remaining decrease over ``tol`` and the value at the end: weights then have as many digits as the decrease twice."""
 
 SHARED = 0.1
 """Distance of a model from the point that it shares, as a share of the remaining decrease expected at its own."""
-
-SAMPLE_ROWS = 500
-"""Rows of the sample for each parameter, unless its Hessians would take longer than the reads of all models."""
 
 
 def in_common_reads(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_ratio: float, how: How) -> bool:
@@ -129,39 +124,8 @@ def fit_in_common_reads(
     return {(fold, int(finite[at])): result for (fold, at), result in found.items()}, objective
 
 
-@dataclass(frozen=True)
-class _Metric:
-    """A Hessian of the mean loss at a point, by standardised columns."""
-
-    phi: Float64Vector
-    H: Float64Matrix
-
-    def distance(self, phi: Float64Vector) -> float:
-        """Mean square of the change of the logits, weighted by their curvature."""
-        move = phi - self.phi
-        return float(move @ self.H @ move)
-
-
-class _Many:
-    """See the module; ``phi`` are parameters in standardised columns, one model a row."""
-
-    def __init__(self, objective: Objective, folds: Folds, Cs: Float64Vector, how: How) -> None:
-        data = objective.dataset
-        assert isinstance(data, ResidentDataset)
-        self._objective, self._how, self._Cs, self._n_folds = objective, how, Cs, len(folds)
-        self._fold: Array = data.xp.asarray(folds.left_out_by)
-        p, n = objective.n_params, data.n_rows
-        rows = min(SAMPLE_ROWS * p, max(20 * p, int(0.4 * n * len(Cs) * len(folds) / p)))
-        sampler = Sampler(objective, np.random.default_rng(0))
-        sample = sampler.sample(min(n, max(1000, rows)))
-        self._sample = sample.unpenalised()
-        assert isinstance(sample.coordinates, Coordinates)
-        self._columns = sample.coordinates
-        self._metrics: list[_Metric] = []
-        self._rate = 2.0 * p / sample.n_rows if not sampler.complete else 1e-4
-        s = data.rows.sample_weight
-        weights = np.ones(n) if s is None else s
-        self._weight = np.array([float(weights[self._fold == k].sum(dtype=np.float64)) for k in range(len(folds) + 1)])
+class _Many(ManyPoints):
+    """See the module."""
 
     # ---------------------------------------------------------------------------------------------- all rows
 
@@ -181,12 +145,12 @@ class _Many:
         total = float(self._weight.sum())
         ridge = np.array([self._ridge(C, total) for C in self._Cs])
         phi0 = self._columns.from_params(base.params)
-        first = _Metric(phi0, self._sample.plain_hessian(phi0))
+        first = Metric(phi0, self._sample.plain_hessian(phi0))
         self._metrics.append(first)
         l2 = self._ridge_of(self._objective.l2)
         phi = np.array([phi0 - Factor(first.H + np.diag(r)).solve((r - l2) * phi0) for r in ridge])
         F = len(phi)
-        params, sums = np.empty_like(phi), _no_sums(self._n_folds + 1, F, self._objective.dataset.n_columns)
+        params, sums = np.empty_like(phi), no_sums(self._n_folds + 1, F, self._objective.dataset.n_columns)
         active, last = np.arange(F), np.full(F, np.inf)
         kept: list[int] = []
         for _ in range(ROUNDS):
@@ -217,7 +181,7 @@ class _Many:
         left = math.inf
         for fold in range(self._n_folds):
             weight = self._weight.sum() - self._weight[fold]
-            grad = self._grad(_without(sums, fold), weight, ridge / weight, phi)
+            grad = self._grad(without_fold(sums, fold), weight, ridge / weight, phi)
             left = min(left, 0.5 * float(grad @ factor.solve(grad)))
         return left
 
@@ -227,7 +191,7 @@ class _Many:
         self, at: IntVector, params: Float64Matrix, phi: Float64Matrix, sums: ManySums
     ) -> dict[tuple[int, int], SolverResult]:
         """The minima of all folds for the values of C ``at``, by their numbers."""
-        models: list[_Model] = []
+        models: list[FoldModel] = []
         for f, C in enumerate(self._Cs[at]):
             of_C = ManySums(*(part[:, f] for part in sums))
             metric = self._metric(phi[f])
@@ -236,16 +200,16 @@ class _Many:
                 weight = float(self._weight.sum() - self._weight[fold])
                 ridge = self._ridge(C, weight)
                 factor = factors.setdefault(round(50 * math.log(weight)), Factor(metric.H + np.diag(ridge)))
-                without = _without(of_C, fold)
+                without = without_fold(of_C, fold)
                 l2 = ridge_strength(float(C), weight)
                 w = params[f, : self._objective.dataset.n_columns]
                 value = float(without.loss_sum) / weight + 0.5 * l2 * float(w @ w)
-                model = _Model(fold, int(at[f]), weight, l2, ridge, metric, factor, value, phi[f].copy())
+                model = FoldModel(fold, int(at[f]), weight, l2, ridge, metric, factor, value, phi[f].copy())
                 model.step(self._grad(without, weight, ridge, model.phi))
                 models.append(model)
         return self._rounds(models)
 
-    def _rounds(self, models: list[_Model]) -> dict[tuple[int, int], SolverResult]:
+    def _rounds(self, models: list[FoldModel]) -> dict[tuple[int, int], SolverResult]:
         found: dict[tuple[int, int], SolverResult] = {}
         for _ in range(ROUNDS):
             if not models:
@@ -264,9 +228,29 @@ class _Many:
                     elif model.contracts:
                         go_on.append(model)
             models = go_on
+            if models and not self._sampler.complete and np.median([model.rate for model in models]) > SLOW:
+                self._enlarge(models, len(groups))
         return found
 
-    def _groups(self, models: list[_Model], fold: int) -> list[list[_Model]]:
+    def _enlarge(self, models: list[FoldModel], n_points: int) -> None:
+        """Take the Hessians of the models anew from a larger sample, where that takes no longer than three reads."""
+        n, p = self._objective.dataset.n_rows, self._objective.n_params
+        in_three_reads = 6 * n * n_points // (p * len({id(model.metric) for model in models}))
+        rows, self._larger = min(n, self._larger, in_three_reads), 0
+        if rows < 2 * self._sample.n_rows:
+            return
+        of_base = np.diag(self._ridge_of(self._objective.l2))
+        known: dict[int, Metric] = {}
+        for model in models:
+            old = model.metric
+            if id(old) not in known:
+                known[id(old)] = Metric(old.phi, self._sampler.hessian(rows, old.phi) - of_base)
+            model.metric = known[id(old)]
+            model.factor = Factor(model.metric.H + np.diag(model.ridge))
+        rate = float(np.median([model.rate for model in models]))
+        self._rate = max(1e-4, rate * self._sample.n_rows / rows)
+
+    def _groups(self, models: list[FoldModel], fold: int) -> list[list[FoldModel]]:
         """The models of a fold in groups that one point serves, that of the first.
 
         The gradient of every objective of the fold is known there, as they differ by the penalty alone. It serves those
@@ -284,7 +268,7 @@ class _Many:
             waiting = [model for model, is_near in zip(waiting, near, strict=True) if not is_near]
         return groups
 
-    def _end(self, model: _Model, params: Float64Vector, grad: Float64Vector) -> SolverResult | None:
+    def _end(self, model: FoldModel, params: Float64Vector, grad: Float64Vector) -> SolverResult | None:
         """Take a step; where that is the last, and the gradient before it certifies the end, the end."""
         before = model.left
         model.step(grad)
@@ -301,112 +285,3 @@ class _Many:
         end = self._columns.to_params(model.phi)
         message = f"in common reads: the remaining decrease was {model.left:.2g} before the last step"
         return SolverResult(end, model.value, by_params, model.n_iter, True, message)
-
-    # ------------------------------------------------------------------------------------------------- parts
-
-    def _ridge(self, C: float, weight: float) -> Float64Vector:
-        return self._ridge_of(ridge_strength(float(C), weight))
-
-    def _ridge_of(self, l2: float) -> Float64Vector:
-        """Second derivative of the penalty by ``phi``."""
-        ridge = l2 / self._columns.scale / self._columns.scale
-        return np.append(ridge, 0.0) if self._columns.fit_intercept else ridge
-
-    def _metric(self, phi: Float64Vector) -> _Metric:
-        """The Hessian at a point near ``phi``: one that is known, or a new one there."""
-        nearest = min(self._metrics, key=lambda metric: metric.distance(phi))
-        if nearest.distance(phi) > NEAR:
-            nearest = _Metric(phi.copy(), self._sample.plain_hessian(phi))
-            self._metrics.append(nearest)
-        return nearest
-
-    def _factor(self, phi: Float64Vector, ridge: Float64Vector) -> Factor:
-        return Factor(self._metric(phi).H + np.diag(ridge))
-
-    def _grad(self, sums: ManySums, weight: float, ridge: Float64Vector, phi: Float64Vector) -> Float64Vector:
-        """Gradient by ``phi`` of the mean loss and the penalty."""
-        by_params = np.append(sums.dw_sum, sums.db_sum) if self._columns.fit_intercept else sums.dw_sum
-        return self._columns.grad_to_phi(by_params / weight) + ridge * phi
-
-    def _points(self, phi: Float64Matrix) -> tuple[Float64Matrix, Float64Matrix]:
-        """The points that the passes can take, by ``phi`` and by ``[w, b]``: gradients are exact there."""
-        params = self._columns.to_params(phi).astype(self._objective.dataset.compute_dtype).astype(np.float64)
-        return self._columns.from_params(params), params
-
-    def _unpacked(self, params: Float64Matrix) -> tuple[Float64Matrix, Float64Vector]:
-        d = self._objective.dataset.n_columns
-        return params[:, :d], params[:, d] if self._columns.fit_intercept else np.zeros(len(params))
-
-    def _read_by_fold(self, phi: Float64Matrix) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
-        phi, params = self._points(phi)
-        data, engine = self._objective.dataset, self._objective.engine
-        sums = engine.sums_by_fold(data, *self._unpacked(params), self._fold, self._n_folds)
-        self._objective.reads.total += 1.0
-        return phi, params, sums
-
-    def _read_without_fold(self, models: list[_Model]) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
-        phi, params = self._points(np.array([model.phi for model in models]))
-        left_out = np.array([model.fold for model in models])
-        run: Callable[..., ManySums] = self._objective.engine.sums_without_fold
-        sums = run(self._objective.dataset, *self._unpacked(params), left_out, self._fold, self._n_folds)
-        self._objective.reads.total += 1.0
-        return phi, params, sums
-
-
-@dataclass
-class _Model:
-    """A model of a fold on its way.
-
-    Attributes
-    ----------
-    fold, at : int
-        Numbers of the fold that it leaves out, and of its C.
-    weight : float
-        Of the rows that it learns from.
-    l2, ridge : float, ndarray of shape (p,)
-        Strength of the penalty, and its second derivative by ``phi``.
-    metric : _Metric
-    factor : Factor
-        Of the Hessian of the metric and the penalty.
-    value : float
-        Of the objective where all rows have their minimum.
-    phi : ndarray of shape (p,)
-    left : float
-        Remaining decrease before the last step.
-    contracts : bool
-        Whether the last step but one left little enough.
-    n_iter : int
-    """
-
-    fold: int
-    at: int
-    weight: float
-    l2: float
-    ridge: Float64Vector
-    metric: _Metric
-    factor: Factor
-    value: float
-    phi: Float64Vector
-    left: float = math.inf
-    contracts: bool = True
-    n_iter: int = 0
-
-    def step(self, grad: Float64Vector) -> None:
-        """A step by the gradient at ``phi``."""
-        step = self.factor.solve(grad)
-        left = 0.5 * float(grad @ step)
-        self.contracts = left <= CONTRACTS * self.left
-        self.left = left
-        self.phi = self.phi - step
-        self.n_iter += 1
-
-
-def _without(sums: ManySums, fold: int) -> ManySums:
-    """Sums over all rows but those of a fold, of one model."""
-    others = np.arange(len(sums.loss_sum)) != fold
-    return ManySums(*(part[others].sum(axis=0) for part in sums))
-
-
-def _no_sums(n_groups: int, n_models: int, d: int) -> Any:
-    shape = n_groups, n_models
-    return ManySums(np.zeros(shape), np.zeros((*shape, d)), np.zeros(shape))

@@ -93,19 +93,21 @@ def sums_by_fold(
 
     def of_block(part: slice) -> ManySums:
         block = _in_order(data, fold, part, n_folds)
+        ones = block.ones()
         F, d = W.shape
         total = ManySums(np.zeros((n_folds + 1, F)), np.zeros((n_folds + 1, F, d)), np.zeros((n_folds + 1, F)))
         for first in range(0, F, MODELS):
             models = slice(first, first + MODELS)
             row_loss, dz = loss.loss_and_dz(block.logits(W[models], b[models]), block.y[:, None])
             if block.s is not None:
-                row_loss, dz = row_loss * block.s[:, None], (dz * block.s[:, None]).astype(dz.dtype, copy=False)
+                s = block.s[:, None].astype(dz.dtype, copy=False)
+                row_loss, dz = row_loss * s, dz * s
             for at in range(n_folds + 1):
                 rows = block.rows_of(at)
                 if rows.stop > rows.start:
-                    total.loss_sum[at, models] = to_numpy(row_loss[rows].sum(axis=0, dtype=np.float64))
+                    total.loss_sum[at, models] = to_numpy(ones[rows] @ row_loss[rows])
                     total.dw_sum[at, models] = to_numpy(dz[rows].T @ block.X[rows])
-                    total.db_sum[at, models] = to_numpy(dz[rows].sum(axis=0, dtype=np.float64))
+                    total.db_sum[at, models] = to_numpy(ones[rows] @ dz[rows])
         return total
 
     return _over_blocks(of_block, data)

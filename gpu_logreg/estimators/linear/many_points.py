@@ -1,0 +1,189 @@
+"""Points of many models of the same rows: their reads, their gradients, and Hessians of a sample that they share.
+
+See `gpu_logreg.estimators.linear.many_models`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpu_logreg.arrays.cholesky import Factor
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
+from gpu_logreg.estimators.linear.folds import Folds
+from gpu_logreg.estimators.linear.penalty_path import How
+from gpu_logreg.mathematics.penalty import ridge_strength
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.sums import ManySums
+from gpu_logreg.rows.coordinates import Coordinates
+from gpu_logreg.rows.resident import ResidentDataset
+
+__all__ = ["CONTRACTS", "LARGER", "SLOW", "FoldModel", "ManyPoints", "Metric", "no_sums", "without_fold"]
+
+NEAR = 1e-3
+"""Mean square move of the logits, by their curvature, up to which a Hessian serves: it errs by as much as a sample."""
+
+SAMPLE_ROWS = 500
+"""Rows of the sample for each parameter, unless its Hessians would take longer than the reads of all models."""
+
+SLOW, LARGER = 0.015, 8
+"""Share of the remaining decrease that a step leaves from which a larger sample pays, and how many times larger it is:
+where most rows have next to no curvature a sample is worth few of its rows."""
+
+CONTRACTS = 0.25
+"""Share of the remaining decrease that a Newton step leaves at most, or it is not by a Hessian of this point."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A Hessian of the mean loss at a point, by standardised columns."""
+
+    phi: Float64Vector
+    H: Float64Matrix
+
+    def distance(self, phi: Float64Vector) -> float:
+        """Mean square of the change of the logits, weighted by their curvature."""
+        move = phi - self.phi
+        return float(move @ self.H @ move)
+
+
+class ManyPoints:
+    """What the models of all folds and strengths share.
+
+    ``phi`` are parameters in standardised columns, one model a row.
+    """
+
+    def __init__(self, objective: Objective, folds: Folds, Cs: Float64Vector, how: How) -> None:
+        data = objective.dataset
+        assert isinstance(data, ResidentDataset)
+        self._objective, self._how, self._Cs, self._n_folds = objective, how, Cs, len(folds)
+        self._fold: Array = data.xp.asarray(folds.left_out_by)
+        p, n = objective.n_params, data.n_rows
+        rows = min(SAMPLE_ROWS * p, max(20 * p, int(0.4 * n * len(Cs) * len(folds) / p)))
+        sampler = self._sampler = Sampler(objective, np.random.default_rng(0))
+        sample = sampler.sample(min(n, max(1000, rows)))
+        self._larger = LARGER * sample.n_rows
+        self._sample = sample.unpenalised()
+        assert isinstance(sample.coordinates, Coordinates)
+        self._columns = sample.coordinates
+        self._metrics: list[Metric] = []
+        self._rate = 2.0 * p / sample.n_rows if not sampler.complete else 1e-4
+        s = data.rows.sample_weight
+        weights = np.ones(n) if s is None else s
+        self._weight = np.array([float(weights[self._fold == k].sum(dtype=np.float64)) for k in range(len(folds) + 1)])
+
+    def _ridge(self, C: float, weight: float) -> Float64Vector:
+        return self._ridge_of(ridge_strength(float(C), weight))
+
+    def _ridge_of(self, l2: float) -> Float64Vector:
+        """Second derivative of the penalty by ``phi``."""
+        ridge = l2 / self._columns.scale / self._columns.scale
+        return np.append(ridge, 0.0) if self._columns.fit_intercept else ridge
+
+    def _metric(self, phi: Float64Vector) -> Metric:
+        """The Hessian at a point near ``phi``: one that is known, or a new one there."""
+        nearest = min(self._metrics, key=lambda metric: metric.distance(phi))
+        if nearest.distance(phi) > NEAR:
+            nearest = Metric(phi.copy(), self._sample.plain_hessian(phi))
+            self._metrics.append(nearest)
+        return nearest
+
+    def _factor(self, phi: Float64Vector, ridge: Float64Vector) -> Factor:
+        return Factor(self._metric(phi).H + np.diag(ridge))
+
+    def _grad(self, sums: ManySums, weight: float, ridge: Float64Vector, phi: Float64Vector) -> Float64Vector:
+        """Gradient by ``phi`` of the mean loss and the penalty."""
+        by_params = np.append(sums.dw_sum, sums.db_sum) if self._columns.fit_intercept else sums.dw_sum
+        return self._columns.grad_to_phi(by_params / weight) + ridge * phi
+
+    def _points(self, phi: Float64Matrix) -> tuple[Float64Matrix, Float64Matrix]:
+        """The points that the passes can take, by ``phi`` and by ``[w, b]``: gradients are exact there."""
+        params = self._columns.to_params(phi).astype(self._objective.dataset.compute_dtype).astype(np.float64)
+        return self._columns.from_params(params), params
+
+    def _unpacked(self, params: Float64Matrix) -> tuple[Float64Matrix, Float64Vector]:
+        d = self._objective.dataset.n_columns
+        return params[:, :d], params[:, d] if self._columns.fit_intercept else np.zeros(len(params))
+
+    def _read_by_fold(self, phi: Float64Matrix) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
+        phi, params = self._points(phi)
+        data, engine = self._objective.dataset, self._objective.engine
+        sums = engine.sums_by_fold(data, *self._unpacked(params), self._fold, self._n_folds)
+        self._objective.reads.total += 1.0
+        return phi, params, sums
+
+    def _read_without_fold(self, models: list[FoldModel]) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
+        phi, params = self._points(np.array([model.phi for model in models]))
+        left_out = np.array([model.fold for model in models])
+        run: Callable[..., ManySums] = self._objective.engine.sums_without_fold
+        sums = run(self._objective.dataset, *self._unpacked(params), left_out, self._fold, self._n_folds)
+        self._objective.reads.total += 1.0
+        return phi, params, sums
+
+
+@dataclass
+class FoldModel:
+    """A model of a fold on its way.
+
+    Attributes
+    ----------
+    fold, at : int
+        Numbers of the fold that it leaves out, and of its C.
+    weight : float
+        Of the rows that it learns from.
+    l2, ridge : float, ndarray of shape (p,)
+        Strength of the penalty, and its second derivative by ``phi``.
+    metric : Metric
+    factor : Factor
+        Of the Hessian of the metric and the penalty.
+    value : float
+        Of the objective where all rows have their minimum.
+    phi : ndarray of shape (p,)
+    left : float
+        Remaining decrease before the last step.
+    rate : float
+        Share that the step before it left of what remained.
+    contracts : bool
+        Whether that is little enough.
+    n_iter : int
+    """
+
+    fold: int
+    at: int
+    weight: float
+    l2: float
+    ridge: Float64Vector
+    metric: Metric
+    factor: Factor
+    value: float
+    phi: Float64Vector
+    left: float = math.inf
+    rate: float = 0.0
+    contracts: bool = True
+    n_iter: int = 0
+
+    def step(self, grad: Float64Vector) -> None:
+        """A step by the gradient at ``phi``."""
+        step = self.factor.solve(grad)
+        left = 0.5 * float(grad @ step)
+        self.rate = left / self.left if self.left > 0.0 else 0.0
+        self.contracts = left <= CONTRACTS * self.left
+        self.left = left
+        self.phi = self.phi - step
+        self.n_iter += 1
+
+
+def without_fold(sums: ManySums, fold: int) -> ManySums:
+    """Sums over all rows but those of a fold, of one model."""
+    others = np.arange(len(sums.loss_sum)) != fold
+    return ManySums(*(part[others].sum(axis=0) for part in sums))
+
+
+def no_sums(n_groups: int, n_models: int, d: int) -> ManySums:
+    """Zeros of the shapes of `gpu_logreg.passes.reference.many_models.sums_by_fold`."""
+    shape = n_groups, n_models
+    return ManySums(np.zeros(shape), np.zeros((*shape, d)), np.zeros(shape))
