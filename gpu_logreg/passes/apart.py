@@ -91,7 +91,7 @@ class EngineApart(DelegatingEngine):
         sums: Moments = _total(self._of_each(data, _moments))
         return sums
 
-    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read."""
         if isinstance(data, ResidentDataset):
             return self._other.moments_by_curvature(data, w, b)

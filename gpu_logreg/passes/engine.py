@@ -70,8 +70,11 @@ class Engine(Protocol):
     def moments(self, data: ResidentDataset) -> Moments:
         """Weighted sums of the columns and of their squares; one read."""
 
-    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
-        """``sum_i h_i``, and `moments` with the weights ``h_i = s_i p_i (1 - p_i)``, for two classes; one read."""
+    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
+        """``sum_i h_i``, and `moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of sparse rows; one read.
+
+        Of K classes ``h_ik = s_i p_ik (1 - p_ik)``, and the sums are of shapes (K,) and (K, d).
+        """
 
     def scores(
         self, data: ResidentDataset, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float
@@ -197,7 +200,7 @@ class DelegatingEngine:
         """Sums of the columns and of their squares."""
         return self._other.moments(data)
 
-    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight."""
         return self._other.moments_by_curvature(data, w, b)
 

@@ -136,7 +136,7 @@ class RecordedEngine(DelegatingEngine):
         """Sums of the columns and of their squares."""
         return Moments(*self._recorded("moments", data, (), lambda: self._other.moments(data)))
 
-    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight."""
 
         def compute() -> Sequence[Any]:

@@ -72,6 +72,10 @@ class CentredDiagonalMetric:
         least = ROUNDING * float(h.max(initial=0.0)) or 1.0
         return cls(mean, np.maximum(h, least), fit_intercept)
 
+    def to_power(self, power: float, factor: float = 1.0) -> CentredDiagonalMetric:
+        """The metric with ``factor h**power`` in the place of ``h``."""
+        return CentredDiagonalMetric(self._mean, factor / self._inverse**power, self._fit_intercept)
+
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""
         if not self._fit_intercept:

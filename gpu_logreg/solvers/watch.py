@@ -13,7 +13,7 @@ from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["Stage", "Watch", "late", "renewed", "when_slow"]
+__all__ = ["Stage", "Watch", "ever_rarer", "late", "renewed", "when_slow"]
 
 T = TypeVar("T")
 
@@ -35,6 +35,10 @@ NEWTON_RATE = 0.1
 SLOW_STEPS, FEWER_STEPS = 12, 8
 """Steps over which `when_slow` measures the rate: gradients of the first few are unlike the others, and less so with a
 better model."""
+
+FIRST_STEPS, MORE_STEPS, LONG_WAY = 3, 1.4, 10.0
+"""Steps before `ever_rarer` first takes the curvature anew, the factor by which they grow each time, and the steps to
+the end that are too many. From trials on text, of which no row is kept."""
 
 LATE = 100
 """Steps after which gradients alone are not enough: a margin over the tens that well-scaled columns take. A guess."""
@@ -111,17 +115,49 @@ def when_slow(stages: Sequence[Stage[T]], goal: float) -> Callable[[Trial, float
         nonlocal taken
         falls.append(remaining)
         steps = FEWER_STEPS if taken else SLOW_STEPS
-        if len(falls) <= steps or not remaining > goal * abs(here.value):
-            return None
         stage = stages[min(taken, len(stages) - 1)]
-        rate = min(SLOWEST_RATE, (remaining / falls[-1 - steps]) ** (1.0 / steps))
-        if math.log(remaining / (goal * abs(here.value) + 1e-300)) / -math.log(rate) <= stage.price:
+        if len(falls) <= steps or _steps_to(goal * abs(here.value), falls, steps) <= stage.price:
             return None
         taken += 1
         falls.clear()
         return stage.curvature(here.params)
 
     return refresh
+
+
+def ever_rarer(curvature: Callable[[Trial], T], goal: float) -> Callable[[Trial, float], T | None]:
+    """Take a curvature that costs a read anew after 3, 5, 7, 10, ... steps, while the end is over ten steps away.
+
+    For a diagonal, which is out of date soon at first, and less so later, when pairs of gradients know more than it.
+
+    Parameters
+    ----------
+    curvature : function point -> metric
+    goal : float
+        Relative suboptimality to end with.
+    """
+    falls: list[float] = []
+    steps = FIRST_STEPS
+
+    def refresh(here: Trial, remaining: float) -> T | None:
+        nonlocal steps
+        falls.append(remaining)
+        if len(falls) <= steps or _steps_to(goal * abs(here.value), falls, steps) <= LONG_WAY:
+            return None
+        steps = math.ceil(MORE_STEPS * steps)
+        falls.clear()
+        return curvature(here)
+
+    return refresh
+
+
+def _steps_to(enough: float, falls: Sequence[float], steps: int) -> float:
+    """Steps after which ``enough`` remains, at the rate of the last ``steps``."""
+    remaining = falls[-1]
+    if not remaining > enough:
+        return 0.0
+    rate = min(SLOWEST_RATE, (remaining / falls[-1 - steps]) ** (1.0 / steps))
+    return math.log(remaining / (enough + 1e-300)) / -math.log(rate)
 
 
 class Watch(Generic[T]):

@@ -11,7 +11,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.objectives.sparse_metric import diagonal_at
+from gpu_logreg.objectives.sparse_metric import diagonal_at, softened_diagonal_at
 from gpu_logreg.solvers import Metric, SolverResult
 from gpu_logreg.solvers.costs import (
     LARGEST_P,
@@ -27,7 +27,7 @@ from gpu_logreg.solvers.iteration_loop import Refresh
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal_without_a_sample
-from gpu_logreg.solvers.watch import Stage, late, renewed, when_slow
+from gpu_logreg.solvers.watch import Stage, ever_rarer, late, renewed, when_slow
 
 __all__ = [
     "diagonal_at_start",
@@ -64,8 +64,8 @@ def lbfgs_from_a_diagonal(
 ) -> SolverResult:
     """L-BFGS whose first model is the diagonal of the Hessian while all weights are zero.
 
-    Of sparse rows the diagonal is taken anew after the first step. Where a Hessian of all rows costs little, it is the
-    model of a fit that takes many steps.
+    Of sparse rows the diagonal is taken anew: of two classes after the first step, of more ever more rarely while steps
+    are slow. Where a Hessian of all rows costs little, it is the model of a fit that takes many steps.
 
     Parameters
     ----------
@@ -82,7 +82,10 @@ def lbfgs_from_a_diagonal(
         ``max_iter`` and ``observer``.
     """
     metric = diagonal_at_start(objective, shares)
-    refresh = _after_a_step(objective) if objective.keeps_samples_sparse else None
+    refresh: Refresh | None = None
+    if objective.dataset.is_sparse:
+        many = objective.n_logits > 1
+        refresh = _rarely(objective, LBFGS_DECREASE * tol) if many else _after_a_step(objective)
     memory = MEMORY
     if has_factors(objective):
         refresh = _where_slow(objective, rng, LBFGS_DECREASE * tol)
@@ -201,6 +204,11 @@ def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Calla
         return metric
 
     return metric_at
+
+
+def _rarely(objective: Objective, goal: float) -> Refresh:
+    """The softened diagonal of several classes at the point, ever more rarely, where the end is far."""
+    return ever_rarer(lambda here: softened_diagonal_at(objective, here.params, here.grad), goal)
 
 
 def _after_a_step(objective: Objective) -> Refresh:

@@ -86,8 +86,10 @@ class CpuEngine(DelegatingEngine):
             return sparse.sparse_moments(data.rows)
         return cpu_moments(data.rows) if isinstance(self.loss, Binary) else self._other.moments(data)
 
-    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read of sparse rows."""
+        if not isinstance(self.loss, Binary):
+            return sparse_products.sparse_multinomial_moments_by_curvature(data, w, b)
         return sparse.sparse_moments_by_curvature(data.rows, w, b)
 
     def scores(

@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import MULTIPLIERS, SPARSE_LOGITS
 from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks
 from gpu_logreg.arrays.compiled import Loop
-from gpu_logreg.arrays.csr import stored_in_a_row
+from gpu_logreg.arrays.csr import in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.mathematics.softmax import curvature_diagonal
 from gpu_logreg.passes.cpu.sparse import chunks_of_rows, sparse_logits, sum_chunks
 from gpu_logreg.passes.engine import GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
-from gpu_logreg.passes.sums import Sums, add_in_place
+from gpu_logreg.passes.sums import Moments, Sums, add_in_place
+from gpu_logreg.rows.block import consecutive_rows
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "sparse_gradient_and_curvature",
     "sparse_multinomial_gradient",
     "sparse_multinomial_gradient_and_curvature",
+    "sparse_multinomial_moments_by_curvature",
     "sparse_multinomial_product",
     "sparse_multinomial_row_curvature",
     "sparse_product",
@@ -114,6 +118,39 @@ def sparse_multinomial_product(data: ResidentDataset, at: RowCurvature, V: Float
     return Product(dw, db)
 
 
+def sparse_multinomial_moments_by_curvature(
+    data: ResidentDataset, W: Float64Matrix, b: Float64Vector
+) -> tuple[Float64Vector, Moments]:
+    """``sum_i h_ik``, ``sum_i h_ik x_ij`` and ``sum_i h_ik x_ij**2`` of K classes, with ``h_ik = s_i p_ik (1 - p_ik)``.
+
+    Of shapes (K,) and (K, d); every thread sums some of the classes.
+    """
+    K, d = W.shape
+    sums, firsts = _sums_of_classes(d, K)
+    squares, _ = _sums_of_classes(d, K)
+    h_sum = np.zeros(K)
+    for block in row_blocks(data.n_rows, 8 * K, MULTIPLIERS):
+        X, _, s = consecutive_rows(data.rows, block)
+        X = in_order(X)  # an element that is stored in parts has one square
+        x = X.data.astype(np.float64, copy=False)
+        xx = x * x
+        parts = row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS)
+        P = np.concatenate([np.empty((0, K)), *map_in_order(_probabilities(X, W, b), parts)])
+        h = curvature_diagonal(P)
+        if s is not None:
+            h *= s[:, None]
+
+        def of_classes(
+            first: int, dw: Float64Matrix, dw_2: Float64Matrix, X: Any = X, x: Any = x, xx: Any = xx, h: Any = h
+        ) -> None:
+            _add_outer_products_of_rows(x, X.indices, X.indptr, h, first, dw)
+            _add_outer_products_of_rows(xx, X.indices, X.indptr, h, first, dw_2)
+
+        map_in_order(of_classes, firsts, sums, squares)
+        h_sum += h.sum(axis=0)
+    return h_sum, Moments(_by_class(sums), _by_class(squares))
+
+
 def _multinomial_sums(
     data: ResidentDataset, y: HostArray | None, at: RowCurvature, V: Float64Matrix, c: Float64Vector
 ) -> Sums:
@@ -144,10 +181,16 @@ def _multinomial_sums(
         loss += sum(map_in_order(of_rows, row_blocks(len(E), stored_in_a_row(X), SPARSE_LOGITS)))
         map_in_order(of_classes, firsts, sums)
         db += E.sum(axis=0)
-    dw = np.empty((K, d))
-    for first, part in zip(firsts, sums, strict=True):
-        dw[first : first + part.shape[1]] = part.T
-    return Sums(loss, dw, db)
+    return Sums(loss, _by_class(sums), db)
+
+
+def _by_class(sums: list[Float64Matrix]) -> Float64Matrix:
+    """Sums of shape (K, d) from those of consecutive classes, each of shape (d, m)."""
+    total, first = np.empty((sum(part.shape[1] for part in sums), len(sums[0]))), 0
+    for part in sums:
+        total[first : first + part.shape[1]] = part.T
+        first += part.shape[1]
+    return total
 
 
 def _sums_of_classes(d: int, K: int) -> tuple[list[Float64Matrix], list[int]]:

@@ -79,8 +79,10 @@ class ReferenceEngine:
             total = total + part
         return total
 
-    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: float) -> tuple[float, Moments]:
+    def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read of sparse rows."""
+        if not isinstance(self.loss, Binary):
+            return products.moments_by_curvature(data, w, b)
         h = self._row_curvature(data.rows, w, b)
         h = h if data.rows.sample_weight is None else data.rows.sample_weight * h
         return float(h.sum()), sparse.sparse_moments(data.rows._replace(sample_weight=h))

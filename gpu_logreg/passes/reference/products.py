@@ -16,8 +16,9 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import GRADIENT
 from gpu_logreg.arrays.blocks import map_in_order, sum_in_order
+from gpu_logreg.arrays.csr import in_order
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.mathematics.losses import Binary
@@ -26,11 +27,11 @@ from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.passes.reference.sparse import sparse_blocks
 from gpu_logreg.passes.row_curvature import Product, RowCurvature, keeps_probabilities
-from gpu_logreg.passes.sums import Sums
+from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["diagonal_sums", "gradient_and_curvature", "product_sums", "row_curvature"]
+__all__ = ["diagonal_sums", "gradient_and_curvature", "moments_by_curvature", "product_sums", "row_curvature"]
 
 T = TypeVar("T")
 
@@ -101,6 +102,24 @@ def diagonal_sums(loss: Loss, data: ResidentDataset, at: RowCurvature) -> Produc
         return _sums_over_rows(X * X, h if s is None else h * s[:, None])
 
     return _sum_blocks(of_block, data, at, at.w, at.b)
+
+
+def moments_by_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> tuple[Float64Vector, Moments]:
+    """``sum_i h_ik``, ``sum_i h_ik x_ij`` and ``sum_i h_ik x_ij**2`` with ``h_ik = s_i p_ik (1 - p_ik)``; one read.
+
+    For sparse rows of K classes; the sums are of shapes (K,) and (K, d).
+    """
+
+    def of_block(part: slice) -> Sums:
+        X, _, s = _in_float64(data.rows, part)
+        X = in_order(X)  # an element that is stored in parts has one square
+        h = softmax.curvature_diagonal(softmax.softmax(_logits(X, W, b)))
+        h = h if s is None else h * s[:, None]
+        (first, h_sum), (second, _) = _sums_over_rows(X, h), _sums_over_rows(X * X, h)
+        return Sums(0.0, np.stack([first, second]), h_sum)
+
+    _, (x_sum, xx_sum), h_sum = sum_in_order(add_in_place, of_block, sparse_blocks(data.rows.X, 2 * W.size))
+    return h_sum, Moments(x_sum, xx_sum)
 
 
 def _keeps(loss: Loss, data: ResidentDataset) -> bool:

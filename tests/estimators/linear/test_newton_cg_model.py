@@ -16,7 +16,7 @@ from gpu_logreg.estimators.linear import quasi_newton
 from gpu_logreg.estimators.linear.inexact_newton import Preconditioners
 from gpu_logreg.solvers.conjugate_gradients import InexactStep
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.watch import FEWER_STEPS, SLOW_STEPS, Stage, when_slow
+from gpu_logreg.solvers.watch import FEWER_STEPS, SLOW_STEPS, Stage, ever_rarer, when_slow
 
 
 def data(n: int, d: int, K: int, seed: int = 0, correlated: bool = False):
@@ -120,6 +120,15 @@ def test_gradients_alone_are_left_once_they_would_take_more_steps_than_the_price
             assert found is None or n >= SLOW_STEPS
             remaining *= rate
         assert len(calls) == (taken if not taken else 1 + (39 - SLOW_STEPS) // (FEWER_STEPS + 1))
+
+
+@pytest.mark.parametrize(("rate", "taken"), [(0.95, [3, 9, 17, 28, 43]), (0.1, [])])
+def test_a_diagonal_is_taken_ever_more_rarely_while_the_end_is_far(rate, taken):
+    points = []
+    refresh = ever_rarer(lambda here: points.append(here.step), 1e-9)
+    for n in range(60):
+        refresh(Trial(float(n), np.zeros(1), 1.0, -1.0, np.zeros(1)), rate**n)
+    assert points == taken
 
 
 def test_each_stage_is_taken_once_and_the_last_again():

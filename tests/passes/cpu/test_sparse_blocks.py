@@ -11,8 +11,10 @@ from gpu_logreg.arrays import blocks as threads
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.logistic import curvature
+from gpu_logreg.mathematics.losses import loss_of_classes
+from gpu_logreg.mathematics.softmax import curvature_diagonal, softmax
 from gpu_logreg.passes.choice import choose
-from gpu_logreg.passes.cpu import scores
+from gpu_logreg.passes.cpu import scores, sparse_products
 from gpu_logreg.passes.cpu import sparse as cpu_sparse
 from gpu_logreg.passes.reference import sparse as reference_sparse
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
@@ -36,9 +38,10 @@ def columns_of(X, columns, compiled: bool):
     return choose("cpu" if compiled else "reference", data.rows, Device("cpu")).columns(data)(columns).rows.X
 
 
-def by_curvature(rows: Rows, w, b: float, compiled: bool):
+def by_curvature(rows: Rows, w, b, compiled: bool):
     """Moments with the curvature of every row as its weight, by either engine."""
-    engine = choose("cpu" if compiled else "reference", rows, Device("cpu"))
+    loss = loss_of_classes(max(2, np.size(b)))
+    engine = choose("cpu" if compiled else "reference", rows, Device("cpu"), loss)
     return engine.moments_by_curvature(ResidentDataset(rows, float(N)), w, b)
 
 
@@ -102,6 +105,35 @@ def test_moments_by_curvature_are_those_of_the_rows_written_out(dtype, compiled,
     assert total == pytest.approx(h.sum(), rel=1e-12)
     np.testing.assert_allclose(found.x_sum, h @ X, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.xx_sum, h @ X**2, rtol=1e-12, atol=1e-12)
+
+
+@dtypes
+@compiled
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("block_bytes", [200, 10**6])
+@pytest.mark.usefixtures("block_elements")
+def test_moments_by_the_curvature_of_classes_are_those_of_the_rows_written_out(
+    dtype, compiled, weighted, block_bytes, monkeypatch
+):
+    monkeypatch.setattr(sparse_products, "MULTIPLIERS", block_bytes)
+    rows, rng = rows_of(dtype, weighted), np.random.default_rng(2)
+    W, b = 2.0 * rng.standard_normal((3, D)), rng.standard_normal(3)
+    X = rows.X.toarray().astype(np.float64)
+    h = curvature_diagonal(softmax(X @ W.T + b))
+    h = h if rows.sample_weight is None else h * rows.sample_weight[:, None]
+    total, found = by_curvature(rows, W, b, compiled)
+    np.testing.assert_allclose(total, h.sum(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.x_sum, h.T @ X, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.xx_sum, h.T @ X**2, rtol=1e-12, atol=1e-12)
+
+
+@compiled
+def test_an_element_that_is_stored_in_parts_is_squared_once_by_the_curvature_of_classes(compiled):
+    X = csr_rows(sparse.csr_array((np.array([1.0, 2.0, 4.0]), np.array([1, 0, 1]), np.array([0, 3])), shape=(1, 2)))
+    W, b = np.array([[0.1, 0.2], [0.3, -0.1], [0.0, 0.0]]), np.zeros(3)
+    found = [by_curvature(Rows(x, np.zeros(1), None), W, b, compiled) for x in (X, csr_rows(X.tocsc().tocsr()))]
+    for sums, other in zip(*[(total, *moments) for total, moments in found], strict=True):
+        np.testing.assert_allclose(sums, other, rtol=1e-14)
 
 
 @compiled
