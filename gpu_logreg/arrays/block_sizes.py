@@ -38,6 +38,7 @@ __all__ = [
     "STREAMED_ELEMENTS_WIDE",
     "STREAMED_ROWS",
     "UPLOADED",
+    "WIDE_PIECE",
     "BlockSize",
 ]
 
@@ -129,3 +130,6 @@ KEPT_PROBABILITIES = 2**26
 
 MULTIPLIERS = 2**26
 """Bytes of what the elements of sparse rows of K classes are multiplied by in products with the Hessian, of a block."""
+
+WIDE_PIECE = 2**13
+"""Numbers of a piece of vectors of very many numbers: pieces of some tens of vectors fit the cache of a core."""

@@ -218,7 +218,7 @@ class Objective:
         """Value and gradient by a pass over the rows."""
         dataset, d = self.dataset, self.dataset.n_columns
         w, b = self.loss.unpack(params, d)
-        if self.centre is not None:
+        if self.centre is not None and dataset.compute_dtype != np.float64:
             b = b + (w - w.astype(dataset.compute_dtype)) @ self.centre
         sums = run(w, b)
         self.reads.total += 1.0

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import WIDE_PIECE
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.wide_vectors import each_piece, is_wide
 from gpu_logreg.solvers import Metric
 
-__all__ = ["CentredDiagonalMetric", "ClasswiseMetric", "by_class"]
+__all__ = ["CentredDiagonalMetric", "ClasswiseMetric", "WideClasswiseMetric", "by_class"]
 
+LEAST_COLUMNS = 256
+"""Least columns of a piece of all classes, so that what is done once for it takes little time."""
 
 ROUNDING = float(np.finfo(np.float64).eps)
 """Variance of a column, relative to its squared mean, below which it is rounding."""
@@ -32,11 +36,17 @@ class CentredDiagonalMetric:
     h : ndarray of shape (d + 1,), or (d,) without an intercept
         Second derivatives by the weights of the centred columns, and by the intercept; positive.
     fit_intercept : bool
+
+    Attributes
+    ----------
+    mean : ndarray of shape (d,)
+    inverse : ndarray of the shape of ``h``
+        ``1 / h``.
     """
 
     def __init__(self, mean: Float64Vector, h: Float64Vector, fit_intercept: bool) -> None:
-        self._mean = mean
-        self._inverse = 1.0 / h
+        self.mean = mean
+        self.inverse = 1.0 / h
         self._fit_intercept = fit_intercept
 
     @classmethod
@@ -74,14 +84,14 @@ class CentredDiagonalMetric:
 
     def to_power(self, power: float, factor: float = 1.0) -> CentredDiagonalMetric:
         """The metric with ``factor h**power`` in the place of ``h``."""
-        return CentredDiagonalMetric(self._mean, factor / self._inverse**power, self._fit_intercept)
+        return CentredDiagonalMetric(self.mean, factor / self.inverse**power, self._fit_intercept)
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""
         if not self._fit_intercept:
-            return np.asarray(self._inverse * v)
-        centred: Float64Vector = self._inverse * np.append(v[:-1] - self._mean * v[-1], v[-1])
-        centred[-1] -= self._mean @ centred[:-1]
+            return np.asarray(self.inverse * v)
+        centred: Float64Vector = self.inverse * np.append(v[:-1] - self.mean * v[-1], v[-1])
+        centred[-1] -= self.mean @ centred[:-1]
         return centred
 
 
@@ -103,6 +113,45 @@ class ClasswiseMetric:
         return np.asarray(solved.ravel())
 
 
+class WideClasswiseMetric:
+    """`ClasswiseMetric` of diagonals of very many parameters: all classes of some columns at a time, on all threads."""
+
+    def __init__(self, metrics: Sequence[CentredDiagonalMetric]) -> None:
+        self._inverse = np.stack([metric.inverse for metric in metrics])
+        same = all(metric.mean is metrics[0].mean for metric in metrics)
+        self._mean = np.stack([metric.mean for metric in (metrics[:1] if same else metrics)])
+        self._has_intercept = self._inverse.shape[1] > self._mean.shape[1]
+
+    def solve(self, v: Float64Vector) -> Float64Vector:
+        """``P H^-1 v`` of packed ``v``."""
+        inverse, mean, K, d = self._inverse, self._mean, len(self._inverse), self._mean.shape[1]
+        rows, solved = v.reshape(K, -1), np.empty(inverse.shape)
+        last = rows[:, -1:]
+
+        def of_columns(part: slice) -> Float64Vector:
+            block, moved = solved[:, part], np.zeros(K)
+            if self._has_intercept:
+                np.multiply(mean[:, part], -last, out=block)
+                block += rows[:, part]
+                block *= inverse[:, part]
+                moved = np.einsum("kj,kj->k", np.broadcast_to(mean[:, part], block.shape), block)
+            else:
+                np.multiply(inverse[:, part], rows[:, part], out=block)
+            block -= block.mean(axis=0)
+            return moved
+
+        moved = np.sum(each_piece(of_columns, d, max(LEAST_COLUMNS, WIDE_PIECE // K)), axis=0)
+        if self._has_intercept:
+            intercepts = inverse[:, -1] * rows[:, -1] - moved
+            solved[:, -1] = intercepts - intercepts.mean()
+        return solved.ravel()
+
+
 def by_class(metrics: Sequence[Metric]) -> Metric:
     """The metric of packed vectors from one metric for each logit."""
-    return metrics[0] if len(metrics) == 1 else ClasswiseMetric(metrics)
+    if len(metrics) == 1:
+        return metrics[0]
+    diagonals = [metric for metric in metrics if isinstance(metric, CentredDiagonalMetric)]
+    if len(diagonals) == len(metrics) and is_wide(sum(len(metric.inverse) for metric in diagonals)):
+        return WideClasswiseMetric(diagonals)
+    return ClasswiseMetric(metrics)

@@ -13,11 +13,13 @@ import numpy as np
 from scipy.linalg.blas import daxpy
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.wide_vectors import is_wide, largest, moved
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.criteria import Criterion, Optimality
 from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.iteration_loop import PATIENCE, BeforeStep, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
+from gpu_logreg.solvers.wide_pairs import WidePairs
 
 __all__ = ["QuasiNewtonSteps", "lbfgs"]
 
@@ -149,7 +151,7 @@ class QuasiNewtonSteps:
     ) -> None:
         self.objective = objective
         self.here = Trial(0.0, start, np.nan, 0.0, start)
-        self._model: Model = Pairs(metric, memory)
+        self._model: Model = (WidePairs if is_wide(len(start)) else Pairs)(metric, memory)
         self._direction = start
         self._tol = tol
         self._doubt = doubt
@@ -222,10 +224,10 @@ class QuasiNewtonSteps:
     def step_unseen(self) -> float | None:
         """The whole step, and its decrease by the model; not from where ``tol`` is not met."""
         here = self.here
-        if float(np.abs(here.grad).max(initial=0.0)) > self._tol:
+        if largest(here.grad) > self._tol:
             return None
         decrease = -0.5 * here.slope
-        self.here = here._replace(params=here.params + self._direction, value=here.value - decrease)
+        self.here = here._replace(params=moved(here.params, 1.0, self._direction), value=here.value - decrease)
         return decrease
 
     def figures(self) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.wide_vectors import dot, moved
 from gpu_logreg.solvers import Objective
 
 __all__ = ["Trial", "strong_wolfe"]
@@ -86,9 +87,9 @@ def strong_wolfe(
     rounding = objective.rounding * abs(value)
     low, high = start, None
     for _ in range(budget):
-        params = start.params + step * direction
+        params = moved(start.params, step, direction)
         there, grad = objective(params)
-        trial = Trial(step, params, there, float(grad @ direction), grad)
+        trial = Trial(step, params, there, dot(grad, direction), grad)
         highest = max(value + SUFFICIENT_DECREASE * step * slope, value + rounding)
         low_enough = math.isfinite(there) and there <= highest
         if not low_enough or (low.step > 0 and there >= low.value + rounding):

@@ -21,6 +21,7 @@ from gpu_logreg.arrays.blocks import map_in_order, n_threads, row_blocks
 from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.csr import in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.arrays.wide_vectors import transposed
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.mathematics.softmax import curvature_diagonal
 from gpu_logreg.passes.cpu.sparse import chunks_of_rows, sparse_logits, sum_chunks
@@ -157,7 +158,7 @@ def _multinomial_sums(
     """Gradient sums at ``V, c`` where there are labels, which fill what is kept, and else the product with ``V, c``."""
     X, _, s = data.rows
     K, d = V.shape
-    by_column, shift = np.ascontiguousarray(V.T, np.float64), np.ascontiguousarray(c, np.float64)
+    by_column, shift = transposed(V), np.ascontiguousarray(c, np.float64)
     fill = None if at.kept is not None or y is not None else _probabilities(X, at.w, at.b)
     sums, firsts = _sums_of_classes(d, K)
     db, loss = np.zeros(K), 0.0
@@ -186,10 +187,13 @@ def _multinomial_sums(
 
 def _by_class(sums: list[Float64Matrix]) -> Float64Matrix:
     """Sums of shape (K, d) from those of consecutive classes, each of shape (d, m)."""
-    total, first = np.empty((sum(part.shape[1] for part in sums), len(sums[0]))), 0
-    for part in sums:
-        total[first : first + part.shape[1]] = part.T
-        first += part.shape[1]
+    edges = np.cumsum([0, *(part.shape[1] for part in sums)]).tolist()
+    total = np.empty((edges[-1], len(sums[0])))
+
+    def of_part(first: int, last: int, part: Float64Matrix) -> None:
+        total[first:last] = part.T
+
+    map_in_order(of_part, edges[:-1], edges[1:], sums)
     return total
 
 
@@ -202,7 +206,7 @@ def _sums_of_classes(d: int, K: int) -> tuple[list[Float64Matrix], list[int]]:
 
 def _probabilities(X: CsrArray, W: Float64Matrix, b: Float64Vector) -> Callable[[slice], Float64Matrix]:
     """A function from consecutive rows to their probabilities."""
-    by_column, intercepts = np.ascontiguousarray(W.T, np.float64), np.ascontiguousarray(b, np.float64)
+    by_column, intercepts = transposed(W), np.ascontiguousarray(b, np.float64)
 
     def of_part(part: slice) -> Float64Matrix:
         P = np.empty((part.stop - part.start, len(intercepts)))
