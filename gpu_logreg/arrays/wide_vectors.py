@@ -1,4 +1,4 @@
-"""Arithmetic on vectors of very many numbers, by all threads: a piece of the vectors at a time, in the caches.
+"""Arithmetic on wide vectors, of very many numbers, by all threads: a piece of the vectors at a time, in the caches.
 
 A sum of two such vectors takes the time in which the memory reads and writes them, and most of that is for pages of new
 memory. Pieces have one size, and their sums are added in their order, so that the bits of a result do not depend on
@@ -53,19 +53,17 @@ def dot(a: Float64Vector, b: Float64Vector) -> float:
     >>> dot(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     11.0
     """
-    return float(sum(each_piece(lambda part: float(a[part] @ b[part]), len(a)))) if is_wide(len(a)) else float(a @ b)
+    return float(sum(each_piece(lambda part: float(a[part] @ b[part]), len(a))))
 
 
 def largest(v: Float64Vector) -> float:
-    """``max |v|``; 0 of no numbers, NaN if there is one.
+    """``max |v|``; NaN if there is one.
 
     Examples
     --------
     >>> largest(np.array([1.0, -2.0]))
     2.0
     """
-    if not is_wide(len(v)):
-        return float(np.abs(v).max(initial=0.0))
     return float(np.max(each_piece(lambda part: np.abs(v[part]).max(), len(v))))
 
 
@@ -77,8 +75,6 @@ def moved(start: Float64Vector, step: float, direction: Float64Vector) -> Float6
     >>> moved(np.array([1.0, 2.0]), 0.5, np.array([2.0, 4.0]))
     array([2., 4.])
     """
-    if not is_wide(len(start)):
-        return np.asarray(start + step * direction)
     end = np.empty(len(start))
 
     def of_piece(part: slice) -> None:

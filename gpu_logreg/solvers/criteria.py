@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.wide_vectors import largest
 from gpu_logreg.solvers import Objective, Stop, falls_for_ever, separable
 from gpu_logreg.solvers.line_search import Trial
@@ -98,7 +99,11 @@ class Optimality:
         """The stop, or None."""
         self.here, value = here, abs(here.value)
         last, self._last = self._last, remaining
-        grad_max = largest(here.grad)
+        grad_max = (
+            largest(here.grad)
+            if len(here.grad) >= wide_vectors.LEAST_WIDE
+            else float(np.abs(here.grad).max(initial=0.0))
+        )
         if here.value < self._separable_below and falls_for_ever(
             here.value, grad_max, self._tol, self._separable_below
         ):

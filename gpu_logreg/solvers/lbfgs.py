@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.linalg.blas import daxpy
 
+from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.arrays.wide_vectors import is_wide, largest, moved
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.criteria import Criterion, Optimality
 from gpu_logreg.solvers.doubt import Doubt
@@ -151,7 +151,7 @@ class QuasiNewtonSteps:
     ) -> None:
         self.objective = objective
         self.here = Trial(0.0, start, np.nan, 0.0, start)
-        self._model: Model = (WidePairs if is_wide(len(start)) else Pairs)(metric, memory)
+        self._model: Model = (WidePairs if len(start) >= wide_vectors.LEAST_WIDE else Pairs)(metric, memory)
         self._direction = start
         self._tol = tol
         self._doubt = doubt
@@ -224,10 +224,10 @@ class QuasiNewtonSteps:
     def step_unseen(self) -> float | None:
         """The whole step, and its decrease by the model; not from where ``tol`` is not met."""
         here = self.here
-        if largest(here.grad) > self._tol:
+        if float(np.abs(here.grad).max(initial=0.0)) > self._tol:
             return None
         decrease = -0.5 * here.slope
-        self.here = here._replace(params=moved(here.params, 1.0, self._direction), value=here.value - decrease)
+        self.here = here._replace(params=here.params + self._direction, value=here.value - decrease)
         return decrease
 
     def figures(self) -> str:

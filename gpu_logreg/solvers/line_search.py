@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.arrays.wide_vectors import dot, moved
 from gpu_logreg.solvers import Objective
@@ -86,10 +87,12 @@ def strong_wolfe(
     value, slope = start.value, start.slope
     rounding = objective.rounding * abs(value)
     low, high = start, None
+    wide = len(direction) >= wide_vectors.LEAST_WIDE
     for _ in range(budget):
-        params = moved(start.params, step, direction)
+        params = moved(start.params, step, direction) if wide else start.params + step * direction
         there, grad = objective(params)
-        trial = Trial(step, params, there, dot(grad, direction), grad)
+        along = dot(grad, direction) if wide else float(grad @ direction)
+        trial = Trial(step, params, there, along, grad)
         highest = max(value + SUFFICIENT_DECREASE * step * slope, value + rounding)
         low_enough = math.isfinite(there) and there <= highest
         if not low_enough or (low.step > 0 and there >= low.value + rounding):
