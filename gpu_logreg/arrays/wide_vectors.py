@@ -17,12 +17,15 @@ from gpu_logreg.arrays.block_sizes import WIDE_PIECE
 from gpu_logreg.arrays.blocks import map_in_order, n_threads
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 
-__all__ = ["LEAST_WIDE", "dot", "each_piece", "is_wide", "largest", "moved", "transposed"]
+__all__ = ["LEAST_WIDE", "columns_of_a_piece", "dot", "each_piece", "is_wide", "largest", "moved", "transposed"]
 
 T = TypeVar("T")
 
 LEAST_WIDE = 2**18
 """Numbers from which a vector is wide: two mebibytes, which a core adds in the time in which a few threads wake."""
+
+LEAST_COLUMNS = 256
+"""Least columns of a piece of a matrix, so that what is done once for it takes little time."""
 
 CALLS_PER_THREAD = 4
 """Runs of pieces for each thread: more than one, as another program may hold up a processor."""
@@ -43,6 +46,11 @@ def each_piece(function: Callable[[slice], T], n: int, piece: int = WIDE_PIECE) 
 
     edges = [len(pieces) * k // runs for k in range(runs + 1)]
     return list(itertools.chain.from_iterable(map_in_order(of_run, edges[:-1], edges[1:])))
+
+
+def columns_of_a_piece(n_rows: int) -> int:
+    """Columns of a piece of a matrix with wide rows: `LEAST_COLUMNS`, or more of few rows."""
+    return max(LEAST_COLUMNS, WIDE_PIECE // n_rows)
 
 
 def dot(a: Float64Vector, b: Float64Vector) -> float:
@@ -101,5 +109,5 @@ def transposed(W: Float64Matrix) -> Float64Matrix:
     def of_piece(part: slice) -> None:
         columns[part] = W[:, part].T
 
-    each_piece(of_piece, W.shape[1], max(1, WIDE_PIECE // W.shape[0]))
+    each_piece(of_piece, W.shape[1], columns_of_a_piece(W.shape[0]))
     return columns

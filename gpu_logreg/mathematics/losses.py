@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.class_sums import sums_by_class, sums_of_two_classes
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
@@ -161,7 +162,14 @@ class Classes:
         """``[dw_1, db_1, ..., dw_K, db_K]``, less their means over the classes, which are zero but for rounding."""
         K, d = dw_sum.shape
         grad = np.empty((K, d + fit_intercept))
-        np.subtract(dw_sum, dw_sum.mean(axis=0), out=grad[:, :d])
+
+        def of_columns(part: slice) -> None:
+            np.subtract(dw_sum[:, part], dw_sum[:, part].mean(axis=0), out=grad[:, part])
+
+        if dw_sum.size < wide_vectors.LEAST_WIDE:
+            of_columns(slice(d))
+        else:
+            wide_vectors.each_piece(of_columns, d, wide_vectors.columns_of_a_piece(K))
         if fit_intercept:
             grad[:, d] = db_sum - db_sum.mean()
         return grad.ravel()

@@ -105,8 +105,11 @@ def certificate(
     columns, by_class = objective.standard_columns, (objective.n_logits, -1)
     limit = MARGIN * math.sqrt(2.0 * max(DECREASE_PER_TOL * tol, LEAST_DECREASE) * abs(value))
 
-    strengths = objective.l1_strengths.reshape(by_class) / np.append(columns.scale, np.ones(int(columns.fit_intercept)))
-    v = np.abs(subgradient(params.reshape(by_class), columns.grad_to_phi(grad.reshape(by_class)), strengths))
+    v = columns.grad_to_phi(grad.reshape(by_class))
+    if objective.l1 > 0.0:
+        scale = np.append(columns.scale, np.ones(int(columns.fit_intercept)))
+        v = subgradient(params.reshape(by_class), v, objective.l1_strengths.reshape(by_class) / scale)
+    v = np.abs(v)
     ridge = objective.l2 / columns.scale / columns.scale
     h = min(0.25, 4.0 * abs(value)) + (np.append(ridge, 0.0) if columns.fit_intercept else ridge)
     noise = gradient_noise(columns, value, objective.precision)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.hessian_form import HessianForm
@@ -227,13 +228,30 @@ class Objective:
             if not (np.isfinite(sums.loss_sum) and np.isfinite(grad).all()):
                 dataset.refuse_not_finite()
             self._known_finite = True
-        penalty = 0.5 * self.l2 * float(np.vdot(w, w))
-        grad /= total
-        grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
+        if len(grad) >= wide_vectors.LEAST_WIDE:
+            penalty = self._with_ridge(grad, w)
+        else:
+            penalty = 0.5 * self.l2 * float(np.vdot(w, w))
+            grad /= total
+            grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
         columns = self.centre, self.spread
         self.rounding = rounding_of_a_pass(w, value, penalty, dataset.n_rows, self.precision, *columns)
         return value, grad
+
+    def _with_ridge(self, grad: Float64Vector, w: Float64Vector) -> float:
+        """The penalty; wide sums of gradients are divided by the weights and get that of the ridge, in place."""
+        by_class, W, total = grad.reshape(self.n_logits, -1), np.atleast_2d(w), self.dataset.weight_total
+
+        def of_columns(part: slice) -> float:
+            block, of_weights = by_class[:, part], W[:, part]
+            block /= total
+            block += self.l2 * of_weights
+            return float(np.vdot(of_weights, of_weights))
+
+        squares = wide_vectors.each_piece(of_columns, W.shape[1], wide_vectors.columns_of_a_piece(len(W)))
+        by_class[:, W.shape[1] :] /= total
+        return 0.5 * self.l2 * float(sum(squares))
 
     def curvature_at(self, params: Float64Vector) -> HessianAt:
         """The Hessian at ``params``, for products with vectors; one read, and one for each product."""

@@ -8,9 +8,11 @@ value by ``mean(dz_i error_i)``, a random sum of at most ``precision t sqrt(2 va
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.vector import Float64Vector
 
 __all__ = ["rounding_about_the_centre", "rounding_of_a_pass"]
@@ -50,13 +52,27 @@ def rounding_of_a_pass(
     if centre is not None and spread is not None:
         # Where this overflows, so would the logits, and an infinite rounding error is a fair estimate.
         with np.errstate(over="ignore", invalid="ignore"):
-            squares = (w * w) @ (spread**2 + centre**2)
-            size = float(np.max(np.sqrt(squares) + np.abs(w @ centre)))
+            squares, products = _of_weights(w, spread**2 + centre**2, centre)
+            size = float(np.max(np.sqrt(squares) + np.abs(products)))
             terms += size if size == size else math.inf
     n = max(1, n_rows)
     by_rows = precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), LEAST_VALUE))) / math.sqrt(n)
     by_penalty = 2.0 * precision * penalty / max(abs(value), LEAST_VALUE)
     return 4.0 * EPS + by_rows + by_penalty
+
+
+def _of_weights(w: Float64Vector, second: Float64Vector, centre: Float64Vector) -> tuple[Any, Any]:
+    """``w**2 @ second`` and ``w @ centre``."""
+    if w.size < wide_vectors.LEAST_WIDE:
+        return (w * w) @ second, w @ centre
+
+    def of_columns(part: slice) -> Any:
+        some = w[..., part]
+        return np.stack([(some * some) @ second[part], some @ centre[part]])
+
+    columns = wide_vectors.columns_of_a_piece(w.size // len(centre))
+    squares, products = np.sum(wide_vectors.each_piece(of_columns, len(centre), columns), axis=0)
+    return squares, products
 
 
 def rounding_about_the_centre(w: Float64Vector, value: float, n_rows: int, spread: Float64Vector) -> float:

@@ -12,15 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpu_logreg.arrays.block_sizes import WIDE_PIECE
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.arrays.wide_vectors import each_piece, is_wide
+from gpu_logreg.arrays.wide_vectors import columns_of_a_piece, each_piece, is_wide
 from gpu_logreg.solvers import Metric
 
 __all__ = ["CentredDiagonalMetric", "ClasswiseMetric", "WideClasswiseMetric", "by_class"]
-
-LEAST_COLUMNS = 256
-"""Least columns of a piece of all classes, so that what is done once for it takes little time."""
 
 ROUNDING = float(np.finfo(np.float64).eps)
 """Variance of a column, relative to its squared mean, below which it is rounding."""
@@ -140,7 +136,7 @@ class WideClasswiseMetric:
             block -= block.mean(axis=0)
             return moved
 
-        moved = np.sum(each_piece(of_columns, d, max(LEAST_COLUMNS, WIDE_PIECE // K)), axis=0)
+        moved = np.sum(each_piece(of_columns, d, columns_of_a_piece(K)), axis=0)
         if self._has_intercept:
             intercepts = inverse[:, -1] * rows[:, -1] - moved
             solved[:, -1] = intercepts - intercepts.mean()

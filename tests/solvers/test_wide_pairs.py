@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
+from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays import blocks, wide_vectors
-from gpu_logreg.solvers import diagonal_metric
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric, WideClasswiseMetric
 from gpu_logreg.solvers.lbfgs import Pairs, lbfgs
 from gpu_logreg.solvers.line_search import Trial
@@ -83,8 +84,8 @@ def test_the_diagonals_of_classes_solve_as_one_by_one(monkeypatch, fit_intercept
     mean, h = rng.standard_normal((K, d)), rng.uniform(0.5, 2.0, (K, d + int(fit_intercept)))
     metrics = [CentredDiagonalMetric(mean[0] if same_mean else mean[k], h[k], fit_intercept) for k in range(K)]
     v = rng.standard_normal(h.size)
-    monkeypatch.setattr(diagonal_metric, "LEAST_COLUMNS", 4)
-    monkeypatch.setattr(diagonal_metric, "WIDE_PIECE", 4)
+    monkeypatch.setattr(wide_vectors, "LEAST_COLUMNS", 4)
+    monkeypatch.setattr(wide_vectors, "WIDE_PIECE", 4)
     np.testing.assert_allclose(
         WideClasswiseMetric(metrics).solve(v), ClasswiseMetric(metrics).solve(v), rtol=1e-13, atol=1e-14
     )
@@ -97,9 +98,28 @@ def test_sums_of_wide_vectors(monkeypatch):
     np.testing.assert_allclose(wide_vectors.moved(a, 0.3, b), a + 0.3 * b, rtol=1e-15)
     W = a[:100].reshape(5, 20)
     monkeypatch.setattr(wide_vectors, "WIDE_PIECE", 15)
+    monkeypatch.setattr(wide_vectors, "LEAST_COLUMNS", 1)
     np.testing.assert_array_equal(wide_vectors.transposed(W), W.T)
     for last in (-9.0, np.nan):
         np.testing.assert_equal(wide_vectors.largest(np.append(a, last)), abs(last))
+
+
+@pytest.mark.parametrize("K", [2, 4])
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_a_fit_of_sparse_rows_is_that_of_vectors_that_are_not_wide(monkeypatch, K, fit_intercept):
+    rng = np.random.default_rng(3)
+    D = np.where(rng.random((150, 40)) < 0.2, rng.exponential(size=(150, 40)), 0.0)
+    y = (D @ rng.standard_normal((40, K)) + rng.gumbel(size=(150, K))).argmax(axis=1)
+    fits = []
+    for least in (2**18, 1):
+        monkeypatch.setattr(wide_vectors, "LEAST_WIDE", least)
+        monkeypatch.setattr(wide_vectors, "LEAST_COLUMNS", 6)
+        monkeypatch.setattr(wide_vectors, "WIDE_PIECE", 6)
+        fits.append(LogisticRegression(solver="lbfgs", fit_intercept=fit_intercept, tol=1e-9).fit(csr_array(D), y))
+    assert all(fit.converged_ for fit in fits)
+    assert fits[0].loss_curve_[0] == pytest.approx(fits[1].loss_curve_[0], rel=1e-14)
+    assert fits[0].loss_curve_[3] == pytest.approx(fits[1].loss_curve_[3], rel=1e-10)
+    np.testing.assert_allclose(fits[0].coef_, fits[1].coef_, atol=1e-5)
 
 
 @pytest.mark.usefixtures("all_wide")
