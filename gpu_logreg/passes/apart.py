@@ -96,7 +96,7 @@ class EngineApart(DelegatingEngine):
         if isinstance(data, ResidentDataset):
             return self._other.moments_by_curvature(data, w, b)
         with np.errstate(all="ignore"):
-            found: list[tuple[float, Moments]] = list(self._of_each(data, _moments_by_curvature, w, b))
+            found: list[tuple[Any, Moments]] = list(self._of_each(data, _moments_by_curvature, w, b))
         return sum(h_sum for h_sum, _ in found), _total(moments for _, moments in found)
 
     def columns(self, data: Dataset) -> Callable[[IntVector], Any]:
