@@ -18,6 +18,7 @@ from gpu_logreg.solvers.criteria import Criterion, Optimality
 from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.iteration_loop import PATIENCE, BeforeStep, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
+from gpu_logreg.solvers.sampled_model import SampledModel
 
 __all__ = ["QuasiNewtonSteps", "lbfgs"]
 
@@ -161,8 +162,11 @@ class QuasiNewtonSteps:
         self.here = Trial(0.0, params, value, 0.0, grad)
 
     def restart(self, model: Any = None) -> None:
-        """Forget what steps have taught, and take a new first model if one is given."""
-        self._model.restart(model)
+        """Forget what steps have taught, and take a new first model, or another kind of model, if one is given."""
+        if isinstance(model, SampledModel):
+            self._model = model
+        else:
+            self._model.restart(model)
 
     def recover(self, remaining: float) -> bool:
         """Whether the model has something to change where no lower value was found."""

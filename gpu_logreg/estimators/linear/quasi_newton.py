@@ -9,6 +9,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
+from gpu_logreg.objectives.curved_sample import CurvedSampler
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at
@@ -27,6 +28,7 @@ from gpu_logreg.solvers.iteration_loop import Refresh
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal_without_a_sample
+from gpu_logreg.solvers.sampled_model import SampledModel
 from gpu_logreg.solvers.watch import Stage, late, renewed, when_slow
 
 __all__ = [
@@ -46,6 +48,10 @@ metric end with, because without one the estimate is too low."""
 MEMORY, LONG_MEMORY = 10, 30
 """Pairs of steps and gradient differences; the second where they are all that is known of the curvature, or where mean
 factors, which miss much of it, may come to stand in for it."""
+
+SAMPLED_PARAMS, SAMPLED_ROWS = 3000, 16
+"""Parameters up to which the loss of a sample is a model, whose Hessian is factored tens of times; and its rows for
+each column."""
 
 LARGEST_CURVATURE, LEAST_CURVATURE = 0.25, 1e-8
 """Between these the curvature of a row is taken for its loss, which bounds it, where nothing else is believed."""
@@ -149,10 +155,40 @@ def has_factors(objective: Objective) -> bool:
 def _where_slow(objective: Objective, rng: np.random.Generator, goal: float) -> Refresh:
     """Mean factors where gradients alone are slow; where those are, the Hessian along leading directions, renewed."""
     n, form = objective.dataset.n_rows, objective.hessian_form
-    stages = [Stage(mean_factors(objective, rng), factors_price(n, form))]
+    factors, by_sample = mean_factors(objective, rng), _SampledModels(objective, rng)
+    stages: list[Stage[Any]] = [Stage(by_sample.instead_of(factors), factors_price(n, form))]
     if leading_directions(form):
-        stages.append(Stage(leading_metric(objective, rng), leading_price(n, form)))
+        stages.append(Stage(by_sample.or_else(leading_metric(objective, rng)), leading_price(n, form)))
     return when_slow(stages, goal)
+
+
+class _SampledModels:
+    """The loss of a sample of rows as a model, where the variance of some column comes from few rows."""
+
+    def __init__(self, objective: Objective, rng: np.random.Generator) -> None:
+        self._objective, self._rng = objective, rng
+        self._taken = False
+
+    def instead_of(self, curvature: Callable[[Float64Vector], Metric]) -> Callable[[Float64Vector], Any]:
+        """The model where it serves, and else ``curvature``."""
+
+        def model_at(params: Float64Vector) -> Any:
+            objective = self._objective
+            form, data = objective.hessian_form, objective.dataset
+            if form.n_params > SAMPLED_PARAMS or not (data.is_resident and data.on_host):
+                return curvature(params)
+            sampler, size = CurvedSampler(objective, self._rng), SAMPLED_ROWS * form.width
+            sampler.sample(size)
+            if not sampler.irregular or sampler.complete:
+                return curvature(params)
+            self._taken = True
+            return SampledModel(lambda there, near: sampler.sampled_loss(size, there, near), params)
+
+        return model_at
+
+    def or_else(self, curvature: Callable[[Float64Vector], Metric]) -> Callable[[Float64Vector], Metric | None]:
+        """``curvature``, but nothing where the model has been taken, which keeps itself right."""
+        return lambda params: None if self._taken else curvature(params)
 
 
 def leading_metric(objective: Objective, rng: np.random.Generator) -> Callable[[Float64Vector], Metric]:

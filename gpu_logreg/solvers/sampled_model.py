@@ -1,0 +1,106 @@
+"""A model of an objective by the loss of a sample of its rows, with the exact gradient of all.
+
+``q(phi) = f(phi) + (g - grad f(x)) @ (phi - x)``, with ``f`` the loss of the sample and the penalty, and ``g`` the
+gradient of all rows at the present point ``x``. No Hessian serves where steps change what rows have curvature, as of
+many classes of which some have few rows, in columns of enormous values; the loss itself knows. The minimum of ``q``
+costs walks over the sample alone, and then one read follows. Far from the minimum the gradient is left out: the loss of
+a sample is a better model there than one with a slope that is right near ``x`` only, and may fall along it for ever.
+
+Source: O. Shamir, N. Srebro and T. Zhang, "Communication-efficient distributed optimization using an approximate
+Newton-type method" (2014).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.marquardt import FIRST_DAMPING, Curvature, marquardt_minimum
+
+__all__ = ["SampledLoss", "SampledModel"]
+
+MISSED = 0.1
+"""Share of a predicted decrease by which a step may miss it before other rows are drawn."""
+
+LARGEST_SHARE = 0.5
+"""Share of the value that one step is to take off: what samples promise beyond, rows outside of them may refuse."""
+
+FAR = 0.3
+"""The same from which on gradients of all rows correct the loss of the sample."""
+
+AS_GOOD = 1e-10
+"""Decrease over the value below which how far it was missed tells of rounding too."""
+
+
+class SampledLoss(Protocol):
+    """The loss of a sample and the penalty."""
+
+    @property
+    def coordinates(self) -> Any:
+        """Of packed vectors."""
+
+    def __call__(self, phi: Float64Vector, /) -> tuple[float, Float64Vector]:
+        """Value and gradient."""
+
+    def curvature(self, phi: Float64Vector, /) -> Curvature:
+        """The curvature at ``phi``."""
+
+
+class SampledModel:
+    """The model ``q``, and when its rows are drawn anew.
+
+    Parameters
+    ----------
+    loss_at : function (params, near) -> SampledLoss
+        Of rows that are drawn by their curvature there; of few, unless it is near the minimum.
+    params : ndarray of shape (p,)
+    """
+
+    has_scale = True
+
+    def __init__(self, loss_at: Callable[[Float64Vector, bool], SampledLoss], params: Float64Vector) -> None:
+        self._loss_at = loss_at
+        self._loss: SampledLoss = loss_at(params, False)
+        self._damping, self._predicted = FIRST_DAMPING, 0.0
+        self._new, self._near, self._exact = True, False, False
+
+    def restart(self, model: Any = None) -> None:
+        """Nothing: steps teach the model nothing that could be wrong."""
+
+    def recover(self, here: Trial, remaining: float) -> bool:
+        """Other rows; false where those are new."""
+        if not self._exact:
+            self._exact = True
+            return True
+        if self._new:
+            return False
+        self._draw(here.params)
+        return True
+
+    def propose(self, here: Trial) -> tuple[Float64Vector, float, float]:
+        """The way to the minimum of the model, the slope along it, and the remaining decrease."""
+        columns = self._loss.coordinates
+        x = columns.from_params(here.params)
+        slopes = columns.grad_to_phi(here.grad) - self._loss(x)[1] if self._exact else np.zeros_like(x)
+        enough = LARGEST_SHARE * abs(here.value)
+        moved, self._predicted, self._damping = marquardt_minimum(self._loss, x, slopes, self._damping, enough)
+        way: Float64Vector = columns.to_params(moved)
+        return way, float(here.grad @ way), self._predicted if self._exact else abs(here.value)
+
+    def learn(self, before: Trial, after: Trial) -> None:
+        """Draw other rows where the decrease was not as predicted."""
+        missed = abs(before.value - after.value - self._predicted)
+        self._new = False
+        self._near = self._predicted < LARGEST_SHARE * abs(before.value)
+        if not self._exact:
+            self._exact = after.step != 1.0 or missed > FAR * self._predicted
+            self._draw(after.params)
+        elif after.step != 1.0 or missed > MISSED * self._predicted + AS_GOOD * abs(after.value):
+            self._draw(after.params)
+
+    def _draw(self, params: Float64Vector) -> None:
+        self._loss, self._new = self._loss_at(params, self._near), True

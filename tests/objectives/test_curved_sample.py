@@ -1,0 +1,94 @@
+"""Rows of many classes drawn by the curvature that they may have, and their loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.mathematics import softmax
+from gpu_logreg.mathematics.losses import Classes
+from gpu_logreg.objectives.curved_sample import CurvedSampler, active_curvature, bounding_curvature
+from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.passes.choice import choose
+from gpu_logreg.passes.reference.curvature import classes_curvature
+from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.resident import ResidentDataset
+
+N, D, K = 2000, 5, 4
+
+
+def rows_of_classes(outliers: int = 5):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N, D))
+    y = (X @ rng.standard_normal((D, K)) + rng.gumbel(size=(N, K))).argmax(axis=1).astype(np.int32)
+    X[rng.choice(N, outliers, replace=False)] *= 1e4
+    return X, y
+
+
+def objective_of(X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> Objective:
+    loss, device = Classes(K), Device("cpu")
+    data = ResidentDataset.from_arrays(X, y, weights, device, encoded=True)
+    return Objective(data, choose("reference", data.rows, device, loss), 0.1 / len(X), True)
+
+
+def test_pairs_of_classes_add_up_to_the_curvature() -> None:
+    rng = np.random.default_rng(1)
+    U, s = np.hstack([rng.standard_normal((300, D)), np.ones((300, 1))]), rng.random(300)
+    phi = 3.0 * rng.standard_normal((K, D + 1))
+    P = softmax.softmax(U @ phi.T)
+    expected = classes_curvature(Rows(U, np.zeros(300, np.int32), s), phi.ravel())
+    found = active_curvature(U, s, P).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-12 * np.abs(expected).max())
+
+
+def test_probabilities_of_next_to_nothing_leave_a_positive_semidefinite_matrix() -> None:
+    rng = np.random.default_rng(2)
+    U = np.hstack([rng.standard_normal((300, D)), np.ones((300, 1))])
+    P = softmax.softmax(20.0 * U @ rng.standard_normal((K, D + 1)).T)
+    H = active_curvature(U, np.ones(300), P).reshape(K * (D + 1), -1)
+    eigenvalues = np.linalg.eigvalsh(H)
+    assert eigenvalues[0] > -1e-13 * eigenvalues[-1]
+
+
+@pytest.mark.parametrize("margin", [-1000.0, -3.0, 0.0, 0.5, 40.0])
+def test_the_bound_holds_at_every_step_between_two_classes(margin: float) -> None:
+    z = np.array([[margin, 0.0]])
+    j = bounding_curvature(z, np.array([0]))[0]
+    steps = np.linspace(-2000.0, 2000.0, 4001)  # of the margin; half of each by either logit
+    loss, slope = np.logaddexp(0.0, -margin), -1.0 / (1.0 + np.exp(np.minimum(margin, 700.0)))
+    model = loss + slope * steps + 0.5 * j * 2.0 * (0.5 * steps) ** 2
+    assert np.all(np.logaddexp(0.0, -(margin + steps)) <= model + 1e-9 * (1.0 + np.abs(model)))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_sample_of_all_rows_is_the_objective(weighted: bool) -> None:
+    X, y = rows_of_classes()
+    weights = np.random.default_rng(3).random(N) if weighted else None
+    objective = objective_of(X, y, weights)
+    sampler = CurvedSampler(objective, np.random.default_rng(0))
+    sampler.sample(500)
+    params = 1e-3 * np.random.default_rng(4).standard_normal(objective.n_params)
+    loss = sampler.sampled_loss(N, params)
+    value, grad = objective(params)
+    own, by_phi = loss(loss.coordinates.from_params(params))
+    assert own == pytest.approx(value, rel=1e-12)
+    mapped = loss.coordinates.grad_to_phi(grad)
+    np.testing.assert_allclose(by_phi, mapped, atol=1e-9 * np.abs(mapped).max())
+
+
+def test_few_rows_by_curvature_tell_the_hessian_of_all() -> None:
+    X, y = rows_of_classes()
+    objective = objective_of(X, y)
+    sampler = CurvedSampler(objective, np.random.default_rng(0))
+    sampler.sample(500)
+    params = np.zeros(objective.n_params)
+    few = sampler.sampled_loss(500, params)
+    few = sampler.sampled_loss(500, params)  # by leverages that know the outliers
+    phi = few.coordinates.from_params(params)
+    everything = sampler.sampled_loss(N, params)
+    H, by_few = (np.stack([loss.curvature(phi) @ e for e in np.eye(len(phi))]) for loss in (everything, few))
+    root = np.linalg.inv(np.linalg.cholesky(H))
+    eigenvalues = np.linalg.eigvalsh(root @ by_few @ root.T)
+    assert 0.5 < eigenvalues[0] <= eigenvalues[-1] < 1.7
+    assert few.sample.n_rows < 600
