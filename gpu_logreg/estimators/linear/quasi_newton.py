@@ -13,6 +13,7 @@ from gpu_logreg.objectives.curved_sample import CurvedSampler
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at, softened_diagonal_at
+from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers import Metric, SolverResult
 from gpu_logreg.solvers.costs import (
     LARGEST_P,
@@ -179,7 +180,7 @@ class _SampledModels:
         def model_at(params: Float64Vector) -> Any:
             objective = self._objective
             form, data = objective.hessian_form, objective.dataset
-            if form.n_params > SAMPLED_PARAMS or not (data.is_resident and data.on_host):
+            if form.n_params > SAMPLED_PARAMS or not (isinstance(data, ResidentDataset) and data.on_host):
                 return curvature(params)
             sampler, size = CurvedSampler(objective, self._rng), SAMPLED_ROWS * form.width
             sampler.sample(size)
