@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gpu_logreg.estimators.checkpoint import Checkpoint
+    from gpu_logreg.estimators.cross_validation.logistic_path import logistic_path
+    from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
     from gpu_logreg.estimators.functions import loss_and_gradient
-    from gpu_logreg.estimators.linear.cross_validation import LogisticRegressionCV
-    from gpu_logreg.estimators.linear.logistic_path import logistic_path
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
     from gpu_logreg.estimators.stream import Stream
@@ -36,11 +36,11 @@ __all__ = [
 _HOMES = {
     "Checkpoint": "gpu_logreg.estimators.checkpoint",
     "LogisticRegression": "gpu_logreg.estimators.linear.model",
-    "LogisticRegressionCV": "gpu_logreg.estimators.linear.cross_validation",
+    "LogisticRegressionCV": "gpu_logreg.estimators.cross_validation.model",
     "MLPClassifier": "gpu_logreg.estimators.network.model",
     "Stream": "gpu_logreg.estimators.stream",
     "load_model": "gpu_logreg.saved.model_file",
-    "logistic_path": "gpu_logreg.estimators.linear.logistic_path",
+    "logistic_path": "gpu_logreg.estimators.cross_validation.logistic_path",
     "loss_and_gradient": "gpu_logreg.estimators.functions",
     "save_model": "gpu_logreg.saved.model_file",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_logreg.estimators.linear.cross_validation import LogisticRegressionCV
+from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
 from gpu_logreg.estimators.linear.model import LogisticRegression
 
 __all__ = ["LogisticRegression", "LogisticRegressionCV"]

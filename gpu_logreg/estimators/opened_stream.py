@@ -14,10 +14,10 @@ from gpu_logreg.estimators.first_read import first_read
 from gpu_logreg.estimators.stream_sources import FileRows
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.rows.apart import largest_sample
-from gpu_logreg.rows.block import compute_dtype
-from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, cut_dense, kept_numbers, largest_block
+from gpu_logreg.rows.block_store import IN_FLIGHT, BlockStore, kept_numbers, largest_block
+from gpu_logreg.rows.source_blocks import bytes_of_a_sampled_row, parts_of, stored_counts
 
-__all__ = ["Opened", "open_blocks", "open_files", "parts_of"]
+__all__ = ["Opened", "open_blocks", "open_files"]
 
 SAMPLE_SHARE = 1 / 32
 """Share of the rows that memory is set aside for as a sample; the cheapest sample is a few percent of them."""
@@ -48,9 +48,7 @@ def open_files(files: FileRows, budget: int, ahead: bool) -> Opened:
     classes, codes = files.encoded()
     weights = files.weights()
     store = BlockStore(source, parts, _kept(source, codes, weights, parts, budget), ahead=ahead)
-    if not source.kind.is_sparse:
-        return Opened(store, classes, codes, weights)
-    return Opened(store, classes, codes, weights, source.n_stored, source.n_pairs)
+    return Opened(store, classes, codes, weights, *stored_counts(source))
 
 
 def open_blocks(source: UserBlocks, budget: int, ahead: bool) -> Opened:
@@ -66,11 +64,6 @@ def open_blocks(source: UserBlocks, budget: int, ahead: bool) -> Opened:
     return Opened(store, classes, codes, weights, found.n_stored, found.n_pairs)
 
 
-def parts_of(source: Any) -> list[slice]:
-    """The blocks of the rows of files: of sparse ones they are cut as they are stored."""
-    return list(source.parts) if source.kind.is_sparse else cut_dense(source.n_rows, source.n_columns)
-
-
 def _kept(source: Any, codes: HostArray, weights: HostArray | None, parts: list[slice], budget: int) -> frozenset[int]:
     """The blocks that stay in memory."""
     largest = largest_block(source, parts)
@@ -79,10 +72,7 @@ def _kept(source: Any, codes: HostArray, weights: HostArray | None, parts: list[
     if spare < IN_FLIGHT * largest and len(parts) > 1:
         _refuse_budget(source, codes, weights, parts, budget)
     sample = int(min(largest_sample(source.n_columns), SAMPLE_SHARE * source.n_rows))
-    row_bytes = (source.n_columns + 1) * compute_dtype(source.dtype).itemsize
-    if source.kind.is_sparse:
-        row_bytes = source.nbytes / source.n_rows
-    spare -= int(source.n_rows + 2 * sample * row_bytes)
+    spare -= int(source.n_rows + 2 * sample * bytes_of_a_sampled_row(source))
     if len(parts) * largest <= spare or len(parts) == 1:
         return frozenset(range(len(parts)))
     return kept_numbers(len(parts), (spare - IN_FLIGHT * largest) // largest if source.seeks else 0)

@@ -15,13 +15,14 @@ from gpu_logreg.arrays.memory import memory_budget as bytes_of_budget
 from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.arrays.vector import ArrayOfRows, DType, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files, parts_of
+from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.files.schema_by_block import Learned
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.scaled_rows import ScaledRows
+from gpu_logreg.rows.source_blocks import parts_of
 
 __all__ = ["Stream"]
 

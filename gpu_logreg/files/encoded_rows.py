@@ -93,15 +93,15 @@ def _cached(
 ) -> Any:
     """The rows of tables as a source of numbers in a temporary file."""
     encoder = schema.encoder
-    is_sparse = not dense and encoder.is_sparse
-    nbytes = n_rows * (encoder.n_stored * (4 + dtype.itemsize) if is_sparse else encoder.width * dtype.itemsize)
-    cache: Any = (SparseCache if is_sparse else DenseCache)(blocks.source.name, nbytes)
+    as_csr = not dense and encoder.prefers_csr
+    nbytes = n_rows * (encoder.n_stored * (4 + dtype.itemsize) if as_csr else encoder.width * dtype.itemsize)
+    cache: Any = (SparseCache if as_csr else DenseCache)(blocks.source.name, nbytes)
     for table in tables:
-        cache.add(schema.transform(table, dtype, dense=not is_sparse))
+        cache.add(schema.transform(table, dtype, dense=not as_csr))
     names = tuple(schema.feature_names)
-    if not is_sparse:
+    if not as_csr:
         return cache.rows(names)
-    rows = cache.rows(encoder.width, is_sparse=True)
+    rows = cache.rows(encoder.width, as_csr=True)
     rows.names = names
     return rows
 

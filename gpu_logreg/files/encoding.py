@@ -70,7 +70,7 @@ class Encoder:
         return len(self.numeric) + len(self.text)
 
     @property
-    def is_sparse(self) -> bool:
+    def prefers_csr(self) -> bool:
         """Whether sparse rows are much smaller than dense ones, so that a matrix is sparse where it may be."""
         return self.width >= SPARSE_WIDTH and self.n_stored / self.width <= SPARSE_SHARE
 
@@ -84,7 +84,7 @@ class Encoder:
         """
         n, available = rows.n_rows, free_memory()
         nbytes, share = n * self.width * dtype.itemsize, self.n_stored / self.width
-        if not dense and (self.is_sparse or (nbytes > available and share <= _SPARSE_IF_NEEDED)):
+        if not dense and (self.prefers_csr or (nbytes > available and share <= _SPARSE_IF_NEEDED)):
             return self._sparse(rows, dtype)
         if nbytes > available:
             raise DataError(

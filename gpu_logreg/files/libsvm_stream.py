@@ -71,8 +71,8 @@ def decode_libsvm(
             raise DataError(f"{path}: {libsvm_fault(path) or 'holds no index:value pair; is it LIBSVM text?'}")
         width = highest + 1 - lowest
         refuse_too_many_columns(width, cache.n_stored, highest, path)
-        is_sparse = not dense and cache.n_stored < SPARSE_SHARE * n_rows * width
-        return cache.rows(width, is_sparse=is_sparse, first_index=lowest)
+        as_csr = not dense and cache.n_stored < SPARSE_SHARE * n_rows * width
+        return cache.rows(width, as_csr=as_csr, first_index=lowest)
 
 
 def _expected_bytes(path: Path, first: sparse.csr_matrix) -> int:

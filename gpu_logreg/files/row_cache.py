@@ -137,7 +137,7 @@ class SparseCache(_Cache):
     --------
     >>> cache = SparseCache(Path("d.svm"))
     >>> cache.add(sparse.csr_array(np.eye(3)))
-    >>> rows = cache.rows(3, is_sparse=True)
+    >>> rows = cache.rows(3, as_csr=True)
     >>> [(first, X.toarray().tolist()) for first, X in rows.pieces(rows.parts)]
     [(0, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])]
     """
@@ -176,11 +176,11 @@ class SparseCache(_Cache):
         self._dtype = self._open[0].dtype
         self._open = []
 
-    def rows(self, n_columns: int, *, is_sparse: bool, first_index: int = 0) -> SparseRows:
+    def rows(self, n_columns: int, *, as_csr: bool, first_index: int = 0) -> SparseRows:
         """The rows as a source of sparse or dense blocks; ``first_index`` is the number of the first column."""
         self._close()
         columns, name = (n_columns, first_index), str(self._path)
-        return SparseRows(self._end(), self._stored, self._cut, columns, self._dtype, name, is_sparse)
+        return SparseRows(self._end(), self._stored, self._cut, columns, self._dtype, name, as_csr)
 
 
 class SparseRows:
@@ -210,7 +210,7 @@ class SparseRows:
         columns: tuple[int, int],
         dtype: np.dtype[Any],
         name: str,
-        is_sparse: bool,
+        as_csr: bool,
     ) -> None:
         self._file = file
         weakref.finalize(self, os.close, file)
@@ -218,7 +218,8 @@ class SparseRows:
         self.n_rows, self.n_stored, self.n_pairs = cut.n_rows, cut.n_stored, cut.n_pairs
         self.n_columns, self.first_index = columns
         self.dtype, self.name = dtype, name
-        self.kind = SPARSE_ROWS if is_sparse else DENSE_ROWS
+        self._as_csr = as_csr
+        self.kind = SPARSE_ROWS if as_csr else DENSE_ROWS
         self.names: tuple[str, ...] | None = None
         self.parts = [block.part for block in stored]
         sizes = [8 * (part.stop - part.start + 1) + n * (4 + dtype.itemsize) for part, _, n in stored]
@@ -235,7 +236,7 @@ class SparseRows:
                 return
             if part.start < block.part.stop:
                 X = self._read(block)
-                yield block.part.start, X if self.kind.is_sparse else _Widened(X)
+                yield block.part.start, X if self._as_csr else _Widened(X)
 
     def _read(self, block: _Stored) -> Any:
         n = block.part.stop - block.part.start

@@ -99,9 +99,8 @@ class StreamedBatches(NetworkBatches):
         parts = [self._data.store.parts[number] for number in numbers]
         found, n = list(left), sum(len(rows.y) for rows in left)
         room = n + sum(part.stop - part.start for part in parts)
-        out: Any = None
-        if not self._data.is_sparse:
-            out = np.empty((room, self._data.n_columns), self._data.store.source.dtype)
+        out = self._data.room_for(room)
+        if out is not None:
             for rows in left:
                 out[:n] = rows.X
         for part in parts:

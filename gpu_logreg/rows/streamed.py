@@ -188,6 +188,10 @@ class StreamedDataset(RowsApart):
                     k, filled = k + 1, 0
                     out = self._empty(parts, k, dtype)
 
+    def room_for(self, n_rows: int) -> HostArray | None:
+        """An array for rows as the source gives them; None for sparse rows, which are joined instead."""
+        return None if self.is_sparse else np.empty((n_rows, self.n_columns), self.store.source.dtype)
+
     def _empty(self, parts: list[IntVector], k: int, dtype: DTypeLike) -> HostArray:
         return np.empty((len(parts[k]) if k < len(parts) else 0, self.n_columns), dtype)
 

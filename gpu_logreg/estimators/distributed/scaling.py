@@ -10,9 +10,9 @@ import numpy as np
 from dask import delayed
 from distributed import Client
 
-from gpu_logreg.arrays.device import is_sparse
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.distributed.workers import computed_blocks, results_of, submit_for_each
+from gpu_logreg.rows.column_extents import Extent, extent_of, squares_about
 from gpu_logreg.rows.scaling import scale_columns
 
 __all__ = ["Scaling", "scaled_blocks", "scaling_of"]
@@ -26,21 +26,6 @@ class Scaling(NamedTuple):
     width: Float64Vector
 
 
-class _Extent(NamedTuple):
-    """Rows of a block, and of every column the elements that are stored, their sum, the least and the largest."""
-
-    n: int
-    stored: Float64Vector
-    total: Float64Vector
-    least: Float64Vector
-    most: Float64Vector
-
-    def __add__(self, other: _Extent) -> _Extent:  # type: ignore[override]
-        """That of both blocks."""
-        least, most = np.minimum(self.least, other.least), np.maximum(self.most, other.most)
-        return _Extent(self.n + other.n, self.stored + other.stored, self.total + other.total, least, most)
-
-
 def scaling_of(client: Client, blocks: Sequence[Any]) -> Scaling:
     """The scaling of the rows of all blocks, from two walks over them; not finite where a value is not.
 
@@ -50,7 +35,7 @@ def scaling_of(client: Client, blocks: Sequence[Any]) -> Scaling:
     blocks : sequence of delayed tuples, which begin with the rows
     """
     (futures,) = computed_blocks(client, [(block,) for block in blocks])
-    found: list[_Extent] = results_of(client, submit_for_each(client, _extent, futures))
+    found: list[Extent] = results_of(client, submit_for_each(client, _extent, futures))
     with np.errstate(over="ignore", invalid="ignore"):
         whole = functools.reduce(lambda one, other: one + other, found)
         is_full = whole.stored == whole.n
@@ -65,26 +50,12 @@ def scaled_blocks(blocks: Sequence[Any], scaling: Scaling) -> list[Any]:
     return [delayed(_scaled, pure=False)(block, scaling) for block in blocks]
 
 
-def _extent(block: tuple[Any, ...]) -> _Extent:
-    X = block[0]
-    n, d = X.shape
-    if not is_sparse(X):
-        extremes = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
-        return _Extent(n, np.full(d, float(n)), X.sum(axis=0, dtype=np.float64), *extremes)
-    least, most = np.full(d, np.inf), np.full(d, -np.inf)
-    np.minimum.at(least, X.indices, X.data)
-    np.maximum.at(most, X.indices, X.data)
-    stored = np.bincount(X.indices, minlength=d).astype(np.float64)
-    total = np.bincount(X.indices, X.data, d).astype(np.float64)
-    return _Extent(n, stored, total, least, most)
+def _extent(block: tuple[Any, ...]) -> Extent:
+    return extent_of(block[0])
 
 
 def _squares(block: tuple[Any, ...], *, centre: Float64Vector) -> Float64Vector:
-    X = block[0]
-    if not is_sparse(X):
-        squares: Float64Vector = np.square(X - centre).sum(axis=0)
-        return squares
-    return np.bincount(X.indices, (X.data - centre[X.indices]) ** 2, X.shape[1]).astype(np.float64)
+    return squares_about(block[0], centre)
 
 
 def _scaled(block: tuple[Any, ...], scaling: Scaling) -> tuple[Any, ...]:

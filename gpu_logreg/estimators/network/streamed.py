@@ -22,6 +22,7 @@ from gpu_logreg.passes.steps_choice import Steps
 from gpu_logreg.passes.training import Training
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.extremes import first_beyond, too_large
+from gpu_logreg.rows.source_blocks import is_read_in_any_order
 from gpu_logreg.rows.streamed import StreamedDataset
 from gpu_logreg.solvers import Observer
 from gpu_logreg.solvers.minibatch import Progress
@@ -110,7 +111,7 @@ def fit_by_streamed_batches(
         least_weight=least,
     )
     source = data.store.source
-    in_any_order = model.shuffle and (source.fills or (source.kind.is_sparse and source.seeks))
+    in_any_order = model.shuffle and is_read_in_any_order(source)
     run_minibatch(
         model,
         batches,

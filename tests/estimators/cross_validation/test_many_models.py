@@ -9,9 +9,9 @@ from sklearn.model_selection import KFold, ShuffleSplit
 from gpu_logreg import LogisticRegression, LogisticRegressionCV
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import Device
-from gpu_logreg.estimators.linear.folds import folds_of
-from gpu_logreg.estimators.linear.many_models import fit_in_common_reads, in_common_reads
-from gpu_logreg.estimators.linear.penalty_path import How
+from gpu_logreg.estimators.cross_validation.folds import folds_of
+from gpu_logreg.estimators.cross_validation.many_models import fit_in_common_reads, in_common_reads
+from gpu_logreg.estimators.cross_validation.penalty_path import How
 from gpu_logreg.estimators.prepare import prepare
 
 CS = np.logspace(-3, 3, 5)

@@ -12,7 +12,7 @@ from sklearn.metrics import get_scorer, make_scorer
 from sklearn.utils.validation import _check_method_params
 
 from gpu_logreg.arrays.vector import HostArray, IntVector
-from gpu_logreg.estimators.linear.folds import Folds
+from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.reference.many_models import multiplies

@@ -1,6 +1,6 @@
 """Points of many models of the same rows: their reads, their gradients, and Hessians of a sample that they share.
 
-See `gpu_logreg.estimators.linear.many_models`.
+See `gpu_logreg.estimators.cross_validation.many_models`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
-from gpu_logreg.estimators.linear.folds import Folds
-from gpu_logreg.estimators.linear.penalty_path import How
+from gpu_logreg.estimators.cross_validation.folds import Folds
+from gpu_logreg.estimators.cross_validation.penalty_path import How
 from gpu_logreg.mathematics.penalty import ridge_strength
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler

@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, ShuffleS
 import gpu_logreg.linear_model
 from gpu_logreg import LogisticRegression, LogisticRegressionCV, Stream
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.linear.folds import folds_of
+from gpu_logreg.estimators.cross_validation.folds import folds_of
 
 NEW = {"scoring": None, "use_legacy_attributes": False}
 

@@ -15,16 +15,16 @@ from gpu_logreg.arrays.device import Device, in_host_memory, numpy_defaults, to_
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.cross_validation.attributes import Chosen, GridOfModels
+from gpu_logreg.estimators.cross_validation.fold_scores import FoldScorer, scores_in_a_read
+from gpu_logreg.estimators.cross_validation.folds import Folds, folds_of
+from gpu_logreg.estimators.cross_validation.grid_fits import GridFits, fit_grid, packed_by_logit
+from gpu_logreg.estimators.cross_validation.parameters import CV_CONSTRAINTS, Grid, read_grid
+from gpu_logreg.estimators.cross_validation.penalty_path import How, penalty_path
+from gpu_logreg.estimators.cross_validation.routed_scores import RoutedScores
 from gpu_logreg.estimators.inputs import given_column
-from gpu_logreg.estimators.linear.cv_parameters import CV_CONSTRAINTS, Grid, read_grid
-from gpu_logreg.estimators.linear.fold_scores import FoldScorer, scores_in_a_read
-from gpu_logreg.estimators.linear.folds import Folds, folds_of
-from gpu_logreg.estimators.linear.grid_attributes import Chosen, GridOfModels
-from gpu_logreg.estimators.linear.grid_fits import GridFits, fit_grid, packed_by_logit
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.linear.parameters import refuse_for_liblinear
-from gpu_logreg.estimators.linear.penalty_path import How, penalty_path
-from gpu_logreg.estimators.linear.routed_scores import RoutedScores
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.prepare import Prepared, prepare

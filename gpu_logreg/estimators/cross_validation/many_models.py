@@ -26,8 +26,8 @@ import numpy as np
 from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
-from gpu_logreg.estimators.linear.folds import Folds
-from gpu_logreg.estimators.linear.many_points import (
+from gpu_logreg.estimators.cross_validation.folds import Folds
+from gpu_logreg.estimators.cross_validation.many_points import (
     CONTRACTS,
     SLOW,
     FoldModel,
@@ -36,7 +36,7 @@ from gpu_logreg.estimators.linear.many_points import (
     no_sums,
     without_fold,
 )
-from gpu_logreg.estimators.linear.penalty_path import How, penalty_path
+from gpu_logreg.estimators.cross_validation.penalty_path import How, penalty_path
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.penalty import ridge_strength
 from gpu_logreg.objectives.certificate import certificate

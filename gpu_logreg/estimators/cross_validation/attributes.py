@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.vector import HostArray
-from gpu_logreg.estimators.linear.cv_parameters import Grid
+from gpu_logreg.estimators.cross_validation.parameters import Grid
 
 __all__ = ["Chosen", "GridOfModels"]
 

@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg.arrays.vector import Float64Vector, HostArray
-from gpu_logreg.estimators.linear.folds import Folds, rows_of_fold
-from gpu_logreg.estimators.linear.many_models import fit_in_common_reads, in_common_reads
-from gpu_logreg.estimators.linear.penalty_path import How, Path, one_class_result, penalty_path, shares_of
+from gpu_logreg.estimators.cross_validation.folds import Folds, rows_of_fold
+from gpu_logreg.estimators.cross_validation.many_models import fit_in_common_reads, in_common_reads
+from gpu_logreg.estimators.cross_validation.penalty_path import How, Path, one_class_result, penalty_path, shares_of
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.engine import Engine

@@ -14,11 +14,11 @@ from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.arrays.vector import Float64Vector, HostArray
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.linear.cv_parameters import read_Cs
-from gpu_logreg.estimators.linear.grid_fits import packed_by_logit
+from gpu_logreg.estimators.cross_validation.grid_fits import packed_by_logit
+from gpu_logreg.estimators.cross_validation.parameters import read_Cs
+from gpu_logreg.estimators.cross_validation.penalty_path import How, Path, penalty_path
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.linear.parameters import read_parameters
-from gpu_logreg.estimators.linear.penalty_path import How, Path, penalty_path
 from gpu_logreg.estimators.prepare import prepare
 from gpu_logreg.estimators.streamed import stream_of
 
