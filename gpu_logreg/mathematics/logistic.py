@@ -64,7 +64,7 @@ def log_sigmoid(z: Array) -> Array:
     Parameters
     ----------
     z : floating array of any shape
-        Logits.
+        As of `sigmoid`.
 
     Returns
     -------

@@ -49,7 +49,7 @@ def log_proba(z: Array) -> Array:
     Parameters
     ----------
     z : floating array of shape (n, K)
-        Logits.
+        As of `softmax`.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def curvature_diagonal(p: Array) -> Array:
     Parameters
     ----------
     p : floating array of shape (n, K)
-        Probabilities.
+        Of `softmax`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import ManySums, Moments, Sums
+from gpu_logreg.passes.sums import ManySums, Models, Moments, RowFolds, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["DelegatingEngine", "Engine", "GradientPass"]
@@ -132,35 +132,16 @@ class Engine(Protocol):
             ``sum_i h_i``.
         """
 
-    def sums_by_fold(
-        self, data: ResidentDataset, W: Float64Matrix, b: Float64Vector, fold: Array, n_folds: int
-    ) -> ManySums:
+    def sums_by_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Sums of F models of one logit, for the rows of each fold apart; one read.
 
         See `gpu_logreg.passes.reference.many_models`, for this and the two methods below it.
         """
 
-    def sums_without_fold(
-        self,
-        data: ResidentDataset,
-        W: Float64Matrix,
-        b: Float64Vector,
-        left_out: IntVector,
-        fold: Array,
-        n_folds: int,
-    ) -> ManySums:
+    def sums_without_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Gradient sums of M models of one logit, each without the rows of one fold; one read."""
 
-    def scores_on_folds(
-        self,
-        data: ResidentDataset,
-        W: Float64Matrix,
-        b: Float64Vector,
-        left_out: IntVector,
-        fold: Array,
-        n_folds: int,
-        with_loss: bool,
-    ) -> ManySums:
+    def scores_on_folds(self, data: ResidentDataset, models: Models, folds: RowFolds, with_loss: bool) -> ManySums:
         """Loss and right answers of M models of one logit on the rows of the fold that each leaves out; one read."""
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
@@ -259,36 +240,17 @@ class DelegatingEngine:
         """Sums of the curvature of sparse rows."""
         return self._other.sparse_curvature(data, w, b, fit_intercept)
 
-    def sums_by_fold(
-        self, data: ResidentDataset, W: Float64Matrix, b: Float64Vector, fold: Array, n_folds: int
-    ) -> ManySums:
+    def sums_by_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Sums of many models, by fold."""
-        return self._other.sums_by_fold(data, W, b, fold, n_folds)
+        return self._other.sums_by_fold(data, models, folds)
 
-    def sums_without_fold(
-        self,
-        data: ResidentDataset,
-        W: Float64Matrix,
-        b: Float64Vector,
-        left_out: IntVector,
-        fold: Array,
-        n_folds: int,
-    ) -> ManySums:
+    def sums_without_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Gradient sums of many models, each without a fold."""
-        return self._other.sums_without_fold(data, W, b, left_out, fold, n_folds)
+        return self._other.sums_without_fold(data, models, folds)
 
-    def scores_on_folds(
-        self,
-        data: ResidentDataset,
-        W: Float64Matrix,
-        b: Float64Vector,
-        left_out: IntVector,
-        fold: Array,
-        n_folds: int,
-        with_loss: bool,
-    ) -> ManySums:
+    def scores_on_folds(self, data: ResidentDataset, models: Models, folds: RowFolds, with_loss: bool) -> ManySums:
         """Scores of many models on a fold each."""
-        return self._other.scores_on_folds(data, W, b, left_out, fold, n_folds, with_loss)
+        return self._other.scores_on_folds(data, models, folds, with_loss)
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
         """Whether samples of the rows stay sparse."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, IntVector
 
 __all__ = ["ManySums", "Moments", "Sums", "add_in_place"]
 
@@ -35,6 +35,36 @@ class Sums(NamedTuple):
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
         """The sums over the rows of both."""
         return Sums(self.loss_sum + other.loss_sum, self.dw_sum + other.dw_sum, self.db_sum + other.db_sum)
+
+
+class Models(NamedTuple):
+    """Models of one logit.
+
+    Attributes
+    ----------
+    W, b : ndarray of shape (M, d) and (M,)
+    left_out : integer ndarray of shape (M,) or None
+        The fold that each model leaves out; None where sums are taken of all folds.
+    """
+
+    W: Float64Matrix
+    b: Float64Vector
+    left_out: IntVector | None = None
+
+
+class RowFolds(NamedTuple):
+    """Which fold every row is of.
+
+    Attributes
+    ----------
+    of_rows : array of shape (n,), whole numbers
+        Fold of every row, where the rows are; ``n`` for none.
+    n : int
+        Number of folds.
+    """
+
+    of_rows: Array
+    n: int
 
 
 class ManySums(NamedTuple):

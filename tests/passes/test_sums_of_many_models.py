@@ -11,6 +11,7 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.reference.engine import ReferenceEngine
 from gpu_logreg.passes.reference.gradient import reference_pass
+from gpu_logreg.passes.sums import Models, RowFolds
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -63,8 +64,8 @@ CASES = pytest.mark.parametrize(
 def test_sums_are_those_of_a_pass_for_each_model(n, d, n_models, dtype, weighted, order, loss):
     data, W, b, fold, left_out = drawn(n, d, n_models, dtype, weighted, order)
     engine = ReferenceEngine(loss, "")
-    by_fold = engine.sums_by_fold(data, W, b, fold, N_FOLDS)
-    without = engine.sums_without_fold(data, W, b, left_out, fold, N_FOLDS)
+    by_fold = engine.sums_by_fold(data, Models(W, b), RowFolds(fold, N_FOLDS))
+    without = engine.sums_without_fold(data, Models(W, b, left_out), RowFolds(fold, N_FOLDS))
     tolerance = {"rtol": 1e-12, "atol": 1e-12 * n} if dtype is np.float64 else {"rtol": 1e-5, "atol": 2e-7 * n}
     for m in {0, n_models // 2, n_models - 1}:
         for at in range(N_FOLDS + 1):
@@ -81,7 +82,7 @@ def test_sums_are_those_of_a_pass_for_each_model(n, d, n_models, dtype, weighted
 @CASES
 def test_scores_are_those_of_each_model_on_its_fold(n, d, n_models, dtype, weighted, order):
     data, W, b, fold, left_out = drawn(n, d, n_models, dtype, weighted, order)
-    scores = ReferenceEngine(Binary(), "").scores_on_folds(data, W, b, left_out, fold, N_FOLDS, True)
+    scores = ReferenceEngine(Binary(), "").scores_on_folds(data, Models(W, b, left_out), RowFolds(fold, N_FOLDS), True)
     s = np.ones(n) if data.rows.sample_weight is None else data.rows.sample_weight
     X = (data.rows.X.toarray() if data.is_sparse else data.rows.X).astype(float)
     for m in {0, n_models // 2, n_models - 1}:
@@ -97,7 +98,7 @@ def test_the_loss_of_a_row_in_a_score_is_that_of_the_least_probability():
     data = ResidentDataset.from_arrays(np.array([[1e3], [-1.0]]), np.array([0, 0]), None, Device("cpu"))
     fold = np.zeros(2, dtype=np.uint8)
     scores = ReferenceEngine(Binary(), "").scores_on_folds(
-        data, np.ones((1, 1)), np.zeros(1), np.zeros(1), fold, 1, True
+        data, Models(np.ones((1, 1)), np.zeros(1), np.zeros(1)), RowFolds(fold, 1), True
     )
     assert scores.loss_sum[0] == pytest.approx(-np.log(np.finfo(float).eps) + np.log1p(np.exp(-1.0)))
 
@@ -105,7 +106,9 @@ def test_the_loss_of_a_row_in_a_score_is_that_of_the_least_probability():
 def test_scores_without_a_loss_are_the_same_but_for_it():
     data, W, b, fold, left_out = drawn(300, 5, 6, np.float64, True)
     engine = ReferenceEngine(Binary(), "")
-    with_loss, without = (engine.scores_on_folds(data, W, b, left_out, fold, N_FOLDS, loss) for loss in (True, False))
+    with_loss, without = (
+        engine.scores_on_folds(data, Models(W, b, left_out), RowFolds(fold, N_FOLDS), loss) for loss in (True, False)
+    )
     np.testing.assert_array_equal(with_loss.dw_sum, without.dw_sum)
     assert not without.loss_sum.any()
 
@@ -113,5 +116,5 @@ def test_scores_without_a_loss_are_the_same_but_for_it():
 def test_a_second_run_gives_the_same_bits():
     data, W, b, fold, left_out = drawn(20_000, 30, 8, np.float32, True)
     engine = ReferenceEngine(Binary(), "")
-    one, other = (engine.sums_without_fold(data, W, b, left_out, fold, N_FOLDS) for _ in range(2))
+    one, other = (engine.sums_without_fold(data, Models(W, b, left_out), RowFolds(fold, N_FOLDS)) for _ in range(2))
     assert one.dw_sum.tobytes() == other.dw_sum.tobytes()

@@ -16,6 +16,7 @@ from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.passes.reference.many_models import multiplies
+from gpu_logreg.passes.sums import Models, RowFolds
 
 __all__ = ["FoldScorer", "scores_in_a_read"]
 
@@ -55,8 +56,8 @@ def scores_in_a_read(
     d = data.n_columns
     b = models[:, d] if models.shape[1] > d else np.zeros(len(models))
     left_out = np.repeat(np.arange(len(folds)), len(models) // len(folds))
-    by_loss, of_rows = scoring == "neg_log_loss", data.xp.asarray(fold)
-    sums = engine.scores_on_folds(data, models[:, :d], b, left_out, of_rows, len(folds), by_loss)
+    by_loss, of_rows = scoring == "neg_log_loss", RowFolds(data.xp.asarray(fold), len(folds))
+    sums = engine.scores_on_folds(data, Models(models[:, :d], b, left_out), of_rows, by_loss)
     found = -sums.loss_sum if by_loss else sums.dw_sum
     with np.errstate(invalid="ignore"):  # of a fold whose rows have no weight
         return np.asarray((found / sums.db_sum).reshape(coefs.shape[:3]))

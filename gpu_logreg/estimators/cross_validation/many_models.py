@@ -150,7 +150,7 @@ class _Many(ManyPoints):
         l2 = self._ridge_of(self._objective.l2)
         phi = np.array([phi0 - Factor(first.H + np.diag(r)).solve((r - l2) * phi0) for r in ridge])
         F = len(phi)
-        params, sums = np.empty_like(phi), no_sums(self._n_folds + 1, F, self._objective.dataset.n_columns)
+        params, sums = np.empty_like(phi), no_sums(self._folds.n + 1, F, self._objective.dataset.n_columns)
         active, last = np.arange(F), np.full(F, np.inf)
         kept: list[int] = []
         for _ in range(ROUNDS):
@@ -179,7 +179,7 @@ class _Many(ManyPoints):
     def _left_of_a_fold(self, sums: ManySums, ridge: Float64Vector, phi: Float64Vector, factor: Factor) -> float:
         """The least remaining decrease of the models of the folds at a point of all rows."""
         left = math.inf
-        for fold in range(self._n_folds):
+        for fold in range(self._folds.n):
             weight = self._weight.sum() - self._weight[fold]
             grad = self._grad(without_fold(sums, fold), weight, ridge / weight, phi)
             left = min(left, 0.5 * float(grad @ factor.solve(grad)))
@@ -196,7 +196,7 @@ class _Many(ManyPoints):
             of_C = ManySums(*(part[:, f] for part in sums))
             metric = self._metric(phi[f])
             factors: dict[int, Factor] = {}
-            for fold in range(self._n_folds):
+            for fold in range(self._folds.n):
                 weight = float(self._weight.sum() - self._weight[fold])
                 ridge = self._ridge(C, weight)
                 factor = factors.setdefault(round(50 * math.log(weight)), Factor(metric.H + np.diag(ridge)))
@@ -214,7 +214,7 @@ class _Many(ManyPoints):
         for _ in range(ROUNDS):
             if not models:
                 break
-            groups = [group for fold in range(self._n_folds) for group in self._groups(models, fold)]
+            groups = [group for fold in range(self._folds.n) for group in self._groups(models, fold)]
             phi, params, sums = self._read_without_fold([group[0] for group in groups])
             go_on = []
             for m, group in enumerate(groups):

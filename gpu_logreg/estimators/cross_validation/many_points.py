@@ -6,19 +6,18 @@ See `gpu_logreg.estimators.cross_validation.many_models`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gpu_logreg.arrays.cholesky import Factor
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.cross_validation.penalty_path import How
 from gpu_logreg.mathematics.penalty import ridge_strength
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.passes.sums import ManySums
+from gpu_logreg.passes.sums import ManySums, Models, RowFolds
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -60,8 +59,8 @@ class ManyPoints:
     def __init__(self, objective: Objective, folds: Folds, Cs: Float64Vector, how: How) -> None:
         data = objective.dataset
         assert isinstance(data, ResidentDataset)
-        self._objective, self._how, self._Cs, self._n_folds = objective, how, Cs, len(folds)
-        self._fold: Array = data.xp.asarray(folds.left_out_by)
+        self._objective, self._how, self._Cs = objective, how, Cs
+        self._folds = RowFolds(data.xp.asarray(folds.left_out_by), len(folds))
         p, n = objective.n_params, data.n_rows
         rows = min(SAMPLE_ROWS * p, max(20 * p, int(0.4 * n * len(Cs) * len(folds) / p)))
         sampler = self._sampler = Sampler(objective, np.random.default_rng(0))
@@ -74,7 +73,9 @@ class ManyPoints:
         self._rate = 2.0 * p / sample.n_rows if not sampler.complete else 1e-4
         s = data.rows.sample_weight
         weights = np.ones(n) if s is None else s
-        self._weight = np.array([float(weights[self._fold == k].sum(dtype=np.float64)) for k in range(len(folds) + 1)])
+        self._weight = np.array(
+            [float(weights[self._folds.of_rows == k].sum(dtype=np.float64)) for k in range(len(folds) + 1)]
+        )
 
     def _ridge(self, C: float, weight: float) -> Float64Vector:
         return self._ridge_of(ridge_strength(float(C), weight))
@@ -112,15 +113,15 @@ class ManyPoints:
     def _read_by_fold(self, phi: Float64Matrix) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
         phi, params = self._points(phi)
         data, engine = self._objective.dataset, self._objective.engine
-        sums = engine.sums_by_fold(data, *self._unpacked(params), self._fold, self._n_folds)
+        sums = engine.sums_by_fold(data, Models(*self._unpacked(params)), self._folds)
         self._objective.reads.total += 1.0
         return phi, params, sums
 
     def _read_without_fold(self, models: list[FoldModel]) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
         phi, params = self._points(np.array([model.phi for model in models]))
         left_out = np.array([model.fold for model in models])
-        run: Callable[..., ManySums] = self._objective.engine.sums_without_fold
-        sums = run(self._objective.dataset, *self._unpacked(params), left_out, self._fold, self._n_folds)
+        data, engine = self._objective.dataset, self._objective.engine
+        sums = engine.sums_without_fold(data, Models(*self._unpacked(params), left_out), self._folds)
         self._objective.reads.total += 1.0
         return phi, params, sums
 

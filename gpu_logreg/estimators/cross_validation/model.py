@@ -180,7 +180,7 @@ class LogisticRegressionCV(LinearState, SparseCoef, RoutedScores, BaseEstimator)
 
         Returns
         -------
-        self
+        self : LogisticRegressionCV
 
         Raises
         ------

@@ -80,7 +80,8 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):
 
         Returns
         -------
-        self
+        self : LogisticRegression
+            Its attributes are in the memory of the client.
 
         Raises
         ------

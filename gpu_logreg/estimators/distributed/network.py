@@ -109,14 +109,12 @@ class MLPClassifier(OnCluster, network.MLPClassifier):
 
         Returns
         -------
-        self
+        self : MLPClassifier
 
         Raises
         ------
-        DataError
-            Data or parameters that cannot be used; the message names the partition.
-        ClusterError
-            No workers are left, or there is no cluster.
+        DataError, ClusterError
+            As of `gpu_logreg.dask.LogisticRegression.fit`.
         """
         self._validate_params()
         hidden_sizes(self.hidden_layer_sizes)

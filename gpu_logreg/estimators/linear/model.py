@@ -230,7 +230,7 @@ class LogisticRegression(
 
         Returns
         -------
-        self
+        self : LogisticRegression
 
         Raises
         ------

@@ -73,18 +73,10 @@ class LinearTraining:
         asked: Asked,
         journal: Journal | None = None,
     ) -> None:
-        """Fit prepared rows.
+        """Fit prepared rows, for a task made from a function from parameters to attributes.
 
-        Parameters
-        ----------
-        prepared : Prepared
-        task_of : function (attributes of parameters) -> FitTask
-        dtype : dtype
-            Of ``coef_``, where it holds the optimum.
-        start : (coef_, intercept_) or None
-            The solution of the last fit.
-        asked : Asked
-        journal : Journal or None
+        ``dtype`` is that of ``coef_``, where it holds the optimum; ``start`` is ``coef_`` and ``intercept_`` of the last
+        fit, or None.
         """
         shares, device = prepared.shares, prepared.device
         objective = objective_of(prepared, asked, self.impl, self.fit_intercept, journal)

@@ -237,7 +237,7 @@ class MLPClassifier(
 
         Returns
         -------
-        self
+        self : MLPClassifier
 
         Raises
         ------

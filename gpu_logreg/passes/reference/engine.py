@@ -22,7 +22,7 @@ from gpu_logreg.passes.reference.curvature import binary_curvature, classes_curv
 from gpu_logreg.passes.reference.gradient import reference_moments, reference_pass
 from gpu_logreg.passes.reference.scores import row_scores
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import ManySums, Moments, Sums
+from gpu_logreg.passes.sums import ManySums, Models, Moments, RowFolds, Sums
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -123,36 +123,17 @@ class ReferenceEngine:
         h = data.rows.sample_weight * self._row_curvature(data.rows, w, b) / data.weight_total
         return *sparse.sparse_curvature_sums(data.rows.X, h, int(fit_intercept)), float(h.sum())
 
-    def sums_by_fold(
-        self, data: ResidentDataset, W: Float64Matrix, b: Float64Vector, fold: Array, n_folds: int
-    ) -> ManySums:
+    def sums_by_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Sums of many models, by fold."""
-        return many_models.sums_by_fold(self._binary(), data, W, b, fold, n_folds)
+        return many_models.sums_by_fold(self._binary(), data, models, folds)
 
-    def sums_without_fold(
-        self,
-        data: ResidentDataset,
-        W: Float64Matrix,
-        b: Float64Vector,
-        left_out: IntVector,
-        fold: Array,
-        n_folds: int,
-    ) -> ManySums:
+    def sums_without_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Gradient sums of many models, each without a fold."""
-        return many_models.sums_without_fold(self._binary(), data, W, b, left_out, fold, n_folds)
+        return many_models.sums_without_fold(self._binary(), data, models, folds)
 
-    def scores_on_folds(
-        self,
-        data: ResidentDataset,
-        W: Float64Matrix,
-        b: Float64Vector,
-        left_out: IntVector,
-        fold: Array,
-        n_folds: int,
-        with_loss: bool,
-    ) -> ManySums:
+    def scores_on_folds(self, data: ResidentDataset, models: Models, folds: RowFolds, with_loss: bool) -> ManySums:
         """Scores of many models on a fold each."""
-        return many_models.scores_on_folds(self._binary(), data, W, b, left_out, fold, n_folds, with_loss)
+        return many_models.scores_on_folds(self._binary(), data, models, folds, with_loss)
 
     def _binary(self) -> Binary:
         assert isinstance(self.loss, Binary)

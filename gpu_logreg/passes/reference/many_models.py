@@ -18,10 +18,10 @@ from gpu_logreg.arrays.block_sizes import GRADIENT
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import block_of_rows, stored_in_a_row
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.mathematics import logistic
 from gpu_logreg.mathematics.losses import Binary
-from gpu_logreg.passes.sums import ManySums
+from gpu_logreg.passes.sums import ManySums, Models, RowFolds
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
@@ -70,9 +70,7 @@ class _Block(NamedTuple):
         return z
 
 
-def sums_by_fold(
-    loss: Binary, data: ResidentDataset, W: Float64Matrix, b: Float64Vector, fold: Array, n_folds: int
-) -> ManySums:
+def sums_by_fold(loss: Binary, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
     """Loss and gradient sums at F points, apart for the rows of every fold and for those of none.
 
     Parameters
@@ -80,10 +78,9 @@ def sums_by_fold(
     loss : Binary
     data : ResidentDataset
         Dense rows, or sparse ones, whose products are SciPy's.
-    W, b : ndarray of shape (F, d) and (F,)
-    fold : array of shape (n,), whole numbers
-        Fold of every row, where the rows are; ``n_folds`` for none.
-    n_folds : int
+    models : Models
+        F of them.
+    folds : RowFolds
 
     Returns
     -------
@@ -91,46 +88,39 @@ def sums_by_fold(
         Of shapes (n_folds + 1, F), (n_folds + 1, F, d) and (n_folds + 1, F).
     """
 
+    W, b, n_folds = models.W, models.b, folds.n
+
     def of_block(part: slice) -> ManySums:
-        block = _in_order(data, fold, part, n_folds)
+        block = _in_order(data, folds, part)
         ones = block.ones()
         F, d = W.shape
         total = ManySums(np.zeros((n_folds + 1, F)), np.zeros((n_folds + 1, F, d)), np.zeros((n_folds + 1, F)))
         for first in range(0, F, MODELS):
-            models = slice(first, first + MODELS)
-            row_loss, dz = loss.loss_and_dz(block.logits(W[models], b[models]), block.y[:, None])
+            some = slice(first, first + MODELS)
+            row_loss, dz = loss.loss_and_dz(block.logits(W[some], b[some]), block.y[:, None])
             if block.s is not None:
                 s = block.s[:, None].astype(dz.dtype, copy=False)
                 row_loss, dz = row_loss * s, dz * s
             for at in range(n_folds + 1):
                 rows = block.rows_of(at)
                 if rows.stop > rows.start:
-                    total.loss_sum[at, models] = to_numpy(ones[rows] @ row_loss[rows])
-                    total.dw_sum[at, models] = to_numpy(dz[rows].T @ block.X[rows])
-                    total.db_sum[at, models] = to_numpy(ones[rows] @ dz[rows])
+                    total.loss_sum[at, some] = to_numpy(ones[rows] @ row_loss[rows])
+                    total.dw_sum[at, some] = to_numpy(dz[rows].T @ block.X[rows])
+                    total.db_sum[at, some] = to_numpy(ones[rows] @ dz[rows])
         return total
 
     return _over_blocks(of_block, data)
 
 
-def sums_without_fold(
-    loss: Binary,
-    data: ResidentDataset,
-    W: Float64Matrix,
-    b: Float64Vector,
-    left_out: IntVector,
-    fold: Array,
-    n_folds: int,
-) -> ManySums:
+def sums_without_fold(loss: Binary, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
     """Gradient sums of M models, each over all rows but those of the fold that it leaves out.
 
     Parameters
     ----------
-    loss, data, fold, n_folds
+    loss, data, folds
         As of `sums_by_fold`.
-    W, b : ndarray of shape (M, d) and (M,)
-    left_out : ndarray of shape (M,)
-        The fold that each model leaves out.
+    models : Models
+        Each with the fold that it leaves out.
 
     Returns
     -------
@@ -138,39 +128,34 @@ def sums_without_fold(
         Of shapes (M,), (M, d) and (M,). The loss is not computed, and is 0.
     """
 
+    W, b, n_folds = models.W, models.b, folds.n
+    left_out = models.left_out
+    assert left_out is not None
+
     def of_block(part: slice) -> ManySums:
-        block = _in_order(data, fold, part, n_folds)
+        block = _in_order(data, folds, part)
         M = len(W)
         dw_sum, db_sum = np.empty(W.shape), np.empty(M)
         for first in range(0, M, MODELS):
-            models = slice(first, first + MODELS)
-            dz = _dz(loss, block, block.logits(W[models], b[models]))
+            some = slice(first, first + MODELS)
+            dz = _dz(loss, block, block.logits(W[some], b[some]))
             for at in range(n_folds):
-                rows, columns = block.rows_of(at), np.flatnonzero(left_out[models] == at)
+                rows, columns = block.rows_of(at), np.flatnonzero(left_out[some] == at)
                 if rows.stop > rows.start and len(columns):
                     dz[rows, columns] = 0
-            dw_sum[models] = to_numpy(dz.T @ block.X)
-            db_sum[models] = to_numpy(block.ones() @ dz)
+            dw_sum[some] = to_numpy(dz.T @ block.X)
+            db_sum[some] = to_numpy(block.ones() @ dz)
         return ManySums(np.zeros(M), dw_sum, db_sum)
 
     return _over_blocks(of_block, data)
 
 
-def scores_on_folds(
-    loss: Binary,
-    data: ResidentDataset,
-    W: Float64Matrix,
-    b: Float64Vector,
-    left_out: IntVector,
-    fold: Array,
-    n_folds: int,
-    with_loss: bool,
-) -> ManySums:
+def scores_on_folds(loss: Binary, data: ResidentDataset, models: Models, folds: RowFolds, with_loss: bool) -> ManySums:
     """What M models come to on the rows of the fold that each leaves out: loss, weight of right answers, and of all.
 
     Parameters
     ----------
-    loss, data, W, b, left_out, fold, n_folds
+    loss, data, models, folds
         As of `sums_without_fold`.
     with_loss : bool
         Whether the loss is computed; else it is 0.
@@ -182,19 +167,23 @@ def scores_on_folds(
         probable; ``db_sum``, that of all rows. Each of shape (M,).
     """
 
+    W, b, n_folds = models.W, models.b, folds.n
+    left_out = models.left_out
+    assert left_out is not None
+
     def of_block(part: slice) -> ManySums:
-        block = _in_order(data, fold, part, n_folds)
+        block = _in_order(data, folds, part)
         sums = ManySums(*np.zeros((3, len(W))))
         for at in range(n_folds):
-            rows, models = block.rows_of(at), np.flatnonzero(left_out == at)
-            if rows.stop > rows.start and len(models):
-                z, y = block.logits(W[models], b[models], rows), block.y[rows, None]
+            rows, some = block.rows_of(at), np.flatnonzero(left_out == at)
+            if rows.stop > rows.start and len(some):
+                z, y = block.logits(W[some], b[some], rows), block.y[rows, None]
                 s = block.ones()[rows] if block.s is None else block.s[rows].astype(z.dtype, copy=False)
                 if with_loss:
                     row_loss = data.xp.minimum(loss.loss_and_dz(z, y)[0], z.dtype.type(LARGEST_LOSS))
-                    sums.loss_sum[models] = to_numpy(s @ row_loss)
-                sums.dw_sum[models] = to_numpy(s @ ((z > 0) == (y > 0)).astype(z.dtype))
-                sums.db_sum[models] = float(s.sum(dtype=np.float64))
+                    sums.loss_sum[some] = to_numpy(s @ row_loss)
+                sums.dw_sum[some] = to_numpy(s @ ((z > 0) == (y > 0)).astype(z.dtype))
+                sums.db_sum[some] = float(s.sum(dtype=np.float64))
         return sums
 
     return _over_blocks(of_block, data)
@@ -208,18 +197,18 @@ def _dz(loss: Binary, block: _Block, z: Array) -> Array:
     return dz
 
 
-def _in_order(data: ResidentDataset, fold: Array, part: slice, n_folds: int) -> _Block:
+def _in_order(data: ResidentDataset, folds: RowFolds, part: slice) -> _Block:
     """The rows of a block in the order of their folds, and in it as they came."""
     xp = data.xp
     y, s = data.rows.y[part], data.rows.sample_weight
     X = block_of_rows(data.rows.X, part) if data.is_sparse else data.rows.X[part]
     s = None if s is None else s[part]
-    of_rows = fold[part]
+    of_rows = folds.of_rows[part]
     if bool((of_rows[1:] < of_rows[:-1]).any()):
         order = xp.argsort(of_rows, kind="stable")
         X, y, of_rows = X[order], y[order], of_rows[order]
         s = None if s is None else s[order]
-    edges = to_numpy(xp.searchsorted(of_rows, xp.arange(n_folds + 2))).tolist()
+    edges = to_numpy(xp.searchsorted(of_rows, xp.arange(folds.n + 2))).tolist()
     return _Block(X.astype(data.compute_dtype, copy=False), y, s, edges)
 
 
