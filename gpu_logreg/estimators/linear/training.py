@@ -75,8 +75,8 @@ class LinearTraining:
     ) -> None:
         """Fit prepared rows, for a task made from a function from parameters to attributes.
 
-        ``dtype`` is that of ``coef_``, where it holds the optimum; ``start`` is ``coef_`` and ``intercept_`` of the last
-        fit, or None.
+        ``dtype`` is that of ``coef_``, where it holds the optimum; ``start`` is ``coef_`` and ``intercept_`` of the
+        last fit, or None.
         """
         shares, device = prepared.shares, prepared.device
         objective = objective_of(prepared, asked, self.impl, self.fit_intercept, journal)
