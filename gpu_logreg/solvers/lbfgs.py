@@ -280,9 +280,8 @@ def lbfgs(
     patience : int
         Iterations in which the remaining decrease may fail to halve, once it is rounding, before the fit is done.
     last_step : bool
-        Whether to take, where ``tol`` is met, the step that the last gradient asks for, without evaluating its end:
-        for a good metric, which makes its error a small part of the step. The gradient is that before it, the value is
-        what the metric makes of it.
+        Whether to take, where ``tol`` is met, the step that the last gradient asks for without evaluating its end, for
+        a good metric. The gradient is that before it, the value what the metric makes of it.
     before_step : BeforeStep, optional
 
     Returns
