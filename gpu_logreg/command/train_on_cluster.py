@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +22,8 @@ from gpu_logreg.command.report import (
     waiting,
 )
 from gpu_logreg.command.scaling import fold_into_weights, scale_to_use
+from gpu_logreg.command.stored_columns import reading_notes
+from gpu_logreg.command.train_streamed import LoadTest
 from gpu_logreg.command.training_labels import MANY_CLASSES, classes_of, is_positive
 from gpu_logreg.command.training_request import TrainingRequest
 from gpu_logreg.errors import DataError, MissingDependencyError
@@ -30,7 +31,6 @@ from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.column_names import Source
 from gpu_logreg.files.pieces import cut_files
-from gpu_logreg.files.schema import Schema
 from gpu_logreg.saved.model_file import save_model
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from gpu_logreg.estimators.distributed.tables import TableOnCluster
 
 __all__ = ["train_on_cluster"]
-
-LoadTest = Callable[[Schema, NDArray[Any], str | None], tuple[Any, NDArray[Any]]]
-"""From a schema, the classes and the positive label to the rows and labels of ``--valid``."""
 
 _MOST_LABELS = 2**22
 """Most labels that are written out to be judged."""
@@ -113,7 +110,9 @@ def _train(
         f"{request.data}: {table.n_rows:,} rows, {len(table.schema.names):,} columns in {len(pieces):,} parts on "
         f"{len(client.nthreads()):,} workers; {duration(load_end - start)} to load"
     )
-    X_test, y_test = (None, None) if request.valid is None else load_test(table.schema, table.classes, positive)
+    X_test, y_test = None, None
+    if request.valid is not None:
+        X_test, y_test = load_test(table.schema, table.classes, positive, table.marks)
     blocks = client.persist(table.blocks(apart))
     fit_start = time.perf_counter()
     local: Estimator = _fitted(client, request, estimator, blocks)
@@ -124,10 +123,7 @@ def _train(
         scores["test"] = score_rows(local, X_test, y_test, classes)
     if request.model is not None:
         notes: dict[str, Any] = {"target": request.target, "positive": positive, "header": request.options.header}
-        marks = {"decimal": table.marks.decimal, "thousands": table.marks.thousands}
-        notes |= {key: value for key, value in marks.items() if value is not None}
-        if request.options.missing is not None:
-            notes["missing"] = list(request.options.missing)
+        notes |= reading_notes(request.options, table.marks)
         save_model(local, request.model, schema=table.schema.to_json(), notes=notes)
         leave_checkpoint(request, local)
     print_table(scores)

@@ -45,7 +45,7 @@ from gpu_logreg.files.streams import parquet_parts
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.saved.model_file import save_model
 
-__all__ = ["stream_for", "train_on_stream"]
+__all__ = ["LoadTest", "stream_for", "train_on_stream"]
 
 _TEXT = ("csv", "libsvm")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from curved_rows import objective_of, rows_of_classes
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.estimators.linear import quasi_newton
@@ -15,7 +16,6 @@ from gpu_logreg.objectives.curved_sample import CurvedSampler
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.marquardt import marquardt_minimum
 from gpu_logreg.solvers.sampled_model import SampledModel
-from tests.objectives.test_curved_sample import objective_of, rows_of_classes
 
 
 @pytest.fixture

@@ -234,7 +234,7 @@ def _computed(rows: ResidentDataset, part: slice, point: Point) -> _Block:
         r, V, at = -dz[:, 1:], -P[:, 1:, None] * P[:, None, 1:], xp.arange(Z.shape[1] - 1)
         V[:, at, at] = diagonal[:, 1:]
     s = xp.ones(len(X)) if sample_weight is None else sample_weight[part].astype(xp.float64)
-    c = xp.ones(len(X)) if point.class_weights is None else xp.asarray(point.class_weights)[y.astype(xp.intp)]
+    c = xp.ones(len(X)) if point.class_weights is None else xp.asarray(point.class_weights)[y.astype(np.intp)]
     return _Block(X, row_loss, r, V, s, c)
 
 
