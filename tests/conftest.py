@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import Counter
 from pathlib import PurePosixPath
 
 import pytest
 import rounding_noise
-from sweeps import WIDE
+from sweeps import HEAVY, MANY, ONE_OF, WIDE
 
 TOGETHER = {
     "test_multilabel": "test_steps",
@@ -63,15 +64,15 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_itemcollected(item):
-    share = WIDE.get(item.path.stem, {}).get(item.originalname, 1)
-    # By its name, so that a test is slow or not whichever others are collected with it.
-    if zlib.crc32(item.name.encode()) % share and not item.get_closest_marker("slow"):
-        item.add_marker(pytest.mark.slow)
-
-
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
+    cases = Counter((item.path, item.originalname) for item in items)
+    for item in items:
+        named = WIDE.get(item.path.stem, {}).get(item.originalname)
+        share = named or (ONE_OF if cases[item.path, item.originalname] >= MANY else 1)
+        # By its name, which says nothing of what it is about, so that cases of every kind are left.
+        left_out = zlib.crc32(item.name.encode()) % share or item.name in HEAVY.get(item.path.stem, ())
+        if left_out and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.slow)
     if hasattr(config, "workerinput"):
         groups = [group(item.nodeid) for item in items]
         order = sorted(range(len(items)), key=lambda k: FIRST.index(groups[k]) if groups[k] in FIRST else len(FIRST))

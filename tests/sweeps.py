@@ -107,6 +107,60 @@ WIDE = {
 """Sweeps that repeat one claim for many values: ``make test`` runs one test of so many, ``make test-all`` all."""
 
 
+MANY, ONE_OF = 8, 3
+"""A test with so many cases is a sweep too: of those that `WIDE` does not name, one case of so many is not slow."""
+
+HEAVY = {
+    "test_multilabel": {"test_compiled_steps_follow_the_reference[tanh-hidden1-2-float64]"},
+    "test_memory": {
+        "test_sparse_rows_are_copied_neither_by_a_fit_nor_by_predictions[float32-parameters0]",
+        "test_a_fit_does_not_widen_narrow_rows_as_a_whole[uint8-parameters0]",
+        "test_sparse_rows_are_copied_neither_by_a_fit_nor_by_predictions[float32-parameters6]",
+        "test_predictions_copy_no_rows[float32]",
+    },
+    "test_logistic_suite": {"test_multinomial_cv_iris[True]", "test_multinomial_cv_iris[False]"},
+    "test_several_devices": {"test_bits_are_those_of_one_device_and_the_optimum_that_of_the_host[lbfgs-3]"},
+    "test_easy_columns": {
+        "test_a_hessian_is_taken_where_gradients_alone_are_slow[True]",
+        "test_a_hessian_is_taken_where_gradients_alone_are_slow[False]",
+    },
+    "test_firth": {"test_bias_of_a_true_model_is_taken_away"},
+    "test_forks": {
+        "test_children_forked_beside_first_fits_and_later_ones_fit_to_the_same_bits",
+        "test_a_fork_waits_for_a_module_whose_import_begins_while_it_waits_for_another",
+        "test_a_fork_waits_for_its_turn_to_set_the_threads_of_blas",
+    },
+    "test_cli_errors": {"test_interruption"},
+    "test_cli_clusters": {"test_workers_that_are_started"},
+    "test_cluster_networks": {
+        "test_sparse_rows_a_warm_start_and_lazy_answers",
+        "test_a_checkpoint_goes_on_to_the_same_bits[adam]",
+    },
+    "test_input_types": {"test_no_library_is_imported_before_an_object_of_it_arrives"},
+    "test_cupy_signatures": {"test_what_the_package_names_of_cupy_is_recorded_alike_of_both_wheels"},
+    "test_hessian_at": {
+        "test_products_are_differences_of_the_gradient_and_those_with_the_hessian[3-True-float64-cpu]",
+        "test_value_and_gradient_with_curvature_are_those_of_a_call_in_one_read[3-float64-cpu]",
+    },
+    "test_gpu_run": {"test_a_process_is_ended_with_all_that_it_has_started"},
+    "test_pass_bits": {"test_weights_that_lie_before_the_memory_of_the_logits_change_no_bit"},
+    "test_compiled": {"test_loops_are_plain_functions_of_a_numba_whose_inner_parts_are_not_known"},
+    "test_interruption": {"test_readers_that_have_gone"},
+    "test_logistic_path": {"test_every_model_is_that_of_a_fit_of_its_own[2-1.0-coordinate-descent]"},
+    "test_cli": {"test_images_as_bytes"},
+    "test_gpu_check": {
+        "test_the_pass_of_many_classes_is_measured_once_it_is_right",
+        "test_products_are_measured_once_they_are_right",
+        "test_the_pass_is_measured_once_it_is_right[uint8]",
+    },
+    "test_encoded_rows": {"test_many_categories_are_sparse", "test_new_rows_of_another_kind"},
+    "test_damaged_models": {"test_memory_and_a_model_from_a_pipe"},
+    "test_given_back": {"test_fits_that_follow_can_use_all_memory"},
+    "test_device": {"test_a_small_fit_on_the_cpu_imports_neither_cupy_nor_numba"},
+}
+"""Single tests that take seconds, of claims that others repeat on less, or that hardly a change can touch."""
+
+
 def slow(value: Any) -> Any:
     """A value for ``parametrize``, or a tuple of values for several names, marked ``slow``."""
     return pytest.param(*(value if type(value) is tuple else (value,)), marks=pytest.mark.slow)
