@@ -118,7 +118,6 @@ HEAVY = {
         "test_sparse_rows_are_copied_neither_by_a_fit_nor_by_predictions[float32-parameters6]",
         "test_predictions_copy_no_rows[float32]",
     },
-    "test_logistic_suite": {"test_multinomial_cv_iris[True]", "test_multinomial_cv_iris[False]"},
     "test_several_devices": {"test_bits_are_those_of_one_device_and_the_optimum_that_of_the_host[lbfgs-3]"},
     "test_easy_columns": {
         "test_a_hessian_is_taken_where_gradients_alone_are_slow[True]",
