@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["CsvBlocks", "UnfitTypeError"]
 
 _BLOCK_BYTES = 2**22
-"""Bytes of text that are parsed at once. Of four times as many pyarrow takes 0.7 GB more."""
+"""Bytes of text that are parsed at once. Of more, pyarrow takes many times their memory."""
 
 _LONG_BLOCK_BYTES = 2**24
 """The same where a row is longer, and most bytes of a row: as of a table in memory."""
