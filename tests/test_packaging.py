@@ -98,3 +98,12 @@ def test_estimators_are_found_by_the_paths_of_scikit_learn():
 
     assert linear_model.LogisticRegression is gpu_logreg.LogisticRegression
     assert neural_network.MLPClassifier is gpu_logreg.MLPClassifier
+
+
+def test_the_estimators_load_no_reader_of_text_or_tables():
+    code = (
+        "import sys; from gpu_logreg import LogisticRegression, Stream; "
+        "print([name for name in ('sklearn.datasets', 'gpu_logreg.files.load', 'gpu_logreg.files.csv_blocks', "
+        "'gpu_logreg.estimators.table_sources', 'dask', 'distributed', 'numba') if name in sys.modules])"
+    )
+    assert run_fresh(code) == "[]"

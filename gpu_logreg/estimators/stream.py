@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ from gpu_logreg.estimators.opened_stream import Opened, open_blocks, open_files
 from gpu_logreg.estimators.stream_sources import FileRows, file_rows, is_file
 from gpu_logreg.estimators.user_blocks import UserBlocks
 from gpu_logreg.files.dataset_rows import DatasetRows
-from gpu_logreg.files.schema_by_block import Learned
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.scaled_rows import ScaledRows
 from gpu_logreg.rows.source_blocks import parts_of
+
+if TYPE_CHECKING:
+    from gpu_logreg.files.schema_by_block import Learned
 
 __all__ = ["Stream"]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -21,18 +21,17 @@ from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.label_types import label_array
 from gpu_logreg.estimators.labels import encode_labels
 from gpu_logreg.estimators.streamed_labels import LabelsByBlock, narrow_codes
-from gpu_logreg.estimators.table_sources import CollectedLabels, read_dataset, read_table, read_table_like
-from gpu_logreg.files.csv_blocks import CsvBlocks
-from gpu_logreg.files.dataset_blocks import DatasetBlocks, are_numbers
 from gpu_logreg.files.dataset_rows import DatasetRows
 from gpu_logreg.files.datasets import DATASET_ENDINGS, dataset_files, open_dataset
 from gpu_logreg.files.formats import FileOptions, choose_format
-from gpu_logreg.files.libsvm_stream import decode_libsvm
 from gpu_logreg.files.npy_rows import NpyRows
 from gpu_logreg.files.reading import gib, reading
-from gpu_logreg.files.schema import Schema
-from gpu_logreg.files.schema_by_block import Learned
 from gpu_logreg.files.sliced_rows import SlicedRows
+
+if TYPE_CHECKING:
+    from gpu_logreg.estimators.table_sources import CollectedLabels
+    from gpu_logreg.files.schema import Schema
+    from gpu_logreg.files.schema_by_block import Learned
 
 __all__ = ["FileRows", "csv_rows", "dataset_rows", "file_rows", "glob_like", "is_file", "libsvm_rows"]
 
@@ -143,6 +142,8 @@ def file_rows(
     if not isinstance(rows, str | os.PathLike) and columns is None:
         return dataset_rows(rows, y, sample_weight, target, weight, drop)
     if columns is not None:
+        from gpu_logreg.files.schema import Schema
+
         return rows_like(rows, y, sample_weight, target, weight, Schema.from_json(columns))
     path = Path(rows)
     ending = path.suffix.lower()
@@ -172,6 +173,10 @@ def csv_rows(
     dtype: DTypeLike = np.float64,
 ) -> FileRows:
     """The rows of CSV, which are decoded once into a temporary file."""
+    # What reads text and tables is not loaded by fits of arrays: it would lengthen every first import.
+    from gpu_logreg.estimators.table_sources import read_table
+    from gpu_logreg.files.csv_blocks import CsvBlocks
+
     table = read_table(CsvBlocks(path, options, options.text), target, weight, drop, options, dtype)
     weights = sample_weight if weight is None else table.labels.weights
     return FileRows(table.rows, y, weights, collected=None if target is None else table.labels, learned=table.learned)
@@ -194,6 +199,9 @@ def dataset_rows(
     Else, and where a cell is missing if it ``learns`` the columns first, they are written as numbers into a temporary
     file.
     """
+    from gpu_logreg.estimators.table_sources import read_dataset
+    from gpu_logreg.files.dataset_blocks import DatasetBlocks, are_numbers
+
     is_path = not hasattr(given, "get_fragments")
     dataset = open_dataset(given) if is_path else given
     names = [name for name in dataset.schema.names if name not in (target, weight, *drop)]
@@ -213,6 +221,10 @@ def rows_like(
     rows: Any, y: Any, sample_weight: Any, target: str | None, weight: str | None, schema: Schema
 ) -> FileRows:
     """The rows of a table by the columns of a model, which are written as numbers into a temporary file."""
+    from gpu_logreg.estimators.table_sources import read_table_like
+    from gpu_logreg.files.csv_blocks import CsvBlocks
+    from gpu_logreg.files.dataset_blocks import DatasetBlocks
+
     is_path = isinstance(rows, str | os.PathLike)
     if is_path and not dataset_files(Path(rows)):
         blocks: Any = CsvBlocks(Path(rows), _DEFAULT, [column.name for column in schema.text])
@@ -226,6 +238,8 @@ def rows_like(
 
 def libsvm_rows(path: Path, dtype: DTypeLike = np.float64, *, dense: bool = False) -> FileRows:
     """The rows of LIBSVM text, which are decoded once into a temporary file."""
+    from gpu_logreg.files.libsvm_stream import decode_libsvm
+
     labels, weights = LabelsByBlock(), list[HostArray]()
     rows = decode_libsvm(path, lambda y: labels.add_of_file(y, f"{path}: "), weights.append, dtype, dense=dense)
     logger.info("%s: text is decoded once, into %s in a temporary file", path, gib(rows.nbytes))
