@@ -205,8 +205,12 @@ def using(device: Device) -> Iterator[None]:
 
 
 def numpy_defaults() -> Any:
-    """NumPy's own reactions to floating-point errors within a `with` block, whatever the caller has set."""
-    return np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
+    """Reactions to floating-point errors within a `with` block, whatever the caller has set.
+
+    NumPy's own, but for ``invalid``: some kernels of BLAS raise that flag of finite products, as they compute more
+    numbers than they keep. A warning of it would tell nothing, and what is not finite is found in the sums themselves.
+    """
+    return np.errstate(divide="warn", over="warn", under="ignore", invalid="ignore")
 
 
 def to_device(array: Any, device: Device) -> Any:
