@@ -17,10 +17,11 @@ CPU_PASS_ELEMENTS = 4_000_000
 For fewer, the whole fit takes less time than the import of Numba and the loading of the compiled loops.
 """
 
-SPARSE_PASS_ELEMENTS = 400_000
+SPARSE_PASS_ELEMENTS = 250_000
 """The same for the stored elements of sparse rows.
 
-It is less: a row has few elements, and the time of its loss, which the loops save too, counts for more."""
+It is less: a row has few elements, and the time of its loss, which the loops save too, counts for more. From there on
+two or three fits of one process save what the loading of the loops has taken."""
 
 NAMES = ("reference", "cpu", "cuda", "cublas")
 
