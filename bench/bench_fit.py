@@ -36,7 +36,12 @@ PROBLEMS = [
     (problems.table_like, 1_000_000, 100),
     (problems.table_like, 200_000, 500),
     (problems.table_like, 100_000, 1000),
+    (problems.gaussian, 20_000, 5_000),
+    (problems.gaussian, 2_000, 20_000),
 ]
+MANY_COLUMNS = 2_000
+"""Columns from which peers that solve by a matrix of all columns are left out: they would take minutes or hours."""
+
 POOL = ThreadPoolExecutor(n_threads())
 
 
@@ -59,9 +64,11 @@ def best_time(call: Callable[[], Any], rounds: int) -> float:
     return min(times)
 
 
-def sklearn_fit(solver: str, tol: float, max_iter: int) -> Callable[[Any, Any], tuple[np.ndarray, float]]:
+def sklearn_fit(
+    solver: str, tol: float, max_iter: int, estimator: Any = SklearnLogisticRegression
+) -> Callable[[Any, Any], tuple[np.ndarray, float]]:
     def fit(X: Any, y: Any) -> tuple[np.ndarray, float]:
-        model = SklearnLogisticRegression(solver=solver, tol=tol, max_iter=max_iter).fit(X, y)
+        model = estimator(solver=solver, tol=tol, max_iter=max_iter).fit(X, y)
         return model.coef_[0].astype(np.float64), float(model.intercept_[0])
 
     return fit
@@ -79,13 +86,20 @@ def glum_fit(tol: float) -> Callable[[Any, Any], tuple[np.ndarray, float]]:
     return fit
 
 
-def peers() -> dict[str, list[Callable[[Any, Any], tuple[np.ndarray, float]]]]:
-    """Every peer, with its tolerances from loose to tight."""
-    return {
-        "sklearn lbfgs": [sklearn_fit("lbfgs", 1e-4, 100), sklearn_fit("lbfgs", 1e-7, 500)],
-        "sklearn newton-cholesky": [sklearn_fit("newton-cholesky", tol, 100) for tol in (1e-4, 1e-6)],
-        "glum irls-ls": [glum_fit(tol) for tol in (1e-4, 1e-6)],
-    }
+def peers(d: int) -> dict[str, list[Callable[[Any, Any], tuple[np.ndarray, float]]]]:
+    """Every peer for d columns, with its tolerances from loose to tight."""
+    tols = ((1e-4, 100), (1e-6, 500), (1e-7, 500))
+    found = {"sklearn lbfgs": [sklearn_fit("lbfgs", *limits) for limits in tols]}
+    try:
+        from sklearnex.linear_model import LogisticRegression as IntelLogisticRegression
+    except ImportError:
+        print("scikit-learn-intelex is not installed: left out")
+    else:
+        found["intelex lbfgs"] = [sklearn_fit("lbfgs", *limits, IntelLogisticRegression) for limits in tols]
+    if d < MANY_COLUMNS:
+        found["sklearn newton-cholesky"] = [sklearn_fit("newton-cholesky", tol, 100) for tol in (1e-4, 1e-6)]
+        found["glum irls-ls"] = [glum_fit(tol) for tol in (1e-4, 1e-6)]
+    return found
 
 
 def measure(problem: problems.Problem) -> list[dict[str, Any]]:
@@ -99,7 +113,7 @@ def measure(problem: problems.Problem) -> list[dict[str, Any]]:
     w, b = model.coef_[0], float(model.intercept_[0])
     least = problems.minimum(X, y, w, b)
     found = [("gpu-logreg", seconds, problems.value(X, y, w, b) / least - 1.0, model.n_reads_)]
-    for peer, settings in peers().items():
+    for peer, settings in peers(X.shape[1]).items():
         for fit in settings:
             fit(X[:1000], y[:1000])
             begin = time.perf_counter()
