@@ -45,9 +45,16 @@ class LinearConversion:
         Returns
         -------
         sklearn.linear_model.LogisticRegression
+
+        Raises
+        ------
+        DataError
+            A fit with an offset.
         """
         from sklearn.linear_model import LogisticRegression
 
+        if hasattr(self, "has_offset_"):
+            raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
         theirs = LogisticRegression()
         params = _shared_params(self, theirs)
         if self.solver not in _LINEAR_SOLVERS:

@@ -18,7 +18,9 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import class_weighted, encode_labels
+from gpu_logreg.estimators.offset import given_offset
 from gpu_logreg.estimators.target import Target
+from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
@@ -37,11 +39,14 @@ class Prepared:
     target : Target
         Classes or labels.
     device : Device
+    offset_loss : Loss or None
+        The loss in the place of the target's, of rows with an offset.
     """
 
     data: Dataset
     target: Target
     device: Device
+    offset_loss: Loss | None = None
 
     @cached_attribute
     def shares(self) -> Float64Vector:
@@ -54,7 +59,7 @@ class Prepared:
         """
         loss = self.target.loss
         assert not isinstance(loss, Labels)
-        sums = self.data.weights_of_classes(loss)
+        sums = self.data.weights_of_classes(self.offset_loss or loss)
         present = np.flatnonzero(sums > 0.0)
         if len(present) < 2:
             only: Any = self.target.classes[present[0]]
@@ -74,6 +79,7 @@ def prepare(
     target: Target | None = None,
     column_names: Any = None,
     progress: Callable[[int, int], None] | None = None,
+    offset: Any = None,
 ) -> Prepared:
     """Encode labels, complete weights, and bring all to a device.
 
@@ -95,6 +101,8 @@ def prepare(
     column_names : sequence of str or None
     progress : function (bytes done, bytes in all) -> None, optional
         Called now and then while rows go to a GPU.
+    offset : as `gpu_logreg.estimators.linear.offset.given_offset` takes it, or None
+        Of a linear model; its rows are computed in float64 then, in which offsets are.
 
     Raises
     ------
@@ -122,5 +130,12 @@ def prepare(
     if class_weight is not None:
         weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         weights = class_weighted(class_weight, target.classes, labels, weights)
+    if offset is None:
+        data = ResidentDataset.from_arrays(X, labels, weights, device, column_names, storage, progress, encoded=True)
+        return Prepared(data, target, device)
+    from gpu_logreg.mathematics.offsets import labels_with_offset, loss_with_offset
+
+    known = given_offset(offset, X.shape[0], target.loss.n_logits, device)
+    labels, loss = labels_with_offset(labels, known), loss_with_offset(target.loss, known)
     data = ResidentDataset.from_arrays(X, labels, weights, device, column_names, storage, progress, encoded=True)
-    return Prepared(data, target, device)
+    return Prepared(data.in_float64(), target, device, loss)

@@ -48,6 +48,7 @@ class Binary:
     label_dtype: ClassVar[type] = np.uint8
     link: ClassVar[str] = "logistic"
     needs_every_class: ClassVar[bool] = True
+    has_offset: ClassVar[bool] = False
 
     @property
     def n_classes(self) -> int:
@@ -82,6 +83,10 @@ class Binary:
     def curvature_at_start(self, shares: Float64Vector, fit_intercept: bool) -> list[float]:
         """``p (1 - p)`` with the share ``p`` of the second class, or a half without an intercept."""
         return [float(shares[0] * shares[1]) if fit_intercept else 0.25]
+
+    def logits_and_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Both as they are: rows have no offset."""
+        return z, y
 
     def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``softplus(z) - y z`` and ``p - y`` of every row; ``z`` of shape (n,)."""
@@ -146,6 +151,7 @@ class Classes:
     label_dtype: ClassVar[type] = np.int32
     link: ClassVar[str] = "softmax"
     needs_every_class: ClassVar[bool] = False
+    has_offset: ClassVar[bool] = False
 
     @property
     def n_classes(self) -> int:
@@ -191,6 +197,10 @@ class Classes:
         """``p_k (1 - p_k)`` with the shares ``p_k``, or ``1 / K`` without an intercept."""
         K = self.n_logits
         return [float(c) for c in np.maximum(shares * (1.0 - shares), 1e-6)] if fit_intercept else [(K - 1) / K**2] * K
+
+    def logits_and_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Both as they are: rows have no offset."""
+        return z, y
 
     def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``logsumexp(z) - z_y`` and ``p - e_y`` of every row; ``z`` of shape (n, K)."""

@@ -156,7 +156,7 @@ class RowSpace:
             dz, curvature = dz[:, None], curvature[:, None]
         else:
             row_loss, dz = loss.loss_and_dz(Z, y)
-            probabilities = loss.probabilities(Z)
+            probabilities = softmax.softmax(loss.logits_and_labels(Z, y)[0])
             curvature = softmax.curvature_diagonal(probabilities)
         column = share[:, None]
         return RowsAt(float(share @ row_loss), dz * column, curvature * column, probabilities, share)

@@ -69,7 +69,7 @@ def objective_of(
     prepared: Prepared, asked: Asked, impl: str, fit_intercept: bool, journal: Journal | None = None
 ) -> Objective:
     """The objective of prepared rows, with the engine for ``impl``, recorded or not, and the penalty asked for."""
-    data, device, loss = prepared.data, prepared.device, prepared.target.loss
+    data, device, loss = prepared.data, prepared.device, prepared.offset_loss or prepared.target.loss
     assert not isinstance(loss, Labels)  # which are for networks
     n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
     by_columns = asked.l1_ratio > 0.0 and many_columns(loss.hessian_form(n_params))

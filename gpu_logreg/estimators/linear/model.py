@@ -26,6 +26,7 @@ from gpu_logreg.estimators.linear.several_devices import on_devices, refuse_for_
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.linear.training import LinearTraining
+from gpu_logreg.estimators.offset import refuse_with_offset
 from gpu_logreg.estimators.streamed import note_columns, stream_of, streams_on
 
 __all__ = ["LogisticRegression"]
@@ -138,6 +139,8 @@ class LogisticRegression(
         That value at the start and after every iteration.
     prior_shift_ : ndarray of shape (1,) or (K,)
         With ``prior`` or ``sampling_rates`` only: what they have added to ``intercept_``.
+    has_offset_ : bool
+        True, with an ``offset`` in `fit` only: predictions ask for one then.
     duality_gap_ : float
         With an L1 penalty only: a bound on how far the value was above the minimum over the weights, before the last
         step.
@@ -210,7 +213,9 @@ class LogisticRegression(
         return hasattr(self, "coef_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: Any = None) -> LogisticRegression:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, checkpoint: Any = None
+    ) -> LogisticRegression:
         """Fit the model.
 
         Parameters
@@ -225,6 +230,9 @@ class LogisticRegression(
             Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
             Weight of each row; 2 equals a row written twice, 0 a row removed.
+        offset : number, or array of shape (n,) for two classes, (n, K) for K >= 3, optional
+            Known logits of each row, to which the model adds its own. Rows are in memory, on one device, and computed
+            in float64 by the ``reference`` pass.
         checkpoint : path or Checkpoint, optional
             File from which the same call goes on after it was killed, to the same bits; see `gpu_logreg.Checkpoint`.
 
@@ -252,6 +260,8 @@ class LogisticRegression(
                 X = stream
                 note_columns(self, stream)
             several = None if stream is not None else several_devices(self.device)
+            if offset is not None:
+                refuse_with_offset(asked.solver, asked.firth, stream is not None, several is not None)
             device: Any = several
             if several is not None:
                 refuse_for_devices(self.device, X, asked.solver)
@@ -260,7 +270,7 @@ class LogisticRegression(
             place = on_device(device) if several is None else on_devices(several)
             with place, blas_on_one_thread(), numpy_defaults():
                 try:
-                    self._fit(X, y, sample_weight, device, start, asked, checkpoint)
+                    self._fit(X, y, sample_weight, device, start, asked, checkpoint, offset)
                     return self
                 finally:
                     del X, y  # which may be of this fit's own making

@@ -39,6 +39,7 @@ class LinearTraining:
         start: Any,
         asked: Asked,
         checkpoint: Any,
+        offset: Any = None,
     ) -> None:
         how: dict[str, Any] = {"class_weight": self.class_weight, "storage": self.storage}
         if isinstance(device, list):
@@ -50,7 +51,11 @@ class LinearTraining:
             self.__dict__.pop("table_columns_", None)
             how["column_names"] = getattr(self, "feature_names_in_", None)
             how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+            how["offset"] = offset
             prepared = prepare(X, y, sample_weight, device, **how)
+        self.__dict__.pop("has_offset_", None)
+        if offset is not None:
+            self.has_offset_ = True
         refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
         self.classes_ = prepared.target.classes
         narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))

@@ -1,0 +1,69 @@
+"""The minimum of a logistic model with a penalty, by SciPy and a few plain Newton steps: nothing of the package's."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import logsumexp, softmax
+
+
+class PlainModel:
+    """``sum_i s_i row_loss_i / sum(s)``, with ``l2_j |w_j|**2 / 2`` and the intercept free.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+    P : array of shape (n, K)
+        Probabilities of the classes: rows of an identity matrix for whole labels.
+    s : array of shape (n,)
+    l2 : array of shape (d,)
+    offset : array of shape (n, K), or (n, 1) for two classes
+    """
+
+    def __init__(self, X, P, s=None, l2=0.0, offset=0.0):
+        n, d = X.shape
+        self.U, self.P = np.column_stack([X, np.ones(n)]), P
+        self.s = np.full(n, 1.0 / n) if s is None else s / s.sum()
+        self.L = 1 if P.shape[1] == 2 else P.shape[1]
+        self.l2 = np.append(np.broadcast_to(l2, d), 0.0)
+        self.offset = np.broadcast_to(offset, (n, self.L))
+
+    def logits(self, params):
+        """Of all classes; the first of two has the logit 0."""
+        z = self.U @ params.reshape(self.L, -1).T + self.offset
+        return np.column_stack([np.zeros(len(z)), z]) if self.L == 1 else z
+
+    def value_and_grad(self, params):
+        """Mean loss plus ridge, and its gradient."""
+        z, W = self.logits(params), params.reshape(self.L, -1)
+        loss = logsumexp(z, axis=1) * self.P.sum(axis=1) - (self.P * z).sum(axis=1)
+        r = (softmax(z, axis=1) - self.P)[:, -self.L :] * self.s[:, None]
+        grad = r.T @ self.U + self.l2 * W
+        return float(self.s @ loss) + 0.5 * float((self.l2 * W * W).sum()), grad.ravel()
+
+    def hessian(self, params):
+        """The second derivative."""
+        p = softmax(self.logits(params), axis=1)[:, -self.L :]
+        n, K, m = len(p), self.L, self.U.shape[1]
+        V = -p[:, :, None] * p[:, None, :]
+        V[:, np.arange(K), np.arange(K)] = p * (1.0 - p)
+        H = np.einsum("n,nkl,ni,nj->kilj", self.s, V, self.U, self.U, optimize=True).reshape(K * m, K * m)
+        assert n == len(self.s)
+        return H + np.diag(np.tile(self.l2, K))
+
+    def minimum(self):
+        """Parameters of shape (L, d + 1); of K classes intercepts add up to 0."""
+        start = np.zeros(self.L * self.U.shape[1])
+        x = minimize(self.value_and_grad, start, jac=True, method="BFGS", options={"gtol": 1e-8}).x
+        for _ in range(5):
+            x = x - np.linalg.lstsq(self.hessian(x), self.value_and_grad(x)[1], rcond=1e-12)[0]
+        assert np.abs(self.value_and_grad(x)[1]).max() < 1e-14
+        x = x.reshape(self.L, -1)
+        if self.L > 1:
+            x[:, -1] -= x[:, -1].mean()
+        return x
+
+
+def parameters_of(model):
+    """``coef_`` and ``intercept_`` side by side."""
+    return np.column_stack([model.coef_, model.intercept_])
