@@ -49,12 +49,14 @@ class LinearConversion:
         Raises
         ------
         DataError
-            A fit with an offset.
+            A fit with an offset, or ``penalty_factor``.
         """
         from sklearn.linear_model import LogisticRegression
 
         if hasattr(self, "has_offset_"):
             raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
+        if self.penalty_factor is not None:
+            raise DataError("to_sklearn: scikit-learn's model has no penalty_factor; set_params(penalty_factor=None)")
         theirs = LogisticRegression()
         params = _shared_params(self, theirs)
         if self.solver not in _LINEAR_SOLVERS:

@@ -116,6 +116,9 @@ class LogisticRegression(
         their class: intercepts, and with them probabilities, become those of the population (King and Zeng 2001).
     sampling_rates : dict or None, default=None
         The same by the share of the rows of each class that was kept, such as ``{0: 0.01, 1: 1.0}``.
+    penalty_factor : array-like of shape (d,) or None, default=None
+        What the strength of the penalty is multiplied by for each column: 0 leaves its weight unpenalised, None is 1
+        for every column.
 
     Attributes
     ----------
@@ -185,6 +188,7 @@ class LogisticRegression(
         n_jobs: int | None = None,
         prior: Any = None,
         sampling_rates: Any = None,
+        penalty_factor: Any = None,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -208,6 +212,7 @@ class LogisticRegression(
         self.n_jobs = n_jobs
         self.prior = prior
         self.sampling_rates = sampling_rates
+        self.penalty_factor = penalty_factor
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")

@@ -17,6 +17,9 @@ from gpu_logreg.errors import DataError, ImplementationError
 
 N, D = 300, 4
 
+PRECISION = {"subsampled-newton": 1e-9, "proximal": 1e-9, "lbfgs": 1e-7, "newton-cg": 1e-7}
+"""Of coefficients at tol=1e-10: the last step of Newton's method squares what was left, others end at the criterion."""
+
 
 def rows(K, seed=0):
     """Rows, labels and offsets that tell much of them."""
@@ -43,7 +46,7 @@ def test_the_minimum_is_scipys(K, solver):
     truth = plain(X, y, offset, 0.5, s)
     for given in (X, sp.csr_array(X)):
         model = LogisticRegression(0.5, solver=solver, tol=1e-10).fit(given, y, s, offset=offset)
-        np.testing.assert_allclose(parameters_of(model), truth, rtol=0.0, atol=1e-9)
+        np.testing.assert_allclose(parameters_of(model), truth, rtol=0.0, atol=PRECISION[solver])
         assert model.converged_
         assert model.impl_ == "reference"
 
