@@ -49,7 +49,7 @@ class LinearConversion:
         Raises
         ------
         DataError
-            A fit with an offset, or ``penalty_factor``.
+            A fit with an offset, ``penalty_factor`` or ``soft_labels``.
         """
         from sklearn.linear_model import LogisticRegression
 
@@ -57,6 +57,8 @@ class LinearConversion:
             raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
         if self.penalty_factor is not None:
             raise DataError("to_sklearn: scikit-learn's model has no penalty_factor; set_params(penalty_factor=None)")
+        if self.soft_labels:
+            raise DataError("to_sklearn: scikit-learn's model takes no soft labels; set_params(soft_labels=False)")
         theirs = LogisticRegression()
         params = _shared_params(self, theirs)
         if self.solver not in _LINEAR_SOLVERS:

@@ -73,6 +73,10 @@ class Loss(Output, Protocol):
         """Classes that labels are numbers of."""
 
     @property
+    def value_tells_separation(self) -> bool:
+        """Whether classes are separable where the value is below that of one row on the wrong side."""
+
+    @property
     def largest_curvature(self) -> float:
         """Bound of the curvature by the logits."""
 

@@ -11,7 +11,7 @@ Equations: `gpu_logreg.mathematics.logistic` and `gpu_logreg.mathematics.softmax
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -45,6 +45,7 @@ class Binary:
     n_logits: int = 1
     largest_curvature: float = 0.25
     has_free_directions: bool = False
+    soft: bool = field(default=False, repr=False)  # whether labels may lie between 0 and 1
     label_dtype: ClassVar[type] = np.uint8
     link: ClassVar[str] = "logistic"
     needs_every_class: ClassVar[bool] = True
@@ -54,6 +55,11 @@ class Binary:
     def n_classes(self) -> int:
         """2."""
         return 2
+
+    @property
+    def value_tells_separation(self) -> bool:
+        """True, but for soft labels, which lose little where they are near 0 and 1."""
+        return not self.soft
 
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, float]:
         """Weights of shape (d,), and the intercept."""
@@ -110,7 +116,10 @@ class Binary:
         return self.loss_and_dz(z[:, 0], y)[0]
 
     def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
-        """Sums over the rows of the label 0, and over those of the label 1."""
+        """Sums over the rows of the label 0, and over those of the label 1; of soft labels by their shares."""
+        if self.soft:
+            s = 1.0 if s is None else s
+            return np.array([float((s * (1.0 - y)).sum()), float((1.0 * s * y).sum())])
         return sums_of_two_classes(y, s, total)
 
     def probabilities(self, z: Array) -> Array:
@@ -157,6 +166,11 @@ class Classes:
     def n_classes(self) -> int:
         """K, as there is a logit for each class."""
         return self.n_logits
+
+    @property
+    def value_tells_separation(self) -> bool:
+        """True."""
+        return True
 
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Matrix, Float64Vector]:
         """Weights of shape (K, d) and intercepts of shape (K,)."""

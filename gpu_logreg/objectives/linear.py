@@ -144,11 +144,11 @@ class Objective:
 
     @cached_attribute
     def separable_below(self) -> float:
-        """Value below which the classes are separable and there is no minimum; 0 with a penalty or an offset.
+        """Value below which the classes are separable and there is no minimum; 0 where it does not tell.
 
         A misclassified row loses at least log 2, so that no row is misclassified below ``log(2) min(s) / sum(s)``.
         """
-        if self._strength > 0.0 or self.l1 > 0.0 or self.loss.has_offset:
+        if self._strength > 0.0 or self.l1 > 0.0 or not self.loss.value_tells_separation:
             return 0.0
         return math.log(2.0) * float(self.dataset.least_weight) / float(self.dataset.weight_total)
 

@@ -98,6 +98,8 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):  # type: ignore[
         asked = read_parameters(self)
         start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         client = self._client()
+        if self.soft_labels:
+            raise DataError("soft_labels=True cannot be used with rows on workers; give rows in memory, on one device")
         if offset is not None:
             raise DataError("offset cannot be used: rows on workers have none; give rows in memory, on one device")
         if asked.solver in ("sgd", "adam"):

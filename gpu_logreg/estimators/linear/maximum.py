@@ -55,6 +55,8 @@ def refuse_penalty(model: Any, kind: str) -> None:
     """Refuse a penalty, but Firth's, and with that what is for fits without a penalty; and an offset."""
     if hasattr(model, "has_offset_"):
         raise DataError("summary knows no offset, and the fit had one; fit without offset")
+    if model.soft_labels:
+        raise DataError("summary counts rows of one class each, and soft labels are none; fit without soft_labels")
     if model.penalty == "firth":
         if kind != "nonrobust":
             raise DataError(f"covariance={kind!r} is for fits without a penalty; with penalty='firth' use 'nonrobust'")

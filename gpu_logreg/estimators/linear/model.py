@@ -27,6 +27,7 @@ from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.linear.training import LinearTraining
 from gpu_logreg.estimators.offset import refuse_with_offset
+from gpu_logreg.estimators.soft_labels import given_probabilities, refuse_with_soft_labels
 from gpu_logreg.estimators.streamed import note_columns, stream_of, streams_on
 
 __all__ = ["LogisticRegression"]
@@ -119,6 +120,9 @@ class LogisticRegression(
     penalty_factor : array-like of shape (d,) or None, default=None
         What the strength of the penalty is multiplied by for each column: 0 leaves its weight unpenalised, None is 1
         for every column.
+    soft_labels : bool, default=False
+        Whether ``y`` holds probabilities: of the second class, of shape (n,), or of all classes, of shape (n, K). A row
+        then stands for K rows of a class each, whose weights are its probabilities, in `fit` and in `score`.
 
     Attributes
     ----------
@@ -189,6 +193,7 @@ class LogisticRegression(
         prior: Any = None,
         sampling_rates: Any = None,
         penalty_factor: Any = None,
+        soft_labels: bool = False,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -213,6 +218,7 @@ class LogisticRegression(
         self.prior = prior
         self.sampling_rates = sampling_rates
         self.penalty_factor = penalty_factor
+        self.soft_labels = soft_labels
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
@@ -259,14 +265,17 @@ class LogisticRegression(
         start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         try:
             stream = None if type(X) is np.ndarray else stream_of(X, y, sample_weight)
+            soft = given_probabilities(y) if self.soft_labels and stream is None else None
             if stream is None:
-                X, y = self._validated(X, y, reset=True)
+                X, y = self._validated(X, y if soft is None else soft.argmax(axis=1), reset=True)
             else:
                 X = stream
                 note_columns(self, stream)
             several = None if stream is not None else several_devices(self.device)
             if offset is not None:
                 refuse_with_offset(asked.solver, asked.firth, stream is not None, several is not None)
+            if self.soft_labels:
+                refuse_with_soft_labels(asked.solver, asked.firth, stream is not None, several is not None)
             device: Any = several
             if several is not None:
                 refuse_for_devices(self.device, X, asked.solver)
@@ -275,7 +284,7 @@ class LogisticRegression(
             place = on_device(device) if several is None else on_devices(several)
             with place, blas_on_one_thread(), numpy_defaults():
                 try:
-                    self._fit(X, y, sample_weight, device, start, asked, checkpoint, offset)
+                    self._fit(X, y, sample_weight, device, start, asked, checkpoint, offset, soft)
                     return self
                 finally:
                     del X, y  # which may be of this fit's own making

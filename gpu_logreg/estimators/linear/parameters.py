@@ -62,6 +62,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "prior": [Interval(numbers.Real, 0, 1, closed="neither"), dict, None],
     "sampling_rates": [dict, None],
     "penalty_factor": ["array-like", None],
+    "soft_labels": ["boolean"],
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 

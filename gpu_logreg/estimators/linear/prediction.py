@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.checks import check_sample_weight
 from gpu_logreg.arrays.csr import dense_coef
-from gpu_logreg.arrays.device import array_namespace, device_of, using
+from gpu_logreg.arrays.device import array_namespace, device_of, to_numpy, using
+from gpu_logreg.arrays.interchange import as_array
+from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.offset import logits_with_offset
 from gpu_logreg.estimators.predictor import Predictor
+from gpu_logreg.estimators.soft_labels import given_probabilities
 from gpu_logreg.passes.reference.logits import row_logits
 from gpu_logreg.rows.block import compute_dtype
 
@@ -78,9 +83,20 @@ class LinearPredictor(Predictor):
         -------
         float
         """
+        if getattr(self, "soft_labels", False) and y is not None:
+            return self._score_of_probabilities(X, given_probabilities(y), sample_weight, offset)
         if offset is None:
             return super().score(X, y, sample_weight)
         return self._score(X, y, sample_weight, offset=offset)
+
+    def _score_of_probabilities(self, X: Any, P: Any, sample_weight: Any, offset: Any) -> float:
+        """The probability of the predicted classes, in the weighted mean over the rows."""
+        predicted = to_numpy(as_array(self.predict(X, offset=offset)))
+        if P.shape != (len(predicted), len(self.classes_)):
+            raise DataError(f"y has shape {P.shape}, and X {len(predicted)} rows and {len(self.classes_)} classes")
+        weights = given_column(sample_weight, "sample_weight")
+        weights = None if weights is None else check_sample_weight(to_numpy(weights), len(predicted))
+        return float(np.average(P[np.arange(len(P)), predicted], weights=weights))
 
     def _with_offset(self, z: Any, offset: Any) -> Any:
         """Logits with the offset of their rows; refused where the fit had one and none is given."""

@@ -22,6 +22,7 @@ from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.estimators.streamed import prepare_stream
+from gpu_logreg.estimators.target import Target
 from gpu_logreg.objectives.certificate import coef_dtype
 
 __all__ = ["LinearTraining"]
@@ -40,6 +41,7 @@ class LinearTraining:
         asked: Asked,
         checkpoint: Any,
         offset: Any = None,
+        soft: Any = None,
     ) -> None:
         how: dict[str, Any] = {"class_weight": self.class_weight, "storage": self.storage}
         if isinstance(device, list):
@@ -52,6 +54,8 @@ class LinearTraining:
             how["column_names"] = getattr(self, "feature_names_in_", None)
             how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
             how["offset"] = offset
+            if soft is not None:
+                how |= {"soft": soft, "target": Target(np.arange(soft.shape[1]))}
             prepared = prepare(X, y, sample_weight, device, **how)
         self.__dict__.pop("has_offset_", None)
         if offset is not None:
