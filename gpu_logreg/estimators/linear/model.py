@@ -123,6 +123,10 @@ class LogisticRegression(
     soft_labels : bool, default=False
         Whether ``y`` holds probabilities: of the second class, of shape (n,), or of all classes, of shape (n, K). A row
         then stands for K rows of a class each, whose weights are its probabilities, in `fit` and in `score`.
+    lower_bounds, upper_bounds : float, array-like of shape (d,) or (K, d), or None, default=None
+        Bounds of ``coef_``; infinite for none.
+    positive : bool, default=False
+        The same as ``lower_bounds=0``.
 
     Attributes
     ----------
@@ -194,6 +198,9 @@ class LogisticRegression(
         sampling_rates: Any = None,
         penalty_factor: Any = None,
         soft_labels: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
+        positive: bool = False,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -219,6 +226,9 @@ class LogisticRegression(
         self.sampling_rates = sampling_rates
         self.penalty_factor = penalty_factor
         self.soft_labels = soft_labels
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
+        self.positive = positive
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")

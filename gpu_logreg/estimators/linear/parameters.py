@@ -63,6 +63,9 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "sampling_rates": [dict, None],
     "penalty_factor": ["array-like", None],
     "soft_labels": ["boolean"],
+    "lower_bounds": ["array-like", numbers.Real, None],
+    "upper_bounds": ["array-like", numbers.Real, None],
+    "positive": ["boolean"],
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 
@@ -98,6 +101,8 @@ class Asked:
     firth : bool
         Whether Firth's penalty is asked for, with ``C`` infinite.
     penalty_factor : array-like of shape (d,) or None
+    has_bounds : bool
+        Whether weights have bounds.
     """
 
     C: float
@@ -106,6 +111,7 @@ class Asked:
     solver_reason: str
     firth: bool = False
     penalty_factor: Any = None
+    has_bounds: bool = False
 
 
 def read_parameters(model: Any) -> Asked:
@@ -139,8 +145,23 @@ def read_parameters(model: Any) -> Asked:
             deeper=0,
         )
     share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
-    C = math.inf if penalty is None else model.C
-    return Asked(C, share, *stand_in(model), penalty_factor=model.penalty_factor)
+    C, has_bounds = math.inf if penalty is None else model.C, asks_for_bounds(model)
+    return Asked(C, share, *stand_in(model), penalty_factor=model.penalty_factor, has_bounds=has_bounds)
+
+
+def asks_for_bounds(model: Any) -> bool:
+    """Whether weights have bounds, by any of the parameters.
+
+    Raises
+    ------
+    DataError
+        For a solver that knows none.
+    """
+    if not (model.positive or model.lower_bounds is not None or model.upper_bounds is not None):
+        return False
+    if OTHER_NAMES.get(model.solver, model.solver) not in ("auto", "subsampled-newton"):
+        raise DataError(f"Solver {model.solver} knows no bounds; use solver='auto'")
+    return True
 
 
 def _penalty(model: Any) -> str | None:
@@ -171,6 +192,8 @@ def _firth(model: Any) -> Asked:
     """Firth's penalty, which has no strength, and one solver."""
     if model.solver not in ("auto", "subsampled-newton", "newton-cholesky"):
         raise DataError(f"Solver {model.solver} does not know penalty='firth'; use solver='auto'")
+    if asks_for_bounds(model):
+        raise DataError("bounds cannot be used with penalty='firth'; use C=np.inf, or a ridge")
     if model.penalty_factor is not None:
         raise DataError("penalty_factor cannot be used with penalty='firth', which has no strength; leave it out")
     if model.C not in (1.0, math.inf) or model.l1_ratio:

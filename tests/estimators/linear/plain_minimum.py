@@ -93,3 +93,50 @@ def plain_l1(model, l1):
     assert (np.abs(slope) <= strengths + 1e-14).all()
     assert (np.sign(x) == sign)[strengths > 0.0].all()
     return x.reshape(L, m)
+
+
+def plain_bounded(model, low, high, l1=0.0):
+    """The minimum within bounds of shape (d,), or (L, d), with ``sum_j l1_j |w_j|``; checked by its conditions."""
+    m, L = model.U.shape[1], model.L
+    packed = [
+        np.column_stack([np.broadcast_to(b, (L, m - 1)), np.full(L, s * np.inf)]).ravel()
+        for b, s in ((low, -1), (high, 1))
+    ]
+    low, high = packed
+    strengths = np.tile(np.append(np.broadcast_to(l1, m - 1), 0.0), L)
+
+    def of_parts(parts):
+        plus, minus = parts.reshape(2, -1)
+        value, grad = model.value_and_grad(plus - minus)
+        return value + strengths @ (plus + minus), np.concatenate([grad + strengths, strengths - grad])
+
+    if strengths.any():  # plus - minus, of which at most one is not 0: bounds that hold 0 become theirs
+        assert (low <= 0.0).all()
+        assert (high >= 0.0).all()
+        bounds = [(0.0, h) for h in high] + [(0.0, -b) for b in low]
+        function, n = of_parts, 2 * L * m
+    else:
+        bounds, function, n = list(zip(low, high, strict=True)), model.value_and_grad, L * m
+    options = {"maxiter": 100_000, "maxfun": 100_000, "ftol": 1e-16, "gtol": 1e-9}
+    start = np.clip(np.zeros(n), *np.array(bounds).T)
+    found = minimize(function, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    x = np.subtract(*found.reshape(2, -1)) if strengths.any() else found
+    for end in (low, high):
+        x = np.where(np.abs(x - end) < 1e-5, end, x)
+    x[(np.abs(x) < 1e-5) & (strengths > 0.0)] = 0.0
+    sign = np.sign(x)
+    inside = (x > low) & (x < high) & ((x != 0.0) | (strengths == 0.0))
+    at = np.flatnonzero(inside)
+    for _ in range(8):
+        slope = model.value_and_grad(x)[1] + strengths * sign
+        x[at] -= np.linalg.lstsq(model.hessian(x)[np.ix_(at, at)], slope[at], rcond=1e-12)[0]
+    grad = model.value_and_grad(x)[1]
+    slope = grad + strengths * sign
+    assert np.abs(slope[at]).max() < 1e-13
+    least = np.where(x <= low, -np.inf, grad + np.where(x > 0.0, strengths, -strengths))
+    most = np.where(x >= high, np.inf, grad + np.where(x < 0.0, -strengths, strengths))
+    assert (least[~inside] <= 1e-13).all()
+    assert (most[~inside] >= -1e-13).all()
+    assert (x >= low).all()
+    assert (x <= high).all()
+    return x.reshape(L, m)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from gpu_logreg import LogisticRegression, Stream, load_model, save_model
 from gpu_logreg.errors import DataError
+from gpu_logreg.rows import block_store
 
 N, D = 250, 5
 PRECISION = {"subsampled-newton": 1e-9, "proximal": 1e-9, "lbfgs": 1e-7, "newton-cg": 1e-7}
@@ -103,11 +104,16 @@ def test_many_columns_by_working_sets():
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_a_stream_has_them_too(l1_ratio):
-    X, y = rows(2)
-    model = LogisticRegression(0.2, l1_ratio=l1_ratio, tol=1e-10, penalty_factor=FACTORS)
+def test_a_stream_has_them_too(monkeypatch, tmp_path, l1_ratio):
+    monkeypatch.setattr(block_store, "STREAMED_ELEMENTS", 2**11)
+    monkeypatch.setattr(block_store, "STREAMED_ROWS", 2**8)
+    X, y = rows(2, 4000)
+    np.save(tmp_path / "X.npy", X)
+    stream = Stream(tmp_path / "X.npy", y, memory_budget="95kB")
+    model = LogisticRegression(0.01, l1_ratio=l1_ratio, tol=1e-10, penalty_factor=FACTORS)
     in_memory = parameters_of(model.fit(X, y))
-    np.testing.assert_allclose(parameters_of(model.fit(Stream(X, y))), in_memory, atol=1e-8)
+    np.testing.assert_allclose(parameters_of(model.fit(stream)), in_memory, atol=1e-7)
+    assert stream.n_blocks_ > 1
 
 
 def test_ones_and_zeros_are_what_they_say():
