@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gpu_logreg.mathematics.losses import Classes
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.curvature import classes_curvature
 from gpu_logreg.passes.reference.gradient import reference_pass
@@ -137,7 +138,7 @@ class Truth:
             probability = 1.0 / (1.0 + np.exp(-np.abs(self.U @ phi[0])))
             H = (self.U * (probability * (1.0 - probability))[:, None]).T @ self.U / n
         else:
-            H = classes_curvature(Rows(self.U, self.y, np.ones(n)), phi.ravel()) / n
+            H = classes_curvature(Classes(self.K), Rows(self.U, self.y, np.ones(n)), phi.ravel()) / n
             H[p - 1 :: p, p - 1 :: p] += 1.0 / self.K
         H[np.diag_indices(len(H))] += np.tile(self.ridge, len(phi))
         return H

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import holds_text, of_one_type
+from gpu_logreg.estimators.linear.parameters import asks_for_bounds
 from gpu_logreg.estimators.target import known_target
 
 if TYPE_CHECKING:
@@ -45,9 +46,22 @@ class LinearConversion:
         Returns
         -------
         sklearn.linear_model.LogisticRegression
+
+        Raises
+        ------
+        DataError
+            A fit with an offset, ``penalty_factor``, ``soft_labels`` or bounds.
         """
         from sklearn.linear_model import LogisticRegression
 
+        if hasattr(self, "has_offset_"):
+            raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
+        if self.penalty_factor is not None:
+            raise DataError("to_sklearn: scikit-learn's model has no penalty_factor; set_params(penalty_factor=None)")
+        if asks_for_bounds(self):
+            raise DataError("to_sklearn: scikit-learn's model has no bounds; set lower_bounds and upper_bounds to None")
+        if self.soft_labels:
+            raise DataError("to_sklearn: scikit-learn's model takes no soft labels; set_params(soft_labels=False)")
         theirs = LogisticRegression()
         params = _shared_params(self, theirs)
         if self.solver not in _LINEAR_SOLVERS:

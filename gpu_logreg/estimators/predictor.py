@@ -221,10 +221,15 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
         """
         stream = stream_of(X, y, sample_weight)
         if stream is not None:
+            self._with_offset(np.zeros(0), None)
             return score_by_block(self, stream)
+        return self._score(X, y, sample_weight)
+
+    def _score(self, X: Any, y: Any, sample_weight: Any, **more: Any) -> float:
+        """`score` of rows in memory; ``more`` is what `predict` needs beside them."""
         if y is None:
             raise DataError("score requires y, but it is None; only a stream brings its own labels")
-        predicted = to_numpy(as_array(self.predict(X)))
+        predicted = to_numpy(as_array(self.predict(X, **more)))
         with numpy_defaults():
             y = to_numpy(self._labels(y))
             if len(y.shape) == 0 or len(y) != len(predicted):
@@ -238,10 +243,17 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             right = self._is_right(predicted, y)
             return float(np.average(right, weights=None if weights is None else to_numpy(weights)))
 
-    def _answer(self, X: Any, made_of: Callable[[Any], Any]) -> Any:
+    def _with_offset(self, z: Any, offset: Any) -> Any:
+        """Logits with what is known of them beforehand: nothing, but for linear models."""
+        return z
+
+    def _answer(self, X: Any, made_of: Callable[[Any], Any], offset: Any = None) -> Any:
         """What is made of the logits of ``X``, in its library and on its device, whichever is the current one."""
         stream = stream_of(X)
         if stream is not None:
+            if offset is not None:
+                raise DataError("offset cannot be used: a stream brings rows without one; give rows in memory")
+            self._with_offset(np.zeros(0), None)
             return np.concatenate([made_of(z) for z, _, _ in logits_by_block(self, stream)])
         rows_device = device_of(X)
         less, otherwise = "fewer rows at a time", "give rows in the memory of the host"
@@ -249,7 +261,7 @@ class Predictor(ClassifierMixin):  # type: ignore[misc]
             on_device(rows_device, pool_growth=POOL_BYTES, less=less, otherwise=otherwise),
             numpy_defaults(),
         ):
-            return like(made_of(self._logits(X)), X)
+            return like(made_of(self._with_offset(self._logits(X), offset)), X)
 
     def _target(self) -> Target:
         """The classes, or the labels, that the model tells apart."""

@@ -13,13 +13,16 @@ import numpy as np
 
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import Device, cupy_to_device, to_device
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.device import Device, cupy_to_device, to_device, to_numpy
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import class_weighted, encode_labels
+from gpu_logreg.estimators.offset import given_offset
+from gpu_logreg.estimators.soft_labels import weighted_by_class
 from gpu_logreg.estimators.target import Target
-from gpu_logreg.mathematics.losses import Labels
+from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.losses import Binary, Labels
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
@@ -37,11 +40,14 @@ class Prepared:
     target : Target
         Classes or labels.
     device : Device
+    offset_loss : Loss or None
+        The loss in the place of the target's, of rows with an offset.
     """
 
     data: Dataset
     target: Target
     device: Device
+    offset_loss: Loss | None = None
 
     @cached_attribute
     def shares(self) -> Float64Vector:
@@ -54,7 +60,7 @@ class Prepared:
         """
         loss = self.target.loss
         assert not isinstance(loss, Labels)
-        sums = self.data.weights_of_classes(loss)
+        sums = self.data.weights_of_classes(self.offset_loss or loss)
         present = np.flatnonzero(sums > 0.0)
         if len(present) < 2:
             only: Any = self.target.classes[present[0]]
@@ -74,6 +80,8 @@ def prepare(
     target: Target | None = None,
     column_names: Any = None,
     progress: Callable[[int, int], None] | None = None,
+    offset: Any = None,
+    soft: Float64Matrix | None = None,
 ) -> Prepared:
     """Encode labels, complete weights, and bring all to a device.
 
@@ -95,6 +103,10 @@ def prepare(
     column_names : sequence of str or None
     progress : function (bytes done, bytes in all) -> None, optional
         Called now and then while rows go to a GPU.
+    offset : as `gpu_logreg.estimators.linear.offset.given_offset` takes it, or None
+        Of a linear model; its rows are computed in float64 then, in which offsets are.
+    soft : ndarray of shape (n, K) or None
+        Soft labels of a linear model: see `gpu_logreg.estimators.soft_labels`; ``y`` is the most probable class.
 
     Raises
     ------
@@ -119,8 +131,27 @@ def prepare(
         labels = target.encode(y)
     weights = given_column(sample_weight, "sample_weight")
     labels, weights = to_device(labels, device), cupy_to_device(weights, device)
-    if class_weight is not None:
+    if soft is not None:
+        weights = to_numpy(check_sample_weight(weights, X.shape[0])) if weights is not None else None
+        soft, weights = weighted_by_class(class_weight, soft, weights)
+        soft, weights = to_device(soft, device), to_device(weights, device)
+    elif class_weight is not None:
         weights = to_device(check_sample_weight(weights, X.shape[0]), device)
         weights = class_weighted(class_weight, target.classes, labels, weights)
-    data = ResidentDataset.from_arrays(X, labels, weights, device, column_names, storage, progress, encoded=True)
-    return Prepared(data, target, device)
+    rows_of = ResidentDataset.from_arrays
+    how: Any = device, column_names, storage, progress
+    if soft is not None and offset is None and target.loss.n_logits == 1:
+        return Prepared(rows_of(X, soft[:, 1], weights, *how), target, device, Binary(soft=True))
+    if offset is None and soft is None:
+        data = ResidentDataset.from_arrays(X, labels, weights, device, column_names, storage, progress, encoded=True)
+        return Prepared(data, target, device)
+    from gpu_logreg.mathematics.offsets import labels_with_offset, loss_with_offset
+
+    known = given_offset(0.0 if offset is None else offset, X.shape[0], target.loss.n_logits, device)
+    if soft is not None and target.loss.n_logits == 1:
+        labels, soft_of_classes = soft[:, 1], None
+    else:
+        soft_of_classes = soft
+    loss = loss_with_offset(target.loss, known, soft is not None)
+    data = rows_of(X, labels_with_offset(labels, known, soft_of_classes), weights, *how, encoded=True)
+    return Prepared(data.in_float64(), target, device, loss)

@@ -62,11 +62,19 @@ class Loss(Output, Protocol):
         Bound of the eigenvalues of the second derivative of ``row_loss`` by the logits.
     has_free_directions : bool
         Whether a constant added to all logits of a row changes no probability.
+    has_offset : bool
+        Whether labels have known logits beside them: see `gpu_logreg.mathematics.offsets`.
     """
+
+    has_offset: ClassVar[bool]
 
     @property
     def n_classes(self) -> int:
         """Classes that labels are numbers of."""
+
+    @property
+    def value_tells_separation(self) -> bool:
+        """Whether classes are separable where the value is below that of one row on the wrong side."""
 
     @property
     def largest_curvature(self) -> float:
@@ -96,6 +104,9 @@ class Loss(Output, Protocol):
 
     def hessian_form(self, n_params: int) -> HessianForm:
         """How solvers keep the Hessian of ``n_params`` parameters, and what it costs."""
+
+    def logits_and_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """The logits with the offsets that stand beside the labels, and the labels alone."""
 
     def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """The loss of every row and its derivative by the logits; ``z`` of shape (n,), or (n, K)."""

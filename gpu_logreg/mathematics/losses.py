@@ -11,7 +11,7 @@ Equations: `gpu_logreg.mathematics.logistic` and `gpu_logreg.mathematics.softmax
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -45,14 +45,21 @@ class Binary:
     n_logits: int = 1
     largest_curvature: float = 0.25
     has_free_directions: bool = False
+    soft: bool = field(default=False, repr=False)  # whether labels may lie between 0 and 1
     label_dtype: ClassVar[type] = np.uint8
     link: ClassVar[str] = "logistic"
     needs_every_class: ClassVar[bool] = True
+    has_offset: ClassVar[bool] = False
 
     @property
     def n_classes(self) -> int:
         """2."""
         return 2
+
+    @property
+    def value_tells_separation(self) -> bool:
+        """True, but for soft labels, which lose little where they are near 0 and 1."""
+        return not self.soft
 
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Vector, float]:
         """Weights of shape (d,), and the intercept."""
@@ -83,6 +90,10 @@ class Binary:
         """``p (1 - p)`` with the share ``p`` of the second class, or a half without an intercept."""
         return [float(shares[0] * shares[1]) if fit_intercept else 0.25]
 
+    def logits_and_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Both as they are: rows have no offset."""
+        return z, y
+
     def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``softplus(z) - y z`` and ``p - y`` of every row; ``z`` of shape (n,)."""
         return logistic.loss_and_dz(z, y)
@@ -105,7 +116,10 @@ class Binary:
         return self.loss_and_dz(z[:, 0], y)[0]
 
     def weights_of_classes(self, y: Array, s: Array | None, total: float) -> Float64Vector:
-        """Sums over the rows of the label 0, and over those of the label 1."""
+        """Sums over the rows of the label 0, and over those of the label 1; of soft labels by their shares."""
+        if self.soft:
+            s = 1.0 if s is None else s
+            return np.array([float((s * (1.0 - y)).sum()), float((1.0 * s * y).sum())])
         return sums_of_two_classes(y, s, total)
 
     def probabilities(self, z: Array) -> Array:
@@ -146,11 +160,17 @@ class Classes:
     label_dtype: ClassVar[type] = np.int32
     link: ClassVar[str] = "softmax"
     needs_every_class: ClassVar[bool] = False
+    has_offset: ClassVar[bool] = False
 
     @property
     def n_classes(self) -> int:
         """K, as there is a logit for each class."""
         return self.n_logits
+
+    @property
+    def value_tells_separation(self) -> bool:
+        """True."""
+        return True
 
     def unpack(self, params: Float64Vector, n_columns: int) -> tuple[Float64Matrix, Float64Vector]:
         """Weights of shape (K, d) and intercepts of shape (K,)."""
@@ -191,6 +211,10 @@ class Classes:
         """``p_k (1 - p_k)`` with the shares ``p_k``, or ``1 / K`` without an intercept."""
         K = self.n_logits
         return [float(c) for c in np.maximum(shares * (1.0 - shares), 1e-6)] if fit_intercept else [(K - 1) / K**2] * K
+
+    def logits_and_labels(self, z: Array, y: Array) -> tuple[Array, Array]:
+        """Both as they are: rows have no offset."""
+        return z, y
 
     def loss_and_dz(self, z: Array, y: Array) -> tuple[Array, Array]:
         """``logsumexp(z) - z_y`` and ``p - e_y`` of every row; ``z`` of shape (n, K)."""

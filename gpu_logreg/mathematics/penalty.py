@@ -61,18 +61,20 @@ def elastic_net_strengths(C: float, l1_ratio: float, weight_total: float) -> tup
     return l1_ratio * strength, (1.0 - l1_ratio) * strength
 
 
-def l2_penalty(w: Float64Vector, l2: float) -> tuple[float, Float64Vector]:
-    """Value ``l2 |w|**2 / 2`` and gradient ``l2 w`` of the ridge penalty.
+def l2_penalty(w: Float64Vector, l2: float | Float64Vector) -> tuple[float, Float64Vector]:
+    """Value ``l2 |w|**2 / 2`` and gradient ``l2 w`` of the ridge penalty; ``l2`` one strength, or one for each column.
 
     Examples
     --------
     >>> l2_penalty(np.array([1.0, 2.0]), 0.5)
     (1.25, array([0.5, 1. ]))
     """
+    if isinstance(l2, np.ndarray):
+        return 0.5 * float(np.vdot(l2 * w, w)), l2 * w
     return 0.5 * l2 * float(np.vdot(w, w)), l2 * w
 
 
-def l1_by_parameter(l1: float, n_weights: int, n_params: int) -> Float64Vector:
+def l1_by_parameter(l1: float | Float64Vector, n_weights: int, n_params: int) -> Float64Vector:
     """``l1`` for each weight and 0 for what follows them, the intercept; of shape (n_params,).
 
     Examples

@@ -86,7 +86,12 @@ class Certificate(NamedTuple):
 
 @np.errstate(over="ignore", invalid="ignore")
 def certificate(
-    objective: Objective, params: Float64Vector, value: float, grad: Float64Vector, tol: float
+    objective: Objective,
+    params: Float64Vector,
+    value: float,
+    grad: Float64Vector,
+    tol: float,
+    subgradient_by_phi: Callable[[Float64Vector, Float64Vector], Float64Vector] | None = None,
 ) -> Certificate:
     """The certificate of a point.
 
@@ -101,13 +106,18 @@ def certificate(
         Gradient of the smooth part of the value: without the L1 penalty.
     tol : float
         That of the solver.
+    subgradient_by_phi : function (gradient, scale) -> subgradient, optional
+        Of least norm, within bounds too, from the gradient by standardised columns, of shape (n_logits, p); ``scale``
+        is theirs, of shape (p,).
     """
     columns, by_class = objective.standard_columns, (objective.n_logits, -1)
     limit = MARGIN * math.sqrt(2.0 * max(DECREASE_PER_TOL * tol, LEAST_DECREASE) * abs(value))
 
     v = columns.grad_to_phi(grad.reshape(by_class))
-    if objective.l1 > 0.0:
-        scale = np.append(columns.scale, np.ones(int(columns.fit_intercept)))
+    scale = np.append(columns.scale, np.ones(int(columns.fit_intercept)))
+    if subgradient_by_phi is not None:
+        v = subgradient_by_phi(v, scale)
+    elif objective.l1 > 0.0:
         v = subgradient(params.reshape(by_class), v, objective.l1_strengths.reshape(by_class) / scale)
     v = np.abs(v)
     ridge = objective.l2 / columns.scale / columns.scale

@@ -104,9 +104,10 @@ class ClassesSample(SampleObjective):
         ``diag(p) - p p.T = S S.T`` with ``S = diag(r) - p r.T`` and ``r = sqrt(p)``.
         """
         K, p = self._shape
-        U, _, s = self.rows.data.rows
+        U, y, s = self.rows.data.rows
         assert s is not None
-        P = softmax.softmax(U.astype(np.float64, copy=False) @ phi.reshape(K, p).T)
+        z, _ = self.engine.loss.logits_and_labels(U.astype(np.float64, copy=False) @ phi.reshape(K, p).T, y)
+        P = softmax.softmax(z)
         roots = np.sqrt(P)
         S = -P[:, :, None] * roots[:, None, :]
         S[:, np.arange(K), np.arange(K)] = roots * (P @ (1.0 - np.eye(K)))  # 1 - p without cancellation

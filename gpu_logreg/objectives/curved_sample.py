@@ -128,7 +128,7 @@ class SampledLoss:
         assert s is not None
         K, p = sample.engine.loss.n_logits, U.shape[1]
         sample.reads.total += sample.n_rows / sample.n_total
-        z = U @ phi.reshape(K, p).T
+        z, y = sample.engine.loss.logits_and_labels(U @ phi.reshape(K, p).T, y)
         weight = np.asarray(s / sample.weight_total)
         H = curve_free_directions(active_curvature(U, weight, softmax.softmax(z)).reshape(K * p, K * p), K)
         H.flat[:: len(H) + 1] += sample.packed_penalty
@@ -186,9 +186,10 @@ class CurvedSampler(Sampler):
             part = slice(first, first + step)
             with np.errstate(over="ignore", invalid="ignore"):
                 z = to_numpy(row_logits(dataset.rows.X[part], W, b, np.float64))
-                z, of_row = z[:, :K], (z[:, K:].reshape(len(z), K + 1, -1) ** 2).sum(axis=2)
+                of_row = (z[:, K:].reshape(len(z), K + 1, -1) ** 2).sum(axis=2)
+                z, y = self._objective.loss.logits_and_labels(z[:, :K], labels[part])
                 P = softmax.softmax(z)
-                leverage[0, part] = bounding_curvature(z, labels[part]) * of_row[:, 0]
+                leverage[0, part] = bounding_curvature(z, y) * of_row[:, 0]
                 leverage[1, part] = (P * (1.0 - P) * of_row[:, 1:]).sum(axis=1)
         return np.nan_to_num(leverage, nan=LARGEST, posinf=LARGEST)
 
@@ -196,7 +197,8 @@ class CurvedSampler(Sampler):
         """For the bounding curvature, and then for the curvature of every class, ``V`` of `projections`."""
         U, y, s = known.rows.data.rows
         assert s is not None
-        z = U @ known.coordinates.from_params(params).reshape(known.engine.loss.n_logits, -1).T
+        loss = known.engine.loss
+        z, y = loss.logits_and_labels(U @ known.coordinates.from_params(params).reshape(loss.n_logits, -1).T, y)
         P = softmax.softmax(z)
         curvatures = np.column_stack([bounding_curvature(z, y), P * (1.0 - P)]) * (s / known.weight_total)[:, None]
         hessians = [damp((U * c[:, None]).T @ U + np.diag(known.penalty), known.penalty) for c in curvatures.T]

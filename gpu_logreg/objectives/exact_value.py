@@ -17,6 +17,7 @@ from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.vector import DType, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.mathematics.penalty import l2_penalty
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -53,7 +54,7 @@ def value_about_the_centre(objective: Objective, params: Float64Vector) -> float
     point = by_class.T, objective.centre, np.array(intercepts), np.dtype(dtype)
     total = sum(map(sum, dataset.map_blocks(_losses_about_the_centre, objective.loss, *point)))
     objective.reads.total += 1.0
-    return float(total) / float(dataset.weight_total) + 0.5 * objective.l2 * float(np.vdot(w, w))
+    return float(total) / float(dataset.weight_total) + l2_penalty(w, objective.l2)[0]
 
 
 def _losses_about_the_centre(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.mathematics.penalty import l2_penalty, least_shift, subgradient
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import SolverResult
@@ -26,7 +26,7 @@ def without_shift(objective: Objective, result: SolverResult, l1_strengths: Floa
         return result
     by_class = result.params.reshape(K, -1).copy()
     w = by_class[:, : objective.dataset.n_columns]
-    before, shift = _penalties(objective, w), least_shift(w, objective.l1, objective.l2)
+    before, shift = _penalties(objective, w), _least_shift(objective, w)
     w -= shift
     if objective.fit_intercept:
         by_class[:, -1] -= by_class[:, -1].mean()
@@ -41,4 +41,16 @@ def without_shift(objective: Objective, result: SolverResult, l1_strengths: Floa
 
 
 def _penalties(objective: Objective, w: Float64Vector) -> float:
-    return l2_penalty(w, objective.l2)[0] + objective.l1 * float(np.abs(w).sum())
+    by_column = objective.penalty_factor is not None
+    l1 = objective.l1 * objective.penalty_factor if objective.penalty_factor is not None else objective.l1
+    return l2_penalty(w, objective.l2)[0] + float(l1 @ np.abs(w).sum(axis=0) if by_column else l1 * np.abs(w).sum())
+
+
+def _least_shift(objective: Objective, w: Float64Matrix) -> Float64Vector:
+    """As `gpu_logreg.mathematics.penalty.least_shift`; with a strength for each column, of each by itself."""
+    factors = objective.penalty_factor
+    if factors is None or objective.l1 == 0.0:
+        return least_shift(w, objective.l1, 0.0 if factors is not None else objective.l2)
+    l2 = np.broadcast_to(objective.l2, factors.shape)
+    shifts = [least_shift(w[:, j : j + 1], objective.l1 * f, l2[j]) for j, f in enumerate(factors)]
+    return np.concatenate(shifts)

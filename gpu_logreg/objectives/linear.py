@@ -32,6 +32,10 @@ class Reads:
 
     total: float = 0.0
 
+    def count(self) -> None:
+        """One more."""
+        self.total += 1.0
+
 
 class Objective:
     """Mean loss plus penalty, as a function of the packed parameters ``[w, b]``.
@@ -49,6 +53,8 @@ class Objective:
         Without it the parameters are ``w`` alone.
     l1 : float
         Strength of the L1 penalty. The solver adds it: values and gradients of the objective are without it.
+    penalty_factor : ndarray of shape (d,), optional
+        What both strengths are multiplied by for each column; ``l2`` is of that shape then.
 
     Attributes
     ----------
@@ -94,12 +100,15 @@ class Objective:
         l2: float,
         fit_intercept: bool,
         l1: float = 0.0,
+        penalty_factor: Float64Vector | None = None,
     ) -> None:
         self.dataset = dataset
         self.engine = engine
         self.loss: Loss = engine.loss
-        self.l2 = l2
         self.l1 = l1
+        self.penalty_factor = penalty_factor
+        self._strength = l2
+        self.l2: Any = l2 if penalty_factor is None else l2 * penalty_factor
         self.fit_intercept = fit_intercept
         self.reads = Reads()
         self.keeps_samples_sparse = engine.keeps_samples_sparse(dataset)
@@ -123,7 +132,8 @@ class Objective:
         """Strength of the L1 penalty on every packed parameter: 0 for intercepts."""
         if self.l1 == 0.0:
             return np.zeros(self.n_params)
-        one = l1_by_parameter(self.l1, self.dataset.n_columns, self.n_params // self.n_logits)
+        l1 = self.l1 if self.penalty_factor is None else self.l1 * self.penalty_factor
+        one = l1_by_parameter(l1, self.dataset.n_columns, self.n_params // self.n_logits)
         return np.tile(one, self.n_logits)
 
     @cached_attribute
@@ -134,11 +144,11 @@ class Objective:
 
     @cached_attribute
     def separable_below(self) -> float:
-        """Value below which the classes are separable and there is no minimum; 0 where there is a penalty.
+        """Value below which the classes are separable and there is no minimum; 0 where it does not tell.
 
         A misclassified row loses at least log 2, so that no row is misclassified below ``log(2) min(s) / sum(s)``.
         """
-        if self.l2 > 0.0 or self.l1 > 0.0:
+        if self._strength > 0.0 or self.l1 > 0.0 or not self.loss.value_tells_separation:
             return 0.0
         return math.log(2.0) * float(self.dataset.least_weight) / float(self.dataset.weight_total)
 
@@ -152,34 +162,25 @@ class Objective:
         return Coordinates(mean, np.where(scale > 0.0, scale, 1.0), self.fit_intercept)
 
     def centre_on(self, centre: Float64Vector | None, spread: Float64Vector | None) -> None:
-        """Let later passes correct the rounding of the weights by the columns' `centre`, with the `spread` about it.
-
-        Parameters
-        ----------
-        centre, spread : ndarray of shape (d,) or None
-            Of all rows or of a sample; None where they are not known.
-        """
+        """Let later passes correct the rounding of weights by the `centre` of the columns; None where not known."""
         self.centre, self.spread = centre, spread
 
     def widen(self) -> bool:
-        """Let all later passes compute in float64; false where they do already.
-
-        For float32 rows where the rounding of float32 arithmetic hides the optimum. A read then takes about twice as
-        long.
-        """
+        """Let all later passes compute in float64, as rounding hides the optimum; false where they do already."""
         if self.dataset.compute_dtype == np.float64:
             return False
         self.dataset = self.dataset.in_float64()
         self.precision = float(np.finfo(np.float64).eps)
         return True
 
-    def restricted(self, dataset: Dataset) -> Objective:
+    def restricted(self, dataset: Dataset, columns: Any) -> Objective:
         """The same objective on a data set of some of the columns, with a count of reads of its own."""
-        return Objective(dataset, self.engine, self.l2, self.fit_intercept, self.l1)
+        factor = None if self.penalty_factor is None else self.penalty_factor[columns]
+        return Objective(dataset, self.engine, self._strength, self.fit_intercept, self.l1, factor)
 
     def penalised(self, l1: float, l2: float) -> Objective:
         """The same objective with other strengths of the penalties; its reads are counted with those of this one."""
-        other = Objective(self.dataset, self.engine, l2, self.fit_intercept, l1)
+        other = Objective(self.dataset, self.engine, l2, self.fit_intercept, l1, self.penalty_factor)
         other.reads, other.centre, other.spread = self.reads, self.centre, self.spread
         return other
 
@@ -231,7 +232,8 @@ class Objective:
         if len(grad) >= wide_vectors.LEAST_WIDE:
             penalty = self._with_ridge(grad, w)
         else:
-            penalty = 0.5 * self.l2 * float(np.vdot(w, w))
+            by_column = self.penalty_factor is not None
+            penalty = 0.5 * (float(np.vdot(self.l2 * w, w)) if by_column else self.l2 * float(np.vdot(w, w)))
             grad /= total
             grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
@@ -245,13 +247,14 @@ class Objective:
 
         def of_columns(part: slice) -> float:
             block, of_weights = by_class[:, part], W[:, part]
+            penalised = (self.l2 if self.penalty_factor is None else self.l2[part]) * of_weights
             block /= total
-            block += self.l2 * of_weights
-            return float(np.vdot(of_weights, of_weights))
+            block += penalised
+            return float(np.vdot(of_weights, of_weights if self.penalty_factor is None else penalised))
 
         squares = wide_vectors.each_piece(of_columns, W.shape[1], wide_vectors.columns_of_a_piece(len(W)))
         by_class[:, W.shape[1] :] /= total
-        return 0.5 * self.l2 * float(sum(squares))
+        return 0.5 * (self.l2 if self.penalty_factor is None else 1.0) * float(sum(squares))
 
     def curvature_at(self, params: Float64Vector) -> HessianAt:
         """The Hessian at ``params``, for products with vectors; one read, and one for each product."""
@@ -259,7 +262,7 @@ class Objective:
         if self.centre is not None:
             b = b + (w - w.astype(self.dataset.compute_dtype)) @ self.centre
         at = self.engine.row_curvature(self.dataset, w, b)
-        self._count_read()
+        self.reads.count()
         return self._hessian(at)
 
     def with_curvature(self, params: Float64Vector) -> tuple[float, Float64Vector, HessianAt]:
@@ -274,11 +277,8 @@ class Objective:
         value, grad = self._evaluate(params, run)
         return value, grad, self._hessian(kept[0])
 
-    def _count_read(self) -> None:
-        self.reads.total += 1.0
-
     def _hessian(self, at: RowCurvature) -> HessianAt:
-        return HessianAt(self.dataset, self.engine, at, self.l2, self.fit_intercept, self.centre, self._count_read)
+        return HessianAt(self.dataset, self.engine, at, self.l2, self.fit_intercept, self.centre, self.reads.count)
 
     def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
         """Weighted mean and variance of every column; one read.

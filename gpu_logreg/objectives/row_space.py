@@ -98,7 +98,7 @@ class RowSpace:
         assert objective.centre is not None
         self._objective = objective
         self.n_rows, self.n_logits = data.n_rows, objective.n_logits
-        self.fit_intercept, self.l2 = objective.fit_intercept, objective.l2
+        self.fit_intercept, self.l2 = objective.fit_intercept, float(objective.l2)
         self._centre = objective.centre if objective.fit_intercept else np.zeros(d)
         self._gram: Float64Matrix | None = None
         self._K = 1 if isinstance(objective.loss, Binary) else objective.n_logits
@@ -156,7 +156,7 @@ class RowSpace:
             dz, curvature = dz[:, None], curvature[:, None]
         else:
             row_loss, dz = loss.loss_and_dz(Z, y)
-            probabilities = loss.probabilities(Z)
+            probabilities = softmax.softmax(loss.logits_and_labels(Z, y)[0])
             curvature = softmax.curvature_diagonal(probabilities)
         column = share[:, None]
         return RowsAt(float(share @ row_loss), dz * column, curvature * column, probabilities, share)

@@ -178,7 +178,11 @@ class ResidentDataset:
 
     def drawing(self, n_classes: int) -> Drawing:
         """What samples of the rows are drawn by."""
-        return Drawing(self.rows.y, self.rows.sample_weight, n_classes)
+        y = self.rows.y
+        labels = y if y.ndim == 1 else y[:, 0]  # without what stands beside them
+        if labels.dtype.kind == "f":  # soft ones are strata by what they are nearest to
+            labels = self.xp.rint(labels).astype(np.int32)
+        return Drawing(labels, self.rows.sample_weight, n_classes)
 
     def gather(self, indices: IntVector) -> tuple[ResidentDataset, IntVector]:
         """A data set in memory that holds the rows ``indices``, which ascend, and their numbers in it."""

@@ -64,7 +64,7 @@ def proximal(
     *,
     sampler: Sampler,
     l1: Float64Vector,
-    l2: float = 0.0,
+    l2: float | Float64Vector = 0.0,
     warm: bool = False,
     tol: float = 1e-6,
     support: float = SUPPORT,
@@ -119,7 +119,7 @@ def proximal_without_a_sample(
     l1: Float64Vector,
     *,
     n_rows: int,
-    l2: float = 0.0,
+    l2: float | Float64Vector = 0.0,
     tol: float = 1e-6,
     support: float = SUPPORT,
     max_iter: int = 1000,
@@ -155,7 +155,12 @@ class _Ends(NamedTuple):
 
 
 def _steps(
-    objective: Objective, begin: _Begin, l1: Float64Vector, l2: float, ends: _Ends, observer: Observer | None
+    objective: Objective,
+    begin: _Begin,
+    l1: Float64Vector,
+    l2: float | Float64Vector,
+    ends: _Ends,
+    observer: Observer | None,
 ) -> SolverResult:
     """Steps on all rows from ``begin``; the result by parameters."""
     (tol, support, max_iter), decrease = ends, begin.decrease
@@ -244,11 +249,11 @@ def _by_params(observer: Observer, coordinates: Any) -> Observer:
     return observe
 
 
-def _gap(here: Trial, params: Float64Vector, l1: Float64Vector, l2: float) -> float:
+def _gap(here: Trial, params: Float64Vector, l1: Float64Vector, l2: float | Float64Vector) -> float:
     """The duality gap where all penalised parameters are so with one strength, else NaN; ``here`` is by ``phi``."""
     penalised = l1 > 0.0
     strengths = np.unique(l1[penalised])
-    if len(strengths) != 1:
+    if len(strengths) != 1 or isinstance(l2, np.ndarray):
         return math.nan
     return duality_gap(here.value, params[penalised], here.grad[penalised], float(strengths[0]), l2)
 

@@ -71,7 +71,7 @@ def working_set(
     l1: Float64Vector,
     columns: Columns,
     *,
-    l2: float = 0.0,
+    l2: float | Float64Vector = 0.0,
     warm: bool = False,
     tol: float = 1e-6,
     max_iter: int = 1000,
@@ -175,9 +175,9 @@ def _chosen(columns: Columns, weighty: Any, missed: Float64Vector, limit: float)
     return np.sort(np.concatenate([weighty, wanted]))
 
 
-def _gap(here: _Here, l1: Float64Vector, l2: float) -> float:
+def _gap(here: _Here, l1: Float64Vector, l2: float | Float64Vector) -> float:
     penalised = l1 > 0.0
     strengths = np.unique(l1[penalised])
-    if len(strengths) != 1:
+    if len(strengths) != 1 or isinstance(l2, np.ndarray):
         return math.nan
     return duality_gap(here.value, here.params[penalised], here.grad[penalised], float(strengths[0]), l2)

@@ -7,6 +7,7 @@ import pytest
 from curved_rows import D, K, N, objective_of, rows_of_classes
 
 from gpu_logreg.mathematics import softmax
+from gpu_logreg.mathematics.losses import Classes
 from gpu_logreg.objectives.curved_sample import CurvedSampler, active_curvature, bounding_curvature
 from gpu_logreg.passes.reference.curvature import classes_curvature
 from gpu_logreg.rows.block import Rows
@@ -17,7 +18,7 @@ def test_pairs_of_classes_add_up_to_the_curvature() -> None:
     U, s = np.hstack([rng.standard_normal((300, D)), np.ones((300, 1))]), rng.random(300)
     phi = 3.0 * rng.standard_normal((K, D + 1))
     P = softmax.softmax(U @ phi.T)
-    expected = classes_curvature(Rows(U, np.zeros(300, np.int32), s), phi.ravel())
+    expected = classes_curvature(Classes(K), Rows(U, np.zeros(300, np.int32), s), phi.ravel())
     found = active_curvature(U, s, P).reshape(expected.shape)
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-12 * np.abs(expected).max())
 

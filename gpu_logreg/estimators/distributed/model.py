@@ -22,7 +22,7 @@ from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, read_parameters,
 __all__ = ["LogisticRegression"]
 
 
-class LogisticRegression(OnCluster, linear.LogisticRegression):
+class LogisticRegression(OnCluster, linear.LogisticRegression):  # type: ignore[misc]  # predictions without offset
     """`gpu_logreg.LogisticRegression` for rows on the workers of a Dask cluster.
 
     A read of the data is one task for each partition, which sends its sums back; they are added in the order of the
@@ -64,7 +64,9 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):
         "client": [object, None],
     }
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: Any = None) -> LogisticRegression:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, checkpoint: Any = None
+    ) -> LogisticRegression:
         """Fit the model.
 
         Parameters
@@ -74,6 +76,8 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):
             tuple ``(X, y)`` or ``(X, y, sample_weight)``, and ``y`` is None then.
         y, sample_weight : as ``X``
             In as many partitions as ``X``.
+        offset : None
+            Refused: rows on workers have none.
         checkpoint : path or Checkpoint, optional
             File of the client's from which the same call goes on after the client was killed, to the same bits; see
             `gpu_logreg.Checkpoint`.
@@ -94,6 +98,10 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):
         asked = read_parameters(self)
         start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         client = self._client()
+        if self.soft_labels:
+            raise DataError("soft_labels=True cannot be used with rows on workers; give rows in memory, on one device")
+        if offset is not None:
+            raise DataError("offset cannot be used: rows on workers have none; give rows in memory, on one device")
         if asked.solver in ("sgd", "adam"):
             raise DataError(
                 f"solver={asked.solver!r} steps over rows in random order, and these stay on their workers; use 'auto'"

@@ -21,6 +21,10 @@ __all__ = ["by_columns", "path_by_columns", "refused_by_columns"]
 
 def refused_by_columns(objective: Objective) -> str | None:
     """Why a fit cannot go by columns; None where it can."""
+    if objective.penalty_factor is not None:
+        return "it knows one strength of the penalty for all columns"
+    if getattr(objective.loss, "soft", False):
+        return "it knows no soft labels"
     if not objective.dataset.is_resident:
         return "it takes all rows by columns, and they are streamed"
     nbytes = objective.engine.bytes_by_columns(objective.dataset)

@@ -49,7 +49,7 @@ def proximal_by_columns(
     by_columns, n_columns = objective.engine.columns(objective.dataset), objective.dataset.n_columns
 
     def solve(columns: Any, start: Float64Vector, warm: bool, limit: float, max_iter: int) -> SolverResult:
-        some = objective.restricted(by_columns(columns))
+        some = objective.restricted(by_columns(columns), columns)
         needs: dict[str, Any] = {"sampler": Sampler(some, rng), "l1": some.l1_strengths, "l2": some.l2}
         result = proximal(some, start, warm=warm, **needs, tol=limit, support=math.inf, max_iter=max_iter)
         objective.reads.total += some.reads.total * some.dataset.n_stored / max(1, objective.dataset.n_stored)

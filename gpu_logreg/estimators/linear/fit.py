@@ -16,6 +16,7 @@ from gpu_logreg.estimators.linear.by_columns import by_columns, refused_by_colum
 from gpu_logreg.estimators.linear.column_sets import proximal_by_columns
 from gpu_logreg.estimators.linear.inexact_newton import newton_cg_by_measure
 from gpu_logreg.estimators.linear.parameters import Asked
+from gpu_logreg.estimators.linear.penalty_factors import given_factors
 from gpu_logreg.estimators.linear.problem import Limits, Options, Problem, Solver, in_working_sets, many_columns
 from gpu_logreg.estimators.linear.quasi_newton import lbfgs_from_a_diagonal, lbfgs_with_all_rows, without_a_sample
 from gpu_logreg.estimators.linear.row_space import has_row_space
@@ -69,7 +70,7 @@ def objective_of(
     prepared: Prepared, asked: Asked, impl: str, fit_intercept: bool, journal: Journal | None = None
 ) -> Objective:
     """The objective of prepared rows, with the engine for ``impl``, recorded or not, and the penalty asked for."""
-    data, device, loss = prepared.data, prepared.device, prepared.target.loss
+    data, device, loss = prepared.data, prepared.device, prepared.offset_loss or prepared.target.loss
     assert not isinstance(loss, Labels)  # which are for networks
     n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
     by_columns = asked.l1_ratio > 0.0 and many_columns(loss.hessian_form(n_params))
@@ -82,7 +83,12 @@ def objective_of(
         logger.info("device %s (%s), pass %s (%s)", device.name, device.reason, engine.name, engine.reason)
     if journal is not None:
         engine = RecordedEngine(engine, data, journal.recall)
-    return Objective(data, engine, l2, fit_intercept, l1)
+    factors = None
+    if asked.penalty_factor is not None:
+        factors = given_factors(asked.penalty_factor, data.n_columns, asked.solver)
+        if not factors.any():
+            l1 = l2 = 0.0
+    return Objective(data, engine, l2, fit_intercept, l1, factors)
 
 
 def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, str]:
@@ -108,7 +114,8 @@ def with_first_strength(objective: Objective, result: SolverResult, C: float) ->
 
     A weight enters where the gradient by it exceeds the strength, which falls as ``1 / C``.
     """
-    if objective.l1 == 0.0 or not result.converged or result.smooth_grad is None:
+    by_column = objective.penalty_factor is not None  # of which each may enter at another
+    if objective.l1 == 0.0 or not result.converged or result.smooth_grad is None or by_column:
         return result
     if objective.unpack(result.params)[0].any():
         return result

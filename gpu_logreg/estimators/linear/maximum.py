@@ -8,6 +8,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.linear.parameters import asks_for_bounds
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.objectives.information import Information, SingularError, information_at
 from gpu_logreg.objectives.separation import looks_separated, separating_columns
@@ -52,7 +53,13 @@ def parameter_names(model: Any) -> list[str]:
 
 
 def refuse_penalty(model: Any, kind: str) -> None:
-    """Refuse a penalty, but Firth's, and with that what is for fits without a penalty."""
+    """Refuse a penalty, but Firth's, and with that what is for fits without a penalty; and an offset."""
+    if hasattr(model, "has_offset_"):
+        raise DataError("summary knows no offset, and the fit had one; fit without offset")
+    if asks_for_bounds(model):
+        raise DataError("summary knows no bounds: a weight at one has no standard error; fit without bounds")
+    if model.soft_labels:
+        raise DataError("summary counts rows of one class each, and soft labels are none; fit without soft_labels")
     if model.penalty == "firth":
         if kind != "nonrobust":
             raise DataError(f"covariance={kind!r} is for fits without a penalty; with penalty='firth' use 'nonrobust'")

@@ -26,6 +26,8 @@ from gpu_logreg.estimators.linear.several_devices import on_devices, refuse_for_
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.linear.training import LinearTraining
+from gpu_logreg.estimators.offset import refuse_with_offset
+from gpu_logreg.estimators.soft_labels import given_probabilities, refuse_with_soft_labels
 from gpu_logreg.estimators.streamed import note_columns, stream_of, streams_on
 
 __all__ = ["LogisticRegression"]
@@ -115,6 +117,16 @@ class LogisticRegression(
         their class: intercepts, and with them probabilities, become those of the population (King and Zeng 2001).
     sampling_rates : dict or None, default=None
         The same by the share of the rows of each class that was kept, such as ``{0: 0.01, 1: 1.0}``.
+    penalty_factor : array-like of shape (d,) or None, default=None
+        What the strength of the penalty is multiplied by for each column: 0 leaves its weight unpenalised, None is 1
+        for every column.
+    soft_labels : bool, default=False
+        Whether ``y`` holds probabilities: of the second class, of shape (n,), or of all classes, of shape (n, K). A row
+        then stands for K rows of a class each, whose weights are its probabilities, in `fit` and in `score`.
+    lower_bounds, upper_bounds : float, array-like of shape (d,) or (K, d), or None, default=None
+        Bounds of ``coef_``; infinite for none.
+    positive : bool, default=False
+        The same as ``lower_bounds=0``.
 
     Attributes
     ----------
@@ -138,6 +150,8 @@ class LogisticRegression(
         That value at the start and after every iteration.
     prior_shift_ : ndarray of shape (1,) or (K,)
         With ``prior`` or ``sampling_rates`` only: what they have added to ``intercept_``.
+    has_offset_ : bool
+        True, with an ``offset`` in `fit` only: predictions ask for one then.
     duality_gap_ : float
         With an L1 penalty only: a bound on how far the value was above the minimum over the weights, before the last
         step.
@@ -182,6 +196,11 @@ class LogisticRegression(
         n_jobs: int | None = None,
         prior: Any = None,
         sampling_rates: Any = None,
+        penalty_factor: Any = None,
+        soft_labels: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
+        positive: bool = False,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -205,12 +224,19 @@ class LogisticRegression(
         self.n_jobs = n_jobs
         self.prior = prior
         self.sampling_rates = sampling_rates
+        self.penalty_factor = penalty_factor
+        self.soft_labels = soft_labels
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
+        self.positive = positive
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: Any = None) -> LogisticRegression:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, checkpoint: Any = None
+    ) -> LogisticRegression:
         """Fit the model.
 
         Parameters
@@ -225,6 +251,9 @@ class LogisticRegression(
             Two or more classes, of any type; of any of these libraries, as are the weights.
         sample_weight : array of shape (n,), optional
             Weight of each row; 2 equals a row written twice, 0 a row removed.
+        offset : number, or array of shape (n,) for two classes, (n, K) for K >= 3, optional
+            Known logits of each row, to which the model adds its own. Rows are in memory, on one device, and computed
+            in float64 by the ``reference`` pass.
         checkpoint : path or Checkpoint, optional
             File from which the same call goes on after it was killed, to the same bits; see `gpu_logreg.Checkpoint`.
 
@@ -246,12 +275,17 @@ class LogisticRegression(
         start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         try:
             stream = None if type(X) is np.ndarray else stream_of(X, y, sample_weight)
+            soft = given_probabilities(y) if self.soft_labels and stream is None else None
             if stream is None:
-                X, y = self._validated(X, y, reset=True)
+                X, y = self._validated(X, y if soft is None else soft.argmax(axis=1), reset=True)
             else:
                 X = stream
                 note_columns(self, stream)
             several = None if stream is not None else several_devices(self.device)
+            if offset is not None:
+                refuse_with_offset(asked.solver, asked.firth, stream is not None, several is not None)
+            if self.soft_labels:
+                refuse_with_soft_labels(asked.solver, asked.firth, stream is not None, several is not None)
             device: Any = several
             if several is not None:
                 refuse_for_devices(self.device, X, asked.solver)
@@ -260,7 +294,7 @@ class LogisticRegression(
             place = on_device(device) if several is None else on_devices(several)
             with place, blas_on_one_thread(), numpy_defaults():
                 try:
-                    self._fit(X, y, sample_weight, device, start, asked, checkpoint)
+                    self._fit(X, y, sample_weight, device, start, asked, checkpoint, offset, soft)
                     return self
                 finally:
                     del X, y  # which may be of this fit's own making

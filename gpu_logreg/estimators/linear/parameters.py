@@ -61,6 +61,11 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_jobs": [None, numbers.Integral],
     "prior": [Interval(numbers.Real, 0, 1, closed="neither"), dict, None],
     "sampling_rates": [dict, None],
+    "penalty_factor": ["array-like", None],
+    "soft_labels": ["boolean"],
+    "lower_bounds": ["array-like", numbers.Real, None],
+    "upper_bounds": ["array-like", numbers.Real, None],
+    "positive": ["boolean"],
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 
@@ -95,6 +100,9 @@ class Asked:
         Why it is that one.
     firth : bool
         Whether Firth's penalty is asked for, with ``C`` infinite.
+    penalty_factor : array-like of shape (d,) or None
+    has_bounds : bool
+        Whether weights have bounds.
     """
 
     C: float
@@ -102,6 +110,8 @@ class Asked:
     solver: str
     solver_reason: str
     firth: bool = False
+    penalty_factor: Any = None
+    has_bounds: bool = False
 
 
 def read_parameters(model: Any) -> Asked:
@@ -135,7 +145,23 @@ def read_parameters(model: Any) -> Asked:
             deeper=0,
         )
     share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
-    return Asked(math.inf if penalty is None else model.C, share, *stand_in(model))
+    C, has_bounds = math.inf if penalty is None else model.C, asks_for_bounds(model)
+    return Asked(C, share, *stand_in(model), penalty_factor=model.penalty_factor, has_bounds=has_bounds)
+
+
+def asks_for_bounds(model: Any) -> bool:
+    """Whether weights have bounds, by any of the parameters.
+
+    Raises
+    ------
+    DataError
+        For a solver that knows none.
+    """
+    if not (model.positive or model.lower_bounds is not None or model.upper_bounds is not None):
+        return False
+    if OTHER_NAMES.get(model.solver, model.solver) not in ("auto", "subsampled-newton"):
+        raise DataError(f"Solver {model.solver} knows no bounds; use solver='auto'")
+    return True
 
 
 def _penalty(model: Any) -> str | None:
@@ -166,6 +192,10 @@ def _firth(model: Any) -> Asked:
     """Firth's penalty, which has no strength, and one solver."""
     if model.solver not in ("auto", "subsampled-newton", "newton-cholesky"):
         raise DataError(f"Solver {model.solver} does not know penalty='firth'; use solver='auto'")
+    if asks_for_bounds(model):
+        raise DataError("bounds cannot be used with penalty='firth'; use C=np.inf, or a ridge")
+    if model.penalty_factor is not None:
+        raise DataError("penalty_factor cannot be used with penalty='firth', which has no strength; leave it out")
     if model.C not in (1.0, math.inf) or model.l1_ratio:
         _warn("Setting penalty='firth' will ignore the C and l1_ratio parameters", UserWarning, deeper=1)
     return Asked(math.inf, 0.0, "subsampled-newton", "penalty='firth' is fitted by Newton's method", firth=True)

@@ -160,7 +160,9 @@ class Problem:
         """
         objective = self.objective
         mean, variance = objective.column_moments()  # which centre the passes whatever the rate is
-        bound = objective.loss.largest_curvature * (1.0 + float((variance + mean**2).sum())) + objective.l2
+        bound = objective.loss.largest_curvature * (1.0 + float((variance + mean**2).sum())) + float(
+            np.max(objective.l2)
+        )
         given, default = self._options.learning_rate, self._default_rate
         return given if given is not None else default if default is not None else 1.0 / bound
 

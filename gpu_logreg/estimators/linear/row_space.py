@@ -21,9 +21,9 @@ LAST_SHARE = 0.1
 
 
 def has_row_space(objective: Objective) -> bool:
-    """Whether rows are fewer than columns, dense and on the host, and a ridge keeps the weights in their span."""
+    """Whether rows are fewer than columns, dense and on the host, and one ridge for all keeps weights in their span."""
     data = objective.dataset
-    few = 0 < data.n_rows < data.n_columns
+    few = 0 < data.n_rows < data.n_columns and objective.penalty_factor is None
     return few and objective.l2 > 0.0 and objective.l1 == 0.0 and multiplies(data)
 
 

@@ -14,7 +14,7 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
-from gpu_logreg.estimators.linear.parameters import not_converged
+from gpu_logreg.estimators.linear.parameters import asks_for_bounds, not_converged
 from gpu_logreg.estimators.linear.prior import intercept_shift
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import SolverResult
@@ -55,9 +55,9 @@ class LinearState:
         d = self.n_features_in_
         by_class = params.reshape(objective.n_logits, -1)
         if len(by_class) > 1:  # a constant added to all classes changes nothing; as in scikit-learn they add up to 0
-            # With an L1 penalty one on the weights does.
+            # With an L1 penalty, or with bounds, one on the weights does.
             by_class = by_class - by_class.mean(axis=0) * (
-                np.arange(by_class.shape[1]) >= (d if objective.l1 > 0.0 else 0)
+                np.arange(by_class.shape[1]) >= (d if objective.l1 > 0.0 or asks_for_bounds(self) else 0)
             )
         coef = by_class[:, :d].astype(dtype)
         intercept = by_class[:, d].copy() if self.fit_intercept else np.zeros(len(by_class))

@@ -13,6 +13,7 @@ from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.journal import Journal
+from gpu_logreg.estimators.linear.bounds import BOUNDED_SOLVER, fit_bounded, given_bounds
 from gpu_logreg.estimators.linear.firth import FIRTH_SOLVER, fit_firth
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of, with_first_strength
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
@@ -22,6 +23,7 @@ from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.estimators.streamed import prepare_stream
+from gpu_logreg.estimators.target import Target
 from gpu_logreg.objectives.certificate import coef_dtype
 
 __all__ = ["LinearTraining"]
@@ -39,6 +41,8 @@ class LinearTraining:
         start: Any,
         asked: Asked,
         checkpoint: Any,
+        offset: Any = None,
+        soft: Any = None,
     ) -> None:
         how: dict[str, Any] = {"class_weight": self.class_weight, "storage": self.storage}
         if isinstance(device, list):
@@ -50,7 +54,13 @@ class LinearTraining:
             self.__dict__.pop("table_columns_", None)
             how["column_names"] = getattr(self, "feature_names_in_", None)
             how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+            how["offset"] = offset
+            if soft is not None:
+                how |= {"soft": soft, "target": Target(np.arange(soft.shape[1]))}
             prepared = prepare(X, y, sample_weight, device, **how)
+        self.__dict__.pop("has_offset_", None)
+        if offset is not None:
+            self.has_offset_ = True
         refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
         self.classes_ = prepared.target.classes
         narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
@@ -85,6 +95,9 @@ class LinearTraining:
         solver, reason = chosen_solver(asked.solver, asked.solver_reason, objective)
         if asked.firth:
             solver = FIRTH_SOLVER
+        bounds = given_bounds(self, objective) if asked.has_bounds else None
+        if bounds is not None:
+            solver = BOUNDED_SOLVER
         lines = self.verbose if callable(self.verbose) else None
         if lines is None and self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
@@ -97,13 +110,15 @@ class LinearTraining:
         options = Options(self.random_state, self.step, self.learning_rate, journal)
         if asked.firth:
             result = fit_firth(objective, shares, last, limits)
+        elif bounds is not None:
+            result = fit_bounded(objective, bounds, shares, last, options, limits)
         else:
             result = minimise(options, solver, objective, shares, last, limits)
         if time_limit is not None:
             result.message = time_limit.reason(result.message)
         if objective.l1 > 0.0:
             result = with_first_strength(objective, result, asked.C)
-        dtype = np.float64 if asked.firth else coef_dtype(objective, result, dtype)
+        dtype = np.float64 if asked.firth or asked.has_bounds else coef_dtype(objective, result, dtype)
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
         self._move_to_prior(shares)

@@ -17,6 +17,7 @@ from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, ArrayNamespace, DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
+from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.rows.block import Rows
 
 __all__ = [
@@ -104,7 +105,7 @@ def binary_curvature(
     return total
 
 
-def classes_curvature(rows: Rows, phi: Float64Vector) -> Float64Matrix:
+def classes_curvature(loss: Loss, rows: Rows, phi: Float64Vector) -> Float64Matrix:
     """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64.
 
     Only the blocks of pairs k < l are computed: those on the diagonal are minus the sums of the others in their row.
@@ -115,7 +116,7 @@ def classes_curvature(rows: Rows, phi: Float64Vector) -> Float64Matrix:
     K = len(phi) // p
 
     def of_block(part: slice) -> Array:
-        block, P = _probabilities(U, phi, part)
+        block, P = _probabilities(loss, rows, phi, part)
         xp, s = array_namespace(block), sample_weight[part]
         blocks = xp.zeros((K, K, p, p), dtype=block.dtype)
         for k in range(K):
@@ -133,7 +134,7 @@ def classes_curvature(rows: Rows, phi: Float64Vector) -> Float64Matrix:
     return total.transpose(0, 2, 1, 3).reshape(K * p, K * p)
 
 
-def mean_factors(rows: Rows, phi: Float64Vector) -> tuple[Float64Matrix, Float64Matrix, float]:
+def mean_factors(loss: Loss, rows: Rows, phi: Float64Vector) -> tuple[Float64Matrix, Float64Matrix, float]:
     """``sum_i t_i u_i u_i.T``, ``sum_i s_i (diag(p_i) - p_i p_i.T)`` and ``sum_i t_i``, on the host in float64.
 
     With ``t_i = s_i (1 - |p_i|**2)``, the trace of the curvature by the logits.
@@ -144,7 +145,7 @@ def mean_factors(rows: Rows, phi: Float64Vector) -> tuple[Float64Matrix, Float64
     K = len(phi) // p
 
     def of_block(part: slice) -> tuple[Array, Array, Array, float]:
-        block, P = _probabilities(U, phi, part)
+        block, P = _probabilities(loss, rows, phi, part)
         s = sample_weight[part].astype(block.dtype)
         trace = s * array_namespace(block).maximum(1 - (P * P).sum(axis=1), 0)  # rounding may make it negative
         B = (s[:, None] * P).T @ P
@@ -160,8 +161,11 @@ def mean_factors(rows: Rows, phi: Float64Vector) -> tuple[Float64Matrix, Float64
     return A, np.diag(mean) - square, trace
 
 
-def _probabilities(U: Array, phi: Float64Vector, part: slice) -> tuple[Array, Array]:
+def _probabilities(loss: Loss, rows: Rows, phi: Float64Vector, part: slice) -> tuple[Array, Array]:
     """The rows of a block and their probabilities."""
-    block = U[part]
+    U, block = rows.X, rows.X[part]
     by_class = array_namespace(U).asarray(phi.reshape(-1, U.shape[1]).T, dtype=U.dtype)
-    return block, softmax.softmax(block @ by_class)
+    Z = block @ by_class
+    if loss.has_offset:
+        Z = loss.logits_and_labels(Z, rows.y[part])[0]
+    return block, softmax.softmax(Z)

@@ -40,6 +40,8 @@ class ReferenceEngine:
         self._pass: Callable[..., Sums] = reference_multinomial_pass
         if isinstance(loss, Binary):
             self._pass = functools.partial(reference_pass, loss_and_dz=loss.loss_and_dz)
+        elif loss.has_offset:
+            self._pass = functools.partial(reference_multinomial_pass, loss_and_dz=loss.loss_and_dz)
 
     def gradient(self, data: ResidentDataset, w: Float64Vector, b: Any) -> Sums:
         """Loss and gradient sums; one read."""
@@ -82,7 +84,7 @@ class ReferenceEngine:
     def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read of sparse rows."""
         if not isinstance(self.loss, Binary):
-            return products.moments_by_curvature(data, w, b)
+            return products.moments_by_curvature(self.loss, data, w, b)
         h = self._row_curvature(data.rows, w, b)
         h = h if data.rows.sample_weight is None else data.rows.sample_weight * h
         return float(h.sum()), sparse.sparse_moments(data.rows._replace(sample_weight=h))
@@ -105,11 +107,11 @@ class ReferenceEngine:
         """Second derivative of the loss sum of a sample."""
         if isinstance(self.loss, Binary):
             return binary_curvature(data.rows, phi, dtype, self.loss.curvature, data.xp)
-        return classes_curvature(data.rows, phi)
+        return classes_curvature(self.loss, data.rows, phi)
 
     def mean_factors(self, data: ResidentDataset, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
         """Factors of the curvature of a sample."""
-        return mean_factors(data.rows, phi)
+        return mean_factors(self.loss, data.rows, phi)
 
     def has_mean_factors(self, data: ResidentDataset) -> bool:
         """True for dense rows; dense copies of sparse ones, and factors of all columns, cost more than reads."""

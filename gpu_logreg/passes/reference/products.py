@@ -104,16 +104,18 @@ def diagonal_sums(loss: Loss, data: ResidentDataset, at: RowCurvature) -> Produc
     return _sum_blocks(of_block, data, at, at.w, at.b)
 
 
-def moments_by_curvature(data: ResidentDataset, W: Float64Matrix, b: Float64Vector) -> tuple[Float64Vector, Moments]:
+def moments_by_curvature(
+    loss: Loss, data: ResidentDataset, W: Float64Matrix, b: Float64Vector
+) -> tuple[Float64Vector, Moments]:
     """``sum_i h_ik``, ``sum_i h_ik x_ij`` and ``sum_i h_ik x_ij**2`` with ``h_ik = s_i p_ik (1 - p_ik)``; one read.
 
     For sparse rows of K classes; the sums are of shapes (K,) and (K, d).
     """
 
     def of_block(part: slice) -> Sums:
-        X, _, s = _in_float64(data.rows, part)
-        X = in_order(X)  # an element that is stored in parts has one square
-        h = softmax.curvature_diagonal(softmax.softmax(_logits(X, W, b)))
+        rows = _in_float64(data.rows, part)
+        X, s = in_order(rows.X), rows.sample_weight  # an element that is stored in parts has one square
+        h = softmax.curvature_diagonal(_curvature_of_rows(loss, rows, _logits(X, W, b)))
         h = h if s is None else h * s[:, None]
         (first, h_sum), (second, _) = _sums_over_rows(X, h), _sums_over_rows(X * X, h)
         return Sums(0.0, np.stack([first, second]), h_sum)
@@ -130,7 +132,7 @@ def _keeps(loss: Loss, data: ResidentDataset) -> bool:
 def _curvature_of_rows(loss: Loss, rows: Rows, z: Array) -> Array:
     """What is kept of a block of rows with the logits ``z``, in their dtype: see `RowCurvature`."""
     if not isinstance(loss, Binary):
-        return softmax.softmax(z)
+        return softmax.softmax(loss.logits_and_labels(z, rows.y)[0] if loss.has_offset else z)
     h, s = loss.curvature(z, rows.y), rows.sample_weight
     return (h if s is None else h * s).astype(z.dtype, copy=False)
 
