@@ -21,6 +21,7 @@ import gpu_logreg
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
+    "docs/benchmarks.md",
     "docs/clusters.md",
     "docs/cross-validation.md",
     "docs/devices.md",

@@ -1,4 +1,4 @@
-"""The commands ``gpu-logreg train``, ``predict``, ``info`` and ``demo``, and the options that each accepts.
+"""The commands ``gpu-logreg train``, ``predict``, ``info``, ``demo`` and ``bench``, and the options that each accepts.
 
 The modules that do the work are imported inside the commands, so that ``gpu-logreg --help`` loads neither NumPy nor
 scikit-learn.
@@ -268,3 +268,18 @@ def demo() -> None:
     from gpu_logreg.command.demonstration import run_demo
 
     run_demo()
+
+
+@app.command()
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="The measurements, for a program to read.")] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="SVG file to draw them in.")] = None,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Time to measure in.")] = 75.0,
+) -> None:
+    """Measure this machine: passes, fits, and CPU against GPU; under two minutes.
+
+    Ctrl-C ends it and prints what was measured up to then.
+    """
+    from gpu_logreg.command.benchmark.run import BenchmarkRequest, run_benchmark
+
+    run_benchmark(BenchmarkRequest(seconds, as_json, plot))
