@@ -29,6 +29,7 @@ DOCUMENTS = (
     "docs/gpu.md",
     "docs/gradients.md",
     "docs/inference.md",
+    "docs/reports.md",
     "docs/solver.md",
     "docs/streams.md",
     "README.md",

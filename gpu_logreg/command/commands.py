@@ -134,6 +134,7 @@ def train(
     memory_budget: MemoryBudget = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="HTML page on the training to write.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
     """Train a model on a file, test it, and save it.
@@ -150,7 +151,9 @@ def train(
     validation = valid, valid_target, valid_skip_rows, valid_features
     columns = tuple(drop or ()), str(dtype), seed, weight
     kept, cluster = (checkpoint, checkpoint_every, memory_budget), (scheduler, workers)
-    request = TrainingRequest(data, target, model, *validation, test_size, positive, rows, *columns, *kept, *cluster)
+    request = TrainingRequest(
+        data, target, model, *validation, test_size, positive, rows, *columns, *kept, *cluster, report
+    )
     linear = {
         "C": c,
         "penalty": penalty,
