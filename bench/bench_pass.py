@@ -6,13 +6,12 @@ read the same memory in the same process, and the best time is the one other pro
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 from record import append
 
 from gpu_logreg.arrays.blocks import n_threads
+from gpu_logreg.command.benchmark.plain_read import plain_sum
 from gpu_logreg.passes.cpu.dense import cpu_pass
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.rows.block import Rows
@@ -21,7 +20,6 @@ PROBLEMS = [
     (n, d, dtype) for dtype in ("float32", "float64") for n, d in ((1_000_000, 28), (1_000_000, 100), (200_000, 500))
 ]
 TIMES: dict[tuple[int, int, str], dict[str, float]] = {}
-POOL = ThreadPoolExecutor(n_threads())
 
 
 @pytest.fixture(scope="module", params=PROBLEMS, ids=lambda p: f"{p[0]}x{p[1]}-{p[2]}")
@@ -32,13 +30,6 @@ def problem(request):
     w = rng.standard_normal(d) / np.sqrt(d)
     y = (X @ w > rng.logistic(size=n)).astype(np.uint8)
     return request.param, Rows(X, y, None), w
-
-
-def plain_sum(X: np.ndarray) -> float:
-    """Sum of all elements, by one ``numpy.sum`` per thread."""
-    edges = [len(X) * k // n_threads() for k in range(n_threads() + 1)]
-    parts = POOL.map(lambda a, b: float(np.sum(X[a:b])), edges[:-1], edges[1:])
-    return sum(parts)
 
 
 @pytest.mark.parametrize("what", ["sum", "cpu", "reference"])

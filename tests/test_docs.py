@@ -21,6 +21,7 @@ import gpu_logreg
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
+    "docs/benchmarks.md",
     "docs/clusters.md",
     "docs/cross-validation.md",
     "docs/devices.md",
@@ -28,6 +29,7 @@ DOCUMENTS = (
     "docs/gpu.md",
     "docs/gradients.md",
     "docs/inference.md",
+    "docs/reports.md",
     "docs/solver.md",
     "docs/streams.md",
     "README.md",

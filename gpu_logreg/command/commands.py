@@ -1,4 +1,4 @@
-"""The commands ``gpu-logreg train``, ``predict``, ``info`` and ``demo``, and the options that each accepts.
+"""The commands ``gpu-logreg train``, ``predict``, ``info``, ``demo`` and ``bench``, and the options that each accepts.
 
 The modules that do the work are imported inside the commands, so that ``gpu-logreg --help`` loads neither NumPy nor
 scikit-learn.
@@ -134,6 +134,7 @@ def train(
     memory_budget: MemoryBudget = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="HTML page on the training to write.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
 ) -> None:
     """Train a model on a file, test it, and save it.
@@ -150,7 +151,9 @@ def train(
     validation = valid, valid_target, valid_skip_rows, valid_features
     columns = tuple(drop or ()), str(dtype), seed, weight
     kept, cluster = (checkpoint, checkpoint_every, memory_budget), (scheduler, workers)
-    request = TrainingRequest(data, target, model, *validation, test_size, positive, rows, *columns, *kept, *cluster)
+    request = TrainingRequest(
+        data, target, model, *validation, test_size, positive, rows, *columns, *kept, *cluster, report
+    )
     linear = {
         "C": c,
         "penalty": penalty,
@@ -268,3 +271,18 @@ def demo() -> None:
     from gpu_logreg.command.demonstration import run_demo
 
     run_demo()
+
+
+@app.command()
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="The measurements, for a program to read.")] = False,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="SVG file to draw them in.")] = None,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Time to measure in.")] = 75.0,
+) -> None:
+    """Measure this machine: passes, fits, and CPU against GPU; under two minutes.
+
+    Ctrl-C ends it and prints what was measured up to then.
+    """
+    from gpu_logreg.command.benchmark.run import BenchmarkRequest, run_benchmark
+
+    run_benchmark(BenchmarkRequest(seconds, as_json, plot))

@@ -37,6 +37,7 @@ from gpu_logreg.command.training_labels import (
     list_some,
     split_rows,
 )
+from gpu_logreg.command.training_report import History, labelled_parts, write_report
 from gpu_logreg.command.training_request import TrainingRequest, check_request, stops_by_valid
 from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
@@ -113,19 +114,24 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
         return train_on_stream(request, estimator, stream, partial(_load_test, request))
     load_end = time.perf_counter()
     note(f"{file}: {_size(data.X, data.schema)}; {duration(load_end - start)} to load")
-    _fit(estimator, data, request)
+    history = History()
+    _fit(estimator, data, request, history)
     fit_end = time.perf_counter()
 
     classes = class_names(estimator.classes_, data.positive)
-    scores = {"training": score_rows(estimator, data.X, data.y, classes)}
+    parts = {"training": (data.X, data.y)}
     if data.y_test is not None:
-        heading = "validation" if stops_by_valid(estimator, request) else "test"
-        scores[heading] = score_rows(estimator, data.X_test, data.y_test, classes)
+        parts["validation" if stops_by_valid(estimator, request) else "test"] = (data.X_test, data.y_test)
+    scores = {name: score_rows(estimator, *part, classes) for name, part in parts.items()}
     if request.model is not None:
         notes = {"target": request.target, "positive": data.positive, "header": request.options.header}
         notes |= reading_notes(request.options, data.marks)
         save_model(estimator, request.model, schema=data.schema.to_json(), notes=notes)
         leave_checkpoint(request, estimator)
+    times = {"load": duration(load_end - start), "fit": duration(fit_end - load_end)}
+    if request.report is not None:
+        rows = labelled_parts(estimator, parts, classes)
+        write_report(request, estimator, rows, data.schema, history, times, (data.X, data.y, data.weights))
     print_table(scores)
     if len(classes) > 2:
         X, y = (data.X, data.y) if data.y_test is None else (data.X_test, data.y_test)
@@ -133,8 +139,9 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     print()
     print_facts(
         {
-            "time": f"{duration(load_end - start)} to load, {duration(fit_end - load_end)} to fit",
+            "time": f"{times['load']} to load, {times['fit']} to fit",
             **describe_fit(estimator),
+            **({"report": f"written to {request.report}"} if request.report else {}),
             "model": f"saved to {request.model}" if request.model else "not saved; give --model FILE to keep it",
         }
     )
@@ -173,14 +180,16 @@ def _load(request: TrainingRequest, file: Path) -> _TrainingData:
     return _TrainingData(X, y, weights, X_test, y_test, schema, marks, positive, matrix)
 
 
-def _fit(estimator: LogisticRegression | MLPClassifier, data: _TrainingData, request: TrainingRequest) -> None:
+def _fit(
+    estimator: LogisticRegression | MLPClassifier, data: _TrainingData, request: TrainingRequest, history: History
+) -> None:
     """Fit, with lines on the progress; an error on a value that is not finite names its place in the file."""
     checkpoint, validation = checkpoint_of(request), None
     if data.y_test is not None and stops_by_valid(estimator, request):
         validation = data.X_test, data.y_test
     try:
         with fit_progress() as observer:
-            estimator.set_params(verbose=observer)
+            estimator.set_params(verbose=history.watching(observer))
             fit_on_used_columns(estimator, data.X, data.y, data.weights, checkpoint, validation)
             estimator.set_params(verbose=0)
     except DataError:

@@ -22,10 +22,12 @@ from gpu_logreg.command.report import (
     print_facts,
     print_table,
     score_rows,
+    waiting,
 )
 from gpu_logreg.command.scaling import fit_on_standardised_stream
 from gpu_logreg.command.stored_columns import reading_notes
 from gpu_logreg.command.training_labels import MANY_CLASSES, MANY_LIBSVM_CLASSES, classes_of, is_positive
+from gpu_logreg.command.training_report import History, labelled_blocks, labelled_parts, write_report
 from gpu_logreg.command.training_request import TrainingRequest, stops_by_valid
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
@@ -166,8 +168,9 @@ def train_on_stream(
     if request.test_size is not None:
         stream.hold_back(request.test_size, request.seed)
     X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive, marks)
+    history = History()
     with fit_progress() as observer:
-        estimator.set_params(verbose=observer)
+        estimator.set_params(verbose=history.watching(observer))
         if isinstance(estimator, MLPClassifier):
             stops = y_test is not None and stops_by_valid(estimator, request)
             validation: Any = (X_test, y_test) if stops else None
@@ -190,6 +193,14 @@ def train_on_stream(
         notes |= reading_notes(request.options, marks)
         save_model(estimator, request.model, schema=schema.to_json(), notes=notes)
         leave_checkpoint(request, estimator)
+    if request.report is not None:
+        with waiting("writing the report"):
+            name = "validation" if stops_by_valid(estimator, request) else "test"
+            if y_test is not None:
+                rows = labelled_parts(estimator, {name: (X_test, y_test)}, classes)
+            else:
+                rows = labelled_blocks(estimator, stream, classes, request)
+            write_report(request, estimator, rows, schema, history, {"fit": duration(fit_end - start)})
     print_table(scores)
     print()
     seconds = fit_end - start
@@ -197,6 +208,7 @@ def train_on_stream(
         {
             "time": f"{duration(seconds)}; {gib(read)} were read, {read / seconds / 1e9:.1f} GB/s",
             **describe_fit(estimator),
+            **({"report": f"written to {request.report}"} if request.report else {}),
             "model": f"saved to {request.model}" if request.model else "not saved; give --model FILE to keep it",
         }
     )

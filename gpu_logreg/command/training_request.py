@@ -14,6 +14,7 @@ from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.formats import FileOptions
 from gpu_logreg.files.streams import STANDARD_INPUT
+from gpu_logreg.reports.page import check_packages
 from gpu_logreg.saved.whole_files import check_destination
 
 __all__ = ["TrainingRequest", "check_request", "stops_by_valid"]
@@ -47,6 +48,7 @@ class TrainingRequest:
     memory_budget: str | None = None
     scheduler: str | None = None
     workers: int | None = None
+    report: Path | None = None
 
     @property
     def on_cluster(self) -> bool:
@@ -87,12 +89,27 @@ def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPC
             if file is not None and _is_same_file(request.checkpoint, file):
                 raise DataError(f"--checkpoint {request.checkpoint} is the file of {option} too; choose another")
         check_destination(request.checkpoint)
+    if request.report is not None:
+        _check_report(request, request.report)
     try:
         estimator._validate_params()
     except InvalidParameterError as error:
         raise DataError(str(error)) from error
     if not request.on_cluster:  # there a device is the workers'
         _ = several_devices(estimator.device) or resolve_device(estimator.device)
+
+
+def _check_report(request: TrainingRequest, report: Path) -> None:
+    check_packages("--report")
+    if request.on_cluster:
+        raise DataError(
+            "--report is for rows of this machine, and those of a cluster stay on its workers; leave it out"
+        )
+    files = (("DATA", request.data), ("--valid", request.valid), ("--model", request.model))
+    for option, file in (*files, ("--checkpoint", request.checkpoint)):
+        if file is not None and _is_same_file(report, file):
+            raise DataError(f"--report {report} is the file of {option} too; choose another")
+    check_destination(report)
 
 
 def stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:

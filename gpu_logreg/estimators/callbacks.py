@@ -5,6 +5,7 @@ On older versions of scikit-learn the mixin is empty and the hooks are never cal
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Callable
@@ -38,6 +39,7 @@ __all__ = [
     "progress_lines",
     "upload_lines",
     "with_callbacks",
+    "with_reads",
 ]
 
 STOPPED = "stopped by a callback"
@@ -181,6 +183,11 @@ def progress_lines(solver: str, reads: Callable[[], float]) -> Observer:
         )
 
     return print_line
+
+
+def with_reads(observer: Observer, reads: Callable[[], float]) -> Observer:
+    """An observer that gives another one iterations that know the number of reads up to now."""
+    return lambda iteration: observer(dataclasses.replace(iteration, n_reads=reads()))
 
 
 def upload_lines(device: Device) -> Callable[[int, int], None]:

@@ -19,6 +19,7 @@ from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows
 from gpu_logreg.estimators.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
 from gpu_logreg.estimators.labels import holds_labels, label_indicator, refuse_continuous
 from gpu_logreg.estimators.no_numbers import refuse_dates, refuse_no_numbers
+from gpu_logreg.estimators.reported import Reported
 from gpu_logreg.estimators.streamed import logits_by_block, score_by_block, stream_of
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.rows.extremes import largest_of_row
@@ -26,7 +27,7 @@ from gpu_logreg.rows.extremes import largest_of_row
 __all__ = ["Predictor"]
 
 
-class Predictor(ClassifierMixin):  # type: ignore[misc]
+class Predictor(Reported, ClassifierMixin):  # type: ignore[misc]
     """What follows from ``_logits(X)`` and ``classes_`` of shape (K,)."""
 
     classes_: Any

@@ -70,6 +70,8 @@ class Iteration:
         Whether the solver stops here of its own accord.
     left : float
         Remaining decrease by the model of the curvature: half the squared Newton decrement. NaN without a model.
+    n_reads : float
+        Passes over all rows up to here, of a linear model. NaN from a solver, which does not know the rows.
     """
 
     n_iter: int
@@ -79,6 +81,7 @@ class Iteration:
     step: float
     last: bool
     left: float = math.nan
+    n_reads: float = math.nan
 
 
 Observer = Callable[[Iteration], Any]

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.interchange import is_bfloat16
-from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines
+from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines, with_reads
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.bounds import BOUNDED_SOLVER, fit_bounded, given_bounds
@@ -98,8 +98,10 @@ class LinearTraining:
         bounds = given_bounds(self, objective) if asked.has_bounds else None
         if bounds is not None:
             solver = BOUNDED_SOLVER
-        lines = self.verbose if callable(self.verbose) else None
-        if lines is None and self.verbose:
+        lines = None
+        if callable(self.verbose):
+            lines = with_reads(self.verbose, lambda: objective.reads.total)
+        elif self.verbose:
             lines = progress_lines(solver, lambda: objective.reads.total)
         time_limit = None if self.max_time is None else TimeLimit(self.max_time)
         watched = task.is_watched or lines is not None or time_limit is not None

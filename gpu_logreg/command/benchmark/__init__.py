@@ -1,0 +1,1 @@
+"""``gpu-logreg bench``: how fast this machine reads rows, walks them in passes and fits models."""
