@@ -28,6 +28,7 @@ DOCUMENTS = (
     "docs/gpu.md",
     "docs/gradients.md",
     "docs/inference.md",
+    "docs/scikit-learn.md",
     "docs/solver.md",
     "docs/streams.md",
     "README.md",
