@@ -30,6 +30,36 @@ _ATTRIBUTES = (
 class CrossValidationConversion:
     """`to_sklearn` and `from_sklearn` of logistic regression with cross-validation."""
 
+    @classmethod
+    def from_sklearn(cls, estimator: Any) -> Any:
+        """An estimator with the parameters of scikit-learn's, of version 1.9 or later, and the attributes of its fit.
+
+        Parameters
+        ----------
+        estimator : sklearn.linear_model.LogisticRegressionCV
+
+        Returns
+        -------
+        LogisticRegressionCV
+
+        Raises
+        ------
+        DataError
+            An estimator of another class, or of an older scikit-learn.
+        """
+        from sklearn.linear_model._logistic import LogisticRegressionCV
+
+        check_class(estimator, LogisticRegressionCV)
+        if not hasattr(estimator, "use_legacy_attributes"):
+            raise DataError("LogisticRegressionCV has other parameters before scikit-learn 1.9; fit it anew")
+        ours: Any = cls()
+        ours.set_params(**shared_params(estimator, ours))
+        if hasattr(estimator, "coef_"):
+            copy_attributes(estimator, ours, _ATTRIBUTES)
+            ours.coef_ = np.array(dense_coef(estimator.coef_), dtype=np.float64)
+            ours.intercept_ = np.array(np.broadcast_to(estimator.intercept_, (len(ours.coef_),)), dtype=np.float64)
+        return ours
+
     def to_sklearn(self: Any) -> SklearnLogisticRegressionCV:
         """scikit-learn's estimator with the same parameters and, if this one is fitted, all attributes of the fit.
 
@@ -53,34 +83,3 @@ class CrossValidationConversion:
             copy_attributes(self, theirs, _ATTRIBUTES)
             theirs.coef_, theirs.intercept_ = self.coef_.copy(), self.intercept_.copy()
         return theirs
-
-    @classmethod
-    def from_sklearn(cls, estimator: Any) -> Any:
-        """An estimator with the parameters of scikit-learn's and, if that is fitted, its attributes.
-
-        Parameters
-        ----------
-        estimator : sklearn.linear_model.LogisticRegressionCV
-            Of scikit-learn 1.9 or later.
-
-        Returns
-        -------
-        LogisticRegressionCV
-
-        Raises
-        ------
-        DataError
-            An estimator of another class, or of an older scikit-learn.
-        """
-        from sklearn.linear_model._logistic import LogisticRegressionCV
-
-        check_class(estimator, LogisticRegressionCV)
-        if not hasattr(estimator, "use_legacy_attributes"):
-            raise DataError("LogisticRegressionCV has other parameters before scikit-learn 1.9; fit it anew")
-        ours: Any = cls()
-        ours.set_params(**shared_params(estimator, ours))
-        if hasattr(estimator, "coef_"):
-            copy_attributes(estimator, ours, _ATTRIBUTES)
-            ours.coef_ = np.array(dense_coef(estimator.coef_), dtype=np.float64)
-            ours.intercept_ = np.array(np.broadcast_to(estimator.intercept_, (len(ours.coef_),)), dtype=np.float64)
-        return ours
