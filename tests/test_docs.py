@@ -30,6 +30,7 @@ DOCUMENTS = (
     "docs/gradients.md",
     "docs/inference.md",
     "docs/reports.md",
+    "docs/scikit-learn.md",
     "docs/solver.md",
     "docs/streams.md",
     "README.md",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from gpu_logreg.command.report import note
+from gpu_logreg.command.report import Estimator, note
 from gpu_logreg.command.training_request import TrainingRequest
 from gpu_logreg.estimators.checkpoint import Checkpoint
-from gpu_logreg.estimators.linear.model import LogisticRegression
-from gpu_logreg.estimators.network.model import MLPClassifier
 
 __all__ = ["checkpoint_of", "leave_checkpoint"]
 
@@ -21,7 +19,7 @@ def checkpoint_of(request: TrainingRequest) -> Checkpoint | None:
     return Checkpoint(request.checkpoint, every)
 
 
-def leave_checkpoint(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
+def leave_checkpoint(request: TrainingRequest, estimator: Estimator) -> None:
     """Remove the checkpoint of a fit whose model is saved; one that has run out of time may go on from it."""
     if request.checkpoint is None:
         return

@@ -22,6 +22,7 @@ from gpu_logreg.command.options import (
     CheckpointEvery,
     CheckpointFile,
     ClassWeight,
+    Cs,
     Data,
     Decimal,
     Drop,
@@ -29,6 +30,7 @@ from gpu_logreg.command.options import (
     DtypeName,
     EarlyStopping,
     Features,
+    Folds,
     Format,
     FormatName,
     Header,
@@ -112,6 +114,8 @@ def train(
     drop: Drop = None,
     dtype: Dtype = DtypeName.float64,
     c: C = 1.0,
+    cv: Folds = None,
+    cs: Cs = None,
     penalty: Penalty = None,
     l1_ratio: L1Ratio = None,
     class_weight: ClassWeight = None,
@@ -156,6 +160,8 @@ def train(
     )
     linear = {
         "C": c,
+        "cv": cv,
+        "Cs": cs,
         "penalty": penalty,
         "l1_ratio": l1_ratio,
         "class_weight": class_weight,

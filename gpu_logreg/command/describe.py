@@ -15,8 +15,9 @@ from gpu_logreg.arrays.blocks import n_threads
 from gpu_logreg.arrays.device import cuda_problem, import_cupy
 from gpu_logreg.command.lines import printable
 from gpu_logreg.command.machine import machine_facts, version_of
-from gpu_logreg.command.report import class_names, describe_fit, duration, print_facts, print_table
+from gpu_logreg.command.report import Estimator, class_names, duration, print_facts, print_table
 from gpu_logreg.command.stored_columns import positive_of, schema_of
+from gpu_logreg.command.strength_choice import describe_choice
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.estimators.target import known_target
@@ -223,11 +224,11 @@ def _is_equal(value: object, default: object) -> bool:
     return repr(value) == repr(list(default) if isinstance(value, list) and isinstance(default, tuple) else default)
 
 
-def _fit_facts(model: LogisticRegression | MLPClassifier) -> dict[str, str]:
+def _fit_facts(model: Estimator) -> dict[str, str]:
     """Facts of the fit. A model that `from_sklearn` converted lacks some of their attributes."""
     try:
         objective = model.loss_ if isinstance(model, MLPClassifier) else model.objective_
-        return {**describe_fit(model), "objective": f"{objective:.10g}"}
+        return {**describe_choice(model), "objective": f"{objective:.10g}"}
     except AttributeError:
         return {"fit": "elsewhere; nothing is known of it"}
 

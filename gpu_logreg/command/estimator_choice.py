@@ -1,4 +1,7 @@
-"""The estimator for the options of ``gpu-logreg train``: a network with ``--hidden``, else logistic regression."""
+"""The estimator for the options of ``gpu-logreg train``: a network with ``--hidden``, else logistic regression.
+
+With ``--cv`` its strength of the penalty is chosen by cross-validation.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import math
 from typing import Any
 
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
+from gpu_logreg.estimators.cross_validation.parameters import read_Cs, read_grid
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.linear.parameters import read_parameters
 from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
@@ -20,6 +25,8 @@ _LINEAR_ONLY = {
     "l1_ratio": ("--l1-ratio", None, "use --alpha"),
     "class_weight": ("--class-weight", None, "leave it out"),
     "fit_intercept": ("--no-intercept", True, "leave it out"),
+    "cv": ("--cv", None, "leave it out"),
+    "Cs": ("--Cs", None, "leave it out"),
 }
 """Parameters that a network does not have: the option, its default, and the advice in the error."""
 
@@ -38,7 +45,7 @@ _LINEAR_SOLVERS = ("auto", *SOLVER_NAMES)
 _NETWORK_SOLVERS = ("auto", "adam", "adamw", "sgd", "lbfgs", "gradient-descent")
 
 
-def make_estimator(parameters: dict[str, Any]) -> LogisticRegression | MLPClassifier:
+def make_estimator(parameters: dict[str, Any]) -> LogisticRegression | LogisticRegressionCV | MLPClassifier:
     """The estimator that the options ask for.
 
     Parameters
@@ -72,15 +79,56 @@ def needs_dense_rows(parameters: dict[str, Any]) -> bool:
     return on_gpu or parameters.get("storage") in ("float16", "bfloat16", "uint8")
 
 
-def _linear(parameters: dict[str, Any]) -> LogisticRegression:
+def _linear(parameters: dict[str, Any]) -> LogisticRegression | LogisticRegressionCV:
     for name, option in _NETWORK_ONLY.items():
         if parameters.pop(name) is not None:
             raise DataError(f"{option} is for networks; give --hidden UNITS too, or leave it out")
+    cv, Cs = parameters.pop("cv"), parameters.pop("Cs")
+    if cv is not None:
+        return _cross_validated(cv, Cs, parameters)
+    if Cs is not None:
+        raise DataError("--Cs gives values to choose from by --cv; give that too, or one value by --C")
     if parameters["tol"] is None and parameters["solver"] in ("sgd", "adam"):
         parameters["tol"] = 1e-4
     model = LogisticRegression(**_without_none(parameters | _penalty(parameters.pop("penalty"), parameters)))
     read_parameters(model)  # raises on a wrong parameter now, before a large file is read
     return model
+
+
+def _cross_validated(cv: int, Cs: str | None, parameters: dict[str, Any]) -> LogisticRegressionCV:
+    penalty = parameters.pop("penalty")
+    if penalty == "none" or parameters["C"] != 1.0:
+        given = "--penalty none" if penalty == "none" else "--C"
+        raise DataError(f"{given} sets the strength that --cv is to choose; leave one of them out")
+    if parameters["solver"] in ("sgd", "adam", "gradient-descent"):
+        raise DataError(
+            f"--solver {parameters['solver']} does not go with --cv, whose fits go to the optimum; leave it out"
+        )
+    parameters |= _penalty(penalty, parameters)
+    for name, option in (("learning_rate", "--learning-rate"), ("max_time", "--max-time")):
+        if parameters.pop(name, None) is not None:
+            raise DataError(f"{option} is for one fit, and --cv makes many; leave one of them out")
+    del parameters["C"]
+    parameters["l1_ratios"] = [parameters.pop("l1_ratio") or 0.0]
+    grid = {"cv": cv, "Cs": _values_of(Cs), "scoring": "neg_log_loss", "use_legacy_attributes": False}
+    model = LogisticRegressionCV(**_without_none(parameters | grid))
+    read_grid(model)  # raises on a wrong parameter now, before a large file is read
+    return model
+
+
+def _values_of(Cs: str | None) -> Any:
+    """``--Cs``: how many values, or the values themselves, of which there may be one."""
+    if Cs is None:
+        return None
+    try:
+        values = [float(value) for value in Cs.split(",")]
+    except ValueError:
+        raise DataError(f"--Cs {Cs} is neither a number of values nor values, as in 0.1,1,10") from None
+    if "," not in Cs and values[0].is_integer() and values[0] >= 1:
+        return int(values[0])
+    if len(set(values)) < len(values):
+        raise DataError(f"--Cs {Cs} holds a value twice; leave one out")
+    return read_Cs(values).tolist()
 
 
 def _penalty(penalty: str | None, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "CheckpointFile",
     "ClassWeight",
     "ClassWeightName",
+    "Cs",
     "Data",
     "Decimal",
     "Drop",
@@ -28,6 +29,7 @@ __all__ = [
     "DtypeName",
     "EarlyStopping",
     "Features",
+    "Folds",
     "Format",
     "FormatName",
     "Header",
@@ -132,6 +134,13 @@ C = Annotated[float, typer.Option("--C", metavar="NUMBER", help="Inverse strengt
 Penalty = Annotated[PenaltyName | None, typer.Option(metavar="NAME", help="l2 (default), l1, elasticnet or none.")]
 L1Ratio = Annotated[
     float | None, typer.Option(metavar="SHARE", min=0, max=1, help="Share of L1 in the penalty, 0 to 1.")
+]
+Folds = Annotated[
+    int | None, typer.Option("--cv", metavar="FOLDS", min=2, help="Choose C by the log loss on so many folds.")
+]
+Cs = Annotated[
+    str | None,
+    typer.Option("--Cs", metavar="N", help="How many values of C --cv tries, default 10; or values, as 0.1,1,10."),
 ]
 ClassWeight = Annotated[
     ClassWeightName | None, typer.Option(metavar="NAME", help="balanced: both classes weigh the same.")

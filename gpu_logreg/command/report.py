@@ -22,6 +22,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gpu_logreg.command.lines import note, printable
+from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.mathematics.logistic import row_loss
@@ -29,6 +30,7 @@ from gpu_logreg.mathematics.softmax import loss_and_dz as softmax_loss
 from gpu_logreg.solvers import Iteration, Observer
 
 __all__ = [
+    "Estimator",
     "class_names",
     "describe_fit",
     "duration",
@@ -41,7 +43,7 @@ __all__ = [
     "waiting",
 ]
 
-Estimator: TypeAlias = LogisticRegression | MLPClassifier
+Estimator: TypeAlias = LogisticRegression | LogisticRegressionCV | MLPClassifier
 
 _LONGEST_NAME = 48
 """Most letters of a name in a table, so that a table of two columns of figures stays within 80 columns."""

@@ -15,8 +15,8 @@ from gpu_logreg.arrays.csr import stored_share
 from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
 from gpu_logreg.command.estimator_choice import make_estimator, needs_dense_rows
 from gpu_logreg.command.report import (
+    Estimator,
     class_names,
-    describe_fit,
     duration,
     fit_progress,
     note,
@@ -27,6 +27,7 @@ from gpu_logreg.command.report import (
     waiting,
 )
 from gpu_logreg.command.stored_columns import reading_notes
+from gpu_logreg.command.strength_choice import describe_choice, print_choice, refuse_for_folds, refuse_small_classes
 from gpu_logreg.command.train_on_cluster import train_on_cluster
 from gpu_logreg.command.train_streamed import stream_for, train_on_stream
 from gpu_logreg.command.training_labels import (
@@ -41,8 +42,7 @@ from gpu_logreg.command.training_report import History, labelled_parts, write_re
 from gpu_logreg.command.training_request import TrainingRequest, check_request, stops_by_valid
 from gpu_logreg.command.used_columns import fit_on_used_columns
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.linear.model import LogisticRegression
-from gpu_logreg.estimators.network.model import MLPClassifier
+from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
 from gpu_logreg.files.formats import applicable_options, refuse_header
 from gpu_logreg.files.load import Matrix, Table, load_labelled_data, load_training_data
 from gpu_logreg.files.number_words import Marks
@@ -84,7 +84,7 @@ class _TrainingData(NamedTuple):
     matrix: Matrix | None
 
 
-def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> LogisticRegression | MLPClassifier:
+def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Estimator:
     """Train as ``gpu-logreg train`` does: load, encode, fit, test, save, and print tables.
 
     Parameters
@@ -100,9 +100,11 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     """
     estimator = make_estimator(parameters)
     check_request(request, estimator)
+    refuse_for_folds(request, estimator)
     if needs_dense_rows(parameters):
         request = replace(request, options=replace(request.options, dense=True))
     if request.on_cluster:
+        assert not isinstance(estimator, LogisticRegressionCV)
         return train_on_cluster(request, estimator, partial(_load_test, request))
     start = time.perf_counter()
     with waiting(f"reading {request.data}"):
@@ -111,6 +113,8 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
         data = _load(request, file) if stream is None else None
     if data is None:
         assert stream is not None
+        if isinstance(estimator, LogisticRegressionCV):
+            raise DataError(f"{file}: is streamed, being large or many files, and --cv is for rows in memory; give --C")
         return train_on_stream(request, estimator, stream, partial(_load_test, request))
     load_end = time.perf_counter()
     note(f"{file}: {_size(data.X, data.schema)}; {duration(load_end - start)} to load")
@@ -132,6 +136,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     if request.report is not None:
         rows = labelled_parts(estimator, parts, classes)
         write_report(request, estimator, rows, data.schema, history, times, (data.X, data.y, data.weights))
+    print_choice(estimator)
     print_table(scores)
     if len(classes) > 2:
         X, y = (data.X, data.y) if data.y_test is None else (data.X_test, data.y_test)
@@ -140,7 +145,7 @@ def train_on_file(request: TrainingRequest, parameters: dict[str, Any]) -> Logis
     print_facts(
         {
             "time": f"{times['load']} to load, {times['fit']} to fit",
-            **describe_fit(estimator),
+            **describe_choice(estimator),
             **({"report": f"written to {request.report}"} if request.report else {}),
             "model": f"saved to {request.model}" if request.model else "not saved; give --model FILE to keep it",
         }
@@ -180,16 +185,16 @@ def _load(request: TrainingRequest, file: Path) -> _TrainingData:
     return _TrainingData(X, y, weights, X_test, y_test, schema, marks, positive, matrix)
 
 
-def _fit(
-    estimator: LogisticRegression | MLPClassifier, data: _TrainingData, request: TrainingRequest, history: History
-) -> None:
+def _fit(estimator: Estimator, data: _TrainingData, request: TrainingRequest, history: History) -> None:
     """Fit, with lines on the progress; an error on a value that is not finite names its place in the file."""
+    refuse_small_classes(estimator, data.y)
     checkpoint, validation = checkpoint_of(request), None
     if data.y_test is not None and stops_by_valid(estimator, request):
         validation = data.X_test, data.y_test
     try:
         with fit_progress() as observer:
-            estimator.set_params(verbose=history.watching(observer))
+            watched = 0 if isinstance(estimator, LogisticRegressionCV) else history.watching(observer)
+            estimator.set_params(verbose=watched)
             fit_on_used_columns(estimator, data.X, data.y, data.weights, checkpoint, validation)
             estimator.set_params(verbose=0)
     except DataError:

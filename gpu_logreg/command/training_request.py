@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.formats import FileOptions
@@ -56,7 +57,9 @@ class TrainingRequest:
         return self.scheduler is not None or self.workers is not None
 
 
-def check_request(request: TrainingRequest, estimator: LogisticRegression | MLPClassifier) -> None:
+def check_request(
+    request: TrainingRequest, estimator: LogisticRegression | LogisticRegressionCV | MLPClassifier
+) -> None:
     """Refuse options that contradict each other, and places that cannot be written, before the data are read.
 
     Raises
@@ -112,7 +115,9 @@ def _check_report(request: TrainingRequest, report: Path) -> None:
     check_destination(report)
 
 
-def stops_by_valid(estimator: LogisticRegression | MLPClassifier, request: TrainingRequest) -> bool:
+def stops_by_valid(
+    estimator: LogisticRegression | LogisticRegressionCV | MLPClassifier, request: TrainingRequest
+) -> bool:
     """Whether the rows of ``--valid`` have a say in the training, and are no test of it."""
     return request.valid is not None and getattr(estimator, "early_stopping", False)
 

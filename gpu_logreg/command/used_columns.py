@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.arrays.csr import columns_at, columns_with_elements
+from gpu_logreg.command.report import Estimator
 from gpu_logreg.command.scaling import fit_on_standardised
 from gpu_logreg.estimators.checkpoint import Checkpoint
-from gpu_logreg.estimators.linear.model import LogisticRegression
+from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
 from gpu_logreg.estimators.network.model import MLPClassifier
 
 __all__ = ["fit_on_used_columns"]
@@ -24,13 +25,13 @@ number is a round one, not a measurement.
 
 
 def fit_on_used_columns(
-    model: LogisticRegression | MLPClassifier,
+    model: Estimator,
     X: Any,
     y: NDArray[Any],
     sample_weight: NDArray[np.float64] | None = None,
     checkpoint: Checkpoint | None = None,
     validation: tuple[Any, NDArray[Any]] | None = None,
-) -> LogisticRegression | MLPClassifier:
+) -> Estimator:
     """Fit a model from a file, as if the columns of sparse rows that hold no element were not there.
 
     In the objective of a linear model such a column occurs in the penalty alone and its weight starts at zero, so the
@@ -42,7 +43,7 @@ def fit_on_used_columns(
 
     Parameters
     ----------
-    model : LogisticRegression or MLPClassifier
+    model : LogisticRegression, LogisticRegressionCV or MLPClassifier
     X : ndarray or csr_array of shape (n, d)
     y : array of shape (n,)
     sample_weight : array of shape (n,) or None
@@ -52,8 +53,8 @@ def fit_on_used_columns(
 
     Returns
     -------
-    LogisticRegression or MLPClassifier
-        ``model``, fitted, with d columns.
+    LogisticRegression, LogisticRegressionCV or MLPClassifier
+        ``model``, fitted, with d columns; without ``coefs_paths_``, which would hold as many zeros for every fit.
     """
     columns = columns_with_elements(X) if X.shape[1] >= _MANY_COLUMNS else None
     if columns is None or not 0 < 2 * len(columns) <= X.shape[1]:
@@ -71,12 +72,13 @@ def fit_on_used_columns(
         coef = model.coef_
         model.coef_ = np.zeros((len(coef), d), dtype=coef.dtype)
         model.coef_[:, columns] = coef
+        model.__dict__.pop("coefs_paths_", None)
     model.n_features_in_ = d
     return model
 
 
 def _fit(
-    model: LogisticRegression | MLPClassifier,
+    model: Estimator,
     X: Any,
     y: NDArray[Any],
     sample_weight: NDArray[np.float64] | None,
@@ -85,5 +87,7 @@ def _fit(
 ) -> None:
     if isinstance(model, MLPClassifier):
         fit_on_standardised(model, X, y, sample_weight, checkpoint, validation)
+    elif isinstance(model, LogisticRegressionCV):
+        model.fit(X, y, sample_weight)
     else:
         model.fit(X, y, sample_weight, checkpoint=checkpoint)

@@ -1,4 +1,8 @@
-"""Conversion of estimators to scikit-learn's of the same name and back; predictions stay the same."""
+"""Conversion of estimators to scikit-learn's of the same name and back; predictions stay the same.
+
+Scikit-learn's classes are imported from where they are defined, for `gpu_logreg.accelerate` puts others in the public
+places.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +21,24 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
     from sklearn.neural_network import MLPClassifier as SklearnMLPClassifier
 
-__all__ = ["LinearConversion", "NetworkConversion"]
+__all__ = [
+    "LINEAR_SOLVERS",
+    "LINEAR_STAND_INS",
+    "LinearConversion",
+    "NetworkConversion",
+    "check_class",
+    "copy_attributes",
+    "shared_params",
+]
 
-_LINEAR_SOLVERS = {"lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"}
+LINEAR_SOLVERS = {"lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"}
 """Solvers that scikit-learn's LogisticRegression has."""
 
-_LINEAR_STAND_INS = {"auto": "newton-cholesky", "subsampled-newton": "newton-cholesky"}
-_NETWORK_STAND_INS = {"adamw": "adam", "gradient-descent": "lbfgs"}
+LINEAR_STAND_INS = {"auto": "newton-cholesky", "subsampled-newton": "newton-cholesky"}
 """scikit-learn's solvers of the same kind for those that it does not have."""
+
+_NETWORK_STAND_INS = {"adamw": "adam", "gradient-descent": "lbfgs"}
+"""The same of networks."""
 
 _SHARED_ATTRIBUTES = ("classes_", "n_features_in_", "feature_names_in_", "n_iter_")
 _NETWORK_ATTRIBUTES = (
@@ -52,7 +66,7 @@ class LinearConversion:
         DataError
             A fit with an offset, ``penalty_factor``, ``soft_labels`` or bounds.
         """
-        from sklearn.linear_model import LogisticRegression
+        from sklearn.linear_model._logistic import LogisticRegression
 
         if hasattr(self, "has_offset_"):
             raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
@@ -63,10 +77,10 @@ class LinearConversion:
         if self.soft_labels:
             raise DataError("to_sklearn: scikit-learn's model takes no soft labels; set_params(soft_labels=False)")
         theirs = LogisticRegression()
-        params = _shared_params(self, theirs)
-        if self.solver not in _LINEAR_SOLVERS:
+        params = shared_params(self, theirs)
+        if self.solver not in LINEAR_SOLVERS:
             with_l1 = bool(self.l1_ratio) or self.penalty in ("l1", "elasticnet")
-            params["solver"] = "saga" if with_l1 else _LINEAR_STAND_INS.get(self.solver, "lbfgs")
+            params["solver"] = "saga" if with_l1 else LINEAR_STAND_INS.get(self.solver, "lbfgs")
         if self.penalty == "firth":  # which scikit-learn does not have
             params["C"] = np.inf
             del params["penalty"]
@@ -78,7 +92,7 @@ class LinearConversion:
             params.pop("l1_ratio", None)
         theirs.set_params(**params)
         if hasattr(self, "coef_"):
-            _copy_attributes(self, theirs, _SHARED_ATTRIBUTES)
+            copy_attributes(self, theirs, _SHARED_ATTRIBUTES)
             theirs.coef_, theirs.intercept_ = self.coef_.copy(), self.intercept_.copy()
         return theirs
 
@@ -99,11 +113,11 @@ class LinearConversion:
         DataError
             An estimator of another class, or of more than two classes by one versus the rest.
         """
-        from sklearn.linear_model import LogisticRegression
+        from sklearn.linear_model._logistic import LogisticRegression
 
-        _check_class(estimator, LogisticRegression)
+        check_class(estimator, LogisticRegression)
         ours: Any = cls()
-        params = _shared_params(estimator, ours)
+        params = shared_params(estimator, ours)
         if params.get("penalty") == "l2":  # the default before 1.8
             del params["penalty"]
         if params.get("l1_ratio", 0.0) is None:
@@ -119,7 +133,7 @@ class LinearConversion:
             )
         if n_classes == 2 and way == "multinomial":
             raise DataError("this LogisticRegression is multinomial with two classes, twice the logit; fit it anew")
-        _copy_attributes(estimator, ours, _SHARED_ATTRIBUTES)
+        copy_attributes(estimator, ours, _SHARED_ATTRIBUTES)
         ours.coef_ = _float64(dense_coef(estimator.coef_))
         ours.intercept_ = np.broadcast_to(_float64(estimator.intercept_), (len(ours.coef_),)).copy()
         return ours
@@ -143,20 +157,20 @@ class NetworkConversion:
         DataError
             Labels that are whole numbers beyond 64 bits, which scikit-learn's network does not accept.
         """
-        from sklearn.neural_network import MLPClassifier
+        from sklearn.neural_network._multilayer_perceptron import MLPClassifier
         from sklearn.preprocessing import LabelBinarizer
 
         theirs = MLPClassifier()
         classes = of_one_type(self.classes_) if hasattr(self, "coefs_") else None
         if classes is not None and classes.dtype.kind == "O" and not holds_text(classes):
             raise DataError("scikit-learn's network takes no whole numbers beyond 64 bits as labels; fit it on texts")
-        params = _shared_params(self, theirs)
+        params = shared_params(self, theirs)
         params["solver"] = _NETWORK_STAND_INS.get(self.solver, self.solver)
         if self.learning_rate == "cosine":
             params["learning_rate"] = "constant"
         theirs.set_params(**params)
         if hasattr(self, "coefs_"):
-            _copy_attributes(self, theirs, (*_SHARED_ATTRIBUTES, *_NETWORK_ATTRIBUTES))
+            copy_attributes(self, theirs, (*_SHARED_ATTRIBUTES, *_NETWORK_ATTRIBUTES))
             theirs.coefs_ = [W.copy() for W in self.coefs_]
             theirs.intercepts_ = [b.copy() for b in self.intercepts_]
             # Private attributes that its predict reads, and a fit with warm_start or partial_fit.
@@ -184,30 +198,31 @@ class NetworkConversion:
         DataError
             An estimator of another class, or of one class.
         """
-        from sklearn.neural_network import MLPClassifier
+        from sklearn.neural_network._multilayer_perceptron import MLPClassifier
 
-        _check_class(estimator, MLPClassifier)
+        check_class(estimator, MLPClassifier)
         ours: Any = cls()
-        ours.set_params(**_shared_params(estimator, ours))
+        ours.set_params(**shared_params(estimator, ours))
         if not hasattr(estimator, "coefs_"):
             return ours
         if len(estimator.classes_) < 2:
             raise DataError("this MLPClassifier knows one class only; at least 2 classes are needed")
-        _copy_attributes(estimator, ours, (*_SHARED_ATTRIBUTES, *_NETWORK_ATTRIBUTES))
+        copy_attributes(estimator, ours, (*_SHARED_ATTRIBUTES, *_NETWORK_ATTRIBUTES))
         ours.coefs_ = [np.array(W) for W in estimator.coefs_]
         ours.intercepts_ = [np.array(b) for b in estimator.intercepts_]
         return ours
 
 
-def _check_class(estimator: Any, expected: type) -> None:
-    if type(estimator) is not expected:
+def check_class(estimator: Any, expected: type) -> None:
+    """Raise a `DataError` if an estimator is not of that class of scikit-learn's, or of its replacement."""
+    if type(estimator) is not expected and vars(type(estimator)).get("_original") is not expected:
         raise DataError(
             f"from_sklearn takes scikit-learn's {expected.__name__}, not {type(estimator).__module__}."
             f"{type(estimator).__qualname__}"
         )
 
 
-def _shared_params(source: Any, target: Any) -> dict[str, Any]:
+def shared_params(source: Any, target: Any) -> dict[str, Any]:
     """The parameters of ``source`` that ``target`` has too. A callback in ``verbose`` becomes 0."""
     names = target.get_params(deep=False).keys()
     params = {name: value for name, value in source.get_params(deep=False).items() if name in names}
@@ -216,7 +231,8 @@ def _shared_params(source: Any, target: Any) -> dict[str, Any]:
     return params
 
 
-def _copy_attributes(source: Any, target: Any, names: tuple[str, ...]) -> None:
+def copy_attributes(source: Any, target: Any, names: tuple[str, ...]) -> None:
+    """Copy those attributes of these names that ``source`` has."""
     for name in names:
         if hasattr(source, name):
             value = getattr(source, name)

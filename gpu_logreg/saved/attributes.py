@@ -1,7 +1,7 @@
 """Fitted attributes of an estimator as the tensors and the other values of a model file, and back.
 
 An array of real numbers is a tensor. A list of such arrays, one for each layer of a network, is as many tensors, named
-``coefs_/0``, ``coefs_/1``, ...
+``coefs_/0``, ``coefs_/1``, ... A dictionary by class of such arrays is stored as the list of its values.
 """
 
 from __future__ import annotations
@@ -14,13 +14,29 @@ from numpy.typing import NDArray
 
 from gpu_logreg.arrays.csr import dense_coef
 
-__all__ = ["fitted_attributes", "is_fitted_name", "join_lists", "split_lists", "tensors_of"]
+__all__ = ["by_class", "fitted_attributes", "is_fitted_name", "join_lists", "split_lists", "tensors_of"]
+
+_BY_CLASS = ("coefs_paths_", "scores_")
+"""Attributes of cross-validation that are dictionaries by class in their legacy shape."""
 
 
 def fitted_attributes(model: object) -> dict[str, Any]:
     """The fitted attributes of an estimator by name, weights that `sparsify` made sparse as dense arrays."""
     attributes = {name: value for name, value in vars(model).items() if is_fitted_name(name)}
+    for name in _BY_CLASS:
+        if isinstance(attributes.get(name), dict):
+            attributes[name] = list(attributes[name].values())
     return {name: dense_coef(value) if hasattr(value, "toarray") else value for name, value in attributes.items()}
+
+
+def by_class(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes with dictionaries by class, of two classes the second, where `fitted_attributes` made lists."""
+    classes = attributes.get("classes_", ())
+    of = classes[1 if len(classes) == 2 else 0 :]
+    return {
+        name: dict(zip(of, value, strict=True)) if name in _BY_CLASS and isinstance(value, list) else value
+        for name, value in attributes.items()
+    }
 
 
 def is_fitted_name(name: str) -> bool:

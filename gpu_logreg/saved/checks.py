@@ -45,7 +45,7 @@ def check_fitted(kind: str, fitted: Mapping[str, Any]) -> None:
 
     Parameters
     ----------
-    kind : {"logistic-regression", "neural-network"}
+    kind : {"logistic-regression", "logistic-regression-cv", "neural-network"}
     fitted : mapping
         Attributes by name. Attributes that no check here knows may hold anything.
 
@@ -77,7 +77,8 @@ def _check_fact(name: str, value: Any) -> None:
     elif name in _COUNTS:
         is_right = _is_count(value)
     elif name == "n_iter_":
-        is_right = _is_count(value) or (_is_array(value, "iu", 1) and len(value) > 0 and bool((value >= 0).all()))
+        is_array = isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size > 0
+        is_right = _is_count(value) or (is_array and bool((value >= 0).all()))
     elif name == "converged_":
         is_right = isinstance(value, bool | np.bool_)
     else:

@@ -5,7 +5,7 @@ whose metadata, all strings, are::
 
     format           "gpu-logreg model"
     format_version   "1"; a reader refuses larger ones
-    kind             which estimator: "logistic-regression" or "neural-network"
+    kind             which estimator: "logistic-regression", "logistic-regression-cv" or "neural-network"
     gpu_logreg       version of the package that wrote the file
     params           JSON of ``get_params()``
     fitted           JSON of the fitted attributes that are not tensors (``classes_``, ``n_iter_``, ...)
@@ -33,17 +33,18 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as tensor_bytes
 
 from gpu_logreg.errors import DataError, ModelFileError
-from gpu_logreg.saved.attributes import fitted_attributes, is_fitted_name, join_lists, split_lists, tensors_of
+from gpu_logreg.saved.attributes import by_class, fitted_attributes, is_fitted_name, join_lists, split_lists, tensors_of
 from gpu_logreg.saved.checks import check_fitted
 from gpu_logreg.saved.tensor_files import read_safetensors, sort_header
 from gpu_logreg.saved.values import encode, from_json, to_json
 from gpu_logreg.saved.whole_files import check_destination, write_whole
 
 if TYPE_CHECKING:
+    from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
     from gpu_logreg.estimators.linear.model import LogisticRegression
     from gpu_logreg.estimators.network.model import MLPClassifier
 
-    Estimator: TypeAlias = LogisticRegression | MLPClassifier
+    Estimator: TypeAlias = LogisticRegression | LogisticRegressionCV | MLPClassifier
 
 __all__ = ["FORMAT_VERSION", "StoredModel", "load_model", "load_model_file", "save_model"]
 
@@ -54,12 +55,13 @@ _FORMAT = "gpu-logreg model"
 
 _ESTIMATORS = {
     "logistic-regression": ("gpu_logreg.estimators.linear.model", "LogisticRegression"),
+    "logistic-regression-cv": ("gpu_logreg.estimators.cross_validation.model", "LogisticRegressionCV"),
     "neural-network": ("gpu_logreg.estimators.network.model", "MLPClassifier"),
 }
 """Module and class of an estimator by the ``kind`` of its file, imported when a file of that kind is read."""
 
 _REQUIRED = {
-    "logistic-regression": {"coef_", "intercept_", "classes_", "n_features_in_"},
+    **{kind: {"coef_", "intercept_", "classes_", "n_features_in_"} for kind in list(_ESTIMATORS)[:2]},
     "neural-network": {"coefs_", "intercepts_", "classes_", "n_features_in_"},
 }
 """Attributes without which a model of that kind cannot predict."""
@@ -73,7 +75,7 @@ _VERSION = re.compile(r"[0-9A-Za-z.+!_-]{1,64}")
 _LONGEST_REASON = 300
 """Most letters of the reason in a message, so that the message stays one line."""
 
-_PARAMETERS_OF_THE_FIT = ("random_state", "verbose")
+_PARAMETERS_OF_THE_FIT = ("cv", "random_state", "scoring", "verbose")
 """Parameters that predictions do not depend on. They are left out where JSON has no value for them: a callback, say."""
 
 _REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
@@ -92,7 +94,7 @@ class StoredModel:
     notes : dict
         The ``notes`` of `save_model`, such as ``target`` and ``positive``.
     kind : str
-        ``"logistic-regression"`` or ``"neural-network"``.
+        As in the file.
     version : str
         Version of gpu-logreg that wrote the file.
     """
@@ -114,7 +116,7 @@ def save_model(
 
     Parameters
     ----------
-    model : fitted LogisticRegression or MLPClassifier
+    model : fitted LogisticRegression, LogisticRegressionCV or MLPClassifier
     path : path
     schema : str or None
         ``Schema.to_json()`` of the training rows, with which `gpu-logreg predict` encodes raw files.
@@ -173,7 +175,7 @@ def load_model(path: str | os.PathLike[str]) -> Estimator:
 
     Returns
     -------
-    fitted LogisticRegression or MLPClassifier
+    fitted LogisticRegression, LogisticRegressionCV or MLPClassifier
 
     Raises
     ------
@@ -241,7 +243,7 @@ def _build(
     if has_wrong_names or tensors.keys() & others.keys() or not _REQUIRED[kind].issubset(attributes):
         raise ValueError(f"the attributes {', '.join(sorted(attributes))}")
     check_fitted(kind, attributes)
-    for name, value in attributes.items():
+    for name, value in by_class(attributes).items():
         setattr(estimator, name, value)
     return estimator, from_json(metadata["notes"])
 
@@ -263,9 +265,9 @@ def _kind(model: object) -> str:
 def _storable_params(model: Estimator) -> dict[str, Any]:
     """Parameters of an estimator, without those of `_PARAMETERS_OF_THE_FIT` that JSON cannot hold."""
     params: dict[str, Any] = model.get_params(deep=False)
-    for name in _PARAMETERS_OF_THE_FIT:
+    for name in set(_PARAMETERS_OF_THE_FIT) & set(params):
         try:
-            encode(params.get(name))
+            encode(params[name])
         except TypeError:  # a RandomState, a callable
             del params[name]
     return params

@@ -80,8 +80,8 @@ def _items(array: NDArray[Any]) -> list[Any]:
 
 
 def _share_a_type(items: list[Any]) -> bool:
-    """Whether the items are all texts, or all numbers and booleans."""
-    return any(all(isinstance(item, kind) for item in items) for kind in (str, bool | int | float))
+    """Whether the items are all texts, or all numbers and booleans, or all None."""
+    return any(all(isinstance(item, kind) for item in items) for kind in (str, bool | int | float, type(None)))
 
 
 def from_json(text: str) -> dict[str, Any]:

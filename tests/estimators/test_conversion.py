@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import sklearn.linear_model
 import sklearn.neural_network
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
 
-from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
+from gpu_logreg import LogisticRegression, LogisticRegressionCV, MLPClassifier, load_model, save_model
 from gpu_logreg.errors import DataError
 
 IRIS = load_iris()
@@ -147,3 +148,25 @@ def test_what_cannot_be_converted_is_refused_in_a_line():
     two.multi_class = "multinomial"
     with pytest.raises(DataError, match="twice the logit"):
         LogisticRegression.from_sklearn(two)
+
+
+@targets
+@pytest.mark.parametrize("legacy", [True, False])
+def test_cross_validation_there_and_back(y, legacy):
+    params = {"Cs": [0.1, 1.0], "l1_ratios": (0.0,), "scoring": "accuracy", "use_legacy_attributes": legacy, "cv": 3}
+    ours = LogisticRegressionCV(**params).fit(TABLE, y)
+    theirs = ours.to_sklearn()
+    assert type(theirs) is sklearn.linear_model.LogisticRegressionCV
+    assert (theirs.solver, theirs.Cs, theirs.cv) == ("newton-cholesky", [0.1, 1.0], 3)
+    same_predictions(theirs, ours, TABLE)
+    fitted = clone(theirs).fit(TABLE, y)
+    assert {name for name in vars(fitted) if name.endswith("_")} == {
+        name for name in vars(theirs) if name.endswith("_")
+    }
+    np.testing.assert_array_equal(np.shape(fitted.C_), np.shape(theirs.C_))
+    back = LogisticRegressionCV.from_sklearn(theirs)
+    same_predictions(back, ours, TABLE)
+    assert back.score(TABLE, y) == ours.score(TABLE, y)
+    assert LogisticRegressionCV(l1_ratios=(0.0, 0.5), solver="proximal").to_sklearn().solver == "saga"
+    with pytest.raises(DataError, match="from_sklearn takes scikit-learn's LogisticRegressionCV, not "):
+        LogisticRegressionCV.from_sklearn(sklearn.linear_model.LogisticRegression())

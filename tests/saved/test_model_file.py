@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from sklearn.model_selection import KFold
 
-from gpu_logreg import LogisticRegression
+from gpu_logreg import LogisticRegression, LogisticRegressionCV
 from gpu_logreg.errors import DataError, GpuLogregError, ModelFileError
 from gpu_logreg.files.load import load_prediction_data, load_training_data
 from gpu_logreg.files.schema import Schema
@@ -400,3 +402,29 @@ def test_a_model_and_its_schema_predict_from_a_raw_file(tmp_path: Path) -> None:
     again = Schema.from_json(stored.schema)
     X = again.transform(load_prediction_data(tmp_path / "new.csv", again))
     assert stored.estimator.predict(X).tolist() == ["yes", "no"]
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+@pytest.mark.parametrize("classes", [("no", "yes"), ("a", "b", "c")], ids=["two", "three"])
+def test_cross_validation_there_and_back(tmp_path: Path, rows: np.ndarray, legacy: bool, classes: tuple) -> None:
+    y = np.asarray(classes)[np.arange(60) % len(classes)]
+    params: dict = {"Cs": [1.0, 0.1], "scoring": None, "use_legacy_attributes": legacy}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of l1_ratios=None, whose attributes hold None
+        model = LogisticRegressionCV(**params, l1_ratios=None if legacy else (0.0, 0.5), cv=KFold(3)).fit(rows, y)
+    save_model(model, tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert type(loaded) is LogisticRegressionCV
+    assert (loaded.Cs, loaded.cv) == ([1.0, 0.1], None)  # a splitter is no value of JSON
+    fitted = {name: value for name, value in vars(model).items() if name.endswith("_")}
+    assert {name for name in vars(loaded) if name.endswith("_")} == set(fitted)
+    for name, value in fitted.items():
+        other = getattr(loaded, name)
+        if isinstance(value, dict):
+            assert list(value) == list(other), name
+            assert all(same(value[label], other[label]) for label in value), name
+        else:
+            assert same(value, other), name
+    assert (loaded.predict_proba(rows) == model.predict_proba(rows)).all()
+    with pytest.raises(DataError, match="is not fitted"):
+        save_model(LogisticRegressionCV(), tmp_path / "model")

@@ -16,6 +16,7 @@ from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.cross_validation.attributes import Chosen, GridOfModels
+from gpu_logreg.estimators.cross_validation.conversion import CrossValidationConversion
 from gpu_logreg.estimators.cross_validation.fold_scores import FoldScorer, scores_in_a_read
 from gpu_logreg.estimators.cross_validation.folds import Folds, folds_of
 from gpu_logreg.estimators.cross_validation.grid_fits import GridFits, fit_grid, packed_by_logit
@@ -33,7 +34,13 @@ from gpu_logreg.estimators.streamed import stream_of
 __all__ = ["LogisticRegressionCV"]
 
 
-class LogisticRegressionCV(LinearState, SparseCoef, RoutedScores, BaseEstimator):  # type: ignore[misc]
+class LogisticRegressionCV(
+    CrossValidationConversion,
+    LinearState,
+    SparseCoef,
+    RoutedScores,
+    BaseEstimator,  # type: ignore[misc]
+):
     """Logistic regression whose ``C``, and share of L1, are those with the best score in cross-validation.
 
     Every model of the grid minimises the objective of `gpu_logreg.LogisticRegression` on the rows that its fold trains
