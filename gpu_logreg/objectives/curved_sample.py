@@ -4,28 +4,29 @@ A row is drawn in proportion to its leverage ``c_i u_i.T A^-1 u_i``, with ``A = 
 penalty: the sum over the classes of those by ``c = p_k (1 - p_k)``, so that a class of few rows has its curvature from
 all rows that are near it, and the one by a bound ``c = j`` of the curvature that steps may lead to. It is
 ``j = tanh(m / 2) / m``, with ``m`` the logit of the class of a row less the largest other, and bounds the loss between
-these two classes at any step (T. Jaakkola and M. Jordan 2000).
+these two classes at any step (T. Jaakkola and M. Jordan 2000). Rows are also drawn by how much the last step has
+changed their loss: where it was refused, because it took a row outside of the sample far to the wrong side, the next
+sample has that row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.device import to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import softmax
-from gpu_logreg.objectives.classes_curvature import ClassesSample, curve_free_directions
+from gpu_logreg.objectives.classes_curvature import ClassesSample
 from gpu_logreg.objectives.heavy_rows import projections
+from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sample import damp
+from gpu_logreg.objectives.sampled_loss import SampledLoss, bounding_curvature
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.reference.logits import row_logits
+from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.drawing import Drawing
 
-__all__ = ["CurvedSampler", "SampledLoss", "active_curvature", "bounding_curvature"]
+__all__ = ["CurvedSampler", "ScoredObjective"]
 
 EVEN_SHARE = 0.05
 """Part of the mean leverage that every row is drawn by besides."""
@@ -37,109 +38,12 @@ the largest share of all rows."""
 LOGITS, LARGEST = 2**22, 1e100
 """Logits and projections that are kept at a time; leverage that larger ones count as, so that sums do not overflow."""
 
-LEAST_PRODUCT = 1e-14
-"""Product of two probabilities of a row below which it adds no curvature between these classes."""
-
-
-def bounding_curvature(z: Float64Matrix, y: IntVector) -> Float64Vector:
-    """``tanh(m / 2) / m`` of every row, with ``m`` the logit of its class less the largest other.
-
-    Examples
-    --------
-    >>> bounding_curvature(np.array([[3.0, 3.0, 0.0], [0.0, 2.0, 1.0]]), np.array([0, 0])).round(4)
-    array([0.5   , 0.3808])
-    """
-    z, i = z.copy(), np.arange(len(z))
-    own = z[i, y]
-    z[i, y] = -np.inf
-    m = np.maximum(np.abs(own - z.max(axis=1)), 1e-6)
-    return np.asarray(np.tanh(0.5 * m) / m)
-
-
-def active_curvature(U: Float64Matrix, s: Float64Vector, P: Float64Matrix) -> Float64Matrix:
-    """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K, p, K, p), by the pairs of classes of each row.
-
-    A row is rarely near more than two classes. Its part is ``p_k p_l`` between each pair, and what is left out leaves a
-    positive semidefinite matrix.
-    """
-    K, p = P.shape[1], U.shape[1]
-    H = np.zeros((K, p, K, p))
-    for k in range(K):
-        for l in range(k):  # noqa: E741
-            product = P[:, k] * P[:, l]
-            rows = np.flatnonzero(product > LEAST_PRODUCT)
-            if not len(rows):
-                continue
-            U_of = U[rows]
-            block = (U_of * (s[rows] * product[rows])[:, None]).T @ U_of
-            H[k, :, l] = H[l, :, k] = -block
-            H[k, :, k] += block
-            H[l, :, l] += block
-    return H
-
-
-class _Curvature:
-    """The Hessian of a sample with its penalty, and its bounding curvature ``D``, the same for every class."""
-
-    def __init__(self, H: Float64Matrix, D: Float64Matrix) -> None:
-        self._H, self._D = H, D
-
-    def __matmul__(self, v: Float64Vector) -> Float64Vector:
-        """``H v``."""
-        return np.asarray(self._H @ v)
-
-    def factor(self, damping: float) -> Factor:
-        """``H`` and ``damping`` times the bounding curvature, factored."""
-        if damping == 0.0:
-            return Factor(self._H)
-        p = len(self._D)
-        K = len(self._H) // p
-        damped = self._H.copy()
-        by_class = damped.reshape(K, p, K, p)
-        for k in range(K):
-            by_class[k, :, k] += damping * self._D
-        return Factor(damped)
-
-
-@dataclass(frozen=True)
-class SampledLoss:
-    """The mean loss of a sample of dense rows on the host, and the penalty.
-
-    Attributes
-    ----------
-    sample : ClassesSample
-    """
-
-    sample: ClassesSample
-
-    @property
-    def coordinates(self) -> Any:
-        """Of packed vectors."""
-        return self.sample.coordinates
-
-    def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        """Value and gradient."""
-        return self.sample(phi)
-
-    def curvature(self, phi: Float64Vector) -> _Curvature:
-        """The curvature at ``phi``; a walk over the sample."""
-        sample = self.sample
-        U, y, s = sample.rows.data.rows
-        assert s is not None
-        K, p = sample.engine.loss.n_logits, U.shape[1]
-        sample.reads.total += sample.n_rows / sample.n_total
-        z, y = sample.engine.loss.logits_and_labels(U @ phi.reshape(K, p).T, y)
-        weight = np.asarray(s / sample.weight_total)
-        H = curve_free_directions(active_curvature(U, weight, softmax.softmax(z)).reshape(K * p, K * p), K)
-        H.flat[:: len(H) + 1] += sample.packed_penalty
-        return _Curvature(H, U.T @ (U * (weight * bounding_curvature(z, y))[:, None]))
-
 
 class CurvedSampler(Sampler):
     """Draws samples by curvature too."""
 
     def sampled_loss(self, size: int, params: Float64Vector, near: bool = True) -> SampledLoss:
-        """The loss of rows drawn by their leverage at ``params``, which takes a read.
+        """The loss of rows drawn by the scores of the last evaluation, or else at ``params``, which takes a read.
 
         About ``size`` of them, and near the minimum as many more as leverage adds up to.
         """
@@ -147,15 +51,32 @@ class CurvedSampler(Sampler):
         assert isinstance(drawing, Drawing)
         if self._even is None:  # before this, rows were drawn by norms
             self._even = drawing.times_weights(np.ones(self.n_rows))
-        leverage = self._curved_leverage(size, params)
-        effective = float((self._even * leverage.sum(axis=0)).sum()) / self._objective.dataset.weight_total
-        leverage /= np.maximum(leverage.mean(axis=1, keepdims=True), 1e-300)
-        drawing.draw_by(self._even * (leverage.sum(axis=0) + EVEN_SHARE))
+        if self._scores is None:
+            self.value_and_leverage(size, params)
+        assert self._scores is not None
+        scores, self._scores = self._scores, None  # the next sample at the same point knows rows of this one
+        effective = float((self._even * scores[:2].sum(axis=0)).sum()) / self._objective.dataset.weight_total
+        scores /= np.maximum(scores.mean(axis=1, keepdims=True), 1e-300)
+        drawing.draw_by(self._even * (scores.sum(axis=0) + EVEN_SHARE))
         if near:
             size = int(max(size, min(ROWS * effective, LARGEST_SHARE * self.n_rows)))
         return SampledLoss(self._drawn(size))
 
     _even: Float64Vector | None = None
+    _scores: Float64Matrix | None = None
+    _losses: Float64Vector | None = None
+
+    def value_and_leverage(self, size: int, params: Float64Vector) -> tuple[float, Float64Vector]:
+        """Value and gradient of the objective; the same read scores rows for the next sample, drawn there."""
+        known, last = self._drawn(size), self._losses
+
+        def run(w: Float64Matrix, b: Float64Vector) -> Sums:
+            w = w.astype(self._objective.dataset.compute_dtype).astype(np.float64)
+            sums, leverage, self._losses = self._scoring_pass(known, params, w, b)
+            self._scores = leverage if last is None else np.vstack([leverage, np.abs(self._losses - last)])
+            return sums
+
+        return self._objective.evaluate_by(params, run)
 
     def _drawn(self, size: int) -> ClassesSample:
         """A new sample of about ``size`` rows in the coordinates of the last, in float64."""
@@ -169,29 +90,36 @@ class CurvedSampler(Sampler):
         assert isinstance(sample, ClassesSample)
         return sample
 
-    def _curved_leverage(self, size: int, params: Float64Vector) -> Float64Vector:
-        """The leverage of all rows by the Hessians of a sample of about ``size`` rows; one read.
+    def _scoring_pass(
+        self, known: ClassesSample, params: Float64Vector, W: Float64Matrix, b: Float64Vector
+    ) -> tuple[Sums, Float64Matrix, Float64Vector]:
+        """The sums of a pass with ``W`` and ``b``, the leverage of all rows, and their losses.
 
-        By the bounding curvature, and by the curvature of all classes; of shape (2, n).
+        Leverage is that in the Hessians of ``known`` at ``params``: by the bounding curvature, and by the curvature of
+        all classes; of shape (2, n).
         """
-        dataset, K, d = self._objective.dataset, self._objective.n_logits, self._objective.dataset.n_columns
+        dataset, (K, d) = self._objective.dataset, W.shape
         assert self._coordinates is not None
-        V = self._projections(self._drawn(size), params)
-        by_params = np.vstack([params.reshape(K, -1), self._coordinates.to_params(V.reshape(-1, V.shape[2]))])
-        W, b = by_params[:, :d], by_params[:, d:].sum(axis=1)
-        labels, _ = dataset.labels_and_weights(np.arange(self.n_rows), np.ones(self.n_rows))
-        self._objective.reads.total += 1.0
-        leverage, step = np.empty((2, self.n_rows)), max(1, LOGITS // len(W))
+        V = self._projections(known, params)
+        by_params = self._coordinates.to_params(V.reshape(-1, V.shape[2]))
+        W, b = np.vstack([W, by_params[:, :d]]), np.append(b, by_params[:, d:].sum(axis=1))
+        labels, s = dataset.labels_and_weights(np.arange(self.n_rows), np.ones(self.n_rows))
+        leverage, losses, step = np.empty((2, self.n_rows)), np.empty(self.n_rows), max(1, LOGITS // len(W))
+        sums = Sums(0.0, np.zeros((K, d)), np.zeros(K))
         for first in range(0, self.n_rows, step):
             part = slice(first, first + step)
+            X, y, weights = dataset.rows.X[part], labels[part], s[part]
             with np.errstate(over="ignore", invalid="ignore"):
-                z = to_numpy(row_logits(dataset.rows.X[part], W, b, np.float64))
+                z = to_numpy(row_logits(X, W, b, np.float64))
                 of_row = (z[:, K:].reshape(len(z), K + 1, -1) ** 2).sum(axis=2)
-                z, y = self._objective.loss.logits_and_labels(z[:, :K], labels[part])
+                z, y = self._objective.loss.logits_and_labels(z[:, :K], y)
+                losses[part], dz = softmax.loss_and_dz(z, y)
                 P = softmax.softmax(z)
                 leverage[0, part] = bounding_curvature(z, y) * of_row[:, 0]
                 leverage[1, part] = (P * (1.0 - P) * of_row[:, 1:]).sum(axis=1)
-        return np.nan_to_num(leverage, nan=LARGEST, posinf=LARGEST)
+                dz *= weights[:, None]
+                sums += Sums(float(weights @ losses[part]), dz.T @ X, dz.sum(axis=0))
+        return sums, np.nan_to_num(leverage, nan=LARGEST, posinf=LARGEST), losses
 
     def _projections(self, known: ClassesSample, params: Float64Vector) -> Array:
         """For the bounding curvature, and then for the curvature of every class, ``V`` of `projections`."""
@@ -203,3 +131,42 @@ class CurvedSampler(Sampler):
         curvatures = np.column_stack([bounding_curvature(z, y), P * (1.0 - P)]) * (s / known.weight_total)[:, None]
         hessians = [damp((U * c[:, None]).T @ U + np.diag(known.penalty), known.penalty) for c in curvatures.T]
         return np.stack([projections(H, self._generator) for H in hessians])
+
+
+class ScoredObjective:
+    """An objective whose every evaluation scores the rows for the next sample.
+
+    Parameters
+    ----------
+    objective : Objective
+    sampler : CurvedSampler
+        Of the same objective.
+    size : int
+        Rows of the samples.
+    """
+
+    def __init__(self, objective: Objective, sampler: CurvedSampler, size: int) -> None:
+        self._objective, self._sampler, self._size = objective, sampler, size
+
+    @property
+    def rounding(self) -> float:
+        """As of the objective."""
+        return self._objective.rounding
+
+    @property
+    def precision(self) -> float:
+        """As of the objective."""
+        return self._objective.precision
+
+    @property
+    def separable_below(self) -> float:
+        """As of the objective."""
+        return self._objective.separable_below
+
+    def widen(self) -> bool:
+        """As of the objective."""
+        return self._objective.widen()
+
+    def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
+        """Value and gradient; one read, and one of a sample."""
+        return self._sampler.value_and_leverage(self._size, params)

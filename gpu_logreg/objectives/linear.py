@@ -214,10 +214,10 @@ class Objective:
             return self._kept[3], self._kept[4]
         if self._dataset_of_pass is not self.dataset:
             self._dataset_of_pass, self._gradient_pass = self.dataset, self.engine.gradient_pass(self.dataset)
-        return self._evaluate(params, self._gradient_pass)
+        return self.evaluate_by(params, self._gradient_pass)
 
-    def _evaluate(self, params: Float64Vector, run: GradientPass) -> tuple[float, Float64Vector]:
-        """Value and gradient by a pass over the rows."""
+    def evaluate_by(self, params: Float64Vector, run: GradientPass) -> tuple[float, Float64Vector]:
+        """Value and gradient by a pass over the rows; one read."""
         dataset, d = self.dataset, self.dataset.n_columns
         w, b = self.loss.unpack(params, d)
         if self.centre is not None and dataset.compute_dtype != np.float64:
@@ -274,7 +274,7 @@ class Objective:
             kept.append(at)
             return sums
 
-        value, grad = self._evaluate(params, run)
+        value, grad = self.evaluate_by(params, run)
         return value, grad, self._hessian(kept[0])
 
     def _hessian(self, at: RowCurvature) -> HessianAt:

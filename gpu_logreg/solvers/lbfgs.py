@@ -159,9 +159,8 @@ class QuasiNewtonSteps:
 
     def evaluate(self) -> None:
         """The present point by the passes as they are now; one read."""
-        params = self.here.params
-        value, grad = self.objective(params)
-        self.here = Trial(0.0, params, value, 0.0, grad)
+        value, grad = self.objective(self.here.params)
+        self.here = Trial(0.0, self.here.params, value, 0.0, grad)
 
     def restart(self, model: Any = None) -> None:
         """Forget what steps have taught, and take a new first model, or another kind of model, if one is given."""
@@ -187,9 +186,8 @@ class QuasiNewtonSteps:
 
     def _propose(self) -> float:
         """The next direction, by the model as it is."""
-        here = self.here
-        self._direction, slope, remaining = self._model.propose(here)
-        self.here = Trial(here.step, here.params, here.value, slope, here.grad)
+        self._direction, slope, remaining = self._model.propose(self.here)
+        self.here = self.here._replace(slope=slope)
         return remaining
 
     def _turn(self) -> bool:
@@ -223,6 +221,8 @@ class QuasiNewtonSteps:
         begin = Trial(0.0, here.params, here.value, here.slope, here.grad)
         sure = remaining > SURE_DECREASE * objective.rounding * abs(here.value)
         budget, refused = MAX_TRIALS if sure else 2, self._turn if sure and self._doubt is not None else None
+        if isinstance(self._model, SampledModel):
+            return self._model.search(objective, begin, self._direction, budget)
         return strong_wolfe(objective, begin, self._direction, first, budget=budget, refused=refused)
 
     def step_unseen(self) -> float | None:

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.marquardt import FIRST_DAMPING, Curvature, marquardt_minimum
+from gpu_logreg.solvers import Objective
+from gpu_logreg.solvers.line_search import Trial, strong_wolfe
+from gpu_logreg.solvers.marquardt import FIRST_DAMPING, CurvedLoss, marquardt_minimum
 
 __all__ = ["SampledLoss", "SampledModel"]
 
@@ -32,22 +33,19 @@ LARGEST_SHARE = 0.5
 FAR = 0.3
 """The same from which on gradients of all rows correct the loss of the sample."""
 
+MOST_REFUSED = 3
+"""Steps in succession that may be refused before shorter ones are tried. A guess."""
+
 AS_GOOD = 1e-10
 """Decrease over the value below which how far it was missed tells of rounding too."""
 
 
-class SampledLoss(Protocol):
+class SampledLoss(CurvedLoss, Protocol):
     """The loss of a sample and the penalty."""
 
     @property
     def coordinates(self) -> Any:
         """Of packed vectors."""
-
-    def __call__(self, phi: Float64Vector, /) -> tuple[float, Float64Vector]:
-        """Value and gradient."""
-
-    def curvature(self, phi: Float64Vector, /) -> Curvature:
-        """The curvature at ``phi``."""
 
 
 class SampledModel:
@@ -58,28 +56,45 @@ class SampledModel:
     loss_at : function (params, near) -> SampledLoss
         Of rows that are drawn by their curvature there; of few, unless it is near the minimum.
     params : ndarray of shape (p,)
+    objective : Objective, optional
+        What steps evaluate, where that scores rows for the next sample; None for the objective of the fit.
     """
 
     has_scale = True
 
-    def __init__(self, loss_at: Callable[[Float64Vector, bool], SampledLoss], params: Float64Vector) -> None:
-        self._loss_at = loss_at
+    def __init__(
+        self,
+        loss_at: Callable[[Float64Vector, bool], SampledLoss],
+        params: Float64Vector,
+        objective: Objective | None = None,
+    ) -> None:
+        self._loss_at, self._objective = loss_at, objective
         self._loss: SampledLoss = loss_at(params, False)
         self._damping, self._predicted = FIRST_DAMPING, 0.0
-        self._new, self._near, self._exact = True, False, False
+        self._near, self._exact = False, False
+        self._refused = 0
 
     def restart(self, model: Any = None) -> None:
         """Nothing: steps teach the model nothing that could be wrong."""
 
     def recover(self, here: Trial, remaining: float) -> bool:
-        """Other rows; false where those are new."""
-        if not self._exact:
-            self._exact = True
-            return True
-        if self._new:
+        """Other rows, and more of them, or with the gradient of all; false where that has not helped."""
+        self._refused += 1
+        if self._refused > MOST_REFUSED:
             return False
+        self._exact |= self._near
+        self._near = True
         self._draw(here.params)
         return True
+
+    def search(self, objective: Objective, start: Trial, direction: Float64Vector, budget: int) -> Trial | None:
+        """The whole step; a shorter one only where samples have been drawn in vain.
+
+        A step is refused for rows outside of the sample. To draw these costs less than to try shorter steps.
+        """
+        if self._refused < MOST_REFUSED:
+            budget = 1
+        return strong_wolfe(self._objective or objective, start, direction, 1.0, budget=budget)
 
     def propose(self, here: Trial) -> tuple[Float64Vector, float, float]:
         """The way to the minimum of the model, the slope along it, and the remaining decrease."""
@@ -94,13 +109,13 @@ class SampledModel:
     def learn(self, before: Trial, after: Trial) -> None:
         """Draw other rows where the decrease was not as predicted."""
         missed = abs(before.value - after.value - self._predicted)
-        self._new = False
-        self._near = self._predicted < LARGEST_SHARE * abs(before.value)
+        self._refused = 0
+        self._near = self._near or self._predicted < LARGEST_SHARE * abs(before.value)
         if not self._exact:
-            self._exact = after.step != 1.0 or missed > FAR * self._predicted
+            self._exact = self._near and (after.step != 1.0 or missed > FAR * self._predicted)
             self._draw(after.params)
         elif after.step != 1.0 or missed > MISSED * self._predicted + AS_GOOD * abs(after.value):
             self._draw(after.params)
 
     def _draw(self, params: Float64Vector) -> None:
-        self._loss, self._new = self._loss_at(params, self._near), True
+        self._loss = self._loss_at(params, self._near)

@@ -8,7 +8,8 @@ from curved_rows import D, K, N, objective_of, rows_of_classes
 
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.mathematics.losses import Classes
-from gpu_logreg.objectives.curved_sample import CurvedSampler, active_curvature, bounding_curvature
+from gpu_logreg.objectives.curved_sample import CurvedSampler
+from gpu_logreg.objectives.sampled_loss import active_curvature, bounding_curvature
 from gpu_logreg.passes.reference.curvature import classes_curvature
 from gpu_logreg.rows.block import Rows
 
@@ -19,7 +20,9 @@ def test_pairs_of_classes_add_up_to_the_curvature() -> None:
     phi = 3.0 * rng.standard_normal((K, D + 1))
     P = softmax.softmax(U @ phi.T)
     expected = classes_curvature(Classes(K), Rows(U, np.zeros(300, np.int32), s), phi.ravel())
-    found = active_curvature(U, s, P).reshape(expected.shape)
+    H, n_active = active_curvature(U, s, P)
+    found = H.reshape(expected.shape)
+    assert n_active == 300
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-12 * np.abs(expected).max())
 
 
@@ -27,8 +30,9 @@ def test_probabilities_of_next_to_nothing_leave_a_positive_semidefinite_matrix()
     rng = np.random.default_rng(2)
     U = np.hstack([rng.standard_normal((300, D)), np.ones((300, 1))])
     P = softmax.softmax(20.0 * U @ rng.standard_normal((K, D + 1)).T)
-    H = active_curvature(U, np.ones(300), P).reshape(K * (D + 1), -1)
-    eigenvalues = np.linalg.eigvalsh(H)
+    H, n_active = active_curvature(U, np.ones(300), P)
+    assert n_active < 300
+    eigenvalues = np.linalg.eigvalsh(H.reshape(K * (D + 1), -1))
     assert eigenvalues[0] > -1e-13 * eigenvalues[-1]
 
 
@@ -73,3 +77,67 @@ def test_few_rows_by_curvature_tell_the_hessian_of_all() -> None:
     eigenvalues = np.linalg.eigvalsh(root @ by_few @ root.T)
     assert 0.5 < eigenvalues[0] <= eigenvalues[-1] < 1.7
     assert few.sample.n_rows < 600
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_an_evaluation_that_scores_rows_is_one_of_the_objective(weighted: bool) -> None:
+    X, y = rows_of_classes()
+    objective = objective_of(X, y, np.random.default_rng(3).random(N) if weighted else None)
+    sampler = CurvedSampler(objective, np.random.default_rng(0))
+    sampler.sample(500)
+    params = 1e-3 * np.random.default_rng(4).standard_normal(objective.n_params)
+    value, grad = objective(params)
+    before = objective.reads.total
+    scored, by_scoring = sampler.value_and_leverage(500, params)
+    assert scored == pytest.approx(value, rel=1e-12)
+    np.testing.assert_allclose(by_scoring, grad, atol=1e-12 * np.abs(grad).max())
+    assert objective.reads.total - before < 1.5
+    before = objective.reads.total
+    sampler.sampled_loss(500, params)  # by the scores of that read
+    assert objective.reads.total - before < 0.5
+
+
+def test_rows_whose_loss_a_step_has_changed_are_drawn_more_often() -> None:
+    X, y = rows_of_classes(outliers=0)
+    steep = np.random.default_rng(7).standard_normal(K * (D + 1))
+    shares = []
+    for starts in ([], [np.zeros(K * (D + 1))]):
+        sampler = CurvedSampler(objective_of(X, y), np.random.default_rng(0))
+        sampler.sample(100)
+        for params in [*starts, steep]:
+            sampler.value_and_leverage(100, params)
+        sampler.sampled_loss(100, steep)
+        drawn = [sampler._drawing.draw(100, np.random.default_rng(seed))[0] for seed in range(20)]
+        shares.append(np.bincount(np.concatenate(drawn), minlength=N) / 20.0)
+    W, b = steep.reshape(K, -1)[:, :D], steep.reshape(K, -1)[:, D]
+    changed = np.abs(softmax.loss_and_dz(X @ W.T + b, y)[0] - np.log(K))
+    most = np.argsort(changed)[-50:]
+    assert shares[1][most].mean() > 1.2 * shares[0][most].mean()
+
+
+def test_derivatives_along_a_step_are_those_of_the_value() -> None:
+    X, y = rows_of_classes(outliers=0)
+    sampler = CurvedSampler(objective_of(X, y), np.random.default_rng(0))
+    sampler.sample(500)
+    loss = sampler.sampled_loss(500, np.zeros(sampler.n_params))
+    rng = np.random.default_rng(6)
+    phi, step = (v - v.mean(axis=0) for v in rng.standard_normal((2, K, D + 1)))  # not along free directions
+    phi, step = phi.ravel(), step.ravel()
+    derivatives = loss.along(phi, step)
+    for t in (0.0, 0.7, 3.0):
+        slope, second = derivatives(t)
+        assert slope == pytest.approx(loss(phi + t * step)[1] @ step, rel=1e-9)
+        assert second == pytest.approx(step @ (loss.curvature(phi + t * step) @ step), rel=1e-6)
+
+
+def test_a_point_that_is_known_costs_no_walk() -> None:
+    X, y = rows_of_classes()
+    sampler = CurvedSampler(objective_of(X, y), np.random.default_rng(0))
+    sampler.sample(500)
+    loss = sampler.sampled_loss(500, np.zeros(sampler.n_params))
+    phi = np.zeros(sampler.n_params)
+    first = loss(phi)
+    before = loss.sample.reads.total
+    again = loss(phi.copy())
+    assert again[0] == first[0]
+    assert loss.sample.reads.total == before

@@ -74,17 +74,37 @@ def test_rows_are_drawn_anew_where_a_decrease_was_missed() -> None:
 
     params = np.zeros(objective.n_params)
     model = SampledModel(loss_at, params)
-    assert model.recover(Trial(0.0, params, 1.0, 0.0, params), 1.0)  # from here on with the gradient of all rows
+    first = Trial(0.0, params, 1.0, 0.0, params)
+    assert model.recover(first, 1.0)  # more rows, and after one refusal more the gradient of all besides
+    assert model.recover(first, 1.0)
+    drawn.clear()
     here = Trial(0.0, params, *objective(params)[:1], 0.0, objective(params)[1])
     way, slope, predicted = model.propose(here)
     assert slope < 0.0 < predicted
     model.learn(here, Trial(1.0, params + way, here.value - 0.99 * predicted, slope, here.grad))
-    assert len(drawn) == 1
+    assert not drawn
     model.learn(here, Trial(1.0, params + way, here.value - 0.5 * predicted, slope, here.grad))
-    assert len(drawn) == 2
-    assert not model.recover(here, predicted)  # they are new
+    assert len(drawn) == 1
     model.learn(here, Trial(0.5, params + way, here.value - predicted, slope, here.grad))
-    assert len(drawn) == 3
+    assert len(drawn) == 2
+
+
+def test_other_rows_are_drawn_before_a_shorter_step_is_tried() -> None:
+    X, y = rows_of_classes()
+    objective = objective_of(X, y)
+    sampler = CurvedSampler(objective, np.random.default_rng(0))
+    sampler.sample(500)
+    params = np.zeros(objective.n_params)
+    value, grad = objective(params)
+    model = SampledModel(lambda there, near: sampler.sampled_loss(400, there, near), params)
+    here, budgets = Trial(0.0, params, value, -float(grad @ grad), grad), []
+    while True:
+        before = objective.reads.total
+        assert model.search(objective, here, -1e12 * grad, 3) is None  # a step that must be refused
+        budgets.append(objective.reads.total - before)
+        if not model.recover(here, 1.0):
+            break
+    assert np.rint(budgets).tolist() == [1, 1, 1, 3]
 
 
 @pytest.fixture(scope="module")

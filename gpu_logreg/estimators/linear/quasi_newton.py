@@ -9,7 +9,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
-from gpu_logreg.objectives.curved_sample import CurvedSampler
+from gpu_logreg.objectives.curved_sample import CurvedSampler, ScoredObjective
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at, softened_diagonal_at
@@ -187,7 +187,8 @@ class _SampledModels:
             if not sampler.irregular or sampler.complete:
                 return curvature(params)
             self._taken = True
-            return SampledModel(lambda there, near: sampler.sampled_loss(size, there, near), params)
+            scored = ScoredObjective(objective, sampler, size)
+            return SampledModel(lambda there, near: sampler.sampled_loss(size, there, near), params, scored)
 
         return model_at
 
