@@ -17,6 +17,7 @@ TOGETHER = {
     "test_cli_clusters": "test_clusters",
     "test_cluster_networks": "test_clusters",
     "test_cluster_refusals": "test_clusters",
+    "test_cluster_scores": "test_clusters",
     "test_partitions": "test_clusters",
 }
 """Files that are compiled for each other, as the steps of networks take longest to compile, or share a cluster."""

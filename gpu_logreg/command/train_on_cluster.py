@@ -61,8 +61,6 @@ def _refuse_for_cluster(request: TrainingRequest, estimator: Any) -> None:
         raise DataError(f"--solver {estimator.solver} steps over rows in random order; leave out it, or {option}")
     if request.memory_budget is not None:
         raise DataError(f"--memory-budget is for rows on this machine, and {option} for those on workers; give one")
-    if request.test_size is not None:
-        raise DataError("--test-size holds rows back in memory; give a file to test on with --valid")
     if str(request.data) == "-" or ".zip:" in str(request.data):
         raise DataError(f"{request.data}: is read by this process alone; give {option} a file that workers can read")
     try:
@@ -96,7 +94,7 @@ def train_on_cluster(request: TrainingRequest, estimator: Estimator, load_test: 
 def _train(
     client: Client, request: TrainingRequest, estimator: Estimator, pieces: Any, load_test: LoadTest
 ) -> Estimator:
-    from gpu_logreg.estimators.distributed.tables import TableOnCluster, Wanted
+    from gpu_logreg.estimators.distributed.tables import HeldBack, TableOnCluster, Wanted
 
     start = time.perf_counter()
     with waiting(f"reading {request.data}"):
@@ -113,12 +111,15 @@ def _train(
     X_test, y_test = None, None
     if request.valid is not None:
         X_test, y_test = load_test(table.schema, table.classes, positive, table.marks)
-    blocks = client.persist(table.blocks(apart))
+    held_back = None if request.test_size is None else HeldBack(request.test_size, request.seed)
+    blocks = client.persist(table.blocks(apart, held_back))
     fit_start = time.perf_counter()
     local: Estimator = _fitted(client, request, estimator, blocks)
     fit_end = time.perf_counter()
     classes = class_names(local.classes_, positive)
-    scores = {"training": _score(table, local, blocks, classes)}
+    scores = {"training": _score(client, local, blocks, classes)}
+    if held_back is not None:
+        scores["test"] = _score(client, local, table.blocks(apart, held_back, tested=True), classes)
     if y_test is not None:
         scores["test"] = score_rows(local, X_test, y_test, classes)
     if request.model is not None:
@@ -172,14 +173,15 @@ def _judged(table: TableOnCluster, request: TrainingRequest) -> tuple[str | None
     return str(apart[0]), apart
 
 
-def _score(table: TableOnCluster, model: Estimator, blocks: Any, classes: Any) -> dict[str, str]:
-    """Accuracy and log loss of the rows trained on."""
-    found = table.score(model, blocks)
-    two = len(classes) == 2
-    share = {f"share of {classes[1]}": f"{100 * found.counts[1] / found.n:.2f} %"} if two else {}
-    return {
-        "rows": f"{found.n:,}",
-        **share,
-        "accuracy": f"{found.right / found.n:.4f}",
-        "log loss": f"{found.loss / found.n:.5f}",
-    }
+def _score(client: Client, model: Estimator, blocks: Any, classes: Any) -> dict[str, str]:
+    """The scores of the rows of blocks, as `gpu_logreg.command.report.score_rows` shows them."""
+    from gpu_logreg.estimators.distributed.scores import scores_of
+
+    found = scores_of(client, model, blocks)
+    n, of_two = max(found.n, 1), {}
+    if len(classes) == 2:
+        of_two[f"share of {classes[1]}"] = f"{100 * found.counts[1] / n:.2f} %"
+    shown = {"rows": f"{found.n:,}", **of_two, "accuracy": f"{found.right / n:.4f}"}
+    if len(classes) == 2:
+        shown["AUC"] = "one class" if found.auc is None else f"{found.auc:.4f}"
+    return shown | {"log loss": f"{found.loss / max(found.n_known, 1):.5f}"}

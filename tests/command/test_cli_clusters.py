@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from command_line import run, succeed
 
+from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.files import pieces
 from gpu_logreg.files.any_format import read_table
 from gpu_logreg.files.formats import FileOptions
@@ -101,7 +102,7 @@ def test_a_label_set_apart_and_a_file_to_test_on(client, capsys, tmp_path, frame
     assert "test" in ended.out
     frame.to_csv(tmp_path / "whole.csv", index=False)
     told = succeed(capsys, "train", tmp_path / "whole.csv", *options).out
-    for name in ("accuracy", "log loss"):
+    for name in ("accuracy", "AUC", "log loss"):
         numbers = [
             next(line for line in out.splitlines() if line.startswith(name)).split()[-2:] for out in (ended.out, told)
         ]
@@ -128,6 +129,26 @@ def test_a_network_is_that_of_one_process(client, capsys, tmp_path, frame, categ
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["csv files", pytest.param("parquet", marks=pytest.mark.slow)])
+def test_rows_held_back_are_those_of_their_numbers(client, capsys, tmp_path, frame, kind):
+    options = "--target", "income", "--drop", "town", "--drop", "s", "--tol", "1e-10", "--seed", 5
+    frame, drawn = frame.fillna({"age": 40.0}), is_drawn(0, N, 0.3, 5)
+    frame[~drawn].to_csv(tmp_path / "train.csv", index=False)
+    frame[drawn].to_csv(tmp_path / "test.csv", index=False)
+    expected = succeed(
+        capsys, "train", tmp_path / "train.csv", *options, "--valid", tmp_path / "test.csv", "--model", tmp_path / "a"
+    )
+    on_cluster = "--test-size", 0.3, "--scheduler", client.scheduler.address, "--model", tmp_path / "b"
+    ended = succeed(capsys, "train", write(frame, tmp_path, kind), *options, *on_cluster)
+    assert table_of(ended.out) == table_of(expected.out)
+    np.testing.assert_allclose(load_model(tmp_path / "a").coef_, load_model(tmp_path / "b").coef_, rtol=0, atol=1e-8)
+
+
+def table_of(out):
+    lines = [line.split() for line in out.splitlines()]
+    return [line for line in lines if line and line[0] in ("rows", "accuracy", "AUC", "log", "share")]
+
+
 def refused(capsys, message, *arguments):
     ended = run(capsys, "train", *arguments)
     assert ended.code == 2, ended.err
@@ -148,7 +169,6 @@ def test_refusals_of_options(capsys, tmp_path, frame, monkeypatch):
         "--workers",
         2,
     )
-    refused(capsys, "--test-size holds rows back in memory", *rows, "--workers", 2, "--test-size", 0.2)
     network = "--hidden", 4, "--early-stopping", "--valid", tmp_path / "other.csv"
     refused(capsys, "--early-stopping by the rows of --valid is for rows on this", *rows, "--workers", 2, *network)
     refused(capsys, "--solver adam steps over rows", *rows, "--workers", 2, "--solver", "adam")

@@ -175,9 +175,13 @@ def _look(k: int, X: Any, y: Any, s: Any) -> _Look | None:
         if found is None:
             return None
         X, y, s, names = found
-        labels, codes = np.unique(to_numpy(y), return_inverse=True)
         weights = _weights(k, s, X.shape[0])
-        sums = np.bincount(codes, weights, minlength=len(labels)).astype(np.float64)
+        if weights is None:
+            labels, counts = np.unique(to_numpy(y), return_counts=True)
+            sums = counts.astype(np.float64)
+        else:
+            labels, codes = np.unique(to_numpy(y), return_inverse=True)
+            sums = np.bincount(codes, weights, minlength=len(labels)).astype(np.float64)
         return _Look(X.shape[0], X.shape[1], names, labels, sums)
 
 

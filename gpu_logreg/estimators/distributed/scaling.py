@@ -11,6 +11,7 @@ from dask import delayed
 from distributed import Client
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.distributed.workers import computed_blocks, results_of, submit_for_each
 from gpu_logreg.rows.column_extents import Extent, extent_of, squares_about
 from gpu_logreg.rows.scaling import scale_columns
@@ -35,7 +36,10 @@ def scaling_of(client: Client, blocks: Sequence[Any]) -> Scaling:
     blocks : sequence of delayed tuples, which begin with the rows
     """
     (futures,) = computed_blocks(client, [(block,) for block in blocks])
-    found: list[Extent] = results_of(client, submit_for_each(client, _extent, futures))
+    of_blocks: list[Extent | None] = results_of(client, submit_for_each(client, _extent, futures))
+    found = [extent for extent in of_blocks if extent is not None]
+    if not found:
+        raise DataError("no rows are left to train on")
     with np.errstate(over="ignore", invalid="ignore"):
         whole = functools.reduce(lambda one, other: one + other, found)
         is_full = whole.stored == whole.n
@@ -50,8 +54,8 @@ def scaled_blocks(blocks: Sequence[Any], scaling: Scaling) -> list[Any]:
     return [delayed(_scaled, pure=False)(block, scaling) for block in blocks]
 
 
-def _extent(block: tuple[Any, ...]) -> Extent:
-    return extent_of(block[0])
+def _extent(block: tuple[Any, ...]) -> Extent | None:
+    return extent_of(block[0]) if block[0].shape[0] else None
 
 
 def _squares(block: tuple[Any, ...], *, centre: Float64Vector) -> Float64Vector:

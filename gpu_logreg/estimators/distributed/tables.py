@@ -13,6 +13,7 @@ from dask import delayed
 from distributed import Client
 from numpy.typing import NDArray
 
+from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.distributed.connection import refuse_unseen
 from gpu_logreg.estimators.distributed.workers import computed_blocks, results_of, submit_for_each
@@ -26,10 +27,8 @@ from gpu_logreg.files.pieces import Piece, opened_piece
 from gpu_logreg.files.row_weights import take_weights
 from gpu_logreg.files.schema import Schema
 from gpu_logreg.files.table import Table
-from gpu_logreg.mathematics.logistic import row_loss
-from gpu_logreg.mathematics.softmax import loss_and_dz as softmax_loss
 
-__all__ = ["Scores", "TableOnCluster", "Wanted"]
+__all__ = ["HeldBack", "TableOnCluster", "Wanted"]
 
 
 class Wanted(NamedTuple):
@@ -79,13 +78,11 @@ class _PieceLook(NamedTuple):
     told: tuple[str, ...]
 
 
-class Scores(NamedTuple):
-    """Sums over rows: how many, how many of them right, their loss, and how many of every class."""
+class HeldBack(NamedTuple):
+    """A random share of the rows, to test on; see `gpu_logreg.arrays.random.is_drawn`."""
 
-    n: int
-    right: int
-    loss: float
-    counts: NDArray[np.int64]
+    share: float
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,8 @@ class TableOnCluster:
     client : Client
     read_pieces : sequence of delayed values
     schema : Schema
-    n_rows : int
+    sizes : sequence of int
+        Rows of every piece.
     classes, counts : ndarray
         The labels, and how many rows have each.
     marks : Marks
@@ -108,12 +106,17 @@ class TableOnCluster:
     client: Client
     read_pieces: Sequence[Any]
     schema: Schema
-    n_rows: int
+    sizes: Sequence[int]
     classes: NDArray[Any]
     counts: NDArray[np.int64]
     marks: Marks
     told: tuple[str, ...]
     wanted: Wanted
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all pieces."""
+        return sum(self.sizes)
 
     @classmethod
     def read(cls, client: Client, pieces: Sequence[Piece], wanted: Wanted, name: str) -> TableOnCluster:
@@ -137,27 +140,29 @@ class TableOnCluster:
         counts = np.zeros(len(classes), np.int64)
         np.add.at(counts, codes, np.concatenate([look.counts for look in looks]))
         told = dict.fromkeys(line for look in looks for line in look.told)
-        n_rows = sum(look.n_rows for look in looks)
+        sizes = [look.n_rows for look in looks]
         marks = _marks(looks, places)
-        return cls(client, read_pieces, schema, n_rows, classes, counts, marks, tuple(told), wanted)
+        return cls(client, read_pieces, schema, sizes, classes, counts, marks, tuple(told), wanted)
 
-    def blocks(self, positive: NDArray[Any] | None = None) -> list[Any]:
+    def blocks(
+        self, positive: NDArray[Any] | None = None, held_back: HeldBack | None = None, *, tested: bool = False
+    ) -> list[Any]:
         """Delayed tuples of encoded rows, labels and weights.
 
         Parameters
         ----------
         positive : ndarray, optional
             Labels that are set apart: those of the rows are booleans then.
+        held_back : HeldBack, optional
+            Rows that are left out, by their numbers in all pieces.
+        tested : bool
+            Whether these are left, and all others are out.
         """
-        encode = delayed(_encoded, pure=False)
-        return [encode(one, self.schema, self.wanted, positive) for one in self.read_pieces]
-
-    def score(self, model: Any, blocks: Sequence[Any]) -> Scores:
-        """Sums over the rows of blocks, whose classes are those of the model."""
-        (futures,) = computed_blocks(self.client, [(block,) for block in blocks])
-        found: list[Scores] = results_of(self.client, submit_for_each(self.client, _score, futures, model=model))
-        columns = zip(*found, strict=True)
-        return Scores(*(sum(column) for column in columns))
+        encode, firsts = delayed(_encoded, pure=False), [0, *np.cumsum(self.sizes)[:-1].tolist()]
+        return [
+            encode(one, self.schema, self.wanted, positive, None if held_back is None else (held_back, first, tested))
+            for one, first in zip(self.read_pieces, firsts, strict=True)
+        ]
 
 
 def _marks(looks: Sequence[_PieceLook], places: Sequence[str]) -> Marks:
@@ -205,20 +210,19 @@ def _look(read: _ReadPiece) -> _PieceLook:
     return _PieceLook(table.n_rows, look_at_columns(table), labels, counts, table.marks, read.told)
 
 
-def _encoded(read: _ReadPiece, schema: Schema, wanted: Wanted, positive: NDArray[Any] | None) -> tuple[Any, ...]:
-    """A task: the rows of a piece as a matrix, their labels and weights."""
+def _encoded(
+    read: _ReadPiece,
+    schema: Schema,
+    wanted: Wanted,
+    positive: NDArray[Any] | None,
+    part: tuple[HeldBack, int, bool] | None,
+) -> tuple[Any, ...]:
+    """A task: the rows of a piece as a matrix, their labels and weights; of a part of the rows, if one is given."""
     X = schema.transform(read.table, np.dtype(wanted.dtype), dense=wanted.dense)
     y = read.labels if positive is None else np.isin(read.labels, positive)
-    return (X, y) if read.weights is None else (X, y, read.weights)
-
-
-def _score(block: tuple[Any, ...], *, model: Any) -> Scores:
-    X, y = block[:2]
-    codes = np.searchsorted(model.classes_, y)
-    z = np.asarray(model.decision_function(X), dtype=np.float64)
-    if z.ndim == 1:
-        right, loss = (z > 0) == codes, row_loss(z, codes.astype(np.float64))
-    else:
-        right, loss = z.argmax(axis=1) == codes, softmax_loss(z, codes)[0]
-    counts = np.bincount(codes, minlength=len(model.classes_))
-    return Scores(len(codes), int(right.sum()), float(loss.sum()), counts)
+    arrays = (X, y) if read.weights is None else (X, y, read.weights)
+    if part is None:
+        return arrays
+    held_back, first, tested = part
+    at = np.flatnonzero(is_drawn(first, len(y), *held_back) == tested)
+    return tuple(array[at] for array in arrays)
