@@ -24,6 +24,7 @@ from gpu_logreg.command.options import (
     ClassWeight,
     Data,
     Decimal,
+    DeviceMemoryBudget,
     Drop,
     Dtype,
     DtypeName,
@@ -132,6 +133,7 @@ def train(
     impl: Impl = ImplName.auto,
     storage: Storage = StorageName.auto,
     memory_budget: MemoryBudget = None,
+    device_memory_budget: DeviceMemoryBudget = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For the rows held back and the solver's sample.")] = 0,
@@ -157,6 +159,7 @@ def train(
         "l1_ratio": l1_ratio,
         "class_weight": class_weight,
         "fit_intercept": intercept,
+        "device_memory_budget": device_memory_budget,
     }
     network = {"hidden": tuple(hidden or ()), "activation": activation, "alpha": alpha, "batch_size": batch_size}
     network["early_stopping"] = early_stopping or None

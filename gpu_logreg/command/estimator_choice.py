@@ -20,6 +20,7 @@ _LINEAR_ONLY = {
     "l1_ratio": ("--l1-ratio", None, "use --alpha"),
     "class_weight": ("--class-weight", None, "leave it out"),
     "fit_intercept": ("--no-intercept", True, "leave it out"),
+    "device_memory_budget": ("--device-memory-budget", None, "leave it out"),
 }
 """Parameters that a network does not have: the option, its default, and the advice in the error."""
 

@@ -285,8 +285,8 @@ def test_what_streams_do_not_take(path):
     refused(Stream(path, y), "storage='float32' is for rows in memory", LogisticRegression(storage="float32"))
     refused(
         Stream(path, y),
-        "device='cuda' cannot be used: streamed rows are walked on the CPU; use device='cpu'",
-        LogisticRegression(device="cuda"),
+        "device='cuda:all' cannot be used: streamed rows are walked on the CPU or one GPU; use device='cpu'",
+        LogisticRegression(device="cuda:all"),
         DeviceError,
     )
     refused(

@@ -126,7 +126,7 @@ class LinearInference:
         if several is not None:
             device = several[0]  # one is enough for two walks
         else:
-            device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
+            device = resolve_device(self.device, X) if stream is None else streams_on("cpu")
         with on_device(device), blas_on_one_thread(), numpy_defaults():
             if stream is None:
                 target, columns = Target(self.classes_), getattr(self, "feature_names_in_", None)

@@ -10,12 +10,14 @@ from sklearn.base import BaseEstimator
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device, several_devices
+from gpu_logreg.arrays.memory import memory_budget
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.estimators.callbacks import (
     CallbackSupportMixin,
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
+from gpu_logreg.estimators.device_streams import NOT_BY_BLOCKS
 from gpu_logreg.estimators.linear.inference import LinearInference
 from gpu_logreg.estimators.linear.parameters import (
     CONSTRAINTS,
@@ -78,8 +80,8 @@ class LogisticRegression(
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"} or list of "cuda:N", default="auto"
         Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
-        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
-        fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
+        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many,
+        and are streamed to it where they do not fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
         that the fit takes there is given back when it ends. With several GPUs the rows, which are on the host and
         dense, are cut into the same parts whatever their number, and no bit depends on it.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
@@ -115,6 +117,10 @@ class LogisticRegression(
         their class: intercepts, and with them probabilities, become those of the population (King and Zeng 2001).
     sampling_rates : dict or None, default=None
         The same by the share of the rows of each class that was kept, such as ``{0: 0.01, 1: 1.0}``.
+    device_memory_budget : int, float, str or None, default=None
+        Most memory of a GPU that a fit takes: bytes, ``"4GB"``, or a share of what is free there. Rows stay on the
+        host, as many blocks of them as the budget holds on the GPU, and the others are sent in every read. None: so are
+        rows that do not fit, by 0.9 of what is free. Not measured on a GPU.
 
     Attributes
     ----------
@@ -182,6 +188,7 @@ class LogisticRegression(
         n_jobs: int | None = None,
         prior: Any = None,
         sampling_rates: Any = None,
+        device_memory_budget: Any = None,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -205,6 +212,7 @@ class LogisticRegression(
         self.n_jobs = n_jobs
         self.prior = prior
         self.sampling_rates = sampling_rates
+        self.device_memory_budget = device_memory_budget
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
@@ -243,6 +251,8 @@ class LogisticRegression(
         """
         self._validate_params()
         asked = read_parameters(self)
+        if self.device_memory_budget is not None:
+            memory_budget(self.device_memory_budget, "device_memory_budget", lambda: 1)  # refuses what is no size
         start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         try:
             stream = None if type(X) is np.ndarray else stream_of(X, y, sample_weight)
@@ -256,7 +266,11 @@ class LogisticRegression(
             if several is not None:
                 refuse_for_devices(self.device, X, asked.solver)
             else:
-                device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
+                by_blocks = asked.solver not in NOT_BY_BLOCKS and not asked.firth
+                if stream is None:
+                    device = resolve_device(self.device, X, by_blocks=by_blocks)
+                else:
+                    device = streams_on(self.device, by_blocks=by_blocks)
             place = on_device(device) if several is None else on_devices(several)
             with place, blas_on_one_thread(), numpy_defaults():
                 try:

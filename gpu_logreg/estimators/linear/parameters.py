@@ -47,6 +47,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
         StrOptions({"auto", *SOLVER_NAMES, *OTHER_NAMES}),
     ],
     "device": [str, list, tuple],
+    "device_memory_budget": [str, Interval(numbers.Real, 0, None, closed="neither"), None],
     "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
     "storage": [StrOptions({"auto", *STORAGES})],
     "random_state": ["random_state"],
@@ -64,7 +65,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 
-MAY_DIFFER = ("tol", "max_iter", "max_time", "verbose", "n_jobs")
+MAY_DIFFER = ("tol", "max_iter", "max_time", "verbose", "n_jobs", "device_memory_budget")
 """Parameters by which a fit goes the same way, and only ends elsewhere: it may go on from a checkpoint with others."""
 
 L1_SOLVERS = ("auto", "proximal", "coordinate-descent", "liblinear", "saga")

@@ -12,6 +12,7 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines
 from gpu_logreg.estimators.checkpoint import journal_of
+from gpu_logreg.estimators.device_streams import prepare_array_by_blocks
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.firth import FIRTH_SOLVER, fit_firth
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of, with_first_strength
@@ -45,12 +46,17 @@ class LinearTraining:
             names = getattr(self, "feature_names_in_", None)
             prepared = prepare_on_devices(X, y, sample_weight, device, impl=self.impl, column_names=names, **how)
         elif isinstance(X, Stream):
-            prepared = prepare_stream(X, device, solver=asked.solver, **how)
+            prepared = prepare_stream(X, device, solver=asked.solver, device_budget=self.device_memory_budget, **how)
         else:
             self.__dict__.pop("table_columns_", None)
             how["column_names"] = getattr(self, "feature_names_in_", None)
-            how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
-            prepared = prepare(X, y, sample_weight, device, **how)
+            lines = self.verbose and not callable(self.verbose)
+            budget = self.device_memory_budget
+            beyond = prepare_array_by_blocks(X, y, sample_weight, device, budget=budget, solver=asked.solver, **how)
+            how["progress"] = upload_lines(device) if lines else None
+            prepared = prepare(X, y, sample_weight, device, **how) if beyond is None else beyond
+            if beyond is not None and lines:
+                print(f"{device.name}: {prepared.device.reason}", flush=True)
         refuse_for_liblinear(self.solver, X, len(prepared.target.classes))
         self.classes_ = prepared.target.classes
         narrow = X.dtype == np.float32 or (X.dtype.kind == "V" and is_bfloat16(X))
