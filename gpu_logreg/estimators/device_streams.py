@@ -24,13 +24,10 @@ from gpu_logreg.rows.row_labels import RowLabels
 from gpu_logreg.rows.storage import STORAGES, dtypes_on_device
 from gpu_logreg.rows.streamed import StreamedDataset
 
-__all__ = ["FREE_DEVICE_SHARE", "NOT_BY_BLOCKS", "blocks_on", "prepare_array_by_blocks", "stored_dtype_on_device"]
+__all__ = ["FREE_DEVICE_SHARE", "blocks_on", "prepare_array_by_blocks", "stored_dtype_on_device"]
 
 FREE_DEVICE_SHARE = 0.9
 """Share of the free memory of a GPU that blocks take where no budget is given. A guess: not measured on a GPU."""
-
-NOT_BY_BLOCKS = ("sgd", "adam", "coordinate-descent")
-"""Solvers of a linear model that walk over rows in the memory of one device."""
 
 
 def blocks_on(
@@ -90,7 +87,6 @@ def prepare_array_by_blocks(
     class_weight: Any,
     storage: str,
     budget: Any,
-    solver: str,
     column_names: Any = None,
 ) -> Prepared | None:
     """Rows of the host for a GPU that does not hold them, or may not by its budget; None where they are to be copied.
@@ -101,15 +97,13 @@ def prepare_array_by_blocks(
         As of `gpu_logreg.estimators.prepare.prepare`.
     budget : int, float, str or None
         The parameter ``device_memory_budget``.
-    solver : str
-        One that walks rows by blocks.
 
     Raises
     ------
     DataError
         A budget that does not hold what a walk over the blocks takes.
     """
-    if device.kind == "cpu" or not in_host_memory(X) or solver in NOT_BY_BLOCKS:
+    if not in_host_memory(X):
         return None
     n, d = X.shape
     free = free_bytes(device)

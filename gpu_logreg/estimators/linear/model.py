@@ -17,7 +17,6 @@ from gpu_logreg.estimators.callbacks import (
     with_callbacks,
 )
 from gpu_logreg.estimators.conversion import LinearConversion
-from gpu_logreg.estimators.device_streams import NOT_BY_BLOCKS
 from gpu_logreg.estimators.linear.inference import LinearInference
 from gpu_logreg.estimators.linear.parameters import (
     CONSTRAINTS,
@@ -81,9 +80,10 @@ class LogisticRegression(
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"} or list of "cuda:N", default="auto"
         Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
         another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many,
-        and are streamed to it where they do not fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
-        that the fit takes there is given back when it ends. With several GPUs the rows, which are on the host and
-        dense, are cut into the same parts whatever their number, and no bit depends on it.
+        and are streamed to it where they do not fit. An explicit device is taken or refused; ``"auto"`` says why in
+        ``device_reason_`` and in the log. Memory that the fit takes there is given back when it ends. With several GPUs
+        the rows, which are on the host and dense, are cut into the same parts whatever their number, and no bit depends
+        on it.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
     storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
@@ -266,7 +266,7 @@ class LogisticRegression(
             if several is not None:
                 refuse_for_devices(self.device, X, asked.solver)
             else:
-                by_blocks = asked.solver not in NOT_BY_BLOCKS and not asked.firth
+                by_blocks = asked.takes_blocks
                 if stream is None:
                     device = resolve_device(self.device, X, by_blocks=by_blocks)
                 else:

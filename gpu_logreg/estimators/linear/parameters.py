@@ -71,6 +71,9 @@ MAY_DIFFER = ("tol", "max_iter", "max_time", "verbose", "n_jobs", "device_memory
 L1_SOLVERS = ("auto", "proximal", "coordinate-descent", "liblinear", "saga")
 """Solvers that can deal with an L1 penalty."""
 
+_OF_ALL_ROWS = ("sgd", "adam", "coordinate-descent")
+"""Solvers that walk over rows in the memory of one device."""
+
 _NOT_CONVERGED = {
     "newton-cg": "newton-cg failed to converge after {n} iterations. Increase the number of iterations.",
     "newton-cholesky": "Newton solver did not converge after {n} iterations.",
@@ -96,6 +99,8 @@ class Asked:
         Why it is that one.
     firth : bool
         Whether Firth's penalty is asked for, with ``C`` infinite.
+    takes_blocks : bool
+        Whether a GPU can walk the rows block by block, so that it need not hold all of them.
     """
 
     C: float
@@ -103,6 +108,7 @@ class Asked:
     solver: str
     solver_reason: str
     firth: bool = False
+    takes_blocks: bool = True
 
 
 def read_parameters(model: Any) -> Asked:
@@ -136,7 +142,8 @@ def read_parameters(model: Any) -> Asked:
             deeper=0,
         )
     share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
-    return Asked(math.inf if penalty is None else model.C, share, *stand_in(model))
+    ours, reason = stand_in(model)
+    return Asked(math.inf if penalty is None else model.C, share, ours, reason, takes_blocks=ours not in _OF_ALL_ROWS)
 
 
 def _penalty(model: Any) -> str | None:
@@ -169,7 +176,7 @@ def _firth(model: Any) -> Asked:
         raise DataError(f"Solver {model.solver} does not know penalty='firth'; use solver='auto'")
     if model.C not in (1.0, math.inf) or model.l1_ratio:
         _warn("Setting penalty='firth' will ignore the C and l1_ratio parameters", UserWarning, deeper=1)
-    return Asked(math.inf, 0.0, "subsampled-newton", "penalty='firth' is fitted by Newton's method", firth=True)
+    return Asked(math.inf, 0.0, "subsampled-newton", "penalty='firth' is fitted by Newton's method", True, False)
 
 
 def refuse_solver(solver: str, penalty: str | None, dual: bool) -> None:

@@ -52,7 +52,9 @@ class LinearTraining:
             how["column_names"] = getattr(self, "feature_names_in_", None)
             lines = self.verbose and not callable(self.verbose)
             budget = self.device_memory_budget
-            beyond = prepare_array_by_blocks(X, y, sample_weight, device, budget=budget, solver=asked.solver, **how)
+            beyond = None
+            if device.kind == "cuda" and asked.takes_blocks:
+                beyond = prepare_array_by_blocks(X, y, sample_weight, device, budget=budget, **how)
             how["progress"] = upload_lines(device) if lines else None
             prepared = prepare(X, y, sample_weight, device, **how) if beyond is None else beyond
             if beyond is not None and lines:
