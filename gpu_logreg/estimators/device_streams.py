@@ -19,7 +19,7 @@ from gpu_logreg.estimators.target import Target
 from gpu_logreg.rows.array_rows import blocks_of_array
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.block_store import BlockStore
-from gpu_logreg.rows.device_blocks import DeviceBlocks, blocks_that_stay, bytes_on_device, bytes_to_walk
+from gpu_logreg.rows.device_blocks import BUFFERS, DeviceBlocks, blocks_that_stay, bytes_on_device, bytes_to_walk
 from gpu_logreg.rows.row_labels import RowLabels
 from gpu_logreg.rows.storage import STORAGES, dtypes_on_device
 from gpu_logreg.rows.streamed import StreamedDataset
@@ -55,22 +55,24 @@ def blocks_on(
     n = max(part.stop - part.start for part in store.parts)
     shape = n, store.source.n_columns
     block = bytes_on_device(shape, np.dtype(dtype), labels.dtype, labels.weight_dtype)
-    walk, limit = bytes_to_walk(shape, n_logits), _limit(device, budget)
+    walk = bytes_to_walk(shape, n_logits)
+    least = min(BUFFERS, len(store.parts)) * block + walk
+    limit = _limit(device, budget, least)
     stay = blocks_that_stay(len(store.parts), block, walk, limit)
     if stay is None:
-        needed = min(2, len(store.parts)) * block + walk
         raise DataError(
             f"{limit / 1e6:,.0f} MB of {device.name} do not hold two blocks of the rows and what a walk over them "
-            f"takes; give device_memory_budget='{-(-needed // 10**6)}MB' or more, or use device='cpu'"
+            f"takes; give device_memory_budget='{-(-least // 10**6)}MB' or more, or use device='cpu'"
         )
     return DeviceBlocks(device, np.dtype(dtype), stay)
 
 
-def _limit(device: Device, budget: Any) -> int:
-    """Bytes of a budget, of what is free if it is a share; of nothing where that cannot be known."""
-    free = free_bytes(device)
-    found = memory_budget(FREE_DEVICE_SHARE if budget is None else budget, "device_memory_budget", lambda: free or 0)
-    return found if free is None else min(found, free)
+def _limit(device: Device, budget: Any, least: int) -> int:
+    """Bytes of a budget. Of a share of memory that cannot be known they are the least that will do."""
+    free, given = free_bytes(device), FREE_DEVICE_SHARE if budget is None else budget
+    if free is None:
+        return memory_budget(given, "device_memory_budget", lambda: 0) or least
+    return min(free, memory_budget(given, "device_memory_budget", lambda: free))
 
 
 def stored_dtype_on_device(dtype: Any) -> Any:

@@ -206,6 +206,19 @@ def test_rows_are_stored_on_the_device_as_asked_for(storage):
     np.testing.assert_allclose(model.coef_, whole.coef_, atol=1e-5)
 
 
+def test_no_block_stays_where_the_free_memory_cannot_be_known(fake, monkeypatch, tmp_path):
+    X, y, _ = problem()
+    np.save(tmp_path / "rows.npy", X)
+    given = {"device": "cuda", "impl": "reference", "solver": "lbfgs"}
+    model = LogisticRegression(**given).fit(Stream(tmp_path / "rows.npy", y))
+    assert f"{BLOCKS} blocks of rows are streamed, of which {BLOCKS} stay on cuda:0" in model.impl_reason_
+    monkeypatch.setattr(fake.cuda, "get_allocator", lambda: None)  # one of the user's
+    for budget in (None, 0.5):
+        other = LogisticRegression(**given, device_memory_budget=budget).fit(Stream(tmp_path / "rows.npy", y))
+        assert "of which 0 stay on cuda:0" in other.impl_reason_
+        assert bits(other) == bits(model)
+
+
 def test_refusals(tmp_path):
     X, y, s = problem()
     fitted = LogisticRegression(device="cuda", impl="reference", device_memory_budget="1kB")
