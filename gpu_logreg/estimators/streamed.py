@@ -80,7 +80,7 @@ def streams_on(device: Any, *, by_blocks: bool = False) -> Device:
 
 
 def prepare_stream(
-    stream: Stream, device: Device, *, class_weight: Any, storage: str, solver: str, device_budget: Any = None
+    stream: Stream, device: Device, *, class_weight: Any, storage: str, device_budget: Any = None
 ) -> Prepared:
     """As `gpu_logreg.estimators.prepare.prepare`; rows of a single block are as rows in memory.
 
@@ -111,10 +111,6 @@ def prepare_stream(
     if storage not in ("auto", store.source.dtype.name):
         raise DataError(
             f"storage={storage!r} is for rows in memory; streamed rows keep their dtype, use storage='auto'"
-        )
-    if solver in ("sgd", "adam"):
-        raise DataError(
-            f"solver={solver!r} steps through rows in random order, and streamed rows are read in theirs; use 'auto'"
         )
     rows = StreamedDataset(store, labels, len(classes), stream.names, n_stored=opened.n_stored, n_pairs=opened.n_pairs)
     if on_gpu:

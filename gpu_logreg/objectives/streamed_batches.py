@@ -18,10 +18,19 @@ from gpu_logreg.passes.training import Training
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.streamed import StreamedDataset
 
-__all__ = ["BUFFERED_BLOCKS", "StreamedBatches", "StreamedObjective"]
+__all__ = ["BUFFERED_BLOCKS", "StreamedBatches", "StreamedObjective", "counted_rows"]
 
 BUFFERED_BLOCKS = 4
 """Blocks whose rows are shuffled together. The number is fixed, so that bits do not depend on the memory."""
+
+
+def counted_rows(data: StreamedDataset, dtype: DTypeLike) -> tuple[int, float]:
+    """How many rows count, and the weight up to which one does not, as of `rows_with_weight`."""
+    labels, least = data.labels, -1.0
+    if not labels.is_weighted:
+        return data.n_rows, least
+    least = float(np.finfo(dtype).eps) * data.weight_total / data.n_rows
+    return sum(int((labels.float64_weights(part) > least).sum()) for part in data.store.parts), least
 
 
 class StreamedBatches(NetworkBatches):

@@ -132,7 +132,7 @@ class LinearInference:
                 target, columns = Target(self.classes_), getattr(self, "feature_names_in_", None)
                 prepared = prepare(X, y, sample_weight, device, target=target, column_names=columns)
             else:
-                prepared = prepare_stream(stream, device, class_weight=None, storage="auto", solver="auto")
+                prepared = prepare_stream(stream, device, class_weight=None, storage="auto")
             if not np.array_equal(prepared.target.classes, self.classes_):
                 raise DataError("the classes of the rows are not those of the fit; give the rows of the fit")
             refuse_wide((len(self.classes_) - 1) * len(parameter_names(self)))

@@ -46,7 +46,7 @@ class LinearTraining:
             names = getattr(self, "feature_names_in_", None)
             prepared = prepare_on_devices(X, y, sample_weight, device, impl=self.impl, column_names=names, **how)
         elif isinstance(X, Stream):
-            prepared = prepare_stream(X, device, solver=asked.solver, device_budget=self.device_memory_budget, **how)
+            prepared = prepare_stream(X, device, device_budget=self.device_memory_budget, **how)
         else:
             self.__dict__.pop("table_columns_", None)
             how["column_names"] = getattr(self, "feature_names_in_", None)

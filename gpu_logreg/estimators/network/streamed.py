@@ -1,4 +1,4 @@
-"""Training a network on streamed rows: by steps on batches, from blocks read in every epoch, or by sums over all rows."""
+"""Training a network on streamed rows: by steps on batches, from blocks read in every epoch, or by sums over all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.estimators.streamed import prepare_stream
 from gpu_logreg.objectives.batches import HeldBack
-from gpu_logreg.objectives.streamed_batches import StreamedBatches, StreamedObjective
+from gpu_logreg.objectives.streamed_batches import StreamedBatches, StreamedObjective, counted_rows
 from gpu_logreg.passes.steps_choice import Steps
 from gpu_logreg.passes.training import Training
 from gpu_logreg.rows.block import Rows
@@ -45,7 +45,7 @@ def prepare_network_stream(model: Any, stream: Stream, device: Device, by_other_
     DataError
         A training that cannot be made on streamed rows.
     """
-    prepared = prepare_stream(stream, device, class_weight=None, storage=model.storage, solver="auto")
+    prepared = prepare_stream(stream, device, class_weight=None, storage=model.storage)
     if prepared.data.is_resident:
         return prepared
     if model.early_stopping and model.solver in STOCHASTIC and not by_other_rows:
@@ -80,20 +80,11 @@ def unit_factor(data: StreamedDataset) -> float:
     return float(2.0 ** -math.frexp(largest)[1])
 
 
-def _counted_rows(data: StreamedDataset, training: Training) -> tuple[int, float]:
-    """How many rows count, and the weight up to which one does not; see `rows_with_weight`."""
-    labels, least = data.labels, -1.0
-    if not labels.is_weighted:
-        return data.n_rows, least
-    least = float(np.finfo(training.params.dtype).eps) * data.weight_total / data.n_rows
-    return sum(int((labels.float64_weights(part) > least).sum()) for part in data.store.parts), least
-
-
 def fit_by_streamed_reads(
     model: Any, training: Training, data: StreamedDataset, observer: Observer | None, journal: Journal | None = None
 ) -> tuple[SolverResult, int, float]:
     """As `gpu_logreg.estimators.network.fit.fit_by_reads`, block by block."""
-    counted, least = _counted_rows(data, training)
+    counted, least = counted_rows(data, training.params.dtype)
     objective = StreamedObjective(
         training.network,
         data,
@@ -125,7 +116,7 @@ def fit_by_streamed_batches(
     their own; see `StreamedBatches`.
     """
     held_back = None if validation is None else HeldBack(validation, np.arange(len(validation.y)))
-    counted, least = _counted_rows(data, training)
+    counted, least = counted_rows(data, training.params.dtype)
     batches = StreamedBatches(
         training,
         data,
