@@ -61,6 +61,7 @@ STEPS = (
     Step("smoke", 30, 8, "six tiny fits against the CPU"),  # CuPy compiles its own kernels here, for all steps
     Step("float32", 30, 10, "the pure read, and the pass over float32 rows of nine widths"),
     Step("fit", 30, 12, "the fit of 50,000,000 x 100"),
+    Step("streams", 40, 15, "rows of three times a budget, streamed from the host"),
     Step("storages", 50, 12, "16- and 8-bit rows, many classes, float64"),
     Step("ladder", 40, 10, "members of the kernel family, for bench/gpu/tune.py"),
     Step("tests", 90, 20, "the tests marked gpu, a process a file"),

@@ -11,6 +11,9 @@ GOAL_RATIO = 1.8
 GOAL_READS = 20
 """Reads that a fit of 50,000,000 x 100 rows may take, by the clock."""
 
+GOAL_STREAM = 0.85
+"""Rate of rows that are streamed to a device over that of copies from page-locked memory."""
+
 GOAL_EAGER, GOAL_COMPILE = 2.0, 1.0
 """Rows per second of our network over PyTorch's."""
 
@@ -42,6 +45,9 @@ def judged(rows_of: Callable[[str], Sequence[dict[str, Any]]]) -> list[tuple[str
         if row.get("goal_reads") and row.get("reads_wall") is not None:
             what = f"a fit of {row['n']:,} x {row['d']}: reads by the clock"
             judge(what, row["reads_wall"], GOAL_READS, ".1f", most=True)
+    for row in rows_of("streams"):
+        if row.get("share") is not None:
+            judge(f"rows streamed to the device, d = {row['d']}: share of the copies", row["share"], GOAL_STREAM, ".1%")
     for row in rows_of("network"):
         for key, limit, what in (
             ("ratio_eager", GOAL_EAGER, "torch eager"),

@@ -39,6 +39,9 @@ class Sizes:
         self.classes = ((3, 4, "float32"),) if tiny else CLASSES
         self.products = ((3, 2, "float32"), (3, 4, "float32")) if tiny else PRODUCTS
         self.fit = {"n": 500, "d": 3, "rounds": 1} if tiny else {"n": 50_000_000, "d": 100}
+        self.streamed: dict[str, Any] = {"nbytes": 6 * GIB, "d": 256}
+        if tiny:
+            self.streamed = {"nbytes": 2**19, "d": 4, "rounds": 1, "block_elements": 2**9}
         self.ladder_widths = (3,) if tiny else LADDER_WIDTHS
         self.ladder_storages = ("float32",) if tiny else LADDER_STORAGES
         self.ladder_members = 3 if tiny else LADDER_MEMBERS

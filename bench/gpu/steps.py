@@ -48,6 +48,13 @@ def fit(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
         journal.row("fits", f"{row['solver']} {row['n']}x{row['d']}", row)
 
 
+def streams(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
+    from gpu.streams import streams as streamed
+
+    for row in streamed(cupy, budget, **sizes.streamed):
+        journal.row("streams", row["d"], row)
+
+
 def storages(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
     from gpu.multinomial import multinomial
     from gpu.products import products
@@ -166,7 +173,7 @@ def launches(cupy: Any, sizes: Sizes, journal: Journal, budget: Budget) -> None:
 STEPS: dict[str, Run] = {
     run.__name__: run
     for run in (
-        *(smoke, float32, fit, storages, ladder, tests, counters, sanitizers, networks, peers, start),
+        *(smoke, float32, fit, streams, storages, ladder, tests, counters, sanitizers, networks, peers, start),
         *(facts, launches),
     )
 }

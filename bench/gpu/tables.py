@@ -275,6 +275,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Rows], str]]] = {
     "classes": ("The pass over rows of many classes", _classes),
     "products": ("Products with the Hessian", _plain),
     "fits": ("Whole fits", _fits),
+    "streams": ("Rows streamed from the host", _plain),
     "ladder": ("Members of the family", _ladder),
     "tests": ("Tests", _tests),
     "test files": ("Test files", _plain),

@@ -18,13 +18,16 @@ from gpu_logreg.arrays.device import (
 from gpu_logreg.arrays.vector import ArrayOfRows
 from gpu_logreg.errors import DataError, DeviceError
 
-__all__ = ["AUTO_CUDA_BYTES", "refuse_sparse_on", "resolve_device", "several_devices"]
+__all__ = ["AUTO_CUDA_BYTES", "STREAMED_TO_BYTES", "refuse_sparse_on", "resolve_device", "several_devices"]
 
 AUTO_CUDA_BYTES = 64 * 2**20
 """Fewest bytes of a host array that ``device="auto"`` sends to a GPU, 64 MiB. A guess: not measured on a GPU."""
 
+STREAMED_TO_BYTES = 2**30
+"""Least free memory of a GPU to which ``device="auto"`` streams rows that it does not hold. A guess: not measured."""
 
-def resolve_device(device: str, X: ArrayOfRows = None) -> Device:
+
+def resolve_device(device: str, X: ArrayOfRows = None, *, by_blocks: bool = False) -> Device:
     """The device that the parameter ``device`` names.
 
     Parameters
@@ -35,6 +38,8 @@ def resolve_device(device: str, X: ArrayOfRows = None) -> Device:
         refused: rows of one GPU are not sent to another.
     X : array, optional
         The rows.
+    by_blocks : bool
+        Whether rows that a GPU does not hold can be streamed to it.
 
     Raises
     ------
@@ -54,7 +59,7 @@ def resolve_device(device: str, X: ArrayOfRows = None) -> Device:
     if device == "cpu":
         return Device("cpu")
     if device == "auto":
-        return _automatic(X)
+        return _automatic(X, by_blocks)
     match = re.fullmatch(r"cuda(?::(\d+))?", device) if isinstance(device, str) else None
     if match is None:
         raise DataError(f"device={device!r} is not known; use 'auto', 'cpu', 'cuda' or 'cuda:N'")
@@ -110,7 +115,7 @@ def refuse_sparse_on(device: object, X: object) -> None:
         )
 
 
-def _automatic(X: ArrayOfRows) -> Device:
+def _automatic(X: ArrayOfRows, by_blocks: bool) -> Device:
     if is_sparse(X):
         return Device("cpu", reason="auto: X is sparse, and sparse rows are walked on the CPU")
     there = cuda_index(X)
@@ -126,7 +131,7 @@ def _automatic(X: ArrayOfRows) -> Device:
         free = free_bytes(Device("cuda"))
     except Exception as error:  # another process may have exclusive use of the device
         return Device("cpu", reason=f"auto: cuda:0 cannot be used ({one_line(error)})")
-    if free is not None and ROOM * nbytes > free:
+    if free is not None and ROOM * nbytes > free and not (by_blocks and free >= STREAMED_TO_BYTES):
         return Device(
             "cpu", reason=f"auto: the rows take {nbytes / 2**30:.1f} GiB, and cuda:0 has {free / 2**30:.1f} GiB free"
         )

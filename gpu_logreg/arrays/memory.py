@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from gpu_logreg.errors import DataError
@@ -33,13 +34,17 @@ def free_memory(group: Path = _CGROUP) -> int:
     return min(limits)
 
 
-def memory_budget(wanted: str | float | int) -> int:
+def memory_budget(wanted: str | float | int, name: str = "memory_budget", free: Callable[[], int] | None = None) -> int:
     """The bytes of a memory budget.
 
     Parameters
     ----------
     wanted : int, float or str
         Bytes; a share of the free memory, above 0 and up to 1; or a text: ``"4GB"``, ``"512 MiB"``, ``"25%"``.
+    name : str
+        Of the parameter, for the message.
+    free : function () -> int, optional
+        The free memory; `free_memory` if None.
 
     Raises
     ------
@@ -51,7 +56,8 @@ def memory_budget(wanted: str | float | int) -> int:
     >>> memory_budget("4GB"), memory_budget("1.5 MiB"), memory_budget(10**9)
     (4000000000, 1572864, 1000000000)
     """
-    refused = DataError(f"memory_budget={wanted!r} is no size; give bytes, such as '4GB', or a share, such as 0.5")
+    free = free_memory if free is None else free
+    refused = DataError(f"{name}={wanted!r} is no size; give bytes, such as '4GB', or a share, such as 0.5")
     if isinstance(wanted, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:(%)|([kmgt]i?)?b?)\s*", wanted.lower())
         if match is None:
@@ -62,9 +68,9 @@ def memory_budget(wanted: str | float | int) -> int:
             raise refused
         if not match[2] and wanted <= 0:
             raise refused
-        return int(wanted * free_memory()) if match[2] else int(wanted)
+        return int(wanted * free()) if match[2] else int(wanted)
     if isinstance(wanted, bool) or not isinstance(wanted, int | float) or not wanted > 0 or wanted == float("inf"):
         raise refused
     if isinstance(wanted, float) and wanted <= 1.0:
-        return int(wanted * free_memory())
+        return int(wanted * free())
     return int(wanted)

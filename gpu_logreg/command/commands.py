@@ -25,6 +25,7 @@ from gpu_logreg.command.options import (
     Cs,
     Data,
     Decimal,
+    DeviceMemoryBudget,
     Drop,
     Dtype,
     DtypeName,
@@ -136,6 +137,7 @@ def train(
     impl: Impl = ImplName.auto,
     storage: Storage = StorageName.auto,
     memory_budget: MemoryBudget = None,
+    device_memory_budget: DeviceMemoryBudget = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="HTML page on the training to write.")] = None,
@@ -166,6 +168,7 @@ def train(
         "l1_ratio": l1_ratio,
         "class_weight": class_weight,
         "fit_intercept": intercept,
+        "device_memory_budget": device_memory_budget,
     }
     network = {"hidden": tuple(hidden or ()), "activation": activation, "alpha": alpha, "batch_size": batch_size}
     network["early_stopping"] = early_stopping or None

@@ -27,6 +27,7 @@ _LINEAR_ONLY = {
     "fit_intercept": ("--no-intercept", True, "leave it out"),
     "cv": ("--cv", None, "leave it out"),
     "Cs": ("--Cs", None, "leave it out"),
+    "device_memory_budget": ("--device-memory-budget", None, "leave it out"),
 }
 """Parameters that a network does not have: the option, its default, and the advice in the error."""
 

@@ -24,6 +24,7 @@ __all__ = [
     "Cs",
     "Data",
     "Decimal",
+    "DeviceMemoryBudget",
     "Drop",
     "Dtype",
     "DtypeName",
@@ -208,6 +209,13 @@ MemoryBudget = Annotated[
     typer.Option(
         metavar="SIZE",
         help="4GB, or 50%: a larger Parquet, .npy or .npz file is read block by block in every walk over it.",
+    ),
+]
+DeviceMemoryBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="4GB, or 50%: most memory of the GPU; rows beyond it are sent to it block by block in every walk.",
     ),
 ]
 Scheduler = Annotated[

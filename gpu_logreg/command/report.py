@@ -22,11 +22,13 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from gpu_logreg.command.lines import note, printable
+from gpu_logreg.command.reads import ReadProgress
 from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.mathematics.logistic import row_loss
 from gpu_logreg.mathematics.softmax import loss_and_dz as softmax_loss
+from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.solvers import Iteration, Observer
 
 __all__ = [
@@ -71,11 +73,11 @@ def waiting(text: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fit_progress() -> Iterator[Observer]:
+def fit_progress(store: BlockStore | None = None) -> Iterator[Observer]:
     """A context with a progress callback for a fit: one moving line on a terminal, else lines on standard error.
 
     Elsewhere than on a terminal, the iterations 1, 2, 5, 10, 20, 50, ... and the last have a line, and so has the first
-    one after `_SILENT_SECONDS` without any.
+    one after `_SILENT_SECONDS` without any. Of the blocks of a store the read that is under way is told of too.
     """
 
     def text(iteration: Iteration) -> str:
@@ -90,7 +92,11 @@ def fit_progress() -> Iterator[Observer]:
     if console.is_terminal:
         with _moving_line(console) as progress:
             task = progress.add_task("fitting")
-            yield lambda iteration: progress.update(task, description=escape(text(iteration)))
+            with contextlib.ExitStack() as stack:
+                if store is not None:
+                    read = progress.add_task("reading")
+                    stack.enter_context(ReadProgress(store, lambda said: progress.update(read, description=said)))
+                yield lambda iteration: progress.update(task, description=escape(text(iteration)))
         return
     start = last_line = time.perf_counter()
 
@@ -101,7 +107,14 @@ def fit_progress() -> Iterator[Observer]:
             last_line = now
             note(f"{text(iteration)}  {duration(now - start):>7}")
 
-    yield print_line
+    def print_read(said: str) -> None:
+        nonlocal last_line
+        if time.perf_counter() - last_line >= _SILENT_SECONDS:
+            last_line = time.perf_counter()
+            note(said)
+
+    with contextlib.nullcontext() if store is None else ReadProgress(store, print_read):
+        yield print_line
 
 
 def _moving_line(console: Console) -> Progress:

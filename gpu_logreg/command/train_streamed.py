@@ -169,7 +169,7 @@ def train_on_stream(
         stream.hold_back(request.test_size, request.seed)
     X_test, y_test = (None, None) if request.valid is None else load_test(schema, original, positive, marks)
     history = History()
-    with fit_progress() as observer:
+    with fit_progress(stream.opened.store) as observer:
         estimator.set_params(verbose=history.watching(observer))
         if isinstance(estimator, MLPClassifier):
             stops = y_test is not None and stops_by_valid(estimator, request)

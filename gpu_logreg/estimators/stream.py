@@ -250,6 +250,7 @@ class Stream:
         self.__dict__["opened"] = replace(opened, store=BlockStore(store.source, store.parts, frozenset()))
         stream._source = source
         scaled = BlockStore(source, store.parts, store.kept, ahead=self._read_ahead)
+        scaled.told = store.told
         stream.__dict__["opened"] = replace(opened, store=scaled)
         return stream
 

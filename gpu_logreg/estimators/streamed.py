@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from gpu_logreg.arrays.device import Device, numpy_defaults
+from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.errors import DataError, DeviceError
+from gpu_logreg.estimators.device_streams import blocks_on, stored_dtype_on_device
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.estimators.streamed_labels import table_of_class_weights
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.row_labels import RowLabels
+from gpu_logreg.rows.source_blocks import refuse_sparse_blocks
 from gpu_logreg.rows.streamed import StreamedDataset
 
 __all__ = ["logits_by_block", "note_columns", "prepare_stream", "score_by_block", "stream_of", "streams_on"]
@@ -52,25 +56,42 @@ def _yields_blocks(X: Any, y: Any) -> bool:
     return (callable(X) and not isinstance(X, type)) or hasattr(X, "__iter__")
 
 
-def streams_on(device: str) -> Device:
+def streams_on(device: Any, *, by_blocks: bool = False) -> Device:
     """The device that streamed rows are walked on.
+
+    Parameters
+    ----------
+    device : str
+        The parameter ``device``; ``"auto"`` is the CPU.
+    by_blocks : bool
+        Whether sums over the rows are made block by block, so that a GPU can be asked for.
 
     Raises
     ------
     DeviceError
         If another is asked for.
     """
-    if device not in ("auto", "cpu"):
-        raise DeviceError(f"device={device!r} cannot be used: streamed rows are walked on the CPU; use device='cpu'")
-    return Device("cpu", reason="auto: streamed rows are walked on the CPU" if device == "auto" else "asked for")
+    if device == "auto":
+        return Device("cpu", reason="auto: streamed rows are walked on the CPU")
+    if device == "cpu" or (by_blocks and isinstance(device, str) and device != "cuda:all"):
+        return resolve_device(device)
+    where = "on the CPU or one GPU" if by_blocks else "on the CPU"
+    raise DeviceError(f"device={device!r} cannot be used: streamed rows are walked {where}; use device='cpu'")
 
 
-def prepare_stream(stream: Stream, device: Device, *, class_weight: Any, storage: str, solver: str) -> Prepared:
+def prepare_stream(
+    stream: Stream, device: Device, *, class_weight: Any, storage: str, device_budget: Any = None
+) -> Prepared:
     """As `gpu_logreg.estimators.prepare.prepare`; rows of a single block are as rows in memory.
+
+    Parameters
+    ----------
+    device_budget : int, float, str or None
+        The parameter ``device_memory_budget``, by which a single block is streamed too.
 
     Raises
     ------
-    DataError
+    DataError, DeviceError
         What cannot be done with streamed rows.
     """
     opened = stream.opened
@@ -78,7 +99,10 @@ def prepare_stream(stream: Stream, device: Device, *, class_weight: Any, storage
     target = Target(classes)
     by_class = table_of_class_weights(class_weight, classes, codes, weights, list(store.parts))
     labels = RowLabels(codes, np.dtype(target.loss.label_dtype), weights, by_class)
-    if len(store.parts) == 1:
+    on_gpu = device.kind == "cuda"
+    if on_gpu:
+        refuse_sparse_blocks(store.source, device)
+    if len(store.parts) == 1 and not (on_gpu and device_budget is not None):
         ((_, X),) = store.walk()
         every = slice(0, store.source.n_rows)
         y, s = labels.labels(every), labels.weights(every)
@@ -88,11 +112,11 @@ def prepare_stream(stream: Stream, device: Device, *, class_weight: Any, storage
         raise DataError(
             f"storage={storage!r} is for rows in memory; streamed rows keep their dtype, use storage='auto'"
         )
-    if solver in ("sgd", "adam"):
-        raise DataError(
-            f"solver={solver!r} steps through rows in random order, and streamed rows are read in theirs; use 'auto'"
-        )
     rows = StreamedDataset(store, labels, len(classes), stream.names, n_stored=opened.n_stored, n_pairs=opened.n_pairs)
+    if on_gpu:
+        dtype = stored_dtype_on_device(store.source.dtype)
+        blocks = blocks_on(device, store, labels, target.loss.n_logits, dtype, device_budget)
+        rows = replace(rows, on_device=blocks)
     return Prepared(rows, target, device)
 
 

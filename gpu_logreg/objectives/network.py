@@ -53,14 +53,19 @@ class NetworkObjective:
         self.l2 = l2
         self.dtype = np.dtype(dtype)
         self._recall = recall
-        s = rows.sample_weight
-        self.weight_total = float(rows.X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
-        weighted = rows_with_weight(s, rows.X.shape[0], self.dtype)
-        self._weighted_rows = None if len(weighted) == rows.X.shape[0] else array_namespace(rows.X).asarray(weighted)
-        self._n_rows = len(weighted)
+        self._weighted_rows: Array | None = None
+        self._weigh()
         self.n_reads = 0.0
         self.precision = float(np.finfo(self.dtype).eps)
         self.rounding = 4.0 * float(np.finfo(np.float64).eps)
+
+    def _weigh(self) -> None:
+        """Find the weight of all rows, and which of them have some."""
+        X, _, s = self.rows
+        self.weight_total = float(X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
+        weighted = rows_with_weight(s, X.shape[0], self.dtype)
+        self._weighted_rows = None if len(weighted) == X.shape[0] else array_namespace(X).asarray(weighted)
+        self._n_rows = len(weighted)
 
     def widen(self) -> bool:
         """False: a network keeps the dtype of its arithmetic throughout a fit."""
@@ -85,19 +90,21 @@ class NetworkObjective:
 
     def _sums(self, params: Float64Vector) -> tuple[float, Float64Vector]:
         """Sums over the rows of the loss and of its gradient."""
-        X = self.rows.X
+        return self._sums_over(self.rows, self._weighted_rows, self._n_rows, params)
+
+    def _sums_over(self, rows: Rows, at: Array | None, n: int, params: Float64Vector) -> tuple[float, Float64Vector]:
+        """The sums over ``n`` of some rows, those of the numbers ``at``; None: over all of them."""
+        X = rows.X
         xp = array_namespace(X)
         device_params = xp.asarray(params.astype(self.dtype))
         loss_sum, grad = 0.0, np.zeros(self.network.n_params)
 
         def of_block(part: slice) -> tuple[Array, Array]:
-            block = take_batch(
-                self.rows, part if self._weighted_rows is None else self._weighted_rows[part], self.dtype
-            )
+            block = take_batch(rows, part if at is None else at[part], self.dtype)
             return loss_and_gradient(self.network, device_params, *block)
 
         widest = max(elements_in_a_row(X), *self.network.sizes[1:]) * self.dtype.itemsize
-        for block_loss, block_grad in map_row_blocks(of_block, X, NETWORK, n=self._n_rows, row_bytes=widest):
+        for block_loss, block_grad in map_row_blocks(of_block, X, NETWORK, n=n, row_bytes=widest):
             loss_sum += float(to_numpy(block_loss))
             grad += to_numpy(block_grad)
         return loss_sum, grad

@@ -1,4 +1,4 @@
-"""Stochastic training of a network on streamed rows: blocks in random order, whose rows are shuffled in a buffer."""
+"""Networks on streamed rows: steps on blocks in random order, shuffled in a buffer, and sums over all rows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.vector import Array, Float64Vector, IntVector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Vector, IntVector
+from gpu_logreg.mathematics.network import Network
 from gpu_logreg.objectives.batches import HeldBack, NetworkBatches
+from gpu_logreg.objectives.network import NetworkObjective
+from gpu_logreg.passes.recorded import Recall
 from gpu_logreg.passes.steps_choice import Steps
 from gpu_logreg.passes.training import Training
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.streamed import StreamedDataset
 
-__all__ = ["BUFFERED_BLOCKS", "StreamedBatches"]
+__all__ = ["BUFFERED_BLOCKS", "StreamedBatches", "StreamedObjective", "counted_rows"]
 
 BUFFERED_BLOCKS = 4
 """Blocks whose rows are shuffled together. The number is fixed, so that bits do not depend on the memory."""
+
+
+def counted_rows(data: StreamedDataset, dtype: DTypeLike) -> tuple[int, float]:
+    """How many rows count, and the weight up to which one does not, as of `rows_with_weight`."""
+    labels, least = data.labels, -1.0
+    if not labels.is_weighted:
+        return data.n_rows, least
+    least = float(np.finfo(dtype).eps) * data.weight_total / data.n_rows
+    return sum(int((labels.float64_weights(part) > least).sum()) for part in data.store.parts), least
 
 
 class StreamedBatches(NetworkBatches):
@@ -137,6 +149,53 @@ class StreamedBatches(NetworkBatches):
         """Go to where a state was copied."""
         super().go_to(state)
         self._n_epochs = int(state["epochs"])
+
+
+class StreamedObjective(NetworkObjective):
+    """`NetworkObjective` over streamed rows; an evaluation is a read of all blocks.
+
+    Parameters
+    ----------
+    network, l2, dtype, recall
+        As of `NetworkObjective`.
+    data : StreamedDataset
+    factor : float
+        What row weights are multiplied by.
+    counted : int
+        Rows that count.
+    least_weight : float
+        Rows of a weight up to this are left out.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        data: StreamedDataset,
+        l2: float,
+        dtype: DTypeLike,
+        recall: Recall | None = None,
+        *,
+        factor: float,
+        counted: int,
+        least_weight: float,
+    ) -> None:
+        self._data, self._factor, self._counted, self._least_weight = data, factor, counted, least_weight
+        super().__init__(network, data.template(), l2, dtype, recall)
+
+    def _weigh(self) -> None:
+        self.weight_total, self._n_rows = self._data.weight_total * self._factor, self._counted
+
+    def _sums(self, params: Float64Vector) -> tuple[float, Float64Vector]:
+        loss_sum, grad = 0.0, np.zeros(self.network.n_params)
+        for block in self._data.blocks():
+            rows, at, n, s = block.rows, None, block.n_rows, block.rows.sample_weight
+            if s is not None:
+                weighted = np.flatnonzero(s > self._least_weight)
+                at, n = (None, n) if len(weighted) == n else (weighted, len(weighted))
+                rows = rows._replace(sample_weight=s * s.dtype.type(self._factor))
+            block_loss, block_grad = self._sums_over(rows, at, n, params)
+            loss_sum, grad = loss_sum + block_loss, grad + block_grad
+        return loss_sum, grad
 
 
 def _taken(rows: Rows, at: IntVector) -> Rows:

@@ -117,11 +117,19 @@ def _gradient(engine: Engine, data: ResidentDataset, w: Float64Vector, b: Any) -
 
 
 def _product(engine: Engine, data: ResidentDataset, w: Float64Vector, b: Any, v: Float64Vector, c: Any) -> Product:
-    return engine.product(data, engine.row_curvature(data, w, b), v, c)
+    return engine.product(data, _curvature_of_piece(engine, data, w, b), v, c)
 
 
 def _diagonal(engine: Engine, data: ResidentDataset, w: Float64Vector, b: Any) -> Product:
-    return engine.diagonal(data, engine.row_curvature(data, w, b))
+    return engine.diagonal(data, _curvature_of_piece(engine, data, w, b))
+
+
+def _curvature_of_piece(engine: Engine, data: ResidentDataset, w: Float64Vector, b: Any) -> RowCurvature:
+    """The point alone for dense rows of the host, whose curvature is then computed a few rows at a time.
+
+    So they come from memory once, and not once for the curvature and once for the product.
+    """
+    return RowCurvature(w, b, None) if data.on_host and not data.is_sparse else engine.row_curvature(data, w, b)
 
 
 def _moments(engine: Engine, data: ResidentDataset) -> Moments:

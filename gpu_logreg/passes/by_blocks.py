@@ -26,22 +26,53 @@ def choose_for(impl: str, data: Dataset, device: Device, loss: Loss, *, by_colum
         return choose(impl, data.rows, device, loss, by_columns=by_columns)
     if isinstance(data, PartedDataset) and device.kind == "cpu" and impl in ("cuda", "cublas"):
         impl = "auto"  # of the parts, which have their engines; this one is for samples
+    if isinstance(data, StreamedDataset) and data.on_device is not None:
+        return _on_device(impl, data, device, loss)
     engine = choose(impl, data.template(), device, loss, by_columns=True)
     if isinstance(data, PartedDataset):
         return PartedEngine(loss, f"{engine.reason}; the rows are in {len(data.shapes)} parts", engine)
     return BlockwiseEngine(loss, f"{engine.reason}; {len(data.store.parts)} blocks of rows are streamed", engine)
 
 
+def _on_device(impl: str, data: StreamedDataset, device: Device, loss: Loss) -> BlockwiseEngine:
+    """The engines of blocks that are walked on a GPU, and of samples, which are of the host."""
+    assert data.on_device is not None
+    n, stay = len(data.store.parts), len(data.on_device.kept)
+    rows = data.on_device.template(data.n_columns, data.labels.dtype, data.labels.weight_dtype)
+    there = choose(impl, rows, device, loss)
+    here = choose("auto", data.template(), Device("cpu"), loss, by_columns=True)
+    reason = f"{there.reason}; {n} blocks of rows are streamed, of which {stay} stay on {device.name}"
+    return BlockwiseEngine(loss, reason, here, there)
+
+
 class BlockwiseEngine(EngineApart):
-    """Sums over streamed rows, by another engine for each block."""
+    """Sums over streamed rows, by another engine for each block.
+
+    Parameters
+    ----------
+    loss : Loss
+    reason : str
+    other : Engine
+        Of samples, and of the blocks if they are walked on the host.
+    on_device : Engine or None
+        Of the blocks if they are walked on a GPU.
+    """
+
+    def __init__(self, loss: Loss, reason: str, other: Engine, on_device: Engine | None = None) -> None:
+        super().__init__(loss, reason, other)
+        self._on_device = on_device
+        self.name = other.name if on_device is None else on_device.name
 
     def _of_each(self, data: StreamedDataset, function: Callable[..., Any], *arguments: Any) -> Iterable[Any]:
-        return (function(self._other, block, *arguments) for block in data.blocks())
+        if self._on_device is None:
+            return (function(self._other, block, *arguments) for block in data.blocks())
+        return (function(self._on_device, block, *arguments) for block in data.blocks_on_device())
 
     def _some_columns(self, data: StreamedDataset) -> Callable[[IntVector], StreamedDataset]:
         """They are copied from every block that is read."""
         return lambda columns: data.with_columns(columns, lambda block: self._columns_of(block, columns))
 
     def _columns_of(self, block: ResidentDataset, columns: IntVector) -> ResidentDataset:
-        some = self._other.columns(block)(columns)
+        engine = self._other if self._on_device is None or block.on_host else self._on_device
+        some = engine.columns(block)(columns)
         return replace(some, column_names=None)

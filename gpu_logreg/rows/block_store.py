@@ -99,6 +99,8 @@ class BlockStore:
     ----------
     blocks_read, bytes_read : int
         From the source, up to now.
+    told : function (rows, nbytes) -> None, or None
+        Called for every block of a walk with the number of rows walked up to its end, and with ``bytes_read``.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class BlockStore:
         self.parts = parts
         self.kept = kept
         self.blocks_read = self.bytes_read = 0
+        self.told: Callable[[int, int], None] | None = None
         self._blocks = {} if blocks is None else blocks
         self._ahead = ahead
         self._free: queue.SimpleQueue[HostArray] = queue.SimpleQueue()
@@ -122,7 +125,23 @@ class BlockStore:
 
         Numbers that do not ascend are for sources that seek.
         """
-        numbers = range(len(self.parts)) if numbers is None else numbers
+        walk = self._walk(range(len(self.parts)) if numbers is None else numbers)
+        if self.told is None:
+            return walk
+        return self._telling(walk, self.told)
+
+    def _telling(
+        self, walk: Iterator[tuple[int, ArrayOfRows]], told: Callable[[int, int], None]
+    ) -> Iterator[tuple[int, ArrayOfRows]]:
+        rows = 0
+        with contextlib.closing(walk):  # type: ignore[type-var]
+            for number, X in walk:
+                rows += self.parts[number].stop - self.parts[number].start
+                told(rows, self.bytes_read)
+                yield number, X
+                del X  # so that its memory is free while the next is made
+
+    def _walk(self, numbers: Sequence[int]) -> Iterator[tuple[int, ArrayOfRows]]:
         missing = [k for k in numbers if k not in self._blocks]
         if not missing:
             yield from ((k, self._blocks[k]) for k in numbers)

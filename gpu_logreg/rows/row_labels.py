@@ -37,6 +37,12 @@ class RowLabels:
         """Bytes in memory."""
         return int(self.codes.nbytes) + (0 if self.sample_weight is None else int(self.sample_weight.nbytes))
 
+    @property
+    def weight_dtype(self) -> DType | None:
+        """Dtype of `weights`; None where there are none."""
+        weights = self.weights(slice(0, 1))
+        return None if weights is None else weights.dtype
+
     def labels(self, at: slice | IntVector) -> HostArray:
         """Labels of some rows as the loss takes them."""
         return self.codes[at].astype(self.dtype, copy=False)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpu_logreg.arrays.device import Device
+from gpu_logreg.errors import DeviceError
 from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.block_store import cut_dense
 
-__all__ = ["bytes_of_a_sampled_row", "is_read_in_any_order", "parts_of", "stored_counts"]
+__all__ = ["bytes_of_a_sampled_row", "is_read_in_any_order", "parts_of", "refuse_sparse_blocks", "stored_counts"]
 
 
 def parts_of(source: Any) -> list[slice]:
@@ -30,3 +32,12 @@ def bytes_of_a_sampled_row(source: Any) -> float:
 def is_read_in_any_order(source: Any) -> bool:
     """Whether blocks may be asked for in any order at the cost of one walk."""
     return bool(source.fills or (source.kind.is_sparse and source.seeks))
+
+
+def refuse_sparse_blocks(source: Any, device: Device) -> None:
+    """Raise a `DeviceError` for sparse blocks, which no GPU walks."""
+    if source.kind.is_sparse:
+        raise DeviceError(
+            f"{device.name} cannot be used: the blocks are sparse, and sparse rows are walked on the CPU; "
+            "use device='cpu'"
+        )

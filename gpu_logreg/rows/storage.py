@@ -22,7 +22,7 @@ from gpu_logreg.rows.block import compute_dtype
 from gpu_logreg.rows.room import NARROWER, holds_every_value, refuse_copy_that_does_not_fit
 from gpu_logreg.rows.upload import upload
 
-__all__ = ["STORAGES", "narrowest", "store"]
+__all__ = ["STORAGES", "dtypes_on_device", "narrowest", "store"]
 
 STORAGES = ("float64", "float32", "float16", "bfloat16", "uint8")
 
@@ -90,6 +90,15 @@ def _store_sparse(X: CsrArray, storage: str) -> CsrArray:
     if storage not in ("float32", "float64"):
         raise DataError(f"storage={storage!r} is for dense rows, and X is sparse; use 'auto', 'float32' or 'float64'")
     return with_dtype(X, np.dtype(storage))
+
+
+def dtypes_on_device(X: Array, storage: str) -> tuple[DType, DType]:
+    """The dtypes that dense rows of the host are stored in on a GPU, and computed in; see `store`."""
+    if storage == "auto":
+        return narrowest(X), compute_dtype(X.dtype)
+    target = _dtype(storage)
+    _refuse_values_out_of_range(X, target)
+    return target, compute_dtype(target)
 
 
 def narrowest(X: Array) -> DType:

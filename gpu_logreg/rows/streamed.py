@@ -26,6 +26,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.rows.apart import RowsApart
 from gpu_logreg.rows.block import Rows, compute_dtype
 from gpu_logreg.rows.block_store import BlockStore
+from gpu_logreg.rows.device_blocks import DeviceBlocks, bytes_on_device
 from gpu_logreg.rows.drawing import DrawingByStretches
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.row_labels import RowLabels
@@ -47,6 +48,8 @@ class StreamedDataset(RowsApart):
         Stored elements of sparse rows, and the sum of the squares of their numbers by rows.
     of_block : function ResidentDataset -> ResidentDataset, or None
         What is made of every block that is read: the same rows with some of the columns.
+    on_device : DeviceBlocks or None
+        Where the blocks lie on a GPU, if sums over them are made there; samples are of the host in any case.
     n_columns : int
     weight_total : float
     least_weight : float
@@ -67,6 +70,7 @@ class StreamedDataset(RowsApart):
     n_stored: int = 0
     n_pairs: float = 0.0
     of_block: Callable[[ResidentDataset], ResidentDataset] | None = None
+    on_device: DeviceBlocks | None = None
     n_columns: int = -1
     weight_total: float = field(default=-1.0)
     least_weight: float = 1.0
@@ -108,8 +112,8 @@ class StreamedDataset(RowsApart):
 
     @property
     def storage_name(self) -> str:
-        """Name of the dtype of the blocks."""
-        return str(self.store.source.dtype.name)
+        """Name of the dtype of the blocks, where they are walked."""
+        return str(self.store.source.dtype.name if self.on_device is None else self.on_device.dtype.name)
 
     @property
     def widest_dtype(self) -> DType:
@@ -126,17 +130,35 @@ class StreamedDataset(RowsApart):
         for number, X in self.store.walk():
             yield self._block(number, X)
 
+    def blocks_on_device(self) -> Iterator[ResidentDataset]:
+        """The blocks on the GPU, in order; each is valid until the next is asked for."""
+        assert self.on_device is not None
+        parts, dtype = self.store.parts, self.compute_dtype
+        rows = max(part.stop - part.start for part in parts)
+        shape = rows, self.store.source.n_columns
+        largest = bytes_on_device(shape, self.on_device.dtype, self.labels.dtype, self.labels.weight_dtype)
+        for rows_there, total in self.on_device.walk(range(len(parts)), largest, self._of_host):
+            block = ResidentDataset(rows_there, total, self.store_names, dtype)
+            yield block if self.of_block is None else self.of_block(block)
+
+    def _of_host(self, numbers: Sequence[int]) -> Iterator[tuple[int, Rows, float]]:
+        for number, X in self.store.walk(numbers):
+            yield number, *self._rows_of_block(number, X)
+
     def map_blocks(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """``function`` of every block and the arguments, in the order of the blocks; one read."""
         return [function(block, *arguments) for block in self.blocks()]
 
     def _block(self, number: int, X: ArrayOfRows) -> ResidentDataset:
+        block = ResidentDataset(*self._rows_of_block(number, X), self.store_names, self.compute_dtype)
+        return block if self.of_block is None else self.of_block(block)
+
+    def _rows_of_block(self, number: int, X: ArrayOfRows) -> tuple[Rows, float]:
+        """Rows with their labels and weights, and the sum of the weights."""
         part = self.store.parts[number]
         s = self.labels.weights(part)
         total = float(X.shape[0]) if s is None else float(s.sum(dtype=np.float64))
-        rows = Rows(X, self.labels.labels(part), s)
-        block = ResidentDataset(rows, total, self.store_names, self.compute_dtype)
-        return block if self.of_block is None else self.of_block(block)
+        return Rows(X, self.labels.labels(part), s), total
 
     @property
     def store_names(self) -> Sequence[str] | None:

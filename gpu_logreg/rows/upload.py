@@ -13,7 +13,7 @@ from gpu_logreg.arrays.device import Device, import_cupy, using
 from gpu_logreg.arrays.vector import Array, DType, DTypeLike, HostArray
 from gpu_logreg.rows.room import refuse_rows_that_do_not_fit
 
-__all__ = ["upload"]
+__all__ = ["page_locked", "stream_after", "upload"]
 
 
 def upload(
@@ -55,8 +55,8 @@ def upload(
         refuse_rows_that_do_not_fit(X, device, dtype, narrow_by)
         on_device = cupy.empty((n, d), dtype=dtype)
         step = max(1, UPLOADED // max(1, d * dtype.itemsize))
-        stream = _stream_after(cupy)
-        chunks = [_page_locked(cupy, min(step, n), d, dtype) for _ in range(2 if n > step else 1)]
+        stream = stream_after(cupy)
+        chunks = [page_locked(cupy, min(step, n), d, dtype) for _ in range(2 if n > step else 1)]
         copied: list[Any] = [None] * len(chunks)
         try:
             for k, first in enumerate(range(0, n, step)):
@@ -74,7 +74,7 @@ def upload(
     return on_device
 
 
-def _stream_after(cupy: Any) -> Any:
+def stream_after(cupy: Any) -> Any:
     """A new stream that first waits for the work which the current stream has now.
 
     CuPy's pool may hand out memory that earlier work of the current stream still reads or writes, and a non-blocking
@@ -87,7 +87,8 @@ def _stream_after(cupy: Any) -> Any:
     return stream
 
 
-def _page_locked(cupy: Any, n: int, d: int, dtype: DType) -> HostArray:
+def page_locked(cupy: Any, n: int, d: int, dtype: DType) -> HostArray:
+    """An array of shape (n, d) in page-locked memory of the host."""
     memory = cupy.cuda.alloc_pinned_memory(max(1, n * d * dtype.itemsize))
     return np.frombuffer(memory, np.uint8, n * d * dtype.itemsize).view(dtype).reshape(n, d)
 

@@ -55,6 +55,20 @@ def same_model(one, other):
     return one
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_rows_bandwidth_and_the_time_left_are_told(capsys, monkeypatch, tmp_path, hidden):
+    X, y, _ = rows()
+    np.save(tmp_path / "rows.npy", X)
+    np.save(tmp_path / "labels.npy", y)
+    monkeypatch.setattr("gpu_logreg.command.report._SILENT_SECONDS", 0.0)
+    given = ("--target", tmp_path / "labels.npy", "--memory-budget", BUDGET)
+    ended = train(capsys, tmp_path / "rows.npy", *given, *(("--hidden", "4", "--max-iter", "2") if hidden else ()))
+    told = [line for line in ended.err.splitlines() if line.startswith("read ")]
+    assert {line.split(":")[0] for line in told} >= {"read 1", "read 2", "read 3"}
+    assert any(re.fullmatch(r"read 2: \d,\d+ of 4,000 rows, \d+\.\d+ GB/s, \d s left", line) for line in told)
+    assert any(re.fullmatch(r"read 2: 4,000 of 4,000 rows, \d+\.\d+ GB/s", line) for line in told)
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("folder", [False, True])
 def test_parquet(capsys, tmp_path, n_classes, folder):
@@ -165,7 +179,7 @@ def test_predictions_of_files_beyond_memory(capsys, tmp_path, monkeypatch, n_cla
     ("arguments", "message"),
     [
         (["--hidden", "8", "--early-stopping"], "early_stopping=True goes by rows in memory, and these are streamed"),
-        (["--solver", "sgd"], "solver='sgd' steps through rows in random order"),
+        (["--solver", "coordinate-descent", "--penalty", "l1"], "it takes all rows by columns, and they are streamed"),
         (["--storage", "uint8"], "storage='uint8' is for rows in memory"),
         (["--memory-budget", "much"], "memory_budget='much' is no size"),
         (["--memory-budget", "9kB"], "a memory budget of 0 MB is too small"),

@@ -270,13 +270,36 @@ def refused(stream, message, model=None, error=DataError):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_steps_on_batches(path, tmp_path, n_classes, solver):
+    X, y, s = rows(n_classes)
+    X = (X - X.mean(0)) / X.std(0)
+    s[::5] = 0.0
+    np.save(path, X)
+    how = {"solver": solver, "learning_rate": 0.01, "max_iter": 5, "fit_intercept": solver == "adam"}
+    streams = Stream(path, y, s, memory_budget=LOW), Stream(path, y, s)
+    models = [LogisticRegression(**how).fit(stream) for stream in streams]
+    assert bits(models[0]) == bits(models[1])
+    memory = LogisticRegression(**how).fit(X, y, s)
+    assert models[0].n_reads_ == memory.n_reads_
+    assert models[0].score(X, y) == pytest.approx(memory.score(X, y), abs=0.01)
+    np.testing.assert_allclose(models[0].objective_, memory.objective_, rtol=1e-2)
+    assert bits(LogisticRegression(**how, random_state=1).fit(streams[1])) != bits(models[0])
+    in_order = [LogisticRegression(**how).fit(blocks_of(X, y, s, size)) for size in (700, 1000)]
+    assert bits(in_order[0]) == bits(in_order[1]) != bits(models[0])
+    checkpoint = tmp_path / "c"
+    LogisticRegression(**how | {"max_iter": 2}).fit(streams[0], checkpoint=checkpoint)
+    assert bits(LogisticRegression(**how).fit(streams[1], checkpoint=checkpoint)) == bits(models[0])
+
+
 def test_what_streams_do_not_take(path):
     X, y, _ = rows()
     np.save(path, X)
     refused(Stream(path), "the stream has no labels; give them as y")
     refused(Stream(path, y[:-1]), r"y has shape \(2999,\), and .*rows.npy: has 3000 rows")
     refused(lambda: iter([X]), r"the blocks hold no labels; yield \(X, y\)")
-    refused(Stream(path, y), "solver='sgd' steps through rows in random order", LogisticRegression(solver="sgd"))
     refused(
         Stream(path, y),
         "solver='coordinate-descent' cannot be used: it takes all rows by columns, and they are streamed",
@@ -285,8 +308,8 @@ def test_what_streams_do_not_take(path):
     refused(Stream(path, y), "storage='float32' is for rows in memory", LogisticRegression(storage="float32"))
     refused(
         Stream(path, y),
-        "device='cuda' cannot be used: streamed rows are walked on the CPU; use device='cpu'",
-        LogisticRegression(device="cuda"),
+        "device='cuda:all' cannot be used: streamed rows are walked on the CPU or one GPU; use device='cpu'",
+        LogisticRegression(device="cuda:all"),
         DeviceError,
     )
     refused(

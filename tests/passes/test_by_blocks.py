@@ -8,6 +8,7 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.kinds import kind_of
 from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.by_blocks import BlockwiseEngine, choose_for
+from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.rows.block_store import BlockStore
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.row_labels import RowLabels
@@ -144,3 +145,16 @@ def test_a_row_that_is_not_finite_is_named():
     assert not streamed.all_finite()
     with pytest.raises(ValueError, match=r"^here: Input X contains NaN at row 299, column 2 \('c'\); remove"):
         streamed.refuse_not_finite()
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_product_is_one_walk_over_a_dense_block(monkeypatch, impl, n_classes):
+    streamed, memory, loss = data(False, n_classes, True)
+    engine, other = (choose_for(impl, rows, Device("cpu"), loss) for rows in (streamed, memory))
+    W = np.random.default_rng(0).standard_normal((3, D))
+    w, v, b, c = (W[0], W[1], 0.5, -0.3) if n_classes == 2 else (W, W[::-1], W[:, 0], W[:, 1])
+    at = other.row_curvature(memory, w, b)
+    monkeypatch.setattr(type(other), "row_curvature", None)
+    close(engine.product(streamed, RowCurvature(w, b, None), v, c), other.product(memory, at, v, c))
+    close(engine.diagonal(streamed, RowCurvature(w, b, None)), other.diagonal(memory, at))

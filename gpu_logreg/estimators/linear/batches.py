@@ -1,17 +1,23 @@
-"""Stochastic training of a linear model: a network without a hidden layer, on the rows of an objective."""
+"""Stochastic training of a linear model: a network without a hidden layer, on the rows of an objective.
+
+Of streamed rows blocks come in random order where their source holds any of them at once, as for networks.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gpu_logreg.arrays.device import array_namespace, device_of, to_numpy
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Float64Vector, IntVector
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Schedule
 from gpu_logreg.objectives.batches import NetworkBatches, make_optimizer
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes.steps_choice import choose_steps
+from gpu_logreg.objectives.streamed_batches import StreamedBatches, counted_rows
+from gpu_logreg.passes.steps_choice import Steps, choose_steps
 from gpu_logreg.passes.training import Training, rows_with_weight
+from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.source_blocks import is_read_in_any_order
 from gpu_logreg.solvers import Observer, SavedState, SolverResult
 from gpu_logreg.solvers.minibatch import Progress, minibatch
 
@@ -56,8 +62,9 @@ def linear_batches(
     SolverResult
         With value and gradient at the end, from one more read.
     """
-    rows, K, d = objective.dataset.rows, objective.n_logits, objective.dataset.n_columns
-    xp, dtype = array_namespace(rows.X), objective.dataset.compute_dtype
+    data, K, d = objective.dataset, objective.n_logits, objective.dataset.n_columns
+    rows = data.rows if data.is_resident else data.template()
+    xp, dtype = array_namespace(rows.X), data.compute_dtype
     network = Network((d, K))
     by_class = start.reshape(K, -1)
     params = np.zeros(network.n_params)
@@ -74,20 +81,21 @@ def linear_batches(
     )
     name = objective.engine.name
     steps = choose_steps("cuda" if name == "cublas" else name, rows, device_of(rows.X), training)
-    at = rows_with_weight(rows.sample_weight, objective.dataset.n_rows, dtype)
+    batches, at, n, shuffles = _batches(objective, training, steps, rows, rng)
     before = objective.reads.total
     progress = minibatch(
-        NetworkBatches(training, rows, steps),
+        batches,
         at,
-        batch_size=min(BATCH_ROWS, len(at)),
+        batch_size=min(BATCH_ROWS, n),
         schedule=Schedule("constant", learning_rate),
-        rng=rng,
+        rng=shuffles,
         progress=Progress(),
         tol=tol,
         max_iter=max_iter,
         n_iter_no_change=EPOCHS_WITHOUT_GAIN,
         observer=observer,
         saved=saved,
+        n_rows=n,
     )
     objective.reads.total = before + progress.n_iter
     if steps.how:
@@ -103,3 +111,17 @@ def linear_batches(
         smaller = f"try learning_rate={learning_rate / 10:g}, or scale the columns of X"
         message += f" with learning_rate={learning_rate:g}; {smaller}"
     return SolverResult(end, value, grad, progress.n_iter, progress.stop.converged, message, progress.loss_curve)
+
+
+def _batches(
+    objective: Objective, training: Training, steps: Steps, rows: Rows, rng: np.random.Generator
+) -> tuple[NetworkBatches, IntVector, int, np.random.Generator | None]:
+    """The batches, the numbers of rows or blocks that an epoch walks, how many rows count, and what shuffles."""
+    data = objective.dataset
+    if data.is_resident:
+        at = rows_with_weight(rows.sample_weight, data.n_rows, training.params.dtype)
+        return NetworkBatches(training, rows, steps), at, len(at), rng
+    counted, least = counted_rows(data, training.params.dtype)
+    batches = StreamedBatches(training, data, steps, seed=int(rng.integers(2**63)), least_weight=least)
+    in_any_order = is_read_in_any_order(data.store.source)
+    return batches, np.arange(len(data.store.parts)), counted, rng if in_any_order else None

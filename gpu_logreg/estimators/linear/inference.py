@@ -126,13 +126,13 @@ class LinearInference:
         if several is not None:
             device = several[0]  # one is enough for two walks
         else:
-            device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
+            device = resolve_device(self.device, X) if stream is None else streams_on("cpu")
         with on_device(device), blas_on_one_thread(), numpy_defaults():
             if stream is None:
                 target, columns = Target(self.classes_), getattr(self, "feature_names_in_", None)
                 prepared = prepare(X, y, sample_weight, device, target=target, column_names=columns)
             else:
-                prepared = prepare_stream(stream, device, class_weight=None, storage="auto", solver="auto")
+                prepared = prepare_stream(stream, device, class_weight=None, storage="auto")
             if not np.array_equal(prepared.target.classes, self.classes_):
                 raise DataError("the classes of the rows are not those of the fit; give the rows of the fit")
             refuse_wide((len(self.classes_) - 1) * len(parameter_names(self)))

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device, several_devices
+from gpu_logreg.arrays.memory import memory_budget
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.estimators.callbacks import (
     CallbackSupportMixin,
@@ -80,10 +81,11 @@ class LogisticRegression(
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"} or list of "cuda:N", default="auto"
         Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
-        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
-        fit. An explicit device is taken or refused; ``"auto"`` says why in ``device_reason_`` and in the log. Memory
-        that the fit takes there is given back when it ends. With several GPUs the rows, which are on the host and
-        dense, are cut into the same parts whatever their number, and no bit depends on it.
+        another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many,
+        and are streamed to it where they do not fit. An explicit device is taken or refused; ``"auto"`` says why in
+        ``device_reason_`` and in the log. Memory that the fit takes there is given back when it ends. With several GPUs
+        the rows, which are on the host and dense, are cut into the same parts whatever their number, and no bit depends
+        on it.
     impl : {"auto", "reference", "cpu", "cuda", "cublas"}, default="auto"
         The pass over the rows; the choice is in ``impl_`` and ``impl_reason_``.
     storage : {"auto", "float64", "float32", "float16", "bfloat16", "uint8"}, default="auto"
@@ -127,6 +129,10 @@ class LogisticRegression(
         Bounds of ``coef_``; infinite for none.
     positive : bool, default=False
         The same as ``lower_bounds=0``.
+    device_memory_budget : int, float, str or None, default=None
+        Most memory of a GPU that a fit takes: bytes, ``"4GB"``, or a share of what is free there. Rows stay on the
+        host, as many blocks of them as the budget holds on the GPU, and the others are sent in every read. None: so are
+        rows that do not fit, by 0.9 of what is free. Not measured on a GPU.
 
     Attributes
     ----------
@@ -201,6 +207,7 @@ class LogisticRegression(
         lower_bounds: Any = None,
         upper_bounds: Any = None,
         positive: bool = False,
+        device_memory_budget: Any = None,
     ) -> None:
         self.C = C
         self.l1_ratio = l1_ratio
@@ -229,6 +236,7 @@ class LogisticRegression(
         self.lower_bounds = lower_bounds
         self.upper_bounds = upper_bounds
         self.positive = positive
+        self.device_memory_budget = device_memory_budget
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
@@ -272,6 +280,8 @@ class LogisticRegression(
         """
         self._validate_params()
         asked = read_parameters(self)
+        if self.device_memory_budget is not None:
+            memory_budget(self.device_memory_budget, "device_memory_budget", lambda: 1)  # refuses what is no size
         start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         try:
             stream = None if type(X) is np.ndarray else stream_of(X, y, sample_weight)
@@ -290,7 +300,11 @@ class LogisticRegression(
             if several is not None:
                 refuse_for_devices(self.device, X, asked.solver)
             else:
-                device = resolve_device(self.device, X) if stream is None else streams_on(self.device)
+                by_blocks = asked.takes_blocks
+                if stream is None:
+                    device = resolve_device(self.device, X, by_blocks=by_blocks)
+                else:
+                    device = streams_on(self.device, by_blocks=by_blocks)
             place = on_device(device) if several is None else on_devices(several)
             with place, blas_on_one_thread(), numpy_defaults():
                 try:

@@ -47,6 +47,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
         StrOptions({"auto", *SOLVER_NAMES, *OTHER_NAMES}),
     ],
     "device": [str, list, tuple],
+    "device_memory_budget": [str, Interval(numbers.Real, 0, None, closed="neither"), None],
     "impl": [StrOptions({"auto", "reference", "cpu", "cuda", "cublas"})],
     "storage": [StrOptions({"auto", *STORAGES})],
     "random_state": ["random_state"],
@@ -69,11 +70,14 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 """Values that each parameter may have, in scikit-learn's form; `read_parameters` refuses what excludes each other."""
 
-MAY_DIFFER = ("tol", "max_iter", "max_time", "verbose", "n_jobs")
+MAY_DIFFER = ("tol", "max_iter", "max_time", "verbose", "n_jobs", "device_memory_budget")
 """Parameters by which a fit goes the same way, and only ends elsewhere: it may go on from a checkpoint with others."""
 
 L1_SOLVERS = ("auto", "proximal", "coordinate-descent", "liblinear", "saga")
 """Solvers that can deal with an L1 penalty."""
+
+_OF_ALL_ROWS = ("sgd", "adam", "coordinate-descent")
+"""Solvers that walk over rows in the memory of one device."""
 
 _NOT_CONVERGED = {
     "newton-cg": "newton-cg failed to converge after {n} iterations. Increase the number of iterations.",
@@ -103,6 +107,8 @@ class Asked:
     penalty_factor : array-like of shape (d,) or None
     has_bounds : bool
         Whether weights have bounds.
+    takes_blocks : bool
+        Whether a GPU can walk the rows block by block, so that it need not hold all of them.
     """
 
     C: float
@@ -112,6 +118,7 @@ class Asked:
     firth: bool = False
     penalty_factor: Any = None
     has_bounds: bool = False
+    takes_blocks: bool = True
 
 
 def read_parameters(model: Any) -> Asked:
@@ -146,7 +153,10 @@ def read_parameters(model: Any) -> Asked:
         )
     share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
     C, has_bounds = math.inf if penalty is None else model.C, asks_for_bounds(model)
-    return Asked(C, share, *stand_in(model), penalty_factor=model.penalty_factor, has_bounds=has_bounds)
+    ours, reason = stand_in(model)
+    by_blocks = ours not in _OF_ALL_ROWS and not has_bounds
+    factor = model.penalty_factor
+    return Asked(C, share, ours, reason, penalty_factor=factor, has_bounds=has_bounds, takes_blocks=by_blocks)
 
 
 def asks_for_bounds(model: Any) -> bool:
@@ -198,7 +208,8 @@ def _firth(model: Any) -> Asked:
         raise DataError("penalty_factor cannot be used with penalty='firth', which has no strength; leave it out")
     if model.C not in (1.0, math.inf) or model.l1_ratio:
         _warn("Setting penalty='firth' will ignore the C and l1_ratio parameters", UserWarning, deeper=1)
-    return Asked(math.inf, 0.0, "subsampled-newton", "penalty='firth' is fitted by Newton's method", firth=True)
+    reason = "penalty='firth' is fitted by Newton's method"
+    return Asked(math.inf, 0.0, "subsampled-newton", reason, firth=True, takes_blocks=False)
 
 
 def refuse_solver(solver: str, penalty: str | None, dual: bool) -> None:

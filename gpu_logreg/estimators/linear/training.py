@@ -12,6 +12,7 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.interchange import is_bfloat16
 from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, observe_all, progress_lines, upload_lines, with_reads
 from gpu_logreg.estimators.checkpoint import journal_of
+from gpu_logreg.estimators.device_streams import prepare_array_by_blocks
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.bounds import BOUNDED_SOLVER, fit_bounded, given_bounds
 from gpu_logreg.estimators.linear.firth import FIRTH_SOLVER, fit_firth
@@ -49,15 +50,22 @@ class LinearTraining:
             names = getattr(self, "feature_names_in_", None)
             prepared = prepare_on_devices(X, y, sample_weight, device, impl=self.impl, column_names=names, **how)
         elif isinstance(X, Stream):
-            prepared = prepare_stream(X, device, solver=asked.solver, **how)
+            prepared = prepare_stream(X, device, device_budget=self.device_memory_budget, **how)
         else:
             self.__dict__.pop("table_columns_", None)
             how["column_names"] = getattr(self, "feature_names_in_", None)
-            how["progress"] = upload_lines(device) if self.verbose and not callable(self.verbose) else None
+            lines = self.verbose and not callable(self.verbose)
+            beyond = None
+            if device.kind == "cuda" and asked.takes_blocks and offset is None and soft is None:
+                budget = self.device_memory_budget
+                beyond = prepare_array_by_blocks(X, y, sample_weight, device, budget=budget, **how)
+            how["progress"] = upload_lines(device) if lines else None
             how["offset"] = offset
             if soft is not None:
                 how |= {"soft": soft, "target": Target(np.arange(soft.shape[1]))}
-            prepared = prepare(X, y, sample_weight, device, **how)
+            prepared = prepare(X, y, sample_weight, device, **how) if beyond is None else beyond
+            if beyond is not None and lines:
+                print(f"{device.name}: {prepared.device.reason}", flush=True)
         self.__dict__.pop("has_offset_", None)
         if offset is not None:
             self.has_offset_ = True

@@ -1,4 +1,4 @@
-"""Training a network on streamed rows: by steps on batches, from blocks that are read in every epoch."""
+"""Training a network on streamed rows: by steps on batches, from blocks read in every epoch, or by sums over all."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.network.epochs import run_minibatch
+from gpu_logreg.estimators.network.fit import minimise_over_rows
 from gpu_logreg.estimators.network.parameters import STOCHASTIC
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.estimators.streamed import prepare_stream
 from gpu_logreg.objectives.batches import HeldBack
-from gpu_logreg.objectives.streamed_batches import StreamedBatches
+from gpu_logreg.objectives.streamed_batches import StreamedBatches, StreamedObjective, counted_rows
 from gpu_logreg.passes.steps_choice import Steps
 from gpu_logreg.passes.training import Training
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.extremes import first_beyond, too_large
 from gpu_logreg.rows.source_blocks import is_read_in_any_order
 from gpu_logreg.rows.streamed import StreamedDataset
-from gpu_logreg.solvers import Observer
+from gpu_logreg.solvers import Observer, SolverResult
 from gpu_logreg.solvers.minibatch import Progress
 
-__all__ = ["fit_by_streamed_batches", "prepare_network_stream", "refuse_extremes_of_blocks", "unit_factor"]
+__all__ = [
+    "fit_by_streamed_batches",
+    "fit_by_streamed_reads",
+    "prepare_network_stream",
+    "refuse_extremes_of_blocks",
+    "unit_factor",
+]
 
 
 def prepare_network_stream(model: Any, stream: Stream, device: Device, by_other_rows: bool) -> Prepared:
@@ -38,14 +45,10 @@ def prepare_network_stream(model: Any, stream: Stream, device: Device, by_other_
     DataError
         A training that cannot be made on streamed rows.
     """
-    prepared = prepare_stream(stream, device, class_weight=None, storage=model.storage, solver="auto")
+    prepared = prepare_stream(stream, device, class_weight=None, storage=model.storage)
     if prepared.data.is_resident:
         return prepared
-    if model.solver not in STOCHASTIC:
-        raise DataError(
-            f"solver={model.solver!r} of a network walks over rows in memory, and these are streamed; use 'adam'"
-        )
-    if model.early_stopping and not by_other_rows:
+    if model.early_stopping and model.solver in STOCHASTIC and not by_other_rows:
         raise DataError("early_stopping=True goes by rows in memory, and these are streamed; give X_val and y_val")
     return prepared
 
@@ -77,6 +80,24 @@ def unit_factor(data: StreamedDataset) -> float:
     return float(2.0 ** -math.frexp(largest)[1])
 
 
+def fit_by_streamed_reads(
+    model: Any, training: Training, data: StreamedDataset, observer: Observer | None, journal: Journal | None = None
+) -> tuple[SolverResult, int, float]:
+    """As `gpu_logreg.estimators.network.fit.fit_by_reads`, block by block."""
+    counted, least = counted_rows(data, training.params.dtype)
+    objective = StreamedObjective(
+        training.network,
+        data,
+        0.0,
+        training.params.dtype,
+        None if journal is None else journal.recall,
+        factor=unit_factor(data),
+        counted=counted,
+        least_weight=least,
+    )
+    return minimise_over_rows(model, training, objective, observer), data.n_rows, objective.n_reads
+
+
 def fit_by_streamed_batches(
     model: Any,
     training: Training,
@@ -95,11 +116,7 @@ def fit_by_streamed_batches(
     their own; see `StreamedBatches`.
     """
     held_back = None if validation is None else HeldBack(validation, np.arange(len(validation.y)))
-    labels, eps = data.labels, float(np.finfo(training.params.dtype).eps)
-    counted, least = data.n_rows, -1.0
-    if labels.is_weighted:
-        least = eps * data.weight_total / data.n_rows
-        counted = sum(int((labels.float64_weights(part) > least).sum()) for part in data.store.parts)
+    counted, least = counted_rows(data, training.params.dtype)
     batches = StreamedBatches(
         training,
         data,

@@ -20,6 +20,7 @@ from gpu_logreg.estimators.network.fit import choose_way, fit_by_batches, fit_by
 from gpu_logreg.estimators.network.parameters import MAY_DIFFER, STOCHASTIC, hidden_sizes
 from gpu_logreg.estimators.network.streamed import (
     fit_by_streamed_batches,
+    fit_by_streamed_reads,
     prepare_network_stream,
     refuse_extremes_of_blocks,
     unit_factor,
@@ -190,7 +191,9 @@ class NetworkTraining:
         task.begin_iteration(training.params)
         time_limit = None if self.max_time is None else TimeLimit(self.max_time)
         observer = observe_all(task, told, time_limit)
-        if not data.is_resident:
+        if not data.is_resident and self.solver not in STOCHASTIC:
+            self._keep_result(*fit_by_streamed_reads(self, training, data, observer, journal))
+        elif not data.is_resident:
             parts = data, steps, self._rng, self._progress, observer
             validation = None if stop_by is None else stop_by.rows
             fit_by_streamed_batches(self, training, *parts, validation=validation, journal=journal)

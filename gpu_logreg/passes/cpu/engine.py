@@ -75,7 +75,8 @@ class CpuEngine(DelegatingEngine):
         if isinstance(self.loss, Binary):
             if data.is_sparse:
                 return sparse_products.sparse_product(data, at, v, c)
-            return (products if products.reads_in_place(data) else self._other).product(data, at, v, c)
+            is_kept = at.kept is not None and products.reads_in_place(data)
+            return (products if is_kept else self._other).product(data, at, v, c)
         if data.is_sparse:
             return sparse_products.sparse_multinomial_product(data, at, v, c)
         return products.multinomial_product(data, at, v, c)

@@ -136,6 +136,36 @@ def test_without_shuffling_it_is_as_in_memory(path, shuffle):
     assert same == (not shuffle)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "gradient-descent"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_sums_over_all_rows_go_the_way_of_those_in_memory(path, tmp_path, n_classes, solver):
+    X, y, s = rows(n_classes)
+    s[::5] = 0.0
+    np.save(path, X)
+    how = {"solver": solver, "max_iter": 5, "tol": 0.0, "activation": "tanh"}
+    memory = fitted(network(**how), X, y, s)
+    streams = Stream(path, y, s, memory_budget="105kB"), Stream(blocks_of(X, y, s)), Stream(path, y, s)
+    models = [fitted(network(**how), stream) for stream in streams]
+    assert len({bits(model) for model in models}) == 1
+    assert models[0].n_reads_ == memory.n_reads_ == streams[0].n_reads_ - 1  # one is a search for extremes
+    np.testing.assert_allclose(models[0].loss_curve_, memory.loss_curve_, rtol=1e-9)
+    for streamed, W in zip(models[0].coefs_, memory.coefs_, strict=True):
+        np.testing.assert_allclose(streamed, W, rtol=0, atol=1e-7)
+    seen = []
+
+    def stop(iteration):
+        seen.append(iteration)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "c", every=0)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(network(**how, verbose=stop), streams[0], checkpoint=checkpoint)
+    before = streams[0].n_reads_
+    assert bits(fitted(network(**how), streams[0], checkpoint=checkpoint)) == bits(models[0])
+    assert streams[0].n_reads_ - before < memory.n_reads_ + 2  # a digest, the search, and what was left
+
+
 def test_sparse_blocks():
     X, y, _ = rows()
     X[np.abs(X) < 0.7] = 0.0
@@ -186,7 +216,6 @@ def test_what_is_refused(path):
     np.save(path, X)
     stream = Stream(path, y)
     for model, message in (
-        (network(solver="lbfgs"), "solver='lbfgs' of a network walks over rows in memory"),
         (
             network(early_stopping=True),
             "early_stopping=True goes by rows in memory, and these are streamed; give X_val",
