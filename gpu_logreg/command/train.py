@@ -37,6 +37,7 @@ from gpu_logreg.command.training_labels import (
     is_positive,
     list_some,
     split_rows,
+    without_full_stop,
 )
 from gpu_logreg.command.training_report import History, labelled_parts, write_report
 from gpu_logreg.command.training_request import TrainingRequest, check_request, stops_by_valid
@@ -280,7 +281,7 @@ def _load_valid(
         note(remark)
     name = f"{request.valid}: {target!r}" if target else f"{request.valid}: the labels"
     training_labels = np.unique(training_labels)
-    labels = _without_full_stop(labels, training_labels, request.valid)
+    labels = without_full_stop(labels, training_labels, request.valid)
     if positive is not None:
         return rows, is_positive(labels, positive, name)
     unknown = np.setdiff1d(labels, training_labels)
@@ -289,15 +290,3 @@ def _load_valid(
             f"{name} holds {list_some(unknown)}, which training did not see; it saw {list_some(training_labels)}"
         )
     return rows, labels
-
-
-def _without_full_stop(labels: NDArray[Any], training_labels: NDArray[Any], path: Path) -> NDArray[Any]:
-    """Labels without a final full stop, where all training labels have none: UCI Adult's test file writes ``>50K.``."""
-    if labels.dtype.kind != "U" or training_labels.dtype.kind != "U":
-        return labels
-    distinct = np.unique(labels)
-    shortened = np.array([label.removesuffix(".") for label in distinct.tolist()])
-    if np.isin(distinct, training_labels).any() or not np.isin(shortened, training_labels).all():
-        return labels
-    note(f"{path}: the labels {list_some(distinct)} are taken as {list_some(shortened)}")
-    return shortened[np.searchsorted(distinct, labels)]

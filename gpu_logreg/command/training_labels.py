@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpu_logreg.command.lines import note
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.labels import encode_labels
 from gpu_logreg.files.column_names import Source, list_first
 
-__all__ = ["classes_of", "is_positive", "list_some", "split_rows"]
+__all__ = ["classes_of", "is_positive", "list_some", "split_rows", "without_full_stop"]
 
 _SHOWN_CLASSES = 8
 """Most classes that a message lists, so that it stays one line."""
@@ -141,3 +143,15 @@ def split_rows(
         reason = _singletons(y, classes, counts, source) if counts.min() == 1 else str(error)
         raise DataError(f"{source.name}: too few rows for --test-size {test_size:g} ({reason})") from error
     return np.sort(train_at), np.sort(test_at)
+
+
+def without_full_stop(labels: NDArray[Any], training_labels: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Labels without a final full stop, where all training labels have none: UCI Adult's test file writes ``>50K.``."""
+    if labels.dtype.kind != "U" or training_labels.dtype.kind != "U":
+        return labels
+    distinct = np.unique(labels)
+    shortened = np.array([label.removesuffix(".") for label in distinct.tolist()])
+    if np.isin(distinct, training_labels).any() or not np.isin(shortened, training_labels).all():
+        return labels
+    note(f"{path}: the labels {list_some(distinct)} are taken as {list_some(shortened)}")
+    return shortened[np.searchsorted(distinct, labels)]

@@ -9,27 +9,19 @@ from sklearn.base import BaseEstimator
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
-from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.arrays.memory import memory_budget
-from gpu_logreg.arrays.on_device import on_device
-from gpu_logreg.estimators.callbacks import (
-    CallbackSupportMixin,
-    with_callbacks,
-)
+from gpu_logreg.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gpu_logreg.estimators.conversion import LinearConversion
 from gpu_logreg.estimators.linear.inference import LinearInference
-from gpu_logreg.estimators.linear.parameters import (
-    CONSTRAINTS,
-    read_parameters,
-)
+from gpu_logreg.estimators.linear.parameters import CONSTRAINTS, read_parameters
 from gpu_logreg.estimators.linear.prediction import LinearPredictor
-from gpu_logreg.estimators.linear.several_devices import on_devices, refuse_for_devices
+from gpu_logreg.estimators.linear.several_devices import place_of_rows
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.linear.training import LinearTraining
 from gpu_logreg.estimators.offset import refuse_with_offset
 from gpu_logreg.estimators.soft_labels import given_probabilities, refuse_with_soft_labels
-from gpu_logreg.estimators.streamed import note_columns, stream_of, streams_on
+from gpu_logreg.estimators.streamed import note_columns, stream_of
 
 __all__ = ["LogisticRegression"]
 
@@ -291,21 +283,12 @@ class LogisticRegression(
             else:
                 X = stream
                 note_columns(self, stream)
-            several = None if stream is not None else several_devices(self.device)
+            device, place = place_of_rows(self.device, X, asked, stream is not None)
+            elsewhere = stream is not None, isinstance(device, list)
             if offset is not None:
-                refuse_with_offset(asked.solver, asked.firth, stream is not None, several is not None)
+                refuse_with_offset(asked.solver, asked.firth, *elsewhere)
             if self.soft_labels:
-                refuse_with_soft_labels(asked.solver, asked.firth, stream is not None, several is not None)
-            device: Any = several
-            if several is not None:
-                refuse_for_devices(self.device, X, asked.solver)
-            else:
-                by_blocks = asked.takes_blocks
-                if stream is None:
-                    device = resolve_device(self.device, X, by_blocks=by_blocks)
-                else:
-                    device = streams_on(self.device, by_blocks=by_blocks)
-            place = on_device(device) if several is None else on_devices(several)
+                refuse_with_soft_labels(asked.solver, asked.firth, *elsewhere)
             with place, blas_on_one_thread(), numpy_defaults():
                 try:
                     self._fit(X, y, sample_weight, device, start, asked, checkpoint, offset, soft)

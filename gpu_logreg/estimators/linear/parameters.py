@@ -21,7 +21,6 @@ __all__ = [
     "MAY_DIFFER",
     "OTHER_NAMES",
     "Asked",
-    "not_converged",
     "read_parameters",
     "refuse_for_liblinear",
     "refuse_solver",
@@ -78,14 +77,6 @@ L1_SOLVERS = ("auto", "proximal", "coordinate-descent", "liblinear", "saga")
 
 _OF_ALL_ROWS = ("sgd", "adam", "coordinate-descent")
 """Solvers that walk over rows in the memory of one device."""
-
-_NOT_CONVERGED = {
-    "newton-cg": "newton-cg failed to converge after {n} iterations. Increase the number of iterations.",
-    "newton-cholesky": "Newton solver did not converge after {n} iterations.",
-    "liblinear": "Liblinear failed to converge, increase the number of iterations.",
-    "sag": "The max_iter was reached which means the coef_ did not converge.",
-    "saga": "The max_iter was reached which means the coef_ did not converge.",
-}
 
 
 @dataclass(frozen=True)
@@ -259,23 +250,6 @@ def _reason(model: Any, ours: str) -> str:
     if model.solver == "liblinear" and model.fit_intercept:
         reason += ", except that liblinear penalises the intercept and this does not"
     return reason
-
-
-def not_converged(asked: str, ran: str, n_iter: int, message: str, advice: str) -> str:
-    """The text of the warning of a fit that did not converge: as scikit-learn words it for the solver asked for.
-
-    Parameters
-    ----------
-    asked, ran : str
-        ``solver`` of the estimator, and what it was.
-    n_iter : int
-    message, advice : str
-        The criterion with its figures, and what to try.
-    """
-    if ran == "lbfgs" and asked not in _NOT_CONVERGED:
-        return f"lbfgs failed to converge after {n_iter} iteration(s): {message}. {advice}."
-    start = _NOT_CONVERGED[asked].format(n=n_iter) + " " if asked in _NOT_CONVERGED else ""
-    return f"{start}{ran} did not converge: {message}. {advice}."
 
 
 def refuse_for_liblinear(solver: str, X: Any, n_classes: int) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.device import Device, cuda_index, cupy_to_device, to_device, to_numpy, using
-from gpu_logreg.arrays.device_choice import refuse_sparse_on
-from gpu_logreg.arrays.on_device import give_back_memory
+from gpu_logreg.arrays.device_choice import refuse_sparse_on, resolve_device, several_devices
+from gpu_logreg.arrays.on_device import give_back_memory, on_device
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import class_weighted, encode_labels
 from gpu_logreg.estimators.prepare import Prepared
+from gpu_logreg.estimators.streamed import streams_on
 from gpu_logreg.estimators.target import Target
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.passes.choice import choose
@@ -23,11 +26,31 @@ from gpu_logreg.rows.part import Part, shape_of
 from gpu_logreg.rows.parted import PartedDataset
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["on_devices", "prepare_on_devices", "refuse_for_devices"]
+__all__ = ["on_devices", "place_of_rows", "prepare_on_devices", "refuse_for_devices"]
 
 _LESS = "storage='float16', fewer rows"
 
 _HOST = Device("cpu", reason="samples are worked on by the host; rows, where they are")
+
+
+def place_of_rows(device: Any, X: Any, asked: Any, is_stream: bool) -> tuple[Any, AbstractContextManager[None]]:
+    """The device, or the list of devices, that a fit is made on, and the context of its memory.
+
+    Parameters
+    ----------
+    device : str or list of str
+        As an estimator has it.
+    X : array, table or stream
+    asked : Asked
+    is_stream : bool
+    """
+    several = None if is_stream else several_devices(device)
+    if several is not None:
+        refuse_for_devices(device, X, asked.solver)
+        return several, on_devices(several)
+    choose_one = streams_on if is_stream else functools.partial(resolve_device, X=X)
+    one = choose_one(device, by_blocks=asked.takes_blocks)
+    return one, on_device(one)
 
 
 def refuse_for_devices(device: Any, X: Any, solver: str) -> None:

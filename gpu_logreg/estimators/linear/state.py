@@ -14,8 +14,9 @@ from gpu_logreg.arrays.device import Device
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import WRAPPER_FRAMES
-from gpu_logreg.estimators.linear.parameters import asks_for_bounds, not_converged
+from gpu_logreg.estimators.linear.parameters import asks_for_bounds
 from gpu_logreg.estimators.linear.prior import intercept_shift
+from gpu_logreg.estimators.linear.solver_names import not_converged
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.solvers import SolverResult
 
