@@ -73,7 +73,7 @@ def _alone(least: Float64Matrix, largest: Float64Matrix, fit_intercept: bool) ->
 def _together(data: Dataset, coordinates: Coordinates, n_classes: int) -> IntVector:
     """Columns of the direction of least ``|v|_1`` that separates the classes."""
     X, labels, s = data.rows
-    y = to_numpy(labels).astype(np.intp)
+    y = to_numpy(labels if labels.ndim == 1 else labels[:, 0]).astype(np.intp)  # without the offsets beside them
     every = np.arange(data.n_rows) if s is None else np.flatnonzero(to_numpy(s) > 0)
     chosen = every[:: max(1, len(every) // MORE_ROWS)]
     for _ in range(MOST_ROUNDS):

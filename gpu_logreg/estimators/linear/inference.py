@@ -58,6 +58,7 @@ class LinearInference:
         covariance: str = "nonrobust",
         groups: Any = None,
         level: float = 0.95,
+        offset: Any = None,
     ) -> Summary:
         """Coefficients with standard errors, tests and confidence intervals, without a penalty or with Firth's.
 
@@ -78,6 +79,8 @@ class LinearInference:
             The group of every row, of any type; for ``"cluster"`` alone.
         level : float, default=0.95
             Of the confidence intervals.
+        offset : as of `fit`, optional
+            That of the fit.
 
         Returns
         -------
@@ -119,6 +122,9 @@ class LinearInference:
             )
             raise DataError(f"covariance={covariance!r} {said}" if groups is None else f"covariance {said}")
         refuse_penalty(self, covariance)
+        if (offset is not None) != hasattr(self, "has_offset_"):
+            said = "was fitted with an offset" if offset is None else "was fitted without an offset"
+            raise DataError(f"the model {said}; give summary the offset of the fit")
         stream = stream_of(X, y, sample_weight)
         if stream is None:
             X, y = self._validated(X, y, reset=False)
@@ -130,7 +136,7 @@ class LinearInference:
         with on_device(device), blas_on_one_thread(), numpy_defaults():
             if stream is None:
                 target, columns = Target(self.classes_), getattr(self, "feature_names_in_", None)
-                prepared = prepare(X, y, sample_weight, device, target=target, column_names=columns)
+                prepared = prepare(X, y, sample_weight, device, target=target, column_names=columns, offset=offset)
             else:
                 prepared = prepare_stream(stream, device, class_weight=None, storage="auto")
             if not np.array_equal(prepared.target.classes, self.classes_):
@@ -145,7 +151,7 @@ def _summary(model: Any, prepared: Prepared, kind: str, groups: Any, level: floa
     """The summary of a fit without a penalty."""
     data, names = prepared.data, parameter_names(model)
     K, p = len(model.classes_), len(names)
-    weights_of_classes = data.weights_of_classes(prepared.target.loss)
+    weights_of_classes = data.weights_of_classes(prepared.offset_loss or prepared.target.loss)
     by_class = None
     if model.class_weight is not None:
         by_class = weights_by_class(model.class_weight, model.classes_, weights_of_classes)
@@ -159,6 +165,8 @@ def _summary(model: Any, prepared: Prepared, kind: str, groups: Any, level: floa
     errors, p_values, intervals = by_standard_errors(coefficients, covariance, level)
     sums = weights_of_classes if by_class is None else weights_of_classes * by_class
     null = log_likelihood_of_shares(sums) if model.fit_intercept else -float(sums.sum()) * math.log(K)
+    if prepared.offset_loss is not None:
+        null = _null_with_offset(data, by_class, K, model.fit_intercept)
     return Summary(
         classes=model.classes_.copy(),
         names=names,
@@ -178,6 +186,17 @@ def _summary(model: Any, prepared: Prepared, kind: str, groups: Any, level: floa
         _coordinates=point.coordinates,
         _covariance_there=there,
     )
+
+
+def _null_with_offset(data: Any, by_class: Float64Vector | None, n_classes: int, fit_intercept: bool) -> float:
+    """The log-likelihood of the intercepts alone beside the offset."""
+    from gpu_logreg.objectives.null_model import log_likelihood_with_offset
+
+    _, labels, s = data.rows
+    weights = np.ones(data.n_rows) if s is None else to_numpy(s).astype(np.float64)
+    if by_class is not None:
+        weights = weights * by_class[to_numpy(labels[:, 0]).astype(np.intp)]
+    return log_likelihood_with_offset(labels, weights, n_classes, fit_intercept)
 
 
 def _firth_summary(model: Any, prepared: Prepared, level: float) -> Summary:

@@ -53,9 +53,7 @@ def parameter_names(model: Any) -> list[str]:
 
 
 def refuse_penalty(model: Any, kind: str) -> None:
-    """Refuse a penalty, but Firth's, and with that what is for fits without a penalty; and an offset."""
-    if hasattr(model, "has_offset_"):
-        raise DataError("summary knows no offset, and the fit had one; fit without offset")
+    """Refuse a penalty, but Firth's, and with that what is for fits without a penalty."""
     if asks_for_bounds(model):
         raise DataError("summary knows no bounds: a weight at one has no standard error; fit without bounds")
     if model.soft_labels:
@@ -118,7 +116,8 @@ def information_of(
     except SingularError:  # along directions in which all rows are certain, too
         _refuse_separated(separating_columns(data, point, n_classes), names)
         raise
-    if not getattr(model, "converged_", True) and "separable" in model.stop_reason_:
+    no_value_tells = hasattr(model, "has_offset_")
+    if not getattr(model, "converged_", True) and ("separable" in model.stop_reason_ or no_value_tells):
         _refuse_separated(separating_columns(data, point, n_classes), names)
     refuse_not_converged(model)
     refuse_other_rows(fitted.step(), fitted.inverse, names)

@@ -13,6 +13,7 @@ from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import device_of, to_numpy, using
 from gpu_logreg.arrays.vector import Float64Matrix, HostArray
 from gpu_logreg.errors import DataError, MissingDependencyError
+from gpu_logreg.estimators.offset import logits_with_offset
 from gpu_logreg.mathematics.inference import ChiSquareTest, chi_square_test, half_width, two_sided_p, wald_statistic
 from gpu_logreg.mathematics.logistic import sigmoid
 from gpu_logreg.passes.reference.leverage import row_variances
@@ -133,7 +134,7 @@ class Summary:
         chi2 = wald_statistic(self.coefficients.ravel()[every], self.covariance[np.ix_(every, every)])
         return chi_square_test(chi2, len(every))
 
-    def predict_interval(self, X: Any, level: float | None = None) -> Float64Matrix:
+    def predict_interval(self, X: Any, level: float | None = None, *, offset: Any = None) -> Float64Matrix:
         """Confidence intervals of the probability of the second class of every row; for two classes.
 
         By the delta method on the logit ``z = x @ w + b``, whose variance is ``[x, 1].T V [x, 1]`` with the covariance
@@ -145,6 +146,7 @@ class Summary:
         X : array, sparse matrix or table of shape (n, d)
         level : float, optional
             That of the summary by default.
+        offset : as of `LogisticRegression.predict_proba`, optional
 
         Returns
         -------
@@ -166,6 +168,7 @@ class Summary:
             w, b = np.split(self.coefficients, [len(self.names) - self._coordinates.fit_intercept])
             z = row_logits(rows, w[None], b if len(b) else np.zeros(1), np.dtype(np.float64))
             self._model._refuse_no_logits(rows, z)
+            z = logits_with_offset(self._model, z, offset)
             z, variances = to_numpy(z), row_variances(rows, self._coordinates, self._covariance_there)
         reach = half_width(level) * np.sqrt(variances)
         return np.asarray(np.column_stack([sigmoid(z - reach), sigmoid(z + reach)]))

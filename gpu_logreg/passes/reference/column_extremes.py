@@ -39,6 +39,7 @@ def column_extremes(data: Dataset, n_classes: int) -> tuple[Float64Matrix, Float
     least, largest = np.full((n_classes, d), np.inf), np.full((n_classes, d), -np.inf)
     for block in data.blocks():
         X, y, s = block.rows
+        y = y if y.ndim == 1 else y[:, 0]  # without the offsets beside them
         for part in row_blocks(block.n_rows, 8 * max(1, d), block.block_bytes(INFORMATION)):
             rows, labels = rows_at(X, part, np.float64), y[part]
             xp = array_namespace(rows)

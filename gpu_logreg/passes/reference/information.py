@@ -223,6 +223,9 @@ def _computed(rows: ResidentDataset, part: slice, point: Point) -> _Block:
     Z = X @ xp.asarray(np.ascontiguousarray(Phi[:, :d].T))
     if ones:
         Z += xp.asarray(Phi[:, d])
+    if y.ndim == 2:  # offsets stand beside the labels
+        offset, y = y[:, 1:], y[:, 0].astype(np.int32)
+        Z += offset if offset.shape[1] == 1 else offset[:, 1:] - offset[:, :1]
     if Z.shape[1] == 1:
         row_loss, dz, h = logistic.loss_dz_and_curvature(Z[:, 0], y)
         r, V = -dz[:, None], h[:, None, None]

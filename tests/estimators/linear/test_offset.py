@@ -108,8 +108,10 @@ def test_a_fit_with_an_offset_asks_for_one():
             ask(X)
     with pytest.raises(DataError, match="to_sklearn: the fit had an offset"):
         model.to_sklearn()
-    with pytest.raises(DataError, match="summary knows no offset"):
-        model.summary(X, y)
+    with pytest.raises(DataError, match="the model was fitted with an offset; give summary the offset of the fit"):
+        LogisticRegression(C=np.inf).fit(X, y, offset=offset).summary(X, y)
+    with pytest.raises(DataError, match="the model was fitted without an offset; give summary the offset of the fit"):
+        LogisticRegression(C=np.inf).fit(X, y).summary(X, y, offset=offset)
     assert not hasattr(model.fit(X, y), "has_offset_")
     assert model.predict(X).shape == (N,)
 
@@ -182,3 +184,54 @@ def test_a_start_within_the_offset_is_near():
     values = LogisticRegression().fit(X, y, offset=offset - 30.0).loss_curve_
     plain_values = LogisticRegression().fit(X, y, offset=offset).loss_curve_
     np.testing.assert_allclose(values[0], plain_values[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("K", [2, 4])
+def test_standard_errors_and_likelihoods(K, fit_intercept, class_weight):
+    X, y, offset = rows(K)
+    how = {"C": np.inf, "tol": 1e-10, "fit_intercept": fit_intercept, "class_weight": class_weight}
+    summary = LogisticRegression(**how).fit(X, y, offset=offset).summary(X, y, offset=offset)
+    s = np.ones(N) if class_weight is None else N / (K * np.bincount(y)[y])
+    plain = PlainModel(X, np.eye(K)[y], s, 0.0, offset.reshape(N, -1))
+    if not fit_intercept:
+        plain.U = X
+        plain.l2 = plain.l2[:D]
+    truth = plain.minimum() if fit_intercept else _without_intercept(plain)
+    value = plain.value_and_grad(truth.ravel())[0] * s.sum()
+    np.testing.assert_allclose(summary.log_likelihood, -value, rtol=1e-9)
+    information = plain.hessian(truth.ravel()) * s.sum()
+    if K == 2 and class_weight is None:
+        np.testing.assert_allclose(summary.standard_errors, np.sqrt(np.linalg.inv(information).diagonal()), rtol=1e-7)
+    null = LogisticRegression(**how).fit(np.zeros((N, 1)), y, offset=offset)
+    np.testing.assert_allclose(summary.null_log_likelihood, -null.objective_ * s.sum(), rtol=1e-9)
+
+
+def _without_intercept(plain):
+    x = np.zeros(plain.L * D)
+    for _ in range(30):
+        x = x - np.linalg.lstsq(plain.hessian(x), plain.value_and_grad(x)[1], rcond=1e-12)[0]
+    assert np.abs(plain.value_and_grad(x)[1]).max() < 1e-13
+    return x.reshape(plain.L, -1)
+
+
+def test_intervals_of_probabilities_ask_for_the_offset():
+    X, y, offset = rows(2)
+    summary = LogisticRegression(C=np.inf).fit(X, y, offset=offset).summary(X, y, offset=offset)
+    low, high = summary.predict_interval(X, offset=offset).T
+    p = summary._model.predict_proba(X, offset=offset)[:, 1]
+    assert (low < p).all()
+    assert (p < high).all()
+    with pytest.raises(DataError, match="the model was fitted with an offset; give offset="):
+        summary.predict_interval(X)
+
+
+def test_columns_that_separate_are_named_whatever_the_offset():
+    rng = np.random.default_rng(4)
+    X, offset = rng.standard_normal((100, 2)), rng.standard_normal(100)
+    y = (X[:, 1] > 0.0).astype(int)
+    with pytest.warns(match="did not converge"):
+        model = LogisticRegression(C=np.inf, max_iter=20).fit(X, y, offset=offset)
+    with pytest.raises(DataError, match="the classes are separated by 'x1'"):
+        model.summary(X, y, offset=offset)
