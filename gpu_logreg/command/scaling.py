@@ -91,7 +91,9 @@ def fit_on_standardised_stream(
     more: dict[str, Any] = {"checkpoint": checkpoint}
     if validation is not None:
         more |= {"X_val": scale_columns(validation[0], centre, usable), "y_val": validation[1]}
-    model.fit(stream.scaled(centre, usable), **more)
+    scaled = stream.scaled(centre, usable)
+    model.fit(scaled, **more)
+    stream.opened.store.bytes_read += scaled.bytes_read_
     fold_into_weights(model, centre, usable)
     return model
 

@@ -247,7 +247,9 @@ class Stream:
         """A stream of ``(x - centre) / scale``, of which the blocks stay in memory that stayed of this one."""
         opened, stream = self.opened, copy.copy(self)
         store, source = opened.store, ScaledRows(opened.store.source, centre, scale)
-        self.__dict__["opened"] = replace(opened, store=BlockStore(store.source, store.parts, frozenset()))
+        rest = BlockStore(store.source, store.parts, frozenset())
+        rest.blocks_read, rest.bytes_read = store.blocks_read, store.bytes_read
+        self.__dict__["opened"] = replace(opened, store=rest)
         stream._source = source
         scaled = BlockStore(source, store.parts, store.kept, ahead=self._read_ahead)
         scaled.told = store.told

@@ -15,7 +15,7 @@ from command_line import run, succeed
 from scipy import sparse
 from sweeps import thinned
 
-from gpu_logreg import LogisticRegression, Stream
+from gpu_logreg import Checkpoint, LogisticRegression, Stream
 from gpu_logreg.arrays import device_choice
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError, DeviceError
@@ -248,3 +248,35 @@ def test_the_command_line(capsys, tmp_path):
     ended = run(capsys, *train, "--hidden", "8", "--device-memory-budget", "300kB")
     assert ended.code == 2
     assert "--device-memory-budget" in ended.err
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_bits_with_another_budget(tmp_path):
+    X, y, s = problem()
+    np.save(tmp_path / "rows.npy", X)
+    stream = Stream(tmp_path / "rows.npy", y, s, memory_budget=200_000)
+    least, more, _ = budgets(2)
+    given = {"device": "cuda", "impl": "reference", "solver": "lbfgs"}
+    whole = LogisticRegression(**given, device_memory_budget=least).fit(stream)
+    seen = []
+
+    def stop(iteration):
+        seen.append(iteration.n_iter)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "c", every=0)
+    with pytest.raises(KeyboardInterrupt):
+        LogisticRegression(**given, device_memory_budget=least, verbose=stop).fit(stream, checkpoint=checkpoint)
+    gc.collect()
+    assert fake_cupy_cuda.MemoryPool.used[0] == 0
+    again = LogisticRegression(**given, device_memory_budget=more).fit(stream, checkpoint=checkpoint)
+    assert bits(again) == bits(whole)
+
+
+def test_a_summary_of_streamed_rows_is_of_the_host(tmp_path):
+    X, y, _ = problem()
+    np.save(tmp_path / "rows.npy", X)
+    stream = Stream(tmp_path / "rows.npy", y)
+    model = LogisticRegression(C=np.inf, device="cuda", impl="reference").fit(stream)
+    errors = model.summary(stream).standard_errors
+    np.testing.assert_allclose(errors, model.set_params(device="cpu").summary(X, y).standard_errors, rtol=1e-8)
