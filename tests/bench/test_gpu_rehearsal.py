@@ -95,6 +95,7 @@ def test_the_check_is_rehearsed_on_the_stand_in(tmp_path):
         "over float32",
         "many classes",
         "Whole fits",
+        "Rows streamed from the host",
         "Members of",
         "Tests",
         "Counters",
