@@ -226,6 +226,8 @@ def test_refusals(tmp_path):
         fitted.fit(X, y)
     with pytest.raises(DataError, match="device_memory_budget='much' is no size"):
         LogisticRegression(device="cpu", device_memory_budget="much").fit(X, y)
+    with pytest.raises(DataError, match="device_memory_budget is for one GPU"):
+        LogisticRegression(device=["cuda:0"], device_memory_budget=0.5).fit(X, y)
     blocks = [(sparse.csr_array(X), y)]
     with pytest.raises(DeviceError, match="the blocks are sparse"):
         LogisticRegression(device="cuda").fit(blocks)

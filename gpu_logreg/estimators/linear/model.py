@@ -9,7 +9,6 @@ from sklearn.base import BaseEstimator
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
-from gpu_logreg.arrays.memory import memory_budget
 from gpu_logreg.estimators.callbacks import CallbackSupportMixin, with_callbacks
 from gpu_logreg.estimators.conversion import LinearConversion
 from gpu_logreg.estimators.linear.inference import LinearInference
@@ -122,8 +121,8 @@ class LogisticRegression(
     positive : bool, default=False
         The same as ``lower_bounds=0``.
     device_memory_budget : int, float, str or None, default=None
-        Most memory of a GPU that a fit takes: bytes, ``"4GB"``, or a share of what is free there. Rows stay on the
-        host, as many blocks of them as the budget holds on the GPU, and the others are sent in every read. None: so are
+        Most memory of a GPU that a fit of rows of the host takes: bytes, ``"4GB"``, or a share of what is free there.
+        As many blocks of rows as it holds stay there, and the others are sent in every read. None: so are those of
         rows that do not fit, by 0.9 of what is free. Not measured on a GPU.
 
     Attributes
@@ -272,8 +271,6 @@ class LogisticRegression(
         """
         self._validate_params()
         asked = read_parameters(self)
-        if self.device_memory_budget is not None:
-            memory_budget(self.device_memory_budget, "device_memory_budget", lambda: 1)  # refuses what is no size
         start = self._last() if self.warm_start and hasattr(self, "coef_") else None
         try:
             stream = None if type(X) is np.ndarray else stream_of(X, y, sample_weight)
@@ -283,7 +280,7 @@ class LogisticRegression(
             else:
                 X = stream
                 note_columns(self, stream)
-            device, place = place_of_rows(self.device, X, asked, stream is not None)
+            device, place = place_of_rows(self, X, asked, stream is not None)
             elsewhere = stream is not None, isinstance(device, list)
             if offset is not None:
                 refuse_with_offset(asked.solver, asked.firth, *elsewhere)

@@ -12,6 +12,7 @@ from typing import Any
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.device import Device, cuda_index, cupy_to_device, to_device, to_numpy, using
 from gpu_logreg.arrays.device_choice import refuse_sparse_on, resolve_device, several_devices
+from gpu_logreg.arrays.memory import memory_budget
 from gpu_logreg.arrays.on_device import give_back_memory, on_device
 from gpu_logreg.errors import DataError, DeviceError
 from gpu_logreg.estimators.inputs import given_column
@@ -33,27 +34,29 @@ _LESS = "storage='float16', fewer rows"
 _HOST = Device("cpu", reason="samples are worked on by the host; rows, where they are")
 
 
-def place_of_rows(device: Any, X: Any, asked: Any, is_stream: bool) -> tuple[Any, AbstractContextManager[None]]:
+def place_of_rows(model: Any, X: Any, asked: Any, is_stream: bool) -> tuple[Any, AbstractContextManager[None]]:
     """The device, or the list of devices, that a fit is made on, and the context of its memory.
 
     Parameters
     ----------
-    device : str or list of str
-        As an estimator has it.
+    model : LogisticRegression
     X : array, table or stream
     asked : Asked
     is_stream : bool
     """
+    device, budget = model.device, model.device_memory_budget
+    if budget is not None:
+        memory_budget(budget, "device_memory_budget", lambda: 1)  # refuses what is no size
     several = None if is_stream else several_devices(device)
     if several is not None:
-        refuse_for_devices(device, X, asked.solver)
+        refuse_for_devices(device, X, asked.solver, budget)
         return several, on_devices(several)
     choose_one = streams_on if is_stream else functools.partial(resolve_device, X=X)
     one = choose_one(device, by_blocks=asked.takes_blocks)
     return one, on_device(one)
 
 
-def refuse_for_devices(device: Any, X: Any, solver: str) -> None:
+def refuse_for_devices(device: Any, X: Any, solver: str, budget: Any = None) -> None:
     """Refuse what rows on several devices cannot do.
 
     Raises
@@ -67,6 +70,8 @@ def refuse_for_devices(device: Any, X: Any, solver: str) -> None:
             f"device={device!r} cannot be used: X is on cuda:{cuda_index(X)}; use device='auto', or give rows of the "
             "host"
         )
+    if budget is not None:
+        raise DataError("device_memory_budget is for one GPU, and each of several holds its rows; use device='cuda'")
     if solver in ("sgd", "adam"):
         raise DataError(f"solver={solver!r} steps over rows in random order, on one device; use device='cuda'")
 
