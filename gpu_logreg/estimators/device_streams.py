@@ -80,6 +80,13 @@ def stored_dtype_on_device(dtype: Any) -> Any:
     return dtype if dtype.name in STORAGES else compute_dtype(dtype)
 
 
+def _bytes_of_element(dtype: Any, storage: str) -> int:
+    """Most bytes that an element is stored in on a GPU: of rows that hold small numbers they are fewer."""
+    if storage == "auto":
+        return int(stored_dtype_on_device(dtype).itemsize)
+    return 2 if storage == "bfloat16" else int(np.dtype(storage).itemsize)
+
+
 def prepare_array_by_blocks(
     X: Any,
     y: Any,
@@ -98,19 +105,13 @@ def prepare_array_by_blocks(
     X, y, sample_weight, device, class_weight, storage, column_names
         As of `gpu_logreg.estimators.prepare.prepare`.
     budget : int, float, str or None
-        The parameter ``device_memory_budget``.
-
-    Raises
-    ------
-    DataError
-        A budget that does not hold what a walk over the blocks takes.
+        As of `blocks_on`, with its errors.
     """
     if not in_host_memory(X):
         return None
     n, d = X.shape
     free = free_bytes(device)
-    native = stored_dtype_on_device(X.dtype) if storage == "auto" else None
-    if budget is None and (free is None or (native is not None and ROOM * n * d * native.itemsize <= free)):
+    if budget is None and (free is None or ROOM * n * d * _bytes_of_element(X.dtype, storage) <= free):
         return None
     dtype, computed_in = dtypes_on_device(X, storage)
     if budget is None and ROOM * n * d * dtype.itemsize <= (free or 0):
