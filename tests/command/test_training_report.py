@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from command_line import numbers, people, run, succeed
-from page_reader import Reader, faults
+from page_reader import Reader, faults, undrawn
 
 from gpu_logreg import load_model
 from gpu_logreg.command import training_request
 from gpu_logreg.errors import MissingDependencyError
+from gpu_logreg.reports import page
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'gpu-logreg[report]'")
 pytest.importorskip("jinja2", reason="Jinja2 is not installed: pip install 'gpu-logreg[report]'")
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(page, "svg_of", undrawn)
 
 
 def train(capsys, folder, *arguments) -> tuple[Reader, str]:
@@ -48,7 +54,7 @@ def test_a_training_on_a_table(capsys, tmp_path):
     assert "city=Rome" in {row[0] for row in reader.tables()["The largest coefficients"]}
 
 
-def test_all_cells_that_are_missing_are_counted(capsys, tmp_path):
+def test_all_cells_that_are_missing_are_counted(capsys, tmp_path, quick):
     lines = ["a,b,t"] + [
         f"{'' if k % 4 == 1 else k},{'' if k % 5 == 0 else 'xy'[k % 2]},{(k * 7) % 3 > 0}" for k in range(40)
     ]
@@ -58,7 +64,7 @@ def test_all_cells_that_are_missing_are_counted(capsys, tmp_path):
     assert {row[0]: row[2] for row in reader.tables()[caption][1:]} == {"a": "10 (25 %)", "b": "8 (20 %)"}
 
 
-def test_a_positive_class_and_no_penalty(capsys, tmp_path):
+def test_a_positive_class_and_no_penalty(capsys, tmp_path, quick):
     table = people(tmp_path / "people.csv")
     more = ("--penalty", "none", "--drop", "city")
     reader, _ = train(capsys, tmp_path, table, "--target", "income", "--positive", "low", *more)
@@ -66,7 +72,7 @@ def test_a_positive_class_and_no_penalty(capsys, tmp_path):
     assert reader.tables()["The largest coefficients"][0][-2:] == ["lower", "upper"]
 
 
-def test_a_network_and_streamed_rows(capsys, tmp_path):
+def test_a_network_and_streamed_rows(capsys, tmp_path, quick):
     table = people(tmp_path / "people.csv", 400)
     network, _ = train(capsys, tmp_path, table, "--target", "income", "--hidden", "3", "--max-iter", "3")
     assert "The largest coefficients" not in network.tables()
@@ -81,7 +87,7 @@ def test_a_network_and_streamed_rows(capsys, tmp_path):
             assert rows["log loss"] == [{row[0]: row[1] for row in of_rows.tables()["Scores"]}["log loss"]]
 
 
-def test_an_array_has_no_names(capsys, tmp_path):
+def test_an_array_has_no_names(capsys, tmp_path, quick):
     X, y = numbers()
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "y.npy", y)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from page_reader import Reader, faults
+from page_reader import Reader, faults, undrawn
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression, LogisticRegressionCV, MLPClassifier, Stream
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.estimators import reported
+from gpu_logreg.reports import page
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'gpu-logreg[report]'")
 pytest.importorskip("jinja2", reason="Jinja2 is not installed: pip install 'gpu-logreg[report]'")
@@ -20,6 +21,11 @@ X = RNG.standard_normal((500, 4))
 Y = np.where(X[:, 0] - X[:, 1] + RNG.logistic(size=500) > 0, "yes", "no")
 CLASSES = np.digitize(X[:, 0] + RNG.logistic(size=500), [-1.0, 1.0])
 S = RNG.exponential(size=500)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(page, "svg_of", undrawn)
 
 
 def read(report) -> Reader:
