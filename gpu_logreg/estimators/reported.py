@@ -145,7 +145,7 @@ def report_of(
     scores = {name: score_facts(part) for name, part in rows.items()}
     facts = list(dict.fromkeys(fact for of_part in scores.values() for fact in of_part))
     cells = [[fact, *(of_part.get(fact, "") for of_part in scores.values())] for fact in facts]
-    sections = [Section("Scores", [Table("Scores", ["score", *scores], cells)])]
+    sections = [Section("Scores", [Table("How good the model is", ["score", *scores], cells)])]
     sections += score_sections(shown)
     values, at = [v for _, v in reads] or list(getattr(model, "loss_curve_", ())), [r for r, _ in reads] or None
     from_one = len(values) == int(np.ravel(getattr(model, "n_iter_", 0)).max())  # after each epoch, and not before them

@@ -35,7 +35,7 @@ def test_a_training_on_a_table(capsys, tmp_path):
     table, model = people(tmp_path / "people.csv"), tmp_path / "m"
     reader, out = train(capsys, tmp_path, table, "--target", "income", "--test-size", "0.25", "--model", model)
     fitted = load_model(model)
-    rows = {row[0]: row[1:] for row in reader.tables()["Scores"]}
+    rows = {row[0]: row[1:] for row in reader.tables()["How good the model is"]}
     assert rows["score"] == ["test", "training"]
     assert rows["rows"] == ["50", "150"]
     shown = {line.split()[0]: line.split()[-2:] for line in out.splitlines() if line[:4] in ("accu", "AUC ")}
@@ -80,11 +80,13 @@ def test_a_network_and_streamed_rows(capsys, tmp_path, quick):
     of_rows, _ = train(capsys, tmp_path, table, "--target", "income")
     for more in ((), ("--test-size", "0.5")):
         streamed, out = train(capsys, tmp_path, table, "--target", "income", "--memory-budget", "4kB", *more)
-        rows = {row[0]: row[1:] for row in streamed.tables()["Scores"]}
+        rows = {row[0]: row[1:] for row in streamed.tables()["How good the model is"]}
         assert rows["score"] == ["test" if more else "training"]
         assert rows["rows"] == [next(line.split()[-1] for line in out.splitlines() if line.startswith("rows"))]
         if not more:
-            assert rows["log loss"] == [{row[0]: row[1] for row in of_rows.tables()["Scores"]}["log loss"]]
+            assert rows["log loss"] == [
+                {row[0]: row[1] for row in of_rows.tables()["How good the model is"]}["log loss"]
+            ]
 
 
 def test_an_array_has_no_names(capsys, tmp_path, quick):

@@ -34,7 +34,7 @@ def read(report) -> Reader:
 
 
 def scores(reader: Reader) -> dict[str, str]:
-    return {row[0]: row[1] for row in reader.tables()["Scores"][1:]}
+    return {row[0]: row[1] for row in reader.tables()["How good the model is"][1:]}
 
 
 @pytest.mark.parametrize("weights", [None, S])

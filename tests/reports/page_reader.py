@@ -99,6 +99,11 @@ def faults(text: str) -> list[str]:
     wrong += ["no title"] * (not reader.all("title")[0][3])
     wrong += ["not one main part"] * (len(reader.all("main")) != 1)
     wrong += ["a table has no caption"] * (len(reader.all("caption")) != len(reader.all("table")))
+    texts = {a["id"]: "".join(parts).strip() for _, a, _, parts in reader.elements if "id" in a}
+    parts = Counter(
+        texts.get(a["aria-labelledby"]) for tag, a, *_ in reader.elements if "aria-labelledby" in a and tag != "svg"
+    )
+    wrong += [f"{count} parts are named {name!r}" for name, count in parts.items() if count > 1]
     regions = [a for _, a, *_ in reader.all("div") if "wide" in a.get("class", "")]
     wrong += ["a wide part cannot be reached by keyboard"] * (not all(a.get("tabindex") == "0" for a in regions))
     return wrong
