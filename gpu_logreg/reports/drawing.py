@@ -55,8 +55,8 @@ def svg_of(figure: Figure, prefix: str) -> str:
     from matplotlib import figure as drawn
 
     with matplotlib.rc_context(_STYLE):
-        height = max(4.0, 1.2 + 0.28 * len(figure.names))
-        canvas = drawn.Figure(figsize=(6.4, height), layout="constrained")
+        height = max(3.6, 1.0 + 0.24 * len(figure.names))
+        canvas = drawn.Figure(figsize=(5.2, height), layout="constrained")
         axes = canvas.subplots()
         for number, series in enumerate(figure.series):
             _draw(axes, series, number)

@@ -165,7 +165,7 @@ def _threshold_table(rows: Labelled) -> Table:
     cells = [
         [
             f"{row.threshold:g}",
-            f"{100 * row.taken:.2f} %",
+            f"{100 * row.taken:.2f}\N{NO-BREAK SPACE}%",
             *map(_number, (row.precision, row.recall, row.specificity, row.f1)),
         ]
         for row in thresholds(rows)
