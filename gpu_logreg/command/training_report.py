@@ -13,7 +13,7 @@ from gpu_logreg.arrays.random import is_drawn
 from gpu_logreg.command.training_request import TrainingRequest
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
-from gpu_logreg.estimators.reported import labelled_rows, report_of, summary_or_reason
+from gpu_logreg.estimators.report_page import labelled_rows, report_of, summary_or_reason
 from gpu_logreg.estimators.stream import Stream
 from gpu_logreg.files.columns import NumberedColumns, NumericColumn, TextColumn
 from gpu_logreg.files.schema import Schema

@@ -10,7 +10,6 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression, LogisticRegressionCV, MLPClassifier, Stream
 from gpu_logreg.errors import DataError, MissingDependencyError
-from gpu_logreg.estimators import reported
 from gpu_logreg.reports import page
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'gpu-logreg[report]'")
@@ -136,6 +135,6 @@ def test_packages_are_asked_for_before_any_work(monkeypatch):
     def missing(what):
         raise MissingDependencyError(what)
 
-    monkeypatch.setattr(reported, "check_packages", missing)
+    monkeypatch.setattr(page, "check_packages", missing)
     with pytest.raises(MissingDependencyError, match="a report"):
         LogisticRegression().report(X, Y)
