@@ -104,6 +104,7 @@ def test_the_estimators_load_no_reader_of_text_or_tables():
     code = (
         "import sys; from gpu_logreg import LogisticRegression, Stream; "
         "print([name for name in ('sklearn.datasets', 'gpu_logreg.files.load', 'gpu_logreg.files.csv_blocks', "
-        "'gpu_logreg.reports', 'matplotlib', 'gpu_logreg.estimators.table_sources', 'dask', 'distributed', 'numba') if name in sys.modules])"
+        "'gpu_logreg.reports', 'matplotlib', "
+        "'gpu_logreg.estimators.table_sources', 'dask', 'distributed', 'numba') if name in sys.modules])"
     )
     assert run_fresh(code) == "[]"
