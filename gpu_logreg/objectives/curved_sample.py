@@ -4,12 +4,15 @@ A row is drawn in proportion to its leverage ``c_i u_i.T A^-1 u_i``, with ``A = 
 penalty: the sum over the classes of those by ``c = p_k (1 - p_k)``, so that a class of few rows has its curvature from
 all rows that are near it, and the one by a bound ``c = j`` of the curvature that steps may lead to. It is
 ``j = tanh(m / 2) / m``, with ``m`` the logit of the class of a row less the largest other, and bounds the loss between
-these two classes at any step (T. Jaakkola and M. Jordan 2000). Rows are also drawn by how much the last step has
-changed their loss: where it was refused, because it took a row outside of the sample far to the wrong side, the next
+these two classes at any step (T. Jaakkola and M. Jordan 2000). Rows are also drawn by how much the last steps have
+changed their loss: where one was refused, because it took a row outside of the sample far to the wrong side, the next
 sample has that row.
 """
 
 from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,15 +38,32 @@ ROWS, LARGEST_SHARE = 16.0, 0.125
 """Rows of a sample for what leverage adds up to, the number of parameters that rows and not the penalty decide; and
 the largest share of all rows."""
 
+POINTS = 3
+"""Points whose leverage and losses are kept: the present one, and the last that steps have left or were refused at."""
+
 LOGITS, LARGEST = 2**22, 1e100
 """Logits and projections that are kept at a time; leverage that larger ones count as, so that sums do not overflow."""
+
+
+@dataclass(frozen=True, eq=False)
+class _ScoredPoint:
+    """The leverage of all rows, of shape (2, n), and their losses at ``params``."""
+
+    params: Float64Vector
+    leverage: Float64Matrix
+    losses: Float64Vector
 
 
 class CurvedSampler(Sampler):
     """Draws samples by curvature too."""
 
+    def __init__(self, objective: Objective, generator: np.random.Generator) -> None:
+        super().__init__(objective, generator)
+        self._even: Float64Vector | None = None
+        self._points: deque[_ScoredPoint] = deque(maxlen=POINTS)
+
     def sampled_loss(self, size: int, params: Float64Vector, near: bool = True) -> SampledLoss:
-        """The loss of rows drawn by the scores of the last evaluation, or else at ``params``, which takes a read.
+        """The loss of rows drawn by their leverage at ``params``, a read unless that is one of the last points.
 
         About ``size`` of them, and near the minimum as many more as leverage adds up to.
         """
@@ -51,29 +71,28 @@ class CurvedSampler(Sampler):
         assert isinstance(drawing, Drawing)
         if self._even is None:  # before this, rows were drawn by norms
             self._even = drawing.times_weights(np.ones(self.n_rows))
-        if self._scores is None:
+        if all(point.params is not params for point in self._points):
             self.value_and_leverage(size, params)
-        assert self._scores is not None
-        scores, self._scores = self._scores, None  # the next sample at the same point knows rows of this one
-        effective = float((self._even * scores[:2].sum(axis=0)).sum()) / self._objective.dataset.weight_total
+        here = next(point for point in self._points if point.params is params)
+        self._points.remove(here)
+        changed = [np.abs(there.losses - here.losses) for there in self._points]
+        self._points.append(here)
+        effective = float((self._even * here.leverage.sum(axis=0)).sum()) / self._objective.dataset.weight_total
+        scores = np.vstack([here.leverage, *changed])
         scores /= np.maximum(scores.mean(axis=1, keepdims=True), 1e-300)
         drawing.draw_by(self._even * (scores.sum(axis=0) + EVEN_SHARE))
         if near:
             size = int(max(size, min(ROWS * effective, LARGEST_SHARE * self.n_rows)))
         return SampledLoss(self._drawn(size))
 
-    _even: Float64Vector | None = None
-    _scores: Float64Matrix | None = None
-    _losses: Float64Vector | None = None
-
     def value_and_leverage(self, size: int, params: Float64Vector) -> tuple[float, Float64Vector]:
-        """Value and gradient of the objective; the same read scores rows for the next sample, drawn there."""
-        known, last = self._drawn(size), self._losses
+        """Value and gradient of the objective; the same read gives leverage and losses of the rows, which are kept."""
+        known = self._drawn(size)
 
         def run(w: Float64Matrix, b: Float64Vector) -> Sums:
             w = w.astype(self._objective.dataset.compute_dtype).astype(np.float64)
-            sums, leverage, self._losses = self._scoring_pass(known, params, w, b)
-            self._scores = leverage if last is None else np.vstack([leverage, np.abs(self._losses - last)])
+            sums, leverage, losses = self._scoring_pass(known, params, w, b)
+            self._points.append(_ScoredPoint(params, leverage, losses))
             return sums
 
         return self._objective.evaluate_by(params, run)

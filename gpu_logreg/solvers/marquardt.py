@@ -107,6 +107,7 @@ def marquardt_minimum(
     slopes: Float64Vector,
     damping: float = FIRST_DAMPING,
     enough: float = math.inf,
+    most_slow: float = math.inf,
 ) -> Minimum:
     """The minimum of ``loss(phi) + slopes @ (phi - start)``, nearly.
 
@@ -118,10 +119,12 @@ def marquardt_minimum(
     damping : float
     enough : float
         Decrease to end with.
+    most_slow : float
+        Steps in succession to end with that have each taken off less than `LEFT` of the decrease until then.
     """
     first, grad = loss(start)
     grad = grad + slopes
-    value, moved, fall = 0.0, np.zeros_like(start), FALL
+    value, moved, fall, n_slow = 0.0, np.zeros_like(start), FALL, 0
     for _ in range(MOST_STEPS):
         curvature = loss.curvature(start + moved)
         factor = curvature.factor(damping)
@@ -145,7 +148,8 @@ def marquardt_minimum(
             fall = FALL
             if length < POOR:
                 damping = max(damping, LEAST_DAMPING) / max(length, SHORTEST)
-        if -value >= enough or not value < last:
+        n_slow = n_slow + 1 if last - value < LEFT * -value else 0
+        if -value >= enough or n_slow == most_slow or not value < last:
             break
         if small and as_predicted and abs(length - 1.0) < 1.0 - TRUE:  # the curvature has hardly changed
             step = -factor.solve(grad)

@@ -12,6 +12,7 @@ Newton-type method" (2014).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -30,11 +31,15 @@ MISSED = 0.1
 LARGEST_SHARE = 0.5
 """Share of the value that one step is to take off: what samples promise beyond, rows outside of them may refuse."""
 
-FAR = 0.3
-"""The same from which on gradients of all rows correct the loss of the sample."""
+FAR, CLOSE = 0.3, 0.01
+"""Share by which a step may miss its decrease, and share of the value that it is to take off at least, before gradients
+of all rows correct the loss of the sample."""
 
 MOST_REFUSED = 3
 """Steps in succession that may be refused before shorter ones are tried. A guess."""
+
+MOST_SLOW = 2
+"""Slow steps in succession on a sample, without the gradient of all rows, that end the search for its minimum."""
 
 AS_GOOD = 1e-10
 """Decrease over the value below which how far it was missed tells of rounding too."""
@@ -102,7 +107,9 @@ class SampledModel:
         x = columns.from_params(here.params)
         slopes = columns.grad_to_phi(here.grad) - self._loss(x)[1] if self._exact else np.zeros_like(x)
         enough = LARGEST_SHARE * abs(here.value)
-        moved, self._predicted, self._damping = marquardt_minimum(self._loss, x, slopes, self._damping, enough)
+        most_slow = math.inf if self._exact else MOST_SLOW
+        found = marquardt_minimum(self._loss, x, slopes, self._damping, enough, most_slow)
+        moved, self._predicted, self._damping = found
         way: Float64Vector = columns.to_params(moved)
         return way, float(here.grad @ way), self._predicted if self._exact else abs(here.value)
 
@@ -112,7 +119,8 @@ class SampledModel:
         self._refused = 0
         self._near = self._near or self._predicted < LARGEST_SHARE * abs(before.value)
         if not self._exact:
-            self._exact = self._near and (after.step != 1.0 or missed > FAR * self._predicted)
+            misleads = after.step != 1.0 or missed > FAR * self._predicted
+            self._exact = self._near and (misleads or self._predicted < CLOSE * abs(before.value))
             self._draw(after.params)
         elif after.step != 1.0 or missed > MISSED * self._predicted + AS_GOOD * abs(after.value):
             self._draw(after.params)

@@ -69,7 +69,8 @@ def test_few_rows_by_curvature_tell_the_hessian_of_all() -> None:
     sampler.sample(500)
     params = np.zeros(objective.n_params)
     few = sampler.sampled_loss(500, params)
-    few = sampler.sampled_loss(500, params)  # by leverages that know the outliers
+    sampler.value_and_leverage(500, params)  # by a sample that knows the outliers
+    few = sampler.sampled_loss(500, params)
     phi = few.coordinates.from_params(params)
     everything = sampler.sampled_loss(N, params)
     H, by_few = (np.stack([loss.curvature(phi) @ e for e in np.eye(len(phi))]) for loss in (everything, few))
