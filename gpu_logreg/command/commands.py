@@ -231,6 +231,8 @@ def predict(
     thousands: Thousands = None,
     missing: Missing = None,
     keep: Keep = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
 ) -> None:
     """Predict the class of every row of a file.
 
@@ -254,6 +256,8 @@ def predict(
         thousands,
         tuple(missing) if missing else None,
         tuple(keep or ()),
+        scheduler,
+        workers,
     )
     predict_file(request)
 

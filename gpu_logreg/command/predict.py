@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.command.lines import printable
+from gpu_logreg.command.on_cluster import refuse_for_cluster
+from gpu_logreg.command.predict_on_cluster import logits_on_cluster
 from gpu_logreg.command.predict_streamed import logits_of_file
 from gpu_logreg.command.report import class_names, note, waiting
 from gpu_logreg.command.stored_columns import header_of, positive_of, schema_of
@@ -67,6 +69,13 @@ class PredictionRequest:
     thousands: str | None = None
     missing: tuple[str, ...] | None = None
     keep: tuple[str, ...] = ()
+    scheduler: str | None = None
+    workers: int | None = None
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether the workers of a cluster read the rows."""
+        return self.scheduler is not None or self.workers is not None
 
 
 def predict_file(request: PredictionRequest) -> None:
@@ -78,6 +87,10 @@ def predict_file(request: PredictionRequest) -> None:
         The message is one line, and no file was written.
     """
     _check_output(request)
+    if request.on_cluster:
+        option = refuse_for_cluster(request.data, request.scheduler, request.workers)
+        if request.keep:
+            raise DataError(f"--keep is for rows on this machine; leave out it, or {option}")
     model_file = load_model_file(request.model)
     schema = schema_of(model_file, request.model)
     if schema is None:
@@ -93,6 +106,11 @@ def predict_file(request: PredictionRequest) -> None:
     marks, missing = _reading_notes(model_file, request)
     options = FileOptions(request.format, header, request.sep, request.skip_rows, request.features)
     options = replace(options, decimal=request.decimal, thousands=request.thousands, missing=request.missing)
+    if request.on_cluster:
+        where = request.scheduler, request.workers
+        logits = logits_on_cluster(model_file.estimator, request.data, schema, options, marks, missing, where)
+        _write_logits(request, logits, names, None)
+        return
     with waiting(f"reading {request.data}"):
         data = make_reopenable(request.data)
         if request.header is not None:

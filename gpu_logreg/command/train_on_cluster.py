@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg.command.checkpoints import checkpoint_of, leave_checkpoint
+from gpu_logreg.command.on_cluster import cluster, refuse_for_cluster
 from gpu_logreg.command.report import (
     Estimator,
     class_names,
@@ -26,7 +27,7 @@ from gpu_logreg.command.stored_columns import reading_notes
 from gpu_logreg.command.train_streamed import LoadTest
 from gpu_logreg.command.training_labels import MANY_CLASSES, classes_of, is_positive
 from gpu_logreg.command.training_request import TrainingRequest
-from gpu_logreg.errors import DataError, MissingDependencyError
+from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.model import LogisticRegression
 from gpu_logreg.estimators.network.model import MLPClassifier
 from gpu_logreg.files.column_names import Source
@@ -44,29 +45,21 @@ _MOST_LABELS = 2**22
 """Most labels that are written out to be judged."""
 
 
-def _refuse_for_cluster(request: TrainingRequest, estimator: Any) -> None:
-    """Refuse, before anything is started, what rows on a cluster cannot do.
+def _refuse_for_training(request: TrainingRequest, estimator: Any) -> None:
+    """Refuse, before anything is started, what cannot be trained by rows on a cluster.
 
     Raises
     ------
     DataError, MissingDependencyError
         One line.
     """
-    option = "--workers" if request.scheduler is None else "--scheduler"
-    if request.scheduler is not None and request.workers is not None:
-        raise DataError("--scheduler is a cluster that runs, and --workers starts one; give one of them")
+    option = refuse_for_cluster(request.data, request.scheduler, request.workers)
     if request.valid is not None and getattr(estimator, "early_stopping", False):
         raise DataError(f"--early-stopping by the rows of --valid is for rows on this machine; leave out {option}")
     if isinstance(estimator, LogisticRegression) and estimator.solver in ("sgd", "adam"):
         raise DataError(f"--solver {estimator.solver} steps over rows in random order; leave out it, or {option}")
     if request.memory_budget is not None:
         raise DataError(f"--memory-budget is for rows on this machine, and {option} for those on workers; give one")
-    if str(request.data) == "-" or ".zip:" in str(request.data):
-        raise DataError(f"{request.data}: is read by this process alone; give {option} a file that workers can read")
-    try:
-        import distributed  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError(f"{option} needs Dask's scheduler; pip install 'gpu-logreg[dask]'") from error
 
 
 def train_on_cluster(request: TrainingRequest, estimator: Estimator, load_test: LoadTest) -> Estimator:
@@ -77,18 +70,10 @@ def train_on_cluster(request: TrainingRequest, estimator: Estimator, load_test: 
     DataError, ClusterError
         What cannot be read, or fitted; a cluster that is not there.
     """
-    _refuse_for_cluster(request, estimator)
-    from gpu_logreg.estimators.distributed.connection import connected
-
-    name = "the cluster" if request.scheduler is None else request.scheduler
+    _refuse_for_training(request, estimator)
     pieces = cut_files(request.data, request.options)
-    with waiting(f"connecting to {name}"):
-        context = connected(request.scheduler, request.workers)
-        client = context.__enter__()
-    try:
+    with cluster(request.scheduler, request.workers) as client:
         return _train(client, request, estimator, pieces, load_test)
-    finally:
-        context.__exit__(None, None, None)
 
 
 def _train(

@@ -149,8 +149,39 @@ def table_of(out):
     return [line for line in lines if line and line[0] in ("rows", "accuracy", "AUC", "log", "share")]
 
 
-def refused(capsys, message, *arguments):
-    ended = run(capsys, "train", *arguments)
+@pytest.mark.parametrize("kind", ["csv files", pytest.param("parquet", marks=pytest.mark.slow)])
+def test_predictions_are_those_of_one_process(client, capsys, tmp_path, frame, kind):
+    """In the order of the rows, from pieces that are read by two workers, a few at a time."""
+    whole, model = tmp_path / "whole.csv", tmp_path / "model"
+    frame.to_csv(whole, index=False)
+    succeed(capsys, "train", whole, "--target", "income", "--drop", "s", "--model", model)
+    other = frame.assign(town=np.where(np.arange(N) % 40 == 7, "Nice", frame.town))
+    other.to_csv(whole, index=False)
+    expected = succeed(capsys, "predict", model, whole, "--proba")
+    ended = succeed(
+        capsys, "predict", model, write(other, tmp_path, kind), "--proba", "--scheduler", client.scheduler.address
+    )
+    found, known = (np.array([line.split(",") for line in out.splitlines()]) for out in (ended.out, expected.out))
+    np.testing.assert_array_equal(found[:, 0], known[:, 0])
+    np.testing.assert_allclose(found[1:, 1:].astype(float), known[1:, 1:].astype(float), rtol=1e-7)
+    assert ended.err.split(": ", 1)[1] == expected.err.split(": ", 1)[1]
+    assert "30 of 1,200 rows hold a category that training did not see: 'Nice'" in ended.err
+
+
+def test_predictions_that_cannot_be_made_leave_no_file(client, capsys, tmp_path, frame):
+    path, model = write(frame, tmp_path, "csv files"), tmp_path / "model"
+    succeed(capsys, "train", path / "0.csv", "--target", "income", "--drop", "s", "--model", model)
+    options = "--scheduler", client.scheduler.address, "--output", tmp_path / "out.csv"
+    refused(capsys, "--keep is for rows on this machine", model, path, *options, "--keep", "age", command="predict")
+    refused(capsys, "--scheduler is a cluster that runs", model, path, *options, "--workers", 2, command="predict")
+    frame.assign(x=[*frame.x[1:], "odd"])[900:].to_csv(path / "2.csv", index=False)
+    message = "2.csv, line 301: column 'x' held numbers in training, not 'odd'"
+    refused(capsys, message, model, path, *options, command="predict")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def refused(capsys, message, *arguments, command="train"):
+    ended = run(capsys, command, *arguments)
     assert ended.code == 2, ended.err
     lines = [line for line in ended.err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, ended.err
