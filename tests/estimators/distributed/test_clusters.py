@@ -99,6 +99,18 @@ def test_sparse_chunks(client):
     np.testing.assert_array_equal(again.coef_, model.coef_)
 
 
+def test_an_array_of_sparse_chunks(client):
+    """Its answers are dense, and of empty chunks too."""
+    X, y, _ = rows(3)
+    X = np.where(np.abs(X) > 0.7, X, 0.0)
+    dX, dy, _ = chunked(X, y, None, (0, *CHUNKS))
+    dX = dX.map_blocks(sparse.csr_matrix, dtype=np.float64)
+    model = LogisticRegression(client=client, tol=1e-11).fit(dX, dy)
+    close(model, gpu_logreg.LogisticRegression(tol=1e-11).fit(sparse.csr_matrix(X), y))
+    answer = client.compute(model.predict_proba(dX)).result()
+    np.testing.assert_allclose(answer, model.to_local().predict_proba(X), rtol=1e-12)
+
+
 def test_tables(client):
     X, y, s = rows(3)
     frame = pd.DataFrame(X, columns=["age", "height", "weight", "mass"], index=np.arange(N) + 7)

@@ -16,6 +16,8 @@ import dask.array as da
 from chunked_rows import CHUNKS, chunked, close, rows
 
 from gpu_logreg.dask import LogisticRegression
+from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
+from gpu_logreg.rows.part import shape_of
 
 
 def fit_both(client, blocks, **parameters):
@@ -101,3 +103,25 @@ def test_rows_that_need_scores(client):
     parameters = {"tol": 1e-10, "random_state": 0}
     model = LogisticRegression(client=client, **parameters).fit(*chunked(X, y, None, (9000, 11_000)))
     close(model, gpu_logreg.LogisticRegression(**parameters).fit(X, y))
+
+
+def test_results_of_reads_do_not_stay(client):
+    """Those of the last read do, until the next one: they are released in its message."""
+    X, y, _ = rows()
+    blocks = [(dask.delayed(X[a:b]), dask.delayed(y[a:b]), None) for a, b in itertools.pairwise([0, 100, 400, 600])]
+    prepared, _ = prepare_parts(client, blocks, None, Options())
+
+    def held():
+        client.run_on_scheduler(lambda: None)  # after what was sent before
+        return sum(str(key).startswith("_call") for key in client.run_on_scheduler(all_keys))
+
+    counts = []
+    for _ in range(4):
+        prepared.data.parts.each(shape_of)
+        counts.append(held())
+    assert max(counts) <= 2 * len(client.nthreads())
+    assert min(counts) >= 1
+
+
+def all_keys(dask_scheduler):
+    return list(dask_scheduler.tasks)
