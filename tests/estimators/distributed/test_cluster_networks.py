@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg.dask import MLPClassifier
+from gpu_logreg.estimators.distributed.scaling import scaling_of
 
 N, D = 600, 4
 EDGES = (0, 150, 151, 400, 600)
@@ -146,6 +147,16 @@ def test_sparse_rows_a_warm_start_and_lazy_answers(client):
     da = pytest.importorskip("dask.array")
     answer = model.predict_proba(da.from_array(X, chunks=(200, 2)))
     np.testing.assert_allclose(client.compute(answer).result(), model.to_local().predict_proba(X), atol=1e-12)
+
+
+def test_columns_are_scaled_by_the_rows_of_all_blocks(client):
+    """A block may have none, as where its rows are held back to test on."""
+    X, y, _ = rows(2)
+    found = scaling_of(client, blocks(X, y, None, (0, 0, 100, 600)))
+    np.testing.assert_allclose(found.centre, X.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.scale, X.std(axis=0), rtol=1e-12)
+    with pytest.raises(DataError, match=r"^no rows are left to train on$"):
+        scaling_of(client, blocks(X[:0], y[:0], None, (0, 0)))
 
 
 def test_refusals(client):
