@@ -7,9 +7,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sweeps import every_other, thinned
 
 from gpu_logreg import MLPClassifier
+from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import ImplementationError
 from gpu_logreg.mathematics.initialisation import initialise
@@ -17,6 +19,7 @@ from gpu_logreg.mathematics.network import ACTIVATIONS, Network
 from gpu_logreg.mathematics.optimizers import Adam, Sgd
 from gpu_logreg.passes import steps_choice as steps_table
 from gpu_logreg.passes.cpu import steps as steps_cpu
+from gpu_logreg.passes.cpu.loops.zeros import bits_length
 from gpu_logreg.passes.cpu.steps import cpu_epoch
 from gpu_logreg.passes.reference.steps import reference_epoch
 from gpu_logreg.passes.steps_choice import choose_steps
@@ -30,6 +33,12 @@ OPTIMIZERS = {
     "adam": lambda: Adam(),
     "adamw": lambda: Adam(decay=0.1),
 }
+
+
+_mark_nonzeros, _rows_times_weights, _columns_times_dz = (
+    Loop("gpu_logreg.passes.cpu.loops.zeros", name)
+    for name in ("mark_nonzeros", "rows_times_weights", "columns_times_dz")
+)
 
 
 def make_rows(n: int, d: int, K: int = 1, *, dtype="float64", weighted: bool = False, seed: int = 0) -> Rows:
@@ -298,30 +307,60 @@ def zeros_rows(n: int, d: int, share: float, *, dtype="float64", K: int = 1) -> 
 @pytest.mark.parametrize(("hidden", "K"), [((9,), 1), ((9, 5), 3), ((), 3)])
 def test_skipping_zeros_changes_nothing_but_the_rounding(monkeypatch, hidden, K, share, dtype):
     monkeypatch.setattr(steps_cpu, "ZEROS_UNITS", 2)
-    monkeypatch.setattr(steps_cpu, "ZEROS_SHARE", -1.0)  # whatever the share
+    monkeypatch.setattr(steps_cpu, "ZEROS_WORK", np.inf)  # whatever the share
     network, rows = Network((30, *hidden, K)), zeros_rows(300, 30, share, dtype=dtype, K=K)
-    assert steps_cpu._skips_zeros(rows.X, network)
+    assert steps_cpu._skips_zeros(rows.X, network, np.dtype(dtype))
     for batch_size in (1, 7, 130):
         part = Rows(*(array[: 40 if batch_size == 1 else 300] for array in rows))
         first, second = (make_training(network, "momentum", dtype=dtype, alpha=0.3) for _ in range(2))
         compare(first, second, part, batch_size, epochs=1)
 
 
-def test_zeros_are_skipped_where_they_are_many_and_the_layer_is_wide(monkeypatch):
-    wide, narrow, linear = Network((30, 64, 1)), Network((30, 63, 1)), Network((30, 1))
-    assert steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.8).X, wide)
-    assert not steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.5).X, wide)
-    assert not steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.8).X, narrow)
-    assert not steps_cpu._skips_zeros(zeros_rows(1000, 30, 0.8).X, linear)
-    training, other = make_training(wide, "momentum"), make_training(wide, "momentum")
-    compare(training, other, zeros_rows(400, 30, 0.9), 200)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("d", "units"), [(64, 128), (63, 130), (65, 100), (200, 16), (1, 257)])
+def test_products_skip_zeros_of_whole_words_and_tiles_and_of_parts(d, units, dtype):
+    # 65 and 200 rows: a word of rows and one more, and three and a part.
+    rng = np.random.default_rng([d, units])
+    vector = (0,) * steps_cpu._vector_length(np.dtype(dtype))
+    for m in (65, 200):
+        X = rng.integers(1, 9, (m, d)) * (rng.random((m, d)) < 0.3)
+        W, dz = rng.integers(-8, 8, (d, units)), rng.integers(-8, 8, (m, units))
+        work = steps_cpu._aligned(m * (d + 2 * units), np.dtype(dtype))
+        work[...] = np.concatenate([X.ravel(), np.full(m * units, np.nan), dz.ravel()])
+        params, grad = (steps_cpu._aligned(d * units + 1, np.dtype(dtype)) for _ in range(2))
+        params[...], grad[...] = np.append(W.ravel(), 5), 7
+        bits = np.full(bits_length(m, d), -1)
+        _mark_nonzeros(vector, m, d, work, bits)
+        _rows_times_weights(vector, m, d, units, work, bits, params, m * d)
+        _columns_times_dz(vector, m, d, units, work, bits, m * (d + units), grad)
+        # Small integers: every sum is exact, in whatever order.
+        np.testing.assert_array_equal(work[m * d : m * (d + units)].reshape(m, units), X @ W)
+        np.testing.assert_array_equal(grad[:-1].reshape(d, units), X.T @ dz)
+        assert grad[-1] == 7
+        np.testing.assert_array_equal(work[m * (d + units) :], dz.ravel())
 
 
-def test_not_a_number_is_no_zero(monkeypatch):
+def test_zeros_are_skipped_where_that_is_less_work():
+    tile = 8 * steps_cpu._vector_length(np.dtype("float32"))
+    whole, little, linear = Network((30, tile, 1)), Network((30, tile + 1, 1)), Network((30, 1))
+    few, many = zeros_rows(1000, 30, 0.45, dtype="float32").X, zeros_rows(1000, 30, 0.7, dtype="float32").X
+    empty, dtype = np.zeros((1000, 30), np.float32), np.dtype("float32")
+    assert steps_cpu._skips_zeros(many, whole, dtype)
+    assert steps_cpu._skips_zeros(sparse.csr_matrix(many), whole, dtype)
+    assert not steps_cpu._skips_zeros(few, whole, dtype)
+    assert not steps_cpu._skips_zeros(many, little, dtype)  # nearly half of what is computed is of no use
+    assert steps_cpu._skips_zeros(empty, little, dtype)
+    assert not steps_cpu._skips_zeros(empty, linear, dtype)
+    network = Network((30, tile, 1))
+    training, other = (make_training(network, "momentum", dtype="float32") for _ in range(2))
+    compare(training, other, zeros_rows(400, 30, 0.9, dtype="float32"), 200)
+
+
+def test_not_a_number_is_no_zero():
     network, rows = Network((30, 64, 1)), zeros_rows(200, 30, 0.9)
     rows.X[17, 3] = np.nan
-    assert steps_cpu._skips_zeros(rows.X, network)
     training = make_training(network)
+    assert steps_cpu._skips_zeros(rows.X, network, training.params.dtype)
     assert np.isnan(run(cpu_epoch, training, rows, 64, epochs=1)[0])
     assert np.isnan(training.params).any()
 

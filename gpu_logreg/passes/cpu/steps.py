@@ -16,7 +16,8 @@ from gpu_logreg.mathematics.network import Network
 from gpu_logreg.mathematics.optimizers import Adam, Optimizer, Sgd
 from gpu_logreg.passes.cpu.loops import steps as kernels
 from gpu_logreg.passes.cpu.loops.lane import ACTIVATION_CODES, rounded
-from gpu_logreg.passes.cpu.loops.zeros import list_length
+from gpu_logreg.passes.cpu.loops.sizes import REGISTER_BYTES
+from gpu_logreg.passes.cpu.loops.zeros import MARGIN_BYTES, TILE, bits_length
 from gpu_logreg.passes.training import Training, take_batch
 from gpu_logreg.rows.block import Rows
 
@@ -27,11 +28,15 @@ _run_steps = Loop("gpu_logreg.passes.cpu.loops.steps", "run_steps")
 CALL_FLOPS = 2e10
 """Floating-point operations of one call: few enough that Ctrl-C takes effect within a fraction of a second."""
 
-ZEROS_SHARE = 0.65
-"""Share of zeros in ``X`` from which the products with ``X`` skip them."""
+ZEROS_WORK = 0.45
+"""Most multiplications of products that skip zeros, in units of those that do not, for which they take less time.
 
-ZEROS_UNITS = 64
-"""Units of the first hidden layer from which products skip zeros: with fewer, the lists of elements cost more."""
+They are counted with those for the units that fill up the last tile. Measured with AVX-512 on one thread, with zeros at
+random places: the times become equal at 0.5 to 0.7.
+"""
+
+ZEROS_UNITS = 32
+"""Units of the first hidden layer from which products may skip zeros. Fewer were not measured."""
 
 WIDEST_SPARSE = 4096
 """Most columns of sparse rows, whose batches are made dense for the steps: with more, zeros take most of the time.
@@ -76,7 +81,7 @@ def cpu_epoch(training: Training, rows: Rows, order: IntVector, batch_size: int,
     other ``X`` the rows of a few batches at a time are copied and converted first.
     """
     network, params, optimizer = training.network, training.params, training.optimizer
-    work = _Workspace(training, batch_size, _skips_zeros(rows.X, network))
+    work = _Workspace(training, batch_size, _skips_zeros(rows.X, network, params.dtype))
     rule, numbers, n_updates, decay = _rule(optimizer, rate)
     order = np.ascontiguousarray(order, dtype=np.int64)
     in_place = _is_read_in_place(rows.X)
@@ -93,11 +98,17 @@ def cpu_epoch(training: Training, rows: Rows, order: IntVector, batch_size: int,
         _together(
             min(n_threads(), work.lanes),
             (
-                *(batches.X, y if y.ndim == 2 else y[:, None], s, part if in_place else np.arange(len(part))),
+                *(
+                    work.vector,
+                    batches.X,
+                    y if y.ndim == 2 else y[:, None],
+                    s,
+                    part if in_place else np.arange(len(part)),
+                ),
                 *(batch_size, work.sizes),
                 *(ACTIVATION_CODES[network.activation], work.params, training.n_trained, work.m, work.v),
                 *(rule, numbers, n_updates, float(training.fixed_l2), float(training.alpha), decay),
-                *(work.grads, work.work, work.lists, work.values, work.sums, work.out),
+                *(work.grads, work.work, work.bits, work.sums, work.out),
             ),
         )
         n_updates += -(-len(part) // batch_size)
@@ -124,9 +135,9 @@ class _Workspace:
         self.grads = _aligned((self.lanes, rounded(network.n_params)), dtype)
         wanted = sum(rounded(lane_rows * m) for m in (*network.sizes, *network.sizes[1:-1]))
         self.work = _aligned((self.lanes, wanted), dtype)
-        d = network.sizes[0] if skips_zeros else 0
-        self.lists = np.empty((self.lanes, list_length(lane_rows, d) if skips_zeros else 0), np.int32)
-        self.values = np.empty((self.lanes, 2 * lane_rows * d), dtype)
+        length = bits_length(lane_rows, network.sizes[0]) if skips_zeros else 0
+        self.bits = _aligned((self.lanes, length), np.dtype(np.int64))
+        self.vector = (0,) * _vector_length(dtype)
         self.sums, self.out = np.zeros((self.lanes + kernels.PIECES, 2)), np.zeros(2)
 
     @staticmethod
@@ -145,9 +156,9 @@ class _Workspace:
 
 
 def _aligned(shape: int | tuple[int, ...], dtype: DType) -> HostArray:
-    """An uninitialised C-ordered array that begins at a multiple of `CACHE_LINE` bytes."""
+    """An uninitialised C-ordered array that begins at a multiple of `CACHE_LINE` bytes; behind it is a margin."""
     nbytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    memory = np.empty(nbytes + CACHE_LINE, np.uint8)
+    memory = np.empty(nbytes + CACHE_LINE + MARGIN_BYTES, np.uint8)
     start = -memory.ctypes.data % CACHE_LINE
     return memory[start : start + nbytes].view(dtype).reshape(shape)
 
@@ -175,14 +186,23 @@ def _is_read_in_place(X: ArrayOfRows) -> bool:
     return X.dtype in kinds and X.dtype.isnative and X.flags.c_contiguous and X.flags.writeable
 
 
-def _skips_zeros(X: ArrayOfRows, network: Network) -> bool:
-    """Whether the products with the rows skip zeros, by the share of zeros in a few of the rows."""
-    if network.sizes[1] < ZEROS_UNITS:
+def _skips_zeros(X: ArrayOfRows, network: Network, dtype: DType) -> bool:
+    """Whether the products with the rows skip zeros, by the share of zeros in a few of the rows.
+
+    By a model of the work and not by its time, on which no bit may depend.
+    """
+    units, tile = network.sizes[1], TILE * _vector_length(dtype)
+    if units < ZEROS_UNITS:
         return False
-    if is_sparse(X):
-        return bool(X.nnz <= (1.0 - ZEROS_SHARE) * X.shape[0] * X.shape[1])
-    some = X[:: max(1, X.shape[0] // _ZEROS_SAMPLE_ROWS)]
-    return bool(np.count_nonzero(some) <= (1.0 - ZEROS_SHARE) * some.size)
+    some = X if is_sparse(X) else X[:: max(1, X.shape[0] // _ZEROS_SAMPLE_ROWS)]
+    n_nonzero = some.nnz if is_sparse(X) else np.count_nonzero(some)
+    padded = -(-units // tile) * tile
+    return bool(n_nonzero * padded <= ZEROS_WORK * some.shape[0] * some.shape[1] * units)
+
+
+def _vector_length(dtype: DType) -> int:
+    """Elements of a vector register."""
+    return REGISTER_BYTES // dtype.itemsize
 
 
 def _rule(optimizer: Optimizer, rate: float) -> tuple[int, Float64Vector, int, float]:
@@ -198,8 +218,8 @@ def _rule(optimizer: Optimizer, rate: float) -> tuple[int, Float64Vector, int, f
 def _together(count: int, arguments: tuple[Any, ...]) -> None:
     """Run the steps on ``count`` threads, of which the caller is one. They meet at barriers, so that all must run."""
     arrived = np.zeros(1, np.int64)
-    X, y, s, order, *rest = arguments
-    _run_steps(0, 1, arrived, X, y, s, order[:0], *rest)  # compile it before a thread waits at a barrier
+    vector, X, y, s, order, *rest = arguments
+    _run_steps(0, 1, arrived, vector, X, y, s, order[:0], *rest)  # compile it before a thread waits at a barrier
     all_started = False
     go = threading.Event()
 

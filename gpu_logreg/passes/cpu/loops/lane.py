@@ -14,7 +14,7 @@ import numpy as np
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms, tanh
 from gpu_logreg.passes.cpu.loops.memory import release, scratch
-from gpu_logreg.passes.cpu.loops.zeros import columns_times_dz, list_nonzeros, rows_times_weights
+from gpu_logreg.passes.cpu.loops.zeros import columns_times_dz, mark_nonzeros, rows_times_weights
 
 __all__ = ["ACTIVATION_CODES", "rounded", "sum_lane"]
 
@@ -182,7 +182,7 @@ def _places(m: Any, sizes: Any) -> Any:
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _forward(m: Any, sizes: Any, code: Any, params: Any, work: Any, a_at: Any, lists: Any, values: Any) -> None:
+def _forward(vector: Any, m: Any, sizes: Any, code: Any, params: Any, work: Any, a_at: Any, bits: Any) -> None:
     """The activation of every layer from those of the layer below, and at last the logits."""
     n_layers = len(sizes) - 1
     for l in range(n_layers):  # noqa: E741
@@ -198,8 +198,8 @@ def _forward(m: Any, sizes: Any, code: Any, params: Any, work: Any, a_at: Any, l
                     z += row[j] * W[j]
                 above[i, 0] = z
         else:
-            if l == 0 and len(values) > 0:
-                rows_times_weights(m, d, lists, values, W.reshape(d, k), above)
+            if l == 0 and len(bits) > 0:
+                rows_times_weights(vector, m, d, k, work, bits, params, a_at[1])
             else:
                 np.dot(below, W.reshape(d, k), above)
         _activate(above, b, code if l < n_layers - 1 else 0)
@@ -207,7 +207,7 @@ def _forward(m: Any, sizes: Any, code: Any, params: Any, work: Any, a_at: Any, l
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _backward(
-    m: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any, a_at: Any, dz_at: Any, lists: Any, values: Any
+    vector: Any, m: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any, a_at: Any, dz_at: Any, bits: Any
 ) -> None:
     """The gradient of every layer from the derivative by its values, and that by the values of the layer below."""
     n_layers = len(sizes) - 1
@@ -226,8 +226,8 @@ def _backward(
                 for j in range(d):
                     dW[j] += dz_i * row[j]
         else:
-            if l == 0 and len(values) > 0:
-                columns_times_dz(m, d, lists, values, dz, dW.reshape(d, k))
+            if l == 0 and len(bits) > 0:
+                columns_times_dz(vector, m, d, k, work, bits, dz_at[1], grad)
             else:
                 np.dot(below.T, dz, dW.reshape(d, k))
         if l > 0:
@@ -245,20 +245,19 @@ def _backward(
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def sum_lane(
-    X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any, lists: Any, values: Any
+    vector: Any, X: Any, y: Any, s: Any, at: Any, sizes: Any, code: Any, params: Any, grad: Any, work: Any, bits: Any
 ) -> Any:
     """Forward and backward with the rows ``at``; their gradient sums into ``grad``, which is laid out as ``params``.
 
     ``work`` holds the rows, the activation of every layer, and ``dz`` of every hidden layer: see `_places`. Where
-    ``lists`` and ``values`` are not empty, the products with the rows skip their zeros; see `zeros`.
+    ``bits`` is not empty, the products with the rows skip their zeros; see `zeros`, also for ``vector``.
     """
     m, K = len(at), sizes[-1]
     a_at, dz_at = _places(m, sizes)
-    if len(values) > 0:
-        list_nonzeros(X, at, lists, values)
-    else:
-        _gather(X, at, work[: m * sizes[0]].reshape(m, sizes[0]))
-    _forward(m, sizes, code, params, work, a_at, lists, values)
+    _gather(X, at, work[: m * sizes[0]].reshape(m, sizes[0]))
+    if len(bits) > 0:
+        mark_nonzeros(vector, m, sizes[0], work, bits)
+    _forward(vector, m, sizes, code, params, work, a_at, bits)
     z = work[a_at[-1] : a_at[-1] + m * K].reshape(m, K)
     if y.shape[1] > 1:
         loss, weight = _labels_loss(z, y, s, at)
@@ -266,7 +265,7 @@ def sum_lane(
         loss, weight = _logistic_loss(z, y, s, at)
     else:
         loss, weight = _softmax_loss(z, y, s, at)
-    _backward(m, sizes, code, params, grad, work, a_at, dz_at, lists, values)
+    _backward(vector, m, sizes, code, params, grad, work, a_at, dz_at, bits)
     release(a_at)
     release(dz_at)
     return loss, weight

@@ -93,14 +93,14 @@ def _update(params: Any, g: Any, m: Any, v: Any, rule: Any, numbers: Any, k: Any
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def run_steps(
-    thread: Any, n_threads: Any, arrived: Any, X: Any, y: Any, s: Any, order: Any, batch_size: Any, sizes: Any,
-    code: Any, params: Any, n_trained: Any, m: Any, v: Any, rule: Any, numbers: Any, n_updates: Any, l2: Any,
-    alpha: Any, decay: Any, grads: Any, work: Any, lists: Any, values: Any, sums: Any, out: Any,
+    thread: Any, n_threads: Any, arrived: Any, vector: Any, X: Any, y: Any, s: Any, order: Any, batch_size: Any,
+    sizes: Any, code: Any, params: Any, n_trained: Any, m: Any, v: Any, rule: Any, numbers: Any, n_updates: Any,
+    l2: Any, alpha: Any, decay: Any, grads: Any, work: Any, bits: Any, sums: Any, out: Any,
 ) -> None:  # fmt: skip
     """One thread's share of the steps on the batches of ``order``; every thread makes this call.
 
-    ``grads`` (lanes, n_params), ``work``, ``lists`` and ``values`` (lanes, ...) are work arrays, whose contents before
-    the call do not matter. ``sums`` (lanes + PIECES, 2) holds loss and weight of every lane, then ``|W|**2`` of every
+    ``grads`` (lanes, n_params), ``work`` and ``bits`` (lanes, ...) are work arrays, whose contents before the call do
+    not matter. ``sums`` (lanes + PIECES, 2) holds loss and weight of every lane, then ``|W|**2`` of every
     piece. ``out`` receives the sum of ``weight value`` of the batches, and of their weights.
     """
     n_weights = 0
@@ -113,9 +113,7 @@ def run_steps(
         n = len(at)
         for lane in range(thread, n_lanes, n_threads):
             part = at[n * lane // n_lanes : n * (lane + 1) // n_lanes]
-            loss, weight = sum_lane(
-                X, y, s, part, sizes, code, params, grads[lane], work[lane], lists[lane], values[lane]
-            )
+            loss, weight = sum_lane(vector, X, y, s, part, sizes, code, params, grads[lane], work[lane], bits[lane])
             sums[lane, 0], sums[lane, 1] = loss, weight
         # Without this barrier a thread would add gradients, losses and weights of lanes that others have not computed.
         wait_for_all(arrived, n_threads)

@@ -1,125 +1,185 @@
-"""Products with dense rows most of whose elements are zero: pixels, counts, columns of zeros and ones.
+"""Products with dense rows many of whose elements are zero: pixels, counts, columns of zeros and ones.
 
-The non-zero elements of a lane of rows are listed twice, by rows for ``X @ W`` and by columns for ``X.T @ dz``. Both
-products then add, for every listed element, its multiple of a row of ``W`` or of ``dz`` to a row of the result. Eight
-are added at a time, so that the row of the result is read and written once for eight.
+The elements that are not zero are marked by bits, 64 to a word: for ``X @ W`` the elements of a row, for ``X.T @ dz``
+those of a column. For every bit of a word both products add the multiple of a row of ``W`` or of ``dz`` to a row of the
+result, which stays in vector registers meanwhile. The 64 rows that a word may need stay in the first-level cache, while
+the same word of all rows, or of all columns, is worked on.
 
-Layout of ``lists`` (int32) for m rows of d columns, and of ``values``: first the columns of the elements and their
-values, row after row (m d); then their rows and values, column after column (m d); then, in ``lists`` alone, where
-each row begins (m + 1) and where each column begins (d + 1).
+Layout of ``bits`` (int64) for m rows of d columns: word g of row i at ``g m + i`` holds columns 64 g to 64 g + 63;
+behind these, word g of column j at ``g stride + j`` holds rows 64 g to 64 g + 63. ``stride`` is d up to whole vectors.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from gpu_logreg.arrays.compiled import LIBERTIES, njit
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
 
-__all__ = ["columns_times_dz", "list_length", "list_nonzeros", "rows_times_weights"]
+from gpu_logreg.arrays.compiled import LIBERTIES, njit
+from gpu_logreg.passes.cpu.loops.elementary import smaller
+from gpu_logreg.passes.cpu.loops.vector_code import I64, VectorCode, operation
+
+__all__ = ["MARGIN_BYTES", "TILE", "bits_length", "columns_times_dz", "mark_nonzeros", "rows_times_weights"]
 
 _OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}, "counts": True}
 
+_WORD = 64
+TILE = 8
+"""Vectors of a row of the result that are in registers at once: additions to fewer would wait for each other."""
 
-def list_length(m: int, d: int) -> int:
-    """Length of ``lists`` for m rows of d columns; ``values`` takes ``2 m d``."""
-    return 2 * m * d + m + d + 2
+MARGIN_BYTES = TILE * 64
+"""Bytes behind an array that are read, and not used, where its rows are no whole number of tiles."""
+
+
+def bits_length(m: int, d: int) -> int:
+    """Length of ``bits`` for m rows of d columns."""
+    return -(-d // _WORD) * m + -(-m // _WORD) * (d + 15)
+
+
+def _nonzero_bits(code: VectorCode) -> Any:
+    _, _, x_at = code.arguments
+    builder, element = code.builder, code.element_type(1)
+    word = I64(0)
+    for first in range(0, _WORD, code.length):
+        x = code.load(code.pointer(1, builder.add(x_at, I64(first))), element)
+        some = builder.fcmp_unordered("!=", x, code.constant(element, 0.0))
+        part = builder.zext(builder.bitcast(some, ir.IntType(code.length)), I64(0).type)
+        word = builder.or_(word, builder.shl(part, I64(first)))
+    return word
+
+
+# (vector, X, x_at): bits of 64 successive elements, which are set where the element is not zero (NaN is not).
+_bits_of_row = operation(types.int64, _nonzero_bits, 2)
+
+
+def _column_bits(code: VectorCode) -> None:
+    _, _, x_at, d, m, _, at = code.arguments
+    builder, element = code.builder, code.element_type(1)
+    words = ir.VectorType(ir.IntType(64), code.length)
+    none = ir.Constant(words, [I64(0)] * code.length)
+    sums = cgutils.alloca_once_value(builder, none)
+    with cgutils.for_range(builder, m) as loop:
+        x = code.load(code.pointer(1, builder.add(x_at, builder.mul(loop.index, d))), element)
+        some = builder.fcmp_unordered("!=", x, code.constant(element, 0.0))
+        bit = builder.select(some, code.spread(builder.shl(I64(1), loop.index)), none)
+        builder.store(builder.or_(builder.load(sums), bit), sums)
+    target = builder.bitcast(code.pointer(5, at), words.as_pointer())
+    builder.store(builder.load(sums), target).align = 8
+
+
+# (vector, X, x_at, d, m, bits, at): a word for each of as many columns as a vector has elements, of m <= 64 rows.
+_bits_of_columns = operation(types.void, _column_bits, 6)
+
+
+def _stored(code: VectorCode, k: int, place: Any, sums: list[Any], width: Any) -> None:
+    """Store so many elements of the sums as the row has."""
+    builder, element = code.builder, code.element_type(k)
+    numbers = ir.VectorType(ir.IntType(64), code.length)
+    name = f"llvm.masked.store.v{code.length}f{32 if isinstance(element, ir.FloatType) else 64}.p0"
+    for v, one in enumerate(sums):
+        value, target = builder.load(one), builder.gep(place, [I64(v * code.length)])
+        with builder.if_else(builder.icmp_signed(">=", width, I64((v + 1) * code.length))) as (whole, part):
+            with whole:
+                code.store(value, target)
+            with part, builder.if_then(builder.icmp_signed(">", width, I64(v * code.length))):
+                target = builder.bitcast(target, value.type.as_pointer())
+                here = ir.Constant(numbers, [I64(v * code.length + e) for e in range(code.length)])
+                inside = builder.icmp_signed("<", here, code.spread(width))
+                kinds = [value.type, target.type, ir.IntType(32), inside.type]
+                store = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
+                builder.call(store, [value, target, ir.IntType(32)(4), inside])
+
+
+def _products(n_vectors: int) -> Any:
+    def generate(code: VectorCode) -> None:
+        _, word, _, x_at, x_step, _, source_at, stride, _, target_at, width, is_first = code.arguments
+        builder, element = code.builder, code.element_type(2)
+        places = [I64(v * code.length) for v in range(n_vectors)]
+        target = code.pointer(8, target_at)
+        sums = [cgutils.alloca_once(builder, code.vector(element)) for _ in places]
+        with builder.if_else(builder.icmp_signed("!=", is_first, I64(0))) as (new, old):
+            with new:
+                for one in sums:
+                    builder.store(code.constant(element, 0.0), one)
+            with old:
+                for one, place in zip(sums, places, strict=True):
+                    builder.store(code.load(builder.gep(target, [place]), element), one)
+        x, source = code.pointer(2, x_at), code.pointer(5, source_at)
+        left = cgutils.alloca_once_value(builder, word)
+        body, done = builder.append_basic_block("bit"), builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed("!=", word, I64(0)), body, done)
+        builder.position_at_end(body)
+        bits = builder.load(left)
+        number = builder.cttz(bits, ir.IntType(1)(1))
+        factor = code.spread(builder.load(builder.gep(x, [builder.mul(number, x_step)])))
+        row = builder.gep(source, [builder.mul(number, stride)])
+        for one, place in zip(sums, places, strict=True):
+            value = code.load(builder.gep(row, [place]), element)
+            builder.store(code.multiply_add(factor, value, builder.load(one)), one)
+        bits = builder.and_(bits, builder.sub(bits, I64(1)))
+        builder.store(bits, left)
+        builder.cbranch(builder.icmp_signed("!=", bits, I64(0)), body, done)
+        builder.position_at_end(done)
+        _stored(code, 8, target, sums, width)
+
+    return operation(types.void, generate, 11)
+
+
+# (vector, word, X, x_at, x_step, source, source_at, stride, target, target_at, width, is_first): for every bit b of
+# ``word``, add X[x_at + b x_step] times the row at source_at + b stride of ``source`` to that at ``target_at`` of
+# ``target``, or to zeros where it ``is_first``. A row has ``width`` elements, of which a tile is computed.
+_add_products = _products(TILE)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _some_of_eight(x: Any, j: Any) -> Any:
-    """Whether one of eight elements from ``j`` on is not zero: zeros come in runs, and most eights are zeros."""
-    low = abs(x[j]) + abs(x[j + 1]) + abs(x[j + 2]) + abs(x[j + 3])
-    return low + (abs(x[j + 4]) + abs(x[j + 5]) + abs(x[j + 6]) + abs(x[j + 7])) != 0
-
-
-@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def list_nonzeros(X: Any, at: Any, lists: Any, values: Any) -> None:
-    """Fill ``lists`` and ``values`` with the elements of the rows ``at`` that are not zero (NaN is not)."""
-    m, d = len(at), X.shape[1]
-    columns, by_row = lists[: m * d], values[: m * d]
-    rows, by_column = lists[m * d : 2 * m * d], values[m * d : 2 * m * d]
-    row_at, column_at = lists[2 * m * d : 2 * m * d + m + 1], lists[2 * m * d + m + 1 : 2 * m * d + m + d + 2]
-    count = 0
+def mark_nonzeros(vector: Any, m: Any, d: Any, work: Any, bits: Any) -> None:
+    """Fill ``bits`` for the rows that ``work`` begins with."""
+    n_words = (d + 63) // 64
+    last = (1 << (d - 64 * (n_words - 1))) - 1 if d % 64 else -1  # without the bits behind the last column
     for i in range(m):
-        row_at[i] = count
-        x = X[at[i]]
-        j = 0
-        while j + 8 <= d:
-            if _some_of_eight(x, j):
-                for k in range(j, j + 8):  # without a branch: a zero is written, and overwritten by the next element
-                    columns[count] = k
-                    by_row[count] = x[k]
-                    count += x[k] != 0
-            j += 8
-        for k in range(j, d):
-            columns[count] = k
-            by_row[count] = x[k]
-            count += x[k] != 0
-    row_at[m] = count
-    for j in range(d + 1):
-        column_at[j] = 0
-    for q in range(count):
-        column_at[columns[q] + 1] += 1
-    for j in range(d):
-        column_at[j + 1] += column_at[j]
-    for i in range(m):
-        for q in range(row_at[i], row_at[i + 1]):
-            j = columns[q]
-            rows[column_at[j]] = i
-            by_column[column_at[j]] = by_row[q]
-            column_at[j] += 1
-    for j in range(d, 0, -1):  # filling has moved the beginning of every column to that of the next
-        column_at[j] = column_at[j - 1]
-    column_at[0] = 0
+        for g in range(n_words):
+            word = _bits_of_row(vector, work, i * d + 64 * g)
+            bits[g * m + i] = word & last if g == n_words - 1 else word
+    length = len(vector)
+    stride = (d + length - 1) // length * length
+    for first in range(0, m, 64):
+        for j in range(0, d, length):
+            at = n_words * m + first // 64 * stride + j
+            _bits_of_columns(vector, work, first * d + j, d, smaller(64, m - first), bits, at)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _add_rows(number: Any, x: Any, first: Any, last: Any, source: Any, target: Any) -> None:
-    """``target += sum of x[q] source[number[q]]`` for q from ``first`` to ``last``."""
-    h = len(target)
-    q = first
-    while q + 8 <= last:
-        r0, r1, r2, r3 = source[number[q]], source[number[q + 1]], source[number[q + 2]], source[number[q + 3]]
-        r4, r5, r6, r7 = source[number[q + 4]], source[number[q + 5]], source[number[q + 6]], source[number[q + 7]]
-        x0, x1, x2, x3, x4, x5, x6, x7 = x[q], x[q + 1], x[q + 2], x[q + 3], x[q + 4], x[q + 5], x[q + 6], x[q + 7]
-        for k in range(h):
-            low = x0 * r0[k] + x1 * r1[k] + x2 * r2[k] + x3 * r3[k]
-            target[k] += low + (x4 * r4[k] + x5 * r5[k] + x6 * r6[k] + x7 * r7[k])
-        q += 8
-    if q + 4 <= last:
-        r0, r1, r2, r3 = source[number[q]], source[number[q + 1]], source[number[q + 2]], source[number[q + 3]]
-        x0, x1, x2, x3 = x[q], x[q + 1], x[q + 2], x[q + 3]
-        for k in range(h):
-            target[k] += (x0 * r0[k] + x1 * r1[k]) + (x2 * r2[k] + x3 * r3[k])
-        q += 4
-    if q + 2 <= last:
-        r0, r1, x0, x1 = source[number[q]], source[number[q + 1]], x[q], x[q + 1]
-        for k in range(h):
-            target[k] += x0 * r0[k] + x1 * r1[k]
-        q += 2
-    if q < last:
-        r0, x0 = source[number[q]], x[q]
-        for k in range(h):
-            target[k] += x0 * r0[k]
+def _add_lines(
+    vector: Any, bits: Any, words_at: Any, n_lines: Any, work: Any, x_at: Any, line_step: Any, x_step: Any,
+    source: Any, source_at: Any, h: Any, target: Any, target_at: Any, is_first: Any,
+) -> None:  # fmt: skip
+    """One word of each of ``n_lines`` lines, which are rows or columns."""
+    tile = TILE * len(vector)
+    for k in range(0, h, tile):
+        for i in range(n_lines):
+            word = bits[words_at + i]
+            if word != 0 or is_first != 0:
+                _add_products(
+                    vector, word, work, x_at + i * line_step, x_step, source, source_at + k, h, target,
+                    target_at + i * h + k, h - k, is_first,
+                )  # fmt: skip
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def rows_times_weights(m: Any, d: Any, lists: Any, values: Any, W: Any, out: Any) -> None:
-    """``out = X @ W``, from the elements by rows."""
-    row_at = lists[2 * m * d : 2 * m * d + m + 1]
-    for i in range(m):
-        target = out[i]
-        for k in range(len(target)):
-            target[k] = 0
-        _add_rows(lists[: m * d], values[: m * d], row_at[i], row_at[i + 1], W, target)
+def rows_times_weights(vector: Any, m: Any, d: Any, h: Any, work: Any, bits: Any, params: Any, out_at: Any) -> None:
+    """``X @ W`` into ``work`` from ``out_at`` on: ``work`` begins with ``X``, and ``params`` with ``W`` (d, h)."""
+    for g in range((d + 63) // 64):
+        _add_lines(vector, bits, g * m, m, work, 64 * g, d, 1, params, 64 * g * h, h, work, out_at, g == 0)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def columns_times_dz(m: Any, d: Any, lists: Any, values: Any, dz: Any, out: Any) -> None:
-    """``out = X.T @ dz``, from the elements by columns."""
-    column_at = lists[2 * m * d + m + 1 : 2 * m * d + m + d + 2]
-    for j in range(d):
-        target = out[j]
-        for k in range(len(target)):
-            target[k] = 0
-        _add_rows(lists[m * d : 2 * m * d], values[m * d : 2 * m * d], column_at[j], column_at[j + 1], dz, target)
+def columns_times_dz(vector: Any, m: Any, d: Any, h: Any, work: Any, bits: Any, dz_at: Any, grad: Any) -> None:
+    """``X.T @ dz`` into the beginning of ``grad``: ``work`` begins with ``X``, and has ``dz`` (m, h) at ``dz_at``."""
+    length = len(vector)
+    stride = (d + length - 1) // length * length
+    words_at = (d + 63) // 64 * m
+    for g in range((m + 63) // 64):
+        x_at, source_at = 64 * g * d, dz_at + 64 * g * h
+        _add_lines(vector, bits, words_at + g * stride, d, work, x_at, 1, d, work, source_at, h, grad, 0, g == 0)
