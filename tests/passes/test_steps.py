@@ -39,6 +39,7 @@ _mark_nonzeros, _rows_times_weights, _columns_times_dz = (
     Loop("gpu_logreg.passes.cpu.loops.zeros", name)
     for name in ("mark_nonzeros", "rows_times_weights", "columns_times_dz")
 )
+_multiply_in_tiles = Loop("gpu_logreg.passes.cpu.loops.tiles", "multiply_in_tiles")
 
 
 def make_rows(n: int, d: int, K: int = 1, *, dtype="float64", weighted: bool = False, seed: int = 0) -> Rows:
@@ -338,6 +339,32 @@ def test_products_skip_zeros_of_whole_words_and_tiles_and_of_parts(d, units, dty
         np.testing.assert_array_equal(grad[:-1].reshape(d, units), X.T @ dz)
         assert grad[-1] == 7
         np.testing.assert_array_equal(work[m * (d + units) :], dz.ravel())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "d"), [(1, 64), (66, 65), (131, 3)])
+def test_products_in_tiles(m, d, dtype):
+    # 65, 66 and 131 terms: a block and one or two more, and two and three; tiles of four lines, and one line to three.
+    rng = np.random.default_rng([m, d])
+    vector = (0,) * steps_cpu._vector_length(np.dtype(dtype))
+    for units in (4 * len(vector), 8 * len(vector)):
+        X, W, dz = (rng.integers(-8, 8, shape) for shape in ((m, d), (d, units), (m, units)))
+        work = np.concatenate([np.zeros(3), X.ravel(), np.full(m * units, np.nan), dz.ravel()]).astype(dtype)
+        params, grad = np.append(5, W.ravel()).astype(dtype), np.full(d * units + 2, 7, dtype)
+        out_at, dz_at = 3 + m * d, 3 + m * (d + units)
+        _multiply_in_tiles(vector, m, d, units, work, 3, d, 1, params, 1, work, out_at)
+        _multiply_in_tiles(vector, d, m, units, work, 3, 1, d, work, dz_at, grad, 1)
+        # Small integers: every sum is exact, in whatever order.
+        np.testing.assert_array_equal(work[out_at:dz_at].reshape(m, units), X @ W)
+        np.testing.assert_array_equal(work[dz_at:], dz.ravel())
+        np.testing.assert_array_equal(grad, np.concatenate([[7], (X.T @ dz).ravel(), [7]]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_whose_products_fit_tiles_follow_the_reference(dtype):
+    units = 4 * steps_cpu._vector_length(np.dtype(dtype))
+    network, rows = Network((9, 2 * units, units, 3)), make_rows(300, 9, 3, dtype=dtype, weighted=True)
+    compare(*(make_training(network, "momentum", dtype=dtype, alpha=0.3) for _ in range(2)), rows, 130, epochs=1)
 
 
 def test_zeros_are_skipped_where_that_is_less_work():

@@ -1,7 +1,7 @@
 """Compiled forward and backward walk with the rows of a lane, which is a part of a batch: their loss and its gradient.
 
-Large products are those of BLAS, through Numba's `np.dot`. Everything between them is done in these loops: gather and
-conversion, intercepts and activation, loss and ``dz``, the derivative of the activation.
+Large products are those of BLAS, through Numba's `np.dot`, or of `tiles` and `zeros`. Everything between them is done
+in these loops: gather and conversion, intercepts and activation, loss and ``dz``, the derivative of the activation.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_one, row_terms, tanh
 from gpu_logreg.passes.cpu.loops.memory import release, scratch
+from gpu_logreg.passes.cpu.loops.tiles import fits_tiles, multiply_in_tiles
 from gpu_logreg.passes.cpu.loops.zeros import columns_times_dz, mark_nonzeros, rows_times_weights
 
 __all__ = ["ACTIVATION_CODES", "rounded", "sum_lane"]
@@ -200,6 +201,8 @@ def _forward(vector: Any, m: Any, sizes: Any, code: Any, params: Any, work: Any,
         else:
             if l == 0 and len(bits) > 0:
                 rows_times_weights(vector, m, d, k, work, bits, params, a_at[1])
+            elif fits_tiles(vector, k):
+                multiply_in_tiles(vector, m, d, k, work, a_at[l], d, 1, params, w_at, work, a_at[l + 1])
             else:
                 np.dot(below, W.reshape(d, k), above)
         _activate(above, b, code if l < n_layers - 1 else 0)
@@ -228,6 +231,8 @@ def _backward(
         else:
             if l == 0 and len(bits) > 0:
                 columns_times_dz(vector, m, d, k, work, bits, dz_at[1], grad)
+            elif fits_tiles(vector, k):
+                multiply_in_tiles(vector, d, m, k, work, a_at[l], 1, d, work, dz_at[l + 1], grad, w_at)
             else:
                 np.dot(below.T, dz, dW.reshape(d, k))
         if l > 0:
