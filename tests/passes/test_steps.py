@@ -246,6 +246,19 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch, batch_size):
     assert len(set(found)) == 1
 
 
+@pytest.mark.parametrize("share", [0.0, 0.9])
+def test_the_number_of_threads_changes_no_bit_of_tiles_or_where_zeros_are_skipped(monkeypatch, share):
+    network, rows = Network((30, 8 * steps_cpu._vector_length(np.dtype("float32")), 1)), zeros_rows(1500, 30, share)
+    rows = rows._replace(X=rows.X.astype(np.float32))
+    found = []
+    for count in (1, 2, 3):
+        monkeypatch.setattr(steps_cpu, "n_threads", lambda count=count: count)
+        training = make_training(network, dtype="float32", alpha=0.1)
+        assert steps_cpu._skips_zeros(rows.X, network, training.params.dtype) == (share > 0)
+        found.append((run(cpu_epoch, training, rows, 1024).tobytes(), training.params.tobytes()))
+    assert len(set(found)) == 1
+
+
 def test_an_epoch_of_several_calls_is_one_epoch(monkeypatch):
     network, rows = Network((9, 12, 1)), make_rows(500, 9)
     whole, cut = make_training(network), make_training(network)
