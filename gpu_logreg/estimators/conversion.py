@@ -15,6 +15,7 @@ from gpu_logreg.arrays.csr import dense_coef
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import holds_text, of_one_type
 from gpu_logreg.estimators.linear.parameters import asks_for_bounds
+from gpu_logreg.estimators.onnx_conversion import OnnxConversion
 from gpu_logreg.estimators.target import known_target
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ _NETWORK_ATTRIBUTES = (
 )
 
 
-class LinearConversion:
+class LinearConversion(OnnxConversion):
     """`to_sklearn` and `from_sklearn` of logistic regression."""
 
     def to_sklearn(self: Any) -> SklearnLogisticRegression:
@@ -139,7 +140,7 @@ class LinearConversion:
         return ours
 
 
-class NetworkConversion:
+class NetworkConversion(OnnxConversion):
     """`to_sklearn` and `from_sklearn` of networks."""
 
     def to_sklearn(self: Any) -> SklearnMLPClassifier:

@@ -15,6 +15,7 @@ from gpu_logreg.estimators.conversion import (
     copy_attributes,
     shared_params,
 )
+from gpu_logreg.estimators.onnx_conversion import OnnxConversion
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegressionCV as SklearnLogisticRegressionCV
@@ -27,7 +28,7 @@ _ATTRIBUTES = (
 )
 
 
-class CrossValidationConversion:
+class CrossValidationConversion(OnnxConversion):
     """`to_sklearn` and `from_sklearn` of logistic regression with cross-validation."""
 
     @classmethod
