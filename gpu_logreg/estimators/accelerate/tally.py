@@ -17,6 +17,9 @@ PATH_VARIABLE = "GPU_LOGREG_ACCELERATE_TALLY"
 BY_OURS = ""
 """In place of a reason: the fit is this package's."""
 
+_MOST_LINES = 20
+"""Most reasons that are listed: one that names a value may be another in every fit."""
+
 _owner: int | None = None
 """The process that began, which prints the summary; a fork of it does not."""
 
@@ -83,10 +86,13 @@ def summary() -> list[str]:
     except OSError:
         counts = Counter()
     lines = []
-    for line, count in counts.items():
+    for line, count in list(counts.items())[:_MOST_LINES]:
         estimator, _, reason = line.partition("\t")
         fits = "1 fit" if count == 1 else f"{count} fits"
         lines.append(f"{estimator}: {fits} by {'gpu-logreg' if reason == BY_OURS else f'scikit-learn: {reason}'}")
+    if len(counts) > _MOST_LINES:
+        left_out = list(counts.values())[_MOST_LINES:]
+        lines.append(f"{sum(left_out)} more fits by scikit-learn for {len(left_out)} more reasons")
     return (lines or ["no fit of LogisticRegression, LogisticRegressionCV or MLPClassifier"]) + _remarks
 
 

@@ -303,7 +303,25 @@ def test_what_ours_refuses_scikit_learn_may_take(installed):
     ]
 
 
-def test_callbacks_and_array_dispatch_stay(installed, monkeypatch):
+def test_reasons_that_are_all_different_do_not_fill_the_screen(installed):
+    tally.note("LogisticRegression", tally.BY_OURS)
+    for at in range(30):
+        tally.note("LogisticRegression", f"row {at}\nand more")
+    assert fits()[:2] == [
+        "LogisticRegression: 1 fit by gpu-logreg",
+        "LogisticRegression: 1 fit by scikit-learn: row 0 and more",
+    ]
+    assert fits()[20:] == ["11 more fits by scikit-learn for 11 more reasons"]
+
+
+def test_callbacks_stay(installed):
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from version 1.9 on")
+    model = accelerate.LogisticRegression().set_callbacks(callback.ScoringMonitor(scoring="accuracy"))
+    model.fit(X, Y)
+    assert fits() == ["LogisticRegression: 1 fit by scikit-learn: callbacks are set"]
+
+
+def test_array_dispatch_stays(installed, monkeypatch):
     monkeypatch.setattr("gpu_logreg.estimators.accelerate.refusals.get_config", lambda: {"array_api_dispatch": True})
     accelerate.LogisticRegression().fit(X, Y)
     assert fits() == ["LogisticRegression: 1 fit by scikit-learn: array_api_dispatch is on"]
