@@ -116,6 +116,9 @@ def _ours(model: Any, cls: Any, ours: Any) -> Any:
         estimator._metadata_request = model._metadata_request
     if ours is OurMLPClassifier:  # None is to draw other weights for every fit, as it does in scikit-learn
         return estimator.set_params(random_state=check_random_state(model.random_state))
+    if ours is OurLogisticRegression and cls._original().penalty == "deprecated":
+        # Since scikit-learn 1.8 a penalty that is named has a warning; `from_sklearn` drops the defaults before that.
+        estimator.set_params(penalty=model.penalty, l1_ratio=model.l1_ratio)
     estimator.tol = min(model.tol, LARGEST_TOL)
     if model.solver in ("lbfgs", "newton-cg", "newton-cholesky") and not _has_l1(model):
         estimator.solver = "auto"  # any of ours has the optimum of these

@@ -342,6 +342,15 @@ def test_errors_are_those_of_scikit_learn_and_are_not_counted(installed, params,
     assert fits() == ["no fit of LogisticRegression, LogisticRegressionCV or MLPClassifier"]
 
 
+@pytest.mark.skipif(ScikitLearn().penalty != "deprecated", reason="scikit-learn warns of penalty from version 1.8 on")
+@pytest.mark.parametrize(("params", "name"), [({"penalty": "l2"}, "penalty"), ({"l1_ratio": None}, "l1_ratio=None")])
+def test_warnings_of_old_parameters_are_those_of_scikit_learn(installed, params, name):
+    for cls in (accelerate.LogisticRegression, ScikitLearn):
+        with pytest.warns(FutureWarning, match=f"'{name}' was deprecated in version 1.8"):
+            cls(**params).fit(X, Y)
+    assert fits() == ["LogisticRegression: 1 fit by gpu-logreg"]
+
+
 def test_a_warning_that_a_script_makes_an_error_is_raised(installed):
     with pytest.raises(ConvergenceWarning):  # warnings are errors in these tests
         accelerate.LogisticRegression(max_iter=1, l1_ratio=1.0, solver="saga").fit(*load_iris(return_X_y=True))
