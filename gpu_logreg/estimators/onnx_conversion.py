@@ -105,8 +105,10 @@ def register_converters() -> None:
     from skl2onnx._parse import _parse_sklearn_classifier, update_registered_parser
     from skl2onnx._supported_operators import sklearn_operator_name_map
 
-    from gpu_logreg import LogisticRegression, LogisticRegressionCV, MLPClassifier
     from gpu_logreg.estimators.accelerate.replacements import REPLACEMENTS
+    from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
+    from gpu_logreg.estimators.linear.model import LogisticRegression
+    from gpu_logreg.estimators.network.model import MLPClassifier
 
     options = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [True, False]}
     for cls in (LogisticRegression, LogisticRegressionCV, MLPClassifier):
