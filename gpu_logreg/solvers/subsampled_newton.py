@@ -4,6 +4,7 @@
 2. The Hessian of the sample there becomes the metric of L-BFGS on the whole data, started from the sample's solution.
    Gradients are exact, so the optimum is exact; only the path depends on the sample.
    The gradient that shows the optimum to be reached also gives a last step, which is taken without another read.
+   Where Hessians are dear and columns nearly independent, there is none: see `gpu_logreg.solvers.easy_columns`.
 3. The rate at which the remaining decrease falls is watched. Where a larger sample would pay for itself in saved reads,
    the metric is rebuilt from one, at the present point; in the limit of all rows this is Newton's method.
 
@@ -87,6 +88,10 @@ class Sampler(Protocol):
         """Times relative to those of as many dense rows."""
 
     @property
+    def irregular(self) -> bool:
+        """Whether few rows carry the variance of a column."""
+
+    @property
     def complete(self) -> bool:
         """Whether the last sample held every row that has a weight."""
 
@@ -115,7 +120,7 @@ def subsampled_newton(
     *,
     sampler: Sampler,
     warm: bool = False,
-    diagonal: Callable[[], Metric] | None = None,
+    diagonal: Callable[[], Metric | None] | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
     observer: Observer | None = None,
@@ -132,7 +137,8 @@ def subsampled_newton(
         Whether ``start`` is believed to be near the optimum: then the sample serves for the metric alone.
     diagonal : function, optional
         Gives a metric at ``start``, without weights, for a read: what L-BFGS begins with where a Hessian would take
-        longer than the gradients it saves; see `gpu_logreg.solvers.easy_columns`.
+        longer than the gradients it saves; None where the last sample is unlike all rows. See
+        `gpu_logreg.solvers.easy_columns`.
     tol, max_iter, observer
         As for `gpu_logreg.solvers.lbfgs.lbfgs`.
 
@@ -157,13 +163,16 @@ def subsampled_newton(
     sample = sampler.sample(size)
     phi = sample.coordinates.from_params(start)
     decrease, memory = least_decrease(sampler), MEMORY if hessian.whole else LONG_MEMORY
-    if diagonal is not None and not warm and are_dear(n, size, hessian, costs):
-        level = sample.thin(thinnings(sample.n_rows, len(phi))[0][0])
-        if is_easy(level, phi):
-            del sample, level
+    if diagonal is not None and not (warm or sampler.irregular) and are_dear(n, size, hessian, costs):
+        level = sample.thin(max(1, sample.n_rows // (LEVEL_ROWS * len(phi))))
+        easy = is_easy(level, phi, hessian.n_params // hessian.width)
+        at_start = diagonal() if easy else None
+        del level
+        if at_start is not None:
+            del sample
             ends: dict[str, Any] = {"max_iter": max_iter, "memory": memory, "observer": observer}
             ends |= {"sampler": sampler, "size": size, "decrease": decrease, "patience": SAMPLE_PATIENCE}
-            return by_gradients(objective, start, diagonal(), tol=tol, **ends)
+            return by_gradients(objective, start, at_start, tol=tol, **ends)
     value_at_start = math.inf
     if not warm:
         phi, value_at_start = _solve_on_sample(sample, phi)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gpu_logreg import LogisticRegression
+from gpu_logreg.objectives.classes_curvature import ClassesSample
 from gpu_logreg.objectives.curvature import BinarySample
 
 
@@ -38,3 +39,23 @@ def test_a_warm_start_is_kept():
     model = LogisticRegression(warm_start=True).fit(X, y)
     first = model.n_reads_
     assert model.fit(X, y).n_reads_ < first
+
+
+def test_several_classes_are_taken_by_gradients_alone(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4000, 60))
+    y = (X @ rng.standard_normal((60, 8)) / 4.0 + rng.gumbel(size=(4000, 8))).argmax(axis=1)
+    monkeypatch.setattr(ClassesSample, "params_metric", None)  # not called
+    model = LogisticRegression().fit(X, y)
+    exact = LogisticRegression(tol=1e-9, solver="newton-cg").fit(X, y)
+    assert (model.solver_, model.converged_) == ("subsampled-newton", True)
+    assert model.objective_ == pytest.approx(exact.objective_, rel=5e-9)
+
+
+@pytest.mark.parametrize("outliers", [20, 2])
+def test_outlying_rows_are_not_left_to_gradients(outliers):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((8000, 150))
+    y = (rng.logistic(size=len(X)) < X @ rng.standard_normal(150) / 6.0).astype(int)
+    X[rng.choice(len(X), outliers, replace=False)] *= 1e4
+    assert LogisticRegression(random_state=0).fit(X, y).n_reads_ < 40  # 60 to 200 by gradients
