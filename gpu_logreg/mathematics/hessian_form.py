@@ -44,3 +44,8 @@ class HessianForm(NamedTuple):
     has_mean_factors: bool
     row_products: float
     factor_products: float
+
+    @property
+    def n_kept(self) -> int:
+        """Elements of the matrix, or of its larger factor, that of the columns."""
+        return (self.n_params if self.whole else self.width) ** 2

@@ -8,7 +8,9 @@ from functools import partial
 
 import numpy as np
 
+from gpu_logreg.arrays.memory import free_memory
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import logger
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.batches import linear_batches
@@ -22,6 +24,7 @@ from gpu_logreg.estimators.linear.quasi_newton import lbfgs_from_a_diagonal, lbf
 from gpu_logreg.estimators.linear.row_space import has_row_space
 from gpu_logreg.estimators.linear.starts import better_than_no_weights, start_without_weights
 from gpu_logreg.estimators.prepare import Prepared
+from gpu_logreg.files.reading import gib
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.certificate import RemainingDecrease, certify
@@ -61,6 +64,10 @@ SOLVERS = {
 }
 """What runs by each name of the parameter ``solver``, and what it needs."""
 
+HESSIANS_KEPT, SMALL_HESSIANS = 3, 2**26
+"""Matrices of a Hessian's size that are in memory at a time: it, its factor, and its change; and bytes of them up to
+which the memory that is free is not looked at."""
+
 FEW_STEPS, STEPS_MORE = 100, 40
 """Iterations on few rows after which another solver goes on, and of each of those. Newton's method takes about ten; a
 hundred tell of columns that it cannot tell apart."""
@@ -94,9 +101,18 @@ def objective_of(
 def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, str]:
     """What ``solver="auto"`` is for this objective, and why; any other name is itself, for the reason given.
 
-    The reason says why a problem of many columns is not solved by columns where it is not.
+    The reason says why a problem of many columns is not solved by columns where it is not, and where there is no memory
+    for a Hessian.
+
+    Raises
+    ------
+    DataError
+        Of a Hessian that is asked for by name, and for which there is no memory.
     """
+    no_hessian = refused_hessian(objective) if solver in ("auto", "subsampled-newton") else None
     if solver != "auto":
+        if no_hessian is not None:
+            raise DataError(f"solver={solver!r} cannot be used: {no_hessian}; use solver='lbfgs'")
         return solver, reason
     if objective.l1 > 0.0:
         if not in_working_sets(objective):
@@ -106,7 +122,17 @@ def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, 
             return "coordinate-descent", reason
         return "proximal", f"{reason}; not 'coordinate-descent': {refused}"
     pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs)
+    if pays and no_hessian is not None:
+        pays, reason = False, f"{reason}; not 'subsampled-newton': {no_hessian}"
     return ("subsampled-newton" if pays else "newton-cg" if has_row_space(objective) else "lbfgs"), reason
+
+
+def refused_hessian(objective: Objective) -> str | None:
+    """Why there is no memory for Hessians; None where there is."""
+    nbytes = HESSIANS_KEPT * 8.0 * objective.hessian_form.n_kept
+    if nbytes <= SMALL_HESSIANS or nbytes <= (available := free_memory()):
+        return None
+    return f"its Hessians take {gib(int(nbytes))}, and {gib(available)} are available"
 
 
 def with_first_strength(objective: Objective, result: SolverResult, C: float) -> SolverResult:

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression as ScikitLearn
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.linear import fit
 from gpu_logreg.estimators.linear.parameters import read_parameters
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 
@@ -75,3 +76,22 @@ def test_strengths():
     assert (asked.C, asked.l1_ratio) == (2.0, 0.5)
     assert elastic_net_strengths(asked.C, asked.l1_ratio, 10.0) == (0.025, 0.025)
     assert elastic_net_strengths(np.inf, 0.0, 10.0) == (0.0, 0.0)
+
+
+def test_a_hessian_that_does_not_fit_is_not_taken_and_it_is_said(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 30))
+    y = (X[:, 0] + rng.logistic(size=200) > 0).astype(int)
+    kept = LogisticRegression().fit(X, y)
+    assert kept.solver_ == "subsampled-newton"
+    monkeypatch.setattr(fit, "SMALL_HESSIANS", 0)
+    assert LogisticRegression().fit(X, y).solver_ == "subsampled-newton"  # there is memory
+    monkeypatch.setattr(fit, "free_memory", lambda: 2**10)
+    other = LogisticRegression().fit(X, y)
+    assert other.solver_ == "lbfgs"
+    said = "its Hessians take 0.0 GiB, and 0.0 GiB are available"
+    assert other.solver_reason_.endswith(f"not 'subsampled-newton': {said}")
+    assert other.objective_ == pytest.approx(kept.objective_, rel=1e-8)
+    refused = f"solver='subsampled-newton' cannot be used: {said}; use solver='lbfgs'"
+    with pytest.raises(DataError, match=f"^{refused}$"):
+        LogisticRegression(solver="subsampled-newton").fit(X, y)
