@@ -1,7 +1,6 @@
 """The commands ``gpu-logreg train``, ``predict``, ``info``, ``demo`` and ``bench``, and the options that each accepts.
 
-The modules that do the work are imported inside the commands, so that ``gpu-logreg --help`` loads neither NumPy nor
-scikit-learn.
+The modules that do the work are imported inside the commands: ``gpu-logreg --help`` loads no NumPy, no scikit-learn.
 """
 
 from __future__ import annotations

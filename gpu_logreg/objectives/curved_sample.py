@@ -28,6 +28,7 @@ from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.reference.logits import row_logits
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.drawing import Drawing
+from gpu_logreg.solvers.wrapped import Wrapped
 
 __all__ = ["CurvedSampler", "ScoredObjective"]
 
@@ -152,7 +153,7 @@ class CurvedSampler(Sampler):
         return np.stack([projections(H, self._generator) for H in hessians])
 
 
-class ScoredObjective:
+class ScoredObjective(Wrapped):
     """An objective whose every evaluation scores the rows for the next sample.
 
     Parameters
@@ -165,26 +166,7 @@ class ScoredObjective:
     """
 
     def __init__(self, objective: Objective, sampler: CurvedSampler, size: int) -> None:
-        self._objective, self._sampler, self._size = objective, sampler, size
-
-    @property
-    def rounding(self) -> float:
-        """As of the objective."""
-        return self._objective.rounding
-
-    @property
-    def precision(self) -> float:
-        """As of the objective."""
-        return self._objective.precision
-
-    @property
-    def separable_below(self) -> float:
-        """As of the objective."""
-        return self._objective.separable_below
-
-    def widen(self) -> bool:
-        """As of the objective."""
-        return self._objective.widen()
+        self.objective, self._sampler, self._size = objective, sampler, size
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient; one read, and one of a sample."""

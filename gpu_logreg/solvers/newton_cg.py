@@ -22,6 +22,7 @@ from gpu_logreg.solvers.conjugate_gradients import InexactStep, conjugate_gradie
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Criterion, Optimality
 from gpu_logreg.solvers.iteration_loop import iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
+from gpu_logreg.solvers.wrapped import Wrapped
 
 __all__ = ["CurvedObjective", "newton_cg"]
 
@@ -62,31 +63,14 @@ MetricAt = Callable[[Float64Vector, Any, InexactStep | None], Metric]
 """From a point, the `Hessian` there, and the last step with what its preconditioner was worth, to a preconditioner."""
 
 
-class _Curved:
+class _Curved(Wrapped):
     """The objective of a line search, which keeps the Hessian at the last point that it was asked for."""
+
+    objective: CurvedObjective
 
     def __init__(self, objective: CurvedObjective) -> None:
         self.objective = objective
         self._last: tuple[Float64Vector, Any] | None = None
-
-    @property
-    def rounding(self) -> float:
-        """That of the objective."""
-        return self.objective.rounding
-
-    @property
-    def precision(self) -> float:
-        """That of the objective."""
-        return self.objective.precision
-
-    @property
-    def separable_below(self) -> float:
-        """That of the objective."""
-        return self.objective.separable_below
-
-    def widen(self) -> bool:
-        """As the objective."""
-        return self.objective.widen()
 
     def __call__(self, params: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient."""

@@ -19,6 +19,7 @@ from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.costs import sample_size
 from gpu_logreg.solvers.projected_newton import Box, least_subgradient, projected_newton
+from gpu_logreg.solvers.wrapped import Wrapped
 
 __all__ = ["BOUNDED_SOLVER", "fit_bounded", "given_bounds"]
 
@@ -88,26 +89,11 @@ def _packed(name: str, given: Any, none: float, objective: Objective) -> Float64
     return packed.ravel()
 
 
-class _ByPhi:
+class _ByPhi(Wrapped):
     """The objective by standardised columns."""
 
     def __init__(self, objective: Objective, coordinates: Any) -> None:
-        self._objective, self._coordinates = objective, coordinates
-
-    @property
-    def rounding(self) -> float:
-        """That of the objective."""
-        return self._objective.rounding
-
-    @property
-    def precision(self) -> float:
-        """That of the objective."""
-        return self._objective.precision
-
-    @property
-    def separable_below(self) -> float:
-        """That of the objective."""
-        return float(self._objective.separable_below)
+        self.objective, self._coordinates = objective, coordinates
 
     def widen(self) -> bool:
         """False: it computes in float64."""
@@ -115,7 +101,7 @@ class _ByPhi:
 
     def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
         """Value and gradient by ``phi``; one read."""
-        value, grad = self._objective(self._coordinates.to_params(phi))
+        value, grad = self.objective(self._coordinates.to_params(phi))
         return value, self._coordinates.grad_to_phi(grad)
 
 
