@@ -109,8 +109,8 @@ def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, 
     DataError
         Of a Hessian that is asked for by name, and for which there is no memory.
     """
-    no_hessian = refused_hessian(objective) if solver in ("auto", "subsampled-newton") else None
     if solver != "auto":
+        no_hessian = refused_hessian(objective) if solver == "subsampled-newton" else None
         if no_hessian is not None:
             raise DataError(f"solver={solver!r} cannot be used: {no_hessian}; use solver='lbfgs'")
         return solver, reason
@@ -122,7 +122,8 @@ def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, 
             return "coordinate-descent", reason
         return "proximal", f"{reason}; not 'coordinate-descent': {refused}"
     pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs)
-    if pays and no_hessian is not None:
+    no_hessian = refused_hessian(objective) if pays else None
+    if no_hessian is not None:
         pays, reason = False, f"{reason}; not 'subsampled-newton': {no_hessian}"
     return ("subsampled-newton" if pays else "newton-cg" if has_row_space(objective) else "lbfgs"), reason
 
