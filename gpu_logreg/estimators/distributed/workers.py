@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +51,6 @@ class DaskParts:
         self._futures = list(futures)
         self._groups: list[list[int]] = []
         self._asked_at = -np.inf
-        self._last: list[Future] = []
 
     def each(
         self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any] | None] | None = None
@@ -68,7 +65,7 @@ class DaskParts:
         if sum(value.nbytes for value in shared if isinstance(value, np.ndarray)) >= SHARED_BYTES:
             # The result of a task, as one that is scattered is lost with its worker.
             (sent,) = submit_for_each(self._client, tuple, [shared])
-        futures = self._submit(_call, parts, owns, called=function, shared=sent)
+        futures = submit_for_each(self._client, _call, parts, owns, called=function, shared=sent)
         results: list[Any] = [None] * len(self._futures)
         for group, found in zip(wanted, results_of(self._client, futures), strict=True):
             for k, result in zip(group, found, strict=True):
@@ -77,23 +74,6 @@ class DaskParts:
             if isinstance(result, GpuLogregError):
                 raise result
         return results
-
-    def _submit(self, function: Callable[..., Any], /, *columns: Sequence[Any], **same: Any) -> list[Future]:
-        """As `submit_for_each`; the results of the last call are released in the message of this one.
-
-        The client sends at most a message every 10 ms: one of its own for their release would hold up this call so
-        long.
-        """
-
-        async def in_one_message() -> list[Future]:
-            self._last = []
-            await asyncio.sleep(0)  # the client writes the release into the message that the call gets into
-            self._last = submit_for_each(self._client, function, *columns, **same)
-            return self._last
-
-        with _gone_if_closed(self._client):
-            found: list[Future] = self._client.sync(in_one_message)
-            return found
 
     def _group(self) -> None:
         """Ask where the parts are, and group those of one worker by its threads."""
@@ -157,17 +137,10 @@ def submit_for_each(client: Client, function: Callable[..., Any], /, *columns: S
     ClusterError
         Where the client is closed, as it is some time after the scheduler has ended.
     """
-    with _gone_if_closed(client):
-        return list(client.map(function, *columns, **same, pure=False))
-
-
-@contextlib.contextmanager
-def _gone_if_closed(client: Client) -> Iterator[None]:
-    """Whatever is raised because the client is closed is a `ClusterError`."""
     try:
-        yield
+        return list(client.map(function, *columns, **same, pure=False))
     except (CommClosedError, CancelledError, OSError, RuntimeError, ValueError) as error:
-        if client.status == "running" or isinstance(error, ClusterError):
+        if client.status == "running":
             raise
         raise _gone() from error
 

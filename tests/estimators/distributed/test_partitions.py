@@ -106,7 +106,7 @@ def test_rows_that_need_scores(client):
 
 
 def test_results_of_reads_do_not_stay(client):
-    """Those of the last read do, until the next one: they are released in its message."""
+    """But of the last ones, whose release may be under way."""
     X, y, _ = rows()
     blocks = [(dask.delayed(X[a:b]), dask.delayed(y[a:b]), None) for a, b in itertools.pairwise([0, 100, 400, 600])]
     prepared, _ = prepare_parts(client, blocks, None, Options())
@@ -116,11 +116,10 @@ def test_results_of_reads_do_not_stay(client):
         return sum(str(key).startswith("_call") for key in client.run_on_scheduler(all_keys))
 
     counts = []
-    for _ in range(4):
+    for _ in range(6):
         prepared.data.parts.each(shape_of)
         counts.append(held())
     assert max(counts) <= 2 * len(client.nthreads())
-    assert min(counts) >= 1
 
 
 def all_keys(dask_scheduler):
