@@ -36,7 +36,7 @@ SLOW_STEPS, FEWER_STEPS = 12, 8
 """Steps over which `when_slow` measures the rate: gradients of the first few are unlike the others, and less so with a
 better model."""
 
-FIRST_STEPS, MORE_STEPS, LONG_WAY = 3, 1.4, 12.0
+FIRST_STEPS, MORE_STEPS, LONG_WAY = 3, 1.4, 10.0
 """Steps before `ever_rarer` first takes the curvature anew, the factor by which they grow each time, and the steps to
 the end that are too many. From trials on text, of which no row is kept."""
 
@@ -125,8 +125,10 @@ def when_slow(stages: Sequence[Stage[T]], goal: float) -> Callable[[Trial, float
     return refresh
 
 
-def ever_rarer(curvature: Callable[[Trial], T], goal: float) -> Callable[[Trial, float], T | None]:
-    """Take a curvature that costs a read anew after 3, 5, 7, 10, ... steps, while the end is over twelve steps away.
+def ever_rarer(
+    curvature: Callable[[Trial], T], goal: float, long_way: float = LONG_WAY
+) -> Callable[[Trial, float], T | None]:
+    """Take a curvature that costs a read anew after 3, 5, 7, 10, ... steps, while the end is over ten steps away.
 
     For a diagonal, which is out of date soon at first, and less so later, when pairs of gradients know more than it.
 
@@ -135,6 +137,8 @@ def ever_rarer(curvature: Callable[[Trial], T], goal: float) -> Callable[[Trial,
     curvature : function point -> metric
     goal : float
         Relative suboptimality to end with.
+    long_way : float
+        Steps to the end that are too many, if not ten.
     """
     falls: list[float] = []
     steps = FIRST_STEPS
@@ -142,7 +146,7 @@ def ever_rarer(curvature: Callable[[Trial], T], goal: float) -> Callable[[Trial,
     def refresh(here: Trial, remaining: float) -> T | None:
         nonlocal steps
         falls.append(remaining)
-        if len(falls) <= steps or _steps_to(goal * abs(here.value), falls, steps) <= LONG_WAY:
+        if len(falls) <= steps or _steps_to(goal * abs(here.value), falls, steps) <= long_way:
             return None
         steps = math.ceil(MORE_STEPS * steps)
         falls.clear()

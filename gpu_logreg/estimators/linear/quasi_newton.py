@@ -50,6 +50,10 @@ MEMORY, LONG_MEMORY = 10, 30
 """Pairs of steps and gradient differences; the second where they are all that is known of the curvature, or where mean
 factors, which miss much of it, may come to stand in for it."""
 
+FEW_COLUMNS, LONGER_WAY = 100, 14.0
+"""Columns up to which pairs soon tell what a new diagonal would, for a read and all pairs; and the steps to the end of
+so few columns that are too many. A guess, from trials of which no row is kept."""
+
 SAMPLED_PARAMS, SAMPLED_ROWS = 3000, 16
 """Parameters up to which the loss of a sample is a model, whose Hessian is factored tens of times; and its rows for
 each column."""
@@ -247,7 +251,8 @@ def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Calla
 
 def _rarely(objective: Objective, goal: float) -> Refresh:
     """The softened diagonal of several classes at the point, ever more rarely, where the end is far."""
-    return ever_rarer(lambda here: softened_diagonal_at(objective, here.params, here.grad), goal)
+    way = {"long_way": LONGER_WAY} if objective.dataset.n_columns <= FEW_COLUMNS else {}
+    return ever_rarer(lambda here: softened_diagonal_at(objective, here.params, here.grad), goal, **way)
 
 
 def _after_a_step(objective: Objective) -> Refresh:

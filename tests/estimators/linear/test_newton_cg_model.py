@@ -156,3 +156,15 @@ def test_mean_factors_are_asked_for_where_columns_need_them(monkeypatch, correla
     if correlated:
         exact = LogisticRegression(solver="subsampled-newton", tol=1e-8).fit(X, y)
         assert model.objective_ == pytest.approx(exact.objective_, rel=5e-9)
+
+
+def test_a_new_diagonal_waits_for_a_longer_way_where_asked_to() -> None:
+    """By halves 8,192 times the goal are 13 steps away."""
+    taken = []
+    for long_way in (10.0, 14.0):
+        calls: list[object] = []
+        refresh = ever_rarer(lambda here, calls=calls: calls.append(here) or "metric", 1e-9, long_way)
+        for i in range(4):
+            refresh(Trial(0.0, np.zeros(1), 1.0, 0.0, np.zeros(1)), 8192e-9 * 2.0 ** (3 - i))
+        taken.append(len(calls))
+    assert taken == [1, 0]
