@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.objectives.classes_curvature import curve_free_directions
 from gpu_logreg.rows.sampling import inclusion
 
 __all__ = ["HeavyRows", "heavy_of", "projections", "relative_leverage"]
@@ -149,3 +150,7 @@ class HeavyRows:
         """Their part of the Hessian."""
         H: Float64Matrix = self.share * self.sample.plain_hessian(phi)
         return H
+
+    def curved(self, H: Float64Matrix) -> Float64Matrix:
+        """A copy of ``H`` with curvature along what all classes share, where a loss of several classes has none."""
+        return curve_free_directions(H.copy(), self.sample.engine.loss.n_logits)

@@ -187,11 +187,18 @@ class Sampler:
         Later samples are of the light rows, in proportion to their leverage. One read, and one sample of ``size`` rows,
         for the Hessian that rows are weighed by.
         """
+        assert self._coordinates is not None
+        return self.heavy_rows_at(size, self._packed(self._coordinates).from_params(params), True)
+
+    def heavy_rows_at(self, size: int, phi: Float64Vector, curve_free: bool = False) -> HeavyRows | None:
+        """As `heavy_rows`, by the coordinates of the last sample; with curvature along free directions if asked for.
+
+        An L1 penalty is not flat along these, so that steps along them need their true curvature, which is none.
+        """
         dataset, drawing = self._objective.dataset, self._drawing
         if not isinstance(drawing, Drawing):
             return None
         assert self._coordinates is not None
-        phi = self._packed(self._coordinates).from_params(params)
         H = self._kind.columns_of_blocks(self._blocks(size), phi)
         weight = drawing.times_weights(relative_leverage(self._leverage(projections(H, self._generator))))
         heavy = heavy_of(weight, size, dataset.n_columns)
@@ -209,7 +216,7 @@ class Sampler:
             H = self.hessian(size, phi)
             H *= 1.0 - share
             H.flat[:: len(H) + 1] += share * penalty
-            return curve_free_directions(H, self._objective.n_logits)
+            return curve_free_directions(H, self._objective.n_logits) if curve_free else H
 
         return HeavyRows(sample.unpenalised(), share, self._packed(self._coordinates), light)
 

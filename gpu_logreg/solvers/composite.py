@@ -16,24 +16,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.mathematics.penalty import l1_penalty, subgradient
-from gpu_logreg.solvers import Objective, Observer, SolverResult
+from gpu_logreg.solvers import Observer, SolverResult
+from gpu_logreg.solvers.by_phi import Composite
 from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
 from gpu_logreg.solvers.criteria import Criterion
+from gpu_logreg.solvers.heavy_composite import CompositeDoubt, HeavyCompositeModel
 from gpu_logreg.solvers.iteration_loop import NO_LOWER, PATIENCE, BeforeStep, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
-from gpu_logreg.solvers.quadratic_model import Minimum, QuadraticModel, Root
+from gpu_logreg.solvers.quadratic_model import Minimum, QuadraticModel
 
-__all__ = ["Composite", "Point", "proximal_steps"]
+__all__ = ["proximal_steps"]
 
 MISLED = 0.125
 """Share of the whole step that is so short as to show that the matrix is far from the curvature."""
+
+DOUBTED = 0.25
+"""Share of the whole step that is so short as to be cause for doubt, where it is the second so short: the first may be
+mended by a matrix from more rows. Then rows are weighed."""
 
 SURE_DUE = 20.0
 """Decrease that is due, in roundings of the value, from which on the search has all its trials: below, the outcome of a
@@ -45,56 +49,8 @@ ON_THE_WAY = 1e-3
 model leave more than that to the next."""
 
 
-class Point(NamedTuple):
-    """What is known of a point.
-
-    Attributes
-    ----------
-    here : Trial
-        The value of ``F`` and the subgradient of least norm that is shown: to criteria, and as the result's.
-    smooth_grad : ndarray of shape (p,)
-        Gradient of ``f``.
-    subgrad : ndarray of shape (p,)
-        Subgradient of least norm by ``x`` itself, for the model: what is shown may be by other coordinates.
-    """
-
-    here: Trial
-    smooth_grad: Float64Vector
-    subgrad: Float64Vector
-
-
-@dataclass(frozen=True)
-class Composite:
-    """What is minimised; `gpu_logreg.solvers.by_phi` has those whose subgradient is shown by other coordinates.
-
-    Attributes
-    ----------
-    smooth : Objective
-        ``f``: value and gradient of the smooth part.
-    l1 : ndarray of shape (p,)
-        Strength for each coordinate; 0 for one that is not penalised.
-    ridge : ndarray of shape (p,), optional
-        What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
-    few_rows : bool
-        Whether matrices are of all rows, which cost little, at the points where they are asked for.
-    root : function x -> ndarray of shape (m, p), optional
-        ``A`` with ``A.T @ A`` the curvature of the loss at ``x``; with it a matrix is asked for before every step.
-    late : int
-        Steps before the root is used, which takes longer than the matrix and tells nearly equal columns apart.
-    """
-
-    smooth: Objective
-    l1: Float64Vector
-    ridge: Float64Vector | None = None
-    few_rows: bool = False
-    root: Root | None = None
-    late: int = 0
-
-    def at(self, x: Float64Vector, step: float) -> Point:
-        """The point ``x``, to which a step of that length leads; one read."""
-        value, grad = self.smooth(x)
-        subgrad = subgradient(x, grad, self.l1)
-        return Point(Trial(step, x, value + l1_penalty(x, self.l1), math.nan, subgrad), grad, subgrad)
+WITH_HEAVY = 1e-5
+"""The same of a model that knows the heavy rows, for each of its inner steps."""
 
 
 class _ProximalSteps:
@@ -111,6 +67,7 @@ class _ProximalSteps:
         exact_at: Refresh | None,
         rescue: Callable[[Float64Vector], Any] | None,
         forcing: float,
+        doubt: CompositeDoubt | None = None,
     ) -> None:
         self.objective = composite.smooth
         self.exact = composite.few_rows
@@ -120,6 +77,8 @@ class _ProximalSteps:
         self._rescue = rescue
         self._rescued = False
         self._forcing = forcing
+        self._doubt, self._n_misled = doubt, 0
+        self._heavy: HeavyCompositeModel | None = None
         self._target = start
         self.here = Trial(0.0, start, math.nan, math.nan, start)
         self.smooth_grad = self._subgrad = start
@@ -131,10 +90,34 @@ class _ProximalSteps:
 
     def restart(self, model: Any = None) -> None:
         """Forget the updates of the matrix, and take a new one if one is given."""
-        self._model.restart(model)
+        (self._heavy or self._model).restart(model)
+
+    def _turn(self) -> bool:
+        """Weigh the rows, once, and go by the model that knows the heavy ones; false where there are none."""
+        doubt, self._doubt = self._doubt, None
+        self._heavy = None if doubt is None else doubt.heavy_model(self.here.params)
+        return self._heavy is not None
 
     def propose(self, n_iter: int, renew: bool) -> float:
-        """The minimum of the model as the next target; the decrease there."""
+        """The minimum of the model as the next target; the decrease there, of which too much is a cause for doubt."""
+        remaining = self._propose(n_iter, renew)
+        doubt = self._doubt
+        if n_iter > 0 or doubt is None or remaining <= doubt.remaining:
+            return remaining
+        sampled = self.here, self.smooth_grad, self._subgrad
+        if doubt.value_at_origin < self.here.value:
+            origin = self._composite.at(doubt.origin, 0.0)
+            if origin.here.value < self.here.value:
+                self.here, self.smooth_grad, self._subgrad = origin
+        if self._turn():
+            return self._propose(n_iter, renew)
+        self.here, self.smooth_grad, self._subgrad = sampled
+        return remaining
+
+    def _propose(self, n_iter: int, renew: bool) -> float:
+        if self._heavy is not None:
+            self._target, decrease = self._minimum(self._forcing)
+            return decrease
         if renew and self._exact_at is not None:
             exact = self._exact_at(self.here, math.nan)
             if exact is not None:
@@ -149,6 +132,8 @@ class _ProximalSteps:
     def _minimum(self, forcing: float) -> Minimum:
         """The minimum of the model, which is made stiffer while it falls by more than the value can."""
         model, grad, x, l1 = self._model, self.smooth_grad, self.here.params, self._composite.l1
+        if self._heavy is not None:
+            return self._heavy.target(x, self.here.value, grad, min(forcing, WITH_HEAVY))
         while True:
             target, decrease = model_minimum(model.matrix, grad, x, l1, forcing, subgrad=self._subgrad)
             if model.root is not None and model.wants_root():
@@ -176,18 +161,29 @@ class _ProximalSteps:
             if math.isfinite(there.value) and there.value <= highest:
                 break
             t *= 0.5
+            if t == DOUBTED:
+                self._n_misled += 1
+                if self._doubt is not None and self._n_misled > 1 and self._turn():
+                    return self.step(self._propose(1, False))
         else:
             return False
-        self._model.update(there.params - here.params, grad - self.smooth_grad)
+        change = grad - self.smooth_grad
+        before = here._replace(grad=self.smooth_grad)
         self.here, self.smooth_grad, self._subgrad = there, grad, subgrad
         self._rounding = self.objective.rounding
         self._rescued = False
+        if self._heavy is not None:
+            self._heavy.learn(before, there._replace(step=t, grad=grad))
+            return True
+        self._model.update(there.params - here.params, change)
         if t <= MISLED and self._rescue is not None:
             self._model.restart(self._rescue(there.params))
         return True
 
     def recover(self, remaining: float) -> bool:
         """The matrix that was given, since updates may be spoilt by rounding; then a better one; then a stiffer one."""
+        if self._heavy is not None:
+            return self._heavy.recover(self.here, remaining)
         if self._model.n_updates:
             self._rescued = False
             self._model.restart()
@@ -230,6 +226,7 @@ def proximal_steps(
     last_step: bool = False,
     forcing: float = ON_THE_WAY,
     before_step: BeforeStep | None = None,
+    doubt: CompositeDoubt | None = None,
 ) -> SolverResult:
     """Minimise ``F``.
 
@@ -250,6 +247,8 @@ def proximal_steps(
     forcing : float
         How well models are minimised on the way: see `gpu_logreg.solvers.coordinate_descent.model_minimum`. The last
         step's is minimised as well as that does by itself.
+    doubt : CompositeDoubt, optional
+        When the matrix of a sample has misled about heavy rows, and the model that knows them.
 
     Returns
     -------
@@ -258,7 +257,7 @@ def proximal_steps(
     """
     asks_always = composite.root is not None
     return iterate(
-        _ProximalSteps(composite, start, H, refresh if asks_always else None, rescue, forcing),
+        _ProximalSteps(composite, start, H, refresh if asks_always else None, rescue, forcing, doubt),
         criterion=criterion,
         max_iter=max_iter,
         refresh=None if asks_always else refresh,

@@ -77,6 +77,9 @@ class HeavyRows(Protocol):
     def light(self, size: int, phi: Float64Vector, /) -> Float64Matrix:
         """The Hessian of all the rest at ``phi``, from a sample of about ``size`` light rows."""
 
+    def curved(self, H: Float64Matrix, /) -> Float64Matrix:
+        """A copy of ``H`` with curvature where the loss has none whatever its rows are."""
+
 
 class HeavyModel:
     """The model ``q``, and what steps have taught about ``B``.

@@ -26,20 +26,21 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import duality_gap
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
 from gpu_logreg.solvers.by_phi import AllRows, CompositeByParams, CompositeByPhi
-from gpu_logreg.solvers.composite import Composite, proximal_steps
+from gpu_logreg.solvers.composite import proximal_steps
+from gpu_logreg.solvers.composite_start import solve_on_sample
 from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
-from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
+from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality
+from gpu_logreg.solvers.heavy_composite import CompositeDoubt, CurvatureSource, HeavyCompositeModel
 from gpu_logreg.solvers.iteration_loop import Refresh, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.subsampled_newton import (
+    DOUBTFUL,
     LEAST_RATE,
-    SAMPLE_DECREASE,
     SAMPLE_PATIENCE,
     Sampler,
     least_decrease,
-    thinnings,
 )
-from gpu_logreg.solvers.watch import Watch, renewed
+from gpu_logreg.solvers.watch import Watch
 
 __all__ = ["proximal", "proximal_without_a_sample"]
 
@@ -47,12 +48,9 @@ SUPPORT = 1e-2
 """Largest subgradient at the end, relative to the strength of the penalty: with more, a zero could not be told from a
 small weight."""
 
-ROUGHLY = 1e-2
-"""`gpu_logreg.solvers.coordinate_descent.FORCING` of models on a sample, which is solved roughly."""
-
-DAMPING = 0.1
-"""Added to the diagonal of the first Hessian, relatively: it is of so few rows that it may be singular, and along
-directions that it holds for flat steps would be far too long, and long to find."""
+MISLED_BY = 2.0
+"""Multiple of `gpu_logreg.solvers.subsampled_newton.DOUBTFUL` from which on a sample has misled: it is solved less well
+than without the penalty."""
 
 LATE_ROOT = 20
 """Iterations on few rows before models are minimised by a root of the curvature: as a rule fewer solve the problem."""
@@ -176,6 +174,7 @@ def _steps(
         max_iter=max_iter,
         refresh=begin.refresh,
         rescue=begin.rescue,
+        doubt=begin.doubt,
         observer=None if observer is None else _by_params(observer, coordinates),
         patience=SAMPLE_PATIENCE,
         last_step=True,
@@ -202,6 +201,7 @@ class _Begin(NamedTuple):
     decrease: float
     refresh: Refresh | None = None
     rescue: Callable[[Float64Vector], Any] | None = None
+    doubt: CompositeDoubt | None = None
 
 
 def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: int, decrease: float) -> _Begin:
@@ -227,19 +227,32 @@ def _with_a_sample(
 ) -> _Begin:
     """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
     costs = sampler.costs
-    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, costs))
+    size = sample_size(sampler.n_rows, sampler.hessian_form, costs)
+    sample = sampler.sample(size)
     coordinates = sample.coordinates
     phi, l1_by_phi = coordinates.from_params(start), coordinates.grad_to_phi(l1)
+    origin, value_at_origin = phi, math.inf
     if not warm:
-        phi = _solve_on_sample(sample, phi, l1_by_phi)
+        phi, value_at_origin = solve_on_sample(sample, phi, l1_by_phi)
     H = sample.damped_hessian(phi)
-    decrease = least_decrease(sampler)
-    watch = Watch(sampler.hessian, sampler.n_rows, sampler.hessian_form, sample.n_rows, decrease * tol, costs)
+    decrease, source = least_decrease(sampler), CurvatureSource(sampler, l1_by_phi)
+    watch = Watch(source.rebuild, sampler.n_rows, sampler.hessian_form, sample.n_rows, decrease * tol, costs)
     ridge = np.resize(sample.penalty, len(phi))  # the same for every class
     composite = CompositeByParams(
         objective, l1_by_phi, ridge, sampler.complete, coordinates=coordinates, l1_by_params=l1
     )
-    return _Begin(composite, phi, H, sample.n_rows, decrease, watch, watch.grown)
+
+    def heavy_model(phi: Float64Vector) -> HeavyCompositeModel | None:
+        model = source.heavy_model(size, phi)
+        if model is not None:
+            watch.begin_anew(tol)
+        return model
+
+    doubt = None
+    if sampler.hessian_form.whole and not sampler.complete:
+        doubtful = math.inf if warm else MISLED_BY * DOUBTFUL * len(start) / size
+        doubt = CompositeDoubt(doubtful, origin, value_at_origin, heavy_model)
+    return _Begin(composite, phi, H, sample.n_rows, decrease, watch, watch.grown, doubt)
 
 
 def _by_params(observer: Observer, coordinates: Any) -> Observer:
@@ -270,28 +283,3 @@ def _at_every_step(whole: Any) -> Refresh:
         return whole.damped_hessian(here.params)
 
     return refresh
-
-
-def _solve_on_sample(sample: Any, phi: Float64Vector, strengths: Float64Vector) -> Float64Vector:
-    """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last."""
-    p = len(phi)
-    ridge = np.resize(sample.penalty, p)
-    ks, first = thinnings(sample.n_rows, p)
-    H = sample.thin(first).damped_hessian(phi)
-    H.flat[:: p + 1] *= 1.0 + DAMPING
-    for k in ks:
-        level = sample.thin(k)
-        result = proximal_steps(
-            Composite(level, strengths, ridge=ridge),
-            phi,
-            H,
-            criterion=below(SAMPLE_DECREASE * p / level.n_rows),
-            max_iter=20,
-            refresh=renewed(level.damped_hessian),
-            rescue=level.damped_hessian,
-            forcing=ROUGHLY,
-        )
-        phi = result.params
-        if k > 1:
-            H = level.damped_hessian(phi)
-    return phi

@@ -110,6 +110,9 @@ class Sampler(Protocol):
     def heavy_rows(self, size: int, params: Float64Vector, /) -> HeavyRows | None:
         """The heavy rows, as weighed at ``params``; None where there are none."""
 
+    def heavy_rows_at(self, size: int, phi: Float64Vector, /) -> HeavyRows | None:
+        """The same, by the coordinates of the last sample."""
+
     def hessian(self, size: int, phi: Float64Vector, /) -> Any:
         """The matrix behind ``metric``, by the coordinates of the last sample, on the host."""
 

@@ -341,3 +341,15 @@ class Identity:
 
     def solve(self, v):
         return v
+
+
+@pytest.mark.parametrize("kind", ["of_two", "of_six"])
+def test_with_an_l1_penalty_outliers_take_few_reads_too(monkeypatch, kind):
+    size = {"of_two": (20_000, 30), "of_six": (10_000, 12)}[kind]
+    case = getattr(heavy_problems(), kind)("outlier rows", *size)
+    model = LogisticRegression(l1_ratio=1.0, random_state=0).fit(case.X, case.y)
+    monkeypatch.setattr(Sampler, "heavy_rows_at", lambda *_: None)
+    without = LogisticRegression(l1_ratio=1.0, random_state=0).fit(case.X, case.y)
+    assert model.converged_
+    assert model.n_reads_ < 0.6 * without.n_reads_  # a third and a twelfth
+    assert model.objective_ == pytest.approx(without.objective_, rel=1e-9)
