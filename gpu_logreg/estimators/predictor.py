@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -87,7 +88,7 @@ class Predictor(Reported, ClassifierMixin):  # type: ignore[misc]
         y = exact_array(given_column(y, "y"))
         if y.ndim > 2:
             raise DataError(f"y has shape {y.shape}; give a vector of labels")
-        with using(device_of(y)):
+        with contextlib.nullcontext() if type(y) is np.ndarray else using(device_of(y)):
             if not holds_labels(y):
                 return label_array(y)
             return label_indicator(y) if self._learns_labels else y  # which scikit-learn refuses for its shape

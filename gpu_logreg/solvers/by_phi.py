@@ -1,4 +1,4 @@
-"""What proximal steps minimise, by any coordinates or by ``phi``, the parameters of standardised columns.
+"""What proximal steps by ``phi``, the parameters of standardised columns, minimise.
 
 Steps go by ``phi``, whose columns are well scaled. The subgradient that is shown, by which they end, is that by the
 parameters ``[w, b]``, for which ``tol`` is meant.
@@ -8,67 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import l1_penalty, subgradient
-from gpu_logreg.solvers import Objective
+from gpu_logreg.solvers.composite import Composite, Point
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.quadratic_model import Root
 
-__all__ = ["AllRows", "Composite", "CompositeByParams", "CompositeByPhi", "Point"]
-
-
-class Point(NamedTuple):
-    """What is known of a point.
-
-    Attributes
-    ----------
-    here : Trial
-        The value of ``F`` and the subgradient of least norm that is shown: to criteria, and as the result's.
-    smooth_grad : ndarray of shape (p,)
-        Gradient of ``f``.
-    subgrad : ndarray of shape (p,)
-        Subgradient of least norm by ``x`` itself, for the model: what is shown may be by other coordinates.
-    """
-
-    here: Trial
-    smooth_grad: Float64Vector
-    subgrad: Float64Vector
-
-
-@dataclass(frozen=True)
-class Composite:
-    """What is minimised, where the subgradient is shown by the coordinates of the steps.
-
-    Attributes
-    ----------
-    smooth : Objective
-        ``f``: value and gradient of the smooth part.
-    l1 : ndarray of shape (p,)
-        Strength for each coordinate; 0 for one that is not penalised.
-    ridge : ndarray of shape (p,), optional
-        What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
-    few_rows : bool
-        Whether matrices are of all rows, which cost little, at the points where they are asked for.
-    root : function x -> ndarray of shape (m, p), optional
-        ``A`` with ``A.T @ A`` the curvature of the loss at ``x``; with it a matrix is asked for before every step.
-    late : int
-        Steps before the root is used, which takes longer than the matrix and tells nearly equal columns apart.
-    """
-
-    smooth: Objective
-    l1: Float64Vector
-    ridge: Float64Vector | None = None
-    few_rows: bool = False
-    root: Root | None = None
-    late: int = 0
-
-    def at(self, x: Float64Vector, step: float) -> Point:
-        """The point ``x``, to which a step of that length leads; one read."""
-        value, grad = self.smooth(x)
-        subgrad = subgradient(x, grad, self.l1)
-        return Point(Trial(step, x, value + l1_penalty(x, self.l1), math.nan, subgrad), grad, subgrad)
+__all__ = ["AllRows", "CompositeByParams", "CompositeByPhi"]
 
 
 @dataclass(frozen=True, kw_only=True)

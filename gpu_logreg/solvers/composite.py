@@ -16,21 +16,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers import Observer, SolverResult
-from gpu_logreg.solvers.by_phi import Composite
+from gpu_logreg.mathematics.penalty import l1_penalty, subgradient
+from gpu_logreg.solvers import Objective
 from gpu_logreg.solvers.coordinate_descent import FORCING, model_minimum
-from gpu_logreg.solvers.criteria import Criterion
 from gpu_logreg.solvers.heavy_composite import CompositeDoubt, HeavyCompositeModel
-from gpu_logreg.solvers.iteration_loop import NO_LOWER, PATIENCE, BeforeStep, Refresh, iterate
+from gpu_logreg.solvers.iteration_loop import NO_LOWER, Refresh
 from gpu_logreg.solvers.line_search import MAX_TRIALS, SUFFICIENT_DECREASE, Trial
-from gpu_logreg.solvers.quadratic_model import Minimum, QuadraticModel
+from gpu_logreg.solvers.quadratic_model import Minimum, QuadraticModel, Root
 
-__all__ = ["proximal_steps"]
+__all__ = ["Composite", "Point", "ProximalSteps"]
 
 MISLED = 0.125
 """Share of the whole step that is so short as to show that the matrix is far from the curvature."""
@@ -44,16 +44,63 @@ SURE_DUE = 20.0
 trial is as much rounding as decrease, and more than two would only roll dice. Twice that of L-BFGS, as ``D`` is twice
 the remaining decrease of a quadratic."""
 
-ON_THE_WAY = 1e-3
-"""Largest subgradient of a model at its minimum, relative to that at its start, on the way: steps that correct the
-model leave more than that to the next."""
-
-
 WITH_HEAVY = 1e-5
-"""The same of a model that knows the heavy rows, for each of its inner steps."""
+"""Largest subgradient of a model that knows the heavy rows at its minimum, relative to that at its start."""
 
 
-class _ProximalSteps:
+class Point(NamedTuple):
+    """What is known of a point.
+
+    Attributes
+    ----------
+    here : Trial
+        The value of ``F`` and the subgradient of least norm that is shown: to criteria, and as the result's.
+    smooth_grad : ndarray of shape (p,)
+        Gradient of ``f``.
+    subgrad : ndarray of shape (p,)
+        Subgradient of least norm by ``x`` itself, for the model: what is shown may be by other coordinates.
+    """
+
+    here: Trial
+    smooth_grad: Float64Vector
+    subgrad: Float64Vector
+
+
+@dataclass(frozen=True)
+class Composite:
+    """What is minimised, where the subgradient is shown by the coordinates of the steps.
+
+    Attributes
+    ----------
+    smooth : Objective
+        ``f``: value and gradient of the smooth part.
+    l1 : ndarray of shape (p,)
+        Strength for each coordinate; 0 for one that is not penalised.
+    ridge : ndarray of shape (p,), optional
+        What the ridge, which is part of ``f``, adds to the diagonal of its curvature; None for nothing.
+    few_rows : bool
+        Whether matrices are of all rows, which cost little, at the points where they are asked for.
+    root : function x -> ndarray of shape (m, p), optional
+        ``A`` with ``A.T @ A`` the curvature of the loss at ``x``; with it a matrix is asked for before every step.
+    late : int
+        Steps before the root is used, which takes longer than the matrix and tells nearly equal columns apart.
+    """
+
+    smooth: Objective
+    l1: Float64Vector
+    ridge: Float64Vector | None = None
+    few_rows: bool = False
+    root: Root | None = None
+    late: int = 0
+
+    def at(self, x: Float64Vector, step: float) -> Point:
+        """The point ``x``, to which a step of that length leads; one read."""
+        value, grad = self.smooth(x)
+        subgrad = subgradient(x, grad, self.l1)
+        return Point(Trial(step, x, value + l1_penalty(x, self.l1), math.nan, subgrad), grad, subgrad)
+
+
+class ProximalSteps:
     """Steps to minima of a model of the curvature plus the penalty."""
 
     measure = "max |subgradient|"
@@ -210,59 +257,3 @@ class _ProximalSteps:
     def figures(self) -> str:
         """The largest subgradient."""
         return f"max |subgradient| = {float(np.abs(self.here.grad).max(initial=0.0)):.2g}"
-
-
-def proximal_steps(
-    composite: Composite,
-    start: Float64Vector,
-    H: Any,
-    *,
-    criterion: Criterion,
-    max_iter: int,
-    refresh: Refresh | None = None,
-    rescue: Callable[[Float64Vector], Any] | None = None,
-    observer: Observer | None = None,
-    patience: int = PATIENCE,
-    last_step: bool = False,
-    forcing: float = ON_THE_WAY,
-    before_step: BeforeStep | None = None,
-    doubt: CompositeDoubt | None = None,
-) -> SolverResult:
-    """Minimise ``F``.
-
-    Parameters
-    ----------
-    composite : Composite
-    start : ndarray of shape (p,)
-    H : ndarray of shape (p, p)
-        Positive definite: the first model of the curvature.
-    criterion : Criterion
-        Asked with the value, the subgradient and the remaining decrease by the model.
-    max_iter : int
-    rescue : function x -> ndarray of shape (p, p), optional
-        A better matrix, from more rows or at the present point, for where the present one has misled: a step had to be
-        cut to an eighth, or no lower value was found.
-    refresh, observer, patience, last_step, before_step
-        As for `gpu_logreg.solvers.lbfgs.lbfgs`. Criteria and refreshments see the subgradient as ``grad``.
-    forcing : float
-        How well models are minimised on the way: see `gpu_logreg.solvers.coordinate_descent.model_minimum`. The last
-        step's is minimised as well as that does by itself.
-    doubt : CompositeDoubt, optional
-        When the matrix of a sample has misled about heavy rows, and the model that knows them.
-
-    Returns
-    -------
-    SolverResult
-        ``grad`` is the subgradient, by the parameters that are shown; ``smooth_grad`` the gradient of ``f`` by ``x``.
-    """
-    asks_always = composite.root is not None
-    return iterate(
-        _ProximalSteps(composite, start, H, refresh if asks_always else None, rescue, forcing, doubt),
-        criterion=criterion,
-        max_iter=max_iter,
-        refresh=None if asks_always else refresh,
-        observer=observer,
-        patience=patience,
-        last_step=last_step,
-        before_step=before_step,
-    )

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
-from gpu_logreg.solvers.by_phi import Composite
-from gpu_logreg.solvers.composite import proximal_steps
+from gpu_logreg.solvers.composite import Composite
+from gpu_logreg.solvers.composite_steps import proximal_steps
 from gpu_logreg.solvers.criteria import below
 from gpu_logreg.solvers.subsampled_newton import SAMPLE_DECREASE, thinnings
 from gpu_logreg.solvers.watch import renewed

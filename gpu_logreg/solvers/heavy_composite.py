@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,13 +136,14 @@ class CompositeDoubt(NamedTuple):
     heavy_model: Callable[[Float64Vector], HeavyCompositeModel | None]
 
 
+@dataclass
 class CurvatureSource:
     """Where matrices of the curvature come from: samples of all rows, or of the light ones once heavy are known."""
 
-    def __init__(self, sampler: Any, l1: Float64Vector) -> None:
-        self._sampler, self._l1 = sampler, l1
-        self._heavy: HeavyRows | None = None
-        self._size = 0
+    _sampler: Any
+    _l1: Float64Vector
+    _heavy: HeavyRows | None = None
+    _size: int = 0
 
     def heavy_model(self, size: int, phi: Float64Vector) -> HeavyCompositeModel | None:
         """Weigh the rows, and model the objective at ``phi``; None where none is heavy."""

@@ -26,8 +26,8 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import duality_gap
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
 from gpu_logreg.solvers.by_phi import AllRows, CompositeByParams, CompositeByPhi
-from gpu_logreg.solvers.composite import proximal_steps
 from gpu_logreg.solvers.composite_start import solve_on_sample
+from gpu_logreg.solvers.composite_steps import proximal_steps
 from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality
 from gpu_logreg.solvers.heavy_composite import CompositeDoubt, CurvatureSource, HeavyCompositeModel

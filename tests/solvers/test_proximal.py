@@ -17,8 +17,8 @@ from test_subsampled_newton import hard_cases
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.solvers import Stop, proximal
-from gpu_logreg.solvers.by_phi import Composite
-from gpu_logreg.solvers.composite import proximal_steps
+from gpu_logreg.solvers.composite import Composite
+from gpu_logreg.solvers.composite_steps import proximal_steps
 
 
 @functools.cache

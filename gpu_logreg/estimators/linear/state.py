@@ -33,6 +33,8 @@ class LinearState:
     def _move_to_prior(self: Any, shares: Float64Vector) -> None:
         """``intercept_`` for the population that ``prior`` or ``sampling_rates`` tell of."""
         self.__dict__.pop("prior_shift_", None)
+        if self.prior is None and self.sampling_rates is None:
+            return
         shift = intercept_shift(self, shares)
         if shift is not None:
             self.prior_shift_ = shift
