@@ -153,8 +153,10 @@ def _for_skl2onnx(model: Any) -> Any:
     Raises
     ------
     DataError
-        Labels that are neither texts nor whole numbers, or too large ones.
+        Labels that are neither texts nor whole numbers, or too large ones; a fit with an offset.
     """
+    if hasattr(model, "has_offset_"):
+        raise DataError("to_onnx: the fit had an offset, which is no input of the graph; keep this model")
     classes = of_one_type(model.classes_)
     labels = classes.tolist()
     is_whole = all(isinstance(label, int) or (isinstance(label, float) and label.is_integer()) for label in labels)

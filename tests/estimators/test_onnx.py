@@ -163,3 +163,10 @@ def test_where_skl2onnx_is_not_installed(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "skl2onnx", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'gpu-logreg\[onnx\]'"):
         LogisticRegression().fit([[0.0], [1.0]], [0, 1]).to_onnx()
+
+
+def test_a_fit_with_an_offset_is_refused(skl2onnx):
+    X, y = load_breast_cancer(return_X_y=True)
+    model = LogisticRegression().fit(X, y, offset=np.linspace(-1.0, 1.0, len(y)))
+    with pytest.raises(DataError, match="to_onnx: the fit had an offset"):
+        model.to_onnx()

@@ -171,3 +171,18 @@ def test_a_stream_has_them_too(monkeypatch, tmp_path):
     np.testing.assert_allclose(parameters_of(model), parameters_of(in_memory), atol=1e-7)
     assert stream.n_blocks_ > 1
     assert model.converged_
+
+
+@pytest.mark.parametrize("K", [2, 3])
+def test_with_an_offset_and_with_soft_labels(K):
+    X, y = rows(K)
+    rng = np.random.default_rng(1)
+    offset = rng.standard_normal((N, K) if K > 2 else N)
+    how = {"C": 0.5, "tol": 1e-10, "lower_bounds": -0.05, "upper_bounds": 0.2}
+    plain = PlainModel(X, np.eye(K)[y], None, 1.0 / (0.5 * N), offset.reshape(N, -1))
+    model = LogisticRegression(**how).fit(X, y, offset=offset)
+    np.testing.assert_allclose(parameters_of(model), plain_bounded(plain, -0.05, 0.2), rtol=0.0, atol=1e-9)
+    P = rng.dirichlet(np.ones(K), size=N)
+    soft = LogisticRegression(**how, soft_labels=True).fit(X, P)
+    truth = plain_bounded(PlainModel(X, P, None, 1.0 / (0.5 * N)), -0.05, 0.2)
+    np.testing.assert_allclose(parameters_of(soft), truth, rtol=0.0, atol=1e-9)
