@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow test-all test-processors test-rounding lint bench gpu-prepare gpu-check clean
+.PHONY: demo test test-slow test-all test-processors test-rounding lint docs bench gpu-prepare gpu-check clean
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
@@ -35,6 +35,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The pages of docs/ and a reference made from docstrings, in docs/_build/html; no network is needed.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 bench: $(VENV)/.installed-bench
 	$(BIN)/pytest -q -s bench/bench_pass.py
 
@@ -59,4 +64,4 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) build .gpu *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .gpu docs/_build docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
