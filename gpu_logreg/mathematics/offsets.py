@@ -145,4 +145,5 @@ def loss_with_offset(loss: Any, offset: Array, soft: bool = False) -> BinaryWith
 def labels_with_offset(labels: Array, offset: Array, P: Array | None = None) -> Array:
     """Labels with all that stands beside them: offsets of shape (n, n_logits), soft labels ``P`` of shape (n, K)."""
     xp = array_namespace(offset)
-    return xp.column_stack([labels, offset] if P is None else [labels, offset, P]).astype(xp.float64, copy=False)
+    columns = [labels[:, None], offset] if P is None else [labels[:, None], offset, P]
+    return xp.concatenate([xp.asarray(column, dtype=xp.float64) for column in columns], axis=1)
