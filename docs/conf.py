@@ -6,7 +6,7 @@ import gpu_logreg
 
 project = "gpu-logreg"
 author = "the gpu-logreg developers"
-copyright = "the gpu-logreg developers"  # noqa: A001 - the name that Sphinx asks for
+copyright = "the gpu-logreg developers"
 release = version = gpu_logreg.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx-mathjax-offline", "numpydoc"]

@@ -3,7 +3,8 @@
 At weights of zero every row has the same probability ``p``, and the Hessian of the mean loss over ``[w, b]`` is
 ``p (1 - p)`` times the second moments of ``[x, 1]``. Its diagonal, after the columns are centred, is
 ``h_j = p (1 - p) var(x_j) + l2``. Centring is done on the parameters, ``b' = b + mean @ w``, never on the data:
-gradients transform by ``dw' = dw - mean db``.
+gradients transform by ``dw' = dw - mean db``. Without an intercept nothing can be centred, and the Hessian is about
+``diag(h) + p (1 - p) mean mean.T``: along the means all columns act together.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ __all__ = ["CentredDiagonalMetric", "ClasswiseMetric", "WideClasswiseMetric", "b
 ROUNDING = float(np.finfo(np.float64).eps)
 """Variance of a column, relative to its squared mean, below which it is rounding."""
 
+FLATTEST = 1e-6
+"""The same without an intercept, where columns that hardly vary are told apart by their variance alone."""
+
 
 class CentredDiagonalMetric:
     """``H`` with ``H^-1 = T diag(1 / h) T.T``, where ``T`` maps centred parameters to ``[w, b]``.
+
+    Without an intercept ``H = diag(h) + along_mean mean mean.T``, whose inverse is that of Sherman and Morrison.
 
     Parameters
     ----------
@@ -32,18 +38,23 @@ class CentredDiagonalMetric:
     h : ndarray of shape (d + 1,), or (d,) without an intercept
         Second derivatives by the weights of the centred columns, and by the intercept; positive.
     fit_intercept : bool
+    along_mean : float
+        Curvature along the means, without an intercept.
 
     Attributes
     ----------
     mean : ndarray of shape (d,)
     inverse : ndarray of the shape of ``h``
         ``1 / h``.
+    share : float
+        ``along_mean / (1 + along_mean mean @ (mean / h))``; 0 with an intercept.
     """
 
-    def __init__(self, mean: Float64Vector, h: Float64Vector, fit_intercept: bool) -> None:
+    def __init__(self, mean: Float64Vector, h: Float64Vector, fit_intercept: bool, along_mean: float = 0.0) -> None:
         self.mean = mean
         self.inverse = 1.0 / h
-        self._fit_intercept = fit_intercept
+        self._fit_intercept, self._along_mean = fit_intercept, along_mean
+        self.share = along_mean / (1.0 + along_mean * float(mean @ (self.inverse * mean))) if along_mean else 0.0
 
     @classmethod
     def of_moments(
@@ -60,14 +71,14 @@ class CentredDiagonalMetric:
         l2 : float
             Ridge strength on the mean loss.
         fit_intercept : bool
-            Without an intercept the columns cannot be centred, and ``h_j = p (1 - p) mean(x_j**2) + l2``.
         """
         # Of a column that is constant, far from zero, no gradient is more than the rounding of its size.
-        second = np.maximum(variance, ROUNDING * mean**2) if fit_intercept else variance + mean**2
-        diagonal = curvature * second + l2
+        diagonal = curvature * np.maximum(variance, (ROUNDING if fit_intercept else FLATTEST) * mean**2) + l2
         # A constant column without a penalty has no curvature; leave it at the scale of one that has.
         diagonal[diagonal <= 0.0] = curvature
-        return cls(mean, np.append(diagonal, curvature) if fit_intercept else diagonal, fit_intercept)
+        if fit_intercept:
+            return cls(mean, np.append(diagonal, curvature), True)
+        return cls(mean, diagonal, False, curvature)
 
     @classmethod
     def of_diagonal(
@@ -80,12 +91,13 @@ class CentredDiagonalMetric:
 
     def to_power(self, power: float, factor: float = 1.0) -> CentredDiagonalMetric:
         """The metric with ``factor h**power`` in the place of ``h``."""
-        return CentredDiagonalMetric(self.mean, factor / self.inverse**power, self._fit_intercept)
+        return CentredDiagonalMetric(self.mean, factor / self.inverse**power, self._fit_intercept, self._along_mean)
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""
         if not self._fit_intercept:
-            return np.asarray(self.inverse * v)
+            solved = self.inverse * v
+            return np.asarray(solved - self.inverse * self.mean * (self.share * float(self.mean @ solved)))
         centred: Float64Vector = self.inverse * np.append(v[:-1] - self.mean * v[-1], v[-1])
         centred[-1] -= self.mean @ centred[:-1]
         return centred
@@ -117,12 +129,16 @@ class WideClasswiseMetric:
         same = all(metric.mean is metrics[0].mean for metric in metrics)
         self._mean = np.stack([metric.mean for metric in (metrics[:1] if same else metrics)])
         self._has_intercept = self._inverse.shape[1] > self._mean.shape[1]
+        self._share = np.array([metric.share for metric in metrics])
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``P H^-1 v`` of packed ``v``."""
         inverse, mean, K, d = self._inverse, self._mean, len(self._inverse), self._mean.shape[1]
         rows, solved = v.reshape(K, -1), np.empty(inverse.shape)
-        last = rows[:, -1:]
+        last, along = rows[:, -1:], np.zeros((K, 1))
+        if self._share.any():
+            products = each_piece(lambda part: self._along_means(rows, part), d, columns_of_a_piece(K))
+            along = (self._share * np.sum(products, axis=0))[:, None]
 
         def of_columns(part: slice) -> Float64Vector:
             block, moved = solved[:, part], np.zeros(K)
@@ -132,7 +148,9 @@ class WideClasswiseMetric:
                 block *= inverse[:, part]
                 moved = np.einsum("kj,kj->k", np.broadcast_to(mean[:, part], block.shape), block)
             else:
-                np.multiply(inverse[:, part], rows[:, part], out=block)
+                np.multiply(mean[:, part], -along, out=block)
+                block += rows[:, part]
+                block *= inverse[:, part]
             block -= block.mean(axis=0)
             return moved
 
@@ -141,6 +159,10 @@ class WideClasswiseMetric:
             intercepts = inverse[:, -1] * rows[:, -1] - moved
             solved[:, -1] = intercepts - intercepts.mean()
         return solved.ravel()
+
+    def _along_means(self, rows: Float64Vector, part: slice) -> Float64Vector:
+        """``mean @ (v / h)`` of some columns, for each class."""
+        return np.asarray((self._mean[:, part] * self._inverse[:, part] * rows[:, part]).sum(axis=1))
 
 
 def by_class(metrics: Sequence[Metric]) -> Metric:

@@ -860,13 +860,16 @@ def test_the_diagonal_metric_is_that_of_the_hessian(fit_intercept, weighted):
     w, b = objective.unpack(params)
     p = 1.0 / (1.0 + np.exp(-(D @ w + b)))
     h = (1.0 if s is None else s) * p * (1.0 - p) / dataset.weight_total
-    mean = h @ D / h.sum() if fit_intercept else np.zeros(D.shape[1])
+    mean = h @ D / h.sum()
     diagonal = h @ (D - mean) ** 2 + 0.03
-    T = np.eye(objective.n_params)  # from centred parameters to [w, b]
-    if fit_intercept:
-        T[-1, :-1], diagonal = -mean, np.append(diagonal, h.sum())
     v = np.random.default_rng(1).standard_normal(objective.n_params)
-    np.testing.assert_allclose(diagonal_at(objective, params).solve(v), T @ (T.T @ v / diagonal), rtol=1e-11)
+    if fit_intercept:
+        T = np.eye(objective.n_params)  # from centred parameters to [w, b]
+        T[-1, :-1], diagonal = -mean, np.append(diagonal, h.sum())
+        wanted = T @ (T.T @ v / diagonal)
+    else:
+        wanted = np.linalg.solve(np.diag(diagonal) + h.sum() * np.outer(mean, mean), v)
+    np.testing.assert_allclose(diagonal_at(objective, params).solve(v), wanted, rtol=1e-11)
     assert objective.reads.total == 1.0
 
 

@@ -31,18 +31,20 @@ def test_the_diagonal_metric_of_classes_is_that_of_the_hessian_of_each(fit_inter
     D, y, s = data()
     s = s if weighted else None
     objective = objective_of_classes(D, y, s, 0.03, fit_intercept)
-    rng, d = np.random.default_rng(0), D.shape[1]
+    rng = np.random.default_rng(0)
     params = rng.standard_normal((3, objective.n_params // 3))
     W, b = objective.unpack(params.ravel())
     h = curvature_diagonal(softmax(D @ W.T + b)) * (1.0 if s is None else s[:, None]) / objective.dataset.weight_total
     v, wanted = rng.standard_normal(params.shape), np.empty(params.shape)
     for k in range(3):
-        mean = h[:, k] @ D / h[:, k].sum() if fit_intercept else np.zeros(d)
+        mean = h[:, k] @ D / h[:, k].sum()
         diagonal = h[:, k] @ (D - mean) ** 2 + 0.03
-        T = np.eye(params.shape[1])
         if fit_intercept:
+            T = np.eye(params.shape[1])
             T[-1, :-1], diagonal = -mean, np.append(diagonal, h[:, k].sum())
-        wanted[k] = T @ (T.T @ v[k] / diagonal)
+            wanted[k] = T @ (T.T @ v[k] / diagonal)
+        else:
+            wanted[k] = np.linalg.solve(np.diag(diagonal) + h[:, k].sum() * np.outer(mean, mean), v[k])
     wanted -= wanted.mean(axis=0)  # steps add up to 0 over the classes
     np.testing.assert_allclose(diagonal_at(objective, params.ravel()).solve(v.ravel()), wanted.ravel(), rtol=1e-10)
     assert objective.reads.total == 1.0

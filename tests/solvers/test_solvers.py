@@ -248,15 +248,14 @@ def test_centred_diagonal_metric_is_the_inverse_of_its_matrix(fit_intercept):
     mean, variance = np.array([1.0, -200.0, 0.0]), np.array([0.5, 3.0, 1e-4])
     curvature, l2 = 0.2, 0.01
     metric = CentredDiagonalMetric.of_moments(mean, variance, curvature, l2, fit_intercept)
-    second = variance if fit_intercept else variance + mean**2
-    h = curvature * second + l2
+    h = curvature * (variance if fit_intercept else np.maximum(variance, 1e-6 * mean**2)) + l2
     if fit_intercept:
         # phi = [w, b + mean @ w] is centred; H = S' diag(h) S with S the matrix of that map.
         S = np.eye(4)
         S[3, :3] = mean
         H = S.T @ np.diag(np.append(h, curvature)) @ S
     else:
-        H = np.diag(h)
+        H = np.diag(h) + curvature * np.outer(mean, mean)
     for v in np.eye(len(H)):
         np.testing.assert_allclose(H @ metric.solve(v), v, atol=1e-9)
 
@@ -264,8 +263,6 @@ def test_centred_diagonal_metric_is_the_inverse_of_its_matrix(fit_intercept):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 def test_centred_diagonal_metric_is_the_hessian_at_zero_where_columns_do_not_correlate(fit_intercept):
     X = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]) * [2.0, 0.5] + [3.0, -7.0]
-    if not fit_intercept:
-        X -= [3.0, -7.0]
     x = np.column_stack([X, np.ones(4)]) if fit_intercept else X
     H = 0.25 * x.T @ x / 4 + np.diag([0.1, 0.1, 0.0][: x.shape[1]])
     metric = CentredDiagonalMetric.of_moments(X.mean(0), X.var(0), 0.25, 0.1, fit_intercept)

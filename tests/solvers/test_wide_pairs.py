@@ -82,7 +82,9 @@ def test_it_recovers_once():
 def test_the_diagonals_of_classes_solve_as_one_by_one(monkeypatch, fit_intercept, same_mean):
     rng, d, K = np.random.default_rng(0), 23, 3
     mean, h = rng.standard_normal((K, d)), rng.uniform(0.5, 2.0, (K, d + int(fit_intercept)))
-    metrics = [CentredDiagonalMetric(mean[0] if same_mean else mean[k], h[k], fit_intercept) for k in range(K)]
+    along = [0.0] * K if fit_intercept else [0.2, 0.0, 1.5]
+    means = [mean[0] if same_mean else mean[k] for k in range(K)]
+    metrics = [CentredDiagonalMetric(means[k], h[k], fit_intercept, along[k]) for k in range(K)]
     v = rng.standard_normal(h.size)
     monkeypatch.setattr(wide_vectors, "LEAST_COLUMNS", 4)
     monkeypatch.setattr(wide_vectors, "WIDE_PIECE", 4)

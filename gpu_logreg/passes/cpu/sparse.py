@@ -182,6 +182,7 @@ def chunks_of_rows(X: CsrArray, sums_by_column: int) -> Chunks:
     """
     n, d = X.shape
     many = min(X.nnz * sums_by_column // LEAST_CHUNK_WORK, X.nnz // (ELEMENTS_PER_COLUMN * max(1, d)))
+    many += many % 2 if many > 1 else 0  # of three chunks two threads would compute two and one
     count = max(1, min(CHUNKS, many, PARTIAL_BYTES // max(1, 8 * d * sums_by_column)))
     edges = np.searchsorted(X.indptr, np.linspace(0, X.nnz, count + 1)[1:-1]).tolist()
     return [0, *edges], [*edges, n]
