@@ -133,7 +133,7 @@ def rates(path: Path, budget: str, cold: bool, repeats: int) -> dict[str, object
     if path.suffix == ".csv":
         return found | {"read_share": "", "walk_rate": "", "gradient_rate": ""}
     stream, device = stream_of(path, budget), streams_on("cpu")
-    prepared = prepare_stream(stream, device, class_weight=None, storage="auto", solver="auto")
+    prepared = prepare_stream(stream, device, class_weight=None, storage="auto")
     data, engine = prepared.data, choose_for("auto", prepared.data, device, prepared.target.loss)
 
     def walk() -> None:
