@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.mark.slow
 def test_every_format(tmp_path):
-    command = [sys.executable, "bench/bench_stream.py", "--gigabytes", "0.02", "--budget", "4MB", "--repeats", "1"]
+    command = [sys.executable, "bench/bench_stream.py", "--gigabytes", "0.1", "--budget", "200MB", "--repeats", "1"]
     run = subprocess.run(
         [*command, "--formats", "npy", "parquet", "csv", "--folder", str(tmp_path)],
         cwd=ROOT,
