@@ -8,10 +8,10 @@ from gpu_logreg.arrays.device import Device, array_namespace, device_of, to_devi
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column, given_rows
 
-__all__ = ["given_offset", "logits_with_offset", "refuse_with_offset"]
+__all__ = ["SOLVERS_WITHOUT", "given_offset", "logits_with_offset", "refuse_beside_labels"]
 
-_SOLVERS_WITHOUT = ("coordinate-descent", "sgd", "adam")
-"""Solvers that walk rows by code of their own, which knows no offset."""
+SOLVERS_WITHOUT = ("coordinate-descent", "sgd", "adam")
+"""Solvers that walk rows by code of their own, which knows no offset, no soft labels and no penalty factors."""
 
 
 def given_offset(offset: Any, n: int, n_logits: int, device: Device) -> Any:
@@ -77,11 +77,13 @@ def logits_with_offset(model: Any, z: Any, offset: Any) -> Any:
     return (z.astype(xp.float64) + o.reshape(z.shape)).astype(z.dtype, copy=False)
 
 
-def refuse_with_offset(solver: str, firth: bool, streamed: bool, several: bool) -> None:
-    """Raise a `DataError` where nothing adds an offset to the logits.
+def refuse_beside_labels(name: str, solver: str, firth: bool, streamed: bool, several: bool) -> None:
+    """Raise a `DataError` where nothing takes what stands beside labels: an offset, or soft labels.
 
     Parameters
     ----------
+    name : str
+        What is refused.
     solver : str
         That is asked for.
     firth : bool
@@ -90,9 +92,9 @@ def refuse_with_offset(solver: str, firth: bool, streamed: bool, several: bool) 
         Whether rows are a stream, or on several devices.
     """
     if streamed or several:
-        rows = "a stream brings rows without one" if streamed else "rows on several devices have none"
-        raise DataError(f"offset cannot be used: {rows}; give rows in memory, on one device")
+        where = "a stream" if streamed else "several devices"
+        raise DataError(f"{name} cannot be used with {where}; give rows in memory, on one device")
     if firth:
-        raise DataError("offset cannot be used with penalty='firth'; use C=np.inf, or a ridge")
-    if solver in _SOLVERS_WITHOUT:
-        raise DataError(f"offset cannot be used with solver={solver!r}; use solver='auto'")
+        raise DataError(f"{name} cannot be used with penalty='firth'; use C=np.inf, or a ridge")
+    if solver in SOLVERS_WITHOUT:
+        raise DataError(f"{name} cannot be used with solver={solver!r}; use solver='auto'")

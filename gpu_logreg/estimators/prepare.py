@@ -103,7 +103,7 @@ def prepare(
     column_names : sequence of str or None
     progress : function (bytes done, bytes in all) -> None, optional
         Called now and then while rows go to a GPU.
-    offset : as `gpu_logreg.estimators.linear.offset.given_offset` takes it, or None
+    offset : as `gpu_logreg.estimators.offset.given_offset` takes it, or None
         Of a linear model; its rows are computed in float64 then, in which offsets are.
     soft : ndarray of shape (n, K) or None
         Soft labels of a linear model: see `gpu_logreg.estimators.soft_labels`; ``y`` is the most probable class.

@@ -12,13 +12,10 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column, given_rows
 from gpu_logreg.estimators.labels import weights_by_class
 
-__all__ = ["given_probabilities", "refuse_with_soft_labels", "weighted_by_class"]
+__all__ = ["given_probabilities", "weighted_by_class"]
 
 SUM_OF_PROBABILITIES = 1e-5
 """Most that the probabilities of a row may differ from 1 in all: the rounding of float32."""
-
-_SOLVERS_WITHOUT = ("coordinate-descent", "sgd", "adam")
-"""Solvers that walk rows by code of their own, which knows labels of 0 and 1 alone."""
 
 
 def given_probabilities(y: Any) -> Float64Matrix:
@@ -73,14 +70,3 @@ def weighted_by_class(
     weighted = P * weights
     total = weighted.sum(axis=1)
     return np.where(total[:, None] > 0.0, weighted / np.where(total > 0.0, total, 1.0)[:, None], P), s * total
-
-
-def refuse_with_soft_labels(solver: str, firth: bool, streamed: bool, several: bool) -> None:
-    """Raise a `DataError` where nothing takes probabilities for labels; parameters as of `refuse_with_offset`."""
-    if streamed or several:
-        where = "a stream" if streamed else "several devices"
-        raise DataError(f"soft_labels=True cannot be used with {where}; give rows in memory, on one device")
-    if firth:
-        raise DataError("soft_labels=True cannot be used with penalty='firth'; use C=np.inf, or a ridge")
-    if solver in _SOLVERS_WITHOUT:
-        raise DataError(f"soft_labels=True cannot be used with solver={solver!r}; use solver='auto'")

@@ -111,7 +111,9 @@ class SampledLoss:
         self._loss = sample.engine.loss
         self._weight: Float64Vector = np.asarray(s / sample.weight_total)
         self._shape = self._loss.n_logits, self._U.shape[1]
-        self._y = self._loss.logits_and_labels(np.zeros((len(self._U), self._shape[0])), self._labels)[1]
+        self._y = self._labels
+        if self._loss.has_offset:
+            self._y = self._loss.logits_and_labels(np.zeros((len(self._U), self._shape[0])), self._labels)[1]
         self._points: deque[_Point] = deque(maxlen=2)
 
     @property

@@ -18,8 +18,8 @@ from gpu_logreg.estimators.linear.several_devices import place_of_rows
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
 from gpu_logreg.estimators.linear.training import LinearTraining
-from gpu_logreg.estimators.offset import refuse_with_offset
-from gpu_logreg.estimators.soft_labels import given_probabilities, refuse_with_soft_labels
+from gpu_logreg.estimators.offset import refuse_beside_labels
+from gpu_logreg.estimators.soft_labels import given_probabilities
 from gpu_logreg.estimators.streamed import note_columns, stream_of
 
 __all__ = ["LogisticRegression"]
@@ -281,11 +281,10 @@ class LogisticRegression(
                 X = stream
                 note_columns(self, stream)
             device, place = place_of_rows(self, X, asked, stream is not None)
-            elsewhere = stream is not None, isinstance(device, list)
-            if offset is not None:
-                refuse_with_offset(asked.solver, asked.firth, *elsewhere)
-            if self.soft_labels:
-                refuse_with_soft_labels(asked.solver, asked.firth, *elsewhere)
+            for name, is_given in (("offset", offset is not None), ("soft_labels=True", self.soft_labels)):
+                if is_given:
+                    several = isinstance(device, list)
+                    refuse_beside_labels(name, asked.solver, asked.firth, stream is not None, several)
             with place, blas_on_one_thread(), numpy_defaults():
                 try:
                     self._fit(X, y, sample_weight, device, start, asked, checkpoint, offset, soft)

@@ -8,11 +8,9 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.offset import SOLVERS_WITHOUT
 
 __all__ = ["given_factors"]
-
-_SOLVERS_WITHOUT = ("coordinate-descent", "sgd", "adam")
-"""Solvers that know one strength for all columns."""
 
 LARGEST_FACTOR = 1e100
 """Above it a factor times a strength may overflow; a weight is zero long before."""
@@ -38,7 +36,7 @@ def given_factors(penalty_factor: Any, n_columns: int, solver: str) -> Float64Ve
     >>> given_factors([0, 1.5], 2, "auto")
     array([0. , 1.5])
     """
-    if solver in _SOLVERS_WITHOUT:
+    if solver in SOLVERS_WITHOUT:
         raise DataError(f"penalty_factor cannot be used with solver={solver!r}; use solver='auto'")
     try:
         factors = np.asarray(penalty_factor, dtype=np.float64)

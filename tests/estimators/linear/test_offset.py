@@ -173,7 +173,7 @@ def test_what_knows_no_offset(parameters, error, message):
 
 def test_a_stream_brings_none():
     X, y, offset = rows(2)
-    with pytest.raises(DataError, match="offset cannot be used: a stream brings rows without one"):
+    with pytest.raises(DataError, match="offset cannot be used with a stream"):
         LogisticRegression().fit(Stream(X, y), offset=offset)
     with pytest.raises(DataError, match="offset cannot be used: a stream brings rows without one"):
         LogisticRegression().fit(X, y).predict(Stream(X), offset=offset)
