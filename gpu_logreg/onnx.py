@@ -5,6 +5,6 @@ Without it `to_onnx` of a model and of a Pipeline that holds one work as well, a
 
 from __future__ import annotations
 
-from gpu_logreg.estimators.onnx_conversion import register_converters
+from gpu_logreg.estimators.onnx_registration import register_converters
 
 __all__ = ["register_converters"]

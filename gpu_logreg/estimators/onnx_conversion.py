@@ -13,7 +13,7 @@ from gpu_logreg.estimators.label_types import of_one_type
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OnnxConversion", "register_converters"]
+__all__ = ["OnnxConversion", "import_skl2onnx"]
 
 _LARGEST_LABEL = 2**31 - 1
 """Largest whole number that skl2onnx keeps as a label: it writes labels as int32, and longer ones wrongly."""
@@ -45,7 +45,7 @@ class OnnxConversion:
         MissingDependencyError
             Where skl2onnx is not installed.
         """
-        skl2onnx = _import_skl2onnx()
+        skl2onnx = import_skl2onnx()
         from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
         if not self.__sklearn_is_fitted__():
@@ -89,38 +89,8 @@ class OnnxConversion:
         return calculate
 
 
-def register_converters() -> None:
-    """Register the estimators with skl2onnx, so that its options for scikit-learn's hold for them in Pipelines as well.
-
-    From then on skl2onnx's own default holds for a Pipeline, too: probabilities as a list of dictionaries, which ONNX
-    has of float32 alone, unless ``options={id(pipeline): {"zipmap": False}}`` is given. The estimators of
-    `gpu_logreg.accelerate` are registered as well.
-
-    Raises
-    ------
-    MissingDependencyError
-        Where skl2onnx is not installed.
-    """
-    skl2onnx = _import_skl2onnx()
-    from skl2onnx._parse import _parse_sklearn_classifier, update_registered_parser
-    from skl2onnx._supported_operators import sklearn_operator_name_map
-
-    from gpu_logreg.estimators.accelerate.replacements import REPLACEMENTS
-    from gpu_logreg.estimators.cross_validation.model import LogisticRegressionCV
-    from gpu_logreg.estimators.linear.model import LogisticRegression
-    from gpu_logreg.estimators.network.model import MLPClassifier
-
-    options = {"zipmap": [True, False, "columns"], "output_class_labels": [False, True], "nocl": [True, False]}
-    for cls in (LogisticRegression, LogisticRegressionCV, MLPClassifier):
-        calls = _calculate_shapes, _convert
-        skl2onnx.update_registered_converter(cls, f"GpuLogreg{cls.__name__}", *calls, options=options)
-    for cls in REPLACEMENTS:  # whose attributes are scikit-learn's
-        alias = "SklearnMLPClassifier" if cls.__name__ == "MLPClassifier" else "SklearnLinearClassifier"
-        sklearn_operator_name_map[cls] = alias
-        update_registered_parser(cls, _parse_sklearn_classifier)
-
-
-def _import_skl2onnx() -> Any:
+def import_skl2onnx() -> Any:
+    """skl2onnx, or a `MissingDependencyError` that says how to install it."""
     try:
         import skl2onnx
     except ImportError as error:
@@ -132,14 +102,6 @@ def _is_registered(cls: type) -> bool:
     from skl2onnx._supported_operators import sklearn_operator_name_map
 
     return cls in sklearn_operator_name_map
-
-
-def _convert(scope: Any, operator: Any, container: Any) -> None:
-    operator.raw_operator.onnx_converter()(scope, operator, container)
-
-
-def _calculate_shapes(operator: Any) -> None:
-    operator.raw_operator.onnx_shape_calculator()(operator)
 
 
 def _alias(model: Any) -> str:
