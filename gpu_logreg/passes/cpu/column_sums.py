@@ -26,8 +26,8 @@ _add_columns = Loop("gpu_logreg.passes.cpu.loops.columns", "add_columns")
 TASKS = 8
 """Tasks for each thread that columns are cut into: a thread whose columns have fewer elements takes more tasks."""
 
-LEAST_ELEMENTS = 2**16
-"""Stored elements of a task: fewer are summed in the time in which another thread wakes."""
+LEAST_ELEMENTS = 2**18
+"""Stored elements of a task: fewer are summed in the time that it takes to hand them to another thread and to wait."""
 
 ADDED_PARTS = 2
 """Most parts of logits that are added up; it decides the order of additions, and so the last bits."""

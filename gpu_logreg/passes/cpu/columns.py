@@ -23,7 +23,7 @@ from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.csr import stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
-from gpu_logreg.passes.cpu.column_sums import LEAST_ELEMENTS, ColumnSums
+from gpu_logreg.passes.cpu.column_sums import ColumnSums
 from gpu_logreg.passes.cpu.sparse import sparse_curvature_sums
 from gpu_logreg.rows.block import Rows
 
@@ -34,8 +34,8 @@ _multiply_rows = Loop("gpu_logreg.passes.cpu.loops.columns", "multiply_rows")
 _weigh_rows = Loop("gpu_logreg.passes.cpu.loops.columns", "weigh_rows")
 _weigh_rows_of_classes = Loop("gpu_logreg.passes.cpu.loops.columns", "weigh_rows_of_classes")
 
-ROWS_AT_ONCE = 2**14
-"""Rows of a task that weighs them: enough for some tenths of a millisecond."""
+LEAST_ELEMENTS, ROWS_AT_ONCE = 2**16, 2**14
+"""Elements of a part of a product, rows of a task that weighs them: some tenths of a millisecond."""
 
 CONSTANT = 1e-12
 """Curvature about the mean, relative to that about zero, below which it is rounding: the column is constant."""

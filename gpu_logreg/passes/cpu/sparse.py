@@ -52,6 +52,10 @@ CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
 ELEMENTS_PER_COLUMN = 4
 """Least elements of a chunk for each column: adding the sums of many chunks takes time too."""
 
+PAIRS_PER_SUM_OF_TWO, PAIRS_PER_SUM = 2, 8
+"""Least pairs of elements for every sum of a Hessian in one of two chunks, and in one of many: filling the sums of a
+chunk with zeros, and adding them to the others, takes about as long as a pair."""
+
 _SUMMED_TRIANGLE = 256
 """Columns of a Hessian that are copied from its lower triangle at a time, so that no second matrix is allocated."""
 
@@ -163,7 +167,7 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
         _sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
         return Sums(0.0, H, v)
 
-    _, H, v = sum_chunks(add_in_place, of_chunk, chunks_of_rows(X, d))
+    _, H, v = sum_chunks(add_in_place, of_chunk, _chunks_of_pairs(X))
     for first in range(0, d, _SUMMED_TRIANGLE):
         last = min(d, first + _SUMMED_TRIANGLE)
         H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
@@ -180,8 +184,22 @@ def chunks_of_rows(X: CsrArray, sums_by_column: int) -> Chunks:
 
     A chunk has ``sums_by_column`` sums for every column, and so many operations for every element.
     """
-    n, d = X.shape
+    d = X.shape[1]
     many = min(X.nnz * sums_by_column // LEAST_CHUNK_WORK, X.nnz // (ELEMENTS_PER_COLUMN * max(1, d)))
+    return _chunks(X, many, sums_by_column)
+
+
+def _chunks_of_pairs(X: CsrArray) -> Chunks:
+    """Chunks for a Hessian, of ``d * d`` sums, with an operation for every pair of elements of a row."""
+    lengths, sums = np.diff(X.indptr), max(1, X.shape[1]) ** 2
+    pairs = int(lengths @ lengths) // 2
+    two = min(2, pairs // (PAIRS_PER_SUM_OF_TWO * sums))
+    return _chunks(X, min(pairs // LEAST_CHUNK_WORK, max(two, pairs // (PAIRS_PER_SUM * sums))), X.shape[1])
+
+
+def _chunks(X: CsrArray, many: int, sums_by_column: int) -> Chunks:
+    """About ``many`` chunks with equally many elements, whose sums are in memory together."""
+    n, d = X.shape
     many += many % 2 if many > 1 else 0  # of three chunks two threads would compute two and one
     count = max(1, min(CHUNKS, many, PARTIAL_BYTES // max(1, 8 * d * sums_by_column)))
     edges = np.searchsorted(X.indptr, np.linspace(0, X.nnz, count + 1)[1:-1]).tolist()
