@@ -14,17 +14,22 @@ Source: G. Wahba, "Spline Models for Observational Data" (1990), chapter 1: the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.block_sizes import WIDE_PIECE
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.wide_vectors import each_piece, is_wide
 from gpu_logreg.mathematics import softmax
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.passes.reference.row_space import gram, products_with_rows, sums_of_rows
+from gpu_logreg.passes.reference.row_space import gram
+from gpu_logreg.passes.row_space import image, products_with_rows, sums_of_rows
 
 __all__ = ["RowSpace", "RowsAt"]
+
+LEAST_ROWS = 16
+"""Least rows of a piece of logits of very many numbers."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,41 @@ class RowsAt:
     _probabilities: Float64Matrix | None
     _share: Float64Vector
 
-    def root(self, T: Float64Matrix) -> Float64Matrix:
-        """``R`` of the shape of ``T``, (k, n K), such that ``R @ R.T`` is the second derivative along its rows."""
+    def along(self, T: Float64Matrix, fit_intercept: bool = False) -> Float64Matrix:
+        """The second derivative along the rows of ``T``, of shape (k, n K), for each pair of them.
+
+        With an intercept, along those of all logits first, whose directions are not formed.
+        """
+        n, K = self.curvature.shape
+        whole = not is_wide(T.size)
+
+        def of_rows(part: slice) -> Float64Matrix:
+            return self._along(T[:, part.start * K : part.stop * K], part, fit_intercept)
+
+        pieces = [of_rows(slice(0, n))] if whole else each_piece(of_rows, n, max(LEAST_ROWS, WIDE_PIECE // K))
+        return pieces[0] if whole else np.asarray(np.sum(pieces, axis=0))
+
+    def _along(self, T: Float64Matrix, part: slice, fit_intercept: bool) -> Float64Matrix:
+        """The sums of `along` over some rows; ``T`` is that of theirs."""
+        curvature, share = self.curvature[part], self._share[part, None]
+        by_row = T.reshape(len(T), *curvature.shape)
         if self._probabilities is None:
-            return np.asarray(T * np.sqrt(self.curvature[:, 0]))
-        p = self._probabilities
-        by_row = T.reshape(len(T), *p.shape)
-        centred = by_row - np.einsum("knc,nc->kn", by_row, p)[:, :, None]
-        centred *= np.sqrt(p * self._share[:, None])
-        return np.asarray(centred.reshape(T.shape))
+            centred, weight = by_row, curvature
+        else:
+            p = self._probabilities[part]
+            weight = p * share
+            centred = by_row - np.einsum("knc,nc->kn", by_row, p)[:, :, None]
+        factor = np.sqrt(weight)
+        root = (centred * factor).reshape(T.shape)
+        found = np.asarray(root @ root.T)
+        if not fit_intercept:
+            return found
+        # The curvature of a row takes directions to what adds up to 0 over the logits, which is all that is left here.
+        mixed = np.asarray((root.reshape(by_row.shape) * factor).sum(axis=1))
+        among = np.diag(weight.sum(axis=0))
+        if self._probabilities is not None:
+            among -= p.T @ weight
+        return np.block([[among, mixed.T], [mixed, found]])
 
 
 class RowSpace:
@@ -64,7 +95,8 @@ class RowSpace:
     Parameters
     ----------
     objective : Objective
-        With a ridge, of dense rows on the host. Its ``centre`` is known; its reads are counted.
+        With a ridge, of rows that `gpu_logreg.passes.row_space` multiplies. Its ``centre`` is known; its reads are
+        counted.
 
     Attributes
     ----------
@@ -121,7 +153,10 @@ class RowSpace:
 
     def image(self, V: Float64Matrix) -> Float64Matrix:
         """``G V``, of shape (n, K); one read, in which the rows are walked twice, or none where ``G`` is in memory."""
-        return self._products(self._weights(V)) if self._gram is None else np.asarray(self._gram @ V)
+        if self._gram is not None:
+            return np.asarray(self._gram @ V)
+        self._objective.reads.total += 1.0
+        return image(self._objective.dataset, V, self._centre)
 
     def largest_gradient(self, rho: Float64Matrix) -> float:
         """``max |sum_i rho_i (x_i - m)|``, a part of the gradient; half a read."""
@@ -149,21 +184,30 @@ class RowSpace:
 
     def at(self, Z: Float64Matrix) -> RowsAt:
         """The loss at logits of shape (n, K)."""
-        loss, y, share = self._objective.loss, self._y, self._share
-        probabilities: Any = None
-        if isinstance(loss, Binary):
-            row_loss, dz, curvature = (values.astype(np.float64) for values in loss.loss_dz_and_curvature(Z[:, 0], y))
-            dz, curvature = dz[:, None], curvature[:, None]
+        if isinstance(self._objective.loss, Binary):
+            found = self._objective.loss.loss_dz_and_curvature(Z[:, 0], self._y)
+            row_loss, dz, curvature = (values.astype(np.float64) for values in found)
+            column = self._share[:, None]
+            return RowsAt(
+                float(self._share @ row_loss), dz[:, None] * column, curvature[:, None] * column, None, self._share
+            )
+        row_loss, dz, curvature, P = np.empty(len(Z)), *(np.empty(Z.shape) for _ in range(3))
+
+        def of_rows(part: slice) -> None:
+            row_loss[part], dz[part], curvature[part], P[part] = self._of_classes(Z[part], part)
+
+        if is_wide(Z.size):
+            each_piece(of_rows, len(Z), max(LEAST_ROWS, WIDE_PIECE // Z.shape[1]))
         else:
-            row_loss, dz = loss.loss_and_dz(Z, y)
-            probabilities = softmax.softmax(loss.logits_and_labels(Z, y)[0])
-            curvature = softmax.curvature_diagonal(probabilities)
-        column = share[:, None]
-        return RowsAt(float(share @ row_loss), dz * column, curvature * column, probabilities, share)
+            of_rows(slice(len(Z)))
+        return RowsAt(float(self._share @ row_loss), dz, curvature, P, self._share)
+
+    def _of_classes(self, Z: Float64Matrix, part: slice) -> tuple[Float64Matrix, ...]:
+        """Losses of some rows; their derivatives and curvatures by the logits, times their weights; probabilities."""
+        loss, y, column = self._objective.loss, self._y[part], self._share[part, None]
+        row_loss, dz = loss.loss_and_dz(Z, y)
+        P = softmax.softmax(loss.logits_and_labels(Z, y)[0])
+        return row_loss, dz * column, softmax.curvature_diagonal(P) * column, P
 
     def _weights(self, V: Float64Matrix) -> Float64Matrix:
         return sums_of_rows(self._objective.dataset, V, self._centre)
-
-    def _products(self, W: Float64Matrix) -> Float64Matrix:
-        self._objective.reads.total += 1.0
-        return products_with_rows(self._objective.dataset, W, self._centre)

@@ -29,7 +29,7 @@ from gpu_logreg.solvers import Iteration, Observer
 __all__ = ["RowSpaceResult", "Rows", "minimum_in_row_space"]
 
 MEMORY = 60
-"""Directions that are kept, beside those of the intercepts."""
+"""Directions that are kept."""
 
 INNER_STEPS = 8
 """Newton steps over the space of directions for each new one; one or two do but for the first."""
@@ -79,7 +79,7 @@ class Rows(Protocol):
         """Packed weights and intercepts."""
 
     def at(self, Z: Float64Matrix, /) -> Any:
-        """The loss at logits, with ``loss``, ``dz``, ``curvature`` and ``root``."""
+        """The loss at logits, with ``loss``, ``dz``, ``curvature`` and ``along``."""
 
 
 class RowSpaceResult(NamedTuple):
@@ -105,19 +105,16 @@ class RowSpaceResult(NamedTuple):
 
 
 class _Space:
-    """Directions of ``a`` and of the logits, those of the intercepts first, and the point in their span."""
+    """Directions of ``a`` and of the logits, and the point in the span of these and of the intercepts."""
 
     def __init__(self, rows: Rows, b: Float64Vector) -> None:
         n, K = rows.n_rows, rows.n_logits
         self._rows, self._fixed = rows, K if rows.fit_intercept else 0
         self.a, self.b = np.zeros((n, K)), b
         self.Ga = np.zeros((n, K))
-        shape = self._fixed + MEMORY, n * K
-        self._of_a, self._of_z = np.zeros(shape), np.zeros(shape)
-        for k in range(self._fixed):
-            self._of_z[k, k::K] = 1.0
-        self._count, self._oldest = self._fixed, self._fixed
-        self._ridge = np.zeros((shape[0], shape[0]))
+        self._of_a, self._of_z = np.zeros((MEMORY, n * K)), np.zeros((MEMORY, n * K))
+        self._count, self._oldest = 0, 0
+        self._ridge = np.zeros((MEMORY, MEMORY))
         self.here = rows.at(self.Ga + self.b)
         self.value = self.here.loss
 
@@ -129,37 +126,37 @@ class _Space:
     def decrease(self, rho: Float64Matrix, v: Float64Matrix, Gv: Float64Matrix) -> float:
         """What the best step along ``v`` alone lowers the model at the present point by."""
         slope = float(np.vdot(rho, Gv))
-        root = self.here.root(Gv.reshape(1, -1))
-        curvature = float(np.vdot(root, root)) + self._rows.l2 * float(np.vdot(v, Gv))
+        along = float(self.here.along(Gv.reshape(1, -1))[0, 0])
+        curvature = along + self._rows.l2 * float(np.vdot(v, Gv))
         return 0.5 * slope * slope / curvature if curvature > 0.0 else 0.0
 
     def add(self, v: Float64Matrix, Gv: Float64Matrix) -> None:
         """One more direction, in the place of the oldest where there are `MEMORY`."""
-        at, last = self._oldest, len(self._of_a)
-        self._oldest = at + 1 if at + 1 < last else self._fixed
+        at = self._oldest
+        self._oldest = (at + 1) % MEMORY
         self._count = max(self._count, at + 1)
         size = 1.0 / math.sqrt(max(float(np.vdot(v, Gv)), 1e-300))
-        self._of_a[at], self._of_z[at] = v.ravel() * size, Gv.ravel() * size
-        used = slice(self._fixed, self._count)
-        products = self._of_z[used] @ self._of_a[at]
-        self._ridge[at, used] = self._ridge[used, at] = self._rows.l2 * products
+        np.multiply(v.ravel(), size, out=self._of_a[at])
+        np.multiply(Gv.ravel(), size, out=self._of_z[at])
+        used = slice(0, self._count)
+        self._ridge[at, used] = self._ridge[used, at] = self._rows.l2 * (self._of_z[used] @ self._of_a[at])
 
     def minimise(self, enough: float) -> None:
         """Go to the minimum over the span, but for about ``enough``."""
         used, fixed = slice(0, self._count), self._fixed
         of_a, of_z = self._of_a[used], self._of_z[used]
         for _ in range(INNER_STEPS):
-            slope = of_z @ self.here.dz.ravel() + self._rows.l2 * (of_a @ self.Ga.ravel())
-            root = self.here.root(of_z)
-            step = _newton_step(root @ root.T + self._ridge[used, used], slope)
+            dz = self.here.dz
+            slope = of_z @ dz.ravel() + self._rows.l2 * (of_a @ self.Ga.ravel())
+            H = self.here.along(of_z, fixed > 0)
+            H[fixed:, fixed:] += self._ridge[used, used]
+            slope = np.concatenate([dz.sum(axis=0)[:fixed], slope])
+            step = _newton_step(H, slope)
             decrease = -0.5 * float(slope @ step)
             if not decrease > 0.0:
                 return
-            move_a = (step @ of_a).reshape(self.a.shape)
-            of_weights = step.copy()
-            of_weights[:fixed] = 0.0
-            move_z, move_b = (of_weights @ of_z).reshape(self.a.shape), step[:fixed] if fixed else 0.0
-            if not self._walk(move_a, move_z, move_b, decrease) or decrease <= enough:
+            move_a, move_z = ((step[fixed:] @ of_one).reshape(self.a.shape) for of_one in (of_a, of_z))
+            if not self._walk(move_a, move_z, step[:fixed] if fixed else 0.0, decrease) or decrease <= enough:
                 return
 
     def _walk(self, move_a: Float64Matrix, move_z: Float64Matrix, move_b: Any, decrease: float) -> bool:

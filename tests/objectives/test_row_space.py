@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
+from scipy import sparse
 
+from gpu_logreg.arrays import wide_vectors
+from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.losses import Binary, Classes
+from gpu_logreg.objectives import row_space
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.row_space import RowSpace
+from gpu_logreg.passes import row_space as passes
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
 
 
-def spaces(K: int, fit_intercept: bool, dtype=np.float64, n=12, d=30):
+def spaces(K: int, fit_intercept: bool, dtype=np.float64, n=12, d=30, impl="reference"):
     rng = np.random.default_rng(K)
     X = np.abs(3.0 * rng.standard_normal((n, d)) + 2.0).astype(dtype)
+    if impl == "cpu":  # sparse rows, one of them without an element
+        X = csr_rows(sparse.csr_array(X * (rng.random((n, d)) < 0.4) * (np.arange(n) != 3)[:, None]))
     y = rng.integers(0, K, n)
     s = rng.exponential(size=n)
     device, loss = Device("cpu"), Binary() if K == 2 else Classes(K)
     y = y.astype(loss.label_dtype)
     data = ResidentDataset.from_arrays(X, y, s, device, encoded=True)
-    objective = Objective(data, choose("reference", data.rows, device, loss), 0.05, fit_intercept)
+    objective = Objective(data, choose(impl, data.rows, device, loss), 0.05, fit_intercept)
     objective.column_moments()
     return RowSpace(objective), objective, rng
 
 
 @pytest.mark.parametrize("K", [2, 3])
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_value_and_gradient_are_those_by_weights(K, fit_intercept):
-    rows, objective, rng = spaces(K, fit_intercept)
+@pytest.mark.parametrize("impl", ["reference", "cpu"])
+def test_value_and_gradient_are_those_by_weights(K, fit_intercept, impl):
+    rows, objective, rng = spaces(K, fit_intercept, impl=impl)
     a, b = 0.01 * rng.standard_normal((12, rows.n_logits)), rng.standard_normal(rows.n_logits) * fit_intercept
     a -= a.mean(axis=1, keepdims=True) * (K > 2)
     Ga = rows.image(a)
@@ -37,7 +47,8 @@ def test_value_and_gradient_are_those_by_weights(K, fit_intercept):
     value, grad = objective(rows.params(a, b))
     assert at.loss + 0.5 * rows.l2 * float((a * Ga).sum()) == pytest.approx(value, rel=1e-12)
     w_part = objective.unpack(grad)[0]
-    centred = objective.dataset.rows.X - (objective.centre if fit_intercept else 0.0)
+    X = objective.dataset.rows.X
+    centred = (X.toarray() if impl == "cpu" else X) - (objective.centre if fit_intercept else 0.0)
     by_rows = (at.dz + rows.l2 * a).T @ centred  # of centred columns: grad_w - centre grad_b
     db = np.atleast_1d(objective.unpack(grad)[1])[:, None]
     np.testing.assert_allclose(
@@ -47,13 +58,39 @@ def test_value_and_gradient_are_those_by_weights(K, fit_intercept):
 
 
 @pytest.mark.parametrize("K", [2, 3])
-def test_root_is_that_of_the_curvature(K):
+def test_second_derivatives_are_those_of_the_loss(K):
     rows, _, rng = spaces(K, True)
     Z = rng.standard_normal((12, rows.n_logits))
     T = rng.standard_normal((4, 12 * rows.n_logits))
-    root, h = rows.at(Z).root(T), 1e-6
+    unit = np.kron(np.ones(12), np.eye(rows.n_logits))
+    along, T, h = rows.at(Z).along(T, True), np.concatenate([unit, T]), 1e-6
     rise = [(rows.at(Z + h * t.reshape(Z.shape)).dz - rows.at(Z - h * t.reshape(Z.shape)).dz) / (2 * h) for t in T]
-    np.testing.assert_allclose(root @ root.T, T @ np.array(rise).reshape(4, -1).T, atol=1e-8)
+    np.testing.assert_allclose(along, T @ np.array(rise).reshape(len(T), -1).T, atol=1e-8)
+
+
+def test_pieces_of_many_logits_are_the_same(monkeypatch):
+    rows, _, rng = spaces(3, True, n=53)
+    Z, T = rng.standard_normal((53, 3)), rng.standard_normal((4, 53 * 3))
+    at, along = rows.at(Z), rows.at(Z).along(T)
+    monkeypatch.setattr(wide_vectors, "LEAST_WIDE", 1)
+    monkeypatch.setattr(row_space, "WIDE_PIECE", 50)
+    by_pieces = rows.at(Z)
+    for name in ("loss", "dz", "curvature"):
+        np.testing.assert_allclose(getattr(by_pieces, name), getattr(at, name), rtol=1e-14)
+    np.testing.assert_allclose(by_pieces.along(T), along, rtol=1e-12)
+
+
+@pytest.mark.parametrize("K", [2, 40])
+def test_sums_of_sparse_rows_are_those_of_their_columns(K):
+    rows, objective, rng = spaces(K, True, impl="cpu")
+    data, centre = objective.dataset, objective.centre
+    V, W = rng.standard_normal((12, rows.n_logits)), rng.standard_normal((rows.n_logits, 30))
+    centred = data.rows.X.toarray() - centre
+    close = partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
+    close(rows.image(V), centred @ (centred.T @ V), atol=1e-10)
+    close(passes.sums_of_rows(data, V, centre), V.T @ centred)
+    close(passes.products_with_rows(data, W, centre), centred @ W.T)
+    close(passes.mean_square(data) * 12, (data.rows.X.toarray() ** 2).sum())
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])

@@ -65,7 +65,7 @@ def newton_cg_by_measure(
 ) -> SolverResult:
     """Inexact Newton steps, preconditioned by what the steps themselves show to be worth most.
 
-    With fewer dense rows than columns and a ridge they are steps by the numbers of the rows instead.
+    With fewer rows than columns and a ridge they may be steps by the numbers of the rows instead.
 
     First by the diagonal of the Hessian at zero weights, from the moments of the columns; where that is slow by the
     diagonal at the present point, one read; and for several classes of dense rows by mean factors of a sample.

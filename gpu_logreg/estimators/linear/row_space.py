@@ -1,14 +1,15 @@
-"""Fewer dense rows than columns: the weights as a sum of the rows, with one number for each row and logit."""
+"""Fewer rows than columns: the weights as a sum of the rows, with one number for each row and logit."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.wide_vectors import is_wide
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.row_space import RowSpace
 from gpu_logreg.objectives.sampler import FAR_FROM_ZERO
-from gpu_logreg.passes.reference.row_space import multiplies
+from gpu_logreg.passes.row_space import has_gram, mean_square, multiplies
 from gpu_logreg.solvers import Observer, SolverResult
 from gpu_logreg.solvers.costs import gram_price, has_room_for_gram
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL
@@ -19,12 +20,28 @@ __all__ = ["has_row_space", "in_row_space"]
 LAST_SHARE = 0.1
 """Share of the decrease to end with that the steps are to leave: it is estimated without a bound."""
 
+LARGEST_SHARE = 2e3
+"""Curvature of the loss of sparse rows, at its mean, over the ridge, up to which they are few steps from the minimum:
+without a Gram matrix a step knows no more than the length of each row. See `bench/results/sparse.csv`."""
+
+MOST_STEPS = 40.0
+"""Products with the Gram matrix of sparse rows, which is not computed, that are too many."""
+
 
 def has_row_space(objective: Objective) -> bool:
-    """Whether rows are fewer than columns, dense and on the host, and one ridge for all keeps weights in their span."""
+    """Whether rows are fewer than columns, on the host, and one ridge for all keeps weights in their span.
+
+    Of sparse rows it is for many classes, whose weights are so many that arithmetic with them takes most of a fit, and
+    for ridges that are not weak.
+    """
     data = objective.dataset
     few = 0 < data.n_rows < data.n_columns and objective.penalty_factor is None
-    return few and objective.l2 > 0.0 and objective.l1 == 0.0 and multiplies(data)
+    if not (few and objective.l2 > 0.0 and objective.l1 == 0.0 and multiplies(data, objective.engine.name)):
+        return False
+    if has_gram(data):
+        return True
+    wide = objective.n_logits > 1 and is_wide(objective.n_params)
+    return wide and mean_square(data) <= LARGEST_SHARE * objective.n_logits * objective.l2
 
 
 def in_row_space(
@@ -48,6 +65,8 @@ def in_row_space(
     towards = rows.numbers_at(start) if warm else None
     n, d = objective.dataset.n_rows, objective.dataset.n_columns
     price, has_room = gram_price(n, d, K), has_room_for_gram(n, K)
+    if not has_gram(objective.dataset):
+        price, has_room = MOST_STEPS, False
     curve: list[float] = []
     while True:
         found = minimum_in_row_space(

@@ -13,14 +13,8 @@ from gpu_logreg.arrays.block_sizes import GRAM, ROW_SPACE
 from gpu_logreg.arrays.blocks import map_in_order, map_row_blocks, row_blocks
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["gram", "multiplies", "products_with_rows", "sums_of_rows"]
-
-
-def multiplies(data: Dataset) -> bool:
-    """Whether the functions below take the rows: one dense array on the host."""
-    return isinstance(data, ResidentDataset) and data.on_host and not data.is_sparse
+__all__ = ["gram", "products_with_rows", "sums_of_rows"]
 
 
 def products_with_rows(data: ResidentDataset, W: Float64Matrix, centre: Float64Vector) -> Float64Matrix:

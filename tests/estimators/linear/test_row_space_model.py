@@ -1,4 +1,4 @@
-"""Fewer dense rows than columns: the weights as a sum of the rows, held to scikit-learn in float64."""
+"""Fewer rows than columns: the weights as a sum of the rows, held to scikit-learn in float64."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as ScikitLearn
 
 from gpu_logreg import LogisticRegression
+from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.estimators.linear import row_space
@@ -80,6 +81,30 @@ def test_few_dense_rows_with_a_ridge_are_solved_so_unless_told_otherwise(n, d, l
     rows = ResidentDataset.from_arrays(given, y, None, Device("cpu"))
     objective = Objective(rows, choose("reference", rows.rows, Device("cpu")), l2, True, l1)
     assert chosen_solver("auto", "", objective)[0] == name
+
+
+@pytest.mark.parametrize(("K", "C", "name"), [(8, 1.0, "newton-cg"), (8, 1e6, "lbfgs"), (2, 1.0, "subsampled-newton")])
+def test_sparse_rows_of_many_classes_with_a_ridge_that_is_not_weak(monkeypatch, K, C, name):
+    monkeypatch.setattr(wide_vectors, "LEAST_WIDE", 1)
+    X, y = data(90, 400, K, correlated=False)
+    X[np.random.default_rng(0).random(X.shape) < 0.9] = 0.0
+    X = sparse.csr_array(X / np.linalg.norm(X, axis=1)[:, None])
+    model = LogisticRegression(impl="cpu", C=C).fit(X, y)
+    assert (model.solver_, model.converged_) == (name, True), model.stop_reason_
+    if name == "newton-cg":
+        other = LogisticRegression(impl="cpu", C=C, solver="lbfgs", tol=1e-9).fit(X, y)
+        assert model.objective_ == pytest.approx(other.objective_, rel=1e-9)
+        np.testing.assert_allclose(model.coef_, other.coef_, atol=2e-4 * np.abs(other.coef_).max())
+
+
+def test_sparse_rows_that_take_too_many_steps_go_on_by_columns(monkeypatch):
+    monkeypatch.setattr(wide_vectors, "LEAST_WIDE", 1)
+    monkeypatch.setattr(row_space, "MOST_STEPS", 2.0)
+    X, y = data(90, 400, 8, correlated=True)
+    X = sparse.csr_array(X / np.linalg.norm(X, axis=1)[:, None])
+    model, other = LogisticRegression(impl="cpu"), LogisticRegression(impl="cpu", solver="lbfgs", tol=1e-9)
+    assert (model.fit(X, y).solver_, model.converged_) == ("newton-cg", True), model.stop_reason_
+    assert model.objective_ == pytest.approx(other.fit(X, y).objective_, rel=1e-9)
 
 
 @pytest.mark.parametrize("has_room", [True, False])

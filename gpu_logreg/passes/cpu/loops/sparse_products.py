@@ -15,7 +15,13 @@ from gpu_logreg.passes.cpu.loops.elementary import exp_of_negative, log1p_up_to_
 from gpu_logreg.passes.cpu.loops.memory import release, scratch
 from gpu_logreg.passes.cpu.loops.sparse import TILE_ROWS, logits_of_sparse_rows
 
-__all__ = ["add_outer_products_of_rows", "fill_sparse_probabilities", "fill_sparse_rows", "sum_kept_sparse_rows"]
+__all__ = [
+    "add_outer_products_of_rows",
+    "fill_products_of_rows",
+    "fill_sparse_probabilities",
+    "fill_sparse_rows",
+    "sum_kept_sparse_rows",
+]
 
 # Without "reassoc", as for gradients.
 _OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES}
@@ -146,3 +152,11 @@ def add_outer_products_of_rows(x: Any, column: Any, start: Any, E: Any, first: A
             sums, x_at = dW[np.uintp(column[at])], float(x[at])
             for k in range(m):
                 sums[k] += x_at * e[k]
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def fill_products_of_rows(x: Any, column: Any, start: Any, W: Any, c: Any, first: Any, Z: Any) -> None:
+    """``Z_ik = x_i @ W_k + c_k`` of all rows, for the m classes from ``first`` on; ``W`` of shape (d, m)."""
+    for i in range(len(Z)):
+        z = Z[i, first : first + len(c)]
+        _fill_logits(x, column, np.uintp(start[i]), np.uintp(start[i + 1]), W, c, z)
