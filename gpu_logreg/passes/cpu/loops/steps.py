@@ -120,7 +120,7 @@ def run_steps(
         n = len(at)
         for lane in range(thread, n_lanes, n_threads):
             part = at[n * lane // n_lanes : n * (lane + 1) // n_lanes]
-            loss, weight = sum_lane(vector, X, y, s, part, sizes, code, params, grads[lane], work[lane], bits[lane])
+            loss, weight = sum_lane(vector, X, y, s, part, sizes, code, params, grads[lane], work[thread], bits[thread])
             sums[lane, 0], sums[lane, 1] = loss, weight
         # Without this barrier a thread would add gradients, losses and weights of lanes that others have not computed.
         wait_for_all(arrived, n_threads)
