@@ -1,110 +1,160 @@
 """Fits killed at random moments and begun again: how many of N end in other bits than one that was never killed.
 
-``python bench/kills.py 50 0`` takes about five minutes on two cores. Every fit (Newton's method, L1 dense and by
-columns, L-BFGS of three classes, a network) runs in a process of its own that is sent SIGKILL, several times in a row
-as a rule, and then runs to its end from the checkpoint, which is written after every result.
+    python bench/kills.py 50 0 --record
+    python bench/kills.py 10 1 --cases network streamed-network
+
+Every fit (Newton's method, L1 dense and by columns, L-BFGS of three classes, networks by batches and by reads of all
+rows, and rows beyond the memory budget) runs in a process of its own that is sent SIGKILL, several times in a row as a
+rule, and then runs to its end from the checkpoint, which is written after every result. The processes are forks of
+one that has imported everything, so that a run takes little more than its fit.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import subprocess
+import os
+import signal
 import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba  # noqa: F401 - imported once, before the processes that fit are forked
 import numpy as np
+from record import append
+from scipy import sparse
 
-CASES = ("newton", "lbfgs", "l1", "columns", "network")
+from gpu_logreg import Checkpoint, LogisticRegression, MLPClassifier, Stream
+
+CASES: dict[str, Callable[[], Any]] = {
+    "newton": LogisticRegression,
+    "lbfgs": lambda: LogisticRegression(solver="lbfgs"),
+    "l1": lambda: LogisticRegression(l1_ratio=1.0, C=0.01),
+    "columns": lambda: LogisticRegression(l1_ratio=1.0, C=10.0),
+    "network": lambda: MLPClassifier((16,), max_iter=6, early_stopping=True),
+    "network-by-reads": lambda: MLPClassifier((8,), solver="lbfgs", max_iter=15),
+    "streamed-newton": LogisticRegression,
+    "streamed-l1": lambda: LogisticRegression(l1_ratio=1.0, C=0.01),
+    "streamed-network": lambda: MLPClassifier((8,), max_iter=3),
+}
+THREE_CLASSES = {"lbfgs", "network", "network-by-reads"}
+BUDGET = "64MB"
+"""Of the streamed cases, whose rows take 96 MB: no more than one of their blocks stays in memory."""
+
 MOST_KILLS = 4
 """Kills of one fit."""
 
 
-def main(n: int, seed: int) -> int:
+def main() -> int:
     """Print a line for each fit and a summary; 0 if all bits were equal."""
-    rng = np.random.default_rng(seed)
-    known: dict[str, tuple[str, float]] = {}
-    kills = wrong = missed = 0
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kills", type=int, nargs="?", default=50)
+    parser.add_argument("seed", type=int, nargs="?", default=0)
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--record", action="store_true", help="append a row for each case to bench/results/kills.csv")
+    options = parser.parse_args()
+    rng, began = np.random.default_rng(options.seed), time.perf_counter()
+    rows = {
+        case: {"case": case, "seed": options.seed, "fits": 0, "kills": 0, "other_bits": 0} for case in options.cases
+    }
     with tempfile.TemporaryDirectory() as folder:
+        known = {case: whole_fit(case, Path(folder)) for case in options.cases}
         fit = 0
-        while kills < n:
-            case, path = CASES[fit % len(CASES)], Path(folder) / f"{fit}.checkpoint"
-            fit += 1
-            if case not in known:
-                run(case, Path(folder) / f"{case}.first", None)  # compiles
-                known[case] = run(case, Path(folder) / f"{case}.whole", None)
-            digest, seconds = known[case]
-            of_this = 0
-            for _ in range(int(rng.integers(1, MOST_KILLS + 1))):
-                if run(case, path, float(rng.uniform(0.0, seconds)))[0]:
-                    missed += 1  # it had ended before
-                    break
-                of_this += 1
-            size = path.stat().st_size if path.exists() else 0
-            found, _ = run(case, path, None)
-            kills += of_this
-            wrong += found != digest
-            same = "same bits" if found == digest else "OTHER BITS"
-            print(f"{case:8} {of_this} kills, {size:9,} bytes kept, {same}", flush=True)
-    print(f"{kills} kills of {fit} fits, {wrong} with other bits; {missed} fits had ended before they were killed")
+        while sum(row["kills"] for row in rows.values()) < options.kills:
+            case, path = options.cases[fit % len(options.cases)], Path(folder) / f"{fit}.checkpoint"
+            fit, row = fit + 1, rows[case]
+            kills, size, digest = killed_fit(case, path, known[case][1], rng)
+            row["fits"], row["kills"] = row["fits"] + 1, row["kills"] + kills
+            row["other_bits"] += digest != known[case][0]
+            same = "same bits" if digest == known[case][0] else "OTHER BITS"
+            print(f"{case:16} {kills} kills, {size:9,} bytes kept, {same}", flush=True)
+    kills, wrong = (sum(row[name] for row in rows.values()) for name in ("kills", "other_bits"))
+    seconds = time.perf_counter() - began
+    print(f"{kills} kills of {fit} fits in {seconds:.0f} s, {wrong} with other bits")
+    if options.record:
+        append("kills", [row | {"fit_seconds": round(known[case][1], 2)} for case, row in rows.items()])
     return int(bool(wrong))
 
 
+def whole_fit(case: str, folder: Path) -> tuple[str, float]:
+    """The digest and the seconds of a fit that is not killed. A first one compiles."""
+    run(case, folder / f"{case}.first", None)
+    return run(case, folder / f"{case}.whole", None)
+
+
+def killed_fit(case: str, path: Path, seconds: float, rng: np.random.Generator) -> tuple[int, int, str]:
+    """How often a fit was killed, the bytes of the checkpoint then, and the digest of its end."""
+    for kills in range(int(rng.integers(1, MOST_KILLS + 1))):
+        digest, _ = run(case, path, float(rng.uniform(0.0, seconds)))
+        if digest:  # it had ended before
+            return kills, 0, digest
+    size = path.stat().st_size if path.exists() else 0
+    return kills + 1, size, run(case, path, None)[0]
+
+
 def run(case: str, path: Path, kill_after: float | None) -> tuple[str, float]:
-    """The digest of a fit's end and its seconds; an empty digest where it was killed."""
-    command = [sys.executable, __file__, "--fit", case, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()  # the fit begins
+    """The digest of the end of a fit in a process of its own, and its seconds; no digest where it was killed."""
+    to_parent, of_child = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(to_parent)
+            with open(of_child, "w") as pipe:
+                fit_once(case, path, pipe)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(of_child)
+    with open(to_parent) as pipe:
+        pipe.readline()  # the fit begins
         start = time.perf_counter()
         if kill_after is not None:
             time.sleep(kill_after)
-            process.kill()
-        digest = process.stdout.readline().strip()
+            os.kill(child, signal.SIGKILL)
+        digest = pipe.readline().strip()
         seconds = time.perf_counter() - start
-        if kill_after is None and (process.wait() != 0 or not digest):
-            raise SystemExit(f"{case}: the fit failed")
+    _, status = os.waitpid(child, 0)
+    if status != 0 and not (kill_after is not None and os.WIFSIGNALED(status)):
+        raise SystemExit(f"{case}: the fit failed")
     return digest, seconds
 
 
-def fit_once(case: str, path: Path) -> None:
-    """Fit in this process, and print a line before and the digest of the result after."""
-    from scipy import sparse
-
-    from gpu_logreg import Checkpoint, LogisticRegression, MLPClassifier
-
-    warnings.simplefilter("ignore")
+def rows_of(case: str, folder: Path) -> tuple[Any, Any]:
+    """What is fitted: arrays, or a stream of a file in the folder."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((200_000, 40), dtype=np.float32)
-    score = X[:, :8].sum(axis=1) + rng.logistic(size=len(X))
-    y: Any = score > 0
-    model: Any = {
-        "newton": LogisticRegression(),
-        "lbfgs": LogisticRegression(solver="lbfgs"),
-        "l1": LogisticRegression(l1_ratio=1.0, C=0.01),
-        "columns": LogisticRegression(l1_ratio=1.0, C=10.0),
-        "network": MLPClassifier((16,), max_iter=6, early_stopping=True),
-    }[case]
-    if case in ("lbfgs", "network"):
-        y = np.digitize(score, [-1.0, 1.0])
     if case == "columns":
         X = sparse.random_array((20_000, 5_000), density=0.005, format="csr", rng=rng)
         score = np.asarray(X[:, :200].sum(axis=1)).ravel()
-        y = score + 0.5 * rng.standard_normal(len(score)) > np.median(score)
-    print("fit", flush=True)
+        return X, score + 0.5 * rng.standard_normal(len(score)) > np.median(score)
+    n = 600_000 if case.startswith("streamed") else 200_000
+    X = rng.standard_normal((n, 40), dtype=np.float32)
+    score = X[:, :8].sum(axis=1) + rng.logistic(size=len(X))
+    y = np.digitize(score, [-1.0, 1.0]) if case in THREE_CLASSES else score > 0
+    if not case.startswith("streamed"):
+        return X, y
+    if not (folder / "rows.npy").exists():
+        np.save(folder / "rows.npy", X)
+    return Stream(folder / "rows.npy", y, memory_budget=BUDGET), None
+
+
+def fit_once(case: str, path: Path, out: Any) -> None:
+    """Fit in this process, and write a line before and the digest of the result after."""
+    warnings.simplefilter("ignore")
+    model, (X, y) = CASES[case](), rows_of(case, path.parent)
+    print("fit", file=out, flush=True)
     model.fit(X, y, checkpoint=Checkpoint(path, every=0))
     if hasattr(model, "coef_"):
         left = [model.coef_, model.intercept_, np.array([model.objective_, model.n_reads_]), model.n_iter_]
     else:
         left = [*model.coefs_, *model.intercepts_, np.array(model.loss_curve_)]
-    print(hashlib.sha256(b"".join(array.tobytes() for array in left)).hexdigest(), flush=True)
+    print(hashlib.sha256(b"".join(array.tobytes() for array in left)).hexdigest(), file=out, flush=True)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--fit"]:
-        fit_once(sys.argv[2], Path(sys.argv[3]))
-    else:
-        raise SystemExit(main(*map(int, sys.argv[1:] or ["50", "0"])))
+    raise SystemExit(main())
