@@ -38,7 +38,8 @@ from scipy.optimize import nnls
 
 import gpu_logreg
 from gpu_logreg.dask import LogisticRegression
-from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
+from gpu_logreg.estimators.distributed.looks import Options
+from gpu_logreg.estimators.distributed.parts import prepare_parts
 from gpu_logreg.passes.sums import Sums
 from gpu_logreg.rows.part import Part
 

@@ -265,8 +265,8 @@ class Sampler:
         """A sample in its own standardised columns, its labels and its weights."""
         dataset = self._objective.dataset
         self._objective.reads.total += dataset.reads_of_sample(len(indices))
-        y, s = dataset.labels_and_weights(indices, weight)
         gathered, at = dataset.gather(indices)
+        y, s = dataset.labels_and_weights(indices, weight)
         rows = standardised(gathered, at, s, self._objective.fit_intercept)
         if not (np.isfinite(rows.coordinates.mean).all() and np.isfinite(rows.variance).all()):
             dataset.refuse_not_finite()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector, IntVector
-from gpu_logreg.rows.part import Part, Parts, Scoring, View
+from gpu_logreg.rows.part import Part, Parts, Scoring, ShapeOfPart, View
 
 __all__ = ["DrawingByParts"]
 
@@ -21,6 +21,9 @@ class _InParts(Protocol):
 
     @property
     def view(self) -> View: ...
+
+    @property
+    def shapes(self) -> Sequence[ShapeOfPart]: ...
 
     @property
     def sizes(self) -> Sequence[int]: ...
@@ -53,7 +56,10 @@ class DrawingByParts:
 
     def _count(self) -> list[float]:
         if self._totals is None:
-            found = self._data.parts.each(_total_to_draw_by, *self._how)
+            if self._scoring is None:  # told with the shapes
+                found = [(shape.total_to_draw_by, shape.n_present) for shape in self._data.shapes]
+            else:
+                found = self._data.parts.each(_total_to_draw_by, *self._how)
             self._totals, self._n_present = [total for total, _ in found], sum(n for _, n in found)
         return self._totals
 

@@ -190,6 +190,10 @@ class ShapeOfPart(NamedTuple):
         Of the rows of every class.
     least_weight : float
         The least positive one.
+    total_to_draw_by : float
+        Sum of what rows are drawn in proportion to where they are not scored.
+    n_present : int
+        Rows of positive weight.
     """
 
     n_rows: int
@@ -201,6 +205,8 @@ class ShapeOfPart(NamedTuple):
     n_pairs: float
     sums_of_weights: Float64Vector
     least_weight: float
+    total_to_draw_by: float
+    n_present: int
 
 
 def shape_of(part: Part) -> ShapeOfPart:
@@ -213,7 +219,9 @@ def shape_of(part: Part) -> ShapeOfPart:
         pairs = float(lengths @ lengths)
     sums = part.engine.loss.weights_of_classes(y, s, data.weight_total)
     stored = int(X.nnz) if data.is_sparse else 0
-    ends = stored, pairs, np.asarray(sums, np.float64), float(data.least_weight)
+    drawing = part.drawing(None, part.engine.loss.n_classes, View())
+    drawn = drawing.total, drawing.n_present
+    ends = stored, pairs, np.asarray(sums, np.float64), float(data.least_weight), *drawn
     return ShapeOfPart(data.n_rows, data.n_columns, np.dtype(X.dtype), data.is_sparse, data.on_host, *ends)
 
 

@@ -37,12 +37,15 @@ class PartedDataset(RowsApart):
     shapes : sequence of ShapeOfPart
     column_names : sequence of str or None
     view : View
+    last_sample : dict
+        Numbers, labels and weights of the rows that were fetched last: all of a sample comes in one call of the parts.
     """
 
     parts: Parts
     shapes: Sequence[ShapeOfPart]
     column_names: Sequence[str] | None = None
     view: View = field(default_factory=View)
+    last_sample: dict[str, HostArray] = field(default_factory=dict, repr=False)
     xp: ArrayNamespace = np
     on_host: bool = True
 
@@ -152,13 +155,18 @@ class PartedDataset(RowsApart):
 
     def labels_and_weights(self, indices: IntVector, weight: Float64Vector) -> tuple[HostArray, HostArray]:
         """Labels of rows that ascend, and their weights times ``weight``."""
-        found = [two for two in self.parts.each(_labels_and_weights, own=self._of_parts(indices)) if two is not None]
-        y, s = (np.concatenate(list(arrays)) for arrays in zip(*found, strict=True))
-        return y, weight * s
+        if not self.last_sample or not np.array_equal(self.last_sample["indices"], indices):
+            self._keep(indices, self.parts.each(_labels_and_weights, own=self._of_parts(indices)))
+        return self.last_sample["y"], weight * self.last_sample["s"]
+
+    def _keep(self, indices: IntVector, found: Sequence[tuple[HostArray, HostArray] | None]) -> None:
+        y, s = (np.concatenate(list(arrays)) for arrays in zip(*filter(None, found), strict=True))
+        self.last_sample.update(indices=indices, y=y, s=s)
 
     def _rows(self, indices: IntVector) -> ArrayOfRows:
-        found = self.parts.each(_rows_at, self.view, own=self._of_parts(indices))
-        return self.kind.joined([X for X in found if X is not None])
+        found = [three for three in self.parts.each(_sample_at, self.view, own=self._of_parts(indices)) if three]
+        self._keep(indices, [(y, s) for _, y, s in found])
+        return self.kind.joined([X for X, _, _ in found])
 
     def take_parts(self, several: Iterable[IntVector], dtype: DTypeLike) -> Iterator[Rows]:
         """Copies of the rows of each of several vectors, which ascend, dense and in a dtype, without their labels."""
@@ -200,6 +208,7 @@ def _labels_and_weights(part: Part, at: IntVector) -> tuple[HostArray, HostArray
     return to_numpy(y), to_numpy(s)
 
 
-def _rows_at(part: Part, view: View, at: IntVector) -> ArrayOfRows:
+def _sample_at(part: Part, view: View, at: IntVector) -> tuple[ArrayOfRows, HostArray, HostArray]:
     data = part.seen(view)
-    return data.rows.X[at] if data.is_sparse else to_numpy(data.rows.X[data.xp.asarray(at)])
+    X = data.rows.X[at] if data.is_sparse else to_numpy(data.rows.X[data.xp.asarray(at)])
+    return X, *_labels_and_weights(part, at)

@@ -14,8 +14,9 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import FitTask
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.distributed.collections import blocks_of
+from gpu_logreg.estimators.distributed.looks import Options
 from gpu_logreg.estimators.distributed.on_cluster import OnCluster
-from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
+from gpu_logreg.estimators.distributed.parts import prepare_parts
 from gpu_logreg.estimators.linear import model as linear
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, read_parameters, refuse_for_liblinear
 

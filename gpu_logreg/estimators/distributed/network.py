@@ -15,8 +15,9 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import TimeLimit, epoch_lines, observe_all
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.distributed.collections import blocks_of
+from gpu_logreg.estimators.distributed.looks import Options
 from gpu_logreg.estimators.distributed.on_cluster import OnCluster
-from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
+from gpu_logreg.estimators.distributed.parts import prepare_parts
 from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.network import model as network
 from gpu_logreg.estimators.network.epochs import schedule_of

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.errors import ClusterError
 from gpu_logreg.estimators.distributed.collections import blocks_of
-from gpu_logreg.estimators.distributed.parts import split_block
+from gpu_logreg.estimators.distributed.looks import split_block
 from gpu_logreg.estimators.distributed.workers import computed_blocks, results_of, submit_for_each
 from gpu_logreg.estimators.inputs import given_column, is_collection
 

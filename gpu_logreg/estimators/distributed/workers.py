@@ -42,15 +42,25 @@ class DaskParts:
     ----------
     client : Client
     futures : sequence of Future
-        Each of a `gpu_logreg.rows.part.Part`, which stays on its worker, and which Dask makes anew elsewhere where
-        that is lost.
+        Each of a `gpu_logreg.estimators.distributed.looks.Block`, which stays on its worker, and which Dask makes anew
+        elsewhere where that is lost.
+    setting : Setting or None
+        With which the blocks are made parts, where they are called; None for calls of the blocks themselves.
     """
 
-    def __init__(self, client: Client, futures: Sequence[Future]) -> None:
-        self._client = client
+    def __init__(self, client: Client, futures: Sequence[Future], setting: Any = None) -> None:
+        self._client, self._setting = client, setting
         self._futures = list(futures)
         self._groups: list[list[int]] = []
         self._asked_at = -np.inf
+
+    def some(self, numbers: Sequence[int], setting: Any = None) -> DaskParts:
+        """Those of some blocks, which are known to be where these were found."""
+        parts = DaskParts(self._client, [self._futures[k] for k in numbers], setting)
+        at = {k: place for place, k in enumerate(numbers)}
+        groups = [[at[k] for k in group if k in at] for group in self._groups]
+        parts._groups, parts._asked_at = [group for group in groups if group], self._asked_at
+        return parts
 
     def each(
         self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any] | None] | None = None
@@ -65,7 +75,8 @@ class DaskParts:
         if sum(value.nbytes for value in shared if isinstance(value, np.ndarray)) >= SHARED_BYTES:
             # The result of a task, as one that is scattered is lost with its worker.
             (sent,) = submit_for_each(self._client, tuple, [shared])
-        futures = submit_for_each(self._client, _call, parts, owns, called=function, shared=sent)
+        how = {"called": function, "shared": sent, "setting": self._setting}
+        futures = submit_for_each(self._client, _call, parts, owns, **how)
         results: list[Any] = [None] * len(self._futures)
         for group, found in zip(wanted, results_of(self._client, futures), strict=True):
             for k, result in zip(group, found, strict=True):
@@ -96,12 +107,15 @@ class DaskParts:
         self._groups, self._asked_at = groups, time.monotonic()
 
 
-def _call(parts: Sequence[Any], owns: Sequence[Sequence[Any]], *, called: Callable[..., Any], shared: Any) -> list[Any]:
-    """The task of some parts, on their worker: the result for each, or its error."""
+def _call(
+    blocks: Sequence[Any], owns: Sequence[Sequence[Any]], *, called: Callable[..., Any], shared: Any, setting: Any
+) -> list[Any]:
+    """The task of some blocks, on their worker: the result for each, or its error."""
     results: list[Any] = []
     with numpy_defaults(), blas_on_one_thread():
-        for part, own in zip(parts, owns, strict=True):
+        for block, own in zip(blocks, owns, strict=True):
             try:
+                part = block if setting is None else block.part(setting)
                 results.append(call(part, called, (*shared, *own)))
             except GpuLogregError as error:
                 results.append(error)

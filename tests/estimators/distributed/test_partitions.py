@@ -16,7 +16,8 @@ import dask.array as da
 from chunked_rows import CHUNKS, chunked, close, rows
 
 from gpu_logreg.dask import LogisticRegression
-from gpu_logreg.estimators.distributed.parts import Options, prepare_parts
+from gpu_logreg.estimators.distributed.looks import Options
+from gpu_logreg.estimators.distributed.parts import prepare_parts
 from gpu_logreg.rows.part import shape_of
 
 
