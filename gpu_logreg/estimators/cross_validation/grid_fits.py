@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg.arrays.vector import Float64Vector, HostArray
+from gpu_logreg.estimators.cross_validation.few_rows import fit_few_rows, rows_are_few
 from gpu_logreg.estimators.cross_validation.folds import Folds, rows_of_fold
 from gpu_logreg.estimators.cross_validation.many_models import fit_in_common_reads, in_common_reads
 from gpu_logreg.estimators.cross_validation.penalty_path import How, Path, one_class_result, penalty_path, shares_of
@@ -116,10 +117,10 @@ class _Grid:
         """The ends of the fits of each fold: in common reads where they can be, and else by fits of their own."""
         known: dict[tuple[int, int], SolverResult] = {}
         objective: Objective | None = None
-        if in_common_reads(self._prepared, self._folds, self.Cs, l1_ratio, self._how):
-            shares = self._prepared.shares
-            known, objective = fit_in_common_reads(self._prepared, shares, self._folds, self.Cs, self._how)
-            self.reads += objective.reads.total
+        for can_fit, fit in ((in_common_reads, fit_in_common_reads), (rows_are_few, fit_few_rows)):
+            if can_fit(self._prepared, self._folds, self.Cs, l1_ratio, self._how):
+                known, objective = fit(self._prepared, self._prepared.shares, self._folds, self.Cs, self._how)
+                self.reads += objective.reads.total
         for fold in range(len(self._folds)):
             results = {at: known[fold, at] for at in range(len(self.Cs)) if (fold, at) in known}
             left = [at for at in range(len(self.Cs)) if at not in results]

@@ -46,7 +46,7 @@ from gpu_logreg.passes.sums import ManySums
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers import SolverResult
 
-__all__ = ["fit_in_common_reads", "in_common_reads"]
+__all__ = ["alike", "fit_in_common_reads", "in_common_reads"]
 
 LARGEST_P = 2000
 """Parameters up to which Hessians of samples take less than the reads they save."""
@@ -72,22 +72,31 @@ def in_common_reads(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_rati
     data, loss = prepared.data, prepared.target.loss
     return bool(
         multiplies(data, loss)
-        and l1_ratio == 0.0
-        and how.solver in ("auto", "subsampled-newton")
-        and how.max_iter >= LEAST_ITERATIONS
         and data.n_columns + int(how.fit_intercept) <= LARGEST_P
-        and np.isfinite(Cs).any()
-        and len(folds) > 1
-        and folds.left_out_by is not None
-        and _has_both_classes(data, folds)
+        and alike(prepared, folds, Cs, l1_ratio, how)
     )
 
 
-def _has_both_classes(data: ResidentDataset, folds: Folds) -> bool:
-    """Whether the rows outside of every fold have weight in both classes."""
-    y, s = data.rows.y, data.rows.sample_weight
-    cells = 2 * data.xp.asarray(folds.left_out_by).astype(np.int64) + y
-    weight = to_numpy(data.xp.bincount(cells, s, 2 * len(folds) + 2)).reshape(-1, 2)
+def alike(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_ratio: float, how: How) -> bool:
+    """Whether the models are near to each other, and fits that may end together: of ridge penalties and all classes."""
+    data = prepared.data
+    return bool(
+        isinstance(data, ResidentDataset)
+        and l1_ratio == 0.0
+        and how.solver in ("auto", "subsampled-newton")
+        and how.max_iter >= LEAST_ITERATIONS
+        and np.isfinite(Cs).any()
+        and len(folds) > 1
+        and folds.left_out_by is not None
+        and _has_all_classes(prepared, data, folds)
+    )
+
+
+def _has_all_classes(prepared: Prepared, data: ResidentDataset, folds: Folds) -> bool:
+    """Whether the rows outside of every fold have weight in every class."""
+    y, s, K = data.rows.y, data.rows.sample_weight, len(prepared.target.classes)
+    cells = K * data.xp.asarray(folds.left_out_by).astype(np.int64) + y
+    weight = to_numpy(data.xp.bincount(cells, s, K * (len(folds) + 1))).reshape(-1, K)
     return bool((weight.sum(axis=0) - weight[:-1] > 0.0).all())
 
 
