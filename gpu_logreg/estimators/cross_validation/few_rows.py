@@ -2,9 +2,9 @@
 
 For more than two classes, and folds that leave each row out once at most. The models of all folds go from C to C
 together, the strongest penalty first, by one product for all of them a round. Each begins at the extrapolation of its
-ends for smaller C, and takes L-BFGS steps whose first metric is the Hessian of its own rows, with the penalty of this C.
-A Hessian serves the next C too, until steps by it become many: then it is taken anew. A model that is done leaves the
-rounds.
+ends for smaller C, and takes L-BFGS steps whose first metric is the Hessian of its own rows, with the penalty of this
+C. A Hessian serves the next C too, until steps by it become many: then it is taken anew. A model that is done leaves
+the rounds.
 
 What does not come to its end is left to fits of its own.
 """
@@ -36,6 +36,7 @@ from gpu_logreg.passes.reference.models_of_few_rows import (
     FewRows,
     curvature_without_fold,
     gradients_without_fold,
+    in_order_of_folds,
     loss_sum,
 )
 from gpu_logreg.rows.resident import ResidentDataset
@@ -96,16 +97,12 @@ class _FewRows:
         assert isinstance(data, ResidentDataset)
         assert by is not None
         self._objective, self._how, self._loss = objective, how, objective.engine.loss
-        order = np.argsort(by, kind="stable")
-        X = np.asarray(data.rows.X.toarray() if data.is_sparse else data.rows.X, dtype=np.float64)[order]
-        s = data.rows.sample_weight
-        s = np.ones(len(X)) if s is None else np.asarray(s, dtype=np.float64)[order]
+        X, y, s, edges = in_order_of_folds(data, by, len(folds))
         mean = s @ X / s.sum()
         objective.centre_on(mean, np.sqrt(np.maximum(s @ (X - mean) ** 2 / s.sum(), 0.0)))
         self._columns = objective.standard_columns
         self._packed = objective.packed_coordinates(self._columns)
-        edges = np.searchsorted(by[order], np.arange(len(folds) + 2))
-        self._rows = FewRows(self._columns.rows(X), np.asarray(data.rows.y)[order], s, edges)
+        self._rows = FewRows(self._columns.rows(X), y, s, edges)
         self._weight = np.array([s.sum() - s[a:b].sum() for a, b in itertools.pairwise(edges[:-1])])
         self._paths: list[FoldPath] = []
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import HESSIAN
 from gpu_logreg.arrays.blocks import map_in_order, row_blocks
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.mathematics.softmax import curvature_diagonal, softmax
+from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["FewRows", "curvature_without_fold", "gradients_without_fold", "loss_sum"]
+__all__ = ["FewRows", "curvature_without_fold", "gradients_without_fold", "in_order_of_folds", "loss_sum"]
 
 BLOCK_ELEMENTS, LEAST_ROWS = 2**17, 64
 """Logits of a block of rows, of all models together, and rows of it at least: they stay in the cache of a processor."""
@@ -54,6 +55,15 @@ class FewRows(NamedTuple):
             for part in (slice(0, first), slice(last, n))
             if part.stop > part.start
         ]
+
+
+def in_order_of_folds(data: ResidentDataset, by: HostArray, n_folds: int) -> FewRows:
+    """Copies of the rows, in the order of the folds that leave them out; their columns are not standardised yet."""
+    order = np.argsort(by, kind="stable")
+    X, y, s = data.rows
+    X = np.asarray(X.toarray() if data.is_sparse else X, dtype=np.float64)[order]
+    s = np.ones(len(X)) if s is None else np.asarray(s, dtype=np.float64)[order]
+    return FewRows(X, np.asarray(y)[order], s, np.searchsorted(by[order], np.arange(n_folds + 2)))
 
 
 def gradients_without_fold(loss: Loss, rows: FewRows, W: Float64Matrix, left_out: IntVector) -> Float64Matrix:
