@@ -10,7 +10,9 @@ from scipy.linalg.lapack import dpotri, dpstrf
 
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.errors import DataError
-from gpu_logreg.passes.reference.information import Groups, InformationSums, Point, information_sums
+from gpu_logreg.passes.choice import row_products
+from gpu_logreg.passes.reference.information import InformationSums, Point, information_sums
+from gpu_logreg.passes.sums import Groups
 from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["LARGEST_INFORMATION", "Information", "SingularError", "information_at", "refuse_wide"]
@@ -77,7 +79,7 @@ def information_at(
     SingularError
         An information without an inverse: the message names the columns.
     """
-    sums = information_sums(data, point, with_outer, groups)
+    sums = information_sums(data, point, with_outer, groups, row_products(data, point.n_params))
     if not (np.isfinite(sums.information).all() and np.isfinite(sums.grad_sum).all()):
         data.refuse_not_finite()
     return Information(point, sums, inverted(sums.information, point, names))

@@ -7,9 +7,12 @@ from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes.engine import Engine
+from gpu_logreg.passes.reference.row_products import RowProducts
+from gpu_logreg.passes.sums import ProductsOfRows
 from gpu_logreg.rows.block import Rows
+from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["CPU_PASS_ELEMENTS", "NAMES", "SPARSE_PASS_ELEMENTS", "choose"]
+__all__ = ["CPU_PASS_ELEMENTS", "NAMES", "SPARSE_PASS_ELEMENTS", "choose", "row_products"]
 
 CPU_PASS_ELEMENTS = 4_000_000
 """Elements of ``X``, times the logits of a row, from which ``impl="auto"`` takes the ``cpu`` engine.
@@ -82,6 +85,15 @@ def choose(impl: str, rows: Rows, device: Device, loss: Loss | None = None, *, b
     if problem is not None:
         raise ImplementationError(f"impl={impl!r} cannot be used: {problem}; use impl='auto'")
     return _engine(impl, loss, "asked for")
+
+
+def row_products(data: Dataset, n_params: int) -> ProductsOfRows:
+    """What multiplies the rows of a data set for their information: compiled code for many rows on the host."""
+    if data.n_rows * n_params < CPU_PASS_ELEMENTS or not data.on_host:
+        return RowProducts()
+    from gpu_logreg.passes.cpu.row_products import CompiledProducts, supports_products
+
+    return CompiledProducts() if supports_products(n_params) else RowProducts()
 
 
 def _for_sparse(impl: str, rows: Rows, loss: Loss, by_columns: bool) -> Engine:

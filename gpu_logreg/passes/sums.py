@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
 
-__all__ = ["ManySums", "Moments", "Sums", "add_in_place"]
+__all__ = ["Groups", "ManySums", "Moments", "ProductsOfRows", "Sums", "add_in_place"]
 
 
 class Sums(NamedTuple):
@@ -65,6 +65,40 @@ class RowFolds(NamedTuple):
 
     of_rows: Array
     n: int
+
+
+class Groups(NamedTuple):
+    """Groups of rows, and where their sums go.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (n,)
+        Number of the group of every row.
+    grad_sums : ndarray of shape (G, P)
+        ``sum_i s_i c_i r_i kron u_i`` over the rows of every group.
+    weights : ndarray of shape (G,)
+        Their ``sum_i s_i``.
+    """
+
+    codes: HostArray
+    grad_sums: Float64Matrix
+    weights: Float64Vector
+
+
+class ProductsOfRows(Protocol):
+    """What multiplies the rows of a block for their information; ``u`` is a row, and a 1 for the intercept."""
+
+    def grams(self, X: Array, factors: list[Array], ones: bool) -> list[Array]:
+        """``sum_i f_i u_i u_i.T`` for each array of factors ``f``, none of them negative; its lower triangle."""
+
+    def squares(self, X: Array, root: Float64Matrix, ones: bool) -> Array | None:
+        """``|root.T u|**2`` of every row, with a lower triangle ``root``; None where there is no code for it."""
+
+    def by_group(self, codes: HostArray, X: HostArray, residuals: HostArray, s: HostArray, ones: bool) -> Any:
+        """What `add_to_groups` needs of the rows of a block."""
+
+    def add_to_groups(self, groups: Groups, part: Any) -> None:
+        """Add what `by_group` has returned; one block after another."""
 
 
 class ManySums(NamedTuple):

@@ -40,8 +40,10 @@ from gpu_logreg.mathematics.inference import (
 )
 from gpu_logreg.objectives.firth import FirthAt
 from gpu_logreg.objectives.information import Information, refuse_wide
-from gpu_logreg.passes.reference.information import Groups, Point, outer_sums
+from gpu_logreg.passes.choice import row_products
+from gpu_logreg.passes.reference.information import Point, outer_sums
 from gpu_logreg.passes.reference.leverage import Correction
+from gpu_logreg.passes.sums import Groups
 
 __all__ = ["LinearInference"]
 
@@ -62,8 +64,7 @@ class LinearInference:
     ) -> Summary:
         """Coefficients with standard errors, tests and confidence intervals, without a penalty or with Firth's.
 
-        It takes a walk over the rows for the information and the robust covariance, and a second for HC2, HC3 and
-        groups. Rows are computed in float64, on the device of the fit. With ``penalty="firth"`` p values and intervals
+        It takes a walk over the rows for the information and the robust covariance, and a second for HC2 and HC3. Rows are computed in float64, on the device of the fit. With ``penalty="firth"`` p values and intervals
         are those of the profile of the penalised likelihood, which takes some tens of walks for each parameter.
 
         Parameters
@@ -253,7 +254,8 @@ def _covariance(
         return sandwich_of_groups(inverse, sums, n), len(sums)
     outer = fitted.sums.outer
     if kind in ("HC2", "HC3"):
-        outer = outer_sums(data, point, Correction(inverse, root=kind == "HC2"))
+        correction = Correction(inverse, root=kind == "HC2")
+        outer = outer_sums(data, point, correction, row_products(data, point.n_params))
         if not np.isfinite(outer).all():
             raise DataError(f"covariance={kind!r} divides by 1 - leverage, and a row has leverage 1; use 'HC1'")
     return sandwich(inverse, outer, kind, n), None

@@ -12,7 +12,8 @@ from gpu_logreg.estimators.linear.parameters import asks_for_bounds
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.objectives.information import Information, SingularError, information_at
 from gpu_logreg.objectives.separation import looks_separated, separating_columns
-from gpu_logreg.passes.reference.information import Groups, Point
+from gpu_logreg.passes.reference.information import Point
+from gpu_logreg.passes.sums import Groups
 
 __all__ = [
     "contrasts",

@@ -18,27 +18,29 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from gpu_logreg.arrays.block_sizes import INFORMATION
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
 from gpu_logreg.mathematics import logistic, softmax
 from gpu_logreg.passes.reference.leverage import Correction, Leverage, corrected_residuals
-from gpu_logreg.passes.reference.row_products import in_coordinates, outer_products, weighted_products
+from gpu_logreg.passes.reference.row_products import (
+    PLAIN,
+    in_coordinates,
+    outer_products,
+    weighted_products,
+)
+from gpu_logreg.passes.sums import Groups, ProductsOfRows
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["Groups", "InformationSums", "Point", "determinant_gradient", "information_sums", "outer_sums"]
-
-_GroupSums: TypeAlias = tuple[HostArray, Float64Matrix, Float64Vector]
-NO_GROUPS: _GroupSums = np.zeros(0, np.intp), np.zeros((0, 0)), np.zeros(0)
+__all__ = ["InformationSums", "Point", "determinant_gradient", "information_sums", "outer_sums"]
 
 SAMPLED_ROWS = 2048
 """About the number of rows that means and deviations of columns are taken from: any will do, near the true ones."""
@@ -109,24 +111,6 @@ class InformationSums(NamedTuple):
     outer: Float64Matrix
 
 
-class Groups(NamedTuple):
-    """Groups of rows, and where their sums go.
-
-    Attributes
-    ----------
-    codes : ndarray of shape (n,)
-        Number of the group of every row.
-    grad_sums : ndarray of shape (G, P)
-        ``sum_i s_i c_i r_i kron u_i`` over the rows of every group.
-    weights : ndarray of shape (G,)
-        Their ``sum_i s_i``.
-    """
-
-    codes: HostArray
-    grad_sums: Float64Matrix
-    weights: Float64Vector
-
-
 class _Block(NamedTuple):
     """A block of rows, and what all sums need of it; ``X`` is in the coordinates, without a column of the intercept."""
 
@@ -139,7 +123,11 @@ class _Block(NamedTuple):
 
 
 def information_sums(
-    data: Dataset, point: Point, with_outer: bool = False, groups: Groups | None = None
+    data: Dataset,
+    point: Point,
+    with_outer: bool = False,
+    groups: Groups | None = None,
+    products: ProductsOfRows = PLAIN,
 ) -> InformationSums:
     """All sums of the module, of residuals that are not corrected; one read.
 
@@ -151,53 +139,63 @@ def information_sums(
         Whether ``outer`` is summed too.
     groups : Groups or None
         Whose sums are added to.
+    products : ProductsOfRows
+        What multiplies the rows of a block.
     """
     first, ones = 0, point.coordinates.fit_intercept
 
-    def of_block(rows: ResidentDataset, part: slice) -> tuple[InformationSums, _GroupSums]:
+    def of_block(rows: ResidentDataset, part: slice) -> tuple[InformationSums, Any]:
         X, row_loss, r, V, s, c = _computed(rows, part, point)
-        outer = to_numpy(outer_products(X, r, s * c * c, ones)) if with_outer else np.zeros((0, 0))
         a = s * c
         residuals = r * a[:, None]
         grad = to_numpy(residuals.T @ X)
         if ones:
             grad = np.column_stack([grad, to_numpy(residuals.sum(axis=0))])
-        here = NO_GROUPS
+        here = None
         if groups is not None:
             codes = groups.codes[first + part.start : first + part.stop]
-            here = _by_group(codes, to_numpy(X), to_numpy(residuals), to_numpy(s), ones)
-        information = to_numpy(weighted_products(X, V, a, ones))
-        return InformationSums(-float(a @ row_loss), float(s.sum()), grad.ravel(), information, outer), here
+            here = products.by_group(codes, to_numpy(X), to_numpy(residuals), to_numpy(s), ones)
+        if r.shape[1] == 1:
+            factors = [a * V[:, 0, 0], a * c * r[:, 0] ** 2]
+            matrices = products.grams(X, factors if with_outer else factors[:1], ones)
+        else:
+            matrices = [weighted_products(X, V, a, ones)]
+            matrices += [outer_products(X, r, a * c, ones)] if with_outer else []
+        information, *outer = (np.asarray(to_numpy(matrix)) for matrix in matrices)
+        sums = -float(a @ row_loss), float(s.sum()), grad.ravel(), information
+        return InformationSums(*sums, outer[0] if outer else np.zeros((0, 0))), here
 
     def add(total: Any, part: Any) -> Any:
-        for _, (numbers, grad_sums, weights) in (total, part):
-            if groups is not None and len(numbers):
-                groups.grad_sums[numbers] += grad_sums
-                groups.weights[numbers] += weights
-        return _add(total[0], part[0]), NO_GROUPS
+        for _, of_groups in (total, part):
+            if groups is not None and of_groups is not None:
+                products.add_to_groups(groups, of_groups)
+        return _add(total[0], part[0]), None
 
     found: Any = None
     for rows in data.blocks():
         here = _of_rows(add, of_block, rows, point)
-        nothing = InformationSums(0.0, 0.0, *(np.zeros_like(sums) for sums in here[0][2:])), NO_GROUPS
+        nothing = InformationSums(0.0, 0.0, *(np.zeros_like(sums) for sums in here[0][2:])), None
         found = add(nothing if found is None else found, here)
         first += rows.n_rows
     sums: InformationSums = found[0]
-    return sums
+    return sums._replace(information=_whole(sums.information), outer=_whole(sums.outer))
 
 
-def outer_sums(data: Dataset, point: Point, correction: Correction) -> Float64Matrix:
+def outer_sums(data: Dataset, point: Point, correction: Correction, products: ProductsOfRows = PLAIN) -> Float64Matrix:
     """``outer`` with residuals corrected by leverage; one read."""
     ones = point.coordinates.fit_intercept
-    leverage = Leverage(correction.inverse, point.Phi.shape[0])
+    leverage = Leverage(correction.inverse, point.Phi.shape[0], products)
 
     def of_block(rows: ResidentDataset, part: slice) -> Float64Matrix:
         X, _, r, V, s, c = _computed(rows, part, point)
         e = corrected_residuals(leverage.of(X, ones), r, V, c, correction.root)
-        return np.asarray(to_numpy(outer_products(X, e, s * c * c, ones)))
+        weights = s * c * c
+        if e.shape[1] == 1:
+            return np.asarray(to_numpy(products.grams(X, [weights * e[:, 0] ** 2], ones)[0]))
+        return np.asarray(to_numpy(outer_products(X, e, weights, ones)))
 
     blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
-    return functools.reduce(_add_matrix, blocks)
+    return _whole(functools.reduce(_add_matrix, blocks))
 
 
 def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) -> Float64Vector:
@@ -214,6 +212,11 @@ def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) ->
 
     blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
     return functools.reduce(_add_matrix, blocks)
+
+
+def _whole(sums: Float64Matrix) -> Float64Matrix:
+    """The symmetric matrix of a lower triangle."""
+    return np.asarray(np.tril(sums) + np.tril(sums, -1).T)
 
 
 def _computed(rows: ResidentDataset, part: slice, point: Point) -> _Block:
@@ -239,22 +242,6 @@ def _computed(rows: ResidentDataset, part: slice, point: Point) -> _Block:
     s = xp.ones(len(X)) if sample_weight is None else sample_weight[part].astype(xp.float64)
     c = xp.ones(len(X)) if point.class_weights is None else xp.asarray(point.class_weights)[y.astype(np.intp)]
     return _Block(X, row_loss, r, V, s, c)
-
-
-def _by_group(codes: HostArray, X: HostArray, residuals: HostArray, s: HostArray, ones: bool) -> _GroupSums:
-    """Numbers of the groups in a block, the gradients of their rows added, and their weights."""
-    m = len(X)
-    numbers, at = np.unique(codes, return_inverse=True)
-    order = np.argsort(at, kind="stable")
-    starts = np.searchsorted(at[order], np.arange(len(numbers) + 1))
-    shape = (len(numbers), m)
-    of_classes = []
-    for r in residuals.T:
-        of_class = [csr_array((r[order], order, starts), shape=shape) @ X]
-        if ones:
-            of_class.append(np.bincount(at, r, len(numbers))[:, None])
-        of_classes += of_class
-    return numbers, np.hstack(of_classes), np.bincount(at, s, len(numbers)).astype(np.float64)
 
 
 def _of_rows(

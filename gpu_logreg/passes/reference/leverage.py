@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.blas import dtrmm
 from scipy.linalg.lapack import dpotrf
 
 from gpu_logreg.arrays.block_sizes import INFORMATION
@@ -13,7 +12,8 @@ from gpu_logreg.arrays.blocks import row_blocks
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
-from gpu_logreg.passes.reference.row_products import in_coordinates, with_ones
+from gpu_logreg.passes.reference.row_products import PLAIN, in_coordinates, with_ones
+from gpu_logreg.passes.sums import ProductsOfRows
 from gpu_logreg.rows.coordinates import Coordinates
 
 __all__ = ["Correction", "Leverage", "corrected_residuals", "row_variances"]
@@ -52,10 +52,13 @@ class Leverage:
     ----------
     B : ndarray of shape (P, P)
     n_contrasts : int
+    products : ProductsOfRows
+        What multiplies the rows of a block.
     """
 
-    def __init__(self, B: Float64Matrix, n_contrasts: int) -> None:
+    def __init__(self, B: Float64Matrix, n_contrasts: int, products: ProductsOfRows = PLAIN) -> None:
         p = len(B) // n_contrasts
+        self._products = products
         self._B = B.reshape(n_contrasts, p, n_contrasts, p)
         self._root: Float64Matrix | None = None
         if n_contrasts == 1 and p:
@@ -67,11 +70,10 @@ class Leverage:
     def of(self, X: Array, ones: bool) -> Array:
         """``G`` of every row, of shape (m, L, L), where ``X`` lives."""
         xp, L, m = array_namespace(X), self._B.shape[0], len(X)
-        U = with_ones(X, ones)
-        if self._root is not None and xp is np and m:  # half of the product, as the root is triangular
-            T = dtrmm(1.0, self._root, U.T, lower=1, trans_a=1, overwrite_b=int(ones)).T
-            return np.einsum("ij,ij->i", T, T)[:, None, None]
-        G = xp.empty((m, L, L))
+        squares = None if self._root is None else self._products.squares(X, self._root, ones)
+        if squares is not None:
+            return squares[:, None, None]
+        U, G = with_ones(X, ones), xp.empty((m, L, L))
         for k in range(L):
             for other in range(k + 1):
                 B = xp.asarray(np.ascontiguousarray(self._B[k, :, other]))

@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from scipy.linalg.blas import dsyrk, dtrmm
+from scipy.sparse import csr_array
 
 from gpu_logreg.arrays.block_sizes import SCALED
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.arrays.vector import Array
+from gpu_logreg.arrays.vector import Array, Float64Matrix, HostArray
+from gpu_logreg.passes.sums import Groups
 from gpu_logreg.rows.coordinates import Coordinates
 
-__all__ = ["in_coordinates", "outer_products", "weighted_products", "with_ones"]
+__all__ = ["PLAIN", "RowProducts", "in_coordinates", "outer_products", "weighted_products", "with_ones"]
+
+
+class RowProducts:
+    """Products of the rows of a block, by NumPy and CuPy; `gpu_logreg.passes.cpu.row_products` has them compiled."""
+
+    def grams(self, X: Array, factors: list[Array], ones: bool) -> list[Array]:
+        """``sum_i f_i u_i u_i.T`` for each array of factors ``f``, none of them negative; its lower triangle."""
+        return [_gram(X, array_namespace(X).sqrt(f), ones) for f in factors]
+
+    def squares(self, X: Array, root: Float64Matrix, ones: bool) -> Array | None:
+        """``|root.T u|**2`` of every row, with a lower triangle ``root``; None where `Leverage` is to take another way.
+
+        On the host, half of the product is computed, as the root is triangular.
+        """
+        if array_namespace(X) is not np or not len(X):
+            return None
+        T = dtrmm(1.0, root, with_ones(X, ones).T, lower=1, trans_a=1, overwrite_b=int(ones)).T
+        return np.einsum("ij,ij->i", T, T)
+
+    def by_group(self, codes: HostArray, X: HostArray, residuals: HostArray, s: HostArray, ones: bool) -> Any:
+        """The sums of the groups in a block, for `add_to_groups`."""
+        m = len(X)
+        numbers, at = np.unique(codes, return_inverse=True)
+        order = np.argsort(at, kind="stable")
+        starts = np.searchsorted(at[order], np.arange(len(numbers) + 1))
+        shape = (len(numbers), m)
+        of_classes = []
+        for r in residuals.T:
+            of_class = [csr_array((r[order], order, starts), shape=shape) @ X]
+            if ones:
+                of_class.append(np.bincount(at, r, len(numbers))[:, None])
+            of_classes += of_class
+        return numbers, np.hstack(of_classes), np.bincount(at, s, len(numbers)).astype(np.float64)
+
+    def add_to_groups(self, groups: Groups, part: Any) -> None:
+        """Add what `by_group` has found; one block after another."""
+        numbers, grad_sums, weights = part
+        groups.grad_sums[numbers] += grad_sums
+        groups.weights[numbers] += weights
 
 
 def in_coordinates(X: Array, coordinates: Coordinates) -> Array:
@@ -33,31 +77,40 @@ def with_ones(X: Array, ones: bool) -> Array:
     return U
 
 
-def _gram(X: Array, factor: Array, ones: bool) -> Array:
-    """``sum_i factor_i**2 u_i u_i.T``, in which the intercept has its row and column.
+PLAIN = RowProducts()
+
+
+def _gram(X: Array, root: Array, ones: bool) -> Array:
+    """``sum_i root_i**2 u_i u_i.T``, in which the intercept has its row and column.
 
     BLAS computes half of the product of a matrix with itself, and is faster where no column of 1 is appended; on the
-    host it is given few rows at a time, which stay in the cache.
+    host it is given few rows at a time, which stay in the cache, and adds to the sum itself.
     """
     xp, (m, d) = array_namespace(X), X.shape
-    size = m if xp is not np else max(2 * d, SCALED.host // (8 * max(1, d)))
-    scratch, H = xp.empty((min(size, m), d)), xp.zeros((d + ones, d + ones))
-    for first in range(0, m, size):
-        f = factor[first : first + size]
-        A = xp.multiply(X[first : first + size], f[:, None], out=scratch[: len(f)])
-        H[:d, :d] += A.T @ A
+    H = xp.zeros((d + ones, d + ones))
+    if xp is np and d:
+        size = max(2 * d, SCALED.host // (8 * d))
+        scratch, half = np.empty((min(size, m), d)), np.zeros((d, d), order="F")
+        for first in range(0, m, size):
+            f = root[first : first + size]
+            A = np.multiply(X[first : first + size], f[:, None], out=scratch[: len(f)])
+            half = dsyrk(1.0, A.T, beta=1.0, c=half, overwrite_c=1, lower=1)
+            if ones:
+                H[d, :d] += f @ A
+        H[:d, :d] = np.tril(half) + np.tril(half, -1).T
+    else:
+        A = X * root[:, None]
+        H[:d, :d] = A.T @ A
         if ones:
-            H[d, :d] += f @ A
+            H[d, :d] = root @ A
     if ones:
-        H[:d, d], H[d, d] = H[d, :d], factor @ factor
+        H[:d, d], H[d, d] = H[d, :d], root @ root
     return H
 
 
 def weighted_products(X: Array, V: Array, a: Array, ones: bool) -> Array:
     """``sum_i a_i V_i kron u_i u_i.T``."""
     xp, L = array_namespace(X), V.shape[1]
-    if L == 1:
-        return _gram(X, xp.sqrt(a * V[:, 0, 0]), ones)
     U = with_ones(X, ones)
     p = U.shape[1]
     H = xp.empty((L, p, L, p))
@@ -71,7 +124,5 @@ def weighted_products(X: Array, V: Array, a: Array, ones: bool) -> Array:
 def outer_products(X: Array, e: Array, weights: Array, ones: bool) -> Array:
     """``sum_i weights_i (e_i kron u_i) (e_i kron u_i).T``."""
     e = e * array_namespace(X).sqrt(weights)[:, None]
-    if e.shape[1] == 1:
-        return _gram(X, e[:, 0], ones)
     A = (e[:, :, None] * with_ones(X, ones)[:, None, :]).reshape(len(X), -1)
     return A.T @ A

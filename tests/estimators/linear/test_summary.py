@@ -158,6 +158,19 @@ def test_many_blocks_on_threads_give_the_same_bits_and_the_same_figures(kind, mo
     np.testing.assert_allclose(many.covariance, one.covariance, rtol=1e-8, atol=1e-10 * one.covariance.max())
 
 
+@pytest.mark.parametrize("kind", ["HC0", "HC2", "cluster"])
+def test_compiled_products_have_the_same_covariance(kind, monkeypatch):
+    from gpu_logreg.passes import choice
+
+    X, y, groups = problem(2, n=3000)
+    model = fitted(X, y)
+    plain = model.summary(X, y, **of_kind(kind, groups))
+    monkeypatch.setattr(choice, "CPU_PASS_ELEMENTS", 0)
+    monkeypatch.setattr("gpu_logreg.passes.cpu.row_products.supports_products", lambda n_params: True)
+    found = model.summary(X, y, **of_kind(kind, groups))
+    np.testing.assert_allclose(found.covariance, plain.covariance, rtol=1e-9, atol=1e-11 * plain.covariance.max())
+
+
 def test_names_tables_and_frames_hold_every_coefficient():
     pd = pytest.importorskip("pandas")
     X, y, _ = problem(3)

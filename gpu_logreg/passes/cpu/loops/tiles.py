@@ -16,11 +16,11 @@ from gpu_logreg.passes.cpu.loops.elementary import smaller
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE
 from gpu_logreg.passes.cpu.loops.vector_code import I64, VectorCode, operation
 
-__all__ = ["fits_tiles", "multiply_in_tiles"]
+__all__ = ["LINES", "VECTORS", "fits_tiles", "multiply_in_tiles", "tile_of_many"]
 
 _OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}, "counts": True}
 
-_LINES, _VECTORS = 4, 4
+LINES, VECTORS = 4, 4
 """Lines of a tile, and vectors of each. Their sums take 16 registers, of 32 with AVX-512."""
 
 _TERMS = 64
@@ -34,7 +34,7 @@ def _tile(n_lines: int) -> Any:
     def generate(code: VectorCode) -> None:
         _, n_terms, _, x_at, line_step, term_step, _, source_at, stride, _, target_at, is_first = code.arguments
         builder, element = code.builder, code.element_type(2)
-        places = [I64(v * code.length) for v in range(_VECTORS)]
+        places = [I64(v * code.length) for v in range(VECTORS)]
         sums = [[cgutils.alloca_once(builder, code.vector(element)) for _ in places] for _ in range(n_lines)]
         for one in (one for of_line in sums for one in of_line):
             builder.store(code.constant(element, 0.0), one)
@@ -68,7 +68,7 @@ def _tile(n_lines: int) -> Any:
 # (vector, n_terms, X, x_at, line_step, term_step, source, source_at, stride, target, target_at, is_first): of each line
 # of a tile the sum of X[x_at + line line_step + term term_step] times the row ``term`` of ``source``, added to a row of
 # ``target``, or in its place where it ``is_first``. Rows of both are ``stride`` apart.
-_tile_of_one, _tile_of_many = _tile(1), _tile(_LINES)
+_tile_of_one, tile_of_many = _tile(1), _tile(LINES)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -77,7 +77,7 @@ def fits_tiles(vector: Any, h: Any) -> Any:
 
     Measured against OpenBLAS on one thread; from four tiles on they are not, and with fewer registers nothing was.
     """
-    tile = _VECTORS * len(vector)
+    tile = VECTORS * len(vector)
     return AT_ONCE == 8 and (h == tile or h == 2 * tile)
 
 
@@ -89,15 +89,15 @@ def multiply_in_tiles(
     """``A @ B`` (n_lines, h) into ``target``: ``B`` (n_terms, h) is in ``source``, ``A`` in ``X`` with two strides."""
     for first in range(0, n_terms, _TERMS):
         n = smaller(_TERMS, n_terms - first)
-        for k in range(0, h, _VECTORS * len(vector)):
+        for k in range(0, h, VECTORS * len(vector)):
             x, row, column = x_at + first * term_step, source_at + first * h + k, target_at + k
             line = 0
-            while line + _LINES <= n_lines:
-                _tile_of_many(
+            while line + LINES <= n_lines:
+                tile_of_many(
                     vector, n, X, x + line * line_step, line_step, term_step, source, row, h, target,
                     column + line * h, first == 0,
                 )  # fmt: skip
-                line += _LINES
+                line += LINES
             while line < n_lines:
                 _tile_of_one(
                     vector, n, X, x + line * line_step, line_step, term_step, source, row, h, target,
