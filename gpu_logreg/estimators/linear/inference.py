@@ -64,8 +64,9 @@ class LinearInference:
     ) -> Summary:
         """Coefficients with standard errors, tests and confidence intervals, without a penalty or with Firth's.
 
-        It takes a walk over the rows for the information and the robust covariance, and a second for HC2 and HC3. Rows are computed in float64, on the device of the fit. With ``penalty="firth"`` p values and intervals
-        are those of the profile of the penalised likelihood, which takes some tens of walks for each parameter.
+        It takes a walk over the rows for the information and the robust covariance, and a second for HC2 and HC3. Rows
+        are computed in float64, on the device of the fit. With ``penalty="firth"`` p values and intervals are those of
+        the profile of the penalised likelihood, which takes some tens of walks for each parameter.
 
         Parameters
         ----------
