@@ -1,4 +1,4 @@
-"""The commands ``gpu-logreg train``, ``predict``, ``info``, ``demo`` and ``bench``, and the options that each accepts.
+"""The commands ``gpu-logreg train``, ``predict``, ``export``, ``info``, ``demo`` and ``bench``, with their options.
 
 The modules that do the work are imported inside the commands: ``gpu-logreg --help`` loads no NumPy, no scikit-learn.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,6 @@ from gpu_logreg.command.options import (
     Features,
     Folds,
     Format,
-    FormatName,
     Header,
     HeaderAsTrained,
     Hidden,
@@ -62,11 +61,9 @@ from gpu_logreg.command.options import (
     ValidSkipRows,
     Weight,
     Workers,
+    file_options,
 )
 from gpu_logreg.errors import DataError
-
-if TYPE_CHECKING:
-    from gpu_logreg.files.formats import FileOptions
 
 __all__ = ["app"]
 
@@ -152,7 +149,7 @@ def train(
     from gpu_logreg.command.train import train_on_file
     from gpu_logreg.command.training_request import TrainingRequest
 
-    rows = _file_options(format_, header, sep, skip_rows, features, decimal, thousands, missing, text)
+    rows = file_options(format_, header, sep, skip_rows, features, decimal, thousands, missing, text)
     validation = valid, valid_target, valid_skip_rows, valid_features
     columns = tuple(drop or ()), str(dtype), seed, weight
     kept, cluster = (checkpoint, checkpoint_every, memory_budget), (scheduler, workers)
@@ -181,33 +178,6 @@ def train(
     }
     passes = {"device": device, "impl": impl, "storage": storage}
     train_on_file(request, _as_texts(linear | network | steps | passes))
-
-
-def _file_options(
-    format_: FormatName | None,
-    header: bool,
-    sep: str | None,
-    skip_rows: int,
-    features: str | None,
-    decimal: str | None,
-    thousands: str | None,
-    missing: list[str] | None,
-    text: list[str] | None,
-) -> FileOptions:
-    """How the files of a training are read."""
-    from gpu_logreg.files.formats import FileOptions
-
-    return FileOptions(
-        format_ and str(format_),
-        header,
-        sep,
-        skip_rows,
-        features,
-        decimal=decimal,
-        thousands=thousands,
-        missing=tuple(missing) if missing else None,
-        text=tuple(text or ()),
-    )
 
 
 def _as_texts(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -259,6 +229,17 @@ def predict(
         workers,
     )
     predict_file(request)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model that train saved.")],
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="ONNX file to write.")],
+) -> None:
+    """Write a model as an ONNX graph, which takes the columns of its table."""
+    from gpu_logreg.command.export import export_model
+
+    export_model(model, output)
 
 
 @app.command()

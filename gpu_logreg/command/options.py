@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpu_logreg.estimators.linear.solver_names import SOLVER_NAMES
+
+if TYPE_CHECKING:
+    from gpu_logreg.files.formats import FileOptions
 
 __all__ = [
     "AUTO_SOLVER",
@@ -64,6 +67,7 @@ __all__ = [
     "ValidSkipRows",
     "Weight",
     "Workers",
+    "file_options",
 ]
 
 FormatName = StrEnum("FormatName", ["csv", "parquet", "npy", "npz", "libsvm"])
@@ -231,3 +235,30 @@ Keep = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="Column of DATA to write as well, as it is there; may be repeated."),
 ]
+
+
+def file_options(
+    format_: FormatName | None,
+    header: bool,
+    sep: str | None,
+    skip_rows: int,
+    features: str | None,
+    decimal: str | None,
+    thousands: str | None,
+    missing: list[str] | None,
+    text: list[str] | None,
+) -> FileOptions:
+    """How the files of a training are read."""
+    from gpu_logreg.files.formats import FileOptions
+
+    return FileOptions(
+        format_ and str(format_),
+        header,
+        sep,
+        skip_rows,
+        features,
+        decimal=decimal,
+        thousands=thousands,
+        missing=tuple(missing) if missing else None,
+        text=tuple(text or ()),
+    )

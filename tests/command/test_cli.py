@@ -51,11 +51,11 @@ def table(tmp_path: Path) -> Path:
 
 def test_no_command_shows_the_commands(capsys):
     out = succeed(capsys).out
-    for command in ("train", "predict", "info", "demo", "bench"):
+    for command in ("train", "predict", "export", "info", "demo", "bench"):
         assert f"  {command}  " in out
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["info"], ["demo"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["export"], ["info"], ["demo"], ["bench"]])
 def test_help_fits_80_columns(capsys, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "80")
     out = succeed(capsys, *command, "--help").out
