@@ -23,6 +23,7 @@ from gpu_logreg.reports.page import html_of
 from gpu_logreg.reports.report import Report
 from gpu_logreg.reports.scores import Labelled
 from gpu_logreg.reports.sections import Coefficients, coefficient_section, fit_section, score_facts, score_sections
+from gpu_logreg.reports.strengths import choice_section
 
 __all__ = ["labelled_rows", "report_of", "summary_or_reason"]
 
@@ -110,6 +111,8 @@ def report_of(
     values, at = [v for _, v in reads] or list(getattr(model, "loss_curve_", ())), [r for r, _ in reads] or None
     from_one = len(values) == int(np.ravel(getattr(model, "n_iter_", 0)).max())  # after each epoch, and not before them
     sections.append(fit_section(_fit_facts(model), values, at, int(from_one)))
+    if isinstance(getattr(model, "scores_", None), np.ndarray):  # a dict in the legacy shapes
+        sections.append(_choice(model))
     if hasattr(model, "coef_"):
         sections.append(coefficient_section(_coefficients(model, names, shown.classes, summary, why)))
     sections += columns or [_column_section(model)]
@@ -131,6 +134,20 @@ def summary_or_reason(model: Any, X: Any, y: Any, sample_weight: Any) -> tuple[A
         return model.summary(X, y, sample_weight), ""
     except DataError as error:
         return None, f"No intervals: {error}."
+
+
+def _choice(model: Any) -> Section:
+    """Scores of the values of C that a model with folds was chosen from."""
+    is_loss = model.scoring == "neg_log_loss"
+    name = "log loss" if is_loss else model.scoring if isinstance(model.scoring, str) else "score"
+    ratios = np.atleast_1d(model.l1_ratios_).tolist() if model.scores_.shape[1] > 1 else [None]
+    return choice_section(
+        np.asarray(model.Cs_, np.float64),
+        np.asarray(-model.scores_ if is_loss else model.scores_, np.float64),
+        ratios,
+        float(np.ravel(model.C_)[0]),
+        name,
+    )
 
 
 def _coefficients(

@@ -78,7 +78,7 @@ class Figure:
     series : sequence of Series
     is_unit : bool
         Whether both axes run from 0 to 1.
-    log_y : bool
+    log_y, log_x : bool
     names : sequence of str
         Of the values 0, 1, ... of ``y``, from the top, where they are names.
     """
@@ -91,6 +91,7 @@ class Figure:
     is_unit: bool = False
     log_y: bool = False
     names: Sequence[str] = ()
+    log_x: bool = False
 
 
 Item = Text | Facts | Table | Figure

@@ -97,6 +97,8 @@ def _label(axes: Any, figure: Figure) -> None:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     if figure.log_y:
         axes.set_yscale("log")
+    if figure.log_x:
+        axes.set_xscale("log")
     if figure.names:
         axes.set_yticks(range(len(figure.names)), figure.names)
         axes.invert_yaxis()

@@ -72,6 +72,21 @@ def test_a_positive_class_and_no_penalty(capsys, tmp_path, quick):
     assert reader.tables()["The largest coefficients"][0][-2:] == ["lower", "upper"]
 
 
+def test_the_choice_of_c_has_its_curve(capsys, tmp_path):
+    table, model = people(tmp_path / "people.csv"), tmp_path / "m"
+    more = ("--target", "income", "--cv", "3", "--Cs", "4", "--model", model)
+    reader, _ = train(capsys, tmp_path, table, *more)
+    heading, *rows = reader.tables()["log loss of every C"]
+    fitted = load_model(model)
+    assert heading == ["C", "mean", "least", "largest", ""]
+    losses = -fitted.scores_[:, 0]
+    assert [row[1:4] for row in rows] == [
+        [f"{value:.5f}" for value in (of_c.mean(), of_c.min(), of_c.max())] for of_c in losses.T
+    ]
+    assert [row[0] for row in rows if row[-1] == "chosen"] == [f"{fitted.C_:.6g}"]
+    assert "log loss by C" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_a_network_and_streamed_rows(capsys, tmp_path, quick):
     table = people(tmp_path / "people.csv", 400)
     network, _ = train(capsys, tmp_path, table, "--target", "income", "--hidden", "3", "--max-iter", "3")
