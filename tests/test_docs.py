@@ -29,6 +29,7 @@ DOCUMENTS = (
     "docs/gpu.md",
     "docs/gradients.md",
     "docs/how-to/continuous-integration.md",
+    "docs/how-to/explain-and-track.md",
     "docs/how-to/imbalanced.md",
     "docs/how-to/many-classes.md",
     "docs/how-to/moving.md",

@@ -260,7 +260,7 @@ def test_two_classes_are_those_of_statsmodels(kind):
 def test_many_classes_are_those_of_statsmodels():
     import statsmodels.api as sm
 
-    X, y, _ = problem(4)
+    X, y, groups = problem(4)
     X = (X - X.mean(axis=0)) / X.std(axis=0)  # its Newton steps end early on columns far from zero
     U = np.column_stack([X, np.ones(len(X))])
     theirs = sm.MNLogit(y, U).fit(disp=0, method="newton", tol=1e-14, maxiter=100)
@@ -270,9 +270,17 @@ def test_many_classes_are_those_of_statsmodels():
     np.testing.assert_allclose(found.p_values, np.asarray(theirs.pvalues).T, rtol=1e-5)
     np.testing.assert_allclose([found.log_likelihood, found.aic], [theirs.llf, theirs.aic], rtol=1e-8)
     scores = theirs.model.score_obs(np.asarray(theirs.params))
-    robust = np.asarray(theirs.cov_params()) @ (scores.T @ scores) @ np.asarray(theirs.cov_params())
-    errors = fitted(X, y).summary(X, y, covariance="HC0").standard_errors
-    np.testing.assert_allclose(errors.ravel(), np.sqrt(robust.diagonal()), rtol=1e-6)
+    B, n, P = np.asarray(theirs.cov_params()), len(X), scores.shape[1]
+    of_groups = np.array([scores[groups == g].sum(axis=0) for g in np.unique(groups)])
+    G = len(of_groups)
+    truths = {
+        "HC0": B @ (scores.T @ scores) @ B,
+        "HC1": B @ (scores.T @ scores) @ B * n / (n - P),
+        "cluster": B @ (of_groups.T @ of_groups) @ B * (G / (G - 1) * (n - 1) / (n - P)),
+    }
+    for kind, truth in truths.items():
+        errors = fitted(X, y).summary(X, y, **of_kind(kind, groups)).standard_errors
+        np.testing.assert_allclose(errors.ravel(), np.sqrt(truth.diagonal()), rtol=1e-6)
 
 
 @pytest.mark.slow
