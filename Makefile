@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow test-all test-processors test-rounding lint docs bench gpu-prepare gpu-check clean
+.PHONY: demo test test-slow test-all test-processors test-rounding lint docs bench bench-compare gpu-prepare gpu-check clean
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
@@ -40,8 +40,15 @@ docs: $(VENV)/.installed-docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
+# Passes beside a plain read, then fits beside other libraries: two cores, under 15 minutes; FULL=1: everything, hours.
 bench: $(VENV)/.installed-bench
 	$(BIN)/pytest -q -s bench/bench_pass.py
+	$(BIN)/python bench/run.py $(if $(FULL),--full) $(ARGS)
+
+# This checkout beside another revision of it, in turns: make bench-compare BASE=v0.1.0
+BASE ?= HEAD
+bench-compare: $(VENV)/.installed-bench
+	$(BIN)/python bench/compare.py $(BASE) $(ARGS)
 
 # What gpu-check will ask for, compiled without a GPU and gathered in .gpu: docs/gpu.md.
 ARCH ?= sm_90

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import numba
 import numpy as np
 import sklearn
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("GPU_LOGREG_RESULTS", Path(__file__).parent / "results"))
 
 
 def environment() -> dict[str, str]:
