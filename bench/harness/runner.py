@@ -204,8 +204,12 @@ class Measurement:
         except ChildError as failure:
             self._fail(course, failure)
         finally:
-            best = min((self.gap(step) for step in course.steps), default=float("nan"))
-            self.report(f"    {course.contender.name}: within {best:.0e}" + (f"; {course.note}" if course.note else ""))
+            self._say(course)
+
+    def _say(self, course: Course) -> None:
+        gaps = [self.gap(step) for step in course.steps]
+        said = [f"within {min(gaps):.0e}"] if gaps else []
+        self.report(f"    {course.contender.name}: " + "; ".join(said + ([course.note] if course.note else [])))
 
     def _repeat(self, courses: list[Course], end: float, interleaved: bool) -> None:
         """Each step that first reached a goal once more, in rounds whose order turns."""

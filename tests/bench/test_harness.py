@@ -205,3 +205,19 @@ def test_the_change_since_the_last_row_of_the_same_processor(tmp_path):
     assert beside_last(file, row, ("processor", "n"), "ratio") == "+10.0% to 1.0 of d3, c3"
     assert beside_last(file, row | {"n": 7}, ("processor", "n"), "ratio") == "no earlier row of this processor"
     assert beside_last(tmp_path / "none.csv", row, ("processor", "n"), "ratio") == "no earlier row of this processor"
+
+
+def test_what_is_slower_than_another_checkout():
+    import compare
+
+    rng = np.random.default_rng(0)
+    noise = 1.0 + rng.gamma(1.0, 0.05, (25, 2))
+    alike, twice = [tuple(pair) for pair in noise], [tuple(pair) for pair in noise * [1.0, 2.0]]
+    assert not compare.slower(alike, 0.08)
+    assert not compare.slower([(b, a) for a, b in alike], 0.08)
+    assert compare.slower(twice, 0.08)
+    assert not compare.slower(twice[:9], 0.08)  # so few may be chance
+    assert not compare.slower(twice, 1.5)
+    assert not compare.slower([(b, a) for a, b in twice], 0.08)
+    assert compare.report(["a", "b", "not reached"], [alike, twice, []], 0.08) == 1
+    assert compare.report(["a"], [alike], 0.08) == 0

@@ -11,7 +11,7 @@ class Sklearn(Peer):
     """`sklearn.linear_model.LogisticRegression` with one of its solvers."""
 
     module, package = "sklearn", "scikit-learn"
-    levels = tolerances(1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
+    levels = tolerances(1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
 
     def __init__(self, solver: str) -> None:
         self.solver, self.name = solver, f"scikit-learn {solver}"
