@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow test-all test-processors test-rounding lint docs bench bench-compare gpu-prepare gpu-check clean
+.PHONY: demo test test-slow test-all test-processors test-rounding lint docs bench bench-compare dist gpu-prepare gpu-check clean
 
 demo: $(VENV)/.installed-cli
 	$(BIN)/gpu-logreg demo
@@ -50,6 +50,13 @@ BASE ?= HEAD
 bench-compare: $(VENV)/.installed-bench
 	$(BIN)/python bench/compare.py $(BASE) $(ARGS)
 
+# The wheel and the source distribution in dist/; each is installed into an empty environment, and fits there.
+dist: | $(BIN)/python
+	rm -rf dist build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(BIN)/python bench/install_sizes.py --source-distribution dist
+	for file in dist/*; do $(BIN)/python bench/install_sizes.py --try $$file || exit 1; done
+
 # What gpu-check will ask for, compiled without a GPU and gathered in .gpu: docs/gpu.md.
 ARCH ?= sm_90
 gpu-prepare: $(VENV)/.installed-test
@@ -71,4 +78,4 @@ $(VENV)/.installed-%: pyproject.toml | $(BIN)/python
 	touch $@
 
 clean:
-	rm -rf $(VENV) build .gpu docs/_build docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .gpu docs/_build docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

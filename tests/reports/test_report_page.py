@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -168,3 +172,47 @@ def test_a_browser_scrolls_no_page_sideways(pages, tmp_path, width):
     dom = browse(f"<title></title>{frame}</iframe>", tmp_path, "--virtual-time-budget=5000").stdout
     scrolled, inner = map(int, re.findall(r"<title>(\d+) of (\d+)</title>", dom)[0])
     assert scrolled <= inner <= width
+
+
+def axe() -> Path:
+    """axe-core, the usual checks of accessibility, from the package that brings it or from the file of ``AXE_CORE``."""
+    spec = importlib.util.find_spec("axe_core_python")
+    beside = Path(spec.origin).parent / "axe.min.js" if spec and spec.origin else Path("no such file")
+    path = Path(os.environ.get("AXE_CORE", beside))
+    if not path.is_file():
+        pytest.skip("axe-core is not installed: pip install axe-core-python, or AXE_CORE=<axe.min.js>")
+    return path
+
+
+def violations(page: str, folder: Path) -> list[str]:
+    """What axe-core finds in a page: the rule, and the first element against it."""
+    run = """
+        axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}).then(found => {
+            const told = found.violations.map(rule => rule.id + ": " + rule.nodes[0].target);
+            document.title = JSON.stringify([found.passes.length, told]);
+        });
+    """
+    page = re.sub("<meta http-equiv=.*?>", "", page)  # the policy of the page lets no script run
+    page = page.replace("</body>", f"<script src='{axe().as_uri()}'></script><script>{run}</script></body>")
+    dom = browse(page, folder, "--virtual-time-budget=20000", "--allow-file-access-from-files").stdout
+    n_passed, told = json.loads(html.unescape(re.findall(r"<title>(.*?)</title>", dom)[0]))
+    assert n_passed > 10
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["2 classes", "30 classes"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_an_automatic_check_of_accessibility_finds_nothing(pages, tmp_path, name, theme):
+    shown = "not all" if theme == "light" else "all"
+    page = pages[name].replace("(prefers-color-scheme: dark)", shown)
+    assert page != pages[name]
+    assert violations(page, tmp_path) == []
+
+
+@pytest.mark.slow
+def test_the_automatic_check_sees_labels_and_contrast(pages, tmp_path):
+    page = pages["2 classes"].replace("</main>", "<p style='color: #ccc; background: #fff'>pale</p><input></main>")
+    found = " ".join(violations(page, tmp_path))
+    assert "color-contrast" in found
+    assert "label" in found
