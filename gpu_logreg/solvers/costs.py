@@ -58,6 +58,18 @@ LBFGS_READS = 60.0
 SMALL_FLOPS = 1e8
 """Multiplications of all Hessians and factorisations below which the interpreter takes longer than they do."""
 
+SPARSE_HESSIANS = 1300.0
+"""Time of all that is done with the matrices of a fit on sparse rows whatever their number, for each element of one,
+over that of reading an element of dense rows: they are centred, joined, factored and solved with.
+
+Little beside reads of many stored elements, most of a fit beside reads of few. From trials on two cores of which no row
+is kept: tens to hundreds of thousands of rows, of fields of many levels, of counts with heavy tails, of correlated
+columns."""
+
+WEAK_RIDGE = 0.1
+"""Ridge of the summed loss, ``1 / C``, below which the Hessians of sparse rows are taken at any price: where levels
+have few rows, L-BFGS by its own estimate then ended too far above the minimum."""
+
 FACTORED_STEPS = 30.0
 """Steps that L-BFGS takes with mean factors on data that are neither easy nor hard."""
 
@@ -210,11 +222,11 @@ def newton_is_fastest(n: int, p: int) -> bool:
     return n <= TINY_ROWS and n * p * p <= TINY_FLOPS
 
 
-def sampling_pays(n: int, hessian: HessianForm, costs: Costs = DENSE) -> bool:
+def sampling_pays(n: int, hessian: HessianForm, costs: Costs = DENSE, ridge: float = 0.0) -> bool:
     """Whether the factorisations are expected to cost less than the reads they save over L-BFGS.
 
     Not those of mean factors: gradients alone are tried first (`gpu_logreg.solvers.watch.when_slow`). Below a few
-    million multiplications everything costs less than the interpreter's steps around it.
+    million multiplications everything costs less than the interpreter's steps around it. ``ridge``: of the summed loss.
     """
     p, width = hessian.n_params, hessian.width
     if width > LARGEST_P:
@@ -224,4 +236,6 @@ def sampling_pays(n: int, hessian: HessianForm, costs: Costs = DENSE) -> bool:
         return False
     if hessian.has_mean_factors and costs == DENSE:
         return hessian.whole
+    if costs.read == costs.sample < 1.0 and ridge >= WEAK_RIDGE:
+        reads += SPARSE_HESSIANS * p / (n * costs.read)
     return n * p * p + p**3 < SMALL_FLOPS or reads < LBFGS_READS

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from naive_sums import naive_objective
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 import gpu_logreg.estimators.linear.model
@@ -35,7 +36,7 @@ from gpu_logreg.passes.reference.logits import row_logits
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.sampling import evenly
 from gpu_logreg.solvers import subsampled_newton
-from gpu_logreg.solvers.costs import LARGEST_P, cost_in_reads, sample_size, sampling_pays
+from gpu_logreg.solvers.costs import LARGEST_P, Costs, cost_in_reads, sample_size, sampling_pays
 
 N, D = 20_000, 30
 SEEDS = range(3)
@@ -652,6 +653,26 @@ def test_when_factoring_pays():
         assert sampling_pays(n, two_classes(d + 1))
     for n, d in [(2000, 5000), (10_000, LARGEST_P), (10**7, 50_000), (10, 2000), (10**9, LARGEST_P)]:
         assert not sampling_pays(n, two_classes(d + 1))
+
+
+def test_hessians_of_sparse_rows_pay_where_reads_are_long():
+    few, many = (Costs(read, read, read**2) for read in (0.15, 0.6))  # 5 and 20 stored elements in 200 columns
+    assert not sampling_pays(30_000, two_classes(201), few, ridge=1.0)
+    assert sampling_pays(200_000, two_classes(201), few, ridge=1.0)
+    assert sampling_pays(30_000, two_classes(201), many, ridge=1.0)
+    assert sampling_pays(30_000, two_classes(201), few, ridge=1e-3)  # where L-BFGS ends too far from the minimum
+    assert sampling_pays(30_000, two_classes(201), ridge=1.0)  # of dense rows
+
+
+@pytest.mark.parametrize(("C", "solver"), [(1.0, "lbfgs"), (1000.0, "subsampled-newton")])
+def test_auto_takes_lbfgs_for_a_few_fields_of_many_levels(C, solver):
+    rng = np.random.default_rng(0)
+    n, fields, levels = 10_000, 4, 60
+    level = rng.integers(0, levels, (n, fields)) + levels * np.arange(fields)
+    indptr = np.arange(0, n * fields + 1, fields)
+    X = sparse.csr_matrix((np.ones(n * fields), level.ravel(), indptr), shape=(n, fields * levels))
+    y = X @ rng.standard_normal(fields * levels) + rng.logistic(size=n) > 0
+    assert LogisticRegression(C=C).fit(X, y).solver_ == solver
 
 
 def test_auto_takes_lbfgs_where_factoring_does_not_pay():

@@ -121,7 +121,8 @@ def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, 
         if refused is None:
             return "coordinate-descent", reason
         return "proximal", f"{reason}; not 'coordinate-descent': {refused}"
-    pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs)
+    ridge = float(np.min(objective.l2) * objective.dataset.weight_total)
+    pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs, ridge)
     no_hessian = refused_hessian(objective) if pays else None
     if no_hessian is not None:
         pays, reason = False, f"{reason}; not 'subsampled-newton': {no_hessian}"
