@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Vector, IntVector
 from gpu_logreg.mathematics.network import Network
 from gpu_logreg.objectives.batches import HeldBack, NetworkBatches
@@ -65,7 +66,7 @@ class StreamedBatches(NetworkBatches):
         factor: float = 1.0,
         least_weight: float = 0.0,
     ) -> None:
-        super().__init__(training, data.template(), steps, held_back, best)
+        super().__init__(training, data.template_there(), steps, held_back, best)
         self._data, self._seed, self._factor, self._least_weight = data, seed, factor, least_weight
         self._n_epochs = 0
         self._ends: list[Rows] = []
@@ -79,7 +80,7 @@ class StreamedBatches(NetworkBatches):
         for rows, at in self._buffers(order.tolist(), batch_size, rng):
             s = rows.sample_weight
             weight = float(len(at)) if s is None else float(s[at].sum(dtype=np.float64))
-            self.rows = rows
+            self.rows = self._data.there(rows)
             mean = super().epoch(at, batch_size, rate)
             if not math.isfinite(mean):
                 return math.nan
@@ -136,7 +137,7 @@ class StreamedBatches(NetworkBatches):
     def has_finite_loss(self, rows: IntVector) -> bool:
         """Whether the losses of the first and the last batch of the last epoch are finite at the present parameters."""
         for end in self._ends:
-            self.rows = end
+            self.rows = self._data.there(end)
             if not super().has_finite_loss(np.arange(len(end.y))):
                 return False
         return True
@@ -187,11 +188,11 @@ class StreamedObjective(NetworkObjective):
 
     def _sums(self, params: Float64Vector) -> tuple[float, Float64Vector]:
         loss_sum, grad = 0.0, np.zeros(self.network.n_params)
-        for block in self._data.blocks():
+        for block in self._data.blocks_there():
             rows, at, n, s = block.rows, None, block.n_rows, block.rows.sample_weight
             if s is not None:
-                weighted = np.flatnonzero(s > self._least_weight)
-                at, n = (None, n) if len(weighted) == n else (weighted, len(weighted))
+                weighted = np.flatnonzero(to_numpy(s) > self._least_weight)
+                at, n = (None, n) if len(weighted) == n else (block.xp.asarray(weighted), len(weighted))
                 rows = rows._replace(sample_weight=s * s.dtype.type(self._factor))
             block_loss, block_grad = self._sums_over(rows, at, n, params)
             loss_sum, grad = loss_sum + block_loss, grad + block_grad

@@ -38,8 +38,7 @@ def _on_device(impl: str, data: StreamedDataset, device: Device, loss: Loss) -> 
     """The engines of blocks that are walked on a GPU, and of samples, which are of the host."""
     assert data.on_device is not None
     n, stay = len(data.store.parts), len(data.on_device.kept)
-    rows = data.on_device.template(data.n_columns, data.labels.dtype, data.labels.weight_dtype)
-    there = choose(impl, rows, device, loss)
+    there = choose(impl, data.template_there(), device, loss)
     here = choose("auto", data.template(), Device("cpu"), loss, by_columns=True)
     reason = f"{there.reason}; {n} blocks of rows are streamed, of which {stay} stay on {device.name}"
     return BlockwiseEngine(loss, reason, here, there)

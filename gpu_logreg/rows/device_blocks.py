@@ -20,7 +20,7 @@ from gpu_logreg.arrays.vector import Array, DType, HostArray
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.block_store import kept_numbers
 from gpu_logreg.rows.read_ahead import read_ahead
-from gpu_logreg.rows.upload import page_locked, stream_after
+from gpu_logreg.rows.upload import page_locked, stream_after, upload
 
 __all__ = ["DeviceBlocks", "blocks_that_stay", "bytes_on_device", "bytes_to_walk"]
 
@@ -147,6 +147,12 @@ class DeviceBlocks:
         """Two rows as those of the blocks, on the device, for the choice of an engine."""
         layout = _layout((2, n_columns), self.dtype, labels, weights)
         return layout.rows(import_cupy().zeros(layout.nbytes, dtype=np.uint8))
+
+    def copy(self, rows: Rows) -> Rows:
+        """Dense rows of the host as the device has them, in memory of their own."""
+        X, y, s = rows
+        cupy = import_cupy()
+        return Rows(upload(X, self.device, self.dtype), cupy.asarray(y), None if s is None else cupy.asarray(s))
 
     def walk(
         self,

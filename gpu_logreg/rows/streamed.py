@@ -141,6 +141,14 @@ class StreamedDataset(RowsApart):
             block = ResidentDataset(rows_there, total, self.store_names, dtype)
             yield block if self.of_block is None else self.of_block(block)
 
+    def blocks_there(self) -> Iterator[ResidentDataset]:
+        """The blocks where sums over them are made: on the GPU, or the host."""
+        return self.blocks() if self.on_device is None else self.blocks_on_device()
+
+    def there(self, rows: Rows) -> Rows:
+        """Rows of the host where steps on them are made: a copy on the GPU, or themselves."""
+        return rows if self.on_device is None else self.on_device.copy(rows)
+
     def _of_host(self, numbers: Sequence[int]) -> Iterator[tuple[int, Rows, float]]:
         for number, X in self.store.walk(numbers):
             yield number, *self._rows_of_block(number, X)
@@ -169,6 +177,12 @@ class StreamedDataset(RowsApart):
         """Rows of this shape and dtype without memory of their own, for the choice of an engine."""
         X = self.kind.template(self.n_rows, self.n_columns, self.store.source.dtype)
         return Rows(X, self.labels.labels(slice(0, 1)), self.labels.weights(slice(0, 1)))
+
+    def template_there(self) -> Rows:
+        """`template` where steps on the rows are made."""
+        if self.on_device is None:
+            return self.template()
+        return self.on_device.template(self.n_columns, self.labels.dtype, self.labels.weight_dtype)
 
     def weights_of_classes(self, loss: Any) -> Float64Vector:
         """Sum of the row weights of every class."""

@@ -96,7 +96,7 @@ class NetworkTraining:
             raise DataError("a Stream brings its own labels and weights; give them to Stream, and fit(stream)")
         if isinstance(X, Stream) and only_one_epoch:
             raise DataError("partial_fit goes on over rows in memory; give a stream to fit")
-        device = streams_on(self.device) if isinstance(X, Stream) else resolve_device(self.device, X)
+        device = streams_on(self.device, by_blocks=True) if isinstance(X, Stream) else resolve_device(self.device, X)
         with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
             try:
                 self._train(X, y, target, sample_weight, device, going_on, only_one_epoch, validation, checkpoint)
@@ -173,7 +173,7 @@ class NetworkTraining:
                 f"the layers of the last fit, {[W.shape for W in self.coefs_]}, are not those of "
                 f"hidden_layer_sizes={self.hidden_layer_sizes!r}; use warm_start=False or a new estimator"
             )
-        rows = data.rows if data.is_resident else data.template()
+        rows = data.rows if data.is_resident else data.template_there()
         if not (rows.sample_weight is None or only_one_epoch or target.several):
             _ = prepared.shares  # refused where all the weight lies on one class
         if data.is_resident:
