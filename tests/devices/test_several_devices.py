@@ -121,10 +121,63 @@ def test_refusals(fake):
     refused(DeviceError, "X is on cuda:0", "cuda:all", fake.asarray(X))
     refused(DataError, "solver='adam' steps over rows in random order", "cuda:all", solver="adam")
     refused(ImplementationError, "impl='cpu' needs rows in host memory", "cuda:all", impl="cpu")
-    with pytest.raises(DataError, match="device='cuda:all' is not known"):
-        MLPClassifier(device="cuda:all").fit(X, y)
     with pytest.raises(DeviceError, match="streamed rows are walked on the CPU"):
         LogisticRegression(device="cuda:all").fit(iter([(X, y)]))
+
+
+NETWORK = {"hidden_layer_sizes": (5,), "activation": "tanh", "max_iter": 3, "random_state": 3}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("solver", "n_classes"), [("adam", 3), ("lbfgs", 2)])
+def test_bits_of_networks_are_those_of_one_device(fake, used, tmp_path, solver, n_classes):
+    X, y, s = problem(n_classes)
+    parameters = NETWORK | {"solver": solver, "batch_size": 100}
+    three = MLPClassifier(device="cuda:all", **parameters).fit(X, y, s, checkpoint=tmp_path / "fit")
+    assert used == {0, 1, 2}
+    assert three.device_ == "cuda:0, cuda:1, cuda:2"
+    assert three.impl_reason_ == "the rows are in 11 parts"
+    used.clear()
+    one = MLPClassifier(device=["cuda:1"], **parameters).fit(X, y, s)
+    assert used == {1}
+    for mine, its in zip([*one.coefs_, *one.intercepts_], [*three.coefs_, *three.intercepts_], strict=True):
+        assert mine.tobytes() == its.tobytes()
+    assert one.loss_curve_ == three.loss_curve_
+    assert three.predict(X).shape == (N,)
+    save_model(three, tmp_path / "model")
+    np.testing.assert_array_equal(load_model(tmp_path / "model").predict_proba(X), three.predict_proba(X))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_batch_of_all_rows_is_that_of_the_host(fake):
+    X, y, s = problem(3, np.float64)
+    parameters = NETWORK | {"batch_size": N, "learning_rate_init": 0.05}
+    three = MLPClassifier(device="cuda:all", **parameters).fit(X, y, s)
+    host = MLPClassifier(device="cpu", **parameters).fit(X, y, s)
+    for mine, its in zip(three.coefs_, host.coefs_, strict=True):
+        np.testing.assert_allclose(mine, its, rtol=0, atol=1e-9)
+    stopped = MLPClassifier(device="cuda:all", early_stopping=True, **NETWORK, batch_size=300).fit(X, y, s)
+    assert len(stopped.validation_scores_) == 3
+
+
+def test_what_networks_on_several_devices_cannot_do(fake):
+    X, y, _ = problem()
+
+    def refused(error, message, X=X, y=y, more=None, **parameters):
+        with pytest.raises(error, match=re.escape(message)) as caught:
+            MLPClassifier(device="cuda:all", **parameters).fit(X, y, **(more or {}))
+        assert "\n" not in str(caught.value)
+
+    several = "cannot be used with device='cuda:all', several GPUs; use device='cuda'"
+    refused(DataError, f"impl='cuda' {several}", impl="cuda")
+    refused(DataError, f"y with several labels a row {several}", y=np.stack([y, 1 - y], axis=1))
+    refused(DataError, f"X_val {several}", early_stopping=True, more={"X_val": X, "y_val": y})
+    refused(DeviceError, "X is sparse, and sparse rows are walked on the CPU", X=sparse.csr_array(X))
+    bad = X.copy()
+    bad[-1, 2] = np.nan
+    refused(DataError, f"Input X contains NaN at row {N - 1}, column 2", X=bad)
+    with pytest.raises(DataError, match="partial_fit cannot be used"):
+        MLPClassifier(device="cuda:all").partial_fit(X, y, classes=[0, 1])
 
 
 def test_a_device_that_is_full_is_named(fake, monkeypatch):

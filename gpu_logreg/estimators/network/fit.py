@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.checks import first_not_finite
+from gpu_logreg.arrays.checks import first_not_finite, not_finite_error
 from gpu_logreg.arrays.device import Device, array_namespace, to_numpy
 from gpu_logreg.errors import DataError, ImplementationError
 from gpu_logreg.estimators.journal import Journal
@@ -60,13 +60,19 @@ def of_unit_size(weights: Any, alpha: float) -> tuple[Any, float]:
     return weights * weights.dtype.type(factor), alpha * factor
 
 
-def refuse_extremes(data: ResidentDataset) -> None:
+def refuse_extremes(data: ResidentDataset, first_row: int = 0) -> None:
     """Refuse values that are not finite, and in rows that count those whose square the arithmetic cannot hold.
 
     Floating-point rows are read once for it, in the memory where they will be walked; whole numbers are not. No read of
     the training itself would do: a saturated unit passes nothing on, so that the loss and the gradient of an epoch are
     finite with a value of 1e200 in it; no epoch walks over rows that are held back or weigh nothing; and what
     `partial_fit` refuses must not have changed the state that the next call goes on from.
+
+    Parameters
+    ----------
+    data : ResidentDataset
+    first_row : int
+        Number of its first row, for messages.
 
     Raises
     ------
@@ -77,20 +83,26 @@ def refuse_extremes(data: ResidentDataset) -> None:
     dtype = data.batch_dtype
     limit = too_large(dtype)
     if X.dtype.kind == "f" and float(np.finfo(X.dtype).max) <= limit:  # such as float16
-        if first_not_finite(X) is not None:
-            data.refuse_not_finite()
+        _refuse_not_finite(data, first_row)
         return
     if first_beyond(X, limit) is None:
         return
-    if first_not_finite(X) is not None:
-        data.refuse_not_finite()
+    _refuse_not_finite(data, first_row)
     found = first_beyond(X, limit, rows_with_weight(weights, data.n_rows, dtype))
     if found is not None:
         row, column, value = found
+        row += first_row
         raise DataError(
             f"Input X holds {value:g} at row {row}, column {column}{data.column_name(column)}, whose square "
             f"{dtype} cannot hold; scale the columns, for example with scikit-learn's StandardScaler"
         )
+
+
+def _refuse_not_finite(data: ResidentDataset, first_row: int) -> None:
+    found = first_not_finite(data.rows.X)
+    if found is not None:
+        row, column, value = found
+        raise not_finite_error(row + first_row, column, value, data.column_name(column))
 
 
 def choose_way(model: Any, rows: Rows, device: Device, training: Training) -> Steps:

@@ -85,11 +85,12 @@ class MLPClassifier(
         Most evaluations of the full-batch solvers.
     max_time : float or None, default=None
         Seconds after which the training stops where it is, after an epoch or an iteration, with a warning.
-    device : {"auto", "cpu", "cuda", "cuda:N"}, default="auto"
+    device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"} or list of "cuda:N", default="auto"
         Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
         another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
         fit. Streams stay on the host with ``"auto"``. An explicit device is taken or refused; ``"auto"`` says why in
-        ``device_reason_`` and in the log. Memory that the fit takes there is given back when it ends.
+        ``device_reason_`` and in the log. Memory that the fit takes there is given back when it ends. Several GPUs share
+        every batch: see `docs/clusters.md`.
     impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
         How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
         ``reference`` alone.

@@ -43,7 +43,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "n_iter_no_change": [Interval(numbers.Integral, 1, None, closed="left"), Hidden(float)],
     "max_fun": [Interval(numbers.Integral, 1, None, closed="left")],
     "max_time": [Interval(numbers.Real, 0, None, closed="neither"), None],
-    "device": [str],
+    "device": [str, list, tuple],
     "impl": [StrOptions({"auto", "reference", "cpu", "cuda"})],
     "init": [StrOptions(set(INITIALISATIONS))],
     "storage": [StrOptions({"auto", *STORAGES})],

@@ -10,14 +10,16 @@ import numpy as np
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import Device, cupy_to_device, numpy_defaults
-from gpu_logreg.arrays.device_choice import resolve_device
+from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import FitTask, TimeLimit, epoch_lines, logger, observe_all, upload_lines
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.journal import Journal
+from gpu_logreg.estimators.linear.several_devices import on_devices
 from gpu_logreg.estimators.network.fit import choose_way, fit_by_batches, fit_by_reads, of_unit_size, refuse_extremes
 from gpu_logreg.estimators.network.parameters import MAY_DIFFER, STOCHASTIC, hidden_sizes
+from gpu_logreg.estimators.network.parted import fit_parts, prepare_network_on_devices, refuse_extremes_of_parts
 from gpu_logreg.estimators.network.streamed import (
     fit_by_streamed_batches,
     fit_by_streamed_reads,
@@ -96,8 +98,12 @@ class NetworkTraining:
             raise DataError("a Stream brings its own labels and weights; give them to Stream, and fit(stream)")
         if isinstance(X, Stream) and only_one_epoch:
             raise DataError("partial_fit goes on over rows in memory; give a stream to fit")
-        device = streams_on(self.device, by_blocks=True) if isinstance(X, Stream) else resolve_device(self.device, X)
-        with on_device(device, less=_LESS), blas_on_one_thread(), numpy_defaults():
+        several = None if isinstance(X, Stream) else several_devices(self.device)
+        device: Any = several
+        if several is None:
+            device = streams_on(self.device, by_blocks=True) if isinstance(X, Stream) else resolve_device(self.device, X)
+        place = on_device(device, less=_LESS) if several is None else on_devices(several)
+        with place, blas_on_one_thread(), numpy_defaults():
             try:
                 self._train(X, y, target, sample_weight, device, going_on, only_one_epoch, validation, checkpoint)
             finally:
@@ -111,12 +117,23 @@ class NetworkTraining:
         y: Any,
         target: Target,
         sample_weight: Any,
-        device: Device,
+        device: Device | list[Device],
         going_on: bool,
         only_one_epoch: bool,
         validation: tuple[Any, Any] | None,
         checkpoint: Any,
     ) -> None:
+        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
+        start = [*self.coefs_, *self.intercepts_] if going_on else []
+        if isinstance(device, list):
+            how: dict[str, Any] = {"only_one_epoch": only_one_epoch, "validated": validation is not None}
+            prepared = prepare_network_on_devices(self, X, y, sample_weight, device, **how)
+            data: Any = prepared.data
+            refuse_extremes_of_parts(data)
+            with journal_of(checkpoint, self, [data], MAY_DIFFER, start) as journal:
+                fit_parts(self, prepared, data, going_on, journal, task_of)
+            self.device_, self.device_reason_ = ", ".join(one.name for one in device), "asked for"
+            return
         if isinstance(X, Stream):
             prepared = prepare_network_stream(self, X, device, validation is not None)
         else:
@@ -130,13 +147,11 @@ class NetworkTraining:
                 column_names=getattr(self, "feature_names_in_", None),
                 progress=upload_lines(device) if self.verbose and not callable(self.verbose) else None,
             )
-        task_of = functools.partial(FitTask, self, self.max_iter, X, y, sample_weight)
         stop_by = None
         if validation is not None:
             X_val, y_val = validation
             stop_by = prepare(X_val, y_val, None, device, storage=self.storage, target=target).data
             refuse_extremes(stop_by)
-        start = [*self.coefs_, *self.intercepts_] if going_on else []
         with journal_of(checkpoint, self, [prepared.data, stop_by], MAY_DIFFER, start) as journal:
             self._fit_prepared(prepared, task_of, going_on, only_one_epoch, stop_by, journal)
 
