@@ -27,17 +27,15 @@ __all__ = ["Sampler"]
 FAR_FROM_ZERO = 2000.0
 """Mean over standard deviation of a column from which float32 rows are computed in float64.
 
-In float32 the logits would have errors of about 1e-4, and hide a remaining decrease below 1e-10 of the value."""
+In float32 logits would err by about 1e-4, and hide a remaining decrease below 1e-10 of the value."""
 
 STIFFEST = 1e303
-"""Largest second derivative of the ridge along a standardised column: beyond it products would overflow.
-
-It is that of a column with a standard deviation of 1e-150 or less, whose weight is zero either way."""
+"""Largest second derivative of the ridge along a standardised column: beyond it products would overflow. It is that of
+a column with a standard deviation of 1e-150 or less, whose weight is zero either way."""
 
 EFFECTIVE_SHARE = 0.05
-"""Share of the sample below which the effective number of rows behind the variance of a column is few.
-
-Rows are then drawn by their scores, an estimate of leverage. A choice."""
+"""Share of the sample below which the effective number of rows behind the variance of a column is few: rows are then
+drawn by their scores, an estimate of leverage. A choice."""
 
 LOGIT_ROWS = 2**18
 """Rows whose projections are kept at a time."""
@@ -111,7 +109,15 @@ class Sampler:
         DataError
             If a row of the sample holds NaN or infinity.
         """
-        size = min(size, self._objective.dataset.largest_sample)
+        rows, y, s = self._rows_drawn(min(size, self._objective.dataset.largest_sample))
+        self._coordinates = rows.coordinates
+        self._objective.centre_on(rows.coordinates.mean, rows.coordinates.scale)
+        if self._keeps_sparse:
+            return self._of_sparse(rows.dataset, rows.at, y, s)
+        return self._of_dense(rows.U, y, s, rows.coordinates)
+
+    def _rows_drawn(self, size: int) -> tuple[StandardisedRows, Array, Array]:
+        """The rows of a sample, their labels and their weights."""
         if size >= self.n_rows:  # few rows: float64 costs little, and shows small curvatures
             self._objective.widen()
         indices, weight = self._indices(size)
@@ -124,12 +130,8 @@ class Sampler:
             self.irregular = True
             indices, weight = self._indices_by_score(size, rows)
             rows, y, s = self._standardised(indices, weight)
-        self._coordinates = rows.coordinates
         self.complete = len(indices) >= n_present
-        self._objective.centre_on(rows.coordinates.mean, rows.coordinates.scale)
-        if self._keeps_sparse:
-            return self._of_sparse(rows.dataset, rows.at, y, s)
-        return self._of_dense(rows.U, y, s, rows.coordinates)
+        return rows, y, s
 
     def whole(self) -> Sample | None:
         """`all_rows` for Newton's method; None where the sample has no ``second_order``."""

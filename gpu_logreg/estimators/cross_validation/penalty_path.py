@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
 from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.path_sampler import FirstSample
 from gpu_logreg.solvers import SolverResult
 
 __all__ = ["How", "Path", "one_class_result", "penalty_path", "shares_of"]
@@ -107,11 +108,11 @@ def penalty_path(
         limits = how.limits._asdict()
         return Path(path_by_columns(whole, first, strengths, **limits), whole, name, reason)
     results: list[SolverResult] = []
-    one = whole
+    one, options = whole, replace(how.options, first_sample=FirstSample())
     for l1, l2 in strengths:
         one = whole.penalised(l1, l2)
         name, reason = chosen_solver(how.solver, how.solver_reason, one)
-        result = minimise(how.options, name, one, shares, start, how.limits)
+        result = minimise(options, name, one, shares, start, how.limits)
         results.append(result)
         start = result.params if np.isfinite(result.params).all() else None
     return Path(results, one, name, reason)

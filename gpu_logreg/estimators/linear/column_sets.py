@@ -9,6 +9,7 @@ import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.path_sampler import FirstSample, PathSampler
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import SolverResult
 from gpu_logreg.solvers.costs import LARGEST_P
@@ -25,6 +26,7 @@ def proximal_by_columns(
     rng: np.random.Generator,
     warm: bool,
     in_working_sets: bool,
+    first_sample: FirstSample | None = None,
     **limits: Any,
 ) -> SolverResult:
     """Proximal Newton with the penalty of the objective: `gpu_logreg.solvers.proximal.proximal`.
@@ -38,12 +40,15 @@ def proximal_by_columns(
         Whether ``start`` is believed to be near the optimum.
     in_working_sets : bool
         Whether to solve for a few columns at a time.
+    first_sample : FirstSample or None
+        That of a path, for all columns at once.
     **limits
         ``tol``, ``max_iter`` and ``observer``; for all columns at once, also ``late``.
     """
     strengths = objective.l1_strengths
     if not in_working_sets:
-        needs: dict[str, Any] = {"sampler": Sampler(objective, rng), "l1": strengths, "l2": objective.l2}
+        sampler = Sampler(objective, rng) if first_sample is None else PathSampler(objective, rng, first_sample)
+        needs: dict[str, Any] = {"sampler": sampler, "l1": strengths, "l2": objective.l2}
         return proximal(objective, start, warm=warm, **needs, **limits)
     objective.widen()  # by whose gradient columns are missed, and no sample has shown its rounding
     by_columns, n_columns = objective.engine.columns(objective.dataset), objective.dataset.n_columns

@@ -44,7 +44,7 @@ __all__ = ["SOLVERS", "chosen_solver", "minimise", "objective_of", "with_first_s
 SOLVERS = {
     "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm", "diagonal"), has_hessian=True, hands_over=True),
     "newton-cg": Solver(newton_cg_by_measure, ("shares", "rng", "warm"), has_hessian=True),
-    "proximal": Solver(proximal_by_columns, ("rng", "warm", "in_working_sets"), has_hessian=True),
+    "proximal": Solver(proximal_by_columns, ("rng", "warm", "in_working_sets", "first_sample"), has_hessian=True),
     "coordinate-descent": Solver(by_columns, ("saved",), has_hessian=True, goes_on=True),
     "lbfgs": Solver(lbfgs_from_a_diagonal, ("shares", "rng", "warm", "newton_costs_little")),
     "gradient-descent": Solver(gradient_descent, ("step", "learning_rate"), starts_at_0=True, goes_on=True),

@@ -14,6 +14,7 @@ from gpu_logreg.estimators.journal import Journal, SavedState
 from gpu_logreg.estimators.linear.quasi_newton import diagonal_at_start
 from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.objectives.linear import Objective
+from gpu_logreg.objectives.path_sampler import FirstSample, PathSampler
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import Metric, Observer, SolverResult
 from gpu_logreg.solvers.costs import LARGEST_P, newton_is_fastest
@@ -60,12 +61,15 @@ class Options:
     learning_rate : float or None
     journal : Journal or None
         Where the fit is recorded.
+    first_sample : FirstSample or None
+        What fits of the same rows share.
     """
 
     random_state: Any = None
     step: str = "armijo"
     learning_rate: float | None = None
     journal: Journal | None = None
+    first_sample: FirstSample | None = None
 
 
 class Solver(NamedTuple):
@@ -120,6 +124,8 @@ class Problem:
         Whether columns are so many that an L1 problem is solved for a few of them at a time.
     few_rows : bool
         Whether a Hessian of all rows costs less than a sample would save.
+    first_sample : FirstSample or None
+        That of a path.
     """
 
     def __init__(self, objective: Objective, shares: Float64Vector, options: Options, warm: bool = False) -> None:
@@ -129,14 +135,16 @@ class Problem:
         self.in_working_sets = in_working_sets(objective)
         self.rng = np.random.default_rng(seed_of(options.random_state))
         self.few_rows = newton_is_fastest(objective.dataset.n_rows, objective.n_params) and not self.in_working_sets
+        self.first_sample = options.first_sample
         self._options = options
         self._n_states = 0
         self._default_rate: float | None = None
 
     @property
     def sampler(self) -> Sampler:
-        """A new sampler of the rows."""
-        return Sampler(self.objective, self.rng)
+        """A new sampler of the rows; of a path, one that begins with its first sample."""
+        first = self.first_sample
+        return Sampler(self.objective, self.rng) if first is None else PathSampler(self.objective, self.rng, first)
 
     def diagonal(self) -> Metric | None:
         """The diagonal of the Hessian at no weights, one read; None where a sample has misled about the columns.

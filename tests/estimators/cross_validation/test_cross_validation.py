@@ -137,6 +137,17 @@ def test_a_fold_without_a_class_is_named_and_fitted():
     assert not model.coefs_paths_[..., :-1].any()
 
 
+def test_a_fold_without_one_of_three_classes_is_named_and_never_predicts_it():
+    X, y = drawn(90, n_classes=3)
+    without, others = np.flatnonzero(y != 2), np.flatnonzero(y == 2)
+    with pytest.warns(UserWarning, match="fold 1 has no rows of class 2 to train on"):
+        model = LogisticRegressionCV(
+            Cs=[1.0, 0.01], cv=[(np.arange(60), np.arange(60, 90)), (without, others)], l1_ratios=[0], **NEW
+        ).fit(X, y)
+    assert (model.scores_[1] == 0.0).all()
+    assert np.isfinite(model.coefs_paths_).all()
+
+
 def test_fits_that_do_not_converge_are_told_of_once():
     X, y = drawn()
     with pytest.warns(ConvergenceWarning, match=r"\d+ of 10 fits did not converge; the first is that of fold 0, C="):

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, Stream, logistic_path
 from gpu_logreg.errors import DataError
+from gpu_logreg.objectives.sampler import Sampler
 
 CS = [0.3, 0.003, 3.0, 0.03]
 
@@ -45,6 +46,34 @@ def test_the_path_with_l1_takes_fewer_reads_than_fits_of_their_own():
     path = logistic_path(X, y, Cs, l1_ratio=1.0)
     assert path.n_reads < sum(LogisticRegression(C=C, l1_ratio=1.0).fit(X, y).n_reads_ for C in Cs)
     assert (np.diff((path.coefs != 0).sum(axis=(1, 2))) >= 0).all()
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0, 0.5])
+def test_a_path_draws_one_sample(l1_ratio, monkeypatch):
+    drawn = []
+    X, y = drawn_for_a_sample()
+    whole = Sampler._rows_drawn
+
+    def noted(sampler, size):
+        drawn.append((size, sampler._objective.l2))
+        return whole(sampler, size)
+
+    monkeypatch.setattr(Sampler, "_rows_drawn", noted)
+    Cs = [0.01, 0.03, 0.1]
+    path = logistic_path(X, y, Cs, l1_ratio=l1_ratio, tol=1e-9)
+    assert len(drawn) == 1
+    for at, C in enumerate(Cs):
+        one = LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-9).fit(X, y)
+        np.testing.assert_allclose(path.coefs[at], one.coef_, atol=1e-6)
+    assert len(drawn) == 1 + len(Cs)
+
+
+def drawn_for_a_sample():
+    """Rows of which a few carry most of the variance of a column, so that they are drawn by their scores."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((40_000, 12))
+    X[::500, 0] *= 50.0
+    return X, (X[:, 1:] @ rng.standard_normal(11) + rng.logistic(size=len(X)) > 0.0).astype(int)
 
 
 def test_what_cannot_be_fitted_is_told_of_in_a_line():
