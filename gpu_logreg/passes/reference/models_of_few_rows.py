@@ -11,11 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpu_logreg.arrays.block_sizes import HESSIAN
-from gpu_logreg.arrays.blocks import map_in_order, row_blocks
+from gpu_logreg.arrays.blocks import map_in_order
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
-from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.mathematics.softmax import curvature_diagonal, softmax
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -25,7 +23,7 @@ BLOCK_ELEMENTS, LEAST_ROWS = 2**17, 64
 """Logits of a block of rows, of all models together, and rows of it at least: they stay in the cache of a processor."""
 
 LEAST_SHARE = 1e-3
-"""Share of the curvature of all rows that is left out of a Hessian of many classes, at most."""
+"""Share of the curvature of all rows that is left out of a Hessian, at most."""
 
 
 class FewRows(NamedTuple):
@@ -71,7 +69,7 @@ def gradients_without_fold(loss: Loss, rows: FewRows, W: Float64Matrix, left_out
 
     Parameters
     ----------
-    loss : Binary or Classes
+    loss : Classes
     rows : FewRows
     W : ndarray of shape (F, K p)
         Class after class.
@@ -99,7 +97,7 @@ def gradients_without_fold(loss: Loss, rows: FewRows, W: Float64Matrix, left_out
         fold, part = task
         U, y, s = rows.U[part], rows.y[part], rows.s[part]
         Z = U @ of_folds[fold]
-        dz = _binary_dz(Z, y) if isinstance(loss, Binary) else _classes_dz(Z.reshape(len(U), K, -1), y)
+        dz = _classes_dz(Z.reshape(len(U), K, -1), y)
         dz *= s[:, None]
         return U.T @ dz
 
@@ -110,16 +108,6 @@ def gradients_without_fold(loss: Loss, rows: FewRows, W: Float64Matrix, left_out
         else:
             total[:, :, taking[fold]] += part.reshape(p, K, -1)
     return np.ascontiguousarray(total.transpose(2, 1, 0)).reshape(F, K * p)
-
-
-def _binary_dz(z: Array, y: Array) -> Array:
-    """``p - y`` in the memory of the logits, with all digits on both sides."""
-    sign = np.where(y > 0, 1.0, -1.0)[:, None]
-    z *= sign
-    np.exp(z, out=z)
-    z += 1.0
-    np.divide(-sign, z, out=z)
-    return z
 
 
 def _classes_dz(z: Array, y: Array) -> Array:
@@ -138,19 +126,13 @@ def _classes_dz(z: Array, y: Array) -> Array:
 def curvature_without_fold(loss: Loss, rows: FewRows, phi: Float64Vector, left_out: int) -> Float64Matrix:
     """Second derivative of the loss sum of a model at a point, over all rows but those of a fold; -1 for none.
 
-    Of many classes nearly certain rows are left out: what they would add is less than `LEAST_SHARE` of all together.
+    Rows that are nearly certain about a pair of classes are left out of its product: what they would add is less than
+    `LEAST_SHARE` of all together.
     """
     K, p = loss.n_logits, rows.U.shape[1]
     total = np.zeros((K, p, K, p))
-    for U, y, s in rows.outside_of(left_out):
-        z = U @ phi.reshape(K, p).T
-        if isinstance(loss, Binary):
-            root = np.sqrt(s * loss.curvature(z[:, 0], y))
-            for part in row_blocks(len(U), 8 * p, HESSIAN.host):
-                A = U[part] * root[part, None]
-                total[0, :, 0] += A.T @ A
-        else:
-            _add_pairs(total, U, s, softmax(z))
+    for U, _, s in rows.outside_of(left_out):
+        _add_pairs(total, U, s, softmax(U @ phi.reshape(K, p).T))
     return total.reshape(K * p, K * p)
 
 
@@ -176,6 +158,5 @@ def loss_sum(loss: Loss, rows: FewRows, phi: Float64Vector, left_out: int) -> fl
     K, p = loss.n_logits, rows.U.shape[1]
     total = 0.0
     for U, y, s in rows.outside_of(left_out):
-        z = U @ phi.reshape(K, p).T
-        total += float(s @ loss.loss_and_dz(z[:, 0] if K == 1 else z, y)[0])
+        total += float(s @ loss.loss_and_dz(U @ phi.reshape(K, p).T, y)[0])
     return total

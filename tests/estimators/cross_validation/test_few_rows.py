@@ -63,7 +63,7 @@ def test_every_model_is_found_and_is_that_of_a_fit_of_its_own(weighted, fit_inte
             np.testing.assert_allclose(found[:, :4] * spread, one.coef_ * spread, atol=1e-7)
 
 
-@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("n_classes", [3, 4])
 def test_sums_are_those_of_the_rows_outside_of_each_fold(n_classes):
     rng = np.random.default_rng(0)
     U, y, s = rng.standard_normal((150, 3)), rng.integers(0, n_classes, 150), rng.random(150)
