@@ -62,7 +62,7 @@ HESSIAN = BlockSize(2**21, 2**62)
 """For the Hessian of a sample in standardised columns: each block adds a product of p x p to the sum, so
 that it has more rows than other blocks; on a device the sample is one block."""
 
-INFORMATION = BlockSize(2**20, 2**28)
+INFORMATION = BlockSize(2**21, 2**28)
 """For the information of all rows, in bytes of float64: each block adds products of P x P, as those of `HESSIAN` do."""
 
 SCALED = BlockSize(2**18, 2**28)

@@ -40,11 +40,14 @@ class Information:
     point : Point
     sums : InformationSums
     inverse : ndarray of shape (P, P)
+    kept : ndarray of shape (2, n) or None
+        Residual and curvature of every row, where they were asked for.
     """
 
     point: Point
     sums: InformationSums
     inverse: Float64Matrix
+    kept: Float64Matrix | None = None
 
     def step(self) -> Float64Vector:
         """Newton's step from the point, by the parameters in its coordinates: 0 at the maximum."""
@@ -59,7 +62,12 @@ class Information:
 
 
 def information_at(
-    data: Dataset, point: Point, names: Callable[[int], str], with_outer: bool = False, groups: Groups | None = None
+    data: Dataset,
+    point: Point,
+    names: Callable[[int], str],
+    with_outer: bool = False,
+    groups: Groups | None = None,
+    keep: bool = False,
 ) -> Information:
     """The information of all rows at a point, with its inverse; one read.
 
@@ -71,6 +79,8 @@ def information_at(
         Name of a column of the coordinates, for messages.
     with_outer, groups
         As of `gpu_logreg.passes.reference.information.information_sums`.
+    keep : bool
+        Whether residuals and curvatures of the rows of two classes are kept for a second walk: 16 bytes a row.
 
     Raises
     ------
@@ -79,10 +89,11 @@ def information_at(
     SingularError
         An information without an inverse: the message names the columns.
     """
-    sums = information_sums(data, point, with_outer, groups, row_products(data, point.n_params))
+    kept = np.empty((2, data.n_rows)) if keep and len(point.Phi) == 1 and data.on_host else None
+    sums = information_sums(data, point, with_outer, groups, row_products(data, point.n_params), kept)
     if not (np.isfinite(sums.information).all() and np.isfinite(sums.grad_sum).all()):
         data.refuse_not_finite()
-    return Information(point, sums, inverted(sums.information, point, names))
+    return Information(point, sums, inverted(sums.information, point, names), kept)
 
 
 def refuse_wide(n_params: int) -> None:

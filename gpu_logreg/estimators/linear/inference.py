@@ -256,7 +256,7 @@ def _covariance(
     outer = fitted.sums.outer
     if kind in ("HC2", "HC3"):
         correction = Correction(inverse, root=kind == "HC2")
-        outer = outer_sums(data, point, correction, row_products(data, point.n_params))
+        outer = outer_sums(data, point, correction, row_products(data, point.n_params), fitted.kept)
         if not np.isfinite(outer).all():
             raise DataError(f"covariance={kind!r} divides by 1 - leverage, and a row has leverage 1; use 'HC1'")
     return sandwich(inverse, outer, kind, n), None

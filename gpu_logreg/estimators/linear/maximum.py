@@ -113,7 +113,9 @@ def information_of(
     """The information at the maximum; a `DataError` where there is none, or another."""
     data, n_classes = prepared.data, len(model.classes_)
     try:
-        fitted = information_at(data, point, lambda j: repr(names[j]), kind in ("HC0", "HC1"), groups)
+        fitted = information_at(
+            data, point, lambda j: repr(names[j]), kind in ("HC0", "HC1"), groups, kind in ("HC2", "HC3")
+        )
     except SingularError:  # along directions in which all rows are certain, too
         _refuse_separated(separating_columns(data, point, n_classes), names)
         raise

@@ -26,7 +26,7 @@ from gpu_logreg.arrays.block_sizes import INFORMATION
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.mathematics import logistic, softmax
 from gpu_logreg.passes.reference.leverage import Correction, Leverage, corrected_residuals
 from gpu_logreg.passes.reference.row_products import (
@@ -128,6 +128,7 @@ def information_sums(
     with_outer: bool = False,
     groups: Groups | None = None,
     products: ProductsOfRows = PLAIN,
+    kept: HostArray | None = None,
 ) -> InformationSums:
     """All sums of the module, of residuals that are not corrected; one read.
 
@@ -141,6 +142,8 @@ def information_sums(
         Whose sums are added to.
     products : ProductsOfRows
         What multiplies the rows of a block.
+    kept : ndarray of shape (2, n) or None
+        Gets residual and curvature of every row, of two classes on the host, for `outer_sums`.
     """
     first, ones = 0, point.coordinates.fit_intercept
 
@@ -155,6 +158,8 @@ def information_sums(
         if groups is not None:
             codes = groups.codes[first + part.start : first + part.stop]
             here = products.by_group(codes, to_numpy(X), to_numpy(residuals), to_numpy(s), ones)
+        if kept is not None:
+            kept[:, first + part.start : first + part.stop] = r[:, 0], V[:, 0, 0]
         if r.shape[1] == 1:
             factors = [a * V[:, 0, 0], a * c * r[:, 0] ** 2]
             matrices = products.grams(X, factors if with_outer else factors[:1], ones)
@@ -181,21 +186,31 @@ def information_sums(
     return sums._replace(information=_whole(sums.information), outer=_whole(sums.outer))
 
 
-def outer_sums(data: Dataset, point: Point, correction: Correction, products: ProductsOfRows = PLAIN) -> Float64Matrix:
-    """``outer`` with residuals corrected by leverage; one read."""
-    ones = point.coordinates.fit_intercept
+def outer_sums(
+    data: Dataset,
+    point: Point,
+    correction: Correction,
+    products: ProductsOfRows = PLAIN,
+    kept: HostArray | None = None,
+) -> Float64Matrix:
+    """``outer`` with residuals corrected by leverage; one read, without logits where `information_sums` has kept."""
+    first, ones = 0, point.coordinates.fit_intercept
     leverage = Leverage(correction.inverse, point.Phi.shape[0], products)
 
     def of_block(rows: ResidentDataset, part: slice) -> Float64Matrix:
-        X, _, r, V, s, c = _computed(rows, part, point)
+        known = None if kept is None else kept[:, first + part.start : first + part.stop]
+        X, _, r, V, s, c = _computed(rows, part, point, known)
         e = corrected_residuals(leverage.of(X, ones), r, V, c, correction.root)
         weights = s * c * c
         if e.shape[1] == 1:
             return np.asarray(to_numpy(products.grams(X, [weights * e[:, 0] ** 2], ones)[0]))
         return np.asarray(to_numpy(outer_products(X, e, weights, ones)))
 
-    blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
-    return _whole(functools.reduce(_add_matrix, blocks))
+    found = np.zeros((point.n_params, point.n_params))
+    for rows in data.blocks():
+        found += _of_rows(_add_matrix, of_block, rows, point)
+        first += rows.n_rows
+    return _whole(found)
 
 
 def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) -> Float64Vector:
@@ -219,29 +234,46 @@ def _whole(sums: Float64Matrix) -> Float64Matrix:
     return np.asarray(np.tril(sums) + np.tril(sums, -1).T)
 
 
-def _computed(rows: ResidentDataset, part: slice, point: Point) -> _Block:
+def _computed(rows: ResidentDataset, part: slice, point: Point, known: HostArray | None = None) -> _Block:
+    """A block of rows at the point; with ``known``, residuals and curvatures, without logits and losses."""
     X, y, sample_weight = rows.rows
-    X, ones = in_coordinates(rows_at(X, part, np.float64), point.coordinates), point.coordinates.fit_intercept
-    xp, y, Phi, d = array_namespace(X), y[part], point.Phi, X.shape[1]
-    Z = X @ xp.asarray(np.ascontiguousarray(Phi[:, :d].T))
-    if ones:
-        Z += xp.asarray(Phi[:, d])
+    X, y = in_coordinates(rows_at(X, part, np.float64), point.coordinates), y[part]
+    xp, offset = array_namespace(X), None
     if y.ndim == 2:  # offsets stand beside the labels
         offset, y = y[:, 1:], y[:, 0].astype(np.int32)
-        Z += offset if offset.shape[1] == 1 else offset[:, 1:] - offset[:, :1]
-    if Z.shape[1] == 1:
-        row_loss, dz, h = logistic.loss_dz_and_curvature(Z[:, 0], y)
-        r, V = -dz[:, None], h[:, None, None]
+    if known is None:
+        row_loss, r, V = _at_logits(_contrasts(X, point, offset), y)
     else:
-        Z = xp.concatenate([xp.zeros((len(X), 1)), Z], axis=1)
-        row_loss, dz = softmax.loss_and_dz(Z, y)
-        P = softmax.softmax(Z)
-        diagonal = softmax.curvature_diagonal(P)
-        r, V, at = -dz[:, 1:], -P[:, 1:, None] * P[:, None, 1:], xp.arange(Z.shape[1] - 1)
-        V[:, at, at] = diagonal[:, 1:]
+        row_loss, r, V = known[0], known[0][:, None], known[1][:, None, None]
     s = xp.ones(len(X)) if sample_weight is None else sample_weight[part].astype(xp.float64)
     c = xp.ones(len(X)) if point.class_weights is None else xp.asarray(point.class_weights)[y.astype(np.intp)]
     return _Block(X, row_loss, r, V, s, c)
+
+
+def _contrasts(X: Array, point: Point, offset: Array | None) -> Array:
+    """Logits of every row, of the classes from the second on."""
+    xp, Phi, d = array_namespace(X), point.Phi, X.shape[1]
+    Z = X @ xp.asarray(np.ascontiguousarray(Phi[:, :d].T))
+    if point.coordinates.fit_intercept:
+        Z += xp.asarray(Phi[:, d])
+    if offset is not None:
+        Z += offset if offset.shape[1] == 1 else offset[:, 1:] - offset[:, :1]
+    return Z
+
+
+def _at_logits(Z: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Losses, residuals and curvatures."""
+    if Z.shape[1] == 1:
+        row_loss, dz, h = logistic.loss_dz_and_curvature(Z[:, 0], y)
+        return row_loss, -dz[:, None], h[:, None, None]
+    xp = array_namespace(Z)
+    Z = xp.concatenate([xp.zeros((len(Z), 1)), Z], axis=1)
+    row_loss, dz = softmax.loss_and_dz(Z, y)
+    P = softmax.softmax(Z)
+    diagonal = softmax.curvature_diagonal(P)
+    V, at = -P[:, 1:, None] * P[:, None, 1:], xp.arange(Z.shape[1] - 1)
+    V[:, at, at] = diagonal[:, 1:]
+    return row_loss, -dz[:, 1:], V
 
 
 def _of_rows(
