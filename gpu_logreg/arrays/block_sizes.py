@@ -62,8 +62,9 @@ HESSIAN = BlockSize(2**21, 2**62)
 """For the Hessian of a sample in standardised columns: each block adds a product of p x p to the sum, so
 that it has more rows than other blocks; on a device the sample is one block."""
 
-INFORMATION = BlockSize(2**21, 2**28)
-"""For the information of all rows, in bytes of float64: each block adds products of P x P, as those of `HESSIAN` do."""
+INFORMATION = BlockSize(2**22, 2**28)
+"""For the information of all rows, in bytes of float64: each block adds products of P x P, as those of `HESSIAN` do.
+Its products read few rows at a time, so that the cache need not hold the block, and larger ones have fewer calls."""
 
 SCALED = BlockSize(2**18, 2**28)
 """For the copies of its rows, multiplied by a factor each, of which these products are: they stay in the cache, and are
