@@ -1,4 +1,4 @@
-"""This checkout beside another revision of it: passes and a few fits, in turns; ratios of one run.
+"""Two checkouts, this one and another revision: passes and a few fits, in turns; ratios of one run.
 
 Run with ``make bench-compare BASE=rev``, or ``python bench/compare.py REV [--margin 0.08] [--rounds 25]``.
 The revision is checked out into a folder of its own, which is removed again. Each checkout has a process; in every
