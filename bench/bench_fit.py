@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import problems
+from harness.peers.penalised import Glum
+from harness.training import Training
 from record import append
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
@@ -75,13 +77,9 @@ def sklearn_fit(
 
 
 def glum_fit(tol: float) -> Callable[[Any, Any], tuple[np.ndarray, float]]:
-    from glum import GeneralizedLinearRegressor
-
     def fit(X: Any, y: Any) -> tuple[np.ndarray, float]:
-        model = GeneralizedLinearRegressor(
-            family="binomial", alpha=1.0 / len(X), l1_ratio=0, solver="irls-ls", gradient_tol=tol, max_iter=200
-        ).fit(X, y.astype(X.dtype))
-        return np.asarray(model.coef_, dtype=np.float64), float(model.intercept_)
+        W, b = Glum().fit(Training(X, y), tol=tol)
+        return W[0], float(b[0])
 
     return fit
 

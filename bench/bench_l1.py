@@ -24,11 +24,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import problems
 from bench_fit import best_time, read_time
+from harness.peers.peer import Peer
+from harness.peers.penalised import Celer, Skglm
+from harness.peers.scikit_learn import Sklearn
+from harness.training import Training
 from problems import BLOCK, Problem
 from record import append
 from scipy import sparse
 from sklearn.datasets import load_svmlight_file
-from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.passes.reference.gradient import reference_pass
@@ -75,35 +78,19 @@ def value(problem: Problem, w: np.ndarray, C: float) -> float:
     return (loss + float(np.abs(w).sum()) / C) / len(problem.X)
 
 
-def sklearn_fit(solver: str) -> Fit:
+def fit_of(peer: Peer) -> Fit:
     def fit(problem: Problem, C: float, tol: float) -> np.ndarray:
-        model = SklearnLogisticRegression(
-            l1_ratio=1.0, C=C, solver=solver, tol=tol, max_iter=100_000, fit_intercept=False, random_state=0
-        )
-        return model.fit(problem.X, problem.y).coef_[0]
+        W, _ = peer.fit(Training(problem.X, problem.y, C, 1.0, False), tol=tol)
+        return W[0]
 
     return fit
 
 
-def skglm_fit(problem: Problem, C: float, tol: float) -> np.ndarray:
-    from skglm import SparseLogisticRegression
-
-    model = SparseLogisticRegression(alpha=1.0 / (C * problem.X.shape[0]), tol=tol, max_iter=1000, fit_intercept=False)
-    return model.fit(problem.X, problem.y).coef_.ravel()
-
-
-def celer_fit(problem: Problem, C: float, tol: float) -> np.ndarray:
-    from celer import LogisticRegression as Celer
-
-    model = Celer(C=C, tol=tol, max_iter=1000)
-    return model.fit(problem.X, problem.y).coef_.ravel()
-
-
 PEERS: dict[str, tuple[Fit, tuple[float, ...], str]] = {
-    "sklearn saga": (sklearn_fit("saga"), (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), "C"),
-    "sklearn liblinear": (sklearn_fit("liblinear"), (1e-2, 1e-3, 1e-4, 1e-5, 1e-6), "C"),
-    "skglm": (skglm_fit, (1e-4, 1e-6, 1e-8), "F"),
-    "celer": (celer_fit, (1e-4, 1e-6, 1e-8), "F"),
+    "sklearn saga": (fit_of(Sklearn("saga")), (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), "C"),
+    "sklearn liblinear": (fit_of(Sklearn("liblinear")), (1e-2, 1e-3, 1e-4, 1e-5, 1e-6), "C"),
+    "skglm": (fit_of(Skglm()), (1e-4, 1e-6, 1e-8), "F"),
+    "celer": (fit_of(Celer()), (1e-4, 1e-6, 1e-8), "F"),
 }
 
 

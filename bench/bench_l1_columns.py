@@ -21,10 +21,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from harness.peers.peer import Peer, Solution, solution_of
+from harness.peers.penalised import Celer, Skglm
+from harness.peers.scikit_learn import Sklearn
+from harness.training import Training
 from record import append
 from scipy import sparse
 from sklearn.datasets import load_svmlight_file
-from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
 
@@ -89,34 +92,20 @@ def value(X: Any, y: Any, W: np.ndarray, b: np.ndarray, C: float) -> float:
     return float(losses.sum() + np.abs(W).sum() / C)
 
 
-def sklearn_fit(solver: str, fit_intercept: bool) -> Fit:
-    def fit(X: Any, y: Any, C: float, tol: float) -> Any:
-        return SklearnLogisticRegression(
-            l1_ratio=1.0, C=C, solver=solver, tol=tol, max_iter=100_000, fit_intercept=fit_intercept, random_state=0
-        ).fit(X, y)
+def fit_of(peer: Peer, fit_intercept: bool = False) -> Fit:
+    def fit(X: Any, y: Any, C: float, tol: float) -> Solution:
+        return peer.fit(Training(X, y, C, 1.0, fit_intercept), tol=tol)
 
     return fit
 
 
-def skglm_fit(X: Any, y: Any, C: float, tol: float) -> Any:
-    from skglm import SparseLogisticRegression
-
-    return SparseLogisticRegression(alpha=1.0 / (C * X.shape[0]), tol=tol, max_iter=1000, fit_intercept=False).fit(X, y)
-
-
-def celer_fit(X: Any, y: Any, C: float, tol: float) -> Any:
-    from celer import LogisticRegression as Celer
-
-    return Celer(C=C, tol=tol, max_iter=1000).fit(X, y)
-
-
 TWO_CLASSES: dict[str, tuple[Fit, tuple[float, ...], str]] = {
-    "sklearn liblinear": (sklearn_fit("liblinear", False), (1e-4, 1e-5, 1e-6, 1e-7, 1e-8), "csr"),
-    "skglm": (skglm_fit, (1e-6, 1e-7, 1e-8, 1e-9), "csc"),
-    "celer": (celer_fit, (1e-4, 1e-6, 1e-8), "csc"),
+    "sklearn liblinear": (fit_of(Sklearn("liblinear")), (1e-4, 1e-5, 1e-6, 1e-7, 1e-8), "csr"),
+    "skglm": (fit_of(Skglm()), (1e-6, 1e-7, 1e-8, 1e-9), "csc"),
+    "celer": (fit_of(Celer()), (1e-4, 1e-6, 1e-8), "csc"),
 }
 MANY_CLASSES: dict[str, tuple[Fit, tuple[float, ...], str]] = {
-    "sklearn saga": (sklearn_fit("saga", True), (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), "csr"),
+    "sklearn saga": (fit_of(Sklearn("saga"), True), (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), "csr"),
 }
 
 
@@ -126,11 +115,6 @@ def seconds(fit: Callable[[], Any]) -> tuple[float, Any]:
         warnings.simplefilter("ignore")
         fitted = fit()
     return time.perf_counter() - begin, fitted
-
-
-def weights_of(fitted: Any) -> tuple[np.ndarray, np.ndarray]:
-    W = np.atleast_2d(np.asarray(fitted.coef_, np.float64))
-    return W, np.resize(np.asarray(getattr(fitted, "intercept_", 0.0), np.float64), len(W))
 
 
 def peer_fits(
@@ -149,7 +133,7 @@ def peer_fits(
     for tol in tols:
         taken, fitted = seconds(lambda tol=tol: fit(X, text.y, C, tol))
         spent += taken
-        gap = value(text.X, text.y, *weights_of(fitted), C) / least - 1.0
+        gap = value(text.X, text.y, *fitted, C) / least - 1.0
         if gap <= GOAL or spent > limit:
             break
     times, ours = [taken], [seconds(own)[0]]
@@ -166,8 +150,8 @@ def measure(text: Text, C: float, limit: float) -> list[dict[str, Any]]:
     first, fitted = seconds(lambda: ours.fit(text.X, text.y))
     taken, fitted = seconds(lambda: ours.fit(text.X, text.y))
     exact = LogisticRegression(C=C, l1_ratio=1.0, fit_intercept=K > 2, tol=1e-9).fit(text.X, text.y)
-    least = value(text.X, text.y, *weights_of(exact), C)
-    own = value(text.X, text.y, *weights_of(fitted), C) / least - 1.0
+    least = value(text.X, text.y, *solution_of(exact), C)
+    own = value(text.X, text.y, *solution_of(fitted), C) / least - 1.0
     (n, d), kept = text.X.shape, int(np.count_nonzero(fitted.coef_))
     print(f"\n{text.name} {n:,} x {d:,}, {text.X.nnz:,} elements, C={C:g}: {kept} weights; first fit {first:.2f} s")
     found = [("gpu-logreg", taken, taken, own, f"{fitted.n_iter_[0]} iterations, {fitted.n_reads_:.0f} reads")]

@@ -19,11 +19,12 @@ import numpy as np
 from bench_fit import best_time
 from bench_l1 import Fit, runs
 from bench_l1_columns import tf_idf
+from harness.peers.scikit_learn import Sklearn
+from harness.training import Training
 from problems import Problem
 from record import append
 from scipy import sparse
 from sklearn.datasets import load_svmlight_file
-from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from gpu_logreg import LogisticRegression
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
@@ -101,10 +102,8 @@ TOLS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 
 def fit_of(solver: str) -> Fit:
     def fit(problem: Problem, C: float, tol: float) -> np.ndarray:
-        model = SklearnLogisticRegression(
-            solver=solver, C=C, tol=tol, max_iter=10_000, fit_intercept=False, random_state=0
-        )
-        return model.fit(problem.X, problem.y).coef_
+        W, _ = Sklearn(solver).fit(Training(problem.X, problem.y, C, 0.0, False), tol=tol)
+        return W
 
     return fit
 

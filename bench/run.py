@@ -165,11 +165,13 @@ def measure_all(options: argparse.Namespace, wanted: dict[str, Named]) -> bool:
     minutes = options.minutes or (math.inf if options.full else 13.0)
     end, no_time = time.monotonic() + 60.0 * minutes - RESERVE, []
     fit_s = options.limit or (300.0 if options.full else 10.0)
-    for k, (name, named) in enumerate(wanted.items()):
+    here = {name: named for name, named in wanted.items() if not named.missing()}
+    for name, named in wanted.items():
         if named.missing():
             print(f"\n{name}: left out: {named.missing()}")
             continue
-        share = (end - time.monotonic()) / (len(wanted) - k)
+        share = (end - time.monotonic()) * here[name].share / sum(other.share for other in here.values())
+        here.pop(name)
         if share < LEAST_SHARE:
             no_time.append(name)
             continue
@@ -179,6 +181,7 @@ def measure_all(options: argparse.Namespace, wanted: dict[str, Named]) -> bool:
         limits = Limits(fit_s, share, options.repeats, 0.5 * available_memory())
         print(f"\n{name}: {training.X.shape[0]:,} x {training.X.shape[1]:,}, for {share:.0f} s at most", flush=True)
         measurement = Measurement(training, options.threads, limits)
+        del training  # the measurement has it until it lies in files
         interrupted = False
         try:
             measurement.run([one for one in contenders if not named.only or one.name in named.only], peers)

@@ -29,6 +29,8 @@ class Named(NamedTuple):
         Rows and labels 0 to K - 1, the same on every call.
     file
         Of the folder of data, without which it is skipped.
+    share
+        Of the time that a run has, over that of other problems.
     full
         Whether it is for ``FULL=1`` only.
     only
@@ -40,6 +42,7 @@ class Named(NamedTuple):
     l1_ratio: float = 0.0
     fit_intercept: bool = True
     file: str | None = None
+    share: float = 1.0
     full: bool = False
     only: tuple[str, ...] = ()
 
@@ -122,15 +125,15 @@ SCALING_D = {f"scaling, d = {d}": Named(dense(problems.table_like, 50_000, d), o
 NAMED: dict[str, Named] = {
     "breast cancer": Named(dense(problems.breast_cancer)),
     "table-like, 5,000 x 20": Named(dense(problems.table_like, 5_000, 20)),
-    "airline-like, 1 million": Named(lambda: generated.airline_like(1_000_000)),
+    "airline-like, 1 million": Named(lambda: generated.airline_like(1_000_000), share=3.0),
     "a9a, C = 100": Named(libsvm("a9a.gz", 123), file="a9a.gz", **BARE),
     "ijcnn1, C = 100": Named(libsvm("ijcnn1.trn.bz2", 22), file="ijcnn1.trn.bz2", **BARE),
     "covtype, C = 100": Named(covtype(), file="covtype.20k.data.gz", **BARE),
-    "criteo-like, 200,000 x 65,536": Named(lambda: generated.criteo_like(200_000, 2**16)),
-    "epsilon-like, 20,000": Named(lambda: generated.epsilon_like(20_000)),
-    "classes, 20,000 x 200 x 10": Named(lambda: generated.many_classes(20_000, 200, 10)),
-    "table-like, 200,000 x 100": Named(dense(problems.table_like, 200_000, 100)),
-    "gaussian, 1,000,000 x 28": Named(dense(problems.gaussian, 1_000_000, 28)),
+    "criteo-like, 200,000 x 65,536": Named(lambda: generated.criteo_like(200_000, 2**16), share=3.0),
+    "epsilon-like, 20,000": Named(lambda: generated.epsilon_like(20_000), share=3.0),
+    "classes, 20,000 x 200 x 10": Named(lambda: generated.many_classes(20_000, 200, 10), share=2.0),
+    "table-like, 200,000 x 100": Named(dense(problems.table_like, 200_000, 100), share=2.0),
+    "gaussian, 1,000,000 x 28": Named(dense(problems.gaussian, 1_000_000, 28), share=2.0),
     "no penalty, 50,000 x 20": Named(dense(problems.table_like, 50_000, 20, "float64"), C=math.inf),
     "reuters": Named(libsvm("reuters.trn.bz2"), fit_intercept=False, file="reuters.trn.bz2"),
     "a9a, L1": Named(libsvm("a9a.gz", 123), l1_ratio=1.0, fit_intercept=False, file="a9a.gz"),

@@ -23,6 +23,9 @@ LADDER_SHARE = 0.7
 """Part of a problem's time for the first fits at every level; the rest is for repeats."""
 
 MINIMUM_SHARE = 0.2
+MEASURED_SHARE = 0.6
+"""Part that is left to the fits even where the start of all processes took longer than the rest of it."""
+
 LEAST_LIMIT = 2.0
 """Seconds that a fit is waited for even where the peers before it have taken the time."""
 
@@ -80,6 +83,7 @@ class Measurement:
         self.courses: list[Course] = []
         self.least, self.least_by = float("inf"), ""
         self._children: dict[str, Child] = {}
+        self._minimum_known = False
 
     def run(self, contenders: list[Contender], peers: dict[str, Peer] = PEERS) -> None:
         folder = Path(tempfile.mkdtemp(prefix="gpu-logreg-bench-"))
@@ -117,6 +121,7 @@ class Measurement:
             child.ready(START_LIMIT)
             found = child.fit(TIGHT.levels[0], max(self.limits.fit_s, MINIMUM_SHARE * self.limits.problem_s))
             self._take(found["solution"], TIGHT.name)
+            self._minimum_known = True
         except ChildError as failure:
             self.report(f"    {TIGHT.name}: {failure}")
         finally:
@@ -137,6 +142,7 @@ class Measurement:
         started = time.monotonic()
         for course in courses:
             self._await(course, started)
+        self._end = max(self._end, time.monotonic() + MEASURED_SHARE * self.limits.problem_s)
         ladder_end = self._end - (1.0 - LADDER_SHARE) * max(0.0, self._left())
         for k, course in enumerate(courses):
             self._climb(course, (ladder_end - time.monotonic()) / (len(courses) - k))
@@ -192,19 +198,23 @@ class Measurement:
             if cold.first["seconds"] > seconds / 4:  # a second fit of this level would cost the time of the next
                 course.steps.append(cold)
                 warm_levels.pop(0)
-                if self.gap(cold) <= GOALS[-1]:
+                if self._arrived(cold):
                     return
             for level in warm_levels:
                 if time.monotonic() >= end:
                     course.note = f"no time for tighter settings in {max(0.0, seconds):.3g} s"
                     break
                 course.steps.append(asked(level))
-                if self.gap(course.steps[-1]) <= GOALS[-1]:
+                if self._arrived(course.steps[-1]):
                     break
         except ChildError as failure:
             self._fail(course, failure)
         finally:
             self._say(course)
+
+    def _arrived(self, step: Step) -> bool:
+        """Whether tighter settings are of no use; unknown where the minimum was not found before."""
+        return self._minimum_known and self.gap(step) <= GOALS[-1]
 
     def _say(self, course: Course) -> None:
         gaps = [self.gap(step) for step in course.steps]

@@ -32,7 +32,7 @@ class GpuLogreg(Peer):
 
 
 class Tight(GpuLogreg):
-    """One fit at a tolerance that rounding hardly allows."""
+    """One fit at a tolerance far below what is asked of anyone."""
 
     name = "gpu-logreg, to find the minimum"
-    levels = tolerances(1e-12)
+    levels = tolerances(1e-11)

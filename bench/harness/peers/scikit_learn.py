@@ -37,7 +37,7 @@ class Sklearn(Peer):
             C=training.C,
             l1_ratio=training.l1_ratio,
             fit_intercept=training.fit_intercept,
-            max_iter=10_000,
+            max_iter=100_000,
             random_state=0,
             **level,
         )
@@ -59,5 +59,5 @@ class Intelex(Sklearn):
         from sklearnex.linear_model import LogisticRegression
 
         return LogisticRegression(
-            solver="lbfgs", C=training.C, fit_intercept=training.fit_intercept, max_iter=10_000, **level
+            solver="lbfgs", C=training.C, fit_intercept=training.fit_intercept, max_iter=100_000, **level
         )
