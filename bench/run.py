@@ -53,20 +53,20 @@ LEAST_SHARE = 10.0
 """Seconds below which a problem is not begun: the start of its processes takes most of them."""
 
 PROGRAMS = (
-    ("bench_fit.py", "--record"),
-    ("bench_multinomial.py", "--record"),
-    ("bench_sparse.py", "--record"),
-    ("bench_l1.py", "--record"),
-    ("bench_l1_columns.py", "--record"),
-    ("bench_summary.py", "--record"),
-    ("bench_network.py", "--record"),
-    ("bench_cv.py", "--record"),
-    ("bench_dask.py", "--record"),
-    ("bench_stream.py", "--record"),
-    ("first_fit.py", "--record"),
-    ("real_data.py", "--record"),
-    ("torture.py", "--record"),
-    ("second_torture.py", "--record"),
+    "bench_fit.py",
+    "bench_multinomial.py",
+    "bench_sparse.py",
+    "bench_l1.py",
+    "bench_l1_columns.py",
+    "bench_summary.py",
+    "bench_network.py",
+    "bench_cv.py",
+    "bench_dask.py",
+    "bench_stream.py",
+    "first_fit.py",
+    "real_data.py",
+    "torture.py",
+    "second_torture.py",
 )
 """What ``FULL=1`` runs after the problems: each measures one thing that is no race of solvers."""
 
@@ -208,14 +208,14 @@ def keep(options: argparse.Namespace, name: str, named: Named, measurement: Meas
             append("levels", levels)
 
 
-def run_programs() -> bool:
+def run_programs(record: bool) -> None:
     """Each in a process of its own; one that fails is named and stops nothing."""
     for program in PROGRAMS:
-        print(f"\n{' '.join(program)}", flush=True)
-        code = subprocess.run([sys.executable, *program], cwd=ROOT / "bench", check=False).returncode
+        print(f"\n{program}", flush=True)
+        command = [sys.executable, program, *(["--record"] if record else [])]
+        code = subprocess.run(command, cwd=ROOT / "bench", check=False).returncode
         if code:
-            print(f"{program[0]} ended with exit code {code}")
-    return True
+            print(f"{program} ended with exit code {code}")
 
 
 def main(arguments: list[str]) -> int:
@@ -238,7 +238,7 @@ def main(arguments: list[str]) -> int:
         if not measure_all(options, wanted):
             return 130
         if options.full and not options.problems:
-            run_programs()
+            run_programs(not options.no_record)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -207,6 +207,23 @@ def test_the_change_since_the_last_row_of_the_same_processor(tmp_path):
     assert beside_last(tmp_path / "none.csv", row, ("processor", "n"), "ratio") == "no earlier row of this processor"
 
 
+def test_a_missing_peer_is_taken_from_another_python(monkeypatch, tmp_path):
+    import run
+
+    def probe(python, file=None, variables=()):
+        has = {sys.executable: [], "/other": ["torch L-BFGS"]}[python] + (["glum"] if variables else [])
+        return {name: {"missing": None if name in has else "not installed", "version": "1"} for name in run.PEERS}
+
+    monkeypatch.setattr(run, "probe", probe)
+    monkeypatch.setenv("GPU_LOGREG_BENCH_PYTHON", f"torch=/other:glum={tmp_path}")
+    contenders, missing, _ = run.find_contenders(run.parsed(["--peers", "torch|GLUM|spark"]))
+    assert [(one.name, one.python) for one in contenders] == [("glum", sys.executable), ("torch L-BFGS", "/other")]
+    assert contenders[0].variables == (("PYTHONPATH", str(tmp_path)),)
+    assert missing["Spark"] == "not installed"
+    with pytest.raises(SystemExit, match="give NAME=PATH"):
+        run.find_contenders(run.parsed(["--python", "torch"]))
+
+
 def test_what_is_slower_than_another_checkout():
     import compare
 
