@@ -50,12 +50,12 @@ BASE ?= HEAD
 bench-compare: $(VENV)/.installed-bench
 	$(BIN)/python bench/compare.py $(BASE) $(ARGS)
 
-# The wheel and the source distribution in dist/; each is installed into an empty environment, and fits there.
-dist: | $(BIN)/python
+# The source distribution, and the wheel made from it, in dist/; each is installed into an empty environment, and fits there.
+dist: $(VENV)/.installed-bench
 	rm -rf dist build
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
-	$(BIN)/python bench/install_sizes.py --source-distribution dist
-	for file in dist/*; do $(BIN)/python bench/install_sizes.py --try $$file || exit 1; done
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build --outdir dist .
+	for file in dist/*; do $(BIN)/python bench/install_sizes.py --of $$file none || exit 1; done
 
 # What gpu-check will ask for, compiled without a GPU and gathered in .gpu: docs/gpu.md.
 ARCH ?= sm_90

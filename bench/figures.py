@@ -94,6 +94,8 @@ def table_text(spec: Spec, folder: Path = RESULTS) -> str:
         where = spec.get("where", {}) | entry.get("where", {})
         rows = rows_of(entry.get("file", spec.get("file")), folder)
         first = newest_run(rows, where | columns[0].get("where", {}))
+        if not first and entry.get("optional"):
+            continue
         if not first:
             raise FigureError(f"no row of {spec['name']} has {where | columns[0].get('where', {})}")
         run = [row for row in rows if run_of(row) == run_of(first[-1]) and matches(row, where)]

@@ -21,9 +21,9 @@ DEVELOPERS = ("test", "bench", "docs", "dev")
 
 
 def extras() -> list[str]:
-    """The extras for users; "" is none."""
+    """The extras for users, and none."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return ["", *(name for name in project["optional-dependencies"] if name not in DEVELOPERS)]
+    return ["none", *(name for name in project["optional-dependencies"] if name not in DEVELOPERS)]
 
 
 def wheel(folder: Path) -> Path:
@@ -38,7 +38,7 @@ def size_of(what: Path, extra: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder, "bin", "python")
-        asked = f"{what}[{extra}]" if extra else str(what)
+        asked = str(what) if extra == "none" else f"{what}[{extra}]"
         subprocess.run(
             [python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", asked],
             check=True,
@@ -52,7 +52,7 @@ def size_of(what: Path, extra: str) -> dict[str, Any]:
             f.stat().st_size for path in own for f in (path.rglob("*") if path.is_dir() else [path]) if f.is_file()
         )
         packages = sum(path.name.endswith(".dist-info") for path in own)
-    return {"extra": extra or "none", "megabytes": round(size / 1e6, 1), "packages": packages}
+    return {"extra": extra, "megabytes": round(size / 1e6, 1), "packages": packages}
 
 
 TRY = """
@@ -67,9 +67,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--record", action="store_true", help="append the rows to bench/results/install.csv")
     parser.add_argument("extras", nargs="*", default=extras(), help="those to measure; all for users as a rule")
+    parser.add_argument(
+        "--of", type=Path, metavar="FILE", help="a wheel or a source distribution, in place of a new wheel"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        what = wheel(Path(folder))
+        what = (options.of or wheel(Path(folder))).resolve()
         for extra in options.extras:
             row = size_of(what, extra)
             print(f"{row['extra']:10}{row['megabytes']:10.1f} MB{row['packages']:6} packages", flush=True)
