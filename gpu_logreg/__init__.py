@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gpu_logreg.estimators.stream import Stream
     from gpu_logreg.saved.model_file import load_model, save_model
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Checkpoint",

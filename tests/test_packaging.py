@@ -108,3 +108,8 @@ def test_the_estimators_load_no_reader_of_text_or_tables():
         "'gpu_logreg.estimators.table_sources', 'dask', 'distributed', 'numba') if name in sys.modules])"
     )
     assert run_fresh(code) == "[]"
+
+
+def test_the_citation_has_the_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {gpu_logreg.__version__}\n" in citation
