@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+from typing import Any
+
 import gpu_logreg
 
 project = "gpu-logreg"
@@ -22,3 +26,14 @@ suppress_warnings = ["ref.ref", "ref.term"]  # of docstrings that come from scik
 html_theme = "furo"
 html_title = f"gpu-logreg {version}"
 html_copy_source = False
+
+
+def copy_pictures(app: Any, error: Exception | None) -> None:
+    """Pictures of two themes are HTML in the documents, which Sphinx does not look into."""
+    if error is None and app.builder.format == "html":
+        shutil.copytree(Path(app.srcdir, "pictures"), Path(app.outdir, "pictures"), dirs_exist_ok=True)
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("build-finished", copy_pictures)
