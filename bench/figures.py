@@ -17,7 +17,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from recorded import RESULTS, Row, above, arrived, fastest_peer, is_ours, matches, newest_run, races, rows_of, run_of
+from recorded import (
+    RESULTS,
+    Row,
+    above,
+    arrived,
+    fastest_peer,
+    harness_races,
+    is_ours,
+    matches,
+    newest_run,
+    races,
+    rows_of,
+    run_of,
+)
 
 ROOT = Path(__file__).parent.parent
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
@@ -85,6 +98,8 @@ def table_text(spec: Spec, folder: Path = RESULTS) -> str:
     """A table in Markdown, from the newest rows."""
     if spec.get("kind") == "losses":
         return loss_text(spec, folder)
+    if spec.get("kind") == "harness":
+        return harness_text(folder)
     if "file" in spec and not rows_of(spec["file"], folder):
         return "*Not recorded yet.*\n"
     columns = spec["columns"]
@@ -119,7 +134,8 @@ def loss_text(spec: Spec, folder: Path = RESULTS) -> str:
     """All problems on which another library was faster and ended at the minimum, the greatest loss first."""
     lost = []
     for entry in spec["files"]:
-        for ours, others in races(entry["file"], entry["keys"], folder):
+        of_file = harness_races(folder) if entry["file"] == "peers" else races(entry["file"], entry["keys"], folder)
+        for ours, others in of_file:
             peer = fastest_peer(ours, others)
             if peer and arrived(peer) and float(peer["per_ours"]) < 1:
                 problem = ", ".join(part for key in entry["keys"] if (part := _part(key, ours.get(key, ""))))
@@ -129,11 +145,29 @@ def loss_text(spec: Spec, folder: Path = RESULTS) -> str:
     return "\n".join([_line(heads), _line(["---"] * 5), *(_line(cells) for _, cells in sorted(lost))]) + "\n"
 
 
+def harness_text(folder: Path = RESULTS) -> str:
+    """The problems of ``make bench``: seconds to 1e-8 of the minimum, ours and the fastest others', and who missed it."""
+    found = harness_races(folder)
+    if not found:
+        return "*Not recorded yet: `make bench`.*\n"
+    heads = ["problem", "gpu-logreg", "fastest other", "its time over ours", "not there", "measured on"]
+    lines = [_line(heads), _line(["---"] * len(heads))]
+    for ours, others in found:
+        peer = fastest_peer(ours, others)
+        tried = [row for row in others if row["suboptimality"] not in ("", "nan")]
+        missed = ", ".join(row["solver"] for row in tried if not row["per_ours"])
+        fastest = [peer["solver"], _times(peer)] if peer else ["", ""]
+        lines.append(
+            _line([ours["problem"], shown(ours, "seconds", "seconds"), *fastest, missed, where_measured(ours)])
+        )
+    return "\n".join(lines) + "\n"
+
+
 def _part(key: str, value: str) -> str:
     """A column of a problem in words: ``569 rows``, ``C = 1.0``."""
     names = {"n": "rows", "d": "columns", "classes": "classes"}
     if key in names:
-        return f"{int(value):,} {names[key]}" if value and value != "2" else ""
+        return f"{int(value):,} {names[key]}" if value and (key, value) != ("classes", "2") else ""
     return f"{key} = {value}" if key == "C" else value
 
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from figures import label, specification
-from recorded import Row, above, arrived, is_ours, matches, newest_run, rows_of, run_of
+from recorded import Row, above, arrived, harness_races, is_ours, matches, newest_run, rows_of, run_of
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 THEMES = {
@@ -49,8 +47,9 @@ class Picture:
 
     def look(self, solver: str) -> tuple[str, str]:
         """Colour and marker of a solver."""
+        known = solver.replace("scikit-learn-intelex", "intelex").replace("scikit-learn", "sklearn")
         for name, (light, dark, marker) in COLOURS.items():
-            if solver.startswith(name):
+            if known.startswith(name):
                 return (dark if self.dark else light), marker
         return self.theme["quiet"], "d"
 
@@ -153,6 +152,11 @@ def problems_of(tables: list[str]) -> list[tuple[str, list[Row]]]:
     return found
 
 
+def harness() -> list[tuple[str, list[Row]]]:
+    """The problems of ``make bench``, and who came to the minimum."""
+    return [(ours["problem"], [ours, *(row for row in others if row["per_ours"])]) for ours, others in harness_races()]
+
+
 def draw_peers(picture: Picture, problems: list[tuple[str, list[Row]]]) -> Any:
     """Time of each peer over ours, by problem; on the left of the line at 1 the peer is faster."""
     figure, (axes,) = picture.axes(1.5 + 0.27 * len(problems))
@@ -228,8 +232,7 @@ def scaling() -> list[Row]:
 def draw_scaling(picture: Picture, rows: list[Row]) -> Any:
     """Seconds of a fit against rows, and against columns."""
     figure, panels = picture.axes(3.8, 2)
-    fixed = {"n": "d", "d": "n"}
-    for axes, (moving, still) in zip(panels, fixed.items(), strict=True):
+    for axes, (moving, still) in zip(panels, ("nd", "dn"), strict=True):
         values = [row[still] for row in rows]
         usual = max(set(values), key=lambda value: len({row[moving] for row in rows if row[still] == value}))
         for solver in dict.fromkeys(row["solver"] for row in rows):
@@ -264,6 +267,7 @@ DRAWINGS: dict[str, tuple[Callable[[], list[Any]], Callable[[Picture, list[Any]]
     "paths": (paths, draw_paths),
     "peers": (lambda: problems_of(SOME), draw_peers),
     "all-peers": (lambda: problems_of(ALL), draw_peers),
+    "harness": (harness, draw_peers),
     "passes": (shares, draw_passes),
     "scaling": (scaling, draw_scaling),
 }
@@ -293,6 +297,4 @@ def write(folder: Path = PICTURES) -> list[Path]:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):
-        print(*write(), sep="\n")
-    sys.exit(0)
+    print(*write(), sep="\n")

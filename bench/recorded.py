@@ -93,3 +93,31 @@ def races(name: str, keys: Iterable[str], folder: Path = RESULTS) -> list[tuple[
         ours = [row for row in race.values() if is_ours(row)]
         result += [(ours[-1], [row for row in race.values() if not is_ours(row)])] if ours else []
     return result
+
+
+def harness_races(folder: Path = RESULTS) -> list[tuple[Row, list[Row]]]:
+    """The problems of ``bench/run.py``, in the words of the other files: seconds are those to 1e-8 of the minimum."""
+    rows, found = rows_of("peers", folder), []
+    for problem in dict.fromkeys(row["problem"] for row in rows):
+        run = newest_run(rows, {"problem": problem, "peer": OURS})
+        same = [row for row in rows if row["problem"] == problem and run_of(row) == run_of(run[-1])] if run else []
+        race = {row["peer"]: row for row in same}  # the last of a peer
+        seconds = float(run[-1]["s_to_1e-8"] or "nan") if run else float("nan")
+        if seconds > 0:
+            words = [_in_words(row, seconds) for row in race.values()]
+            ours = next(row for row in words if row["solver"] == OURS)
+            found.append((ours, [row for row in words if not row["solver"].startswith(OURS)]))
+    return found
+
+
+def _in_words(row: Row, ours: float) -> Row:
+    """A row of the harness with the columns of the other files; ``note`` tells how it ended."""
+    seconds = row["s_to_1e-8"]
+    return {
+        **row,
+        "solver": row["peer"],
+        "seconds": seconds,
+        "per_ours": f"{float(seconds) / ours:.3g}" if seconds else "",
+        "suboptimality": str(min(float(row["suboptimality"] or "nan"), GOAL)) if seconds else row["suboptimality"],
+        "note": row["outcome"],
+    }

@@ -120,6 +120,24 @@ def test_problems_lost_are_those_of_peers_that_arrived(results):
     assert len(figures.loss_text(spec, results).splitlines()) == 2
 
 
+PEERS = """date,commit,processor,problem,n,d,peer,s_to_1e-8,suboptimality,outcome
+2026-01-01,a,2 x P,one,10,2,gpu-logreg,2.0,1e-12,reached 1e-8
+2026-01-01,a,2 x P,one,10,2,scikit-learn lbfgs,1.0,1e-09,reached 1e-8
+2026-01-01,a,2 x P,one,10,2,celer,,1e-3,ends 1e-3 above
+2026-01-01,a,2 x P,one,10,2,skglm,,nan,not installed
+"""
+
+
+def test_problems_of_the_harness_are_shown_and_lost_ones_listed(tmp_path):
+    assert "make bench" in figures.harness_text(tmp_path)
+    (tmp_path / "later").mkdir()
+    (tmp_path / "later" / "peers.csv").write_text(PEERS)
+    wanted = "| one | 2.00 s | scikit-learn lbfgs | 0.50 | celer | 2 x P, 2026-01-01 |"
+    assert figures.harness_text(tmp_path / "later").splitlines()[-1] == wanted
+    spec = {"files": [{"file": "peers", "title": "make bench", "keys": ["problem", "n", "d"]}]}
+    assert "| make bench: one, 10 rows, 2 columns | 2.00 s |" in figures.loss_text(spec, tmp_path / "later")
+
+
 def test_a_sentence_gets_the_newest_figures(results):
     phrase = {"document": "d", "text": "It takes {} s, or {} of ours.", "file": "fit", "where": {"solver": "other"}}
     one = {"field": "seconds", "show": ".1f"}
