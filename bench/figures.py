@@ -146,7 +146,7 @@ def loss_text(spec: Spec, folder: Path = RESULTS) -> str:
 
 
 def harness_text(folder: Path = RESULTS) -> str:
-    """The problems of ``make bench``: seconds to 1e-8 of the minimum, ours and the fastest others', and who missed it."""
+    """Problems of ``make bench``: seconds to 1e-8 of the minimum, ours and the fastest other's, and who missed it."""
     found = harness_races(folder)
     if not found:
         return "*Not recorded yet: `make bench`.*\n"

@@ -94,10 +94,6 @@ def name_of(solver: str) -> str:
     return solver.replace("sklearn ", "scikit-learn ")
 
 
-def paths() -> list[Row]:
-    return list(newest_run(rows_of("paths"), {}))
-
-
 def draw_paths(picture: Picture, rows: list[Row]) -> Any:
     """How far above the minimum, by time: each solver a line, its name at the end of it."""
     figure, (axes,) = picture.axes(4.2)
@@ -194,10 +190,6 @@ def draw_peers(picture: Picture, problems: list[tuple[str, list[Row]]]) -> Any:
     return figure
 
 
-def shares() -> list[Row]:
-    return list(newest_run(rows_of("shares"), {}))
-
-
 def draw_passes(picture: Picture, rows: list[Row]) -> Any:
     """Share of the rate of a plain read, by width: a panel for each engine, a line for each storage."""
     engines = list(dict.fromkeys(row["engine"] for row in rows))
@@ -264,11 +256,11 @@ def draw_scaling(picture: Picture, rows: list[Row]) -> Any:
 SOME = ["summary"]
 ALL = ["normal-columns", "correlated-columns", "classes", "sparse", "l1", "l1-sparse", "l1-columns"]
 DRAWINGS: dict[str, tuple[Callable[[], list[Any]], Callable[[Picture, list[Any]], Any]]] = {
-    "paths": (paths, draw_paths),
+    "paths": (lambda: newest_run(rows_of("paths"), {}), draw_paths),
     "peers": (lambda: problems_of(SOME), draw_peers),
     "all-peers": (lambda: problems_of(ALL), draw_peers),
     "harness": (harness, draw_peers),
-    "passes": (shares, draw_passes),
+    "passes": (lambda: newest_run(rows_of("shares"), {}), draw_passes),
     "scaling": (scaling, draw_scaling),
 }
 
