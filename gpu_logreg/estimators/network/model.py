@@ -88,9 +88,8 @@ class MLPClassifier(
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"} or list of "cuda:N", default="auto"
         Where rows are walked. Rows that are on a GPU stay there with ``"auto"`` and ``"cuda"``, and are refused where
         another GPU is named; those on the host go to cuda:0 with ``"cuda"``, as with ``"auto"`` where they are many and
-        fit. Streams stay on the host with ``"auto"``. An explicit device is taken or refused; ``"auto"`` says why in
-        ``device_reason_`` and in the log. Memory that the fit takes there is given back when it ends. Several GPUs share
-        every batch: see `docs/clusters.md`.
+        fit; streams stay on the host then. An explicit device is taken or refused; ``"auto"`` says why in
+        ``device_reason_``, and in the log. Several GPUs share every batch: see `docs/clusters.md`.
     impl : {"auto", "reference", "cpu", "cuda"}, default="auto"
         How the steps are made; the choice is in ``impl_`` and ``impl_reason_``. The full-batch solvers have the
         ``reference`` alone.

@@ -101,7 +101,8 @@ class NetworkTraining:
         several = None if isinstance(X, Stream) else several_devices(self.device)
         device: Any = several
         if several is None:
-            device = streams_on(self.device, by_blocks=True) if isinstance(X, Stream) else resolve_device(self.device, X)
+            on_stream = isinstance(X, Stream)
+            device = streams_on(self.device, by_blocks=True) if on_stream else resolve_device(self.device, X)
         place = on_device(device, less=_LESS) if several is None else on_devices(several)
         with place, blas_on_one_thread(), numpy_defaults():
             try:
