@@ -6,7 +6,7 @@ one thing each; hours), or ``python bench/run.py [options]``:
 --problems PATTERN, --peers PATTERN
     Only those in whose name the regular expression is found, in small or capital letters.
 --minutes M
-    The time in which it ends; problems that it has no time for are listed. Default 13, with ``--full`` none.
+    The time in which it ends; problems that it has no time for are listed. Default 12.5, with ``--full`` none.
 --python NAME=PATH
     Peers that this environment lacks, taken from another Python; may be given several times. ``NAME`` is a word of the
     peer's name, such as torch; ``any`` asks that Python for every peer that is missing. It needs NumPy and SciPy beside
@@ -162,7 +162,7 @@ def measure_all(options: argparse.Namespace, wanted: dict[str, Named]) -> bool:
     contenders, missing, peers = find_contenders(options)
     for name, reason in missing.items():
         print(f"{name}: left out: {reason}")
-    minutes = options.minutes or (math.inf if options.full else 13.0)
+    minutes = options.minutes or (math.inf if options.full else 12.5)
     end, no_time = time.monotonic() + 60.0 * minutes - RESERVE, []
     fit_s = options.limit or (300.0 if options.full else 10.0)
     here = {name: named for name, named in wanted.items() if not named.missing()}

@@ -26,6 +26,9 @@ MINIMUM_SHARE = 0.2
 MEASURED_SHARE = 0.6
 """Part that is left to the fits even where the start of all processes took longer than the rest of it."""
 
+COMPILE_LIMIT = 40.0
+"""Seconds more that the first fit of a process may take where it compiles code."""
+
 LEAST_LIMIT = 2.0
 """Seconds that a fit is waited for even where the peers before it have taken the time."""
 
@@ -119,7 +122,8 @@ class Measurement:
         self._children[TIGHT.name] = child
         try:
             child.ready(START_LIMIT)
-            found = child.fit(TIGHT.levels[0], max(self.limits.fit_s, MINIMUM_SHARE * self.limits.problem_s))
+            limit = max(self.limits.fit_s, MINIMUM_SHARE * self.limits.problem_s) + COMPILE_LIMIT
+            found = child.fit(TIGHT.levels[0], limit)
             self._take(found["solution"], TIGHT.name)
             self._minimum_known = True
         except ChildError as failure:
@@ -186,16 +190,20 @@ class Measurement:
             course.note = "no time was left"
             return
 
-        def asked(level: dict[str, Any]) -> Step:
-            limit = min(self.limits.fit_s, max(LEAST_LIMIT, end - time.monotonic()))
+        def asked(level: dict[str, Any], compile_s: float = 0.0) -> Step:
+            limit = min(self.limits.fit_s, max(LEAST_LIMIT, end - time.monotonic())) + compile_s
             found = child.fit(level, limit)
             return Step(level, found, self._take(found["solution"], course.contender.name))
 
         try:
-            cold = asked(levels[0])
+            begin = time.monotonic()
+            cold = asked(levels[0], COMPILE_LIMIT if course.peer.compiles else 0.0)
+            if course.peer.compiles:
+                end += time.monotonic() - begin  # or a peer that compiles for long had no time to fit
             course.cold = cold.first
             warm_levels = list(levels)
-            if cold.first["seconds"] > seconds / 4:  # a second fit of this level would cost the time of the next
+            long = cold.first["seconds"] > seconds / 4  # a second fit of this level would cost the time of the next
+            if long and not course.peer.compiles:
                 course.steps.append(cold)
                 warm_levels.pop(0)
                 if self._arrived(cold):

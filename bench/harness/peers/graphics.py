@@ -57,7 +57,7 @@ class CuML(_OnGPU):
 class Jax(_OnGPU):
     """optax's L-BFGS on the whole data, compiled; the rows lie on the GPU already."""
 
-    name, module = "jax L-BFGS, GPU", "optax"
+    name, module, compiles = "jax L-BFGS, GPU", "optax", True
     levels = tolerances(1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9)
     penalties, sparse_rows = ("ridge", "none"), False
 

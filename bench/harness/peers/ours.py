@@ -14,6 +14,7 @@ class GpuLogreg(Peer):
     module, package = "gpu_logreg", "gpu-logreg"
     levels = tolerances(1e-3, 1e-4, 1e-6, 1e-8, 1e-10)
     device: ClassVar[str] = "cpu"
+    compiles = True  # on the first run of a checkout; later ones load the code from disk
 
     def prepare(self, training: Any) -> Any:
         import gpu_logreg

@@ -36,6 +36,8 @@ class Peer:
         What must be importable, and the distribution that is asked for its version.
     levels
         Settings from loose to tight: keywords of `fit`. Each is tried until the minimum is reached.
+    compiles
+        Whether the first fit of a process compiles code, which is waited for longer.
     variables
         Of the environment, that are set where its process starts.
     """
@@ -44,6 +46,7 @@ class Peer:
     module: str | None = None
     package: str | None = None
     levels: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+    compiles = False
     variables: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     penalties: ClassVar[tuple[str, ...]] = ("ridge", "L1", "none")

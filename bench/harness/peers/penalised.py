@@ -39,7 +39,7 @@ class Skglm(Peer):
 
     name, module = "skglm", "skglm"
     levels = tolerances(1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
-    penalties, many_classes = ("L1",), False
+    penalties, many_classes, compiles = ("L1",), False, True
 
     def prepare(self, training: Any) -> Any:
         return training._replace(X=_by_columns(training.X))
@@ -56,7 +56,7 @@ class Skglm(Peer):
 class Celer(Skglm):
     """Coordinate descent on working sets, with bounds from the dual."""
 
-    name, module = "celer", "celer"
+    name, module, compiles = "celer", "celer", False
     intercept = (False,)
 
     def fit(self, prepared: Any, **level: Any) -> Solution:
