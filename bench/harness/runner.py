@@ -87,6 +87,7 @@ class Measurement:
         self.least, self.least_by = float("inf"), ""
         self._children: dict[str, Child] = {}
         self._minimum_known = False
+        self._compile_s = 0.0
 
     def run(self, contenders: list[Contender], peers: dict[str, Peer] = PEERS) -> None:
         folder = Path(tempfile.mkdtemp(prefix="gpu-logreg-bench-"))
@@ -149,7 +150,7 @@ class Measurement:
         self._end = max(self._end, time.monotonic() + MEASURED_SHARE * self.limits.problem_s)
         ladder_end = self._end - (1.0 - LADDER_SHARE) * max(0.0, self._left())
         for k, course in enumerate(courses):
-            self._climb(course, (ladder_end - time.monotonic()) / (len(courses) - k))
+            self._climb(course, (ladder_end + self._compile_s - time.monotonic()) / (len(courses) - k))
         self._repeat(courses, self._end, True)
 
     def _apart(self, courses: list[Course], folder: Path) -> None:
@@ -199,7 +200,8 @@ class Measurement:
             begin = time.monotonic()
             cold = asked(levels[0], COMPILE_LIMIT if course.peer.compiles else 0.0)
             if course.peer.compiles:
-                end += time.monotonic() - begin  # or a peer that compiles for long had no time to fit
+                spent = time.monotonic() - begin  # the time of no one, or nobody had any after a long compilation
+                end, self._end, self._compile_s = end + spent, self._end + spent, self._compile_s + spent
             course.cold = cold.first
             warm_levels = list(levels)
             long = cold.first["seconds"] > seconds / 4  # a second fit of this level would cost the time of the next
