@@ -96,7 +96,7 @@ def cpu_epoch(training: Training, rows: Rows, order: IntVector, batch_size: int,
         s = np.empty(0) if batches.sample_weight is None else batches.sample_weight.astype(np.float64)
         y = _narrow(batches.y, network.sizes[-1])
         _together(
-            min(n_threads(), work.lanes),
+            work.threads,
             (
                 *(
                     work.vector,
@@ -128,15 +128,16 @@ class _Workspace:
         network, dtype, optimizer = training.network, training.params.dtype, training.optimizer
         self.sizes = np.array(network.sizes, dtype=np.int64)
         self.lanes = n_lanes(batch_size)
+        self.threads = min(n_threads(), self.lanes)
         lane_rows = -(-batch_size // self.lanes)
         self.params = _aligned(network.n_params, dtype)
         self.params[...] = training.params
         self.m, self.v = (self._copy(array, dtype) for array in _state(optimizer, training))
         self.grads = _aligned((self.lanes, rounded(network.n_params)), dtype)
         wanted = sum(rounded(lane_rows * m) for m in (*network.sizes, *network.sizes[1:-1]))
-        self.work = _aligned((self.lanes, wanted), dtype)
+        self.work = _aligned((self.threads, wanted), dtype)
         length = bits_length(lane_rows, network.sizes[0]) if skips_zeros else 0
-        self.bits = _aligned((self.lanes, length), np.dtype(np.int64))
+        self.bits = _aligned((self.threads, length), np.dtype(np.int64))
         self.vector = (0,) * _vector_length(dtype)
         self.sums, self.out = np.zeros((self.lanes + kernels.PIECES, 2)), np.zeros(2)
 

@@ -106,7 +106,7 @@ def run_steps(
 ) -> None:  # fmt: skip
     """One thread's share of the steps on the batches of ``order``; every thread makes this call.
 
-    ``grads`` (lanes, n_params), ``work`` and ``bits`` (lanes, ...) are work arrays, whose contents before the call do
+    ``grads`` (lanes, n_params), ``work`` and ``bits`` (threads, ...) are work arrays, whose contents before the call do
     not matter. ``sums`` (lanes + PIECES, 2) holds loss and weight of every lane, then ``|W|**2`` of every
     piece. ``out`` receives the sum of ``weight value`` of the batches, and of their weights.
     """
