@@ -65,7 +65,7 @@ class LinearConversion(OnnxConversion):
         Raises
         ------
         DataError
-            A fit with an offset, ``penalty_factor``, ``soft_labels`` or bounds.
+            A fit with an offset, ``penalty_factor``, ``penalty_groups``, ``soft_labels`` or bounds.
         """
         from sklearn.linear_model._logistic import LogisticRegression
 
@@ -73,6 +73,8 @@ class LinearConversion(OnnxConversion):
             raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
         if self.penalty_factor is not None:
             raise DataError("to_sklearn: scikit-learn's model has no penalty_factor; set_params(penalty_factor=None)")
+        if self.penalty_groups is not None:
+            raise DataError("to_sklearn: scikit-learn's model has no penalty_groups; set_params(penalty_groups=None)")
         if asks_for_bounds(self):
             raise DataError("to_sklearn: scikit-learn's model has no bounds; set lower_bounds and upper_bounds to None")
         if self.soft_labels:

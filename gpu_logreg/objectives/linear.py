@@ -178,8 +178,9 @@ class Objective:
         factor = None if self.penalty_factor is None else self.penalty_factor[columns]
         return Objective(dataset, self.engine, self._strength, self.fit_intercept, self.l1, factor)
 
-    def penalised(self, l1: float, l2: float) -> Objective:
-        """The same objective with other strengths of the penalties; its reads are counted with those of this one."""
+    def penalised(self, l1: float, l2: float | None = None) -> Objective:
+        """The same with other strengths of the penalties, ``l2`` its own if None; reads are counted with its own."""
+        l2 = self._strength if l2 is None else l2
         other = Objective(self.dataset, self.engine, l2, self.fit_intercept, l1, self.penalty_factor)
         other.reads, other.centre, other.spread = self.reads, self.centre, self.spread
         return other

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, falls_for_ever, separable
 
-__all__ = ["Box", "least_subgradient", "minimum_within", "projected_newton"]
+__all__ = ["Box", "NonSmooth", "least_subgradient", "minimum_within", "projected_newton"]
 
 SUFFICIENT_DECREASE = 1e-4
 """Share of the decrease by the slope that a step must reach (Armijo's condition)."""
@@ -40,6 +40,22 @@ DECREASE_PER_TOL = 1e-4
 
 SLOW = 0.1
 """Share of the last remaining decrease that a good model leaves at most."""
+
+
+class NonSmooth(Protocol):
+    """What is added to a smooth function, bounds included, and all that `projected_newton` asks of it."""
+
+    def nearest(self, x: Float64Vector) -> Float64Vector:
+        """The nearest point at which it is finite."""
+
+    def penalty(self, x: Float64Vector) -> float:
+        """Its value."""
+
+    def subgradient(self, x: Float64Vector, grad: Float64Vector) -> Float64Vector:
+        """The least subgradient of the sum, from the gradient of the smooth function."""
+
+    def minimum(self, H: Float64Matrix, grad: Float64Vector, x: Float64Vector) -> tuple[Float64Vector, float]:
+        """The minimum of a quadratic model of the smooth function and this, and the decrease to there."""
 
 
 class Box(NamedTuple):
@@ -61,6 +77,14 @@ class Box(NamedTuple):
     def subgradient(self, x: Float64Vector, grad: Float64Vector) -> Float64Vector:
         """The subgradient of least norm: 0 where the conditions of Karush, Kuhn and Tucker hold."""
         return least_subgradient(x, grad, self.l1, x <= self.low, x >= self.high)
+
+    def nearest(self, x: Float64Vector) -> Float64Vector:
+        """The point within the bounds that is nearest to ``x``."""
+        return np.clip(x, self.low, self.high)
+
+    def minimum(self, H: Float64Matrix, grad: Float64Vector, x: Float64Vector) -> tuple[Float64Vector, float]:
+        """`minimum_within`."""
+        return minimum_within(H, grad, x, self)
 
 
 def least_subgradient(
@@ -148,7 +172,7 @@ def _projected(
 def projected_newton(
     objective: Objective,
     start: Float64Vector,
-    box: Box,
+    box: NonSmooth,
     *,
     hessian: Callable[[Float64Vector, bool], Float64Matrix],
     tol: float,
@@ -163,7 +187,8 @@ def projected_newton(
         The smooth part, in well-scaled coordinates.
     start : ndarray of shape (p,)
         Within the bounds.
-    box : Box
+    box : NonSmooth
+        Such as a `Box`.
     hessian : function (x, better) -> ndarray of shape (p, p)
         A model of the curvature at ``x``; a better one, such as of more rows, where the last has misled.
     tol, max_iter, observer
@@ -174,7 +199,7 @@ def projected_newton(
     SolverResult
         ``grad`` is the subgradient of least norm.
     """
-    x = np.clip(start, box.low, box.high)
+    x = box.nearest(start)
     value, grad = objective(x)
     value += box.penalty(x)
     curve, last, better, t = [value], math.inf, False, 1.0
@@ -183,7 +208,7 @@ def projected_newton(
     while True:
         v = box.subgradient(x, grad)
         grad_max = float(np.abs(v).max(initial=0.0))
-        target, remaining = minimum_within(hessian(x, better), grad, x, box)
+        target, remaining = box.minimum(hessian(x, better), grad, x)
         noise = objective.rounding * abs(value)
         small = remaining <= DECREASE_PER_TOL * tol * abs(value)
         done = (grad_max <= tol and small) or remaining <= noise * 1e-2

@@ -16,12 +16,12 @@ from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.objectives.certificate import certificate, with_exact_value
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.solvers import SolverResult
+from gpu_logreg.solvers import Observer, SolverResult
 from gpu_logreg.solvers.costs import sample_size
 from gpu_logreg.solvers.projected_newton import Box, least_subgradient, projected_newton
 from gpu_logreg.solvers.wrapped import Wrapped
 
-__all__ = ["BOUNDED_SOLVER", "fit_bounded", "given_bounds"]
+__all__ = ["BOUNDED_SOLVER", "MOST_PARAMS", "ByPhi", "fit_bounded", "given_bounds", "growing_hessian", "scale_of"]
 
 BOUNDED_SOLVER = "projected-newton"
 
@@ -89,7 +89,7 @@ def _packed(name: str, given: Any, none: float, objective: Objective) -> Float64
     return packed.ravel()
 
 
-class _ByPhi(Wrapped):
+class ByPhi(Wrapped):
     """The objective by standardised columns."""
 
     def __init__(self, objective: Objective, coordinates: Any) -> None:
@@ -103,6 +103,13 @@ class _ByPhi(Wrapped):
         """Value and gradient by ``phi``; one read."""
         value, grad = self.objective(self._coordinates.to_params(phi))
         return value, self._coordinates.grad_to_phi(grad)
+
+    def observer(self, by_params: Observer | None) -> Observer | None:
+        """An observer of iterations by ``phi``, from one of iterations by parameters."""
+        if by_params is None:
+            return None
+        to_params = self._coordinates.to_params
+        return lambda here: by_params(replace(here, params=to_params(here.params)))
 
 
 def fit_bounded(
@@ -131,26 +138,32 @@ def fit_bounded(
     objective.widen()
     sampler = Sampler(objective, np.random.default_rng(seed_of(options.random_state)))
     sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
-    coordinates, K = sample.coordinates, objective.n_logits
-    weights = np.ones((K, objective.n_params // K))
-    weights[:, objective.dataset.n_columns :] = 0.0
-    inverse = coordinates.grad_to_phi(weights.ravel())
-    scale = np.where(inverse > 0.0, 1.0 / np.where(inverse > 0.0, inverse, 1.0), 1.0)
+    coordinates = sample.coordinates
+    scale, by_phi = scale_of(objective, coordinates), ByPhi(objective, coordinates)
     box = Box(bounds.low * scale, bounds.high * scale, objective.l1_strengths / scale)
     params = start_without_weights(objective, shares) if start is None else start
     result = projected_newton(
-        _ByPhi(objective, coordinates),
+        by_phi,
         coordinates.from_params(np.clip(params, bounds.low, bounds.high)),
         box,
-        hessian=_growing(sampler, sample),
+        hessian=growing_hessian(sampler, sample),
         tol=limits.tol,
         max_iter=limits.max_iter,
-        observer=limits.observer,
+        observer=by_phi.observer(limits.observer),
     )
     return _certified(objective, bounds, _by_params(result, coordinates, bounds, box), limits.tol)
 
 
-def _growing(sampler: Sampler, sample: Any) -> Callable[[Float64Vector, bool], Float64Matrix]:
+def scale_of(objective: Objective, coordinates: Any) -> Float64Vector:
+    """What weights are multiplied by in ``phi``; 1 for intercepts."""
+    K = objective.n_logits
+    weights = np.ones((K, objective.n_params // K))
+    weights[:, objective.dataset.n_columns :] = 0.0
+    inverse = coordinates.grad_to_phi(weights.ravel())
+    return np.where(inverse > 0.0, 1.0 / np.where(inverse > 0.0, inverse, 1.0), 1.0)
+
+
+def growing_hessian(sampler: Sampler, sample: Any) -> Callable[[Float64Vector, bool], Float64Matrix]:
     """The Hessian of the sample; of more and more rows, all in the end, each time that a better one is asked for."""
     size = sample.n_rows
 

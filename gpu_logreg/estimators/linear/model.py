@@ -111,8 +111,9 @@ class LogisticRegression(
     sampling_rates : dict or None, default=None
         The same by the share of the rows of each class that was kept, such as ``{0: 0.01, 1: 1.0}``.
     penalty_factor : array-like of shape (d,) or None, default=None
-        What the strength of the penalty is multiplied by for each column: 0 leaves its weight unpenalised, None is 1
-        for every column.
+        What the strength of the penalty is multiplied by for each column: 0 for no penalty, None for 1 everywhere.
+    penalty_groups : list of lists of int or None, default=None
+        Columns of each group, of which all weights are zero or, as a rule, none: with an L1 penalty, for two classes.
     soft_labels : bool, default=False
         Whether ``y`` holds probabilities: of the second class, of shape (n,), or of all classes, of shape (n, K). A row
         then stands for K rows of a class each, whose weights are its probabilities, in `fit` and in `score`.
@@ -194,6 +195,7 @@ class LogisticRegression(
         prior: Any = None,
         sampling_rates: Any = None,
         penalty_factor: Any = None,
+        penalty_groups: Any = None,
         soft_labels: bool = False,
         lower_bounds: Any = None,
         upper_bounds: Any = None,
@@ -223,6 +225,7 @@ class LogisticRegression(
         self.prior = prior
         self.sampling_rates = sampling_rates
         self.penalty_factor = penalty_factor
+        self.penalty_groups = penalty_groups
         self.soft_labels = soft_labels
         self.lower_bounds = lower_bounds
         self.upper_bounds = upper_bounds

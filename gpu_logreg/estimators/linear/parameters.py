@@ -62,6 +62,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "prior": [Interval(numbers.Real, 0, 1, closed="neither"), dict, None],
     "sampling_rates": [dict, None],
     "penalty_factor": ["array-like", None],
+    "penalty_groups": ["array-like", None],
     "soft_labels": ["boolean"],
     "lower_bounds": ["array-like", numbers.Real, None],
     "upper_bounds": ["array-like", numbers.Real, None],
@@ -98,6 +99,8 @@ class Asked:
     penalty_factor : array-like of shape (d,) or None
     has_bounds : bool
         Whether weights have bounds.
+    has_groups : bool
+        Whether columns are penalised in groups.
     takes_blocks : bool
         Whether a GPU can walk the rows block by block, so that it need not hold all of them.
     """
@@ -109,6 +112,7 @@ class Asked:
     firth: bool = False
     penalty_factor: Any = None
     has_bounds: bool = False
+    has_groups: bool = False
     takes_blocks: bool = True
 
 
@@ -145,9 +149,10 @@ def read_parameters(model: Any) -> Asked:
     share = {"l1": 1.0, "elasticnet": model.l1_ratio}.get(penalty or "", 0.0)
     C, has_bounds = math.inf if penalty is None else model.C, asks_for_bounds(model)
     ours, reason = stand_in(model)
-    by_blocks = ours not in _OF_ALL_ROWS and not has_bounds
-    factor = model.penalty_factor
-    return Asked(C, share, ours, reason, penalty_factor=factor, has_bounds=has_bounds, takes_blocks=by_blocks)
+    if has_groups := model.penalty_groups is not None:
+        _refuse_groups(model, ours, penalty, has_bounds)
+    by_blocks = ours not in _OF_ALL_ROWS and not has_bounds and not has_groups
+    return Asked(C, share, ours, reason, False, model.penalty_factor, has_bounds, has_groups, by_blocks)
 
 
 def asks_for_bounds(model: Any) -> bool:
@@ -163,6 +168,16 @@ def asks_for_bounds(model: Any) -> bool:
     if OTHER_NAMES.get(model.solver, model.solver) not in ("auto", "subsampled-newton"):
         raise DataError(f"Solver {model.solver} knows no bounds; use solver='auto'")
     return True
+
+
+def _refuse_groups(model: Any, ours: str, penalty: str | None, has_bounds: bool) -> None:
+    """Refuse what groups of columns cannot go with."""
+    if ours != "auto":
+        raise DataError(f"Solver {model.solver} knows no penalty_groups; use solver='auto'")
+    if penalty == "l2":
+        raise DataError("penalty_groups share the L1 part of the penalty, and l1_ratio=0 has none; use l1_ratio=1")
+    if has_bounds:
+        raise DataError("penalty_groups cannot be used with bounds; leave out one of them")
 
 
 def _penalty(model: Any) -> str | None:
@@ -197,6 +212,8 @@ def _firth(model: Any) -> Asked:
         raise DataError("bounds cannot be used with penalty='firth'; use C=np.inf, or a ridge")
     if model.penalty_factor is not None:
         raise DataError("penalty_factor cannot be used with penalty='firth', which has no strength; leave it out")
+    if model.penalty_groups is not None:
+        raise DataError("penalty_groups cannot be used with penalty='firth', which has no strength; leave them out")
     if model.C not in (1.0, math.inf) or model.l1_ratio:
         _warn("Setting penalty='firth' will ignore the C and l1_ratio parameters", UserWarning, deeper=1)
     reason = "penalty='firth' is fitted by Newton's method"

@@ -18,6 +18,7 @@ from gpu_logreg.estimators.linear.bounds import BOUNDED_SOLVER, fit_bounded, giv
 from gpu_logreg.estimators.linear.firth import FIRTH_SOLVER, fit_firth
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of, with_first_strength
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
+from gpu_logreg.estimators.linear.penalty_groups import GROUP_SOLVER, fit_groups, given_groups
 from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.several_devices import prepare_on_devices
 from gpu_logreg.estimators.linear.starts import start_without_weights
@@ -106,6 +107,11 @@ class LinearTraining:
         bounds = given_bounds(self, objective) if asked.has_bounds else None
         if bounds is not None:
             solver = BOUNDED_SOLVER
+        groups = given_groups(self.penalty_groups, objective) if asked.has_groups else None
+        if objective.l1 == 0.0:
+            groups = None  # without a strength there is nothing that they share
+        if groups is not None:
+            solver = GROUP_SOLVER
         lines = None
         if callable(self.verbose):
             lines = with_reads(self.verbose, lambda: objective.reads.total)
@@ -122,13 +128,17 @@ class LinearTraining:
             result = fit_firth(objective, shares, last, limits)
         elif bounds is not None:
             result = fit_bounded(objective, bounds, shares, last, options, limits)
+        elif groups is not None:
+            result = fit_groups(objective, groups, shares, last, options, limits)
         else:
             result = minimise(options, solver, objective, shares, last, limits)
         if time_limit is not None:
             result.message = time_limit.reason(result.message)
-        if objective.l1 > 0.0:
+        if objective.l1 > 0.0 and groups is None:
             result = with_first_strength(objective, result, asked.C)
-        dtype = np.float64 if asked.firth or asked.has_bounds else coef_dtype(objective, result, dtype)
+        dtype = (
+            np.float64 if asked.firth or asked.has_bounds or asked.has_groups else coef_dtype(objective, result, dtype)
+        )
         for name, value in self._attributes(result.params, objective, dtype).items():
             setattr(self, name, value)
         self._move_to_prior(shares)
