@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.arrays.random import seed_of
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.projected_steps import projected_steps
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.objectives.certificate import certificate, with_exact_value
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.solvers import Observer, SolverResult
-from gpu_logreg.solvers.costs import sample_size
-from gpu_logreg.solvers.projected_newton import Box, least_subgradient, projected_newton
-from gpu_logreg.solvers.wrapped import Wrapped
+from gpu_logreg.solvers import SolverResult
+from gpu_logreg.solvers.projected_newton import Box, least_subgradient
 
-__all__ = ["BOUNDED_SOLVER", "MOST_PARAMS", "ByPhi", "fit_bounded", "given_bounds", "growing_hessian", "scale_of"]
+__all__ = ["BOUNDED_SOLVER", "MOST_PARAMS", "fit_bounded", "given_bounds"]
 
 BOUNDED_SOLVER = "projected-newton"
 
 MOST_PARAMS = 4000
 """Parameters up to which models are minimised within bounds: a Hessian of 128 MB, factored for each set of bounds."""
-
-GROWTH = 4
-"""What the rows of the Hessian are multiplied by where it has misled."""
 
 
 class Bounds(NamedTuple):
@@ -89,29 +82,6 @@ def _packed(name: str, given: Any, none: float, objective: Objective) -> Float64
     return packed.ravel()
 
 
-class ByPhi(Wrapped):
-    """The objective by standardised columns."""
-
-    def __init__(self, objective: Objective, coordinates: Any) -> None:
-        self.objective, self._coordinates = objective, coordinates
-
-    def widen(self) -> bool:
-        """False: it computes in float64."""
-        return False
-
-    def __call__(self, phi: Float64Vector) -> tuple[float, Float64Vector]:
-        """Value and gradient by ``phi``; one read."""
-        value, grad = self.objective(self._coordinates.to_params(phi))
-        return value, self._coordinates.grad_to_phi(grad)
-
-    def observer(self, by_params: Observer | None) -> Observer | None:
-        """An observer of iterations by ``phi``, from one of iterations by parameters."""
-        if by_params is None:
-            return None
-        to_params = self._coordinates.to_params
-        return lambda here: by_params(replace(here, params=to_params(here.params)))
-
-
 def fit_bounded(
     objective: Objective,
     bounds: Bounds,
@@ -121,8 +91,6 @@ def fit_bounded(
     limits: Limits,
 ) -> SolverResult:
     """The minimum within bounds, in float64, with its certificate.
-
-    The Hessian is that of a sample, and of ever more rows where that is slow.
 
     Parameters
     ----------
@@ -135,55 +103,22 @@ def fit_bounded(
     options : Options
     limits : Limits
     """
-    objective.widen()
-    sampler = Sampler(objective, np.random.default_rng(seed_of(options.random_state)))
-    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
-    coordinates = sample.coordinates
-    scale, by_phi = scale_of(objective, coordinates), ByPhi(objective, coordinates)
-    box = Box(bounds.low * scale, bounds.high * scale, objective.l1_strengths / scale)
     params = start_without_weights(objective, shares) if start is None else start
-    result = projected_newton(
-        by_phi,
-        coordinates.from_params(np.clip(params, bounds.low, bounds.high)),
-        box,
-        hessian=growing_hessian(sampler, sample),
-        tol=limits.tol,
-        max_iter=limits.max_iter,
-        observer=by_phi.observer(limits.observer),
+    found = projected_steps(
+        objective,
+        np.clip(params, bounds.low, bounds.high),
+        lambda scale: Box(bounds.low * scale, bounds.high * scale, objective.l1_strengths / scale),
+        options,
+        limits,
     )
-    return _certified(objective, bounds, _by_params(result, coordinates, bounds, box), limits.tol)
+    return _certified(objective, bounds, _by_params(*found, bounds), limits.tol)
 
 
-def scale_of(objective: Objective, coordinates: Any) -> Float64Vector:
-    """What weights are multiplied by in ``phi``; 1 for intercepts."""
-    K = objective.n_logits
-    weights = np.ones((K, objective.n_params // K))
-    weights[:, objective.dataset.n_columns :] = 0.0
-    inverse = coordinates.grad_to_phi(weights.ravel())
-    return np.where(inverse > 0.0, 1.0 / np.where(inverse > 0.0, inverse, 1.0), 1.0)
-
-
-def growing_hessian(sampler: Sampler, sample: Any) -> Callable[[Float64Vector, bool], Float64Matrix]:
-    """The Hessian of the sample; of more and more rows, all in the end, each time that a better one is asked for."""
-    size = sample.n_rows
-
-    def hessian(phi: Float64Vector, better: bool) -> Float64Matrix:
-        nonlocal size
-        if better and not sampler.complete:
-            size = min(sampler.n_rows, GROWTH * size)
-        return sample.damped_hessian(phi) if size <= sample.n_rows else sampler.hessian(size, phi)
-
-    return hessian
-
-
-def _by_params(result: SolverResult, coordinates: Any, bounds: Bounds, box: Box) -> SolverResult:
-    """The result in parameters, those at a bound exactly there."""
-    phi, params = result.params, coordinates.to_params(result.params)
-    params = np.clip(params, bounds.low, bounds.high)
+def _by_params(result: SolverResult, phi: Float64Vector, box: Box, bounds: Bounds) -> SolverResult:
+    """The result with parameters that are at a bound exactly there."""
+    params = np.clip(result.params, bounds.low, bounds.high)
     params = np.where(phi <= box.low, bounds.low, np.where(phi >= box.high, bounds.high, params))
-    assert result.smooth_grad is not None
-    to_params = coordinates.grad_to_params
-    return replace(result, params=params, grad=to_params(result.grad), smooth_grad=to_params(result.smooth_grad))
+    return replace(result, params=params)
 
 
 def _certified(objective: Objective, bounds: Bounds, result: SolverResult, tol: float) -> SolverResult:

@@ -7,19 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.arrays.vector import Float64Vector, IntVector
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.linear.bounds import MOST_PARAMS, ByPhi, growing_hessian, scale_of
+from gpu_logreg.estimators.linear.bounds import MOST_PARAMS
 from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.projected_steps import projected_steps
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.objectives.certificate import certificate, with_exact_value
 from gpu_logreg.objectives.linear import Objective
-from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import SolverResult
-from gpu_logreg.solvers.costs import sample_size
 from gpu_logreg.solvers.group_penalty import GroupPenalty
-from gpu_logreg.solvers.projected_newton import projected_newton
 
 __all__ = ["GROUP_SOLVER", "Groups", "fit_groups", "given_groups"]
 
@@ -122,40 +119,12 @@ def fit_groups(
     options: Options,
     limits: Limits,
 ) -> SolverResult:
-    """The minimum with the penalty on groups, in float64, with its certificate.
+    """The minimum with the penalty on groups in place of L1, in float64, with its certificate.
 
-    The Hessian is that of a sample, and of ever more rows where that is slow.
-
-    Parameters
-    ----------
-    objective : Objective
-        With its L1 penalty, which that on groups takes the place of.
-    groups : Groups
-    shares : ndarray of shape (K,)
-        Of the classes.
-    start : ndarray of shape (p,) or None
-        The solution of the last fit.
-    options : Options
-    limits : Limits
+    Its parameters are as those of `gpu_logreg.estimators.linear.bounds.fit_bounded`.
     """
-    objective.widen()
-    sampler = Sampler(objective, np.random.default_rng(seed_of(options.random_state)))
-    sample = sampler.sample(sample_size(sampler.n_rows, sampler.hessian_form, sampler.costs))
-    coordinates = sample.coordinates
-    by_phi, penalty = ByPhi(objective, coordinates), groups.by(scale_of(objective, coordinates))
     params = start_without_weights(objective, shares) if start is None else start
-    result = projected_newton(
-        by_phi,
-        coordinates.from_params(params),
-        penalty,
-        hessian=growing_hessian(sampler, sample),
-        tol=limits.tol,
-        max_iter=limits.max_iter,
-        observer=by_phi.observer(limits.observer),
-    )
-    assert result.smooth_grad is not None
-    grad, smooth_grad = coordinates.grad_to_params(result.grad), coordinates.grad_to_params(result.smooth_grad)
-    result = replace(result, params=coordinates.to_params(result.params), grad=grad, smooth_grad=smooth_grad)
+    result, _, _ = projected_steps(objective, params, groups.by, options, limits)
     return _certified(objective, groups, result, limits.tol)
 
 
