@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +12,13 @@ import pytest
 import scipy.sparse as sp
 from plain_minimum import PlainModel, parameters_of
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, Stream, load_model, save_model
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.linear import penalty_groups
 from gpu_logreg.estimators.linear.penalty_groups import given_groups
+from gpu_logreg.estimators.linear.projected_steps import projected_steps
 from gpu_logreg.rows import block_store
 
 N, D = 300, 8
@@ -166,6 +171,34 @@ def test_columns_far_from_zero():
     assert model.converged_, model.stop_reason_
     np.testing.assert_allclose(model.coef_, plain.coef_, atol=1e-7)
     assert model.objective_ == pytest.approx(plain.objective_, rel=1e-9)
+
+
+@pytest.mark.parametrize("change", [0.0, 1e-9, 0.01, "a group of zeros", "no zeros"])
+def test_the_certificate_is_of_the_end(monkeypatch, change):
+    """A solver that ends elsewhere, and says that it has converged, is not believed."""
+
+    def elsewhere(objective, *how):
+        result, *more = projected_steps(objective, *how)
+        params = result.params.copy()
+        if change == "a group of zeros":
+            params[GROUPS[0]] = 0.0
+        elif change == "no zeros":
+            params[GROUPS[2]] = 0.01
+        else:
+            params[0] += change
+        value, grad = objective(params)
+        for group, strength in zip(WITH_ALONE, strengths_of(0.1, 1.0), strict=True):
+            value += strength * np.linalg.norm(params[group])
+        return replace(result, params=params, value=value, smooth_grad=grad, converged=True), *more
+
+    monkeypatch.setattr(penalty_groups, "projected_steps", elsewhere)
+    X, y = rows()
+    model = LogisticRegression(0.1, l1_ratio=1.0, penalty_groups=GROUPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
+    assert model.converged_ == (change in (0.0, 1e-9))
+    assert model.converged_ or "the subgradient of groups by standardised columns is" in model.stop_reason_
 
 
 def test_an_early_end_is_no_convergence():
