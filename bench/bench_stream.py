@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 from record import append
 from stream_files import (
+    HELD_OUT,
     NAMES,
     ROW_BYTES,
     STEP,
@@ -115,12 +116,12 @@ def rates(path: Path, budget: str, cold: bool, repeats: int) -> dict[str, object
 
 
 def held_out_loss(coef: np.ndarray, intercept: float) -> float:
-    """Mean log loss on 400,000 other rows."""
+    """Mean log loss on other rows."""
     total = 0.0
-    for X, y in blocks(4 * STEP, seed=2):
+    for X, y in blocks(HELD_OUT, seed=2):
         z = X @ coef + intercept
         total += float(np.logaddexp(0.0, np.where(y, -z, z)).sum())
-    return total / (4 * STEP)
+    return total / HELD_OUT
 
 
 def peak_mb() -> int:
@@ -171,12 +172,12 @@ def vw(path: Path, n: int) -> dict[str, object]:
     finally:
         text.unlink(missing_ok=True)
     loss = 0.0
-    for X, y in blocks(STEP, seed=2):
+    for X, y in blocks(HELD_OUT, seed=2):
         for row, label in zip(X.tolist(), y.tolist(), strict=True):
             z = workspace.predict(vw_features(row))
             loss += float(np.logaddexp(0.0, -z if label else z))
     workspace.finish()
-    return {"seconds": seconds, "peak_mb": peak if peak > before else "", "log_loss": loss / STEP}
+    return {"seconds": seconds, "peak_mb": peak if peak > before else "", "log_loss": loss / HELD_OUT}
 
 
 def in_a_process(what: str, path: Path, n: int, budget: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from numba import njit
 
 D = 50
 STEP = 100_000
+HELD_OUT = 4 * STEP
 W = np.random.default_rng(1).standard_normal(D).astype(np.float32) / 5
 NAMES = [f"x{k}" for k in range(D)]
 
