@@ -11,10 +11,9 @@ S. van de Geer and P. Buhlmann, "The group lasso for logistic regression" (2008)
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 
@@ -61,7 +60,7 @@ class GroupPenalty:
     def __init__(self, of: IntVector, strengths: Float64Vector, scale: Float64Vector) -> None:
         self.of, self.strengths, self.scale = of, strengths, scale
 
-    @cached_property
+    @cached_attribute
     def members(self) -> list[IntVector]:
         """The parameters of each group."""
         n_groups = len(self.strengths)
