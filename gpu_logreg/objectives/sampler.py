@@ -35,7 +35,7 @@ a column with a standard deviation of 1e-150 or less, whose weight is zero eithe
 
 EFFECTIVE_SHARE = 0.05
 """Share of the sample below which the effective number of rows behind the variance of a column is few: rows are then
-drawn by their scores, an estimate of leverage. A choice."""
+drawn by their scores, an estimate of leverage."""
 
 LOGIT_ROWS = 2**18
 """Rows whose projections are kept at a time."""
@@ -156,7 +156,6 @@ class Sampler:
         # NaN marks a column that is constant in the sample: a row with another value in it gets a large score.
         inverse = np.where(rows.variance > 0.0, 1.0 / np.where(rows.variance > 0.0, rows.variance, 1.0), np.nan)
         dataset, mean, unseen = self._objective.dataset, rows.coordinates.mean, float(len(rows.at))
-
         if isinstance(self._drawing, DrawingByParts):
             self._drawing.by_scores_of(mean, inverse, unseen)  # where the parts are
             self._objective.reads.total += 1.0
@@ -208,9 +207,12 @@ class Sampler:
             return None
         weight[heavy] = 0.0
         drawing.draw_by(weight)
-        U = self._coordinates.rows(dataset.take(heavy, np.float64).X)
-        y, s = dataset.labels_and_weights(heavy, np.ones(len(heavy)))
-        sample = self._of_dense(U, y, s, self._coordinates)
+        of_heavy = dataset.labels_and_weights(heavy, np.ones(len(heavy)))
+        if self._keeps_sparse:
+            sample = self._of_sparse(*dataset.gather(heavy), *of_heavy)
+        else:
+            U = self._coordinates.rows(dataset.take(heavy, np.float64).X)
+            sample = self._of_dense(U, of_heavy[0], of_heavy[1], self._coordinates)
         share = sample.weight_total / dataset.weight_total
         penalty = np.resize(sample.penalty, len(phi))
 
@@ -225,8 +227,7 @@ class Sampler:
     def _leverage(self, V: Float64Matrix) -> Float64Vector:
         """``|V u_i|**2`` of all rows; one read."""
         assert self._coordinates is not None
-        dataset = self._objective.dataset
-        by_params = self._coordinates.to_params(V)
+        dataset, by_params = self._objective.dataset, self._coordinates.to_params(V)
         W, b = by_params[:, : dataset.n_columns], by_params[:, dataset.n_columns :].sum(axis=1)
         self._objective.reads.total += 1.0
         leverage = np.empty(self.n_rows)

@@ -58,13 +58,12 @@ LBFGS_READS = 60.0
 SMALL_FLOPS = 1e8
 """Multiplications of all Hessians and factorisations below which the interpreter takes longer than they do."""
 
-SPARSE_HESSIANS = 1300.0
+SPARSE_HESSIANS = 5000.0
 """Time of all that is done with the matrices of a fit on sparse rows whatever their number, for each element of one,
 over that of reading an element of dense rows: they are centred, joined, factored and solved with.
 
 Little beside reads of many stored elements, most of a fit beside reads of few. From trials on two cores of which no row
-is kept: tens to hundreds of thousands of rows, of fields of many levels, of counts with heavy tails, of correlated
-columns."""
+is kept: 30,000 to a million rows, of fields of many levels, of counts with heavy tails, of correlated columns."""
 
 WEAK_RIDGE = 0.1
 """Ridge of the summed loss, ``1 / C``, below which the Hessians of sparse rows are taken at any price: where levels

@@ -11,14 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression
+from gpu_logreg.arrays.device import Device
 from gpu_logreg.objectives.heavy_rows import heavy_of, projections, relative_leverage
+from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.coordinates import Coordinates
+from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers import heavy_rows
 from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.heavy_rows import HeavyModel
@@ -105,6 +110,29 @@ def test_sparse_and_float32_rows_as_dense_ones(K):
         assert model.converged_
         assert abs(model.objective_ / dense.objective_ - 1.0) <= 3e-9  # each within 1e-9 of the least value
         assert model.n_reads_ <= 1.5 * dense.n_reads_ + 3.0
+
+
+def test_heavy_rows_of_sparse_ones_stay_sparse():
+    """Their dense copies would take a Hessian of n d**2 multiplications for each of many steps."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((4000, 40), density=0.1, format="csr", rng=rng)
+    X.data[rng.random(X.nnz) < 0.005] *= 300.0
+    y = (rng.random(4000) < 0.4).astype(np.int64)
+    data = ResidentDataset.from_arrays(X, y, None, Device("cpu"))
+    engine, phi = choose("cpu", data.rows, Device("cpu")), 0.1 * rng.standard_normal(41)
+    found = []
+    for keeps_sparse in (True, False):
+        sampler = Sampler(Objective(data, engine, 1e-4, True), np.random.default_rng(1), keeps_sparse)
+        sampler.sample(1000)
+        found.append(sampler.heavy_rows_at(1000, phi))
+    kept, dense = found
+    assert kept.sample.rows.data.is_sparse
+    assert not dense.sample.rows.data.is_sparse
+    assert kept.sample.n_rows == dense.sample.n_rows >= 10
+    assert_allclose(kept(phi)[0], dense(phi)[0], rtol=1e-12)
+    scale = np.abs(dense.hessian(phi)).max()
+    assert_allclose(kept(phi)[1], dense(phi)[1], rtol=1e-9, atol=1e-12 * scale)
+    assert_allclose(kept.hessian(phi), dense.hessian(phi), rtol=1e-9, atol=1e-12 * scale)
 
 
 def test_rows_that_weigh_nothing_are_not_heavy(monkeypatch):

@@ -656,9 +656,11 @@ def test_when_factoring_pays():
 
 
 def test_hessians_of_sparse_rows_pay_where_reads_are_long():
-    few, many = (Costs(read, read, read**2) for read in (0.15, 0.6))  # 5 and 20 stored elements in 200 columns
+    few, many = (Costs(read, read, read**2) for read in (0.15, 1.0))  # 5 and 60 stored elements in 200 columns
     assert not sampling_pays(30_000, two_classes(201), few, ridge=1.0)
-    assert sampling_pays(200_000, two_classes(201), few, ridge=1.0)
+    assert sampling_pays(300_000, two_classes(201), few, ridge=1.0)
+    flights = Costs(0.065, 0.065, 0.004)
+    assert not sampling_pays(1_000_000, two_classes(735), flights, ridge=1.0)  # 8 stored elements a row
     assert sampling_pays(30_000, two_classes(201), many, ridge=1.0)
     assert sampling_pays(30_000, two_classes(201), few, ridge=1e-3)  # where L-BFGS ends too far from the minimum
     assert sampling_pays(30_000, two_classes(201), ridge=1.0)  # of dense rows
