@@ -34,6 +34,10 @@ COLOURS = {
     "skglm": ("#cf222e", "#ff7b72", "*"),
     "celer": ("#7d4e00", "#d29922", "p"),
     "torch": ("#0b7285", "#39c5cf", "h"),
+    "liblinear-multicore": ("#8250df", "#bc8cff", "^"),
+    "statsmodels": ("#59636e", "#9198a1", "s"),
+    "adelie": ("#cf222e", "#ff7b72", "D"),
+    "Vowpal": ("#1a7f37", "#3fb950", "v"),
 }
 LINES = {"s": "--", "D": "-.", "^": ":", "v": (0, (1, 1.5)), "P": (0, (5, 1.5, 1, 1.5, 1, 1.5))}
 WIDTH = 8.0
