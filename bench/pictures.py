@@ -57,6 +57,21 @@ class Picture:
                 return (dark if self.dark else light), marker
         return self.theme["quiet"], "d"
 
+    def line(self, axes: Any, solver: str, points: list[Any]) -> None:
+        """A line through the points of a solver; ours is wider."""
+        colour, marker = self.look(solver)
+        x, y = zip(*points, strict=True)
+        axes.plot(
+            x,
+            y,
+            color=colour,
+            marker=marker,
+            markersize=5,
+            linewidth=2.6 if is_ours({"solver": solver}) else 1.6,
+            linestyle=LINES.get(marker, "-"),
+            label=name_of(solver),
+        )
+
     def axes(self, height: float, panels: int = 1) -> tuple[Any, list[Any]]:
         """A figure and its panels, side by side."""
         from matplotlib.figure import Figure
@@ -105,19 +120,7 @@ def draw_paths(picture: Picture, rows: list[Row]) -> Any:
         points = sorted((float(row["seconds"]), max(above(row), 1e-15)) for row in rows if row["solver"] == solver)
         # A fit that took longer and ended higher than another of the same solver says nothing new.
         best = [p for i, p in enumerate(points) if all(p[1] < q[1] for q in points[:i])]
-        colour, marker = picture.look(solver)
-        wide = 2.6 if is_ours({"solver": solver}) else 1.6
-        x, y = zip(*best, strict=True)
-        axes.plot(
-            x,
-            y,
-            color=colour,
-            linewidth=wide,
-            linestyle=LINES.get(marker, "-"),
-            marker=marker,
-            markersize=4.5,
-            label=name_of(solver),
-        )
+        picture.line(axes, solver, best)
     first = rows[0]
     clock = (
         "seconds" if first.get("clock", "wall") == "wall" else f"seconds of the processor, {first['threads']} thread"
@@ -237,19 +240,7 @@ def draw_scaling(picture: Picture, rows: list[Row]) -> Any:
                 for row in rows
                 if row["solver"] == solver and row[still] == usual
             )
-            colour, marker = picture.look(solver)
-            wide = 2.6 if is_ours({"solver": solver}) else 1.6
-            x, y = zip(*points, strict=True)
-            axes.plot(
-                x,
-                y,
-                color=colour,
-                marker=marker,
-                markersize=5,
-                linewidth=wide,
-                linestyle=LINES.get(marker, "-"),
-                label=name_of(solver),
-            )
+            picture.line(axes, solver, points)
         axes.set(xscale="log", yscale="log", xlabel={"n": "rows", "d": "columns"}[moving])
         axes.set_title({"n": f"{int(usual):,} columns", "d": f"{int(usual):,} rows"}[moving], fontsize=11)
     panels[0].set_ylabel("seconds to within 1e-8 of the minimum")

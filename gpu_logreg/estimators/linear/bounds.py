@@ -10,7 +10,7 @@ import numpy as np
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.problem import Limits, Options
-from gpu_logreg.estimators.linear.projected_steps import projected_steps
+from gpu_logreg.estimators.linear.projected_steps import judged, projected_steps
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.objectives.certificate import certificate, with_exact_value
 from gpu_logreg.objectives.linear import Objective
@@ -134,10 +134,4 @@ def _certified(objective: Objective, bounds: Bounds, result: SolverResult, tol: 
         return least_subgradient(x, grad, l1 / scale, x <= low, x >= high)
 
     proof = certificate(objective, result.params, result.value, result.smooth_grad, tol, subgradient)
-    if proof.holds or not result.converged:
-        return replace(result, converged=result.converged or (result.stuck and proof.holds))
-    message = (
-        f"the subgradient within bounds by standardised columns is {proof.residual:.2g}, and at most "
-        f"{proof.limit:.2g} at an optimum"
-    )
-    return replace(result, converged=False, message=message)
+    return judged(result, proof, "within bounds")

@@ -11,7 +11,7 @@ from gpu_logreg.arrays.vector import Float64Vector, IntVector
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.linear.bounds import MOST_PARAMS
 from gpu_logreg.estimators.linear.problem import Limits, Options
-from gpu_logreg.estimators.linear.projected_steps import projected_steps
+from gpu_logreg.estimators.linear.projected_steps import judged, projected_steps
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.objectives.certificate import certificate, with_exact_value
 from gpu_logreg.objectives.linear import Objective
@@ -147,10 +147,4 @@ def _certified(objective: Objective, groups: Groups, result: SolverResult, tol: 
         return groups.by(scale).subgradient(result.params * scale, by_column.ravel()).reshape(by_column.shape)
 
     proof = certificate(smooth, result.params, result.value, grad, tol, subgradient)
-    if proof.holds or not result.converged:
-        return replace(result, converged=result.converged or (result.stuck and proof.holds))
-    message = (
-        f"the subgradient of groups by standardised columns is {proof.residual:.2g}, and at most "
-        f"{proof.limit:.2g} at an optimum"
-    )
-    return replace(result, converged=False, message=message)
+    return judged(result, proof, "of groups")

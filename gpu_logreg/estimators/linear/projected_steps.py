@@ -14,6 +14,7 @@ import numpy as np
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.objectives.certificate import Certificate
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import Observer, SolverResult
@@ -21,7 +22,7 @@ from gpu_logreg.solvers.costs import sample_size
 from gpu_logreg.solvers.projected_newton import NonSmooth, projected_newton
 from gpu_logreg.solvers.wrapped import Wrapped
 
-__all__ = ["projected_steps"]
+__all__ = ["judged", "projected_steps"]
 
 GROWTH = 4
 """What the rows of the Hessian are multiplied by where it has misled."""
@@ -110,3 +111,14 @@ def _growing(sampler: Sampler, sample: Any) -> Callable[[Float64Vector, bool], F
         return sample.damped_hessian(phi) if size <= sample.n_rows else sampler.hessian(size, phi)
 
     return hessian
+
+
+def judged(result: SolverResult, proof: Certificate, where: str) -> SolverResult:
+    """The result, converged only where its certificate holds; ``where`` qualifies the subgradient in the message."""
+    if proof.holds or not result.converged:
+        return replace(result, converged=result.converged or (result.stuck and proof.holds))
+    message = (
+        f"the subgradient {where} by standardised columns is {proof.residual:.2g}, and at most "
+        f"{proof.limit:.2g} at an optimum"
+    )
+    return replace(result, converged=False, message=message)
