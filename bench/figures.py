@@ -12,31 +12,31 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from recorded import (
     RESULTS,
+    ROOT,
     Row,
+    Spec,
     above,
     arrived,
     fastest_peer,
     harness_races,
     is_ours,
+    label,
     matches,
     newest_run,
     races,
     rows_of,
     run_of,
+    specification,
 )
 
-ROOT = Path(__file__).parent.parent
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
 TABLE = re.compile(r"(<!-- rows: ([\w-]+) -->\n)(.*?)(<!-- end of rows -->)", re.S)
 PICTURE = re.compile(r"(<!-- picture: ([\w-]+) -->\n)(.*?)(<!-- end of picture -->)", re.S)
-Spec = dict[str, Any]
 
 
 class FigureError(Exception):
@@ -87,11 +87,6 @@ def picture_text(document: str, name: str, alt: str, program: str) -> str:
     folder = "docs/pictures" if "/" not in document else "pictures"
     dark = f'  <source media="(prefers-color-scheme: dark)" srcset="{folder}/{name}-dark.svg">'
     return f'<picture>\n{dark}\n  <img alt="{alt}" src="{folder}/{name}-light.svg">\n</picture>\n'
-
-
-def label(template: str, where: Spec) -> str:
-    values = {name: f"{value:,}" if isinstance(value, int) else value for name, value in where.items()}
-    return template.format(**values)
 
 
 def table_text(spec: Spec, folder: Path = RESULTS) -> str:
@@ -215,10 +210,6 @@ def rewritten(document: str, text: str, spec: Spec, folder: Path = RESULTS) -> s
             for group, figure in reversed(list(enumerate(figures_of(phrase, folder), 1))):
                 text = text[: found.start(group)] + figure + text[found.end(group) :]
     return text
-
-
-def specification() -> Spec:
-    return tomllib.loads((ROOT / "docs" / "figures.toml").read_text(encoding="utf-8"))
 
 
 def documents() -> Iterator[str]:

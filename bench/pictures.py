@@ -12,8 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from figures import label, specification
-from recorded import Row, above, arrived, harness_races, is_ours, matches, newest_run, rows_of, run_of
+from recorded import (
+    Row,
+    above,
+    arrived,
+    harness_races,
+    is_ours,
+    label,
+    matches,
+    newest_run,
+    rows_of,
+    run_of,
+    specification,
+)
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 THEMES = {

@@ -1,21 +1,24 @@
-"""Rows of ``bench/results/`` for documents and pictures: those of the newest run that has what is asked for."""
+"""Rows of ``bench/results/`` for documents and pictures: what is shown, and the newest run that has it."""
 
 from __future__ import annotations
 
 import csv
+import tomllib
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "bench" / "results"
 OURS = "gpu-logreg"
 GOAL = 1e-8
 """A fit is said to have ended above the minimum where it ended more than this above it, relatively."""
 
 Row = Mapping[str, str]
 Where = Mapping[str, Any]
+Spec = dict[str, Any]
 
 
 @cache
@@ -121,3 +124,14 @@ def _in_words(row: Row, ours: float) -> Row:
         "suboptimality": str(min(float(row["suboptimality"] or "nan"), GOAL)) if seconds else row["suboptimality"],
         "note": row["outcome"],
     }
+
+
+def specification() -> Spec:
+    """What documents show of the rows: ``docs/figures.toml``."""
+    return tomllib.loads((ROOT / "docs" / "figures.toml").read_text(encoding="utf-8"))
+
+
+def label(template: str, where: Spec) -> str:
+    """A template with the values that a row was asked for, numbers with their commas."""
+    values = {name: f"{value:,}" if isinstance(value, int) else value for name, value in where.items()}
+    return template.format(**values)

@@ -13,9 +13,9 @@ sys.path.insert(0, str(ROOT / "bench"))
 
 import figures  # noqa: E402
 import pictures  # noqa: E402
-from recorded import fastest_peer, newest_run, races, rows_of  # noqa: E402
+from recorded import Spec, fastest_peer, newest_run, races, rows_of, specification  # noqa: E402
 
-SPEC = figures.specification()
+SPEC = specification()
 DOCUMENTS = list(figures.documents())
 
 # A number that was measured has a unit of time, memory or rate, or counts reads.
@@ -29,7 +29,7 @@ def read(document: str) -> str:
     return (ROOT / document).read_text(encoding="utf-8")
 
 
-def unmarked(document: str, text: str, spec: figures.Spec) -> list[str]:
+def unmarked(document: str, text: str, spec: Spec) -> list[str]:
     """Numbers that look measured, and stand neither in a mark nor among those that say why they need none."""
     entries = [entry for entry in spec.get("limit", []) if entry["document"] == document]
     if any(entry.get("whole") for entry in entries):
