@@ -30,7 +30,7 @@ def supports_products(n_params: int) -> bool:
 
 def _width(p: int) -> int:
     """Columns of a copy: whole tiles, and an odd number of cache lines, so that rows do not share their places."""
-    tile = 4 * len(VECTOR)
+    tile = 2 * len(VECTOR)
     return -(-p // tile) * tile + 64 // 8
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import smaller
 from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
-from gpu_logreg.passes.cpu.loops.tiles import LINES, VECTORS, tile_of_many
+from gpu_logreg.passes.cpu.loops.tiles import HIGH_LINES, HIGH_VECTORS, high_tile
 
 __all__ = ["add_grams", "add_to_groups", "sum_squares"]
 
@@ -36,7 +36,8 @@ def add_grams(vector: Any, X: Any, factors: Any, ones: Any, sums: Any) -> None:
         ``width`` is that of whole tiles.
     """
     (m, d), n, width = X.shape, sums.shape[0], sums.shape[1]
-    p, step = d + ones, VECTORS * len(vector)
+    p, length = d + ones, len(vector)
+    step = HIGH_VECTORS * length
     U, scaled, totals = zeros(_ROWS * width, sums), zeros(_ROWS * width, sums), flat(sums)
     for first in range(0, m, _ROWS):
         rows = smaller(_ROWS, m - first)
@@ -44,13 +45,16 @@ def add_grams(vector: Any, X: Any, factors: Any, ones: Any, sums: Any) -> None:
         for f in range(n):
             for r in range(rows):
                 factor, at = factors[f, first + r], r * width
-                for j in range(p):
-                    scaled[at + j] = factor * U[at + j]
+                for line in range(0, p, HIGH_LINES):
+                    target = line * _ROWS + r * HIGH_LINES
+                    for j in range(HIGH_LINES):
+                        scaled[target + j] = factor * U[at + line + j]
             for column in range(0, p, step):
-                for line in range(column, p, LINES):
+                for line in range(column - column % HIGH_LINES, p, HIGH_LINES):
+                    n_vectors = (line + HIGH_LINES - 1 - column) // length + 1
                     target = (f * width + line) * width + column
-                    tile_of_many(
-                        vector, rows, scaled, line, 1, width, U, column, width, totals, target, False,
+                    high_tile(
+                        vector, n_vectors, rows, scaled, line * _ROWS, 1, HIGH_LINES, U, column, width, totals, target, False,
                     )  # fmt: skip
     release(U)
     release(scaled)
@@ -68,15 +72,17 @@ def sum_squares(vector: Any, X: Any, ones: Any, root: Any, out: Any) -> None:
     out : float64 array of shape (m,)
     """
     (m, d), width = X.shape, root.shape[1]
-    p, step = d + ones, VECTORS * len(vector)
+    p, length = d + ones, len(vector)
+    step = HIGH_VECTORS * length
     U, product, flat_root = zeros(_ROWS * width, root), scratch(_ROWS * width, root, 0), flat(root)
     for first in range(0, m, _ROWS):
         rows = smaller(_ROWS, m - first)
         _copy_rows(X, first, rows, ones, U, width)
         for column in range(0, p, step):
-            for line in range(0, rows, LINES):
-                tile_of_many(
-                    vector, p - column, U, line * width + column, width, 1, flat_root, column * width + column, width,
+            n_vectors = (p - 1 - column) // length + 1
+            for line in range(0, rows, HIGH_LINES):
+                high_tile(
+                    vector, n_vectors, p - column, U, line * width + column, width, 1, flat_root, column * width + column, width,
                     product, line * width + column, True,
                 )  # fmt: skip
         for r in range(rows):

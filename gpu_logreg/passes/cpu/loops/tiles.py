@@ -16,12 +16,15 @@ from gpu_logreg.passes.cpu.loops.elementary import smaller
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE
 from gpu_logreg.passes.cpu.loops.vector_code import I64, VectorCode, operation
 
-__all__ = ["LINES", "VECTORS", "fits_tiles", "multiply_in_tiles", "tile_of_many"]
+__all__ = ["HIGH_LINES", "HIGH_VECTORS", "fits_tiles", "high_tile", "multiply_in_tiles"]
 
 _OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc", "arcp"}, "counts": True}
 
 LINES, VECTORS = 4, 4
 """Lines of a tile, and vectors of each. Their sums take 16 registers, of 32 with AVX-512."""
+
+HIGH_LINES, HIGH_VECTORS = 8, 3
+"""The same of tiles for half of a symmetric product: their sums take 24 registers, and the half has little beside it."""
 
 _TERMS = 64
 """Products that are added before the sum is added to the result; they decide the order of additions, and so the bits.
@@ -30,11 +33,11 @@ So many rows of two tiles are 32 KB.
 """
 
 
-def _tile(n_lines: int) -> Any:
+def _tile(n_lines: int, n_vectors: int = VECTORS) -> Any:
     def generate(code: VectorCode) -> None:
         _, n_terms, _, x_at, line_step, term_step, _, source_at, stride, _, target_at, is_first = code.arguments
         builder, element = code.builder, code.element_type(2)
-        places = [I64(v * code.length) for v in range(VECTORS)]
+        places = [I64(v * code.length) for v in range(n_vectors)]
         sums = [[cgutils.alloca_once(builder, code.vector(element)) for _ in places] for _ in range(n_lines)]
         for one in (one for of_line in sums for one in of_line):
             builder.store(code.constant(element, 0.0), one)
@@ -43,11 +46,11 @@ def _tile(n_lines: int) -> Any:
         with cgutils.for_range(builder, n_terms) as loop:
             row = builder.gep(source, [builder.mul(loop.index, stride)])
             at = builder.mul(loop.index, term_step)
-            factors = [code.spread(builder.load(builder.gep(x, [builder.add(at, step)]))) for step in steps]
-            for v, place in enumerate(places):
-                value = code.load(builder.gep(row, [place]), element)
-                for factor, of_line in zip(factors, sums, strict=True):
-                    builder.store(code.multiply_add(factor, value, builder.load(of_line[v])), of_line[v])
+            values = [code.load(builder.gep(row, [place]), element) for place in places]
+            for step, of_line in zip(steps, sums, strict=True):
+                factor = code.spread(builder.load(builder.gep(x, [builder.add(at, step)])))
+                for value, one in zip(values, of_line, strict=True):
+                    builder.store(code.multiply_add(factor, value, builder.load(one)), one)
         target = code.pointer(9, target_at)
         where = [
             (one, builder.gep(target, [builder.add(builder.mul(I64(r), stride), place)]))
@@ -68,7 +71,28 @@ def _tile(n_lines: int) -> Any:
 # (vector, n_terms, X, x_at, line_step, term_step, source, source_at, stride, target, target_at, is_first): of each line
 # of a tile the sum of X[x_at + line line_step + term term_step] times the row ``term`` of ``source``, added to a row of
 # ``target``, or in its place where it ``is_first``. Rows of both are ``stride`` apart.
-_tile_of_one, tile_of_many = _tile(1), _tile(LINES)
+_tile_of_one, _tile_of_many = _tile(1), _tile(LINES)
+_high_tile_of_one, _high_tile_of_two, _high_tile_of_three = (_tile(HIGH_LINES, n) for n in (1, 2, HIGH_VECTORS))
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def high_tile(
+    vector: Any, n_vectors: Any, n_terms: Any, X: Any, x_at: Any, line_step: Any, term_step: Any, source: Any,
+    source_at: Any, stride: Any, target: Any, target_at: Any, is_first: Any,
+) -> None:  # fmt: skip
+    """A tile of `HIGH_LINES` lines and up to `HIGH_VECTORS` vectors; the arguments after these are those above."""
+    if n_vectors >= HIGH_VECTORS:
+        _high_tile_of_three(
+            vector, n_terms, X, x_at, line_step, term_step, source, source_at, stride, target, target_at, is_first
+        )
+    elif n_vectors == 2:
+        _high_tile_of_two(
+            vector, n_terms, X, x_at, line_step, term_step, source, source_at, stride, target, target_at, is_first
+        )
+    else:
+        _high_tile_of_one(
+            vector, n_terms, X, x_at, line_step, term_step, source, source_at, stride, target, target_at, is_first
+        )
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -93,7 +117,7 @@ def multiply_in_tiles(
             x, row, column = x_at + first * term_step, source_at + first * h + k, target_at + k
             line = 0
             while line + LINES <= n_lines:
-                tile_of_many(
+                _tile_of_many(
                     vector, n, X, x + line * line_step, line_step, term_step, source, row, h, target,
                     column + line * h, first == 0,
                 )  # fmt: skip
