@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
+from gpu_logreg.mathematics.whitening import Whitening
 
 __all__ = ["Groups", "ManySums", "Moments", "ProductsOfRows", "Sums", "add_in_place"]
 
@@ -93,6 +94,16 @@ class ProductsOfRows(Protocol):
 
     def squares(self, X: Array, root: Float64Matrix, ones: bool) -> Array | None:
         """``|root.T u|**2`` of every row, with a lower triangle ``root``; None where there is no code for it."""
+
+    whitens: bool
+
+    def whitened_gram(
+        self, X: Array, white: Whitening, curvature: Array, factors: Array, is_half: bool, ones: bool
+    ) -> tuple[Float64Matrix, IntVector]:
+        """``sum_i f_i / (1 - h_i)**(2 a) t_i t_i.T`` by the `Whitening`; the lower triangle.
+
+        Rows of a large leverage ``h`` are left out; their numbers are returned.
+        """
 
     def by_group(self, codes: HostArray, X: HostArray, residuals: HostArray, s: HostArray, ones: bool) -> Any:
         """What `add_to_groups` needs of the rows of a block."""

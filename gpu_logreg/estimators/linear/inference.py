@@ -13,7 +13,7 @@ from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults, to_numpy
 from gpu_logreg.arrays.device_choice import resolve_device, several_devices
 from gpu_logreg.arrays.on_device import on_device
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
 from gpu_logreg.estimators.labels import weights_by_class
@@ -38,6 +38,7 @@ from gpu_logreg.mathematics.inference import (
     sandwich,
     sandwich_of_groups,
 )
+from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.objectives.firth import FirthAt
 from gpu_logreg.objectives.information import Information, refuse_wide
 from gpu_logreg.passes.choice import row_products
@@ -255,7 +256,8 @@ def _covariance(
         return sandwich_of_groups(inverse, sums, n), len(sums)
     outer = fitted.sums.outer
     if kind in ("HC2", "HC3"):
-        correction = Correction(inverse, root=kind == "HC2")
+        white = Whitening.of(inverse, fitted.sums.information, n, data.n_rows) if point.Phi.shape[0] == 1 else None
+        correction = Correction(inverse, kind == "HC2", white)
         outer = outer_sums(data, point, correction, row_products(data, point.n_params), fitted.kept)
         if not np.isfinite(outer).all():
             raise DataError(f"covariance={kind!r} divides by 1 - leverage, and a row has leverage 1; use 'HC1'")
@@ -269,5 +271,17 @@ def _groups(groups: Any, n: int, n_params: int) -> Groups:
         raise DataError(f"groups has shape {values.shape}, and X has {n} rows")
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise DataError(f"groups holds NaN at row {int(np.isnan(values).argmax())}; give every row a group")
+    codes, n_groups = _numbered(values)
+    return Groups(codes, np.zeros((n_groups, n_params)), np.zeros(n_groups))
+
+
+def _numbered(values: HostArray) -> tuple[HostArray, int]:
+    """Numbers from 0 of the different values, and how many there are; integers of a small range are not sorted."""
+    if values.dtype.kind in "iu" and len(values):
+        least, largest = int(values.min()), int(values.max())
+        if largest - least < 4 * len(values):
+            steps = ((values.astype(np.int64) if values.dtype.kind == "i" else values) - least).astype(np.intp)
+            numbers = np.cumsum(np.bincount(steps) > 0)
+            return numbers[steps] - 1, int(numbers[-1])
     found, codes = np.unique(values, return_inverse=True)
-    return Groups(codes, np.zeros((len(found), n_params)), np.zeros(len(found)))
+    return codes, len(found)

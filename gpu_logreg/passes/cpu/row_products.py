@@ -1,4 +1,4 @@
-"""Products of the rows of a block for their information, compiled: in tiles that stay in registers; in float64."""
+"""Products of the rows of a block for their information, compiled: in tiles that stay in registers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.compiled import Loop
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray, IntVector
+from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, REGISTER_BYTES
 from gpu_logreg.passes.sums import Groups
 
@@ -15,9 +16,11 @@ __all__ = ["CompiledProducts", "supports_products"]
 
 _add_grams = Loop("gpu_logreg.passes.cpu.loops.grams", "add_grams")
 _sum_squares = Loop("gpu_logreg.passes.cpu.loops.grams", "sum_squares")
+_add_whitened_gram = Loop("gpu_logreg.passes.cpu.loops.grams", "add_whitened_gram")
 _add_to_groups = Loop("gpu_logreg.passes.cpu.loops.grams", "add_to_groups")
 
-VECTOR = (0,) * (REGISTER_BYTES // 8)
+VECTOR, SINGLE = (0,) * (REGISTER_BYTES // 8), (0,) * (REGISTER_BYTES // 4)
+"""Vectors of a register, of float64 and of float32."""
 
 LARGEST = 256
 """Most parameters: with more, the sums of a block leave the cache, and BLAS gains."""
@@ -28,14 +31,20 @@ def supports_products(n_params: int) -> bool:
     return AT_ONCE == 8 and n_params <= LARGEST
 
 
-def _width(p: int) -> int:
+LARGEST_LEVERAGE = 0.1
+"""Largest leverage of a row that is taken in float32: ``1 / (1 - h)`` then has the errors of ``h``, or less."""
+
+
+def _width(p: int, vector: tuple[int, ...] = VECTOR) -> int:
     """Columns of a copy: whole tiles, and an odd number of cache lines, so that rows do not share their places."""
-    tile = 2 * len(VECTOR)
-    return -(-p // tile) * tile + 64 // 8
+    tile = 2 * len(vector)
+    return -(-p // tile) * tile + len(vector) * 64 // REGISTER_BYTES
 
 
 class CompiledProducts:
     """The methods of `gpu_logreg.passes.reference.row_products.RowProducts` on the host."""
+
+    whitens = True
 
     def grams(self, X: HostArray, factors: list[Float64Vector], ones: bool) -> list[Float64Matrix]:
         """``sum_i f_i u_i u_i.T`` for each array of factors ``f``; its lower triangle."""
@@ -51,6 +60,30 @@ class CompiledProducts:
         padded[:p, :p] = root
         _sum_squares(VECTOR, np.ascontiguousarray(X), ones, padded, out)
         return out
+
+    def whitened_gram(
+        self,
+        X: HostArray,
+        white: Whitening,
+        curvature: Float64Vector,
+        factors: Float64Vector,
+        is_half: bool,
+        ones: bool,
+    ) -> tuple[Float64Matrix, IntVector]:
+        """``sum_i f_i / (1 - h_i)**(2 a) t_i t_i.T``, in float32; its lower triangle. Rows of a large ``h`` are left
+
+        out, and their numbers are returned.
+        """
+        p, leverages, largest = X.shape[1] + ones, np.empty(len(X)), float(factors.max(initial=0.0))
+        width = _width(p, SINGLE)
+        root, sums = np.zeros((width, width), np.float32), np.zeros((width, width))
+        root[:p, :p] = white.root
+        shares = factors / largest if largest > 0.0 else factors  # the factors of rows may be too large for float32
+        _add_whitened_gram(
+            SINGLE, np.ascontiguousarray(X), ones, white.scale, root, curvature / white.total, shares, is_half,
+            LARGEST_LEVERAGE, leverages, sums,
+        )  # fmt: skip
+        return sums[:p, :p] * (largest or 1.0), np.flatnonzero(~(leverages <= LARGEST_LEVERAGE))
 
     def by_group(self, codes: HostArray, X: HostArray, residuals: HostArray, s: HostArray, ones: bool) -> Any:
         """The rows of a block, for `add_to_groups`."""

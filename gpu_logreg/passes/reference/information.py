@@ -27,13 +27,14 @@ from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
-from gpu_logreg.mathematics import logistic, softmax
 from gpu_logreg.passes.reference.leverage import Correction, Leverage, corrected_residuals
+from gpu_logreg.passes.reference.logits import at_contrasts
 from gpu_logreg.passes.reference.row_products import (
     PLAIN,
     in_coordinates,
     outer_products,
     weighted_products,
+    whole,
 )
 from gpu_logreg.passes.sums import Groups, ProductsOfRows
 from gpu_logreg.rows.coordinates import Coordinates
@@ -183,7 +184,7 @@ def information_sums(
         found = add(nothing if found is None else found, here)
         first += rows.n_rows
     sums: InformationSums = found[0]
-    return sums._replace(information=_whole(sums.information), outer=_whole(sums.outer))
+    return sums._replace(information=whole(sums.information), outer=whole(sums.outer))
 
 
 def outer_sums(
@@ -196,21 +197,29 @@ def outer_sums(
     """``outer`` with residuals corrected by leverage; one read, without logits where `information_sums` has kept."""
     first, ones = 0, point.coordinates.fit_intercept
     leverage = Leverage(correction.inverse, point.Phi.shape[0], products)
+    white = correction.whitening if products.whitens else None
 
     def of_block(rows: ResidentDataset, part: slice) -> Float64Matrix:
         known = None if kept is None else kept[:, first + part.start : first + part.stop]
         X, _, r, V, s, c = _computed(rows, part, point, known)
-        e = corrected_residuals(leverage.of(X, ones), r, V, c, correction.root)
         weights = s * c * c
+        if white is not None:
+            factors = weights * r[:, 0] ** 2
+            found, rest = products.whitened_gram(X, white, c * V[:, 0, 0], factors, correction.root, ones)
+            if not len(rest):
+                return found
+            X, r, V, c, weights = X[rest], r[rest], V[rest], c[rest], weights[rest]
+        e = corrected_residuals(leverage.of(X, ones), r, V, c, correction.root)
         if e.shape[1] == 1:
-            return np.asarray(to_numpy(products.grams(X, [weights * e[:, 0] ** 2], ones)[0]))
+            gram = np.asarray(to_numpy(products.grams(X, [weights * e[:, 0] ** 2], ones)[0]))
+            return gram if white is None else found + white.of_products(whole(gram))
         return np.asarray(to_numpy(outer_products(X, e, weights, ones)))
 
     found = np.zeros((point.n_params, point.n_params))
     for rows in data.blocks():
         found += _of_rows(_add_matrix, of_block, rows, point)
         first += rows.n_rows
-    return _whole(found)
+    return whole(found) if white is None else white.to_products(whole(found))
 
 
 def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) -> Float64Vector:
@@ -229,11 +238,6 @@ def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) ->
     return functools.reduce(_add_matrix, blocks)
 
 
-def _whole(sums: Float64Matrix) -> Float64Matrix:
-    """The symmetric matrix of a lower triangle."""
-    return np.asarray(np.tril(sums) + np.tril(sums, -1).T)
-
-
 def _computed(rows: ResidentDataset, part: slice, point: Point, known: HostArray | None = None) -> _Block:
     """A block of rows at the point; with ``known``, residuals and curvatures, without logits and losses."""
     X, y, sample_weight = rows.rows
@@ -242,7 +246,7 @@ def _computed(rows: ResidentDataset, part: slice, point: Point, known: HostArray
     if y.ndim == 2:  # offsets stand beside the labels
         offset, y = y[:, 1:], y[:, 0].astype(np.int32)
     if known is None:
-        row_loss, r, V = _at_logits(_contrasts(X, point, offset), y)
+        row_loss, r, V = at_contrasts(_contrasts(X, point, offset), y)
     else:
         row_loss, r, V = known[0], known[0][:, None], known[1][:, None, None]
     s = xp.ones(len(X)) if sample_weight is None else sample_weight[part].astype(xp.float64)
@@ -259,21 +263,6 @@ def _contrasts(X: Array, point: Point, offset: Array | None) -> Array:
     if offset is not None:
         Z += offset if offset.shape[1] == 1 else offset[:, 1:] - offset[:, :1]
     return Z
-
-
-def _at_logits(Z: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Losses, residuals and curvatures."""
-    if Z.shape[1] == 1:
-        row_loss, dz, h = logistic.loss_dz_and_curvature(Z[:, 0], y)
-        return row_loss, -dz[:, None], h[:, None, None]
-    xp = array_namespace(Z)
-    Z = xp.concatenate([xp.zeros((len(Z), 1)), Z], axis=1)
-    row_loss, dz = softmax.loss_and_dz(Z, y)
-    P = softmax.softmax(Z)
-    diagonal = softmax.curvature_diagonal(P)
-    V, at = -P[:, 1:, None] * P[:, None, 1:], xp.arange(Z.shape[1] - 1)
-    V[:, at, at] = diagonal[:, 1:]
-    return row_loss, -dz[:, 1:], V
 
 
 def _of_rows(

@@ -12,6 +12,7 @@ from gpu_logreg.arrays.blocks import row_blocks
 from gpu_logreg.arrays.csr import rows_at
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.passes.reference.row_products import PLAIN, in_coordinates, with_ones
 from gpu_logreg.passes.sums import ProductsOfRows
 from gpu_logreg.rows.coordinates import Coordinates
@@ -39,10 +40,13 @@ class Correction(NamedTuple):
         ``B``.
     root : bool
         ``a = 1/2``, HC2; else ``a = 1``, HC3.
+    whitening : Whitening or None
+        That of the information, by which sums of very many rows may be taken.
     """
 
     inverse: Float64Matrix
     root: bool
+    whitening: Whitening | None = None
 
 
 class Leverage:

@@ -1,4 +1,4 @@
-"""The logits of a linear model, for its predictions: where the rows live, a block at a time."""
+"""The logits of a linear model: for its predictions, a block at a time where the rows live; what follows from them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from gpu_logreg.arrays.block_sizes import GRADIENT
 from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.device import array_namespace, is_sparse
 from gpu_logreg.arrays.vector import Array, ArrayOfRows, DTypeLike, Float64Matrix, Float64Vector
+from gpu_logreg.mathematics import logistic, softmax
 from gpu_logreg.passes.reference.sparse import sparse_logits
 
-__all__ = ["row_logits"]
+__all__ = ["at_contrasts", "row_logits"]
 
 
 def row_logits(X: ArrayOfRows, W: Float64Matrix, b: Float64Vector, dtype: DTypeLike) -> Array:
@@ -47,3 +48,18 @@ def row_logits(X: ArrayOfRows, W: Float64Matrix, b: Float64Vector, dtype: DTypeL
 
     map_row_blocks(of_block, X, GRADIENT, row_bytes=8 * X.shape[1])
     return z
+
+
+def at_contrasts(Z: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Losses, residuals and curvatures of rows, by the logits of their contrasts with the first class."""
+    if Z.shape[1] == 1:
+        row_loss, dz, h = logistic.loss_dz_and_curvature(Z[:, 0], y)
+        return row_loss, -dz[:, None], h[:, None, None]
+    xp = array_namespace(Z)
+    Z = xp.concatenate([xp.zeros((len(Z), 1)), Z], axis=1)
+    row_loss, dz = softmax.loss_and_dz(Z, y)
+    P = softmax.softmax(Z)
+    diagonal = softmax.curvature_diagonal(P)
+    V, at = -P[:, 1:, None] * P[:, None, 1:], xp.arange(Z.shape[1] - 1)
+    V[:, at, at] = diagonal[:, 1:]
+    return row_loss, -dz[:, 1:], V

@@ -10,15 +10,19 @@ from scipy.sparse import csr_array
 
 from gpu_logreg.arrays.block_sizes import SCALED
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.arrays.vector import Array, Float64Matrix, HostArray
+from gpu_logreg.arrays.vector import Array, Float64Matrix, HostArray, IntVector
+from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.passes.sums import Groups
 from gpu_logreg.rows.coordinates import Coordinates
 
-__all__ = ["PLAIN", "RowProducts", "in_coordinates", "outer_products", "weighted_products", "with_ones"]
+__all__ = ["PLAIN", "RowProducts", "in_coordinates", "outer_products", "weighted_products", "whole", "with_ones"]
 
 
 class RowProducts:
     """Products of the rows of a block, by NumPy and CuPy; `gpu_logreg.passes.cpu.row_products` has them compiled."""
+
+    whitens = False
+    """Whether there is code for `whitened_gram`."""
 
     def grams(self, X: Array, factors: list[Array], ones: bool) -> list[Array]:
         """``sum_i f_i u_i u_i.T`` for each array of factors ``f``, none of them negative; its lower triangle."""
@@ -33,6 +37,12 @@ class RowProducts:
             return None
         T = dtrmm(1.0, root, with_ones(X, ones).T, lower=1, trans_a=1, overwrite_b=int(ones)).T
         return np.einsum("ij,ij->i", T, T)
+
+    def whitened_gram(
+        self, X: Array, white: Whitening, curvature: Array, factors: Array, is_half: bool, ones: bool
+    ) -> tuple[Float64Matrix, IntVector]:
+        """Nothing, and all rows are left out: here they are taken in float64."""
+        return np.zeros((len(white.scale), len(white.scale))), np.arange(len(X))
 
     def by_group(self, codes: HostArray, X: HostArray, residuals: HostArray, s: HostArray, ones: bool) -> Any:
         """The sums of the groups in a block, for `add_to_groups`."""
@@ -106,6 +116,11 @@ def _gram(X: Array, root: Array, ones: bool) -> Array:
     if ones:
         H[:d, d], H[d, d] = H[d, :d], root @ root
     return H
+
+
+def whole(sums: Float64Matrix) -> Float64Matrix:
+    """The symmetric matrix of a lower triangle."""
+    return np.asarray(np.tril(sums) + np.tril(sums, -1).T)
 
 
 def weighted_products(X: Array, V: Array, a: Array, ones: bool) -> Array:

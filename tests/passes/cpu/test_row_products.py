@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.passes.cpu.row_products import CompiledProducts
 from gpu_logreg.passes.reference.row_products import RowProducts
 from gpu_logreg.passes.sums import Groups
@@ -19,6 +20,33 @@ def test_they_are_those_of_numpy(m, d, ones):
         for f, found in zip(factors, products.grams(X, factors, ones), strict=True):
             np.testing.assert_allclose(np.tril(found), np.tril((U.T * f) @ U), atol=1e-13 * m)
         np.testing.assert_allclose(products.squares(X, root, ones), ((U @ root) ** 2).sum(axis=1), rtol=1e-11)
+
+
+@pytest.mark.parametrize("is_half", [True, False])
+@pytest.mark.parametrize("ones", [True, False])
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (64, 31), (131, 32), (200, 65)])
+def test_whitened_products_are_those_of_numpy_and_leave_rows_of_large_leverage_out(m, d, ones, is_half):
+    rng = np.random.default_rng(m)
+    X, factors, curvature = rng.standard_normal((m, d)), 1e300 * rng.random(m), rng.uniform(0.1, 0.2, m)
+    X[m // 2] *= 1e3
+    if m > 1:
+        X[0, 0] = np.inf
+    U = np.column_stack([X, np.ones(m)]) if ones else X
+    p = U.shape[1]
+    root = (np.eye(p) + 0.1 * np.tril(rng.standard_normal((p, p)))).astype(np.float32).astype(np.float64)
+    white = Whitening(np.exp2(rng.integers(-3, 3, p)), root, 1e3 * p)
+    found, left_out = CompiledProducts().whitened_gram(X, white, curvature, factors, is_half, ones)
+    kept = np.ones(m, bool)
+    kept[left_out] = False
+    assert list(left_out) == ([0, m // 2] if m > 1 else [0])
+    T = (U[kept] * white.scale) @ root
+    h = curvature[kept] * (T**2).sum(axis=1) / white.total
+    assert (h < 0.1).all()
+    f = factors[kept] / (1.0 - h if is_half else (1.0 - h) ** 2)
+    scale = np.sqrt((T.T**2 * f).sum(axis=1)) if kept.any() else np.ones(p)
+    np.testing.assert_allclose(
+        np.tril(found) / np.outer(scale, scale), np.tril((T.T * f) @ T / np.outer(scale, scale)), atol=3e-6
+    )
 
 
 @pytest.mark.parametrize("ones", [True, False])

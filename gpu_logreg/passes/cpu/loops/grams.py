@@ -1,4 +1,4 @@
-"""Weighted sums of the products of columns, and the leverage of rows: products of matrices, in tiles; in float64.
+"""Weighted sums of the products of columns, and the leverage of rows: products of matrices, in tiles.
 
 64 rows are copied into whole tiles of columns, zeros behind the last one, and stay in the cache for all sums of them.
 """
@@ -11,11 +11,14 @@ from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import smaller
 from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.tiles import HIGH_LINES, HIGH_VECTORS, high_tile
+from gpu_logreg.passes.cpu.loops.vectors import converted_into, dot_of, multiple_into
 
-__all__ = ["add_grams", "add_to_groups", "sum_squares"]
+__all__ = ["add_grams", "add_to_groups", "add_whitened_gram", "sum_squares"]
 
 _ROWS = 64
 """Rows of a copy; they decide the order of additions, and so the bits."""
+
+_TILE_LINES = (0,) * HIGH_LINES
 
 _OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc"}}
 
@@ -28,7 +31,7 @@ def add_grams(vector: Any, X: Any, factors: Any, ones: Any, sums: Any) -> None:
     ----------
     vector : tuple
         Of the length of a register.
-    X : array of shape (m, d), C order
+    X : float64 array of shape (m, d), C order
     factors : float64 array of shape (n, m)
     ones : bool
         Whether ``u`` is ``x`` with a 1 behind it.
@@ -36,28 +39,75 @@ def add_grams(vector: Any, X: Any, factors: Any, ones: Any, sums: Any) -> None:
         ``width`` is that of whole tiles.
     """
     (m, d), n, width = X.shape, sums.shape[0], sums.shape[1]
-    p, length = d + ones, len(vector)
-    step = HIGH_VECTORS * length
-    U, scaled, totals = zeros(_ROWS * width, sums), zeros(_ROWS * width, sums), flat(sums)
+    U, scaled, flat_X, totals = zeros(_ROWS * width, sums), zeros(_ROWS * width, sums), flat(X), flat(sums)
     for first in range(0, m, _ROWS):
         rows = smaller(_ROWS, m - first)
-        _copy_rows(X, first, rows, ones, U, width)
+        _copy_rows(vector, flat_X, d, first, rows, ones, U, width)
         for f in range(n):
             for r in range(rows):
-                factor, at = factors[f, first + r], r * width
-                for line in range(0, p, HIGH_LINES):
-                    target = line * _ROWS + r * HIGH_LINES
-                    for j in range(HIGH_LINES):
-                        scaled[target + j] = factor * U[at + line + j]
-            for column in range(0, p, step):
-                for line in range(column - column % HIGH_LINES, p, HIGH_LINES):
-                    n_vectors = (line + HIGH_LINES - 1 - column) // length + 1
-                    target = (f * width + line) * width + column
-                    high_tile(
-                        vector, n_vectors, rows, scaled, line * _ROWS, 1, HIGH_LINES, U, column, width, totals, target, False,
-                    )  # fmt: skip
+                _scale_row(factors[f, first + r], U, r, d + ones, width, scaled)
+            _add_lower(vector, rows, d + ones, scaled, U, width, totals, f * width * width)
     release(U)
     release(scaled)
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def add_whitened_gram(
+    vector: Any, X: Any, ones: Any, scale: Any, root: Any, curvature: Any, factors: Any, is_half: Any, largest: Any,
+    leverages: Any, sums: Any,
+) -> None:  # fmt: skip
+    """Add ``sum_i factors[i] / (1 - h_i)**(2 a) t_i t_i.T`` with ``h_i = curvature[i] |t_i|**2``.
+
+    There ``t = root.T (scale u)``: see `gpu_logreg.mathematics.whitening.Whitening`. Rows and products are in the dtype
+    of ``root``; sums of 64 rows are added to those in float64. Rows of a larger ``h`` than ``largest`` are left out.
+
+    Parameters
+    ----------
+    vector, X, ones : as of `add_grams`
+    scale : float64 array of shape (p,)
+    root : array of shape (width, width), C order
+        Zeros above the diagonal and beyond the columns.
+    curvature, factors : float64 arrays of shape (m,)
+    is_half : bool
+        Whether ``a`` is 1/2; else it is 1.
+    largest : float
+    leverages : float64 array of shape (m,)
+        Gets ``h``.
+    sums : float64 array of shape (width, width), C order
+        The lower triangle is right.
+    """
+    (m, d), width = X.shape, root.shape[1]
+    p, length, flat_X, flat_root, totals = d + ones, len(vector), flat(X), flat(root), flat(sums)
+    U, T = zeros(_ROWS * width, root), zeros(_ROWS * width, root)
+    scaled, gains = zeros(_ROWS * width, root), zeros(_ROWS, root)
+    for first in range(0, m, _ROWS):
+        rows = smaller(_ROWS, m - first)
+        for r in range(rows):
+            x, at, j = (first + r) * d, r * width, 0
+            while j + length <= d:
+                converted_into(vector, flat_X, x + j, scale, j, U, at + j)
+                j += length
+            while j < d:
+                U[at + j] = scale[j] * flat_X[x + j]
+                j += 1
+            if ones:
+                U[at + d] = scale[d]
+        _times_root(vector, rows, p, U, flat_root, width, T)
+        for r in range(rows):
+            h = curvature[first + r] * _square(vector, T, r, p, width)
+            leverages[first + r] = h
+            if h <= largest:
+                gains[r] = factors[first + r] / (1.0 - h if is_half else (1.0 - h) * (1.0 - h))
+            else:  # and where it is not finite, of which no multiple is 0
+                gains[r] = 0.0
+                for k in range(r * width, (r + 1) * width):
+                    T[k] = 0.0
+            _scale_row(gains[r], T, r, p, width, scaled)
+        _add_lower(vector, rows, p, scaled, T, width, totals, 0)
+    release(U)
+    release(T)
+    release(scaled)
+    release(gains)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -72,37 +122,72 @@ def sum_squares(vector: Any, X: Any, ones: Any, root: Any, out: Any) -> None:
     out : float64 array of shape (m,)
     """
     (m, d), width = X.shape, root.shape[1]
-    p, length = d + ones, len(vector)
-    step = HIGH_VECTORS * length
-    U, product, flat_root = zeros(_ROWS * width, root), scratch(_ROWS * width, root, 0), flat(root)
+    U, product, flat_X, flat_root = zeros(_ROWS * width, root), scratch(_ROWS * width, root, 0), flat(X), flat(root)
     for first in range(0, m, _ROWS):
         rows = smaller(_ROWS, m - first)
-        _copy_rows(X, first, rows, ones, U, width)
-        for column in range(0, p, step):
-            n_vectors = (p - 1 - column) // length + 1
-            for line in range(0, rows, HIGH_LINES):
-                high_tile(
-                    vector, n_vectors, p - column, U, line * width + column, width, 1, flat_root, column * width + column, width,
-                    product, line * width + column, True,
-                )  # fmt: skip
+        _copy_rows(vector, flat_X, d, first, rows, ones, U, width)
+        _times_root(vector, rows, d + ones, U, flat_root, width, product)
         for r in range(rows):
-            total = 0.0
-            for k in range(r * width, r * width + p):
-                total += product[k] * product[k]
-            out[first + r] = total
+            out[first + r] = _square(vector, product, r, d + ones, width)
     release(U)
     release(product)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _copy_rows(X: Any, first: Any, rows: Any, ones: Any, U: Any, width: Any) -> None:
-    d = X.shape[1]
+def _copy_rows(vector: Any, X: Any, d: Any, first: Any, rows: Any, ones: Any, U: Any, width: Any) -> None:
     for r in range(rows):
-        x, at = X[first + r], r * width
-        for j in range(d):
-            U[at + j] = x[j]
+        x, at, j = (first + r) * d, r * width, 0
+        while j + len(vector) <= d:
+            multiple_into(vector, X, x + j, 1.0, U, at + j)
+            j += len(vector)
+        while j < d:
+            U[at + j] = X[x + j]
+            j += 1
         if ones:
             U[at + d] = 1.0
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _scale_row(factor: Any, U: Any, r: Any, p: Any, width: Any, scaled: Any) -> None:
+    """A row multiplied by a factor, the lines of a tile side by side: a tile then reads consecutive memory."""
+    for line in range(0, p, HIGH_LINES):
+        at, target = r * width + line, line * _ROWS + r * HIGH_LINES
+        multiple_into(_TILE_LINES, U, at, factor, scaled, target)
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _add_lower(vector: Any, rows: Any, p: Any, scaled: Any, U: Any, width: Any, totals: Any, start: Any) -> None:
+    """Add the tiles of ``scaled.T @ U`` that are not above the diagonal to ``totals[start:]``."""
+    length = len(vector)
+    for column in range(0, p, HIGH_VECTORS * length):
+        for line in range(column - column % HIGH_LINES, p, HIGH_LINES):
+            n_vectors = (line + HIGH_LINES - 1 - column) // length + 1
+            high_tile(
+                vector, n_vectors, rows, scaled, line * _ROWS, 1, HIGH_LINES, U, column, width,
+                totals, start + line * width + column, False,
+            )  # fmt: skip
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _times_root(vector: Any, rows: Any, p: Any, U: Any, root: Any, width: Any, product: Any) -> None:
+    """``U @ root`` with a lower triangle: two vectors of columns at a time, which leave little of it out."""
+    length = len(vector)
+    for column in range(0, p, 2 * length):
+        n_vectors = smaller(2, (p - 1 - column) // length + 1)
+        for line in range(0, rows, HIGH_LINES):
+            high_tile(
+                vector, n_vectors, p - column, U, line * width + column, width, 1, root, column * width + column, width,
+                product, line * width + column, True,
+            )  # fmt: skip
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _square(vector: Any, product: Any, r: Any, p: Any, width: Any) -> Any:
+    """The squared length of a row; behind its ``p`` elements are zeros."""
+    total = 0.0
+    for at in range(r * width, r * width + p, len(vector)):
+        total += dot_of(vector, product, at, product, at)
+    return total
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -112,7 +197,7 @@ def add_to_groups(codes: Any, X: Any, residuals: Any, s: Any, ones: Any, sums: A
     Parameters
     ----------
     codes : integer array of shape (m,)
-    X : array of shape (m, d), C order
+    X : float64 array of shape (m, d), C order
     residuals : float64 array of shape (m, L), C order
     s : float64 array of shape (m,)
     ones : bool

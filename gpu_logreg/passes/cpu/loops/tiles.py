@@ -24,7 +24,7 @@ LINES, VECTORS = 4, 4
 """Lines of a tile, and vectors of each. Their sums take 16 registers, of 32 with AVX-512."""
 
 HIGH_LINES, HIGH_VECTORS = 8, 3
-"""The same of tiles for half of a symmetric product: their sums take 24 registers, and the half has little beside it."""
+"""The same of tiles for half of a symmetric product: their sums take 24 registers, of 32."""
 
 _TERMS = 64
 """Products that are added before the sum is added to the result; they decide the order of additions, and so the bits.
@@ -51,7 +51,7 @@ def _tile(n_lines: int, n_vectors: int = VECTORS) -> Any:
                 factor = code.spread(builder.load(builder.gep(x, [builder.add(at, step)])))
                 for value, one in zip(values, of_line, strict=True):
                     builder.store(code.multiply_add(factor, value, builder.load(one)), one)
-        target = code.pointer(9, target_at)
+        target, wider = code.pointer(9, target_at), code.element_type(9)
         where = [
             (one, builder.gep(target, [builder.add(builder.mul(I64(r), stride), place)]))
             for r, of_line in enumerate(sums)
@@ -59,18 +59,22 @@ def _tile(n_lines: int, n_vectors: int = VECTORS) -> Any:
         ]
         with builder.if_else(builder.icmp_signed("!=", is_first, I64(0))) as (new, old):
             with new:
-                for one, pointer in where:
+                for one, pointer in where if wider == element else ():
                     code.store(builder.load(one), pointer)
             with old:
                 for one, pointer in where:
-                    code.store(builder.fadd(code.load(pointer, element), builder.load(one)), pointer)
+                    found = builder.load(one)
+                    if wider != element:
+                        found = builder.fpext(found, code.vector(wider))
+                    code.store(builder.fadd(code.load(pointer, wider), found), pointer)
 
     return operation(types.void, generate, 11)
 
 
 # (vector, n_terms, X, x_at, line_step, term_step, source, source_at, stride, target, target_at, is_first): of each line
 # of a tile the sum of X[x_at + line line_step + term term_step] times the row ``term`` of ``source``, added to a row of
-# ``target``, or in its place where it ``is_first``. Rows of both are ``stride`` apart.
+# ``target``, or in its place where it ``is_first``. Rows of both are ``stride`` apart. A sum in float32 may be added to
+# one in float64, and is then never the first.
 _tile_of_one, _tile_of_many = _tile(1), _tile(LINES)
 _high_tile_of_one, _high_tile_of_two, _high_tile_of_three = (_tile(HIGH_LINES, n) for n in (1, 2, HIGH_VECTORS))
 

@@ -23,11 +23,13 @@ __all__ = [
     "add_outer_products",
     "add_rows",
     "add_vector",
+    "converted_into",
     "dot_of",
     "largest_of",
     "logits_of_row",
     "logits_of_rows",
     "logits_of_short_rows",
+    "multiple_into",
     "multiply_into",
     "number_of_ones",
     "scale",
@@ -211,6 +213,19 @@ def _product(code: VectorCode) -> None:
     code.store(product, code.pointer(4, out_at))
 
 
+def _multiple(code: VectorCode) -> None:
+    _, _, at, factor, _, out_at = code.arguments
+    row = code.load(code.pointer(1, at), code.element_type(1))
+    code.store(code.builder.fmul(row, code.spread(factor)), code.pointer(4, out_at))
+
+
+def _convert(code: VectorCode) -> None:
+    _, _, at, _, by, _, out_at = code.arguments
+    builder, given, element = code.builder, code.element_type(1), code.element_type(5)
+    row = builder.fmul(code.load(code.pointer(1, at), given), code.load(code.pointer(3, by), given))
+    code.store(row if given == element else builder.fptrunc(row, code.vector(element)), code.pointer(5, out_at))
+
+
 def _add(code: VectorCode) -> None:
     place, double = code.pointer(1, code.arguments[2]), ir.DoubleType()
     value = code.load(code.pointer(3, code.arguments[4]), code.element_type(3))
@@ -247,6 +262,10 @@ number_of_ones = operation(types.int64, _number_of_ones, 2)
 scale = operation(types.void, _scale, 3)
 # (vector, X, at, by, out, out_at): a vector of X times the element ``by`` of X.
 multiply_into = operation(types.void, _product, 5)
+# (vector, X, at, factor, out, out_at): a vector of X times a factor of its dtype.
+multiple_into = operation(types.void, _multiple, 5)
+# (vector, X, at, scale, by, out, out_at): a vector of X times one of ``scale``, in the dtype of ``out``.
+converted_into = operation(types.void, _convert, 6)
 # (vector, sums, sum_at, Z, at): add a vector to float64 sums.
 add_vector = operation(types.void, _add, 4)
 # (vector, A, a_at, B, b_at): the sum of the products of their elements.
