@@ -10,7 +10,7 @@ from scipy.linalg.lapack import dpotrf
 
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 
-__all__ = ["Whitening"]
+__all__ = ["LEAST_ROWS", "Whitening", "keeps_digits"]
 
 LARGEST_GROWTH = 8.0
 """Times by which rounding errors of rows may grow in `Whitening`: in float32 they are then at most about 5e-7 of ``t``,
@@ -18,6 +18,9 @@ and so of a standard error where every row has the same, as rows that are all al
 
 LEAST_ROWS = 2**17
 """Rows from which sums are taken of products in float32: the errors of so many, which differ in sign, leave 1e-8."""
+
+LEAST_SHARE = 0.05
+"""Least ratio of a robust variance to that of the model, over the mean ratio: below it, others' errors count."""
 
 
 class Whitening(NamedTuple):
@@ -70,3 +73,10 @@ class Whitening(NamedTuple):
         """``sum_i f_i u_i u_i.T`` of ``sum_i f_i t_i t_i.T``."""
         half = solve_triangular(self.root, sums, trans=1, lower=True)
         return np.asarray(solve_triangular(self.root, half.T, trans=1, lower=True) / np.outer(self.scale, self.scale))
+
+
+def keeps_digits(inverse: Float64Matrix, outer: Float64Matrix) -> bool:
+    """Whether float32 will do for ``outer``: no variance of the sandwich is small beside that of ``inverse``."""
+    half = inverse @ outer
+    variances = np.einsum("ij,ji->i", half, inverse)
+    return bool((variances >= LEAST_SHARE * half.trace() / len(half) * inverse.diagonal()).all())

@@ -10,9 +10,16 @@ from scipy.linalg.lapack import dpotri, dpstrf
 
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.errors import DataError
+from gpu_logreg.mathematics.whitening import LEAST_ROWS, keeps_digits
 from gpu_logreg.passes.choice import row_products
-from gpu_logreg.passes.reference.information import InformationSums, Point, information_sums
-from gpu_logreg.passes.sums import Groups
+from gpu_logreg.passes.reference.information import (
+    SAMPLED_ROWS,
+    InformationSums,
+    Point,
+    information_sums,
+    sampled_information,
+)
+from gpu_logreg.passes.sums import Groups, ProductsOfRows
 from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["LARGEST_INFORMATION", "Information", "SingularError", "information_at", "refuse_wide"]
@@ -25,6 +32,16 @@ COLLINEAR = 1e-11
 
 INVOLVED = 1e-6
 """Least multiple of another standardised column that counts in a collinear one."""
+
+LARGEST_INFLATION = 4.0
+"""Largest variance inflation by other columns with which sums are taken of products in float32.
+
+It multiplies their errors, which are below 1e-8 where those of the rows differ in sign, and at most about 6e-8 where
+they do not, as in rows that are all alike. A sample tells first, and then all rows, which may have half as much more.
+"""
+
+LARGEST_LEVERAGE = 0.5
+"""Largest leverage by an information in float32: `Correction` divides by ``1 - h``, whose errors are those of ``h``."""
 
 
 class SingularError(DataError):
@@ -40,14 +57,17 @@ class Information:
     point : Point
     sums : InformationSums
     inverse : ndarray of shape (P, P)
-    kept : ndarray of shape (2, n) or None
-        Residual and curvature of every row, where they were asked for.
+    kept : ndarray of shape (3, n) or None
+        Residual, curvature and size of every row, where they were asked for.
+    n_reads : int
+        2 where sums of products in float32 were taken, and were not enough.
     """
 
     point: Point
     sums: InformationSums
     inverse: Float64Matrix
     kept: Float64Matrix | None = None
+    n_reads: int = 1
 
     def step(self) -> Float64Vector:
         """Newton's step from the point, by the parameters in its coordinates: 0 at the maximum."""
@@ -68,6 +88,7 @@ def information_at(
     with_outer: bool = False,
     groups: Groups | None = None,
     keep: bool = False,
+    in_single: bool = False,
 ) -> Information:
     """The information of all rows at a point, with its inverse; one read.
 
@@ -80,7 +101,10 @@ def information_at(
     with_outer, groups
         As of `gpu_logreg.passes.reference.information.information_sums`.
     keep : bool
-        Whether residuals and curvatures of the rows of two classes are kept for a second walk: 16 bytes a row.
+        Whether residuals and curvatures of the rows of two classes are kept for a second walk: 24 bytes a row.
+    in_single : bool
+        Whether the sums of very many rows may be of products in float32, if the columns are far from collinear. It
+        takes another read where they prove not to be.
 
     Raises
     ------
@@ -89,11 +113,56 @@ def information_at(
     SingularError
         An information without an inverse: the message names the columns.
     """
-    kept = np.empty((2, data.n_rows)) if keep and len(point.Phi) == 1 and data.on_host else None
-    sums = information_sums(data, point, with_outer, groups, row_products(data, point.n_params), kept)
+    kept = np.empty((3, data.n_rows)) if keep and len(point.Phi) == 1 and data.on_host else None
+    products = row_products(data, point.n_params)
+    scale = _single_scale(data, point, products) if in_single else None
+    if scale is not None:
+        sums = information_sums(data, point, with_outer, groups, products.in_single(scale), kept)
+        outer = sums.outer if with_outer else None
+        found = _inverse_of_far_columns(sums.information, point, 1.5 * LARGEST_INFLATION, outer)
+        if found is not None and (kept is None or _largest_leverage(found, point, scale, kept) <= LARGEST_LEVERAGE):
+            return Information(point, sums, found, kept)
+        groups = None  # they have been summed, in float64
+    sums = information_sums(data, point, with_outer, groups, products, kept)
     if not (np.isfinite(sums.information).all() and np.isfinite(sums.grad_sum).all()):
         data.refuse_not_finite()
-    return Information(point, sums, inverted(sums.information, point, names), kept)
+    n_reads = 1 if scale is None else 2
+    return Information(point, sums, inverted(sums.information, point, names), kept, n_reads)
+
+
+def _single_scale(data: Dataset, point: Point, products: ProductsOfRows) -> Float64Vector | None:
+    """What to multiply columns by for products in float32.
+
+    None where there are no such products, or where a sample of the rows tells that they would not do.
+    """
+    if not products.whitens or data.n_rows < LEAST_ROWS or len(point.Phi) > 1:
+        return None
+    information = sampled_information(data, point)
+    if _inverse_of_far_columns(information, point, LARGEST_INFLATION) is None:
+        return None
+    return np.asarray(np.exp2(np.rint(-0.5 * np.log2(information.diagonal() / SAMPLED_ROWS))))
+
+
+def _largest_leverage(inverse: Float64Matrix, point: Point, scale: Float64Vector, kept: Float64Matrix) -> float:
+    """A bound of the leverages ``c V u.T B u``: by the largest eigenvalue, and the largest size of a row."""
+    c = 1.0 if point.class_weights is None else float(point.class_weights.max())
+    largest = float(np.linalg.eigvalsh(inverse / np.outer(scale, scale))[-1])
+    return c * largest * float((kept[1] * kept[2]).max())
+
+
+def _inverse_of_far_columns(
+    information: Float64Matrix, point: Point, largest: float, outer: Float64Matrix | None = None
+) -> Float64Matrix | None:
+    """The inverse; None where a variance is inflated more, or a robust one small beside it."""
+    if not np.isfinite(information).all():
+        return None
+    try:
+        inverse = inverted(information, point, str)
+    except SingularError:
+        return None
+    inflation = float((inverse.diagonal() * information.diagonal()).max())
+    keeps = outer is None or keeps_digits(inverse, outer)
+    return inverse if keeps and inflation <= largest else None
 
 
 def refuse_wide(n_params: int) -> None:

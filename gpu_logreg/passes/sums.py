@@ -97,6 +97,12 @@ class ProductsOfRows(Protocol):
 
     whitens: bool
 
+    def in_single(self, scale: Float64Vector) -> ProductsOfRows:
+        """These with products in float32, of columns times ``scale``, in `grams`."""
+
+    def sizes(self, X: Array, ones: bool) -> Array:
+        """``|scale u|**2`` of every row where products are in float32, else zeros."""
+
     def whitened_gram(
         self, X: Array, white: Whitening, curvature: Array, factors: Array, is_half: bool, ones: bool
     ) -> tuple[Float64Matrix, IntVector]:

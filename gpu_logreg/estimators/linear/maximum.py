@@ -114,7 +114,13 @@ def information_of(
     data, n_classes = prepared.data, len(model.classes_)
     try:
         fitted = information_at(
-            data, point, lambda j: repr(names[j]), kind in ("HC0", "HC1"), groups, kind in ("HC2", "HC3")
+            data,
+            point,
+            lambda j: repr(names[j]),
+            kind in ("HC0", "HC1"),
+            groups,
+            kind in ("HC2", "HC3"),
+            in_single=True,
         )
     except SingularError:  # along directions in which all rows are certain, too
         _refuse_separated(separating_columns(data, point, n_classes), names)

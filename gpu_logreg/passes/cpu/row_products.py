@@ -17,6 +17,7 @@ __all__ = ["CompiledProducts", "supports_products"]
 _add_grams = Loop("gpu_logreg.passes.cpu.loops.grams", "add_grams")
 _sum_squares = Loop("gpu_logreg.passes.cpu.loops.grams", "sum_squares")
 _add_whitened_gram = Loop("gpu_logreg.passes.cpu.loops.grams", "add_whitened_gram")
+_sum_squares_of_columns = Loop("gpu_logreg.passes.cpu.loops.grams", "sum_squares_of_columns")
 _add_to_groups = Loop("gpu_logreg.passes.cpu.loops.grams", "add_to_groups")
 
 VECTOR, SINGLE = (0,) * (REGISTER_BYTES // 8), (0,) * (REGISTER_BYTES // 4)
@@ -46,19 +47,42 @@ class CompiledProducts:
 
     whitens = True
 
+    def __init__(self, scale: Float64Vector | None = None) -> None:
+        self._scale = scale
+
+    def in_single(self, scale: Float64Vector) -> CompiledProducts:
+        """These with `grams` of products in float32, of columns times ``scale``: powers of two."""
+        return CompiledProducts(scale)
+
     def grams(self, X: HostArray, factors: list[Float64Vector], ones: bool) -> list[Float64Matrix]:
         """``sum_i f_i u_i u_i.T`` for each array of factors ``f``; its lower triangle."""
-        p = X.shape[1] + ones
-        sums = np.zeros((len(factors), _width(p), _width(p)))
-        _add_grams(VECTOR, np.ascontiguousarray(X), np.ascontiguousarray(np.stack(factors)), ones, sums)
-        return list(sums[:, :p, :p])
+        p, of_rows = X.shape[1] + ones, np.stack(factors)
+        scale = np.ones(p) if self._scale is None else self._scale
+        vector, like = (VECTOR, np.empty(0)) if self._scale is None else (SINGLE, np.empty(0, np.float32))
+        largest = np.ones(len(of_rows))
+        if self._scale is not None:  # the factors may be too large for float32
+            largest = of_rows.max(axis=1, initial=0.0)
+            largest[~(largest > 0.0)] = 1.0
+            of_rows /= largest[:, None]
+        sums = np.zeros((len(of_rows), _width(p, vector), _width(p, vector)))
+        _add_grams(vector, np.ascontiguousarray(X), scale, of_rows, ones, like, sums)
+        if self._scale is None:
+            return list(sums[:, :p, :p])
+        return list(sums[:, :p, :p] * (largest[:, None, None] / np.outer(scale, scale)))
 
     def squares(self, X: HostArray, root: Float64Matrix, ones: bool) -> Float64Vector:
         """``|root.T u|**2`` of every row, with a lower triangle ``root``."""
         p, out = X.shape[1] + ones, np.empty(len(X))
         padded = np.zeros((_width(p), _width(p)))
         padded[:p, :p] = root
-        _sum_squares(VECTOR, np.ascontiguousarray(X), ones, padded, out)
+        _sum_squares(VECTOR, np.ascontiguousarray(X), np.ones(p), ones, padded, out)
+        return out
+
+    def sizes(self, X: HostArray, ones: bool) -> Float64Vector:
+        """``|scale u|**2`` of every row; zeros where products are in float64."""
+        out = np.zeros(len(X))
+        if self._scale is not None:
+            _sum_squares_of_columns(np.ascontiguousarray(X), self._scale, ones, out)
         return out
 
     def whitened_gram(
@@ -80,7 +104,7 @@ class CompiledProducts:
         root[:p, :p] = white.root
         shares = factors / largest if largest > 0.0 else factors  # the factors of rows may be too large for float32
         _add_whitened_gram(
-            SINGLE, np.ascontiguousarray(X), ones, white.scale, root, curvature / white.total, shares, is_half,
+            SINGLE, np.ascontiguousarray(X), white.scale, ones, root, curvature / white.total, shares, is_half,
             LARGEST_LEVERAGE, leverages, sums,
         )  # fmt: skip
         return sums[:p, :p] * (largest or 1.0), np.flatnonzero(~(leverages <= LARGEST_LEVERAGE))

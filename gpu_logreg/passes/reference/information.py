@@ -41,7 +41,7 @@ from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["InformationSums", "Point", "determinant_gradient", "information_sums", "outer_sums"]
+__all__ = ["InformationSums", "Point", "determinant_gradient", "information_sums", "outer_sums", "sampled_information"]
 
 SAMPLED_ROWS = 2048
 """About the number of rows that means and deviations of columns are taken from: any will do, near the true ones."""
@@ -143,8 +143,8 @@ def information_sums(
         Whose sums are added to.
     products : ProductsOfRows
         What multiplies the rows of a block.
-    kept : ndarray of shape (2, n) or None
-        Gets residual and curvature of every row, of two classes on the host, for `outer_sums`.
+    kept : ndarray of shape (3, n) or None
+        Gets residual, curvature and size of every row, of two classes on the host, for `outer_sums`.
     """
     first, ones = 0, point.coordinates.fit_intercept
 
@@ -160,7 +160,7 @@ def information_sums(
             codes = groups.codes[first + part.start : first + part.stop]
             here = products.by_group(codes, to_numpy(X), to_numpy(residuals), to_numpy(s), ones)
         if kept is not None:
-            kept[:, first + part.start : first + part.stop] = r[:, 0], V[:, 0, 0]
+            kept[:, first + part.start : first + part.stop] = r[:, 0], V[:, 0, 0], products.sizes(X, ones)
         if r.shape[1] == 1:
             factors = [a * V[:, 0, 0], a * c * r[:, 0] ** 2]
             matrices = products.grams(X, factors if with_outer else factors[:1], ones)
@@ -220,6 +220,13 @@ def outer_sums(
         found += _of_rows(_add_matrix, of_block, rows, point)
         first += rows.n_rows
     return whole(found) if white is None else white.to_products(whole(found))
+
+
+def sampled_information(data: Dataset, point: Point) -> Float64Matrix:
+    """The information of about `SAMPLED_ROWS` rows of the first block, of two classes."""
+    rows = next(iter(data.blocks()))
+    X, _, _, V, s, c = _computed(rows, slice(None, None, max(1, rows.n_rows // SAMPLED_ROWS)), point)
+    return whole(to_numpy(PLAIN.grams(X, [s * c * V[:, 0, 0]], point.coordinates.fit_intercept)[0]))
 
 
 def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) -> Float64Vector:

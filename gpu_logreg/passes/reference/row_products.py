@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from gpu_logreg.arrays.block_sizes import SCALED
 from gpu_logreg.arrays.device import array_namespace
-from gpu_logreg.arrays.vector import Array, Float64Matrix, HostArray, IntVector
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.passes.sums import Groups
 from gpu_logreg.rows.coordinates import Coordinates
@@ -22,7 +22,12 @@ class RowProducts:
     """Products of the rows of a block, by NumPy and CuPy; `gpu_logreg.passes.cpu.row_products` has them compiled."""
 
     whitens = False
-    """Whether there is code for `whitened_gram`."""
+    """Whether there is code for `whitened_gram`, and for `grams` of products in float32."""
+
+    def in_single(self, scale: Float64Vector) -> RowProducts:
+        """These: there is no other code."""
+        del scale
+        return self
 
     def grams(self, X: Array, factors: list[Array], ones: bool) -> list[Array]:
         """``sum_i f_i u_i u_i.T`` for each array of factors ``f``, none of them negative; its lower triangle."""
@@ -37,6 +42,11 @@ class RowProducts:
             return None
         T = dtrmm(1.0, root, with_ones(X, ones).T, lower=1, trans_a=1, overwrite_b=int(ones)).T
         return np.einsum("ij,ij->i", T, T)
+
+    def sizes(self, X: Array, ones: bool) -> Array:
+        """Zeros: products are in float64."""
+        del ones
+        return np.zeros(len(X))
 
     def whitened_gram(
         self, X: Array, white: Whitening, curvature: Array, factors: Array, is_half: bool, ones: bool

@@ -8,6 +8,7 @@ import pytest
 from gpu_logreg import LogisticRegression
 from gpu_logreg.estimators.linear.inference import _numbered
 from gpu_logreg.mathematics import whitening
+from gpu_logreg.objectives import information as at_maximum
 from gpu_logreg.passes import choice
 from gpu_logreg.passes.cpu import row_products
 from gpu_logreg.passes.reference import information
@@ -36,13 +37,17 @@ def single(monkeypatch):
     monkeypatch.setattr(choice, "CPU_PASS_ELEMENTS", 0)
     monkeypatch.setattr(row_products, "supports_products", lambda n_params: True)
     monkeypatch.setattr(whitening, "LEAST_ROWS", 0)
+    monkeypatch.setattr(at_maximum, "LEAST_ROWS", 0)
     return left_out
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_walked_once_or_twice(kind, monkeypatch):
-    X, y = problem(np.random.default_rng(1).standard_normal((30_000, 4)))
-    model = LogisticRegression(C=np.inf).fit(X, y)
+def of_float64(monkeypatch):
+    monkeypatch.setattr(whitening, "LEAST_ROWS", 10**9)
+    monkeypatch.setattr(at_maximum, "LEAST_ROWS", 10**9)
+
+
+def walks(monkeypatch):
+    """The numbers of rows that are read, as a list that grows."""
     read = []
 
     def rows_at(rows, at, dtype):
@@ -51,12 +56,33 @@ def test_rows_are_walked_once_or_twice(kind, monkeypatch):
 
     whole = information.rows_at
     monkeypatch.setattr(information, "rows_at", rows_at)
+    return read
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_walked_once_or_twice(kind, monkeypatch):
+    X, y = problem(np.random.default_rng(1).standard_normal((30_000, 4)))
+    model = LogisticRegression(C=np.inf).fit(X, y)
+    read = walks(monkeypatch)
     model.summary(X, y, covariance=kind, groups=y if kind == "cluster" else None)
     n_walks = 2 if kind in ("HC2", "HC3") else 1
     assert n_walks * len(X) <= sum(read) <= n_walks * len(X) + 2 * information.SAMPLED_ROWS
 
 
-@pytest.mark.parametrize("kind", ["HC2", "HC3"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_walked_at_most_three_times_where_float32_does_not_do(kind, single, monkeypatch):
+    X, y = problem(np.random.default_rng(1).standard_cauchy((20_000, 5)))
+    model = LogisticRegression(C=np.inf, tol=1e-9, max_iter=1000).fit(X, y)
+    groups = np.arange(len(y)) % 50 if kind == "cluster" else None
+    read = walks(monkeypatch)
+    found = model.summary(X, y, covariance=kind, groups=groups)
+    assert sum(read) <= 3 * len(X) + 3 * information.SAMPLED_ROWS
+    of_float64(monkeypatch)
+    truth = model.summary(X, y, covariance=kind, groups=groups)
+    np.testing.assert_allclose(found.standard_errors, truth.standard_errors, rtol=5e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("case", ["far from zero", "correlated", "two values", "scales", "weights", "no intercept"])
 def test_products_in_float32_leave_seven_digits(kind, case, single, monkeypatch):
     rng = np.random.default_rng(2)
@@ -72,15 +98,17 @@ def test_products_in_float32_leave_seven_digits(kind, case, single, monkeypatch)
     X, y = problem(rows)
     s = 1e6 * rng.integers(1, 4, len(y)) if case == "weights" else None
     model = LogisticRegression(C=np.inf, tol=1e-9, fit_intercept=case != "no intercept").fit(X, y, s)
-    found = model.summary(X, y, s, covariance=kind)
-    assert single == [0] * len(single) != []
-    monkeypatch.setattr(whitening, "LEAST_ROWS", 10**9)
-    truth = model.summary(X, y, s, covariance=kind)
+    groups = np.arange(len(y)) // 7 if kind == "cluster" else None
+    found = model.summary(X, y, s, covariance=kind, groups=groups)
+    assert single == [0] * len(single)
+    assert bool(single) == (kind in ("HC2", "HC3"))
+    of_float64(monkeypatch)
+    truth = model.summary(X, y, s, covariance=kind, groups=groups)
     np.testing.assert_allclose(found.standard_errors, truth.standard_errors, rtol=2e-7)
     scale = np.sqrt(truth.covariance.diagonal())
     error = (found.covariance - truth.covariance) / np.outer(scale, scale)
     assert np.abs(error).max() < 4e-7
-    again = model.summary(X, y, s, covariance=kind)
+    again = model.summary(X, y, s, covariance=kind, groups=groups)
     np.testing.assert_array_equal(again.covariance, truth.covariance)
 
 
@@ -91,7 +119,7 @@ def test_rows_of_large_leverage_are_taken_in_float64(kind, single, monkeypatch):
     model = LogisticRegression(C=np.inf, tol=1e-9).fit(X, y)
     found = model.summary(X, y, covariance=kind)
     assert sum(single) > 0
-    monkeypatch.setattr(row_products, "supports_products", lambda n_params: False)
+    of_float64(monkeypatch)
     truth = model.summary(X, y, covariance=kind)
     np.testing.assert_allclose(found.standard_errors, truth.standard_errors, rtol=5e-7)
 

@@ -22,6 +22,23 @@ def test_they_are_those_of_numpy(m, d, ones):
         np.testing.assert_allclose(products.squares(X, root, ones), ((U @ root) ** 2).sum(axis=1), rtol=1e-11)
 
 
+@pytest.mark.parametrize("ones", [True, False])
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (64, 31), (131, 32), (200, 65)])
+def test_products_in_float32_are_those_of_numpy(m, d, ones):
+    rng = np.random.default_rng(m)
+    sizes = np.exp2(rng.integers(-60, 60, d + ones))
+    sizes[d:] = 1.0
+    X, factors = rng.standard_normal((m, d)) * sizes[:d], [1e200 * rng.random(m), 1e-200 * rng.random(m), np.zeros(m)]
+    U = (np.column_stack([X, np.ones(m)]) if ones else X) / sizes
+    products = CompiledProducts().in_single(1.0 / sizes)
+    found = products.grams(X, factors, ones)
+    for f, gram in zip(factors, found, strict=True):
+        error = np.tril(gram / np.outer(sizes, sizes) - (U.T * f) @ U)
+        assert np.abs(error).max() <= 3e-6 * m * f.max()
+    np.testing.assert_allclose(products.sizes(X, ones), (U**2).sum(axis=1), rtol=1e-12)
+    assert not CompiledProducts().sizes(X, ones).any()
+
+
 @pytest.mark.parametrize("is_half", [True, False])
 @pytest.mark.parametrize("ones", [True, False])
 @pytest.mark.parametrize(("m", "d"), [(1, 1), (64, 31), (131, 32), (200, 65)])

@@ -13,7 +13,7 @@ from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.tiles import HIGH_LINES, HIGH_VECTORS, high_tile
 from gpu_logreg.passes.cpu.loops.vectors import converted_into, dot_of, multiple_into
 
-__all__ = ["add_grams", "add_to_groups", "add_whitened_gram", "sum_squares"]
+__all__ = ["add_grams", "add_to_groups", "add_whitened_gram", "sum_squares", "sum_squares_of_columns"]
 
 _ROWS = 64
 """Rows of a copy; they decide the order of additions, and so the bits."""
@@ -24,7 +24,7 @@ _OPTIONS: dict[str, Any] = {"fastmath": LIBERTIES | {"reassoc"}}
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def add_grams(vector: Any, X: Any, factors: Any, ones: Any, sums: Any) -> None:
+def add_grams(vector: Any, X: Any, scale: Any, factors: Any, ones: Any, like: Any, sums: Any) -> None:
     """Add ``sum_i factors[f, i] u_i u_i.T`` to ``sums[f]``, of which the lower triangle is right.
 
     Parameters
@@ -32,28 +32,35 @@ def add_grams(vector: Any, X: Any, factors: Any, ones: Any, sums: Any) -> None:
     vector : tuple
         Of the length of a register.
     X : float64 array of shape (m, d), C order
+    scale : float64 array of shape (p,)
+        What the columns are multiplied by.
     factors : float64 array of shape (n, m)
     ones : bool
         Whether ``u`` is ``x`` with a 1 behind it.
+    like : array
+        Of the dtype of the products; sums of 64 rows are added to those in float64.
     sums : float64 array of shape (n, width, width), C order
         ``width`` is that of whole tiles.
     """
     (m, d), n, width = X.shape, sums.shape[0], sums.shape[1]
-    U, scaled, flat_X, totals = zeros(_ROWS * width, sums), zeros(_ROWS * width, sums), flat(X), flat(sums)
+    U, scaled, gain = zeros(_ROWS * width, like), zeros(_ROWS * width, like), zeros(1, like)
+    flat_X, totals = flat(X), flat(sums)
     for first in range(0, m, _ROWS):
         rows = smaller(_ROWS, m - first)
-        _copy_rows(vector, flat_X, d, first, rows, ones, U, width)
+        _copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
         for f in range(n):
             for r in range(rows):
-                _scale_row(factors[f, first + r], U, r, d + ones, width, scaled)
+                gain[0] = factors[f, first + r]
+                _scale_row(gain[0], U, r, d + ones, width, scaled)
             _add_lower(vector, rows, d + ones, scaled, U, width, totals, f * width * width)
     release(U)
     release(scaled)
+    release(gain)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def add_whitened_gram(
-    vector: Any, X: Any, ones: Any, scale: Any, root: Any, curvature: Any, factors: Any, is_half: Any, largest: Any,
+    vector: Any, X: Any, scale: Any, ones: Any, root: Any, curvature: Any, factors: Any, is_half: Any, largest: Any,
     leverages: Any, sums: Any,
 ) -> None:  # fmt: skip
     """Add ``sum_i factors[i] / (1 - h_i)**(2 a) t_i t_i.T`` with ``h_i = curvature[i] |t_i|**2``.
@@ -63,8 +70,7 @@ def add_whitened_gram(
 
     Parameters
     ----------
-    vector, X, ones : as of `add_grams`
-    scale : float64 array of shape (p,)
+    vector, X, scale, ones : as of `add_grams`
     root : array of shape (width, width), C order
         Zeros above the diagonal and beyond the columns.
     curvature, factors : float64 arrays of shape (m,)
@@ -77,21 +83,12 @@ def add_whitened_gram(
         The lower triangle is right.
     """
     (m, d), width = X.shape, root.shape[1]
-    p, length, flat_X, flat_root, totals = d + ones, len(vector), flat(X), flat(root), flat(sums)
+    p, flat_X, flat_root, totals = d + ones, flat(X), flat(root), flat(sums)
     U, T = zeros(_ROWS * width, root), zeros(_ROWS * width, root)
     scaled, gains = zeros(_ROWS * width, root), zeros(_ROWS, root)
     for first in range(0, m, _ROWS):
         rows = smaller(_ROWS, m - first)
-        for r in range(rows):
-            x, at, j = (first + r) * d, r * width, 0
-            while j + length <= d:
-                converted_into(vector, flat_X, x + j, scale, j, U, at + j)
-                j += length
-            while j < d:
-                U[at + j] = scale[j] * flat_X[x + j]
-                j += 1
-            if ones:
-                U[at + d] = scale[d]
+        _copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
         _times_root(vector, rows, p, U, flat_root, width, T)
         for r in range(rows):
             h = curvature[first + r] * _square(vector, T, r, p, width)
@@ -111,12 +108,12 @@ def add_whitened_gram(
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def sum_squares(vector: Any, X: Any, ones: Any, root: Any, out: Any) -> None:
+def sum_squares(vector: Any, X: Any, scale: Any, ones: Any, root: Any, out: Any) -> None:
     """``out[i] = sum_k (sum_j u_ij root[j, k])**2`` with the lower triangle ``root``.
 
     Parameters
     ----------
-    vector, X, ones : as of `add_grams`
+    vector, X, scale, ones : as of `add_grams`
     root : float64 array of shape (width, width), C order
         Zeros above the diagonal and beyond the columns.
     out : float64 array of shape (m,)
@@ -125,7 +122,7 @@ def sum_squares(vector: Any, X: Any, ones: Any, root: Any, out: Any) -> None:
     U, product, flat_X, flat_root = zeros(_ROWS * width, root), scratch(_ROWS * width, root, 0), flat(X), flat(root)
     for first in range(0, m, _ROWS):
         rows = smaller(_ROWS, m - first)
-        _copy_rows(vector, flat_X, d, first, rows, ones, U, width)
+        _copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
         _times_root(vector, rows, d + ones, U, flat_root, width, product)
         for r in range(rows):
             out[first + r] = _square(vector, product, r, d + ones, width)
@@ -134,17 +131,30 @@ def sum_squares(vector: Any, X: Any, ones: Any, root: Any, out: Any) -> None:
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _copy_rows(vector: Any, X: Any, d: Any, first: Any, rows: Any, ones: Any, U: Any, width: Any) -> None:
+def sum_squares_of_columns(X: Any, scale: Any, ones: Any, out: Any) -> None:
+    """``out[i] = sum_j (scale[j] u_ij)**2``."""
+    m, d = X.shape
+    for i in range(m):
+        x, total = X[i], 0.0
+        for j in range(d):
+            total += (scale[j] * x[j]) ** 2
+        out[i] = total + scale[d] ** 2 if ones else total
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def _copy_rows(
+    vector: Any, X: Any, scale: Any, d: Any, first: Any, rows: Any, ones: Any, U: Any, width: Any
+) -> None:  # fmt: skip
     for r in range(rows):
         x, at, j = (first + r) * d, r * width, 0
         while j + len(vector) <= d:
-            multiple_into(vector, X, x + j, 1.0, U, at + j)
+            converted_into(vector, X, x + j, scale, j, U, at + j)
             j += len(vector)
         while j < d:
-            U[at + j] = X[x + j]
+            U[at + j] = scale[j] * X[x + j]
             j += 1
         if ones:
-            U[at + d] = 1.0
+            U[at + d] = scale[d]
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
