@@ -1,8 +1,9 @@
 """Time of `summary` beside that of the fit, and beside statsmodels: ratios of one run.
 
 Run with ``python bench/bench_summary.py [--record] [--rows N] [--columns D] [--float32]``, by default 1,000,000 rows of
-100 columns in float64; rows in float32 are shown and not kept. The fit and the summaries are timed in turns, and the least of three is taken. statsmodels' `Logit`, where it
-is installed, is timed once for fit and covariance together, as it has no other way, with Newton's method.
+100 columns in float64; rows in float32 are shown and not kept. The fit and the summaries are timed in turns, and the
+least of three is taken. statsmodels' `Logit`, where it is installed, is timed once for fit and covariance together, as
+it has no other way, with Newton's method.
 """
 
 from __future__ import annotations
