@@ -14,7 +14,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ from threadpoolctl import ThreadpoolController
 from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.forks import wait_before_forks
+from gpu_logreg.arrays.shared_calls import SharedCalls
 from gpu_logreg.arrays.vector import ArrayOfRows
 
 __all__ = [
@@ -66,7 +67,7 @@ def _cpus() -> int:
 
 
 def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
-    """``function`` of the arguments, on the pool; results in the order of the arguments.
+    """``function`` of the arguments, here and on the pool; results in the order of the arguments.
 
     Where ``function`` itself calls this, its calls are made one after the other: if every thread of the pool waited for
     calls that no free thread can make, the pool would deadlock. NumPy's floating-point warnings are off: what is not
@@ -133,11 +134,25 @@ def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *argument
 
 
 def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:
+    """Results of calls by the calling thread and those of the pool, in order."""
+
     def call(*values: Any) -> T:
         with np.errstate(**_QUIET):  # every thread has its own settings
             return function(*values)
 
-    return _threads().map(call, *arguments)
+    calls, threads = SharedCalls(call, arguments), _threads()
+    helpers = [threads.submit(calls.help) for _ in range(min(len(arguments[0]), n_threads()) - 1)]
+    _here.is_ours = True
+    try:
+        yield from calls.made_here()
+        for helper in helpers:
+            if not helper.cancel():  # it has begun, and may be at the last call
+                helper.result()
+        yield from calls.results()
+    finally:
+        _here.is_ours = False
+        calls.stop()
+        wait([helper for helper in helpers if not helper.cancel()])
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:

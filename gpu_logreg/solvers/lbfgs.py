@@ -6,11 +6,9 @@ memory BFGS method for large scale optimization" (1989).
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.linalg.blas import daxpy
 
 from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.vector import Float64Vector
@@ -19,12 +17,11 @@ from gpu_logreg.solvers.criteria import Criterion, Optimality
 from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.iteration_loop import PATIENCE, BeforeStep, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
+from gpu_logreg.solvers.pairs import Pairs
 from gpu_logreg.solvers.sampled_model import SampledModel
 from gpu_logreg.solvers.wide_pairs import WidePairs
 
 __all__ = ["QuasiNewtonSteps", "lbfgs"]
-
-EPS = float(np.finfo(np.float64).eps)
 
 SURE_DECREASE = 10.0
 """Remaining decrease, in roundings of the value, from which on the line search has all its trials. Below, the outcome
@@ -54,83 +51,6 @@ class Model(Protocol):
 
     def recover(self, here: Trial, remaining: float) -> bool:
         """Change at a point from which no step led lower; false where there is nothing to change."""
-
-
-class Pairs:
-    """A first model ``M``, corrected by the last pairs of steps and gradient differences: the two-loop recursion.
-
-    ``M^-1 (v - sum_i alpha_i change_i)`` is taken as ``M^-1 v - sum_i alpha_i M^-1 change_i``, and ``M^-1 change`` as
-    the difference of two ``M^-1 grad``: one solution by ``M`` for every gradient.
-    """
-
-    def __init__(self, metric: Metric | None, memory: int) -> None:
-        self._metric = metric
-        self._pairs: deque[tuple[Float64Vector, Float64Vector, Float64Vector, float]] = deque(maxlen=memory)
-        self._scale = 1.0  # of the first model
-        self._solved: tuple[Float64Vector, Float64Vector] | None = None  # the last gradient, and M^-1 of it
-        self._learnt: tuple[Float64Vector, Float64Vector, float] | None = None  # a pair without its M^-1 change
-
-    @property
-    def has_scale(self) -> bool:
-        """Whether there is a first model or a pair."""
-        return self._metric is not None or bool(self._pairs)
-
-    def restart(self, model: Metric | None = None) -> None:
-        """Forget the pairs, and take a new first model if one is given."""
-        self._pairs.clear()
-        self._scale, self._learnt = 1.0, None
-        if model is not None:
-            self._metric, self._solved = model, None
-
-    def recover(self, here: Trial, remaining: float) -> bool:
-        """The first model without pairs, which rounding may have spoilt; false without pairs."""
-        had_pairs = bool(self._pairs)
-        if had_pairs:
-            self.restart()
-        return had_pairs
-
-    def propose(self, here: Trial) -> tuple[Float64Vector, float, float]:
-        """``-H^-1 grad``, the slope along it, and half the squared Newton decrement."""
-        grad = here.grad
-        q, direction = grad.copy(), self._solve(grad).copy()
-        alphas = []
-        for step, change, solved_change, rho in reversed(self._pairs):
-            alpha = rho * float(step @ q)
-            alphas.append(alpha)
-            q = daxpy(change, q, a=-alpha)  # in place: of millions of parameters a temporary takes most of the time
-            direction = daxpy(solved_change, direction, a=-alpha)
-        direction *= self._scale
-        for (step, change, _, rho), alpha in zip(self._pairs, reversed(alphas), strict=True):
-            direction = daxpy(step, direction, a=alpha - rho * float(change @ direction))
-        direction = -direction
-        slope = float(grad @ direction)
-        if slope >= 0.0 and self._pairs:  # rounding has spoilt the pairs
-            self.restart()
-            return self.propose(here)
-        return direction, slope, -0.5 * slope
-
-    def learn(self, before: Trial, after: Trial) -> None:
-        """One more pair, unless rounding hides the curvature; the next direction completes it."""
-        step, change = after.params - before.params, after.grad - before.grad
-        curvature = float(step @ change)
-        if curvature > EPS * float(np.linalg.norm(step) * np.linalg.norm(change)):
-            self._learnt = step, change, curvature
-
-    def _solve(self, grad: Float64Vector) -> Float64Vector:
-        """``M^-1 grad``, kept for the last gradient; its change completes the pair that was learnt."""
-        last = self._solved
-        if last is not None and last[0] is grad:
-            return last[1]
-        solved = grad if self._metric is None else self._metric.solve(grad)
-        if last is not None and self._learnt is not None:
-            step, change, curvature = self._learnt
-            solved_change = solved - last[1]
-            length = float(change @ solved_change)
-            if length > 0.0:
-                self._pairs.append((step, change, solved_change, 1.0 / curvature))
-                self._scale = curvature / length
-        self._solved, self._learnt = (grad, solved), None
-        return solved
 
 
 class QuasiNewtonSteps:

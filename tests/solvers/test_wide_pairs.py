@@ -9,8 +9,9 @@ from scipy.sparse import csr_array
 from gpu_logreg import LogisticRegression
 from gpu_logreg.arrays import blocks, wide_vectors
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric, WideClasswiseMetric
-from gpu_logreg.solvers.lbfgs import Pairs, lbfgs
+from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.pairs import Pairs
 from gpu_logreg.solvers.wide_pairs import WidePairs
 
 P = 60
