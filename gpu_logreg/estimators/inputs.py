@@ -11,6 +11,7 @@ import importlib
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from gpu_logreg.arrays.csr import csr_rows_of
 from gpu_logreg.arrays.device import in_host_memory
@@ -18,7 +19,7 @@ from gpu_logreg.arrays.interchange import as_array, is_bfloat16
 from gpu_logreg.errors import DataError, MissingDependencyError
 from gpu_logreg.estimators.arrow_inputs import arrow_column, arrow_matrix, arrow_table, refuse_several, speaks_arrow
 
-__all__ = ["GivenRows", "given_column", "given_rows", "is_collection"]
+__all__ = ["GivenRows", "given_column", "given_rows", "is_collection", "is_plain"]
 
 
 class GivenRows(NamedTuple):
@@ -40,6 +41,25 @@ class GivenRows(NamedTuple):
         if isinstance(self.X, np.ndarray):
             return self.header is None and (self.X.dtype.kind != "V" or not is_bfloat16(self.X))
         return self.header is None and in_host_memory(self.X)
+
+
+def is_plain(X: Any, y: Any = None) -> bool:
+    """Whether rows, and labels beside them, are arrays of which scikit-learn changes and refuses nothing.
+
+    Parameters
+    ----------
+    X : object
+        Sparse rows are those of `given_rows`.
+    y : array or None
+        Labels, without missing ones.
+    """
+    is_dense = type(X) is np.ndarray and X.dtype.kind in "fiub"
+    if not (is_dense or type(X) is csr_array) or X.ndim != 2 or 0 in X.shape:
+        return False
+    if y is None:
+        return True
+    is_vector = type(y) is np.ndarray and y.shape == X.shape[:1] and y.flags.c_contiguous
+    return is_vector and y.dtype.kind in "iubU"  # floats may be infinite, which scikit-learn refuses
 
 
 def given_rows(X: Any) -> GivenRows:

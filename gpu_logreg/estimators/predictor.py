@@ -16,7 +16,8 @@ from gpu_logreg.arrays.device import device_of, numpy_defaults, one_line, to_num
 from gpu_logreg.arrays.interchange import as_array, is_bfloat16, like
 from gpu_logreg.arrays.on_device import POOL_BYTES, on_device
 from gpu_logreg.errors import DataError, NotNumbersError
-from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows
+from gpu_logreg.estimators.inputs import GivenRows, given_column, given_rows, is_plain
+from gpu_logreg.estimators.known_parameters import KnownParameters
 from gpu_logreg.estimators.label_types import exact_array, is_whole, label_array, of_one_type, same_labels
 from gpu_logreg.estimators.labels import holds_labels, label_indicator, refuse_continuous
 from gpu_logreg.estimators.no_numbers import refuse_dates, refuse_no_numbers
@@ -28,7 +29,7 @@ from gpu_logreg.rows.extremes import largest_of_row
 __all__ = ["Predictor"]
 
 
-class Predictor(Reported, ClassifierMixin):  # type: ignore[misc]
+class Predictor(Reported, KnownParameters, ClassifierMixin):  # type: ignore[misc]
     """What follows from ``_logits(X)`` and ``classes_`` of shape (K,)."""
 
     classes_: Any
@@ -102,6 +103,9 @@ class Predictor(Reported, ClassifierMixin):  # type: ignore[misc]
         return given.X
 
     def _by_scikit_learn(self, X: Any, reset: bool, **labels: Any) -> Any:
+        """What scikit-learn makes of rows, and of ``labels`` beside them: mostly nothing, and it need not look then."""
+        if is_plain(X, labels.get("y")) and self._has_columns_of(X, reset):
+            return (X, labels["y"]) if labels else X
         refuse_dates(X)
         try:
             valid = validate_data(self, X, **labels, accept_sparse="csr", reset=reset, ensure_all_finite=False)
@@ -122,6 +126,14 @@ class Predictor(Reported, ClassifierMixin):  # type: ignore[misc]
             raise DataError(f"X has dtype {rows.dtype}; give real numbers")
         rows = rows.astype(np.float64)  # decimals, or categories that are numbers
         return (rows, valid[1]) if labels else rows
+
+    def _has_columns_of(self, X: Any, reset: bool) -> bool:
+        """Whether rows without names have the columns of the fit; their number is noted if ``reset``."""
+        if hasattr(self, "feature_names_in_"):
+            return False
+        if reset:
+            self.n_features_in_ = X.shape[1]
+        return bool(X.shape[1] == getattr(self, "n_features_in_", None))
 
     def _check_rows(self, given: GivenRows, reset: bool) -> None:
         """What `validate_data` checks, for rows that it cannot look at."""

@@ -15,7 +15,7 @@ from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.mathematics.penalty import l1_by_parameter
 from gpu_logreg.objectives.products import HessianAt
-from gpu_logreg.objectives.value_rounding import rounding_of_a_pass
+from gpu_logreg.objectives.value_rounding import SecondMoments, rounding_of_a_pass
 from gpu_logreg.passes.engine import Engine, GradientPass
 from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
@@ -117,6 +117,7 @@ class Objective:
         self.hessian_form: HessianForm = engine.loss.hessian_form(self.n_params)
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
+        self._second_moments = SecondMoments()
         self._known_finite = False
         self._dataset_of_pass: Dataset | None = None
         self._kept: tuple[Any, ...] | None = None
@@ -238,7 +239,7 @@ class Objective:
             grad /= total
             grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
-        columns = self.centre, self.spread
+        columns = self.centre, self._second_moments(self.centre, self.spread)
         self.rounding = rounding_of_a_pass(w, value, penalty, dataset.n_rows, self.precision, *columns)
         return value, grad
 

@@ -15,12 +15,30 @@ import numpy as np
 from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.vector import Float64Vector
 
-__all__ = ["rounding_about_the_centre", "rounding_of_a_pass"]
+__all__ = ["SecondMoments", "rounding_about_the_centre", "rounding_of_a_pass"]
 
 EPS = float(np.finfo(np.float64).eps)
 
 LEAST_VALUE = 1e-300
 """Value that one of zero is taken for, which has no relative error."""
+
+
+class SecondMoments:
+    """Mean squares of columns from their means and standard deviations; kept for the last ones."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Any, ...] = None, None, None
+
+    def __call__(self, centre: Float64Vector | None, spread: Float64Vector | None) -> Float64Vector | None:
+        """``spread**2 + centre**2``; None where one of them is not known."""
+        if centre is None or spread is None:
+            return None
+        last_centre, last_spread, second = self._last
+        if last_centre is not centre or last_spread is not spread:
+            with np.errstate(over="ignore", invalid="ignore"):
+                second = spread**2 + centre**2
+            self._last = centre, spread, second
+        return np.asarray(second)
 
 
 def rounding_of_a_pass(
@@ -30,7 +48,7 @@ def rounding_of_a_pass(
     n_rows: int,
     precision: float,
     centre: Float64Vector | None,
-    spread: Float64Vector | None,
+    second: Float64Vector | None,
 ) -> float:
     """Relative rounding error of a value from a pass over the rows.
 
@@ -45,15 +63,18 @@ def rounding_of_a_pass(
     n_rows : int
     precision : float
         Machine epsilon of the dtype that the pass computes in.
-    centre, spread : ndarray of shape (d,) or None
-        Mean and standard deviation of every column; with None the terms are taken for 1.
+    centre, second : ndarray of shape (d,) or None
+        Mean of every column and of its square; with None the terms are taken for 1.
     """
     terms = 1.0
-    if centre is not None and spread is not None:
+    if centre is not None and second is not None:
         # Where this overflows, so would the logits, and an infinite rounding error is a fair estimate.
         with np.errstate(over="ignore", invalid="ignore"):
-            squares, products = _of_weights(w, spread**2 + centre**2, centre)
-            size = float(np.max(np.sqrt(squares) + np.abs(products)))
+            squares, products = _of_weights(w, second, centre)
+            if w.ndim == 1:
+                size = math.sqrt(squares) + abs(float(products))
+            else:
+                size = float(np.max(np.sqrt(squares) + np.abs(products)))
             terms += size if size == size else math.inf
     n = max(1, n_rows)
     by_rows = precision * (1.0 + terms * math.sqrt(2.0 / max(abs(value), LEAST_VALUE))) / math.sqrt(n)

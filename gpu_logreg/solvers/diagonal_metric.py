@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.linalg.blas import daxpy
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.arrays.wide_vectors import columns_of_a_piece, each_piece, is_wide
@@ -54,7 +55,10 @@ class CentredDiagonalMetric:
         self.mean = mean
         self.inverse = 1.0 / h
         self._fit_intercept, self._along_mean = fit_intercept, along_mean
-        self.share = along_mean / (1.0 + along_mean * float(mean @ (self.inverse * mean))) if along_mean else 0.0
+        self.share = 0.0
+        if along_mean:
+            self._solved_mean = self.inverse * mean
+            self.share = along_mean / (1.0 + along_mean * float(mean @ self._solved_mean))
 
     @classmethod
     def of_moments(
@@ -97,7 +101,7 @@ class CentredDiagonalMetric:
         """``H^-1 v``."""
         if not self._fit_intercept:
             solved = self.inverse * v
-            return np.asarray(solved - self.inverse * self.mean * (self.share * float(self.mean @ solved)))
+            return daxpy(self._solved_mean, solved, a=-self.share * float(self.mean @ solved)) if self.share else solved
         centred: Float64Vector = self.inverse * np.append(v[:-1] - self.mean * v[-1], v[-1])
         centred[-1] -= self.mean @ centred[:-1]
         return centred

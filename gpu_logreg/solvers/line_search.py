@@ -89,7 +89,10 @@ def strong_wolfe(
     low, high = start, None
     wide = len(direction) >= wide_vectors.LEAST_WIDE
     for _ in range(budget):
-        params = moved(start.params, step, direction) if wide else start.params + step * direction
+        if wide:
+            params = moved(start.params, step, direction)
+        else:
+            params = start.params + (direction if step == 1.0 else step * direction)
         there, grad = objective(params)
         along = dot(grad, direction) if wide else float(grad @ direction)
         trial = Trial(step, params, there, along, grad)

@@ -104,7 +104,7 @@ class Pairs:
     def _add(
         self, step: Float64Vector, change: Float64Vector, curvature: float, solved_change: Float64Vector
     ) -> tuple[float, float] | None:
-        """Keep a pair, in the place of the oldest if there is no other; its ``s @ y`` and ``y @ u``, None if not positive."""
+        """Keep a pair, in the place of the oldest if none is free; ``s @ y`` and ``y @ u``, None if not positive."""
         length = float(change @ solved_change)
         if not length > 0.0:
             return None
@@ -130,9 +130,11 @@ class Pairs:
 
     def _weights(self) -> Float64Vector:
         """What the direction has of every ``s`` and ``u``, by their rows."""
-        n, weights = len(self._places), np.empty((len(self._places), 2))
-        R, G, (of_s, of_u) = self._R[:n, :n], self._G[:n, :n], self._products[self._places].T
-        alpha = dtrsv(R, of_s)
-        beta = dtrsv(R, R.diagonal() * alpha - self._scale * (of_u - G @ alpha), trans=1)
-        weights[self._places] = np.column_stack([-beta, self._scale * alpha])
+        n = len(self._places)
+        R, G, of_place = self._R[:n, :n], self._G[:n, :n], self._products[self._places]
+        alpha = dtrsv(R, of_place[:, 0])
+        along = self._scale * (of_place[:, 1] - G @ alpha)
+        weights = np.empty((n, 2))
+        weights[self._places, 0] = -dtrsv(R, R.diagonal() * alpha - along, trans=1)
+        weights[self._places, 1] = self._scale * alpha
         return weights.reshape(-1)
