@@ -1,7 +1,8 @@
 """The road of a fit through the package: Python calls of a warm fit, and how often they go to another file.
 
 A small fit is made of the interpreter's steps, so that calls are its time, and a reader who follows one value goes the
-same way. Only calls of functions of the package are counted, by `sys.setprofile`; those in threads of the pool are not.
+same way. Only calls of functions of the package are counted, by `sys.setprofile`. It sees the calling thread alone,
+which takes as much of the work as other threads leave it: so there is one thread, and every run counts the same.
 
     python bench/calls.py              # a table of all kinds of fits
     python bench/calls.py --most 20 dense   # and the functions that one kind calls most
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -43,6 +45,7 @@ def fits() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
 
 def road(X: Any, y: Any, parameters: dict[str, Any]) -> tuple[collections.Counter[str], int]:
     """Calls of each function in a warm fit, and changes of file."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     package = str(Path(gpu_logreg.__file__).parent)
     calls: collections.Counter[str] = collections.Counter()
     last, changes = "", 0

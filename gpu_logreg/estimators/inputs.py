@@ -44,14 +44,14 @@ class GivenRows(NamedTuple):
 
 
 def is_plain(X: Any, y: Any = None) -> bool:
-    """Whether rows, and labels beside them, are arrays of which scikit-learn changes and refuses nothing.
+    """Whether rows and labels need no change, and all that can be refused of them are rows that are not finite.
 
     Parameters
     ----------
     X : object
-        Sparse rows are those of `given_rows`.
-    y : array or None
-        Labels, without missing ones.
+        As `given_rows` gives it, which checks sparse rows.
+    y : object
+        Labels, or None for rows alone.
     """
     is_dense = type(X) is np.ndarray and X.dtype.kind in "fiub"
     if not (is_dense or type(X) is csr_array) or X.ndim != 2 or 0 in X.shape:
@@ -59,7 +59,7 @@ def is_plain(X: Any, y: Any = None) -> bool:
     if y is None:
         return True
     is_vector = type(y) is np.ndarray and y.shape == X.shape[:1] and y.flags.c_contiguous
-    return is_vector and y.dtype.kind in "iubU"  # floats may be infinite, which scikit-learn refuses
+    return is_vector and y.dtype.kind in "iubU"  # others may be missing, infinite, or of several types
 
 
 def given_rows(X: Any) -> GivenRows:

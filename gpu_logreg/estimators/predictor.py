@@ -65,6 +65,8 @@ class Predictor(Reported, KnownParameters, ClassifierMixin):  # type: ignore[mis
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         given = given_rows(X)
+        if is_plain(given.X, y) and self._has_columns_of(given.X, reset):
+            return given.X, y
         y = self._labels(y)
         several = self._learns_labels and holds_labels(y)
         if given.scikit_learn_knows:
@@ -97,15 +99,14 @@ class Predictor(Reported, KnownParameters, ClassifierMixin):  # type: ignore[mis
     def _validated_rows(self, X: Any) -> Any:
         """Rows to predict, in the memory they are in, with the columns of the fit."""
         given = given_rows(X)
+        if is_plain(given.X) and self._has_columns_of(given.X, reset=False):
+            return given.X
         if given.scikit_learn_knows:
             return self._by_scikit_learn(given.X, reset=False)
         self._check_rows(given, reset=False)
         return given.X
 
     def _by_scikit_learn(self, X: Any, reset: bool, **labels: Any) -> Any:
-        """What scikit-learn makes of rows, and of ``labels`` beside them: mostly nothing, and it need not look then."""
-        if is_plain(X, labels.get("y")) and self._has_columns_of(X, reset):
-            return (X, labels["y"]) if labels else X
         refuse_dates(X)
         try:
             valid = validate_data(self, X, **labels, accept_sparse="csr", reset=reset, ensure_all_finite=False)

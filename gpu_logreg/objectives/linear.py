@@ -15,7 +15,7 @@ from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.mathematics.penalty import l1_by_parameter
 from gpu_logreg.objectives.products import HessianAt
-from gpu_logreg.objectives.value_rounding import SecondMoments, rounding_of_a_pass
+from gpu_logreg.objectives.value_rounding import rounding_of_a_pass
 from gpu_logreg.passes.engine import Engine, GradientPass
 from gpu_logreg.passes.row_curvature import RowCurvature
 from gpu_logreg.passes.sums import Sums
@@ -105,9 +105,7 @@ class Objective:
         self.dataset = dataset
         self.engine = engine
         self.loss: Loss = engine.loss
-        self.l1 = l1
-        self.penalty_factor = penalty_factor
-        self._strength = l2
+        self.l1, self._strength, self.penalty_factor = l1, l2, penalty_factor
         self.l2: Any = l2 if penalty_factor is None else l2 * penalty_factor
         self.fit_intercept = fit_intercept
         self.reads = Reads()
@@ -117,7 +115,7 @@ class Objective:
         self.hessian_form: HessianForm = engine.loss.hessian_form(self.n_params)
         self.centre: Float64Vector | None = None
         self.spread: Float64Vector | None = None
-        self._second_moments = SecondMoments()
+        self._second: Float64Vector | None = None  # mean squares of the columns, by both
         self._known_finite = False
         self._dataset_of_pass: Dataset | None = None
         self._kept: tuple[Any, ...] | None = None
@@ -162,9 +160,11 @@ class Objective:
         scale = self.spread if self.fit_intercept else np.hypot(self.spread, self.centre)
         return Coordinates(mean, np.where(scale > 0.0, scale, 1.0), self.fit_intercept)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def centre_on(self, centre: Float64Vector | None, spread: Float64Vector | None) -> None:
         """Let later passes correct the rounding of weights by the `centre` of the columns; None where not known."""
-        self.centre, self.spread = centre, spread
+        second = None if centre is None or spread is None else spread**2 + centre**2
+        self.centre, self.spread, self._second = centre, spread, second
 
     def widen(self) -> bool:
         """Let all later passes compute in float64, as rounding hides the optimum; false where they do already."""
@@ -183,7 +183,7 @@ class Objective:
         """The same with other strengths of the penalties, ``l2`` its own if None; reads are counted with its own."""
         l2 = self._strength if l2 is None else l2
         other = Objective(self.dataset, self.engine, l2, self.fit_intercept, l1, self.penalty_factor)
-        other.reads, other.centre, other.spread = self.reads, self.centre, self.spread
+        other.reads, other.centre, other.spread, other._second = self.reads, self.centre, self.spread, self._second
         return other
 
     def keep(self, params: Float64Vector) -> float:
@@ -234,12 +234,11 @@ class Objective:
         if len(grad) >= wide_vectors.LEAST_WIDE:
             penalty = self._with_ridge(grad, w)
         else:
-            by_column = self.penalty_factor is not None
-            penalty = 0.5 * (float(np.vdot(self.l2 * w, w)) if by_column else self.l2 * float(np.vdot(w, w)))
+            penalty = 0.5 * float(self.l2 * np.vdot(w, w) if self.penalty_factor is None else np.vdot(self.l2 * w, w))
             grad /= total
             grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
-        columns = self.centre, self._second_moments(self.centre, self.spread)
+        columns = self.centre, self._second
         self.rounding = rounding_of_a_pass(w, value, penalty, dataset.n_rows, self.precision, *columns)
         return value, grad
 

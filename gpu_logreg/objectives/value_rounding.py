@@ -15,30 +15,12 @@ import numpy as np
 from gpu_logreg.arrays import wide_vectors
 from gpu_logreg.arrays.vector import Float64Vector
 
-__all__ = ["SecondMoments", "rounding_about_the_centre", "rounding_of_a_pass"]
+__all__ = ["rounding_about_the_centre", "rounding_of_a_pass"]
 
 EPS = float(np.finfo(np.float64).eps)
 
 LEAST_VALUE = 1e-300
 """Value that one of zero is taken for, which has no relative error."""
-
-
-class SecondMoments:
-    """Mean squares of columns from their means and standard deviations; kept for the last ones."""
-
-    def __init__(self) -> None:
-        self._last: tuple[Any, ...] = None, None, None
-
-    def __call__(self, centre: Float64Vector | None, spread: Float64Vector | None) -> Float64Vector | None:
-        """``spread**2 + centre**2``; None where one of them is not known."""
-        if centre is None or spread is None:
-            return None
-        last_centre, last_spread, second = self._last
-        if last_centre is not centre or last_spread is not spread:
-            with np.errstate(over="ignore", invalid="ignore"):
-                second = spread**2 + centre**2
-            self._last = centre, spread, second
-        return np.asarray(second)
 
 
 def rounding_of_a_pass(

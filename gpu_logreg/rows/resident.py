@@ -71,8 +71,9 @@ class ResidentDataset:
 
     def __post_init__(self) -> None:
         X = self.rows.X
-        xp, (n, d) = array_namespace(X), X.shape
-        self.__dict__.update(is_sparse=is_sparse(X), on_host=xp is np, xp=xp)
+        (n, d), is_plain = X.shape, type(X) is np.ndarray
+        xp = np if is_plain else array_namespace(X)
+        self.__dict__.update(is_sparse=not is_plain and is_sparse(X), on_host=xp is np, xp=xp)
         dtype = np.dtype(self.computed_in or compute_dtype(X.dtype))
         self.__dict__.update(n_rows=int(n), largest_sample=int(n), n_columns=int(d), compute_dtype=dtype)
 

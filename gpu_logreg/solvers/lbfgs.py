@@ -74,6 +74,7 @@ class QuasiNewtonSteps:
         self.here = Trial(0.0, start, np.nan, 0.0, start)
         self._model: Model = (WidePairs if len(start) >= wide_vectors.LEAST_WIDE else Pairs)(metric, memory)
         self._direction = start
+        self._left: Trial | None = None  # the point that the last step has left, until the model learns from it
         self._tol = tol
         self._doubt = doubt
 
@@ -105,7 +106,10 @@ class QuasiNewtonSteps:
         return remaining
 
     def _propose(self) -> float:
-        """The next direction, by the model as it is."""
+        """The next direction, by the model as it is after the last step."""
+        if self._left is not None:
+            self._model.learn(self._left, self.here)
+            self._left = None
         self._direction, slope, remaining = self._model.propose(self.here)
         self.here = self.here._replace(slope=slope)
         return remaining
@@ -128,8 +132,7 @@ class QuasiNewtonSteps:
             there = self._search(self._propose())
         if there is None:
             return False
-        self._model.learn(self.here, there)
-        self.here = there
+        self._left, self.here = self.here, there
         return True
 
     def _search(self, remaining: float) -> Trial | None:

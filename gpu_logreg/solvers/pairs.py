@@ -30,7 +30,13 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class Pairs:
-    """A first model ``M`` and up to ``memory`` pairs; ``M^-1`` is applied once for every gradient."""
+    """A first model ``M`` and up to ``memory`` pairs; ``M^-1`` is applied once for every gradient.
+
+    Attributes
+    ----------
+    has_scale : bool
+        Whether there is a first model or a pair.
+    """
 
     def __init__(self, metric: Metric | None, memory: int) -> None:
         self._metric, self._memory = metric, memory
@@ -41,11 +47,7 @@ class Pairs:
         self._vectors: Float64Matrix | None = None  # s and u of place i in the rows 2 i and 2 i + 1
         self._products = np.empty((0, 2))  # s @ grad and u @ grad by place
         self._R, self._G = np.zeros((memory, memory)), np.zeros((memory, memory))
-
-    @property
-    def has_scale(self) -> bool:
-        """Whether there is a first model or a pair."""
-        return self._metric is not None or bool(self._places)
+        self.has_scale = metric is not None
 
     def restart(self, model: Metric | None = None) -> None:
         """Forget the pairs, and take a new first model if one is given."""
@@ -53,6 +55,7 @@ class Pairs:
         self._scale, self._learnt = 1.0, None
         if model is not None:
             self._metric, self._solved = model, None
+        self.has_scale = self._metric is not None
 
     def recover(self, here: Trial, remaining: float) -> bool:
         """The first model without pairs, which rounding may have spoilt; false without pairs."""
@@ -116,6 +119,7 @@ class Pairs:
             for products in (self._R, self._G):
                 products[:-1, :-1] = products[1:, 1:]
         self._places.append(place)
+        self.has_scale = True
         self._vectors[2 * place], self._vectors[2 * place + 1] = step, solved_change
         self._scale = curvature / length
         return curvature, length

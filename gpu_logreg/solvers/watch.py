@@ -37,8 +37,8 @@ SLOW_STEPS, FEWER_STEPS = 12, 8
 better model."""
 
 FIRST_STEPS, MORE_STEPS, LONG_WAY = 3, 1.4, 10.0
-"""Steps before `ever_rarer` first takes the curvature anew, the factor by which they grow each time, and the steps to
-the end that are too many. From trials on text, of which no row is kept."""
+"""Steps before `ever_rarer` first takes the softened diagonal of classes anew, the factor by which they grow each time,
+and the steps to the end that are too many. From trials on text, of which no row is kept."""
 
 LATE = 100
 """Steps after which gradients alone are not enough: a margin over the tens that well-scaled columns take. A guess."""
@@ -126,7 +126,11 @@ def when_slow(stages: Sequence[Stage[T]], goal: float) -> Callable[[Trial, float
 
 
 def ever_rarer(
-    curvature: Callable[[Trial], T], goal: float, long_way: float = LONG_WAY
+    curvature: Callable[[Trial], T],
+    goal: float,
+    long_way: float = LONG_WAY,
+    first: int = FIRST_STEPS,
+    growth: float = MORE_STEPS,
 ) -> Callable[[Trial, float], T | None]:
     """Take a curvature that costs a read anew after 3, 5, 7, 10, ... steps, while the end is over ten steps away.
 
@@ -139,16 +143,20 @@ def ever_rarer(
         Relative suboptimality to end with.
     long_way : float
         Steps to the end that are too many, if not ten.
+    first : int
+        Steps before the first time, if not three.
+    growth : float
+        Factor by which they grow each time, if not 1.4.
     """
     falls: list[float] = []
-    steps = FIRST_STEPS
+    steps = first
 
     def refresh(here: Trial, remaining: float) -> T | None:
         nonlocal steps
         falls.append(remaining)
         if len(falls) <= steps or _steps_to(goal * abs(here.value), falls, steps) <= long_way:
             return None
-        steps = math.ceil(MORE_STEPS * steps)
+        steps = math.ceil(growth * steps)
         falls.clear()
         return curvature(here)
 

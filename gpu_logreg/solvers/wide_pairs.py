@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 class WidePairs:
-    """As `gpu_logreg.solvers.lbfgs.Pairs`, to rounding.
+    """As `gpu_logreg.solvers.pairs.Pairs`, to rounding.
 
     With a first model ``M``, steps ``s_i``, changes ``y_i`` of the gradient and ``u_i = M^-1 y_i``. There is room for
     one pair more than are kept: the last one, until it is known to be of use.

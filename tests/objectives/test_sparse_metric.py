@@ -81,3 +81,21 @@ def test_a_fit_takes_fewer_reads_by_it_on_counts_with_heavy_tails(monkeypatch):
     plain = LogisticRegression(solver="lbfgs").fit(X, y)
     assert model.converged_
     assert model.n_reads_ < 0.6 * plain.n_reads_
+
+
+@pytest.mark.parametrize("C", [10.0, 100.0])
+def test_two_classes_take_the_exact_diagonal_again_where_the_end_is_far(monkeypatch, C):
+    rng = np.random.default_rng(2)
+    n, d = 400, 700
+    y = rng.integers(0, 2, n)
+    share = np.exp(0.7 * rng.standard_normal((2, d))) / np.arange(10.0, d + 10.0)
+    drawn = np.stack([rng.choice(d, 60, p=share[k] / share[k].sum()) for k in y])
+    counts = np.floor(rng.pareto(1.7, drawn.size) + 1.0)
+    X = sparse.csr_array((counts, (np.repeat(np.arange(n), 60), drawn.ravel())), shape=(n, d))
+    model = LogisticRegression(solver="lbfgs", C=C).fit(X, y)
+    monkeypatch.setattr(quasi_newton, "LATER_STEPS", 10_000)
+    once = LogisticRegression(solver="lbfgs", C=C).fit(X, y)
+    assert model.converged_
+    assert once.converged_
+    assert model.objective_ == pytest.approx(once.objective_, rel=1e-8)
+    assert model.n_reads_ < 0.7 * once.n_reads_

@@ -54,6 +54,10 @@ FEW_COLUMNS, LONGER_WAY = 100, 14.0
 """Columns up to which pairs soon tell what a new diagonal would, for a read and all pairs; and the steps to the end of
 so few columns that are too many. A guess, from trials of which no row is kept."""
 
+LATER_STEPS, LATER_GROWTH = 6, 3.0
+"""Steps before the exact diagonal of two classes is taken anew a second time, and the factor by which they grow each
+time. Chosen among 6 to 10 and 2 to 4 by trials on text and counts, of which no rows are kept; they hardly differ."""
+
 SAMPLED_PARAMS, SAMPLED_ROWS = 3000, 16
 """Parameters up to which the loss of a sample is a model, whose Hessian is factored tens of times; and its rows for
 each column."""
@@ -75,8 +79,9 @@ def lbfgs_from_a_diagonal(
 ) -> SolverResult:
     """L-BFGS whose first model is the diagonal of the Hessian while all weights are zero.
 
-    Of sparse rows the diagonal is taken anew: of two classes after the first step, of more ever more rarely while steps
-    are slow. Where a Hessian of all rows costs little, it is the model of a fit that takes many steps.
+    Of sparse rows the diagonal is taken anew, ever more rarely while steps are slow: of two classes the exact one, and
+    after the first step in any case. Where a Hessian of all rows costs little, it is the model of a fit that takes many
+    steps.
 
     Parameters
     ----------
@@ -95,7 +100,7 @@ def lbfgs_from_a_diagonal(
     metric = diagonal_at_start(objective, shares)
     refresh: Refresh | None = None
     if objective.keeps_samples_sparse:
-        refresh = _after_a_step(objective)
+        refresh = _after_a_step(objective, LBFGS_DECREASE * tol)
     elif objective.n_logits > 1 and not objective.engine.has_mean_factors(objective.dataset):
         refresh = _rarely(objective, LBFGS_DECREASE * tol)
     memory = MEMORY
@@ -251,17 +256,20 @@ def _metric_of_all_rows(objective: Objective, rng: np.random.Generator) -> Calla
 
 def _rarely(objective: Objective, goal: float) -> Refresh:
     """The softened diagonal of several classes at the point, ever more rarely, where the end is far."""
-    way = {"long_way": LONGER_WAY} if objective.dataset.n_columns <= FEW_COLUMNS else {}
+    way: dict[str, Any] = {"long_way": LONGER_WAY} if objective.dataset.n_columns <= FEW_COLUMNS else {}
     return ever_rarer(lambda here: softened_diagonal_at(objective, here.params, here.grad), goal, **way)
 
 
-def _after_a_step(objective: Objective) -> Refresh:
-    """The exact diagonal at the point after the first step, instead of the one that it was taken with."""
+def _after_a_step(objective: Objective, goal: float) -> Refresh:
+    """The exact diagonal at the point after the first step, and ever more rarely from there where the end is far."""
+    later = ever_rarer(lambda here: diagonal_at(objective, here.params), goal, first=LATER_STEPS, growth=LATER_GROWTH)
     calls = 0
 
     def refresh(here: Trial, remaining: float) -> Metric | None:
         nonlocal calls
         calls += 1
-        return diagonal_at(objective, here.params) if calls == 2 else None
+        if calls == 2:
+            return diagonal_at(objective, here.params)
+        return later(here, remaining) if calls > 2 else None
 
     return refresh

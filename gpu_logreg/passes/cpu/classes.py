@@ -8,6 +8,8 @@ are added in order. So the result has the same bits for any number of threads.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import PARTIALS_CLASSES as PARTIAL_BYTES
@@ -77,8 +79,13 @@ class ClassesPass:
                 loss += _sum_rows(vector, *of_part, 0, len(staged), dw, db)
             return loss, dw, db
 
-        starts, ends = self._edges[:-1], self._edges[1:]
-        parts = list(map(of_chunk, starts, ends)) if self._alone else map_in_order(of_chunk, starts, ends)
+        parts: list[tuple[float, Float64Matrix, Float64Vector]] = []
+        if self._alone:  # in place
+            for ends in itertools.pairwise(self._edges):
+                dw, db = np.zeros(weights.shape), np.zeros(len(intercepts))
+                parts.append((_sum_rows(vector, X, y, s, weights, intercepts, *ends, dw, db), dw, db))
+        else:
+            parts = map_in_order(of_chunk, self._edges[:-1], self._edges[1:])
         losses, dws, dbs = zip(*parts, strict=True)
         K, d = W.shape
         dw_sum = sum(dws[1:], start=dws[0]).transpose(0, 2, 1).reshape(-1, d)[:K]

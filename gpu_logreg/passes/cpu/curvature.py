@@ -48,7 +48,8 @@ def multinomial_curvature_sum(U: HostArray, s: HostArray, Phi: Float64Matrix) ->
     totals = np.zeros((len(blocks), Q // length, AT_ONCE, length))
     step = max(1, WEIGHT_BYTES // (Q * U.itemsize) // FLUSH_ROWS) * FLUSH_ROWS
     pairs = np.empty((min(m, step), Q), U.dtype)
-    tasks = [len(blocks) * k // (4 * n_threads()) for k in range(4 * n_threads() + 1)]
+    count = 4 * n_threads()
+    tasks = [len(blocks) * k // count for k in range(count + 1)]
     for first in range(0, m, step):
         part = slice(first, min(m, first + step))
         block, block_s = U[part], s[part]

@@ -141,18 +141,19 @@ def mean_factors(loss: Loss, rows: Rows, phi: Float64Vector) -> tuple[Float64Mat
     """
     U, sample_weight = rows.X, rows.sample_weight
     assert sample_weight is not None
-    p = U.shape[1]
+    p, xp = U.shape[1], np if type(U) is np.ndarray else array_namespace(U)
     K = len(phi) // p
 
     def of_block(part: slice) -> tuple[Array, Array, Array, float]:
         block, P = _probabilities(loss, rows, phi, part)
         s = sample_weight[part].astype(block.dtype)
-        trace = s * array_namespace(block).maximum(1 - (P * P).sum(axis=1), 0)  # rounding may make it negative
-        B = (s[:, None] * P).T @ P
+        trace = s * xp.maximum(1 - (P * P).sum(axis=1), 0)  # rounding may make it negative
+        weighted = s[:, None] * P
         # BLAS computes only half of the product of a matrix with itself.
-        rooted = block * array_namespace(block).sqrt(trace)[:, None]
-        A = to_numpy(rooted.T @ rooted).astype(np.float64)
-        return A, to_numpy((s[:, None] * P).sum(axis=0)), to_numpy(B), float(trace.sum())
+        rooted = block * xp.sqrt(trace)[:, None]
+        sums = rooted.T @ rooted, weighted.sum(axis=0), weighted.T @ P
+        A, mean, square = sums if xp is np else map(to_numpy, sums)
+        return A.astype(np.float64), mean, square, float(trace.sum())
 
     A, mean, square, trace = np.zeros((p, p)), np.zeros(K), np.zeros((K, K)), 0.0
     parts = map_row_blocks(of_block, U, HESSIAN, row_bytes=p * U.dtype.itemsize, least_rows=4 * K)
@@ -164,7 +165,8 @@ def mean_factors(loss: Loss, rows: Rows, phi: Float64Vector) -> tuple[Float64Mat
 def _probabilities(loss: Loss, rows: Rows, phi: Float64Vector, part: slice) -> tuple[Array, Array]:
     """The rows of a block and their probabilities."""
     U, block = rows.X, rows.X[part]
-    by_class = array_namespace(U).asarray(phi.reshape(-1, U.shape[1]).T, dtype=U.dtype)
+    xp = np if type(U) is np.ndarray else array_namespace(U)
+    by_class = xp.asarray(phi.reshape(-1, U.shape[1]).T, dtype=U.dtype)
     Z = block @ by_class
     if loss.has_offset:
         Z = loss.logits_and_labels(Z, rows.y[part])[0]
