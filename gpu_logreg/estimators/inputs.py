@@ -43,18 +43,19 @@ class GivenRows(NamedTuple):
         return self.header is None and in_host_memory(self.X)
 
 
-def is_plain(X: Any, y: Any = None) -> bool:
+def is_plain(given: GivenRows, y: Any = None) -> bool:
     """Whether rows and labels need no change, and all that can be refused of them are rows that are not finite.
 
     Parameters
     ----------
-    X : object
-        As `given_rows` gives it, which checks sparse rows.
+    given : GivenRows
+        Of `given_rows`, which checks sparse rows.
     y : object
         Labels, or None for rows alone.
     """
+    X = given.X
     is_dense = type(X) is np.ndarray and X.dtype.kind in "fiub"
-    if not (is_dense or type(X) is csr_array) or X.ndim != 2 or 0 in X.shape:
+    if given.header is not None or not (is_dense or type(X) is csr_array) or X.ndim != 2 or 0 in X.shape:
         return False
     if y is None:
         return True

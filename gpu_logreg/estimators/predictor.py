@@ -65,7 +65,7 @@ class Predictor(Reported, KnownParameters, ClassifierMixin):  # type: ignore[mis
         if y is None:
             raise DataError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         given = given_rows(X)
-        if is_plain(given.X, y) and self._has_columns_of(given.X, reset):
+        if is_plain(given, y) and self._has_columns_of(given.X, reset):
             return given.X, y
         y = self._labels(y)
         several = self._learns_labels and holds_labels(y)
@@ -99,7 +99,7 @@ class Predictor(Reported, KnownParameters, ClassifierMixin):  # type: ignore[mis
     def _validated_rows(self, X: Any) -> Any:
         """Rows to predict, in the memory they are in, with the columns of the fit."""
         given = given_rows(X)
-        if is_plain(given.X) and self._has_columns_of(given.X, reset=False):
+        if is_plain(given) and self._has_columns_of(given.X, reset=False):
             return given.X
         if given.scikit_learn_knows:
             return self._by_scikit_learn(given.X, reset=False)
