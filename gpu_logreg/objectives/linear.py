@@ -18,7 +18,7 @@ from gpu_logreg.objectives.products import HessianAt
 from gpu_logreg.objectives.value_rounding import rounding_of_a_pass
 from gpu_logreg.passes.engine import Engine, GradientPass
 from gpu_logreg.passes.row_curvature import RowCurvature
-from gpu_logreg.passes.sums import Sums
+from gpu_logreg.passes.sums import Moments, Sums
 from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.streamed import Dataset
 from gpu_logreg.solvers.costs import Costs
@@ -186,9 +186,9 @@ class Objective:
         other.reads, other.centre, other.spread, other._second = self.reads, self.centre, self.spread, self._second
         return other
 
-    def keep(self, params: Float64Vector) -> float:
-        """The value at ``params``, cached with its gradient: a solver that starts there needs no read."""
-        value, grad = self(params)
+    def keep(self, params: Float64Vector, run: GradientPass | None = None) -> float:
+        """The value at ``params``, by ``run`` if given, cached with its gradient: a solver that starts there has it."""
+        value, grad = self(params) if run is None else self.evaluate_by(params, run)
         self._kept = params, self.dataset, self.centre, value, grad
         return value
 
@@ -238,8 +238,7 @@ class Objective:
             grad /= total
             grad.reshape(self.n_logits, -1)[:, :d] += self.l2 * w
         value = sums.loss_sum / total + penalty
-        columns = self.centre, self._second
-        self.rounding = rounding_of_a_pass(w, value, penalty, dataset.n_rows, self.precision, *columns)
+        self.rounding = rounding_of_a_pass(w, value, penalty, dataset.n_rows, self.precision, self.centre, self._second)
         return value, grad
 
     def _with_ridge(self, grad: Float64Vector, w: Float64Vector) -> float:
@@ -281,16 +280,17 @@ class Objective:
     def _hessian(self, at: RowCurvature) -> HessianAt:
         return HessianAt(self.dataset, self.engine, at, self.l2, self.fit_intercept, self.centre, self.reads.count)
 
-    def column_moments(self) -> tuple[Float64Vector, Float64Vector]:
-        """Weighted mean and variance of every column; one read.
+    def column_moments(self, moments: Moments | None = None) -> tuple[Float64Vector, Float64Vector]:
+        """Weighted mean and variance of every column; one read, unless the sums are given.
 
         Raises
         ------
         DataError
             If ``X`` holds NaN or infinity; the message names the first.
         """
-        moments = self.engine.moments(self.dataset)
-        self.reads.total += 1.0
+        if moments is None:
+            moments = self.engine.moments(self.dataset)
+            self.reads.total += 1.0
         if not (np.isfinite(moments.x_sum).all() and np.isfinite(moments.xx_sum).all()):
             self.dataset.refuse_not_finite()
         mean = moments.x_sum / self.dataset.weight_total

@@ -18,7 +18,7 @@ from gpu_logreg.arrays.vector import Float64Vector, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.engine import DelegatingEngine, Engine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.passes.sums import LabelledMoments, Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
@@ -90,6 +90,10 @@ class EngineApart(DelegatingEngine):
             return self._other.moments(data)
         sums: Moments = total(self._of_each(data, _moments))
         return sums
+
+    def moments_by_label(self, data: Dataset) -> LabelledMoments | None:
+        """None for rows apart."""
+        return self._other.moments_by_label(data) if isinstance(data, ResidentDataset) else None
 
     def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read."""

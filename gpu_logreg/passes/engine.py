@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import ManySums, Models, Moments, RowFolds, Sums
+from gpu_logreg.passes.sums import LabelledMoments, ManySums, Models, Moments, RowFolds, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["DelegatingEngine", "Engine", "GradientPass"]
@@ -69,6 +69,9 @@ class Engine(Protocol):
 
     def moments(self, data: ResidentDataset) -> Moments:
         """Weighted sums of the columns and of their squares; one read."""
+
+    def moments_by_label(self, data: ResidentDataset) -> LabelledMoments | None:
+        """`moments`, and the gradient sums of two classes without weights; one read. None without code for it."""
 
     def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """``sum_i h_i``, and `moments` with the weights ``h_i = s_i p_i (1 - p_i)``, of sparse rows; one read.
@@ -211,6 +214,10 @@ class DelegatingEngine:
     def moments(self, data: ResidentDataset) -> Moments:
         """Sums of the columns and of their squares."""
         return self._other.moments(data)
+
+    def moments_by_label(self, data: ResidentDataset) -> LabelledMoments | None:
+        """None: the other engine is for sums that have no code here, and this one saves a read only where it has."""
+        return None
 
     def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.passes.engine import DelegatingEngine, Engine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.passes.sums import LabelledMoments, Moments, Sums
 from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["Recall", "RecordedEngine"]
@@ -135,6 +135,11 @@ class RecordedEngine(DelegatingEngine):
     def moments(self, data: Dataset) -> Moments:
         """Sums of the columns and of their squares."""
         return Moments(*self._recorded("moments", data, (), lambda: self._other.moments(data)))
+
+    def moments_by_label(self, data: Dataset) -> LabelledMoments | None:
+        """The same, and the sums of the gradient without weights; nothing is recorded where the engine has none."""
+        found = self._recorded("moments by label", data, (), lambda: self._other.moments_by_label(data) or ())
+        return LabelledMoments(*found) if len(found) else None
 
     def moments_by_curvature(self, data: Dataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight."""

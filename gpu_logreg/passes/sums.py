@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.whitening import Whitening
 
-__all__ = ["Groups", "ManySums", "Moments", "ProductsOfRows", "Sums", "add_in_place"]
+__all__ = ["Groups", "LabelledMoments", "ManySums", "Moments", "ProductsOfRows", "Sums", "add_in_place"]
 
 
 class Sums(NamedTuple):
@@ -148,6 +148,27 @@ class Moments(NamedTuple):
     def __add__(self, other: Moments) -> Moments:  # type: ignore[override]
         """The moments of the rows of both."""
         return Moments(self.x_sum + other.x_sum, self.xx_sum + other.xx_sum)
+
+
+class LabelledMoments(NamedTuple):
+    """`Moments`, and what else the gradient of two classes without weights is made of.
+
+    There every row has the same probability ``p``, so that ``dw_sum = p x_sum - yx_sum``.
+
+    Attributes
+    ----------
+    x_sum, xx_sum : ndarray of shape (d,)
+        As of `Moments`.
+    yx_sum : ndarray of shape (d,)
+        ``sum_i s_i y_i x_ij``.
+    y_sum : float
+        ``sum_i s_i y_i``.
+    """
+
+    x_sum: Float64Vector
+    xx_sum: Float64Vector
+    yx_sum: Float64Vector
+    y_sum: float
 
 
 def add_in_place(total: Sums, part: Sums) -> Sums:

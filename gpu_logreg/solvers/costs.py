@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "cost_in_reads",
     "curvature_reads",
     "factors_price",
+    "gradients_price",
     "gram_price",
     "has_room_for_gram",
     "hessians_price",
@@ -204,6 +206,16 @@ def leading_price(n: int, hessian: HessianForm) -> float:
     size = leading_sample_size(n, hessian)
     read = max(FLOPS_PER_ELEMENT * hessian.width, FLOPS_PER_LOGIT * hessian.n_params) * n
     return LEADING_STEPS + (size * (n_logits + 1) * n_logits * r * r + (n_logits * r) ** 3 / 3.0) / read
+
+
+def gradients_price(p: int, n_curved: float) -> float:
+    """Reads that L-BFGS from a diagonal takes on nearly independent columns, of which as many rows have curvature.
+
+    The eigenvalues of the Hessian are ``(1 - r)**2`` to ``(1 + r)**2`` times those of the diagonal, with
+    ``r = sqrt(p / n_curved)`` (Marchenko and Pastur 1967), and every gradient takes away a factor of ``r**2``.
+    """
+    rate = min(0.9, p / n_curved) if n_curved > 0.0 else 0.9
+    return 2.0 + math.log(RELATIVE_GOAL) / math.log(rate)
 
 
 def gram_price(n: int, d: int, n_logits: int) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg.blas import daxpy
 
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.arrays.wide_vectors import columns_of_a_piece, each_piece, is_wide
 from gpu_logreg.solvers import Metric
 
@@ -53,6 +53,7 @@ class CentredDiagonalMetric:
 
     def __init__(self, mean: Float64Vector, h: Float64Vector, fit_intercept: bool, along_mean: float = 0.0) -> None:
         self.mean = mean
+        self._h = h
         self.inverse = 1.0 / h
         self._fit_intercept, self._along_mean = fit_intercept, along_mean
         self.share = 0.0
@@ -96,6 +97,17 @@ class CentredDiagonalMetric:
     def to_power(self, power: float, factor: float = 1.0) -> CentredDiagonalMetric:
         """The metric with ``factor h**power`` in the place of ``h``."""
         return CentredDiagonalMetric(self.mean, factor / self.inverse**power, self._fit_intercept, self._along_mean)
+
+    def forms(self, directions: Float64Matrix) -> Float64Matrix:
+        """``D H D.T`` of directions by ``[w, b]``, the rows of ``D``."""
+        if not self._fit_intercept:
+            along = directions @ self.mean
+            return np.asarray(
+                (directions * self._h) @ directions.T + self._along_mean * np.multiply.outer(along, along)
+            )
+        centred = directions.copy()
+        centred[:, -1] += directions[:, :-1] @ self.mean
+        return np.asarray((centred * self._h) @ centred.T)
 
     def solve(self, v: Float64Vector) -> Float64Vector:
         """``H^-1 v``."""

@@ -19,7 +19,7 @@ from gpu_logreg.solvers.costs import DENSE, Costs, cheapest_sample, hessians_pri
 from gpu_logreg.solvers.criteria import TIGHT_RATE, Optimality, below
 from gpu_logreg.solvers.iteration_loop import widen_for_the_last
 from gpu_logreg.solvers.lbfgs import lbfgs
-from gpu_logreg.solvers.watch import Stage, when_slow
+from gpu_logreg.solvers.watch import Stage, Watch, first_then, when_slow
 
 __all__ = ["are_dear", "by_gradients", "is_easy"]
 
@@ -74,9 +74,10 @@ def by_gradients(
     size: int,
     decrease: float,
     tol: float,
+    sampled: bool = True,
     **limits: Any,
 ) -> SolverResult:
-    """L-BFGS from the diagonal, and where that is slow by the Hessian of a sample.
+    """L-BFGS from the diagonal, and where that is slow by the Hessian of a sample; of two classes it is watched then.
 
     Parameters
     ----------
@@ -89,20 +90,43 @@ def by_gradients(
     decrease : float
         Relative suboptimality to end with, for each ``tol``.
     tol : float
+    sampled : bool
+        Whether ``sampler`` has drawn a sample, in whose columns the Hessian is to be.
     **limits
         ``max_iter``, ``memory``, ``patience`` and ``observer``.
     """
-    of_sample = Stage(
-        partial(sampler.metric, size), cheapest_sample(sampler.n_rows, sampler.hessian_form, sampler.costs).reads
-    )
+    n, hessian, costs = sampler.n_rows, sampler.hessian_form, sampler.costs
+    curvature: Any = sampler.metric if sampled else _MetricOfSamples(sampler)
+    refresh = when_slow([Stage(partial(curvature, size), cheapest_sample(n, hessian, costs).reads)], decrease * tol)
+    if hessian.n_params == hessian.width:
+        refresh = first_then(refresh, Watch(curvature, n, hessian, size, decrease * tol, costs))
     return lbfgs(
         objective,
         start,
         tol=tol,
         metric=diagonal,
         criterion=Optimality(objective, tol, GRADIENTS_SHARE * decrease),
-        refresh=when_slow([of_sample], decrease * tol),
+        refresh=refresh,
         last_step=True,
         before_step=widen_for_the_last(objective, decrease * tol, TIGHT_RATE),
         **limits,
     )
+
+
+class _MetricOfSamples:
+    """The Hessian at a point of ever new samples, in the columns of the first, where none has been drawn yet."""
+
+    def __init__(self, sampler: Any) -> None:
+        self._sampler = sampler
+        self._has_columns = False
+
+    def __call__(self, size: int, params: Float64Vector) -> Metric:
+        """The metric at ``params`` from about ``size`` rows."""
+        metric: Metric
+        if self._has_columns:
+            metric = self._sampler.metric(size, params)
+        else:
+            self._has_columns = True
+            sample = self._sampler.sample(size)
+            metric = sample.params_metric(sample.coordinates.from_params(params))
+        return metric

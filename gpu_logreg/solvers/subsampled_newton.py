@@ -123,7 +123,8 @@ def subsampled_newton(
     *,
     sampler: Sampler,
     warm: bool = False,
-    diagonal: Callable[[], Metric | None] | None = None,
+    diagonal: Callable[[Float64Vector], tuple[Float64Vector, Metric] | None] | None = None,
+    independent: Callable[[], bool] | None = None,
     tol: float = 1e-6,
     max_iter: int = 1000,
     observer: Observer | None = None,
@@ -139,9 +140,11 @@ def subsampled_newton(
     warm : bool
         Whether ``start`` is believed to be near the optimum: then the sample serves for the metric alone.
     diagonal : function, optional
-        Gives a metric at ``start``, without weights, for a read: what L-BFGS begins with where a Hessian would take
-        longer than the gradients it saves; None where the last sample is unlike all rows. See
+        From ``start``, without weights, to a point nearby and a metric there: what L-BFGS begins with where a Hessian
+        would take longer than the gradients it saves; None where the last sample is unlike all rows. See
         `gpu_logreg.solvers.easy_columns`.
+    independent : function, optional
+        Whether few rows tell that columns of two classes are nearly independent: then no sample is drawn for that.
     tol, max_iter, observer
         As for `gpu_logreg.solvers.lbfgs.lbfgs`.
 
@@ -162,20 +165,20 @@ def subsampled_newton(
         )
         if result is not None:
             return result
-    size = sample_size(n, hessian, costs)
-    sample = sampler.sample(size)
-    phi = sample.coordinates.from_params(start)
-    decrease, memory = least_decrease(sampler), MEMORY if hessian.whole else LONG_MEMORY
-    if diagonal is not None and not (warm or sampler.irregular) and are_dear(n, size, hessian, costs):
-        level = sample.thin(max(1, sample.n_rows // (LEVEL_ROWS * len(phi))))
-        easy = is_easy(level, phi, hessian.n_params // hessian.width)
-        at_start = diagonal() if easy else None
-        del level
+    size, memory = sample_size(n, hessian, costs), MEMORY if hessian.whole else LONG_MEMORY
+    sample = None
+    if diagonal is not None and not warm and are_dear(n, size, hessian, costs):
+        ends: dict[str, Any] = {"sampler": sampler, "size": size, "memory": memory, "patience": SAMPLE_PATIENCE}
+        ends |= {"tol": tol, "max_iter": max_iter, "observer": observer}
+        known = hessian.n_params == hessian.width and independent is not None and independent()
+        sample = None if known else sampler.sample(size)
+        at_start = diagonal(start) if known or _has_easy_columns(sampler, sample, start) else None
         if at_start is not None:
+            ends |= {"sampled": sample is not None, "decrease": least_decrease(sampler)}
             del sample
-            ends: dict[str, Any] = {"max_iter": max_iter, "memory": memory, "observer": observer}
-            ends |= {"sampler": sampler, "size": size, "decrease": decrease, "patience": SAMPLE_PATIENCE}
-            return by_gradients(objective, start, at_start, tol=tol, **ends)
+            return by_gradients(objective, *at_start, **ends)
+    sample = sampler.sample(size) if sample is None else sample
+    phi, decrease = sample.coordinates.from_params(start), least_decrease(sampler)
     value_at_start = math.inf
     if not warm:
         phi, value_at_start = _solve_on_sample(sample, phi)
@@ -206,6 +209,15 @@ def subsampled_newton(
         last_step=True,
         before_step=widen_for_the_last(objective, decrease * tol, TIGHT_RATE),
     )
+
+
+def _has_easy_columns(sampler: Sampler, sample: Any, start: Float64Vector) -> bool:
+    """Whether gradients alone solve a part of the sample, in which rows are alike."""
+    if sampler.irregular:
+        return False
+    phi, hessian = sample.coordinates.from_params(start), sampler.hessian_form
+    level = sample.thin(max(1, sample.n_rows // (LEVEL_ROWS * len(phi))))
+    return is_easy(level, phi, hessian.n_params // hessian.width)
 
 
 class _CurvatureSource:

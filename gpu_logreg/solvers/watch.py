@@ -13,7 +13,7 @@ from gpu_logreg.mathematics.hessian_form import HessianForm
 from gpu_logreg.solvers.costs import DENSE, Costs, curvature_reads
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["Stage", "Watch", "ever_rarer", "late", "renewed", "when_slow"]
+__all__ = ["Stage", "Watch", "ever_rarer", "first_then", "late", "renewed", "when_slow"]
 
 T = TypeVar("T")
 
@@ -121,6 +121,21 @@ def when_slow(stages: Sequence[Stage[T]], goal: float) -> Callable[[Trial, float
         taken += 1
         falls.clear()
         return stage.curvature(here.params)
+
+    return refresh
+
+
+def first_then(
+    first: Callable[[Trial, float], T | None], then: Callable[[Trial, float], T | None]
+) -> Callable[[Trial, float], T | None]:
+    """Ask ``first`` until it gives a model of the curvature, and ``then`` from there on."""
+    taken = False
+
+    def refresh(here: Trial, remaining: float) -> T | None:
+        nonlocal taken
+        model = then(here, remaining) if taken else first(here, remaining)
+        taken = taken or model is not None
+        return model
 
     return refresh
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.linalg import norm
 
 from gpu_logreg.solvers import Iteration
+from gpu_logreg.solvers.corrected_metric import CorrectedMetric
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, ClasswiseMetric
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
@@ -310,3 +311,20 @@ def test_the_curvature_is_late_and_what_is_asked_before_is_asked_for_first():
     refresh = late(lambda params: "late", lambda here, left: "first")
     assert [refresh(here, 1.0) for _ in range(LATE)] == ["first"] * (LATE - 1) + ["late"]
     assert [refresh(here, 0.1**k) for k in range(5)] == [None] * 5
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_a_corrected_metric_has_the_given_curvature_along_its_directions_and_its_own_across(fit_intercept):
+    rng = np.random.default_rng(0)
+    mean, variance = np.array([1.0, -2.0, 0.0]), np.array([0.5, 3.0, 0.1])
+    metric = CentredDiagonalMetric.of_moments(mean, variance, 0.2, 0.01, fit_intercept)
+    p = 3 + fit_intercept
+    M = np.linalg.inv(np.stack([metric.solve(v) for v in np.eye(p)]))
+    D, C = rng.standard_normal((2, p)), np.array([[2.0, 0.3], [0.3, 1.0]])
+    np.testing.assert_allclose(metric.forms(D), D @ M @ D.T, rtol=1e-10)
+    corrected = CorrectedMetric(metric, D, metric.forms(D), C)
+    H = np.linalg.inv(np.stack([corrected.solve(v) for v in np.eye(p)]))
+    np.testing.assert_allclose(D @ H @ D.T, C, rtol=1e-9)
+    across = np.linalg.svd(D @ M)[2][2:]  # orthogonal by M
+    np.testing.assert_allclose(across @ H @ across.T, across @ M @ across.T, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(D @ H @ across.T, 0.0, atol=1e-10)

@@ -42,7 +42,9 @@ from gpu_logreg.solvers.subsampled_newton import subsampled_newton
 __all__ = ["SOLVERS", "chosen_solver", "minimise", "objective_of", "with_first_strength"]
 
 SOLVERS = {
-    "subsampled-newton": Solver(subsampled_newton, ("sampler", "warm", "diagonal"), has_hessian=True, hands_over=True),
+    "subsampled-newton": Solver(
+        subsampled_newton, ("sampler", "warm", "diagonal", "independent"), has_hessian=True, hands_over=True
+    ),
     "newton-cg": Solver(newton_cg_by_measure, ("shares", "rng", "warm"), has_hessian=True),
     "proximal": Solver(proximal_by_columns, ("rng", "warm", "in_working_sets", "first_sample"), has_hessian=True),
     "coordinate-descent": Solver(by_columns, ("saved",), has_hessian=True, goes_on=True),

@@ -11,13 +11,15 @@ import numpy as np
 from gpu_logreg.arrays.random import seed_of
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.journal import Journal, SavedState
+from gpu_logreg.estimators.linear.first_step import first_step
 from gpu_logreg.estimators.linear.quasi_newton import diagonal_at_start
 from gpu_logreg.mathematics.hessian_form import HessianForm
+from gpu_logreg.objectives.independence import columns_are_independent
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.path_sampler import FirstSample, PathSampler
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.solvers import Metric, Observer, SolverResult
-from gpu_logreg.solvers.costs import LARGEST_P, newton_is_fastest
+from gpu_logreg.solvers.costs import LARGEST_P, cheapest_sample, newton_is_fastest
 
 __all__ = ["Limits", "Options", "Problem", "Solver"]
 
@@ -146,18 +148,25 @@ class Problem:
         first = self.first_sample
         return Sampler(self.objective, self.rng) if first is None else PathSampler(self.objective, self.rng, first)
 
-    def diagonal(self) -> Metric | None:
-        """The diagonal of the Hessian at no weights, one read; None where a sample has misled about the columns.
+    def diagonal(self, start: Float64Vector) -> tuple[Float64Vector, Metric] | None:
+        """A step from no weights, and a metric at its end; two reads. None where Hessians are expected to cost less.
 
-        It has where a column of all rows varies by more than a small multiple of what it does in the last sample: that
-        missed the few rows that carry the variance, and tells nothing of how hard the problem is.
+        Nor where a sample has misled about the columns. It has where a column of all rows varies by more than a small
+        multiple of what it does in the last sample: that missed the few rows that carry the variance, and tells nothing
+        of how hard the problem is.
         """
-        of_sample = self.objective.spread
-        metric = diagonal_at_start(self.objective, self.shares)
-        spread = self.objective.spread
+        objective = self.objective
+        of_sample = objective.spread
+        metric = diagonal_at_start(objective, self.shares, start)
+        spread = objective.spread
         if of_sample is not None and spread is not None and bool((spread > MISSED * of_sample).any()):
             return None
-        return metric
+        reads = cheapest_sample(objective.dataset.n_rows, objective.hessian_form, objective.costs).reads
+        return first_step(objective, start, metric, self.rng, reads)
+
+    def independent(self) -> bool:
+        """Whether columns are nearly independent for certain, as few rows tell."""
+        return columns_are_independent(self.objective, self.rng.spawn(1)[0])
 
     @property
     def saved(self) -> SavedState | None:

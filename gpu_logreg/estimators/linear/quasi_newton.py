@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.estimators.linear.first_step import first_step
 from gpu_logreg.estimators.linear.starts import adds_up_to_0
 from gpu_logreg.objectives.curved_sample import CurvedSampler, ScoredObjective
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.objectives.sparse_metric import diagonal_at, softened_diagonal_at
+from gpu_logreg.objectives.without_weights import column_moments_at_start
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.solvers import Metric, SolverResult
 from gpu_logreg.solvers.costs import (
@@ -97,7 +99,7 @@ def lbfgs_from_a_diagonal(
     **limits
         ``max_iter`` and ``observer``.
     """
-    metric = diagonal_at_start(objective, shares)
+    metric = diagonal_at_start(objective, shares, start)
     refresh: Refresh | None = None
     if objective.keeps_samples_sparse:
         refresh = _after_a_step(objective, LBFGS_DECREASE * tol)
@@ -110,14 +112,19 @@ def lbfgs_from_a_diagonal(
     if newton_costs_little:
         refresh = late(_metric_of_all_rows(objective, rng), refresh)
     params = adds_up_to_0(objective, start) if warm else start
+    if not warm:
+        params, metric = first_step(objective, start, metric, rng) or (params, metric)
     optimal = Optimality(objective, tol, LBFGS_DECREASE)
     ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
     return lbfgs(objective, params, metric=metric, memory=memory, refresh=refresh, **ends)
 
 
-def diagonal_at_start(objective: Objective, shares: Float64Vector) -> Metric:
-    """The diagonal of the Hessian while all weights are zero, in centred columns; one read for their moments."""
-    mean, variance = objective.column_moments()
+def diagonal_at_start(objective: Objective, shares: Float64Vector, start: Float64Vector | None = None) -> Metric:
+    """The diagonal of the Hessian while all weights are zero, in centred columns; one read for their moments.
+
+    The same read gives the value at ``start``, if given, where that has no weights and there is code for it.
+    """
+    mean, variance = objective.column_moments() if start is None else column_moments_at_start(objective, start)
     fit_intercept, l2 = objective.fit_intercept, objective.l2
     curvatures = objective.loss.curvature_at_start(shares, fit_intercept)
     return by_class([CentredDiagonalMetric.of_moments(mean, variance, c, l2, fit_intercept) for c in curvatures])

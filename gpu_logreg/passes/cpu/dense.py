@@ -20,14 +20,15 @@ from gpu_logreg.arrays.blocks import chunks_are_few, map_chunks
 from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.vector import DType, DTypeLike, Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.cpu.loops.sizes import vector_for
-from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.passes.sums import LabelledMoments, Moments, Sums
 from gpu_logreg.rows.block import Rows, compute_dtype
 
-__all__ = ["DensePass", "cpu_moments", "cpu_pass", "supports"]
+__all__ = ["DensePass", "cpu_moments", "cpu_moments_by_label", "cpu_pass", "supports"]
 
 _sum_rows = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_rows")
 _sum_column_major = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_column_major")
 _sum_moments = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_moments")
+_sum_moments_by_label = Loop("gpu_logreg.passes.cpu.loops.dense", "sum_moments_by_label")
 _sum_short_rows = Loop("gpu_logreg.passes.cpu.loops.short_rows", "sum_short_rows")
 
 CHUNK_ROWS = 2048
@@ -102,6 +103,22 @@ def cpu_moments(rows: Rows) -> Moments:
 
     total = _Chunks(X, compute_dtype(X.dtype)).sum(sum_rows, 2 * d)
     return Moments(total[:d], total[d:])
+
+
+def cpu_moments_by_label(rows: Rows) -> LabelledMoments | None:
+    """Sums of the columns, of their squares and by label, in one read and in float64; None for a column-major ``X``."""
+    X, y, sample_weight = rows
+    d, weights = X.shape[1], np.empty(0) if sample_weight is None else sample_weight
+    chunks = _Chunks(X, compute_dtype(X.dtype))
+    if chunks.in_place and not X.flags.c_contiguous:
+        return None
+
+    def sum_rows(X: HostArray, first: int, last: int, offset: int, out: Float64Matrix) -> None:
+        _sum_moments_by_label(X, y[offset:], weights[offset:], first, last, CHUNK_ROWS, out)
+
+    total = chunks.sum(sum_rows, 3 * d)
+    y_sum = float(y.sum(dtype=np.float64) if sample_weight is None else np.multiply(y, weights, dtype=np.float64).sum())
+    return LabelledMoments(total[:d], total[d : 2 * d], total[2 * d :], y_sum)
 
 
 class _Chunks:

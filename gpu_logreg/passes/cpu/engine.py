@@ -15,12 +15,12 @@ from gpu_logreg.passes import walk
 from gpu_logreg.passes.cpu import products, sparse, sparse_products
 from gpu_logreg.passes.cpu.classes import ClassesPass
 from gpu_logreg.passes.cpu.columns import CpuColumns, bytes_of_columns
-from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments
+from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments, cpu_moments_by_label
 from gpu_logreg.passes.cpu.scores import compiled_row_scores, sparse_row_scores
 from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
 from gpu_logreg.passes.engine import DelegatingEngine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import Moments, Sums
+from gpu_logreg.passes.sums import LabelledMoments, Moments, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["CpuEngine"]
@@ -86,6 +86,11 @@ class CpuEngine(DelegatingEngine):
         if data.is_sparse:
             return sparse.sparse_moments(data.rows)
         return cpu_moments(data.rows) if isinstance(self.loss, Binary) else self._other.moments(data)
+
+    def moments_by_label(self, data: ResidentDataset) -> LabelledMoments | None:
+        """The same, and the sums of the gradient without weights; None of sparse rows, offsets and several classes."""
+        has_code = isinstance(self.loss, Binary) and not (data.is_sparse or self.loss.has_offset)
+        return cpu_moments_by_label(data.rows) if has_code else None
 
     def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read of sparse rows."""

@@ -22,7 +22,7 @@ from gpu_logreg.passes.reference.curvature import binary_curvature, classes_curv
 from gpu_logreg.passes.reference.gradient import reference_moments, reference_pass
 from gpu_logreg.passes.reference.scores import row_scores
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import ManySums, Models, Moments, RowFolds, Sums
+from gpu_logreg.passes.sums import LabelledMoments, ManySums, Models, Moments, RowFolds, Sums
 from gpu_logreg.rows.block import Rows
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -80,6 +80,10 @@ class ReferenceEngine:
         for part in walk.map_blocks(reference_moments, data, GRADIENT):
             total = total + part
         return total
+
+    def moments_by_label(self, data: ResidentDataset) -> LabelledMoments | None:
+        """None: it would read the rows twice."""
+        return None
 
     def moments_by_curvature(self, data: ResidentDataset, w: Float64Vector, b: Any) -> tuple[Any, Moments]:
         """Moments with the curvature of every row as its weight; one read of sparse rows."""

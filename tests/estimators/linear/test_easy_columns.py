@@ -8,6 +8,7 @@ import pytest
 from gpu_logreg import LogisticRegression
 from gpu_logreg.objectives.classes_curvature import ClassesSample
 from gpu_logreg.objectives.curvature import BinarySample
+from gpu_logreg.objectives.sampler import Sampler
 
 
 def data(correlated: bool):
@@ -59,3 +60,23 @@ def test_outlying_rows_are_not_left_to_gradients(outliers):
     y = (rng.logistic(size=len(X)) < X @ rng.standard_normal(150) / 6.0).astype(int)
     X[rng.choice(len(X), outliers, replace=False)] *= 1e4
     assert LogisticRegression(random_state=0).fit(X, y).n_reads_ < 40
+
+
+@pytest.mark.parametrize(("shift", "C"), [(-7.0, 1.0), (0.0, 1e4)])
+def test_few_rows_with_curvature_are_not_left_to_gradients(shift, C):
+    """Rare classes, and classes that can be told apart: columns are independent, the Hessian is of few rows."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((20_000, 200))
+    z = X @ rng.standard_normal(200) / np.sqrt(200)
+    y = (z > 0.0) if shift == 0.0 else rng.logistic(size=len(X)) < z + shift
+    model = LogisticRegression(C=C, random_state=0).fit(X, y)
+    assert model.converged_
+    assert model.n_reads_ < 60
+
+
+def test_nearly_independent_columns_take_no_sample(monkeypatch):
+    X, y = data(correlated=False)
+    monkeypatch.setattr(Sampler, "sample", None)  # not called
+    model = LogisticRegression(random_state=0).fit(X, y)
+    assert model.converged_
+    assert model.n_reads_ < 10

@@ -23,7 +23,15 @@ from gpu_logreg.passes.cpu.loops.elementary import larger, log1p_up_to_one, row_
 from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.sizes import FLUSH_ROWS, LOG_ROWS
 
-__all__ = ["PREFETCH_BYTES", "prefetch", "score_rows", "sum_column_major", "sum_moments", "sum_rows"]
+__all__ = [
+    "PREFETCH_BYTES",
+    "prefetch",
+    "score_rows",
+    "sum_column_major",
+    "sum_moments",
+    "sum_moments_by_label",
+    "sum_rows",
+]
 
 PREFETCH_BYTES = 4000
 """Bytes from an element that is read to the one that is prefetched into the cache. Found by trial, without a record."""
@@ -193,6 +201,64 @@ def sum_moments(X: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> 
                     x = float(row[j])
                     x_sum[j] += s_i * x
                     xx_sum[j] += s_i * x * x
+
+
+@njit(**_OPTIONS)  # type: ignore[untyped-decorator]
+def sum_moments_by_label(X: Any, y: Any, s: Any, first: Any, last: Any, chunk: Any, out: Any) -> None:
+    """The sums of `sum_moments` of a C-ordered ``X``, and that of ``s y x_j`` (d), of eight rows at a time."""
+    d, weighted = X.shape[1], len(s) > 0
+    for q in range((last - first + chunk - 1) // chunk):
+        begin = first + q * chunk
+        end = smaller(last, begin + chunk)
+        for j in range(3 * d):
+            out[q, j] = 0.0
+        x_sum, xx_sum, yx_sum = out[q, :d], out[q, d : 2 * d], out[q, 2 * d :]
+        i = begin
+        while i < end:
+            together = i + 8 <= end
+            if weighted and together:
+                for k in range(8):
+                    together = together and s[np.uintp(i + k)] != 0.0
+            if together:
+                x0, x1, x2, x3, x4, x5, x6, x7 = (
+                    X[i],
+                    X[i + 1],
+                    X[i + 2],
+                    X[i + 3],
+                    X[i + 4],
+                    X[i + 5],
+                    X[i + 6],
+                    X[i + 7],
+                )
+                s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 1.0
+                if weighted:
+                    s0, s1, s2, s3 = float(s[i]), float(s[i + 1]), float(s[i + 2]), float(s[i + 3])
+                    s4, s5, s6, s7 = float(s[i + 4]), float(s[i + 5]), float(s[i + 6]), float(s[i + 7])
+                y0, y1, y2, y3 = float(y[i]), float(y[i + 1]), float(y[i + 2]), float(y[i + 3])
+                y4, y5, y6, y7 = float(y[i + 4]), float(y[i + 5]), float(y[i + 6]), float(y[i + 7])
+                for j in range(d):
+                    a0, a1, a2, a3 = s0 * x0[j], s1 * x1[j], s2 * x2[j], s3 * x3[j]
+                    a4, a5, a6, a7 = s4 * x4[j], s5 * x5[j], s6 * x6[j], s7 * x7[j]
+                    x_sum[j] += ((a0 + a1) + (a2 + a3)) + ((a4 + a5) + (a6 + a7))
+                    low, squares = (
+                        y0 * a0 + y1 * a1 + y2 * a2 + y3 * a3,
+                        a0 * x0[j] + a1 * x1[j] + a2 * x2[j] + a3 * x3[j],
+                    )
+                    yx_sum[j] += low + (y4 * a4 + y5 * a5 + y6 * a6 + y7 * a7)
+                    xx_sum[j] += squares + (a4 * x4[j] + a5 * x5[j] + a6 * x6[j] + a7 * x7[j])
+                i += 8
+                continue
+            s_i = 1.0
+            if weighted:
+                s_i = float(s[i])
+            if s_i != 0.0:  # as in `sum_moments`
+                row, t_i = X[i], s_i * float(y[i])
+                for j in range(d):
+                    x = float(row[j])
+                    x_sum[j] += s_i * x
+                    xx_sum[j] += s_i * x * x
+                    yx_sum[j] += t_i * x
+            i += 1
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
