@@ -26,11 +26,11 @@ class LossByColumns(Protocol):
     def gradient(self) -> tuple[Float64Matrix, Float64Vector]:
         """Gradient by all weights and by the intercepts; one read."""
 
-    def expand(self, chosen: list[IntVector], caution: float) -> tuple[Float64Matrix, Float64Vector]:
-        """A model for some columns of every class, with some caution; second derivatives by weights, intercepts."""
+    def expand(self, caution: float) -> tuple[Float64Matrix, Float64Vector]:
+        """A model with some caution; second derivatives by weights, which `cycles` fills, and by intercepts."""
 
-    def cycle(self, k: int, at: IntVector, state: Any, ends: Any) -> Any:
-        """Coordinate descent over columns of class k."""
+    def cycles(self, k: int, at: IntVector, state: Any, ends: Any, until: Any) -> Any:
+        """Cycles of coordinate descent over columns of class k."""
 
     def slopes(self, at: IntVector) -> tuple[Float64Vector, float]:
         """Gradient of the model where it is, by weights and by the intercept."""

@@ -32,7 +32,7 @@ MAX_CYCLES = 100
 SLOWEST = 0.99
 """Decrease by a cycle relative to that by the one before, above which it tells nothing of what is left."""
 
-CYCLES_FIRST = 2
+CYCLES_FIRST = 5
 """Cycles before the first system: they find most zeros, and zeros change the system."""
 
 LEFT_OUT, MARGIN, LATER_MARGIN = 0.1, 0.2, 0.02
@@ -100,21 +100,35 @@ def minimum_of_model(
     caution : float
         From 0, for the exact curvature of the rows, to 1, for one with which the model is nowhere below the loss.
     """
-    model, before = _Model(columns, W, grad, strengths, caution), 0.0
-    for n in range(1, MAX_CYCLES + 1):
-        last = model.cycle(MARGIN if n == 1 else LATER_MARGIN)
-        rate, before = last / before if before > 0.0 else 0.5, last
+    model = _Model(columns, W, grad, strengths, caution)
+    if len(W) > 1:
+        _cycle_by_class(model, forcing, enough)
+    else:
+        _cycles_and_systems(model, forcing, enough, expected)
+    return Minimum(model.w, model.db, model.decrease, model.products)
+
+
+def _cycle_by_class(model: _Model, forcing: float, enough: float) -> None:
+    """Cycles through all classes, one at a time in each, to where more would add next to nothing."""
+    before = 0.0
+    for n in range(MAX_CYCLES):
+        last = model.cycle(MARGIN if n == 0 else LATER_MARGIN)
         # What cycles at this rate would add: as much as this one at a half, which is assumed where none is known.
-        if last * min(rate, SLOWEST) <= max(forcing * model.decrease, enough) * (1.0 - min(rate, SLOWEST)):
+        rate, before = min(last / before, SLOWEST) if before > 0.0 else 0.5, last
+        if last * rate <= max(forcing * model.decrease, enough) * (1.0 - rate):
             break
-        if len(W) > 1 or n < CYCLES_FIRST:
-            continue
-        if n == CYCLES_FIRST:
-            model.take(max(expected, LEAST_PRODUCTS))
-        before = 0.0
+
+
+def _cycles_and_systems(model: _Model, forcing: float, enough: float, expected: int) -> None:
+    """Cycles of two classes, and then a system before each cycle."""
+    if model.cycles(min(CYCLES_FIRST, MAX_CYCLES), MARGIN, forcing, enough):
+        return
+    model.take(max(expected, LEAST_PRODUCTS))
+    for _ in range(CYCLES_FIRST, MAX_CYCLES):
         if not model.solve_in_memory(forcing):
             model.solve(forcing, enough)
-    return Minimum(model.w, model.db, model.decrease, model.products)
+        if model.cycles(1, LATER_MARGIN, forcing, enough):
+            break
 
 
 class _Model:
@@ -139,9 +153,7 @@ class _Model:
         self.w, self._grad = W.copy(), grad.copy()
         self.db, self.decrease, self.products = np.zeros(len(W)), 0.0, 0
         wanted = (W != 0.0) | (np.abs(grad) >= (1.0 - LEFT_OUT) * self._l1)
-        self._curvature, self._of_intercept = columns.expand([np.flatnonzero(of_class) for of_class in wanted], caution)
-        wanted &= self._curvature > 0.0
-        self._curvature += self._l2
+        self._curvature, self._of_intercept = columns.expand(caution)
         self._chosen = [np.flatnonzero(of_class) for of_class in wanted]
         self._left = [at.copy() for at in self._chosen]
         self._taken = np.empty(0, np.int64)
@@ -149,17 +161,25 @@ class _Model:
         self._costs = _Costs(1.0, 0.0, 0)
 
     def cycle(self, margin: float) -> float:
-        """Coordinate descent over every class; the decrease."""
-        decrease, ends = 0.0, (self._l1, self._l2, margin * self._l1)
-        for k, at in enumerate(self._left):
-            done = self._columns.cycle(k, at, (self._grad[k], self._curvature[k], self.w[k]), ends)
-            self._left[k] = at[: done.kept]
-            self.db[k] += done.intercept
-            decrease += done.decrease
-        if len(self.w) > 1:
-            decrease += self._shift()
-        self.decrease += decrease
-        return decrease
+        """Coordinate descent once over every class; the decrease."""
+        start = self.decrease
+        for k in range(len(self.w)):
+            self._cycles(k, (margin, margin), (1, SLOWEST, 0.0, 0.0, 0.0))
+        self.decrease += self._shift()
+        return self.decrease - start
+
+    def cycles(self, most: int, margin: float, forcing: float, enough: float) -> bool:
+        """Coordinate descent, of two classes, until more of it would add next to nothing; whether that is so."""
+        return self._cycles(0, (margin, LATER_MARGIN), (most, SLOWEST, forcing, enough, self.decrease))
+
+    def _cycles(self, k: int, margins: tuple[float, float], until: tuple[float, ...]) -> bool:
+        state, at = (self._grad[k], self.w[k]), self._left[k]
+        ends = self._l1, self._l2, margins[0] * self._l1, margins[1] * self._l1
+        done = self._columns.cycles(k, at, state, ends, until)
+        self._left[k] = at[: done.kept]
+        self.db[k] += done.intercept
+        self.decrease += done.decrease
+        return bool(done.is_enough)
 
     def _shift(self) -> float:
         """Take off the weights of every column what all classes may share, which changes no loss; the decrease."""

@@ -20,7 +20,6 @@ __all__ = ["ColumnSums"]
 
 _sum_columns = Loop("gpu_logreg.passes.cpu.loops.columns", "sum_columns")
 _multiply_columns = Loop("gpu_logreg.passes.cpu.loops.columns", "multiply_columns")
-_sum_squares = Loop("gpu_logreg.passes.cpu.loops.columns", "sum_squares")
 _add_columns = Loop("gpu_logreg.passes.cpu.loops.columns", "add_columns")
 
 TASKS = 8
@@ -77,16 +76,6 @@ class ColumnSums:
 
         _in_tasks(of_task, [self.walk(at) for at in chosen])
         return sums
-
-    def moments(self, chosen: list[IntVector], h: HostArray) -> tuple[Float64Matrix, Float64Matrix]:
-        """``h_k @ X`` and ``h_k @ X**2`` of the columns ``chosen[k]``, of shape (K, d); 0 for others."""
-        sums, squares = np.zeros((2, len(chosen), self.n_columns))
-
-        def of_task(k: int, first: int, last: int) -> None:
-            _sum_squares(*self.arrays, h[k], chosen[k], first, last, sums[k], squares[k])
-
-        _in_tasks(of_task, [self.walk(at) for at in chosen])
-        return sums, squares
 
     def add(self, at: IntVector, weights: Float64Vector, z: HostArray) -> None:
         """``z += X[:, at] @ weights``."""

@@ -29,7 +29,7 @@ from gpu_logreg.rows.block import Rows
 
 __all__ = ["CpuColumns", "bytes_of_columns"]
 
-_cycle = Loop("gpu_logreg.passes.cpu.loops.columns", "cycle")
+_cycles = Loop("gpu_logreg.passes.cpu.loops.columns", "cycles")
 _multiply_rows = Loop("gpu_logreg.passes.cpu.loops.columns", "multiply_rows")
 _weigh_rows = Loop("gpu_logreg.passes.cpu.loops.columns", "weigh_rows")
 _weigh_rows_of_classes = Loop("gpu_logreg.passes.cpu.loops.columns", "weigh_rows_of_classes")
@@ -37,17 +37,16 @@ _weigh_rows_of_classes = Loop("gpu_logreg.passes.cpu.loops.columns", "weigh_rows
 LEAST_ELEMENTS, ROWS_AT_ONCE = 2**16, 2**14
 """Elements of a part of a product, rows of a task that weighs them: some tenths of a millisecond."""
 
-CONSTANT = 1e-12
-"""Curvature about the mean, relative to that about zero, below which it is rounding: the column is constant."""
 
-
-class Cycle(NamedTuple):
-    """What a cycle of coordinate descent did.
+class Cycles(NamedTuple):
+    """What cycles of coordinate descent did.
 
     Attributes
     ----------
     decrease : float
         Of the model.
+    is_enough : bool
+        Whether more of them would add next to nothing.
     kept : int
         Columns of the next cycle.
     intercept : float
@@ -55,6 +54,7 @@ class Cycle(NamedTuple):
     """
 
     decrease: float
+    is_enough: bool
     kept: int
     intercept: float
 
@@ -103,9 +103,9 @@ class CpuColumns:
         self._s = np.full(n, 1.0 / total) if s is None else np.ascontiguousarray(s, np.float64) / total
         # Logits, residuals, curvatures and, for K classes, probabilities: here, and where a step was tried.
         self._here, self._tried = np.empty((2, 3 if K == 1 else 4, K, n))
-        self._moves = np.zeros((K, n))
+        self._moves, self._hv, self._u = np.zeros((K, n)), np.empty((n, 2)), np.empty(n)
         self._h = self._here[2]  # of the model
-        self._mean, self._of_intercept = np.zeros((K, d)), np.zeros(K)
+        (self._mean, self._curvature), self._of_intercept = np.empty((2, K, d)), np.zeros(K)
         self._taken: _Taken | None = None
 
     # The point
@@ -147,64 +147,55 @@ class CpuColumns:
 
     # The model
 
-    def expand(self, chosen: list[IntVector], caution: float = 0.0) -> tuple[Float64Matrix, Float64Vector]:
+    def expand(self, caution: float = 0.0) -> tuple[Float64Matrix, Float64Vector]:
         """A new model at the point, of which nothing has moved yet.
 
         Parameters
         ----------
-        chosen : list of K integer arrays
-            Columns of every class whose weights may move.
         caution : float
             Share of a bound in the curvatures of the rows, which are exact at 0; for two classes.
 
         Returns
         -------
         curvature : ndarray of shape (K, d)
-            Second derivatives by these weights, while the intercept of the class is at its minimum; 0 for columns that
-            are constant but for rounding.
+            Second derivatives by the weights with the ridge, while the intercept of the class is at its minimum, which
+            `cycles` fills for the columns that it needs them of: 0 for columns that are constant but for rounding, and
+            -1 for those not known.
         of_intercept : ndarray of shape (K,)
             Second derivatives by the intercepts; 0 without.
         """
-        h = self._h = self._cautious(caution)
-        self._mean, curvature = self._columns.moments(chosen, h)
+        self._h = self._cautious(caution)
+        self._mean[:], self._curvature[:], self._moves[:] = 0.0, -1.0, 0.0
         if self._fit_intercept:
-            self._of_intercept = h.sum(axis=1)
-            by_class = np.maximum(self._of_intercept, np.finfo(np.float64).tiny)[:, None]
-            self._mean /= by_class
-            about = curvature - by_class * self._mean * self._mean
-            curvature = np.where(about > CONSTANT * curvature, about, 0.0)
-        else:
-            self._mean[:] = 0.0
-        self._moves[:] = 0.0
+            self._of_intercept = self._h.sum(axis=1)
         self._taken = None
-        return curvature, self._of_intercept
+        return self._curvature, self._of_intercept
 
-    def cycle(self, k: int, at: IntVector, state: tuple[HostArray, ...], ends: tuple[float, ...]) -> Cycle:
-        """A cycle of coordinate descent over the weights of class k in the columns ``at``, and a step of its intercept.
+    def cycles(
+        self, k: int, at: IntVector, state: tuple[HostArray, ...], ends: tuple[float, ...], until: tuple[float, ...]
+    ) -> Cycles:
+        """Cycles of coordinate descent over the weights of class k in the columns ``at``, with steps of its intercept.
 
         Parameters
         ----------
         k, at
             The columns of the next cycle are the first of ``at`` at the end.
-        state : (grad, curvature, w)
-            Of this class, of shape (d,): see `gpu_logreg.passes.cpu.loops.columns.cycle`.
-        ends : (l1, l2, margin)
+        state : (grad, w)
+            Of this class, of shape (d,): see `gpu_logreg.passes.cpu.loops.columns.cycles`.
+        ends : (l1, l2, margin, later_margin)
+        until : (most, slowest, forcing, enough, so_far)
         """
-        grad, curvature, w = state
-        moves, of_others, of_intercept = self._moves[k], self._of_others(k), float(self._of_intercept[k])
-        hv = np.empty((self.n_rows, 2))
+        grad, w = state
+        moves, of_others, hv = self._moves[k], self._of_others(k), self._hv
         hv[:, 0] = self._h[k]
         np.subtract(moves, of_others, out=hv[:, 1])
-        slope = float(self._here[1, k].sum() + hv[:, 0] @ hv[:, 1]) if self._fit_intercept else 0.0
-        self._columns.walk(at)
-        found = _cycle(*self._columns.arrays, at, hv, grad, self._mean[k], curvature, of_intercept, slope, w, *ends)
-        decrease, kept, slope_after = found
+        of_intercept = float(self._of_intercept[k])
+        of_model = hv, self._u, grad, self._mean[k], self._curvature[k], w
+        slope = float(self._here[1, k].sum()) if self._fit_intercept else 0.0
+        *found, walked = _cycles(*self._columns.arrays, at, *of_model, of_intercept, slope, *ends, *until)
+        self._columns.count(walked)
         np.add(hv[:, 1], of_others, out=moves)
-        if of_intercept == 0.0:
-            return Cycle(decrease, kept, 0.0)
-        shift = -slope_after / of_intercept
-        moves += shift
-        return Cycle(decrease + 0.5 * slope * slope / of_intercept, kept, shift)
+        return Cycles(*found)
 
     # Systems, of two classes
 

@@ -13,6 +13,9 @@ from gpu_logreg.passes.cpu.column_copies import copied_columns, some_columns
 from gpu_logreg.passes.cpu.columns import CpuColumns
 from gpu_logreg.rows.block import Rows
 
+ONCE = (1, 0.99, 0.0, 0.0, 0.0)
+"""One cycle."""
+
 
 def rows_of(n=60, d=17, dtype=np.float64, seed=0):
     X = sparse.random(n, d, 0.25, format="csr", dtype=dtype, random_state=np.random.default_rng(seed))
@@ -124,12 +127,16 @@ def test_loss_gradient_and_curvature(small_tasks, classes, weights, fit_intercep
     np.testing.assert_allclose(dW, dense.r.T @ dense.X, atol=1e-15)
     np.testing.assert_allclose(db, dense.r.sum(axis=0) * fit_intercept, atol=1e-15)
     at = np.array([0, 2, 3, 9])
-    curvature, of_intercept = columns.expand([at] * len(W))
+    curvature, of_intercept = columns.expand()
+    for k in range(len(W)):
+        columns.cycles(k, at.copy(), (dW[k], W[k].copy()), (0.0, 0.5, 0.0, 0.0), ONCE)
     h = np.einsum("ikk->ki", dense.H)
     mean = h @ dense.X / h.sum(axis=1, keepdims=True) * fit_intercept
     about = np.stack([h_k @ (dense.X - mean_k) ** 2 for h_k, mean_k in zip(h, mean, strict=True)])
-    np.testing.assert_allclose(curvature[:, at], about[:, at], rtol=1e-9, atol=1e-16)
-    assert not np.delete(curvature, at, axis=1).any()
+    at, empty = at[at != 3], int(not fit_intercept and not W[:, 3].any())
+    np.testing.assert_allclose(curvature[:, at], about[:, at] + 0.5, rtol=1e-9, atol=1e-16)
+    assert (curvature[:, 3] == -empty).all()
+    assert (np.delete(curvature, [*at, 3], axis=1) == -1.0).all()
     np.testing.assert_allclose(of_intercept, h.sum(axis=1) * fit_intercept, rtol=1e-12)
 
 
@@ -140,14 +147,13 @@ def test_a_cycle_is_that_of_numpy(classes, fit_intercept, l2):
     columns, dense, W, _value, _ = both(classes, fit_intercept)
     dW, _ = columns.gradient()
     at = np.array([0, 1, 2, 3, 8, 9, 14])
-    curvature, _ = columns.expand([at] * len(W))
-    curvature[curvature > 0.0] += l2
-    at = at[curvature[0, at] > 0.0]
+    columns.expand()
+    at = at[at != 3]  # which would be left out: it is empty
     moves, l1 = np.zeros((60, len(W))), 0.01
     grad, w = dW.copy(), W.copy()
     for k in [*range(len(W)), 0]:
         expected, moves = dense.cycle(k, at, w[k], grad[k], moves, l1, l2, fit_intercept)
-        done = columns.cycle(k, at.copy(), (grad[k], curvature[k], w[k]), (l1, l2, np.inf))
+        done = columns.cycles(k, at.copy(), (grad[k], w[k]), (l1, l2, np.inf, np.inf), ONCE)
         np.testing.assert_allclose(w[k], expected, rtol=1e-9, atol=1e-12)
         np.testing.assert_array_equal(w[k] == 0.0, expected == 0.0)
         assert done.kept == len(at)
@@ -159,14 +165,13 @@ def test_a_cycle_is_that_of_numpy(classes, fit_intercept, l2):
     np.testing.assert_allclose(values, np.zeros(len(values)), atol=1e-13)
 
 
-def test_a_cycle_lowers_the_model_by_what_it_says():
+@pytest.mark.parametrize("until", [ONCE, (7, 0.99, 1e-3, 0.0, 0.0)])
+def test_cycles_lower_the_model_by_what_they_say(until):
     columns, dense, W, _value, _ = both(2, True)
     dW, _db = columns.gradient()
-    at = np.arange(17)
-    curvature, _ = columns.expand([at])
-    at = at[curvature[0] > 0.0]
+    columns.expand()
     w, l1 = W[0].copy(), 0.01
-    done = columns.cycle(0, at, (dW[0].copy(), curvature[0], w), (l1, 0.0, np.inf))
+    done = columns.cycles(0, np.arange(17), (dW[0].copy(), w), (l1, 0.0, np.inf, np.inf), until)
     v = dense.X @ (w - W[0]) + done.intercept
     rise = dense.r[:, 0] @ v + 0.5 * dense.H[:, 0, 0] @ v**2 + l1 * (np.abs(w).sum() - np.abs(W).sum())
     np.testing.assert_allclose(done.decrease, -rise, rtol=1e-10)
@@ -175,12 +180,11 @@ def test_a_cycle_lowers_the_model_by_what_it_says():
 def test_zeros_well_below_the_strength_are_left_out_of_the_next_cycle():
     columns, _, W, _, _ = both(2, False)
     dW, _ = columns.gradient()
-    at = np.flatnonzero(W[0] == 0.0)
-    curvature, _ = columns.expand([at])
-    at = at[curvature[0, at] > 0.0]
+    at = np.flatnonzero((W[0] == 0.0) & (np.arange(17) != 3))
+    columns.expand()
     sizes = np.abs(dW[0, at])
     l1, w = 1.01 * sizes.max(), W[0].copy()  # all stay at zero
-    done = columns.cycle(0, at, (dW[0].copy(), curvature[0], w), (l1, 0.0, 0.5 * l1))
+    done = columns.cycles(0, at, (dW[0].copy(), w), (l1, 0.0, 0.5 * l1, 0.0), ONCE)
     assert done.kept == np.count_nonzero(sizes >= 0.5 * l1)
     assert 0 < done.kept < len(at)
     np.testing.assert_array_equal(w, W[0])
@@ -190,7 +194,10 @@ def test_zeros_well_below_the_strength_are_left_out_of_the_next_cycle():
 def test_systems_of_two_classes(small_tasks, fit_intercept):
     columns, dense, _, _, _ = both(2, fit_intercept)
     taken, at = np.array([0, 2, 3, 8, 9]), np.array([2, 9])
-    columns.expand([taken])
+    dW, _ = columns.gradient()
+    columns.expand()
+    # No weight moves, but the intercept goes to its minimum.
+    done = columns.cycles(0, taken.copy(), (dW[0], np.zeros(17)), (1e9, 0.0, np.inf, np.inf), ONCE)
     n_elements, pairs = columns.take(taken)
     lengths = np.count_nonzero(dense.X[:, taken], axis=1)
     assert (n_elements, pairs) == (lengths.sum(), 0.5 * (lengths**2).sum())
@@ -206,6 +213,7 @@ def test_systems_of_two_classes(small_tasks, fit_intercept):
     change = columns.move(at, v, v_b)
     np.testing.assert_allclose(change, v_b - mean[[1, 4]] @ v, atol=1e-15)
     slope, slope_b = columns.slopes(at)
+    moved += done.intercept
     np.testing.assert_allclose(slope, about[:, [1, 4]].T @ (dense.r[:, 0] + h * moved), atol=1e-15)
     np.testing.assert_allclose(slope_b, (dense.r[:, 0] + h * moved).sum() * fit_intercept, atol=1e-15)
 
@@ -216,15 +224,21 @@ def test_a_column_that_is_constant_has_no_curvature_beside_an_intercept():
     for fit_intercept, constant in ((True, True), (False, False)):
         columns = CpuColumns(rows, loss_of_classes(2), 9.0, fit_intercept, lambda share: None)
         columns.place(np.array([[0.3, -0.2]]), np.zeros(1))
-        curvature, _ = columns.expand([np.arange(2)])
+        curvature, _ = columns.expand()
+        dW, w = columns.gradient()[0][0], np.array([0.3, -0.2])
+        done = columns.cycles(0, np.arange(2), (dW, w), (0.0, 0.0, 0.0, 0.0), ONCE)
         assert (curvature[0] == 0.0).tolist() == [constant, False]
+        assert (w == [0.3, -0.2]).tolist() == [constant, False]
+        assert done.kept == 2 - constant
 
 
 def test_rows_on_their_wrong_side_by_far_have_some_curvature():
     X = sparse.csr_array(np.array([[1.0], [1.0]]))
     columns = CpuColumns(Rows(X, np.array([0, 1]), None), loss_of_classes(2), 2.0, False, lambda share: None)
     assert columns.place(np.array([[800.0]]), np.zeros(1)) == pytest.approx(400.0)
-    assert columns.expand([np.arange(1)])[0][0, 0] > 0.0
+    curvature, _ = columns.expand()
+    columns.cycles(0, np.arange(1), (columns.gradient()[0][0], np.array([800.0])), (0.0, 0.0, 0.0, 0.0), ONCE)
+    assert curvature[0, 0] > 0.0
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -234,9 +248,8 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch, classes):
         for module in (column_copies, column_sums):
             monkeypatch.setattr(module, "LEAST_ELEMENTS", 8)
             monkeypatch.setattr(module, "n_threads", lambda threads=threads: threads)
-        columns, _, W, value, _ = both(classes)
-        curvature, _ = columns.expand([np.arange(17)] * len(W))
-        found.append((value, columns.gradient()[0].tobytes(), curvature.tobytes()))
+        columns, _, _W, value, _ = both(classes)
+        found.append((value, columns.gradient()[0].tobytes()))
     assert found[0] == found[1]
 
 
@@ -247,8 +260,14 @@ def test_a_cautious_model_is_nowhere_below_the_loss():
     columns = CpuColumns(Rows(X, y, None), loss_of_classes(2), 40.0, False, lambda share: None)
     value, at = columns.place(np.array([[1.5]]), np.zeros(1)), np.arange(1)
     slope = float(columns.gradient()[0][0, 0])
-    exact, bound = (float(columns.expand([at], caution)[0][0, 0]) for caution in (0.0, 1.0))
-    half = float(columns.expand([at], 0.5)[0][0, 0])
+
+
+    def curvature(caution):
+        found, _ = columns.expand(caution)
+        columns.cycles(0, at.copy(), (np.array([slope]), np.array([1.5])), (0.0, 0.0, 0.0, 0.0), ONCE)
+        return float(found[0, 0])
+
+    exact, half, bound = map(curvature, (0.0, 0.5, 1.0))
     assert exact < bound
     assert half == pytest.approx(0.5 * (exact + bound))
     steps = np.linspace(-6.0, 6.0, 49)

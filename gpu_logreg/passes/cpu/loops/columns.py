@@ -22,13 +22,12 @@ __all__ = [
     "add_columns",
     "count_elements",
     "count_in_rows",
-    "cycle",
+    "cycles",
     "fill_columns",
     "fill_rows",
     "multiply_columns",
     "multiply_rows",
     "sum_columns",
-    "sum_squares",
     "weigh_rows",
     "weigh_rows_of_classes",
 ]
@@ -42,6 +41,9 @@ LEAST_CURVATURE = 1e-6
 
 Rows far on their wrong side have a residual of 1 and no curvature, and a model without any has no minimum. On the right
 side the square of the residual is far less than the curvature, so that this changes nothing."""
+
+CONSTANT = 1e-12
+"""Curvature about the mean, relative to that about zero, below which it is rounding: the column is constant."""
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
@@ -137,19 +139,6 @@ def sum_columns(x: Any, row: Any, start: Any, v: Any, first: Any, last: Any, sum
         sums[j] = total
 
 
-@njit(**_SUMS)  # type: ignore[untyped-decorator]
-def sum_squares(x: Any, row: Any, start: Any, h: Any, at: Any, first: Any, last: Any, sums: Any, squares: Any) -> None:
-    """``sum_i h_i x_ij`` and ``sum_i h_i x_ij**2`` of the columns ``at[first]`` to ``at[last]``."""
-    for a in range(first, last):
-        j = at[a]
-        total, square = 0.0, 0.0
-        for k in range(np.uintp(start[j]), np.uintp(start[j + 1])):
-            weighted = h[np.uintp(row[k])] * x[k]
-            total += weighted
-            square += weighted * x[k]
-        sums[j], squares[j] = total, square
-
-
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def add_columns(x: Any, row: Any, start: Any, at: Any, weights: Any, first: Any, last: Any, z: Any) -> None:
     """``z_i += sum_a x_ij weights_a`` with the columns ``j = at[a]``, ``a`` from ``first`` to ``last``."""
@@ -195,13 +184,32 @@ def multiply_rows(x: Any, column: Any, start: Any, h: Any, v: Any, shift: Any, f
 
 
 @njit(**_SUMS)  # type: ignore[untyped-decorator]
-def cycle(
-    x: Any, row: Any, start: Any, at: Any, hv: Any, grad: Any, mean: Any, curvature: Any, of_intercept: Any,
-    slope: Any, w: Any, l1: Any, l2: Any, margin: Any,
-) -> Any:  # fmt: skip
-    """One cycle of coordinate descent over the columns ``at`` of one class.
+def _curvature_about_mean(
+    x: Any, row: Any, begin: Any, end: Any, hv: Any, of_intercept: Any, l2: Any, mean: Any, j: Any
+) -> Any:
+    """Curvature along a column about its mean, with that of the ridge; 0 where it is constant. Sets its mean."""
+    total, square = 0.0, 0.0
+    for k in range(begin, end):
+        weighted = hv[np.uintp(row[k]), 0] * x[k]
+        total += weighted
+        square += weighted * x[k]
+    about = square
+    if of_intercept > 0.0:
+        mean[j] = total / of_intercept
+        about -= total * mean[j]
+    return about + l2 if about > CONSTANT * square else 0.0
 
-    A column at zero whose gradient is below ``l1 - margin`` is left out of the next cycles.
+
+@njit(**_SUMS)  # type: ignore[untyped-decorator]
+def cycles(
+    x: Any, row: Any, start: Any, at: Any, hv: Any, u: Any, grad: Any, mean: Any, curvature: Any, w: Any,
+    of_intercept: Any, r_sum: Any, l1: Any, l2: Any, margin: Any, later_margin: Any, most: Any, slowest: Any,
+    forcing: Any, enough: Any, so_far: Any,
+) -> Any:  # fmt: skip
+    """Cycles of coordinate descent over the columns ``at`` of one class, with a step of its intercept after each.
+
+    A column at zero whose gradient is below ``l1 - margin`` is left out of the next cycles. They end where more would
+    add next to nothing if each lowered the model by the same share of what the one before did.
 
     Parameters
     ----------
@@ -210,47 +218,83 @@ def cycle(
     at : integer array
         Numbers of the columns; those of the next cycle are its first ones at the end.
     hv : float64 array of shape (n, 2)
-        Curvature of every row and the move of its logit, of which the latter follows the weights.
+        Curvature ``h`` of every row and the move ``v`` of its logit, of which the latter follows the weights.
+    u : float64 array of shape (n,)
+        Room for ``h v``: a gradient reads it alone, and most columns of a cycle have no more than their gradient taken.
     grad, mean, curvature, w : float64 arrays of shape (d,)
         Gradient of the smooth part at the present weights if the logits had not moved, weighted means, curvature about
-        the means with that of the ridge, and the weights; ``w`` and the ridge's part of ``grad`` change.
-    of_intercept, slope : float
-        Curvature along the intercept, and the derivative of the model by it; 0 without an intercept.
-    l1, l2 : float
-    margin : float
+        the means with that of the ridge, and the weights; ``w`` and the ridge's part of ``grad`` change. A negative
+        curvature is not known yet, nor the mean: both are summed when they are first needed. Columns without curvature
+        stay where they are, and are left out of the next cycles.
+    of_intercept, r_sum : float
+        Curvature along the intercept, and the derivative of the loss by it; 0 without an intercept.
+    l1, l2, margin, later_margin : float
+        ``margin`` of the first cycle, and of those that follow.
+    most : int
+        Cycles.
+    slowest, forcing, enough, so_far : float
+        For their end: ``so_far`` is what the model was lowered by before.
 
     Returns
     -------
     tuple
-        Decrease of the model, number of columns of the next cycle, and ``slope``.
+        Decrease of the model, whether it is enough, number of columns of the next cycle, change of the intercept, and
+        elements that were walked over.
     """
-    decrease, kept = 0.0, 0
-    for a in range(len(at)):
-        j = at[a]
-        begin, end = np.uintp(start[j]), np.uintp(start[j + 1])
-        g = 0.0
-        for k in range(begin, end):
-            i = np.uintp(row[k])
-            g += x[k] * hv[i, 0] * hv[i, 1]
-        g += grad[j] - mean[j] * slope
-        before = w[j]
-        if before == 0.0 and abs(g) <= l1:
-            if abs(g) >= l1 - margin:
-                at[kept] = j
-                kept += 1
-            continue
-        at[kept] = j
-        kept += 1
-        h = curvature[j]
-        goal = h * before - g
-        after = (goal - l1) / h if goal > l1 else (goal + l1) / h if goal < -l1 else 0.0
-        change = after - before
-        if change == 0.0:
-            continue
-        w[j] = after
-        grad[j] += l2 * change
-        slope += of_intercept * mean[j] * change
-        for k in range(begin, end):
-            hv[np.uintp(row[k]), 1] += x[k] * change
-        decrease -= change * (g + 0.5 * h * change) + l1 * (abs(after) - abs(before))
-    return decrease, kept, slope
+    slope, shifts, walked = r_sum, 0.0, 0
+    for i in range(len(u)):
+        u[i] = hv[i, 0] * hv[i, 1]
+        if of_intercept > 0.0:
+            slope += u[i]
+    total, before, is_enough, kept = 0.0, 0.0, False, len(at)
+    decrease = 0.5 * slope * slope / of_intercept if of_intercept > 0.0 else 0.0
+    for n in range(most):
+        left, kept = kept, 0
+        least = l1 - (margin if n == 0 else later_margin)
+        for a in range(left):
+            j = at[a]
+            begin, end = np.uintp(start[j]), np.uintp(start[j + 1])
+            walked += start[j + 1] - start[j]
+            if of_intercept > 0.0 and curvature[j] < 0.0:
+                curvature[j] = _curvature_about_mean(x, row, begin, end, hv, of_intercept, l2, mean, j)
+            g = 0.0
+            for k in range(begin, end):
+                g += x[k] * u[np.uintp(row[k])]
+            g += grad[j] - mean[j] * slope
+            old = w[j]
+            if old == 0.0 and abs(g) <= l1:
+                if abs(g) >= least and curvature[j] != 0.0:
+                    at[kept] = j
+                    kept += 1
+                continue
+            if curvature[j] < 0.0:
+                curvature[j] = _curvature_about_mean(x, row, begin, end, hv, of_intercept, l2, mean, j)
+            h = curvature[j]
+            if h == 0.0:
+                continue
+            at[kept], kept, goal = j, kept + 1, h * old - g
+            new = (goal - l1) / h if goal > l1 else (goal + l1) / h if goal < -l1 else 0.0
+            change = new - old
+            if change == 0.0:
+                continue
+            w[j] = new
+            grad[j] += l2 * change
+            slope += of_intercept * mean[j] * change
+            for k in range(begin, end):
+                here, move = np.uintp(row[k]), x[k] * change
+                hv[here, 1] += move
+                u[here] += hv[here, 0] * move
+            decrease -= change * (g + 0.5 * h * change) + l1 * (abs(new) - abs(old))
+        if of_intercept > 0.0:
+            shift, slope = -slope / of_intercept, 0.0
+            shifts += shift
+            for i in range(len(u)):
+                hv[i, 1] += shift
+                u[i] += hv[i, 0] * shift
+        total += decrease
+        rate = min(decrease / before, slowest) if before > 0.0 else 0.5
+        is_enough = decrease * rate <= max(forcing * (so_far + total), enough) * (1.0 - rate)
+        if is_enough:
+            break
+        before, decrease = decrease, 0.0
+    return total, is_enough, kept, shifts, walked
