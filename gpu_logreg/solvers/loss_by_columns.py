@@ -20,8 +20,8 @@ class LossByColumns(Protocol):
     def logits(self) -> Float64Matrix:
         """A copy of the logits at the present point."""
 
-    def go_to(self, z: Float64Matrix) -> None:
-        """Go to a point by its logits."""
+    def go_to(self, z: Float64Matrix, taken: IntVector) -> None:
+        """Go to a point by its logits, with copies of some columns."""
 
     def gradient(self) -> tuple[Float64Matrix, Float64Vector]:
         """Gradient by all weights and by the intercepts; one read."""
@@ -41,8 +41,16 @@ class LossByColumns(Protocol):
     def move(self, at: IntVector, v: Float64Vector, v_b: float) -> float:
         """Move the model; the change of the intercept."""
 
-    def take(self, at: IntVector) -> tuple[int, float]:
-        """Copy some columns; their elements, and pairs of them in a row."""
+    def take(self, at: IntVector) -> None:
+        """Copy some columns."""
+
+    @property
+    def taken(self) -> IntVector:
+        """The columns that were copied last."""
+
+    @property
+    def n_taken(self) -> tuple[int, float]:
+        """Their elements, and pairs of them in a row."""
 
     def hessian(self) -> Float64Matrix:
         """Of the model by the weights of the columns that were taken."""

@@ -32,8 +32,8 @@ MAX_CYCLES = 100
 SLOWEST = 0.99
 """Decrease by a cycle relative to that by the one before, above which it tells nothing of what is left."""
 
-CYCLES_FIRST = 5
-"""Cycles before the first system: they find most zeros, and zeros change the system."""
+CYCLES_FIRST, CYCLES_LATER = 5, 8
+"""Most cycles before the first system, and after each: they find most zeros, and zeros change the system."""
 
 LEFT_OUT, MARGIN, LATER_MARGIN = 0.1, 0.2, 0.02
 """Shares of the L1 strength. Zeros are not in the model if their gradient is smaller than the strength by the first;
@@ -48,6 +48,9 @@ LATEST, LEAST_LATEST = 0.25, 2
 LEAST_PRODUCTS, LARGEST_SYSTEM = 20, 2500
 """Least products that a system is expected to take, and columns up to which it may be solved in memory."""
 
+MOST_TAKEN = 1.25
+"""Columns copied for another model, relative to those that are left, up to which the copies serve again."""
+
 PER_PRODUCT, PER_ROW, PER_PAIR, PER_CUBE = 2.4, 2.0, 2.3, 0.05
 """Nanoseconds on one core, about: for an element and for a row in a product, for a pair of elements of a row in a
 Hessian, and, for each cubed number of columns, for its system. Only their ratios matter."""
@@ -58,13 +61,10 @@ class Minimum(NamedTuple):
 
     Attributes
     ----------
-    W : ndarray of shape (K, d)
-    db : ndarray of shape (K,)
-        Changes of the intercepts.
-    decrease : float
-        Of the model.
-    products : int
-        Products with the Hessian that it took.
+    W, db : ndarrays of shape (K, d) and (K,)
+        Weights, and changes of the intercepts.
+    decrease, products : float, int
+        Of the model, and products with its Hessian that it took.
     """
 
     W: Float64Matrix
@@ -120,25 +120,19 @@ def _cycle_by_class(model: _Model, forcing: float, enough: float) -> None:
 
 
 def _cycles_and_systems(model: _Model, forcing: float, enough: float, expected: int) -> None:
-    """Cycles of two classes, and then a system before each cycle."""
+    """Cycles of two classes, and then systems with cycles after each."""
     if model.cycles(min(CYCLES_FIRST, MAX_CYCLES), MARGIN, forcing, enough):
         return
-    model.take(max(expected, LEAST_PRODUCTS))
-    for _ in range(CYCLES_FIRST, MAX_CYCLES):
+    for _ in range(CYCLES_FIRST, MAX_CYCLES, CYCLES_LATER):
+        model.take(max(expected, LEAST_PRODUCTS))
         if not model.solve_in_memory(forcing):
             model.solve(forcing, enough)
-        if model.cycles(1, LATER_MARGIN, forcing, enough):
+        if model.cycles(CYCLES_LATER, LATER_MARGIN, forcing, enough):
             break
 
 
 class _Model:
-    """The model, moved so far.
-
-    Attributes
-    ----------
-    w, db, decrease, products
-        As of `Minimum`.
-    """
+    """The model, moved so far; its attributes are those of `Minimum`, with ``w`` for the weights."""
 
     def __init__(
         self,
@@ -148,8 +142,7 @@ class _Model:
         strengths: tuple[float, float],
         caution: float,
     ) -> None:
-        self._columns = columns
-        self._l1, self._l2 = strengths
+        self._columns, (self._l1, self._l2) = columns, strengths
         self.w, self._grad = W.copy(), grad.copy()
         self.db, self.decrease, self.products = np.zeros(len(W)), 0.0, 0
         wanted = (W != 0.0) | (np.abs(grad) >= (1.0 - LEFT_OUT) * self._l1)
@@ -193,11 +186,19 @@ class _Model:
         return -float(change.sum())
 
     def take(self, expected: int) -> None:
-        """Have the columns that are left copied, for systems of their weights."""
-        self._taken = np.sort(self._left[0])
-        n_elements, pairs = self._columns.take(self._taken)
+        """Have the columns that are left copied, for systems of their weights, where no copies are at hand."""
+        taken, support = self._columns.taken, np.flatnonzero(self.w[0])
+        if len(self._taken) == 0 and len(taken) > MOST_TAKEN * len(self._left[0]):
+            taken = self._taken  # of an earlier model, and mostly of zeros
+        if not np.isin(support, taken).all():
+            taken = np.sort(self._left[0])
+            self._columns.take(taken)
+        if taken is self._taken:
+            return
+        self._taken, self._H = taken, None
+        n_elements, pairs = self._columns.n_taken
         product = PER_PRODUCT * n_elements + PER_ROW * self._columns.n_rows
-        self._costs = _Costs(product, PER_PAIR * pairs + PER_CUBE * len(self._taken) ** 3, expected)
+        self._costs = _Costs(product, PER_PAIR * pairs + PER_CUBE * len(taken) ** 3, expected)
 
     def solve_in_memory(self, forcing: float) -> bool:
         """Minimise over the columns that were taken with their Hessian in memory, where that costs less."""
@@ -251,12 +252,7 @@ class _Model:
         return True
 
     def _conjugate_gradients(
-        self,
-        support: IntVector,
-        slope: Float64Vector,
-        slope_b: float,
-        forcing: float,
-        enough: float,
+        self, support: IntVector, slope: Float64Vector, slope_b: float, forcing: float, enough: float
     ) -> tuple[Float64Vector, float, float]:
         """A step that lowers the quadratic with this slope, by weights and by the intercept, and the decrease.
 

@@ -148,6 +148,7 @@ class _Walk:
             "W": self.W.copy(),
             "b": self.b.copy(),
             "z": self.columns.logits(),
+            "taken": self.columns.taken,
         }
 
     def go_on_from(self, state: dict[str, Array]) -> int:
@@ -157,7 +158,7 @@ class _Walk:
         )
         self.stuck, self.curve = bool(stuck), [float(value) for value in state["curve"]]
         self.W, self.b = state["W"], state["b"]
-        self.columns.go_to(state["z"])
+        self.columns.go_to(state["z"], state["taken"])
         n_iter, self._products = map(int, state["counts"])
         return n_iter
 

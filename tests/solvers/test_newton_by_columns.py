@@ -356,3 +356,38 @@ def _rows(X, y):
     from gpu_logreg.rows.block import Rows
 
     return Rows(sparse.csr_array(X), y, None)
+
+
+class States:
+    """Keeps the state of every iteration; the first is where a fit goes on from."""
+
+    def __init__(self, first=None):
+        self.first, self.kept = first, []
+
+    def last(self):
+        return self.first
+
+    def keep(self, make):
+        self.kept.append({name: np.array(array) for name, array in make().items()})
+
+
+def test_a_fit_goes_on_from_every_state_to_the_same_bits():
+    """Copies of columns serve the systems of several models: those of the state are copied again."""
+    X, y = text(400, 500, density=0.2)
+    data = ResidentDataset.from_arrays(sparse.csr_array(X), y, None, Device("cpu"))
+    loss = loss_of_classes(2)
+
+    def fit(states):
+        objective = Objective(data, choose("cpu", data.rows, Device("cpu"), loss), 0.0, True, 1e-4)
+        return fits.by_columns(objective, np.zeros(501), saved=states, tol=1e-6, max_iter=1000, observer=None)
+
+    states = States()
+    whole = fit(states)
+    assert whole.converged
+    sizes = [len(state["taken"]) for state in states.kept]
+    assert sizes[0] == 0 < sizes[-1]
+    assert len(set(sizes)) < len(sizes)  # some served again
+    for state in states.kept[1:]:
+        later = fit(States(state))
+        assert later.params.tobytes() == whole.params.tobytes()
+        assert (later.n_iter, later.loss_curve, later.message) == (whole.n_iter, whole.loss_curve, whole.message)

@@ -59,9 +59,10 @@ class Cycles(NamedTuple):
     intercept: float
 
 
-class _Taken(NamedTuple):  # copies of some columns, as CSR rows, and their numbers
+class _Taken(NamedTuple):  # copies of some columns, as CSR rows, their numbers, and pairs of elements that share a row
     X: CsrArray
     at: IntVector
+    pairs: float
 
 
 def bytes_of_columns(X: CsrArray, n_logits: int) -> int:
@@ -135,10 +136,12 @@ class CpuColumns:
         z: Float64Matrix = self._here[0].copy()
         return z
 
-    def go_to(self, z: Float64Matrix) -> None:
-        """Go to a point by its logits."""
+    def go_to(self, z: Float64Matrix, taken: IntVector) -> None:
+        """Go to a point by its logits, with copies of the columns ``taken``."""
         self._here[0] = z
         self._weigh(self._here)
+        if len(taken):
+            self._taken = self._copied(taken)
 
     def gradient(self) -> tuple[Float64Matrix, Float64Vector]:
         """Gradient of the mean loss by the weights, (K, d), and by the intercepts, (K,); one read."""
@@ -168,7 +171,6 @@ class CpuColumns:
         self._mean[:], self._curvature[:], self._moves[:] = 0.0, -1.0, 0.0
         if self._fit_intercept:
             self._of_intercept = self._h.sum(axis=1)
-        self._taken = None
         return self._curvature, self._of_intercept
 
     def cycles(
@@ -199,19 +201,25 @@ class CpuColumns:
 
     # Systems, of two classes
 
-    def take(self, at: IntVector) -> tuple[int, float]:
-        """Copy some columns, for `hessian` and for products; of two classes.
+    def take(self, at: IntVector) -> None:
+        """Copy some columns, for `hessian` and for products; of two classes."""
+        self._taken = self._copied(at)
+        self._columns.count(self._taken.X.nnz)
 
-        Returns
-        -------
-        n_elements : int
-        pairs : float
-            Of elements that share a row: operations for the Hessian.
-        """
+    def _copied(self, at: IntVector) -> _Taken:
         X = self._columns.take(at)
-        self._taken = _Taken(X, at)
         lengths = np.diff(X.indptr)
-        return int(X.nnz), 0.5 * float(np.vdot(lengths, lengths))
+        return _Taken(X, at, 0.5 * float(np.vdot(lengths, lengths)))
+
+    @property
+    def taken(self) -> IntVector:
+        """The columns that were copied last, for whichever model."""
+        return np.empty(0, np.int64) if self._taken is None else self._taken.at
+
+    @property
+    def n_taken(self) -> tuple[int, float]:
+        """Elements of these, and pairs of them that share a row: operations for the Hessian."""
+        return (0, 0.0) if self._taken is None else (int(self._taken.X.nnz), self._taken.pairs)
 
     def hessian(self) -> Float64Matrix:
         """Of the model by the weights of the columns that were taken, about their means."""
@@ -232,7 +240,7 @@ class CpuColumns:
     def product(self, at: IntVector, v: Float64Vector, v_b: float) -> tuple[Float64Vector, float]:
         """The Hessian of the model times changes of some weights that were taken, about their means."""
         assert self._taken is not None
-        (X, taken), mean = self._taken, self._mean[0, at]
+        (X, taken, _), mean = self._taken, self._mean[0, at]
         place, weights = np.searchsorted(taken, at), np.zeros(len(taken))
         weights[place] = v
         shift = v_b - float(mean @ v)

@@ -198,7 +198,8 @@ def test_systems_of_two_classes(small_tasks, fit_intercept):
     columns.expand()
     # No weight moves, but the intercept goes to its minimum.
     done = columns.cycles(0, taken.copy(), (dW[0], np.zeros(17)), (1e9, 0.0, np.inf, np.inf), ONCE)
-    n_elements, pairs = columns.take(taken)
+    columns.take(taken)
+    n_elements, pairs = columns.n_taken
     lengths = np.count_nonzero(dense.X[:, taken], axis=1)
     assert (n_elements, pairs) == (lengths.sum(), 0.5 * (lengths**2).sum())
     h = dense.H[:, 0, 0]
@@ -260,7 +261,6 @@ def test_a_cautious_model_is_nowhere_below_the_loss():
     columns = CpuColumns(Rows(X, y, None), loss_of_classes(2), 40.0, False, lambda share: None)
     value, at = columns.place(np.array([[1.5]]), np.zeros(1)), np.arange(1)
     slope = float(columns.gradient()[0][0, 0])
-
 
     def curvature(caution):
         found, _ = columns.expand(caution)
