@@ -1,16 +1,19 @@
 """Paths of L1-penalised fits over 100 values of C against celer, adelie, glmnet and liblinear: ratios of one run.
 
 Run with ``python bench/bench_path.py [--record] [--only N] [--rows N] [--limit SECONDS]``. No intercept, because
-celer's paths have none. The values of C go from the least with a weight to `RANGE` times that. A peer runs with ever
-tighter tolerances until the value of each of a few models is within 1e-6 of the least found, relatively, in a process
-that is ended at the limit; the time of that run alone counts, and a run of ours goes before and after each of its own:
-times are given over the mean of both. celer, adelie and glmnet run if they can be imported, else the reason is told;
-liblinear has no path, and fits every C from the start.
+celer's paths have none. The values of C go from the least with a weight to `RANGE` times that. A peer runs with ever tighter
+tolerances until the value of each of a few models is within 1e-6 of the least found, relatively, in a process that is
+ended at the limit, which is its time then, a lower bound; the time of that run alone counts. Runs of ours go in turns
+with those of peers: times are given over the mean of the two around each. adelie is told to take as many threads as
+there are processors; celer, glmnet and liblinear know one. Peers get columns that lie together. celer, adelie and
+glmnet run if they can be imported, else the reason is told; liblinear has no path, and fits every C from the start, of
+sparse rows.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 import time
 import warnings
@@ -72,16 +75,19 @@ def values(case: Case, Cs: np.ndarray, coefs: np.ndarray) -> np.ndarray:
 def celer(case: Case, Cs: np.ndarray, tol: float) -> np.ndarray:
     from celer import celer_path
 
-    return np.asarray(celer_path(case.X, 2.0 * case.y - 1.0, "logreg", alphas=1.0 / Cs, tol=tol)[1].T)
+    path = celer_path(case.X, 2.0 * case.y - 1.0, "logreg", alphas=1.0 / Cs, tol=tol)
+    return np.asarray(path[1].T)
 
 
 def adelie(case: Case, Cs: np.ndarray, tol: float) -> np.ndarray:
     import adelie as ad
 
-    X = ad.matrix.sparse(case.X) if sparse.issparse(case.X) else case.X
+    threads = len(os.sched_getaffinity(0))
+    make = ad.matrix.sparse if sparse.issparse(case.X) else ad.matrix.dense
+    X = make(case.X, method="naive", n_threads=threads)
     path = ad.grpnet(
         X=X, glm=ad.glm.binomial(case.y.astype(float)), lmda_path=1.0 / (Cs * len(case.y)), intercept=False,
-        early_exit=False, progress_bar=False, tol=tol, irls_tol=tol,
+        early_exit=False, progress_bar=False, tol=tol, irls_tol=tol, n_threads=threads,
     )  # fmt: skip
     return np.asarray(path.betas.toarray())
 
@@ -111,7 +117,7 @@ PEERS: dict[str, tuple[Callable[[Case, np.ndarray, float], np.ndarray], tuple[fl
 def _child(pipe: Any, fit: Any, case: Case, Cs: np.ndarray) -> None:
     warnings.simplefilter("ignore")
     try:
-        if fit in (celer, glmnet):  # which walk columns
+        if fit is not liblinear:  # which copies its rows itself
             X = sparse.csc_matrix(case.X) if sparse.issparse(case.X) else np.asfortranarray(case.X)
             case = case._replace(X=X)
         fit(case._replace(X=case.X[:500], y=case.y[:500]), Cs[:2] * len(case.y) / 500, 1e-2)  # imported and compiled
@@ -131,32 +137,34 @@ def ours(case: Case, Cs: np.ndarray) -> tuple[float, Any]:
     return time.perf_counter() - begin, path
 
 
-def beside(case: Case, Cs: np.ndarray, peer: str, least: np.ndarray, limit: float) -> tuple[float, float, float, str]:
-    """Seconds of a peer and of ours around it, how far above the least it ends, and a note."""
+def beside(
+    case: Case, Cs: np.ndarray, peer: str, least: np.ndarray, limit: float, before: float
+) -> tuple[float, float, float, float, str]:
+    """Seconds of a peer, of ours around it and of ours after it, how far above the least it ends, and a note."""
     fit, tols = PEERS[peer]
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     child = context.Process(target=_child, args=(there, fit, case, Cs))
     child.start()
     nan = float("nan")
-    seconds, of_ours, above = nan, nan, nan
+    seconds, around, above = nan, nan, nan
     try:
         first = here.recv() if here.poll(300.0) else "could not be warmed up in 300 s"
         if first is not None:
-            return nan, nan, nan, first
+            return nan, nan, before, nan, first
         for tol in tols:
-            before, _ = ours(case, Cs)
             here.send(tol)
             run = here.recv() if here.poll(limit) else None
             if isinstance(run, str):
-                return nan, nan, nan, run
+                return nan, nan, before, nan, run
             if run is None:
-                return limit, before, nan, "ended at the limit"
-            seconds, of_ours = run[0], 0.5 * (before + ours(case, Cs)[0])
+                return limit, before, before, nan, "ended at the limit"
+            after = ours(case, Cs)[0]
+            seconds, around, before = run[0], 0.5 * (before + after), after
             above = float((values(case, Cs, run[1]) / least - 1.0).max())
             if above <= GOAL:
-                return seconds, of_ours, above, ""
-        return seconds, of_ours, above, "goal not reached"
+                return seconds, around, before, above, ""
+        return seconds, around, before, above, "goal not reached"
     finally:
         child.kill()
         child.join()
@@ -166,17 +174,21 @@ def measure(case: Case, limit: float) -> list[dict[str, Any]]:
     """Rows of the table for one case; ours first."""
     Cs, (n, d) = strengths(case), case.X.shape
     ours(case._replace(X=case.X[:500], y=case.y[:500]), Cs[:2])
-    runs = [ours(case, Cs) for _ in range(3)]
+    runs = [ours(case, Cs) for _ in range(2)]
     seconds, path = min(runs, key=lambda run: run[0])
     least = values(case, Cs, path.coefs[:, 0])
     print(
         f"\n{case.name} {n:,} x {d}, {N_CS} C; {path.n_reads:.0f} reads, at most {(path.coefs[-1] != 0).sum()} weights"
     )
     print(f"{'':20}{'seconds':>10}{'above':>10}{'time / ours':>13}")
-    found = [("gpu-logreg", seconds, seconds, 0.0, "")]
-    found += [(peer, *beside(case, Cs, peer, least, limit)) for peer in PEERS]
-    table = []
-    for solver, taken, of_ours, above, note in found:
+    table, last = [], runs[-1][0]
+    for solver in ["gpu-logreg", *PEERS]:
+        if solver == "sklearn liblinear" and not sparse.issparse(case.X):  # 100 fits from the start: minutes
+            continue
+        if solver == "gpu-logreg":
+            taken, of_ours, above, note = seconds, seconds, 0.0, ""
+        else:
+            taken, of_ours, last, above, note = beside(case, Cs, solver, least, limit, last)
         ratio = taken / of_ours
         print(f"{solver:20}{taken:10.3f}{above:10.1e}{ratio:13.2f}  {note}", flush=True)
         table.append(

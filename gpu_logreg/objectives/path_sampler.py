@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.vector import Array
+from gpu_logreg.arrays.vector import Array, Float64Vector
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
-from gpu_logreg.rows.coordinates import StandardisedRows
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates, StandardisedRows
 
 __all__ = ["FirstSample", "PathSampler"]
 
@@ -39,6 +39,13 @@ class PathSampler(Sampler):
     def __init__(self, objective: Objective, generator: np.random.Generator, first: FirstSample) -> None:
         super().__init__(objective, generator)
         self._first = first
+
+    def coordinates_and_ridge(self) -> tuple[Coordinates | ClasswiseCoordinates, Float64Vector]:
+        """Those of the first sample, which is not copied, for Hessians of other rows: packed, for every parameter."""
+        coordinates = self._rows_drawn(self._first.size)[0].coordinates
+        self._coordinates = coordinates
+        self._objective.centre_on(coordinates.mean, coordinates.scale)
+        return self._packed(coordinates), np.resize(self._penalty(coordinates), self.n_params)
 
     def _rows_drawn(self, size: int) -> tuple[StandardisedRows, Array, Array]:
         first, objective = self._first, self._objective

@@ -128,7 +128,18 @@ class ProximalSteps:
         self._heavy: HeavyCompositeModel | None = None
         self._target = start
         self.here = Trial(0.0, start, math.nan, math.nan, start)
+        self._seen_at: Float64Vector | None = None
         self.smooth_grad = self._subgrad = start
+
+    @property
+    def matrix(self) -> Any:
+        """The model's, with all that steps have taught."""
+        return self._model.matrix
+
+    @property
+    def seen_at(self) -> Float64Vector:
+        """Where `smooth_grad` was taken: the present point, or that before a last step that was not evaluated."""
+        return self.here.params if self._seen_at is None else self._seen_at
 
     def evaluate(self) -> None:
         """The present point by the passes as they are now; one read."""
@@ -251,6 +262,7 @@ class ProximalSteps:
             there = self._composite.at(target, 1.0).here
             if not there.value <= here.value * (1.0 + self._rounding):
                 return None
+        self._seen_at = here.params
         self.here = here._replace(params=target, value=here.value - decrease)
         return decrease
 

@@ -34,6 +34,7 @@ def proximal_steps(
     forcing: float = ON_THE_WAY,
     before_step: BeforeStep | None = None,
     doubt: CompositeDoubt | None = None,
+    keep: Callable[[ProximalSteps], None] | None = None,
 ) -> SolverResult:
     """Minimise ``F``.
 
@@ -56,6 +57,8 @@ def proximal_steps(
         step's is minimised as well as that does by itself.
     doubt : CompositeDoubt, optional
         When the matrix of a sample has misled about heavy rows, and the model that knows them.
+    keep : function, optional
+        Called with the steps before they begin: they hold what is known at the end.
 
     Returns
     -------
@@ -63,8 +66,11 @@ def proximal_steps(
         ``grad`` is the subgradient, by the parameters that are shown; ``smooth_grad`` the gradient of ``f`` by ``x``.
     """
     asks_always = composite.root is not None
+    steps = ProximalSteps(composite, start, H, refresh if asks_always else None, rescue, forcing, doubt)
+    if keep is not None:
+        keep(steps)
     return iterate(
-        ProximalSteps(composite, start, H, refresh if asks_always else None, rescue, forcing, doubt),
+        steps,
         criterion=criterion,
         max_iter=max_iter,
         refresh=None if asks_always else refresh,

@@ -26,6 +26,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.mathematics.penalty import duality_gap
 from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult
 from gpu_logreg.solvers.by_phi import AllRows, CompositeByParams, CompositeByPhi
+from gpu_logreg.solvers.composite import ProximalSteps
 from gpu_logreg.solvers.composite_start import solve_on_sample
 from gpu_logreg.solvers.composite_steps import proximal_steps
 from gpu_logreg.solvers.costs import newton_is_fastest, sample_size
@@ -42,7 +43,7 @@ from gpu_logreg.solvers.subsampled_newton import (
 )
 from gpu_logreg.solvers.watch import Watch
 
-__all__ = ["proximal", "proximal_without_a_sample"]
+__all__ = ["Begin", "Ends", "proximal", "proximal_without_a_sample", "steps_on_all_rows"]
 
 SUPPORT = 1e-2
 """Largest subgradient at the end, relative to the strength of the penalty: with more, a zero could not be told from a
@@ -104,8 +105,8 @@ def proximal(
         begin = _with_a_sample(objective, sampler, start, l1, warm, tol)
     else:
         begin = _with_all_rows(whole, start, l1, late, least_decrease(sampler))
-    ends = _Ends(tol, support, max_iter)
-    return _steps(objective, begin, l1, l2, ends, observer)
+    ends = Ends(tol, support, max_iter)
+    return steps_on_all_rows(objective, begin, l1, l2, ends, observer)
 
 
 def proximal_without_a_sample(
@@ -140,24 +141,24 @@ def proximal_without_a_sample(
     composite = CompositeByParams(
         objective, coordinates.grad_to_phi(l1), ridge, coordinates=coordinates, l1_by_params=l1
     )
-    begin = _Begin(composite, phi, H, n_rows, 0.1 * DECREASE_PER_TOL)
-    return _steps(objective, begin, l1, l2, _Ends(tol, support, max_iter), observer)
+    begin = Begin(composite, phi, H, n_rows, 0.1 * DECREASE_PER_TOL)
+    return steps_on_all_rows(objective, begin, l1, l2, Ends(tol, support, max_iter), observer)
 
 
-class _Ends(NamedTuple):
-    """When the steps end: see `proximal` and `_optimal`."""
+class Ends(NamedTuple):
+    """When the steps end: see `proximal`."""
 
     tol: float
     support: float
     max_iter: int
 
 
-def _steps(
+def steps_on_all_rows(
     objective: Objective,
-    begin: _Begin,
+    begin: Begin,
     l1: Float64Vector,
     l2: float | Float64Vector,
-    ends: _Ends,
+    ends: Ends,
     observer: Observer | None,
 ) -> SolverResult:
     """Steps on all rows from ``begin``; the result by parameters."""
@@ -175,6 +176,7 @@ def _steps(
         refresh=begin.refresh,
         rescue=begin.rescue,
         doubt=begin.doubt,
+        keep=begin.keep,
         observer=None if observer is None else _by_params(observer, coordinates),
         patience=SAMPLE_PATIENCE,
         last_step=True,
@@ -191,7 +193,7 @@ def _steps(
     )
 
 
-class _Begin(NamedTuple):
+class Begin(NamedTuple):
     """Where the steps on all rows begin and end, and where their matrices come from; see `proximal_steps`."""
 
     composite: CompositeByPhi
@@ -202,9 +204,10 @@ class _Begin(NamedTuple):
     refresh: Refresh | None = None
     rescue: Callable[[Float64Vector], Any] | None = None
     doubt: CompositeDoubt | None = None
+    keep: Callable[[ProximalSteps], None] | None = None
 
 
-def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: int, decrease: float) -> _Begin:
+def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: int, decrease: float) -> Begin:
     """Few rows: the exact Hessian at every point."""
     coordinates = whole.coordinates
     phi = coordinates.from_params(start)
@@ -219,12 +222,12 @@ def _with_all_rows(whole: Any, start: Float64Vector, l1: Float64Vector, late: in
         coordinates=coordinates,
         l1_by_params=l1,
     )
-    return _Begin(composite, phi, H, whole.n_rows, decrease, refresh=_at_every_step(whole))
+    return Begin(composite, phi, H, whole.n_rows, decrease, refresh=_at_every_step(whole))
 
 
 def _with_a_sample(
     objective: Objective, sampler: Sampler, start: Float64Vector, l1: Float64Vector, warm: bool, tol: float
-) -> _Begin:
+) -> Begin:
     """The solution of a sample, unless ``start`` is better, and the Hessian of the sample there."""
     costs = sampler.costs
     size = sample_size(sampler.n_rows, sampler.hessian_form, costs)
@@ -252,7 +255,7 @@ def _with_a_sample(
     if sampler.hessian_form.whole and not sampler.complete:
         doubtful = math.inf if warm else MISLED_BY * DOUBTFUL * len(start) / size
         doubt = CompositeDoubt(doubtful, origin, value_at_origin, heavy_model)
-    return _Begin(composite, phi, H, sample.n_rows, decrease, watch, watch.grown, doubt)
+    return Begin(composite, phi, H, sample.n_rows, decrease, watch, watch.grown, doubt)
 
 
 def _by_params(observer: Observer, coordinates: Any) -> Observer:

@@ -12,7 +12,8 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.estimators.linear.by_columns import path_by_columns
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of
 from gpu_logreg.estimators.linear.parameters import Asked
-from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.problem import Limits, Options, in_working_sets
+from gpu_logreg.estimators.linear.shared_curvature import SharedCurvature
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.losses import Labels
 from gpu_logreg.mathematics.penalty import elastic_net_strengths
@@ -109,10 +110,14 @@ def penalty_path(
         return Path(path_by_columns(whole, first, strengths, **limits), whole, name, reason)
     results: list[SolverResult] = []
     one, options = whole, replace(how.options, first_sample=FirstSample())
+    shared = SharedCurvature(options, shares, how.limits)
     for l1, l2 in strengths:
         one = whole.penalised(l1, l2)
         name, reason = chosen_solver(how.solver, how.solver_reason, one)
-        result = minimise(options, name, one, shares, start, how.limits)
+        if name == "proximal" and not in_working_sets(one) and how.max_iter > 0:
+            result = shared.fit(one, start)
+        else:
+            result = minimise(options, name, one, shares, start, how.limits)
         results.append(result)
         start = result.params if np.isfinite(result.params).all() else None
     return Path(results, one, name, reason)

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gpu_logreg import LogisticRegression, Stream, logistic_path
 from gpu_logreg.errors import DataError
 from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.solvers.proximal_path import ProximalPath
 
 CS = [0.3, 0.003, 3.0, 0.03]
 
@@ -86,3 +87,61 @@ def test_what_cannot_be_fitted_is_told_of_in_a_line():
         logistic_path(X, y, l1_ratio=2.0)
     with pytest.warns(ConvergenceWarning, match=r"\d of 2 fits did not converge; the first is that of C="):
         logistic_path(100.0 * X**3, y, [1.0, 100.0], solver="lbfgs", max_iter=1)
+
+
+@pytest.mark.parametrize(("l1_ratio", "fit_intercept"), [(1.0, True), (1.0, False), (0.5, True)])
+@pytest.mark.parametrize("kind", ["normal", "sparse", "far", "float32"])
+def test_fits_that_share_the_curvature_end_where_fits_of_their_own_do(kind, l1_ratio, fit_intercept):
+    X, y = of_a_kind(kind)
+    Cs = np.geomspace(1e-3, 1.0, 12)
+    exact = {"l1_ratio": l1_ratio, "fit_intercept": fit_intercept, "tol": 1e-6 if kind == "float32" else 1e-9}
+    path = logistic_path(X, y, Cs, **exact)
+    assert path.converged.all()
+    for at, C in enumerate(Cs):
+        one = LogisticRegression(C=C, **exact).fit(X, y)
+        assert path.objectives[at] == pytest.approx(one.objective_, rel=1e-8 if kind == "float32" else 1e-11)
+        scale = 1.0 if kind == "sparse" else X.std(axis=0)
+        atol = 1e-4 if kind == "float32" else 1e-7
+        np.testing.assert_allclose(path.coefs[at] * scale, one.coef_ * scale, atol=atol)
+
+
+def of_a_kind(kind, n=8_000):
+    """Rows of 30 columns of which some are correlated; so many that fits begin with a sample of them."""
+    rng = np.random.default_rng(5)
+    if kind == "sparse":
+        X = sp.random_array((n, 30), density=0.2, rng=rng, format="csr")
+    else:
+        X = rng.standard_normal((n, 30))
+        X[:, :5] += X[:, 5:6]
+        if kind == "far":
+            X = 100.0 + X * np.logspace(-2, 2, 30)
+    z = np.asarray((X - (100.0 if kind == "far" else 0.0) * np.ones(30)) @ np.where(np.arange(30) % 3, 0.0, 1.0))
+    y = (z / z.std() + rng.logistic(size=n) > z.mean() / z.std()).astype(int)
+    return X.astype(np.float32) if kind == "float32" else X, y
+
+
+def test_a_path_takes_few_reads_and_the_same_bits_twice():
+    X, y = of_a_kind("normal")
+    Cs = np.geomspace(1e-3, 1.0, 30)
+    path = logistic_path(X, y, Cs, l1_ratio=1.0)
+    assert path.converged.all()
+    assert path.n_reads < 4.5 * len(Cs)
+    again = logistic_path(X, y, Cs, l1_ratio=1.0)
+    np.testing.assert_array_equal(path.coefs, again.coefs)
+
+
+def test_a_path_goes_on_where_the_shared_model_misleads(monkeypatch):
+    X, y = of_a_kind("normal")
+    Cs = np.geomspace(1e-3, 1.0, 6)
+    expected = logistic_path(X, y, Cs, l1_ratio=1.0, tol=1e-9)
+    minimum = ProximalPath.minimum
+
+    def misled(path, *needs, **limits):
+        known = path._known
+        path._known = known._replace(grad=-known.grad, matrix=1e-3 * known.matrix)
+        return minimum(path, *needs, **limits)
+
+    monkeypatch.setattr(ProximalPath, "minimum", misled)
+    path = logistic_path(X, y, Cs, l1_ratio=1.0, tol=1e-9)
+    assert path.converged.all()
+    np.testing.assert_allclose(path.coefs, expected.coefs, atol=1e-7)
