@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from gpu_logreg.solvers.costs import newton_is_fastest
 from gpu_logreg.solvers.proximal_path import ProximalPath
 
 __all__ = ["SharedCurvature"]
+
+MOST_STEPS = 12
+"""Steps by the shared model after which a fit, and all that follow, go on alone: as a rule two or three are taken, and
+more where few rows carry the curvature, so that no matrix serves for long."""
 
 
 class SharedCurvature:
@@ -37,6 +42,7 @@ class SharedCurvature:
         self._options, self._shares, self._limits = options, shares, limits
         self._first: FirstSample = options.first_sample
         self._path = ProximalPath()
+        self._has_misled = False
 
     def fit(self, objective: Objective, start: Float64Vector | None) -> SolverResult:
         """The minimum: from what the last fit knew, or from ``start`` where there was none or it has misled."""
@@ -44,9 +50,13 @@ class SharedCurvature:
             return self._alone(objective, start, self._limits)
         tol, max_iter = self._limits.tol, self._limits.max_iter
         needs: dict[str, Any] = {"sampler": self._sampler(objective), "l1": objective.l1_strengths, "l2": objective.l2}
-        result = self._path.minimum(objective, **needs, tol=tol, max_iter=max_iter)
-        if not result.converged:
-            return self._alone(objective, start, self._limits)
+        most = min(max_iter, MOST_STEPS)
+        result = self._path.minimum(objective, **needs, tol=tol, max_iter=most)
+        if not result.converged and most < max_iter:
+            self._has_misled = True
+            near = result.params if np.isfinite(result.params).all() else start
+            alone = self._alone(objective, near, Limits(tol, max_iter - result.n_iter))
+            return replace(alone, n_iter=result.n_iter + alone.n_iter)
 
         def go_on(end: SolverResult, tol: float, max_iter: int) -> SolverResult:
             self._path.forget()
@@ -66,7 +76,8 @@ class SharedCurvature:
         """Whether fits go by a sample of rows on the host, of two classes; few rows have all their Hessians at once."""
         data = objective.dataset
         few = newton_is_fastest(data.n_rows, objective.n_params)
-        return self._first.size > 0 and objective.n_logits == 1 and data.is_resident and data.on_host and not few
+        on_host = data.is_resident and data.on_host
+        return self._first.size > 0 and objective.n_logits == 1 and on_host and not (few or self._has_misled)
 
     def _sampler(self, objective: Objective) -> PathSampler:
         return PathSampler(objective, np.random.default_rng(0), self._first)  # which draws nothing more
