@@ -3,8 +3,8 @@
 For more than two classes, and folds that leave each row out once at most. The models of all folds go from C to C
 together, the strongest penalty first, by one product for all of them a round. Each begins at the extrapolation of its
 ends for smaller C, and takes L-BFGS steps whose first metric is the Hessian of its own rows, with the penalty of this
-C. A Hessian serves the next C too, until steps by it become many: then it is taken anew. A model that is done leaves
-the rounds.
+C. A Hessian serves the next C too, until steps by it become many: then it is taken anew. While the penalty is strong
+the folds are alike, and the Hessian of all rows serves every one of them. A model that is done leaves the rounds.
 
 What does not come to its end is left to fits of its own.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order
 from gpu_logreg.arrays.cholesky import Factor
-from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
 from gpu_logreg.estimators.cross_validation.fold_path import FoldPath
 from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.cross_validation.many_models import alike
@@ -53,8 +53,15 @@ HESSIAN_WORK = 2e9
 ROUNDS = 60
 """Rounds for a C after which the models that are not done are left to fits of their own."""
 
-MANY_STEPS = 10
-"""Steps for a C from which the Hessian is taken anew for the next one, and for this one after as many more."""
+OLD_STEPS = 20
+"""Steps for a C after which the Hessian of a fold is taken anew, at the point where they led."""
+
+ALIKE_STEPS, FEW_STEPS = 12, 4
+"""Mean steps for a C up to which one Hessian serves all folds, and steps up to which a Hessian serves the next C too: a
+Hessian and its factor take as long as about ten steps."""
+
+FLOAT32_SHARE = 1e-5
+"""Share of the largest curvature that the ridge has at least where products in float32 serve: above their rounding."""
 
 
 def rows_are_few(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_ratio: float, how: How) -> bool:
@@ -105,6 +112,8 @@ class _FewRows:
         self._rows = FewRows(self._columns.rows(X), y, s, edges)
         self._weight = np.array([s.sum() - s[a:b].sum() for a, b in itertools.pairwise(edges[:-1])])
         self._paths: list[FoldPath] = []
+        self._alike = True
+        self._common: Float64Matrix | None = None
 
     def begin(self, start: Float64Vector) -> None:
         """Begin every fold's path."""
@@ -113,19 +122,17 @@ class _FewRows:
 
     def minima(self, C: float) -> Iterator[tuple[int, SolverResult]]:
         """The models of the next C, by the numbers of their folds; those that are not done leave for good."""
-        map_in_order(lambda path: self._next(path, C), self._paths)
+        self._next(C)
         active, n_rounds = self._paths, 0
         while active and n_rounds < min(ROUNDS, self._how.max_iter):
             n_rounds += 1
-            old = [path for path in active if path.n_steps and path.n_steps % (2 * MANY_STEPS) == 0]
+            old = [path for path in active if path.n_steps and path.n_steps % OLD_STEPS == 0]
             map_in_order(self._anew, old)
             points, left_out = np.array([path.phi for path in active]), np.array([path.fold for path in active])
             sums = gradients_without_fold(self._loss, self._rows, points, left_out)
             self._objective.reads.total += len(active) / len(self._paths)
             go_on = []
-            for path, grad_sum in zip(active, sums, strict=True):
-                grad = grad_sum / path.weight + path.ridge * path.phi
-                end = self._end(path, grad) if path.choose_step(grad) else None
+            for path, end in zip(active, map_in_order(self._advance, active, list(sums)), strict=True):
                 if end is None:
                     go_on.append(path)
                 else:
@@ -135,32 +142,61 @@ class _FewRows:
         if active:
             self._paths = [path for path in self._paths if path not in active]
 
-    def _next(self, path: FoldPath, C: float) -> None:
-        many = path.n_steps > MANY_STEPS
-        l2 = ridge_strength(C, path.weight)
-        path.go_on(C, l2, self._ridge(l2))
-        if many or path.H is None:
+    def _next(self, C: float) -> None:
+        """Begin the next C, with a Hessian for it."""
+        steps = float(np.mean([path.n_steps for path in self._paths])) if self._paths else 0.0
+        was = [path.n_steps for path in self._paths]
+        for path in self._paths:
+            l2 = ridge_strength(C, path.weight)
+            path.go_on(C, l2, self._ridge(l2))
+        self._alike = self._alike and steps <= ALIKE_STEPS
+        if self._alike and self._paths:
+            self._share_factor(self._common is None or steps > FEW_STEPS)
+        else:
+            map_in_order(self._own_factor, self._paths, was)
+
+    def _share_factor(self, anew: bool) -> None:
+        """One factor for all folds, of the Hessian of all rows amid the points of the folds."""
+        if anew:
+            middle = np.mean([path.phi for path in self._paths], axis=0)
+            self._common = self._hessian(middle, -1, float(self._rows.s.sum()), self._paths[0].ridge)
+            for path in self._paths:
+                path.forget()
+        assert self._common is not None
+        factor = _factor(self._common, np.mean([path.ridge for path in self._paths], axis=0))
+        for path in self._paths:
+            path.factor = factor
+
+    def _own_factor(self, path: FoldPath, was: int) -> None:
+        """A factor of the Hessian of the rows of a fold, which is taken anew after many steps."""
+        if was > FEW_STEPS or path.H is None:
             self._anew(path)
         else:
-            self._factor(path)
+            path.factor = _factor(path.H, path.ridge)
 
     def _anew(self, path: FoldPath) -> None:
         """Take the Hessian at the point where the path is."""
-        H = curvature_without_fold(self._loss, self._rows, path.phi, path.fold) / path.weight
-        path.H = curve_free_directions(H, self._loss.n_logits)
+        path.H = self._hessian(path.phi, path.fold, path.weight, path.ridge)
         path.forget()
-        self._factor(path)
+        path.factor = _factor(path.H, path.ridge)
 
-    def _factor(self, path: FoldPath) -> None:
-        assert path.H is not None
-        H = path.H.copy()
-        H.flat[:: len(H) + 1] += path.ridge
-        path.factor = Factor(H)
+    def _hessian(self, phi: Float64Vector, fold: int, weight: float, ridge: Float64Vector) -> Float64Matrix:
+        """Of the mean loss of the rows outside of a fold; products are in float32 where the ridge is more than they err."""
+        n_logits, of_weights = self._loss.n_logits, ridge[ridge > 0.0].min(initial=np.inf)
+        H = curvature_without_fold(self._loss, self._rows, phi, fold, np.float32) / weight
+        if not of_weights > FLOAT32_SHARE * float(H.diagonal().max()):
+            H = curvature_without_fold(self._loss, self._rows, phi, fold) / weight
+        return curve_free_directions(H, n_logits)
 
     def _ridge(self, l2: float) -> Float64Vector:
         ridge = l2 / self._columns.scale / self._columns.scale
         one = np.append(ridge, 0.0) if self._columns.fit_intercept else ridge
         return np.tile(one, self._loss.n_logits)
+
+    def _advance(self, path: FoldPath, grad_sum: Float64Vector) -> SolverResult | None:
+        """Choose a step by a gradient and take it; the end, where it is one."""
+        grad = grad_sum / path.weight + path.ridge * path.phi
+        return self._end(path, grad) if path.choose_step(grad) else None
 
     def _end(self, path: FoldPath, grad: Float64Vector) -> SolverResult | None:
         """Take the step; where that is the last, and the gradient before it certifies the end, the end."""
@@ -177,3 +213,9 @@ class _FewRows:
         path.value = value
         message = f"in common reads: the last step was at most {path.length:.2g} by standardised columns"
         return SolverResult(self._packed.to_params(path.phi), value, by_params, path.n_steps, True, message)
+
+
+def _factor(H: Float64Matrix, ridge: Float64Vector) -> Factor:
+    H = H.copy()
+    H.flat[:: len(H) + 1] += ridge
+    return Factor(H)

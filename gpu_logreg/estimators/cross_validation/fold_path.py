@@ -21,8 +21,8 @@ ENDS = 3
 PAIRS = 20
 """Steps, with the changes of the gradient along them, that the metric learns from."""
 
-CLOSE = 2e-8
-"""Distance of the minimum after the last step, by standardised columns: a fit of its own knows weights no better."""
+CLOSE = 1e-8
+"""Distance of the minimum after the last step, by standardised columns, as far as the lengths of steps tell."""
 
 CURVED = 0.9
 """Share of its slope that a step may have at its end, uphill; a longer one is cut back to where a line puts zero."""

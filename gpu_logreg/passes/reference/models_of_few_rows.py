@@ -7,12 +7,13 @@ classes are sums of whole rows of ``Z``. A block is of one fold, and the models 
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from gpu_logreg.arrays.blocks import map_in_order
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
+from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
 from gpu_logreg.mathematics.softmax import curvature_diagonal, softmax
 from gpu_logreg.rows.resident import ResidentDataset
@@ -53,6 +54,11 @@ class FewRows(NamedTuple):
             for part in (slice(0, first), slice(last, n))
             if part.stop > part.start
         ]
+
+    def by_fold(self) -> list[tuple[Float64Matrix, Array, Float64Vector]]:
+        """``U``, ``y`` and ``s`` of all rows, in as many parts as there are folds; the last holds the rows of none."""
+        edges = [0, *(int(edge) for edge in self.edges[1:-2]), len(self.U)]
+        return [(self.U[a:b], self.y[a:b], self.s[a:b]) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def in_order_of_folds(data: ResidentDataset, by: HostArray, n_folds: int) -> FewRows:
@@ -123,17 +129,38 @@ def _classes_dz(z: Array, y: Array) -> Array:
     return z.reshape(len(z), -1)
 
 
-def curvature_without_fold(loss: Loss, rows: FewRows, phi: Float64Vector, left_out: int) -> Float64Matrix:
+def curvature_without_fold(
+    loss: Loss, rows: FewRows, phi: Float64Vector, left_out: int, dtype: DTypeLike = np.float64
+) -> Float64Matrix:
     """Second derivative of the loss sum of a model at a point, over all rows but those of a fold; -1 for none.
 
     Rows that are nearly certain about a pair of classes are left out of its product: what they would add is less than
     `LEAST_SHARE` of all together.
+
+    Parameters
+    ----------
+    loss : Classes
+    rows : FewRows
+    phi : ndarray of shape (K p,)
+    left_out : int
+    dtype : float32 or float64
+        Of the products; their sums are in float64.
+
+    Returns
+    -------
+    ndarray of shape (K p, K p), float64
     """
     K, p = loss.n_logits, rows.U.shape[1]
-    total = np.zeros((K, p, K, p))
-    for U, _, s in rows.outside_of(left_out):
-        _add_pairs(total, U, s, softmax(U @ phi.reshape(K, p).T))
-    return total.reshape(K * p, K * p)
+
+    def of_part(part: tuple[Float64Matrix, Array, Float64Vector]) -> Array:
+        U, _, s = part
+        total = np.zeros((K, p, K, p))
+        P = softmax(U @ phi.reshape(K, p).T)
+        _add_pairs(total, U.astype(dtype, copy=False), s.astype(dtype, copy=False), P.astype(dtype, copy=False))
+        return total
+
+    total: Array = sum(map_in_order(of_part, rows.by_fold() if left_out < 0 else rows.outside_of(left_out)))
+    return np.asarray(total).reshape(K * p, K * p)
 
 
 def _add_pairs(total: Array, U: Float64Matrix, s: Float64Vector, P: Float64Matrix) -> None:
@@ -158,5 +185,9 @@ def loss_sum(loss: Loss, rows: FewRows, phi: Float64Vector, left_out: int) -> fl
     K, p = loss.n_logits, rows.U.shape[1]
     total = 0.0
     for U, y, s in rows.outside_of(left_out):
-        total += float(s @ loss.loss_and_dz(U @ phi.reshape(K, p).T, y)[0])
+        Z = U @ phi.reshape(K, p).T
+        Z -= Z[np.arange(len(Z)), y][:, None]
+        largest = Z.max(axis=1)
+        Z -= largest[:, None]
+        total += float(s @ (np.log(np.exp(Z, out=Z).sum(axis=1)) + largest))
     return total

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.model_selection import KFold
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import KFold, StratifiedKFold
 
-from gpu_logreg import LogisticRegression
+from gpu_logreg import LogisticRegression, LogisticRegressionCV
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.estimators.cross_validation.few_rows import fit_few_rows, rows_are_few
@@ -98,3 +99,28 @@ def test_rows_are_not_few_where_hessians_cost_much_or_fits_differ():
     assert not rows_are_few(prepared, folds, CS, 0.0, How(**{**HOW, "solver": "lbfgs"}))
     many = prepare(np.zeros((900, 600)), np.arange(900) % 20, None, Device("cpu"))
     assert not rows_are_few(many, folds_of(KFold(3).split(np.zeros((900, 1))), 900), CS, 0.0, How(**HOW))
+
+
+def test_products_in_float32_are_those_in_float64_to_their_rounding():
+    rng = np.random.default_rng(3)
+    U, y, s = rng.standard_normal((150, 3)), rng.integers(0, 4, 150), rng.random(150)
+    rows, loss = FewRows(U, y, s, np.array([0, 40, 90, 150, 150])), loss_of_classes(4)
+    phi = rng.standard_normal(12)
+    for fold in (-1, 1):
+        H = curvature_without_fold(loss, rows, phi, fold)
+        narrow = curvature_without_fold(loss, rows, phi, fold, np.float32)
+        np.testing.assert_allclose(narrow, H, atol=1e-6 * np.abs(H).max())
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_accuracy_of_classes_is_that_of_scikit_learns_scorer(weighted):
+    X, y = drawn(4)
+    s = np.random.default_rng(1).integers(0, 3, len(y)).astype(float) if weighted else None
+    grid = {"Cs": [0.01, 1.0], "cv": 3, "l1_ratios": [0.0], "use_legacy_attributes": False}
+    ours = LogisticRegressionCV(scoring=None, **grid).fit(X, y, s)
+    for fold, (_, test) in enumerate(StratifiedKFold(3).split(X, y)):
+        for at in range(2):
+            params = ours.coefs_paths_[fold, 0, at]
+            predicted = (X[test] @ params[:, :-1].T + params[:, -1]).argmax(axis=1)
+            expected = accuracy_score(y[test], predicted, sample_weight=None if s is None else s[test])
+            assert ours.scores_[fold, 0, at] == pytest.approx(expected, rel=1e-14)
