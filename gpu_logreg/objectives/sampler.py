@@ -178,9 +178,10 @@ class Sampler:
         phi = self._packed(self._coordinates).from_params(params)
         return self._kind.metric_of_blocks(self._blocks(size), phi)
 
-    def hessian(self, size: int, phi: Float64Vector) -> Float64Matrix:
-        """The Hessian of `metric` by ``phi`` and at ``phi``, damped, on the host."""
-        return self._kind.hessian_of_blocks(self._blocks(size), phi)
+    def hessian(self, size: int, phi: Float64Vector, dtype: DTypeLike | None = None) -> Float64Matrix:
+        """The Hessian of `metric` by ``phi`` and at ``phi``, damped, on the host; first tried in ``dtype`` if given."""
+        blocks = self._blocks(size)
+        return self._kind.hessian_of_blocks(lambda wider: blocks(wider or dtype), phi)
 
     def heavy_rows(self, size: int, params: Float64Vector) -> HeavyRows | None:
         """The heavy rows, as weighed at ``params``, apart from all others; None where there are none, or not in memory.

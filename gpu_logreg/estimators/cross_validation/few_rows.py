@@ -181,7 +181,7 @@ class _FewRows:
         path.factor = _factor(path.H, path.ridge)
 
     def _hessian(self, phi: Float64Vector, fold: int, weight: float, ridge: Float64Vector) -> Float64Matrix:
-        """Of the mean loss of the rows outside of a fold; products are in float32 where the ridge is more than they err."""
+        """Of the mean loss outside of a fold; products are in float32 where the ridge is above their errors."""
         n_logits, of_weights = self._loss.n_logits, ridge[ridge > 0.0].min(initial=np.inf)
         H = curvature_without_fold(self._loss, self._rows, phi, fold, np.float32) / weight
         if not of_weights > FLOAT32_SHARE * float(H.diagonal().max()):

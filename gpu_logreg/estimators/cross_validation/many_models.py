@@ -63,7 +63,7 @@ FALLS = 0.9
 LEFT = 1e-9
 """Remaining decrease over ``tol`` and the value at the end: weights then have as many digits as the decrease twice."""
 
-SHARED = 0.1
+SHARED = 1.0
 """Distance of a model from the point that it shares, as a share of the remaining decrease expected at its own."""
 
 
@@ -157,13 +157,15 @@ class _Many(ManyPoints):
         first = Metric(phi0, self._sample.plain_hessian(phi0))
         self._metrics.append(first)
         l2 = self._ridge_of(self._objective.l2)
+        self._narrow_reads(Factor(first.H + np.diag(l2)), base.value)
+        of_a_fold = base.value * len(phi0) / (2.0 * self._objective.dataset.n_rows)
         phi = np.array([phi0 - Factor(first.H + np.diag(r)).solve((r - l2) * phi0) for r in ridge])
         F = len(phi)
         params, sums = np.empty_like(phi), no_sums(self._folds.n + 1, F, self._objective.dataset.n_columns)
         active, last = np.arange(F), np.full(F, np.inf)
         kept: list[int] = []
         for _ in range(ROUNDS):
-            phi[active], params[active], found = self._read_by_fold(phi[active])
+            phi[active], params[active], found = self._read_by_fold(phi[active], of_a_fold)
             for part, mine in zip(found, sums, strict=True):
                 mine[:, active] = part
             go_on = []
@@ -253,7 +255,7 @@ class _Many(ManyPoints):
         for model in models:
             old = model.metric
             if id(old) not in known:
-                known[id(old)] = Metric(old.phi, self._sampler.hessian(rows, old.phi) - of_base)
+                known[id(old)] = Metric(old.phi, self._sampler.hessian(rows, old.phi, self._hessian_dtype()) - of_base)
             model.metric = known[id(old)]
             model.factor = Factor(model.metric.H + np.diag(model.ridge))
         rate = float(np.median([model.rate for model in models]))

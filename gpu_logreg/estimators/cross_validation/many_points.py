@@ -6,20 +6,23 @@ See `gpu_logreg.estimators.cross_validation.many_models`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpu_logreg.arrays.cholesky import Factor
-from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector
+from gpu_logreg.arrays.cholesky import Factor, poorly_conditioned
+from gpu_logreg.arrays.device import to_numpy
+from gpu_logreg.arrays.vector import DTypeLike, Float64Matrix, Float64Vector
 from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.cross_validation.penalty_path import How
 from gpu_logreg.mathematics.penalty import ridge_strength
+from gpu_logreg.objectives.curvature import BinarySample
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
 from gpu_logreg.passes.sums import ManySums, Models, RowFolds
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
+from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["CONTRACTS", "LARGER", "SLOW", "FoldModel", "ManyPoints", "Metric", "no_sums", "without_fold"]
 
@@ -50,6 +53,10 @@ class Metric:
         return float(move @ self.H @ move)
 
 
+ROUNDINGS = 10.0
+"""Remaining decrease, as a multiple of that from the rounding of float32, down to which gradients are read in it."""
+
+
 class ManyPoints:
     """What the models of all folds and strengths share.
 
@@ -65,17 +72,45 @@ class ManyPoints:
         rows = min(SAMPLE_ROWS * p, max(20 * p, int(0.4 * n * len(Cs) * len(folds) / p)))
         sampler = self._sampler = Sampler(objective, np.random.default_rng(0))
         sample = sampler.sample(min(n, max(1000, rows)))
+        assert isinstance(sample, BinarySample)
         self._larger = LARGER * sample.n_rows
         self._sample = sample.unpenalised()
         assert isinstance(sample.coordinates, Coordinates)
         self._columns = sample.coordinates
         self._metrics: list[Metric] = []
+        narrow = replace(data, computed_in=None)
+        self._narrow = narrow if narrow.compute_dtype != data.compute_dtype else None
+        self._least_left = math.inf
         self._rate = 2.0 * p / sample.n_rows if not sampler.complete else 1e-4
         s = data.rows.sample_weight
         weights = np.ones(n) if s is None else s
         self._weight = np.array(
             [float(weights[self._folds.of_rows == k].sum(dtype=np.float64)) for k in range(len(folds) + 1)]
         )
+
+    def _narrow_reads(self, factor: Factor, value: float) -> None:
+        """Find what gradients read in the dtype of the rows, where that is not the dtype of the pass, serve for.
+
+        Their rounding errors ``e`` look like a remaining decrease of ``e.T H^-1 e / 2``. Rows that are read in float64
+        because rounding hides the optimum are read in float32 while more than that remains, in half the time.
+        """
+        narrow = self._narrow
+        if narrow is None or narrow.is_sparse or poorly_conditioned(factor, float(np.finfo(np.float32).eps)):
+            self._narrow = None
+            return
+        eps, columns = float(np.finfo(narrow.compute_dtype).eps), self._columns
+        noise = (1.0 + np.abs(columns.mean) / columns.scale) * eps * math.sqrt(2.0 * value)
+        noise = np.append(noise, eps) if columns.fit_intercept else noise
+        noise *= np.random.default_rng(0).choice([-1.0, 1.0], len(noise))
+        self._least_left = ROUNDINGS * 0.5 * float(noise @ factor.solve(noise))
+
+    def _dataset(self, left: float) -> Dataset:
+        """The rows as they are read at points with ``left`` remaining decrease."""
+        wide = self._narrow is None or not left >= self._least_left
+        return self._objective.dataset if wide or self._narrow is None else self._narrow
+
+    def _hessian_dtype(self) -> DTypeLike | None:
+        return None if self._narrow is None else self._narrow.compute_dtype
 
     def _ridge(self, C: float, weight: float) -> Float64Vector:
         return self._ridge_of(ridge_strength(float(C), weight))
@@ -89,7 +124,7 @@ class ManyPoints:
         """The Hessian at a point near ``phi``: one that is known, or a new one there."""
         nearest = min(self._metrics, key=lambda metric: metric.distance(phi))
         if nearest.distance(phi) > NEAR:
-            nearest = Metric(phi.copy(), self._sample.plain_hessian(phi))
+            nearest = Metric(phi.copy(), to_numpy(self._sample.hessian(phi, self._hessian_dtype())))
             self._metrics.append(nearest)
         return nearest
 
@@ -101,26 +136,26 @@ class ManyPoints:
         by_params = np.append(sums.dw_sum, sums.db_sum) if self._columns.fit_intercept else sums.dw_sum
         return self._columns.grad_to_phi(by_params / weight) + ridge * phi
 
-    def _points(self, phi: Float64Matrix) -> tuple[Float64Matrix, Float64Matrix]:
+    def _points(self, phi: Float64Matrix, data: Dataset) -> tuple[Float64Matrix, Float64Matrix]:
         """The points that the passes can take, by ``phi`` and by ``[w, b]``: gradients are exact there."""
-        params = self._columns.to_params(phi).astype(self._objective.dataset.compute_dtype).astype(np.float64)
+        params = self._columns.to_params(phi).astype(data.compute_dtype).astype(np.float64)
         return self._columns.from_params(params), params
 
     def _unpacked(self, params: Float64Matrix) -> tuple[Float64Matrix, Float64Vector]:
         d = self._objective.dataset.n_columns
         return params[:, :d], params[:, d] if self._columns.fit_intercept else np.zeros(len(params))
 
-    def _read_by_fold(self, phi: Float64Matrix) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
-        phi, params = self._points(phi)
-        data, engine = self._objective.dataset, self._objective.engine
+    def _read_by_fold(self, phi: Float64Matrix, left: float) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
+        data, engine = self._dataset(left), self._objective.engine
+        phi, params = self._points(phi, data)
         sums = engine.sums_by_fold(data, Models(*self._unpacked(params)), self._folds)
         self._objective.reads.total += 1.0
         return phi, params, sums
 
     def _read_without_fold(self, models: list[FoldModel]) -> tuple[Float64Matrix, Float64Matrix, ManySums]:
-        phi, params = self._points(np.array([model.phi for model in models]))
+        data, engine = self._dataset(min(self._rate * model.left for model in models)), self._objective.engine
+        phi, params = self._points(np.array([model.phi for model in models]), data)
         left_out = np.array([model.fold for model in models])
-        data, engine = self._objective.dataset, self._objective.engine
         sums = engine.sums_without_fold(data, Models(*self._unpacked(params), left_out), self._folds)
         self._objective.reads.total += 1.0
         return phi, params, sums

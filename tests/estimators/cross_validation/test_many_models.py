@@ -8,10 +8,12 @@ from sklearn.model_selection import KFold, ShuffleSplit
 
 from gpu_logreg import LogisticRegression, LogisticRegressionCV
 from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.estimators.cross_validation.folds import folds_of
 from gpu_logreg.estimators.cross_validation.many_models import fit_in_common_reads, in_common_reads
-from gpu_logreg.estimators.cross_validation.penalty_path import How
+from gpu_logreg.estimators.cross_validation.many_points import ManyPoints
+from gpu_logreg.estimators.cross_validation.penalty_path import How, penalty_path
 from gpu_logreg.estimators.prepare import prepare
 
 CS = np.logspace(-3, 3, 5)
@@ -137,3 +139,42 @@ class _Splits:
 def _value(X, y, C, w, b):
     z = X @ w + b
     return C * (np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))).sum() + 0.5 * w @ w
+
+
+def test_first_reads_of_rows_that_rounding_made_wide_are_in_their_own_dtype(monkeypatch):
+    X, y = drawn(20_000, dtype=np.float32)
+    X += 3000.0 * X.std(axis=0)  # far from zero: float32 hides the optimum
+    read, dtypes = ManyPoints._read_without_fold, []
+    monkeypatch.setattr(ManyPoints, "_narrow_reads", lambda self, factor, value: setattr(self, "_least_left", 1e-7))
+
+    def noted(self, models):
+        dtypes.append(self._dataset(min(self._rate * model.left for model in models)).compute_dtype)
+        return read(self, models)
+
+    monkeypatch.setattr(ManyPoints, "_read_without_fold", noted)
+    folds, results, _ = fitted(X, y, max_iter=1000)
+    assert dtypes[-1] == np.float64
+    for (fold, at), result in results.items():
+        if at == 2:
+            one = LogisticRegression(C=CS[at], tol=1e-12)
+            one.fit(X[folds.train[fold]].astype(float), y[folds.train[fold]])
+            np.testing.assert_allclose(result.params[:-1] * X.std(axis=0), one.coef_[0] * X.std(axis=0), atol=2e-7)
+
+
+def test_rounding_keeps_reads_in_float64_where_it_would_hide_what_remains():
+    X, y = drawn(20_000, dtype=np.float32)
+    X += 3000.0 * X.std(axis=0)
+    data = prepare(X, y, None, Device("cpu"))
+    folds = folds_of(KFold(4).split(X, y), len(y))
+    how = How(solver="auto", solver_reason="", impl="auto", fit_intercept=True, tol=1e-6, max_iter=1000)
+    with blas_on_one_thread():
+        path = penalty_path(data, data.shares, np.array([1.0]), 0.0, how)
+        assert path.objective.dataset.compute_dtype == np.float64
+        many = ManyPoints(path.objective, folds, CS, how)
+    many._narrow_reads(Factor(np.eye(13)), 0.5)
+    noise = 3000.0 * float(np.finfo(np.float32).eps)
+    assert many._least_left == pytest.approx(5.0 * 12 * noise**2, rel=0.2)
+    assert many._dataset(many._least_left).compute_dtype == np.float32
+    assert many._dataset(0.5 * many._least_left).compute_dtype == np.float64
+    many._narrow_reads(Factor(np.eye(13) + 1e9), 0.5)  # nearly singular in float32
+    assert many._dataset(1.0).compute_dtype == np.float64
