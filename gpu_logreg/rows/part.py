@@ -63,6 +63,11 @@ class Part:
         For the beginning of a message, with a colon.
     first_row : int
         Number of the first row, where messages count the rows of all parts.
+
+    Notes
+    -----
+    A method reads what is kept once: a call on a cluster that nobody waits for any more, as another worker has died
+    meanwhile, may go on in another thread.
     """
 
     def __init__(self, data: ResidentDataset, engine: Any, place: str, first_row: int = 0) -> None:
@@ -81,21 +86,24 @@ class Part:
         """The rows as they are seen; copies of columns are kept until others are asked for."""
         data = self.data
         if view.columns is not None:
-            if self._columns is None or not np.array_equal(self._columns[0], view.columns):
-                self._columns = view.columns, self.engine.columns(data)(view.columns)
-            data = self._columns[1]
+            known = self._columns
+            if known is None or not np.array_equal(known[0], view.columns):
+                self._columns = known = view.columns, self.engine.columns(data)(view.columns)
+            data = known[1]
         return data.in_float64() if view.in_float64 else data
 
     def kept(self, name: str, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make()`` gives, kept under a name until it is asked for with another key."""
-        if name not in self._kept or self._kept[name][0] != key:
-            self._kept[name] = key, make()
-        return self._kept[name][1]
+        known = self._kept.get(name)
+        if known is None or known[0] != key:
+            self._kept[name] = known = key, make()
+        return known[1]
 
     def drawing(self, scoring: Scoring | None, n_classes: int, view: View) -> Drawing:
         """What samples of these rows are drawn by."""
         how = *(scoring or ()), n_classes, *view
-        if self._drawing is None or not _are_same(self._drawing[0], how):
+        known = self._drawing
+        if known is None or not _are_same(known[0], how):
             data = self.seen(view)
             drawing = Drawing(data.rows.y, data.rows.sample_weight, n_classes)
             if scoring is not None:
@@ -103,8 +111,8 @@ class Part:
                 if not np.isfinite(scores).all():
                     refuse_not_finite(self)
                 drawing.by_scores([scores], data.n_columns)
-            self._drawing = how, drawing
-        return self._drawing[1]
+            self._drawing = known = how, drawing
+        return known[1]
 
 
 def _are_same(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -120,18 +120,19 @@ class Block:
 
     def part(self, setting: Setting) -> Part:
         """The part, which is kept; all calls have the same setting."""
+        rows = self._rows  # first: a call that nobody waits for any more may be making the part in another thread
         if self._part is None:
-            self._part = self._make(setting)
+            self._part = self._make(setting, rows)
             self._rows = None
         return self._part
 
-    def _make(self, setting: Setting) -> Part:
+    def _make(self, setting: Setting, rows: tuple[Any, Any, Any] | None) -> Part:
         target, by_class, options = setting
         look, loss = self.look, target.loss
         assert look is not None
-        assert self._rows is not None
+        assert rows is not None
         assert not isinstance(loss, Labels)
-        X, codes, weights = self._rows
+        X, codes, weights = rows
         # Each label twice: scikit-learn warns where most labels occur once.
         table = target.encode(np.repeat(look.labels, 2))[::2]
         if codes.dtype != table.dtype or not np.array_equal(table, np.arange(len(table))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,12 +14,17 @@ from distributed.comm import CommClosedError
 from gpu_logreg.arrays.blocks import blas_on_one_thread
 from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.errors import ClusterError, GpuLogregError
+from gpu_logreg.estimators.distributed.calls import WorkerGoneError, answers_of, awaited, workers_there
 from gpu_logreg.rows.part import call
 
 __all__ = ["DaskParts", "computed_blocks", "results_of", "submit_for_each", "wait_for"]
 
 SHARED_BYTES = 2**17
 """Bytes of the arguments for all parts from which they are sent once to a worker that asks, and not with every task."""
+
+SHORT_SECONDS = 1.0
+"""Time of a call from which the next one is by tasks: the scheduler sees them, and where a cluster adapts its number of
+workers, it would end those without any. Beside a second the time of tasks is little."""
 
 SECONDS_WITHOUT_WORKERS = 30.0
 """Time without a worker, or without the scheduler, after which a fit ends."""
@@ -33,10 +39,11 @@ _ASK_SECONDS = 2.0
 class DaskParts:
     """See `gpu_logreg.rows.part.Parts`.
 
-    A task takes a millisecond or more of the scheduler and of the client, so that there is one for every thread of a
-    worker and not for every part: it calls the function for the parts that are on the worker, one after the other, and
-    returns the result of each. Where parts are is asked again every `_REGROUP_SECONDS`, as those of a worker that died
-    are made anew elsewhere.
+    Every thread of a worker calls the function for some of the parts that are on the worker, one after the other, and
+    returns the result of each. The workers are called past the scheduler's tasks where the last call was short
+    (`gpu_logreg.estimators.distributed.calls`); else, and for parts for which no worker answers, there is a task for
+    each thread. Where parts are is asked again after `_REGROUP_SECONDS`, and after a call without an answer, as those
+    of a worker that died are made anew elsewhere.
 
     Parameters
     ----------
@@ -52,39 +59,92 @@ class DaskParts:
         self._client, self._setting = client, setting
         self._futures = list(futures)
         self._groups: list[list[int]] = []
+        self._places: list[str] = []
         self._asked_at = -np.inf
+        self._last_seconds = 0.0
 
     def some(self, numbers: Sequence[int], setting: Any = None) -> DaskParts:
         """Those of some blocks, which are known to be where these were found."""
         parts = DaskParts(self._client, [self._futures[k] for k in numbers], setting)
         at = {k: place for place, k in enumerate(numbers)}
         groups = [[at[k] for k in group if k in at] for group in self._groups]
-        parts._groups, parts._asked_at = [group for group in groups if group], self._asked_at
+        found = [(worker, group) for worker, group in zip(self._places, groups, strict=True) if group]
+        parts._places, parts._groups = [worker for worker, _ in found], [group for _, group in found]
+        parts._asked_at, parts._last_seconds = self._asked_at, self._last_seconds
         return parts
 
     def each(
         self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any] | None] | None = None
     ) -> list[Any]:
-        """``function(part, *shared, *own[k])`` of every part; one task for each thread of a worker."""
+        """``function(part, *shared, *own[k])`` of every part, in every thread of the workers."""
         self._group()
-        wanted = [[k for k in group if own is None or own[k] is not None] for group in self._groups]
-        wanted = [group for group in wanted if group]
-        parts = [[self._futures[k] for k in group] for group in wanted]
-        owns = [[() if own is None else own[k] for k in group] for group in wanted]
-        sent: Any = shared
-        if sum(value.nbytes for value in shared if isinstance(value, np.ndarray)) >= SHARED_BYTES:
-            # The result of a task, as one that is scattered is lost with its worker.
-            (sent,) = submit_for_each(self._client, tuple, [shared])
-        how = {"called": function, "shared": sent, "setting": self._setting}
-        futures = submit_for_each(self._client, _call, parts, owns, **how)
+        start = time.monotonic()
+        owns = [()] * len(self._futures) if own is None else own
+        groups = [[k for k in group if owns[k] is not None] for group in self._groups]
+        wanted = [(worker, group) for worker, group in zip(self._places, groups, strict=True) if group]
         results: list[Any] = [None] * len(self._futures)
-        for group, found in zip(wanted, results_of(self._client, futures), strict=True):
-            for k, result in zip(group, found, strict=True):
-                results[k] = result
+        if (
+            self._last_seconds < SHORT_SECONDS
+            and _nbytes([*shared, *(one for row in owns for one in row or ())]) < SHARED_BYTES
+        ):
+            wanted = self._call_workers(wanted, results, function, shared, owns)
+        if wanted:
+            self._call_by_tasks([group for _, group in wanted], results, function, shared, owns)
+        self._last_seconds = time.monotonic() - start
         for result in results:
             if isinstance(result, GpuLogregError):
                 raise result
         return results
+
+    def _call_workers(
+        self,
+        wanted: Sequence[tuple[str, list[int]]],
+        results: list[Any],
+        function: Callable[..., Any],
+        shared: Sequence[Any],
+        owns: Sequence[Any],
+    ) -> list[tuple[str, list[int]]]:
+        """Put results of parts into their places; the workers and groups of parts that are left to be called."""
+        by_worker: dict[str, list[list[int]]] = {}
+        for worker, group in wanted:
+            by_worker.setdefault(worker, []).append(group)
+        left = [("", group) for group in by_worker.pop("", [])]
+        asked = {
+            worker: [([self._futures[k].key for k in group], [owns[k] for k in group]) for group in groups]
+            for worker, groups in by_worker.items()
+        }
+        how = {"called": function, "shared": shared, "setting": self._setting}
+        answers = answers_of(self._client, asked, _call, how)
+        for worker, groups in by_worker.items():
+            for group, found in zip(groups, answers.get(worker) or [None] * len(groups), strict=True):
+                if found is None:
+                    left.append((worker, group))
+                    continue
+                for k, result in zip(group, found, strict=True):
+                    results[k] = result
+        if left:
+            self._asked_at = -np.inf
+        return left
+
+    def _call_by_tasks(
+        self,
+        groups: Sequence[list[int]],
+        results: list[Any],
+        function: Callable[..., Any],
+        shared: Sequence[Any],
+        owns: Sequence[Any],
+    ) -> None:
+        """Put results of parts into their places; Dask makes anew what is lost."""
+        sent: Any = shared
+        if _nbytes(shared) >= SHARED_BYTES:
+            # The result of a task, as one that is scattered is lost with its worker.
+            (sent,) = submit_for_each(self._client, tuple, [shared])
+        how = {"called": function, "shared": sent, "setting": self._setting}
+        parts, owned = ([[row[k] for k in group] for group in groups] for row in (self._futures, owns))
+        futures = submit_for_each(self._client, _call, parts, owned, **how)
+        for group, found in zip(groups, results_of(self._client, futures), strict=True):
+            for k, result in zip(group, found, strict=True):
+                results[k] = result
 
     def _group(self) -> None:
         """Ask where the parts are, and group those of one worker by its threads."""
@@ -100,11 +160,16 @@ class DaskParts:
         by_worker: dict[str, list[int]] = {}
         for k, future in enumerate(self._futures):
             by_worker.setdefault(min(places.get(future.key, ()), default=""), []).append(k)
-        groups = []
+        found = []
         for worker, parts in by_worker.items():
             n = threads.get(worker, 1) if worker else len(parts)
-            groups += [parts[k::n] for k in range(min(n, len(parts)))]
-        self._groups, self._asked_at = groups, time.monotonic()
+            found += [(worker, parts[k::n]) for k in range(min(n, len(parts)))]
+        self._places, self._groups = [worker for worker, _ in found], [group for _, group in found]
+        self._asked_at = time.monotonic()
+
+
+def _nbytes(values: Sequence[Any]) -> int:
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
 
 
 def _call(
@@ -177,7 +242,7 @@ def results_of(client: Client, futures: Sequence[Future]) -> list[Any]:
     """
     wait_for(client, futures)
     try:
-        return list(client.gather(list(futures)))
+        return _gathered(client, list(futures))
     except KilledWorker as error:
         raise ClusterError(
             f"a partition ended its worker {error.allowed_failures + 1} times in a row; give workers more memory, or "
@@ -192,6 +257,22 @@ def results_of(client: Client, futures: Sequence[Future]) -> list[Any]:
         ) from error
 
 
+def _gathered(client: Client, futures: list[Future]) -> list[Any]:
+    """The results of tasks that have ended, asked for again where a worker is gone meanwhile."""
+    alone_since: float | None = None
+    while True:
+        there = workers_there(client)
+        if there:
+            alone_since = None
+            with contextlib.suppress(WorkerGoneError):
+                return list(awaited(client, client.gather(futures, asynchronous=True), there))
+            continue
+        alone_since = alone_since or time.monotonic()
+        if time.monotonic() - alone_since > SECONDS_WITHOUT_WORKERS:
+            raise _gone()
+        time.sleep(_ASK_SECONDS)
+
+
 def wait_for(client: Client, futures: Sequence[Future]) -> None:
     """Wait until all tasks have ended, in whatever way."""
     alone_since: float | None = None
@@ -203,7 +284,7 @@ def wait_for(client: Client, futures: Sequence[Future]) -> None:
         except CancelledError:
             return
         except TimeoutError:
-            if _has_workers(client):
+            if workers_there(client):
                 alone_since = None
                 continue
         alone_since = alone_since or time.monotonic()
@@ -211,12 +292,3 @@ def wait_for(client: Client, futures: Sequence[Future]) -> None:
             if client.status == "running":
                 client.cancel(list(futures), force=True)
             raise _gone()
-
-
-def _has_workers(client: Client) -> bool:
-    if client.status != "running":
-        return False
-    try:
-        return bool(client.nthreads())
-    except (CommClosedError, OSError, TimeoutError):
-        return False
