@@ -1,12 +1,18 @@
 """Workers killed, stopped or started at random moments of fits on a Dask cluster: do they end in other bits, or hang?
 
-``python bench/worker_kills.py 10 0`` takes some minutes on two cores. Every fit (Newton's method, L1, L-BFGS of three
+    python bench/worker_kills.py 20 0 --record
+    python bench/worker_kills.py 20 1 --cases lbfgs
+
+take some minutes on two cores. Every fit (Newton's method, L1, L-BFGS of three
 classes, a network) has a scheduler and two workers in processes of their own, of which one worker is sent SIGKILL, and
 another is started. Its rows come from functions that the scheduler can call again (``--source delayed``), or from the
 memory of the client (``--source client``). With ``--by stop`` the worker is halted for some seconds instead, and with
 ``--by join`` another one comes. With ``--end workers`` or ``--end scheduler`` all workers, or the scheduler, are killed
 once for every case and not started again, with ``--end restart`` the scheduler is: the fit is to end with a
 ClusterError within a minute.
+
+A row of ``bench/results/worker_kills.csv`` has for each kind of fit how many were disturbed and how many had ended
+before, how many ended in other bits, and the seconds of one that was left alone and of the longest.
 """
 
 from __future__ import annotations
@@ -21,7 +27,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +35,7 @@ import dask.array as da
 import numpy as np
 from dask import delayed
 from distributed import Client
+from record import append
 
 from gpu_logreg.dask import LogisticRegression, MLPClassifier
 from gpu_logreg.errors import ClusterError
@@ -93,7 +100,7 @@ class Processes:
     def start_worker(self) -> subprocess.Popen[bytes]:
         """Start a worker of one thread."""
         options = "--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(self._folder)
-        return self._start("worker", *options)
+        return self._start("worker", *options, "--preload", "gpu_logreg.dask")
 
     def client(self) -> Client:
         """A client of the scheduler."""
@@ -135,19 +142,23 @@ class Processes:
             process.wait()
 
 
-def disturb_one_by_one(processes: Processes, n: int, seed: int, source: str, by: str) -> int:
-    """Kill, stop or start a worker at a random moment of each of n fits; how many ended in other bits."""
+def disturb_one_by_one(
+    processes: Processes, n: int, seed: int, source: str, by: str, cases: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Kill, stop or start a worker at a random moment of each of n fits; a row for each of some cases."""
     disturb, told_of = {
         "kill": (processes.kill_worker, "killed"),
         "stop": (processes.stop_worker, "stopped"),
         "join": (processes.join, "joined"),
     }[by]
-    rng, wrong, missed = np.random.default_rng(seed), 0, 0
+    rng = np.random.default_rng(seed)
     known: dict[str, tuple[str, float]] = {}
+    first = {"by": by, "source": source, "seed": seed, "fits": 0, "missed": 0, "other_bits": 0}
+    rows = {case: {"case": case, **first, "fit_seconds": 0.0, "longest_seconds": 0.0} for case in cases[:n]}
     with processes.client() as client:
         for k in range(n):
             client.wait_for_workers(2, timeout=120)
-            case = list(CASES)[k % len(CASES)]
+            case = cases[k % len(cases)]
             if case not in known:
                 fit(client, case, source)  # compiles
                 known[case] = fit(client, case, source)
@@ -156,13 +167,17 @@ def disturb_one_by_one(processes: Processes, n: int, seed: int, source: str, by:
             timer = threading.Timer(at, disturb, (worker,))
             timer.start()
             found, took = fit(client, case, source)
-            missed += timer.is_alive()
+            row = rows[case]
+            row["missed"] += timer.is_alive()
             timer.join()
-            wrong += found != digest
+            row["fits"], row["other_bits"] = row["fits"] + 1, row["other_bits"] + (found != digest)
+            row["fit_seconds"], row["longest_seconds"] = round(seconds, 2), round(max(row["longest_seconds"], took), 2)
             told = "same bits" if found == digest else "OTHER BITS"
             print(f"{case:8} {told_of} after {at:5.2f} s of {seconds:5.2f}: {took:6.2f} s, {told}", flush=True)
-    print(f"{n} fits, {wrong} with other bits; {missed} fits had ended before")
-    return wrong
+    wrong, missed = (sum(row[name] for row in rows.values()) for name in ("other_bits", "missed"))
+    longest = max(row["longest_seconds"] for row in rows.values())
+    print(f"{n} fits, {wrong} with other bits; {missed} fits had ended before; the longest took {longest:.2f} s")
+    return list(rows.values())
 
 
 def end(client: Client, case: str, kill: Callable[[], None], source: str) -> int:
@@ -194,15 +209,20 @@ def main() -> int:
     parser.add_argument("--source", choices=["delayed", "client"], default="delayed")
     parser.add_argument("--end", choices=["workers", "scheduler", "restart"])
     parser.add_argument("--by", choices=["kill", "stop", "join"], default="kill")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--record", action="store_true", help="append a row for each case to the results")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     wrong = 0
-    for case in list(CASES)[: asked.n] if asked.end else [""]:
+    for case in asked.cases[: asked.n] if asked.end else [""]:
         with tempfile.TemporaryDirectory() as folder:
             processes = Processes(Path(folder), 2)
             try:
                 if not asked.end:
-                    wrong += disturb_one_by_one(processes, asked.n, asked.seed, asked.source, asked.by)
+                    rows = disturb_one_by_one(processes, asked.n, asked.seed, asked.source, asked.by, asked.cases)
+                    wrong += sum(row["other_bits"] for row in rows)
+                    if asked.record:
+                        append("worker_kills", rows)
                     continue
                 kill = {
                     "workers": processes.kill_workers,

@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from importlib.metadata import version
 
+import dask
+from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster
 
 from gpu_logreg.errors import ClusterError, DataError
@@ -16,6 +18,12 @@ __all__ = ["connected", "refuse_unseen"]
 
 CONNECT_SECONDS = 10.0
 """Time in which a scheduler is to answer."""
+
+REACH_SECONDS = 5.0
+"""Time in which workers that are started here reach each other. Dask tries for 30 s, and so long waits whoever wants
+something of a worker that has died."""
+
+_REACH, _PRELOAD = "distributed.comm.timeouts.connect", "distributed.worker.preload"
 
 WORKER_SECONDS = 60.0
 """Time in which a first worker is to be there: it starts an interpreter."""
@@ -33,6 +41,10 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         if scheduler is None:
             assert workers is not None
+            seconds = min(REACH_SECONDS, parse_timedelta(dask.config.get(_REACH)))
+            # A worker imports the package before it joins, and not within its first task, in which it answers nobody.
+            preload = [*dask.config.get(_PRELOAD), "gpu_logreg.dask"]
+            stack.enter_context(dask.config.set({_REACH: f"{seconds}s", _PRELOAD: preload}))  # the workers get them too
             threads = max(1, len(os.sched_getaffinity(0)) // workers)
             cluster = stack.enter_context(
                 LocalCluster(
