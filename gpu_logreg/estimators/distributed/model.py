@@ -26,10 +26,10 @@ __all__ = ["LogisticRegression"]
 class LogisticRegression(OnCluster, linear.LogisticRegression):  # type: ignore[misc]  # predictions without offset
     """`gpu_logreg.LogisticRegression` for rows on the workers of a Dask cluster.
 
-    A read of the data is one task for each partition, which sends its sums back; they are added in the order of the
-    partitions, so that no bit of the result depends on the number of workers, on their speed, or on whether one died
-    and its partitions were made anew. Samples come to the client. A partition is copied once where its rows are not in
-    C order.
+    A read of the data is a call of every worker, which sends back the sums of its partitions; they are added in the
+    order of the partitions, so that no bit of the result depends on the number of workers, on their speed, or on
+    whether one died and its partitions were made anew. Samples come to the client. A partition is copied once where
+    its rows are not in C order.
 
     Parameters
     ----------
