@@ -11,6 +11,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.solvers.composite import Composite
 from gpu_logreg.solvers.composite_steps import proximal_steps
 from gpu_logreg.solvers.criteria import below
+from gpu_logreg.solvers.heavy_composite import CompositeDoubt
 from gpu_logreg.solvers.subsampled_newton import SAMPLE_DECREASE, thinnings
 from gpu_logreg.solvers.watch import renewed
 
@@ -24,10 +25,13 @@ DAMPING = 0.1
 directions that it holds for flat steps would be far too long, and long to find."""
 
 
-def solve_on_sample(sample: Any, phi: Float64Vector, strengths: Float64Vector) -> tuple[Float64Vector, float]:
+def solve_on_sample(
+    sample: Any, phi: Float64Vector, strengths: Float64Vector, doubt: CompositeDoubt | None = None
+) -> tuple[Float64Vector, float]:
     """Solve on ever larger parts of the sample, each started with the solution and the curvature of the last.
 
-    The solution, and the value at the start on the first of the parts.
+    The solution, and the value at the start on the first of the parts. With ``doubt`` the sample is all rows, of which
+    some may be heavy.
     """
     p, value_at_start = len(phi), math.nan
     ridge = np.resize(sample.penalty, p)
@@ -45,6 +49,7 @@ def solve_on_sample(sample: Any, phi: Float64Vector, strengths: Float64Vector) -
             refresh=renewed(level.damped_hessian),
             rescue=level.damped_hessian,
             forcing=ROUGHLY,
+            doubt=doubt if k == 1 else None,
         )
         phi = result.params
         if k == ks[0]:

@@ -114,6 +114,7 @@ def settle(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tup
     x, r : ndarrays of shape (k,)
         The point and the gradient of the smooth part there.
     """
+    added = 0.0
     for _ in range(most_systems(x)):
         at = np.flatnonzero((x != 0.0) | (l1 == 0.0))
         if not len(at):  # LAPACK wants at least one
@@ -122,7 +123,7 @@ def settle(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tup
         sign = np.sign(x_at)
         slope = r[at] + l1_at * sign
         try:
-            delta = _solved(H[at[:, None], at], -slope)
+            delta, added = _solved(H[at[:, None], at], -slope, added)
         except LinAlgError:
             break
         goal = x_at + delta
@@ -146,13 +147,18 @@ def most_systems(x: Float64Vector) -> int:
     return int(np.clip(SETTLE_WORK / k**3, LEAST_SYSTEMS, len(x)))
 
 
-def _solved(H: Any, v: Float64Vector) -> Float64Vector:
+def _solved(H: Any, v: Float64Vector, added: float) -> tuple[Float64Vector, float]:
     """``H^-1 v`` for a matrix of unit diagonal: by LAPACK itself where it can, without the steps around it.
 
-    ``H`` is kept, for `Factor` to mend it where rounding has made it indefinite.
+    ``H`` is kept, for `Factor` to mend it where rounding has made it indefinite. What that adds to the diagonal is
+    returned too, and ``added`` from the start: a part of a matrix needs no more than the whole.
     """
-    L, fault = dpotrf(H, lower=1)
-    return np.asarray(Factor(H).solve(v) if fault else dpotrs(L, v, lower=1)[0])
+    if added == 0.0:
+        L, fault = dpotrf(H, lower=1)
+        if not fault:
+            return np.asarray(dpotrs(L, v, lower=1)[0]), 0.0
+    factor = Factor(H, added)
+    return factor.solve(v), factor.added
 
 
 class _Moved(NamedTuple):

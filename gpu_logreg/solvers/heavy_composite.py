@@ -93,6 +93,9 @@ class HeavyCompositeModel(HeavyModel):
             H = self._matrix + self._heavy.hessian(u)
             H.flat[:: len(H) + 1] += self._damping
             self.blind = Factor(self._heavy.curved(H)).added > 0.0
+            # Beside heavy rows the curvature of light ones may be less than its rounding: mended once, and not by each
+            # of the hundreds of systems to the minimum.
+            H.flat[:: len(H) + 1] *= 1.0 + 2.0 * Factor(H).added
             end, left = model_minimum(H, slopes, u, l1, forcing)
             if math.isnan(left):
                 return (u, fallen) if fallen > 0.0 else (end, math.inf)
@@ -144,9 +147,20 @@ class CurvatureSource:
     _l1: Float64Vector
     _heavy: HeavyRows | None = None
     _size: int = 0
+    _model: HeavyCompositeModel | None = None
+
+    @property
+    def knows_heavy(self) -> bool:
+        """Whether rows have been weighed, and some are heavy."""
+        return self._model is not None
 
     def heavy_model(self, size: int, phi: Float64Vector) -> HeavyCompositeModel | None:
-        """Weigh the rows, and model the objective at ``phi``; None where none is heavy."""
+        """Weigh the rows, once, and model the objective at ``phi``; None where none is heavy."""
+        if self._model is None:
+            self._model = self._weighed(size, phi)
+        return self._model
+
+    def _weighed(self, size: int, phi: Float64Vector) -> HeavyCompositeModel | None:
         self._heavy = self._sampler.heavy_rows_at(size, phi)
         if self._heavy is None:
             return None
