@@ -61,7 +61,7 @@ class ClassesSample(SampleObjective):
     def curvature_sum(self, phi: Float64Vector) -> Float64Matrix:
         """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T``, of shape (K p, K p), on the host in float64."""
         self.reads.total += self.n_rows / self.n_total
-        return np.asarray(self.engine.curvature(self.rows.data, phi))
+        return self.rows.classes_curvature(self.engine, phi)
 
     def plain_hessian(self, phi: Float64Vector) -> Float64Matrix:
         """The Hessian at ``phi``, as it is: flat along the free directions where there is no penalty."""
@@ -161,7 +161,7 @@ class ClassesSample(SampleObjective):
 
     def _mean_factors(self, phi: Float64Vector) -> tuple[Array, Float64Matrix]:
         self.reads.total += self.n_rows / self.n_total
-        A, B, trace = self.engine.mean_factors(self.rows.data, phi)
+        A, B, trace = self.rows.mean_factors(self.engine, phi)
         return A / max(trace, 1e-300), B / self.weight_total
 
     def metric(self, phi: Float64Vector) -> KroneckerFactor:
@@ -189,7 +189,7 @@ class ClassesSample(SampleObjective):
         weight_total = 0.0
         for block in blocks(np.dtype(np.float64)):
             block.reads.total += block.n_rows / block.n_total
-            total = total + np.asarray(to_numpy(block.engine.mean_factors(block.rows.data, phi)[0]))
+            total = total + np.asarray(to_numpy(block.rows.mean_factors(block.engine, phi)[0]))
             weight_total += block.weight_total
         H = total / (weight_total * block._shape[0])
         return damp(H + np.diag(block.penalty), block.penalty)

@@ -138,8 +138,8 @@ class Objective:
     @cached_attribute
     def costs(self) -> Costs:
         """Times of a read and a Hessian, relative to dense rows, for the choice of solver and sample size."""
-        read = self.dataset.read_cost
-        return Costs(read, read, self.dataset.curvature_cost) if self.keeps_samples_sparse else Costs(read)
+        read, dataset = self.dataset.read_cost, self.dataset
+        return Costs(read, read, dataset.curvature_cost(self.n_logits)) if self.keeps_samples_sparse else Costs(read)
 
     @cached_attribute
     def separable_below(self) -> float:

@@ -11,8 +11,9 @@ the units of ``X``. There are two ways to the same sums:
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vec
 from gpu_logreg.mathematics.loss_protocols import PackedPass
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes.engine import Engine
-from gpu_logreg.rows.coordinates import Coordinates
+from gpu_logreg.rows.coordinates import ClasswiseCoordinates, Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["Standardised", "StandardisedDense", "StandardisedSparse"]
@@ -48,6 +49,12 @@ class Standardised(Protocol):
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """Loss sum, its gradient, and the second derivative of the mean loss, for two classes on the host."""
+
+    def classes_curvature(self, engine: Engine, phi: Float64Vector) -> Float64Matrix:
+        """Second derivative of the loss sum of K classes by packed ``phi``, on the host in float64."""
+
+    def mean_factors(self, engine: Engine, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
+        """Mean factors of the curvature of K classes, undivided: see `gpu_logreg.passes.engine.Engine.mean_factors`."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +93,25 @@ class StandardisedDense:
         A = U * np.sqrt(s * d2z / self.data.weight_total)[:, None]
         return float(s @ row_loss), (s * dz) @ U, A.T @ A
 
+    def classes_curvature(self, engine: Engine, phi: Float64Vector) -> Float64Matrix:
+        """By a pass over the copies, in their dtype."""
+        return np.asarray(engine.curvature(self.data, phi))
+
+    def mean_factors(self, engine: Engine, phi: Float64Vector) -> tuple[Array, Float64Matrix, float]:
+        """By a pass over the copies."""
+        return engine.mean_factors(self.data, phi)
+
 
 @dataclass(frozen=True)
 class StandardisedSparse:
-    """Sparse rows of two classes, neither centred nor copied as dense rows; sums are computed in float64.
+    """Sparse rows, neither centred nor copied as dense rows; sums are computed in float64.
 
     Attributes
     ----------
     data : ResidentDataset
         ``X`` of shape (m, d), in CSR.
     coordinates : Coordinates
+        Of one logit.
     """
 
     data: ResidentDataset
@@ -108,7 +124,7 @@ class StandardisedSparse:
 
     def gradient_pass(self, engine: Engine) -> PackedPass:
         """By a pass over the stored elements."""
-        coordinates, run = self.coordinates, engine.gradient_pass(self.data)
+        coordinates, run = self._packed(engine), engine.gradient_pass(self.data)
         by_params = engine.loss.packed_pass(run, self.data.n_columns, coordinates.fit_intercept)
 
         def by_phi(phi: Float64Vector) -> tuple[float, Float64Vector]:
@@ -117,19 +133,26 @@ class StandardisedSparse:
 
         return by_phi
 
-    def _unpacked(self, engine: Engine, phi: Float64Vector) -> tuple[Float64Vector, float]:
-        return engine.loss.unpack(self.coordinates.to_params(phi), self.data.n_columns)
+    def _packed(self, engine: Engine) -> Coordinates | ClasswiseCoordinates:
+        K = engine.loss.n_logits
+        return self.coordinates if K == 1 else ClasswiseCoordinates(self.coordinates, K)
+
+    def _unpacked(self, engine: Engine, phi: Float64Vector) -> tuple[Float64Vector, Any]:
+        return engine.loss.unpack(self._packed(engine).to_params(phi), self.data.n_columns)
 
     def curvature(self, engine: Engine, phi: Float64Vector, dtype: DTypeLike | None = None) -> Float64Matrix:
         """Second derivative of the mean loss by ``phi``, in float64 whatever ``dtype``.
 
         With ``h_i = s_i p_i (1 - p_i) / sum(s)`` it is ``T.T sum_i h_i [x_i, 1] [x_i, 1].T T``; ``[w, b] = T phi``.
         """
-        fit_intercept = self.coordinates.fit_intercept
-        H, v, total = engine.sparse_curvature(self.data, *self._unpacked(engine, phi), fit_intercept)
+        sums = engine.sparse_curvature(self.data, *self._unpacked(engine, phi), self.coordinates.fit_intercept)
+        return self._by_phi(*sums)
+
+    def _by_phi(self, H: Float64Matrix, v: Float64Vector, total: float) -> Float64Matrix:
+        """``T.T sum_i h_i [x_i, 1] [x_i, 1].T T`` in place of ``H``, from its sums by the columns as they are."""
         inverse, mean = 1.0 / self.coordinates.scale, self.coordinates.mean
         of_weights = H[: len(v), : len(v)]
-        if fit_intercept:
+        if self.coordinates.fit_intercept:
             centre = v - 0.5 * total * mean
             for first in range(0, len(v), _ROWS_AT_ONCE):
                 part = slice(first, first + _ROWS_AT_ONCE)
@@ -140,6 +163,24 @@ class StandardisedSparse:
         of_weights *= inverse
         of_weights *= inverse[:, None]
         return H
+
+    def classes_curvature(self, engine: Engine, phi: Float64Vector) -> Float64Matrix:
+        """``sum_i s_i (diag(p_i) - p_i p_i.T) kron u_i u_i.T`` of K classes, of shape (K p, K p)."""
+        K, p = engine.loss.n_logits, self.n_params
+        H = np.zeros((K, p, K, p))
+        sums = engine.sparse_pair_sums(self.data, *self._unpacked(engine, phi), self.coordinates.fit_intercept)
+        for (k, other), of_pair in zip(itertools.combinations(range(K), 2), sums, strict=True):
+            M = self._by_phi(*of_pair)
+            H[k, :, k] += M
+            H[other, :, other] += M
+            H[k, :, other] = H[other, :, k] = -M
+        return H.reshape(K * p, K * p)
+
+    def mean_factors(self, engine: Engine, phi: Float64Vector) -> tuple[Float64Matrix, Float64Matrix, float]:
+        """As `gpu_logreg.passes.engine.Engine.mean_factors` over the standardised rows."""
+        fit_intercept = self.coordinates.fit_intercept
+        sums, B = engine.sparse_mean_factors(self.data, *self._unpacked(engine, phi), fit_intercept)
+        return self._by_phi(*sums), B, sums[-1]
 
     def second_order(self, engine: Engine, phi: Float64Vector) -> tuple[float, Float64Vector, Float64Matrix]:
         """By a pass for the gradient and one for the second derivative."""

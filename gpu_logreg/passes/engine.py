@@ -7,11 +7,12 @@ for each part of the rows and add the results in order.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
+from gpu_logreg.passes.class_pairs import CurvatureSums, MeanFactors
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
 from gpu_logreg.passes.sums import LabelledMoments, ManySums, Models, Moments, RowFolds, Sums
 from gpu_logreg.rows.resident import ResidentDataset
@@ -135,6 +136,16 @@ class Engine(Protocol):
             ``sum_i h_i``.
         """
 
+    def sparse_pair_sums(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> Iterator[CurvatureSums]:
+        """Undivided sums as `sparse_curvature`, with ``s_i p_ik p_il`` of each pair of K classes instead of ``h_i``."""
+
+    def sparse_mean_factors(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> MeanFactors:
+        """`mean_factors` over sparse rows of K classes, as undivided sums by the columns as they are."""
+
     def sums_by_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Sums of F models of one logit, for the rows of each fold apart; one read.
 
@@ -148,7 +159,7 @@ class Engine(Protocol):
         """Loss and right answers of M models of one logit on the rows of the fold that each leaves out; one read."""
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
-        """Whether `sparse_curvature` takes samples of the rows, so that they need not be copied as dense rows."""
+        """Whether sums over samples of the rows are taken over sparse rows, and none is copied as dense rows."""
 
     def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """A function from ascending numbers of columns to the same rows with copies of these columns alone."""
@@ -246,6 +257,18 @@ class DelegatingEngine:
     ) -> tuple[Float64Matrix, Float64Vector, float]:
         """Sums of the curvature of sparse rows."""
         return self._other.sparse_curvature(data, w, b, fit_intercept)
+
+    def sparse_pair_sums(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> Iterator[CurvatureSums]:
+        """Sums of the curvature of sparse rows for each pair of classes."""
+        return self._other.sparse_pair_sums(data, w, b, fit_intercept)
+
+    def sparse_mean_factors(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> MeanFactors:
+        """Factors of the curvature of sparse rows."""
+        return self._other.sparse_mean_factors(data, w, b, fit_intercept)
 
     def sums_by_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Sums of many models, by fold."""

@@ -85,10 +85,11 @@ class RowsApart:
             return 1.0
         return sparse_read_cost(self.n_rows, self.n_columns, max(self.n_rows, self.n_stored))
 
-    @property
-    def curvature_cost(self) -> float:
-        """Time of a Hessian of two classes, relative to one of as many dense rows."""
-        return sparse_curvature_cost(self.n_rows, self.n_columns, self.n_pairs) if self.is_sparse else 1.0
+    def curvature_cost(self, n_logits: int) -> float:
+        """Time of a Hessian, without its factorisation, relative to one of as many dense rows."""
+        if not self.is_sparse:
+            return 1.0
+        return sparse_curvature_cost(self.n_rows, self.n_columns, self.n_pairs, n_logits)
 
     @property
     def largest_sample(self) -> int:

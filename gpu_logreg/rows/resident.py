@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import BlockSize
+from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite, in_order, rows_at, stored_in_a_row
 from gpu_logreg.arrays.device import Device, array_namespace, is_sparse, to_device
@@ -152,16 +153,18 @@ class ResidentDataset:
         elements = self.n_rows * stored_in_a_row(X)
         return sparse_read_cost(self.n_rows, self.n_columns, elements)
 
-    @property
-    def curvature_cost(self) -> float:
-        """Time of a Hessian of two classes, without its factorisation, relative to one of as many dense rows."""
-        X = self.rows.X
+    def curvature_cost(self, n_logits: int) -> float:
+        """Time of a Hessian, without its factorisation, relative to one of as many dense rows."""
         if not self.is_sparse:
             return 1.0
-        lengths = np.diff(X.indptr)
+        return sparse_curvature_cost(self.n_rows, self.n_columns, self._n_pairs, n_logits)
+
+    @cached_attribute
+    def _n_pairs(self) -> float:
+        """Sum over sparse rows of the squares of the numbers of their stored elements."""
+        lengths = np.diff(self.rows.X.indptr)
         # einsum converts to float64 a few lengths at a time; in int32 their products would overflow.
-        pairs = float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))
-        return sparse_curvature_cost(self.n_rows, self.n_columns, pairs)
+        return float(np.einsum("i,i->", lengths, lengths, dtype=np.float64))
 
     @property
     def least_weight(self) -> float:

@@ -13,15 +13,19 @@ on two cores whose figures are not in ``bench/results/``."""
 PAIR_COST = 40.0
 """Time to add a pair of elements of a sparse row to a Hessian, over that of a dense row; from the same trials."""
 
+PAIR_COST_OF_CLASSES = 20.0
+"""The same of K classes, whose sums for a pair are added in vectors; from trials of which no row is kept."""
+
 
 def sparse_read_cost(n_rows: int, n_columns: int, elements: float) -> float:
     """Time of a read of sparse rows, relative to one of as many dense rows."""
     return min(1.0, STORED_ELEMENT_COST * elements / max(1, n_rows * n_columns))
 
 
-def sparse_curvature_cost(n_rows: int, n_columns: int, pairs: float) -> float:
-    """Time of their Hessian of two classes, without its factorisation, relative to one of as many dense rows.
+def sparse_curvature_cost(n_rows: int, n_columns: int, pairs: float, n_logits: int = 1) -> float:
+    """Time of their Hessian, without its factorisation, relative to one of as many dense rows.
 
     ``pairs`` is the sum over the rows of the squares of the numbers of their stored elements.
     """
-    return min(1.0, PAIR_COST * pairs / max(1, n_rows * n_columns**2))
+    cost = PAIR_COST if n_logits == 1 else PAIR_COST_OF_CLASSES
+    return min(1.0, cost * pairs / max(1, n_rows * n_columns**2))

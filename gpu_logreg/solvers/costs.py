@@ -242,6 +242,8 @@ def sampling_pays(n: int, hessian: HessianForm, costs: Costs = DENSE, ridge: flo
     p, width = hessian.n_params, hessian.width
     if width > LARGEST_P:
         return False
+    if hessian.has_mean_factors:  # of sparse rows the choice is as if samples were dense: many Hessians may be needed
+        costs = Costs(costs.read)
     size, reads = cheapest_sample(n, hessian, costs)
     if costs.read < costs.sample and size * width > LARGEST_SAMPLE:
         return False

@@ -103,7 +103,7 @@ def test_what_is_known_of_the_rows(is_sparse, n_classes, weighted):
     assert streamed.weight_total == pytest.approx(memory.weight_total, rel=1e-14)
     assert streamed.least_weight == memory.least_weight
     assert streamed.storage_name == memory.storage_name
-    assert (streamed.read_cost, streamed.curvature_cost) == (memory.read_cost, memory.curvature_cost)
+    assert (streamed.read_cost, streamed.curvature_cost(1)) == (memory.read_cost, memory.curvature_cost(1))
     np.testing.assert_allclose(streamed.weights_of_classes(loss), memory.weights_of_classes(loss), rtol=1e-13)
     indices = np.array([0, 5, 99, 100, 250, 299])
     for one, other in zip(

@@ -547,7 +547,7 @@ def test_the_pass_is_chosen_by_the_elements_that_are_stored(K, monkeypatch):
     for name in ("reference", "cpu"):
         asked = chosen(name)
         assert (asked.name, asked.reason) == (name, "asked for; the rows are sparse")
-        assert asked.keeps_samples_sparse(ResidentDataset(rows, 60.0)) == (K == 1)
+        assert asked.keeps_samples_sparse(ResidentDataset(rows, 60.0)) == (K == 1)  # of K classes half of it is stored
 
 
 @pytest.mark.parametrize("impl", ["cuda", "cublas"])
@@ -573,7 +573,7 @@ def test_both_passes_of_a_data_set_give_the_sums_of_its_rows():
 def test_costs_fall_with_the_elements_and_are_at_most_those_of_dense_rows():
     def costs(X):
         dataset = ResidentDataset.from_arrays(X, np.arange(1000) % 2, None, CPU)
-        return dataset.read_cost, dataset.curvature_cost
+        return dataset.read_cost, dataset.curvature_cost(1)
 
     D = np.random.default_rng(0).standard_normal((1000, 200))
     thin, few = (csr(np.where(np.arange(200) < stored, D, 0.0)) for stored in (10, 1))

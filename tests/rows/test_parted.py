@@ -27,7 +27,7 @@ def test_what_is_known_of_the_rows(is_sparse, n_classes, weighted):
     assert parts.weight_total == pytest.approx(memory.weight_total, rel=1e-14)
     assert parts.least_weight == memory.least_weight
     assert parts.storage_name == memory.storage_name
-    assert parts.curvature_cost == pytest.approx(memory.curvature_cost, rel=1e-14)
+    assert parts.curvature_cost(1) == pytest.approx(memory.curvature_cost(1), rel=1e-14)
     np.testing.assert_allclose(parts.weights_of_classes(loss), memory.weights_of_classes(loss), rtol=1e-13)
     assert parts.with_columns(np.array([1, 4])).column_names == ["b", "e"]
     assert parts.with_columns(np.array([1, 4])).n_columns == 2

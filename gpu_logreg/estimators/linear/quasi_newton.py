@@ -101,7 +101,7 @@ def lbfgs_from_a_diagonal(
     """
     metric = diagonal_at_start(objective, shares, start)
     refresh: Refresh | None = None
-    if objective.keeps_samples_sparse:
+    if objective.keeps_samples_sparse and objective.n_logits == 1:
         refresh = _after_a_step(objective, LBFGS_DECREASE * tol)
     elif objective.n_logits > 1 and not objective.engine.has_mean_factors(objective.dataset):
         refresh = _rarely(objective, LBFGS_DECREASE * tol)

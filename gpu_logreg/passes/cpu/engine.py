@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vec
 from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
-from gpu_logreg.passes.cpu import products, sparse, sparse_products
+from gpu_logreg.passes.class_pairs import CurvatureSums, MeanFactors
+from gpu_logreg.passes.cpu import products, sparse, sparse_curvature, sparse_products
 from gpu_logreg.passes.cpu.classes import ClassesPass
 from gpu_logreg.passes.cpu.columns import CpuColumns, bytes_of_columns
 from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments, cpu_moments_by_label
@@ -124,6 +125,18 @@ class CpuEngine(DelegatingEngine):
         X, _, s = data.rows
         h = s * curvature(sparse.sparse_logits(X, w, b)) / data.weight_total
         return *sparse.sparse_curvature_sums(X, h, int(fit_intercept)), float(h.sum())
+
+    def sparse_pair_sums(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> Iterator[CurvatureSums]:
+        """Sums of the curvature of sparse rows for each pair of classes."""
+        return sparse_curvature.sparse_pair_sums(data, w, b, int(fit_intercept))
+
+    def sparse_mean_factors(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> MeanFactors:
+        """Factors of the curvature of sparse rows."""
+        return sparse_curvature.sparse_mean_factors(data, w, b, int(fit_intercept))
 
     def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """Copies of some columns."""

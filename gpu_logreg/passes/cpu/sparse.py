@@ -28,6 +28,7 @@ from gpu_logreg.rows.block import Rows, consecutive_rows
 __all__ = [
     "SparseClassesPass",
     "SparsePass",
+    "chunks_of_pairs",
     "chunks_of_rows",
     "sparse_curvature_sums",
     "sparse_logits",
@@ -167,7 +168,7 @@ def sparse_curvature_sums(X: CsrArray, h: Float64Vector, more: int = 0) -> tuple
         _sum_curvature(X.data, X.indices, X.indptr, h, first, last, H, v)
         return Sums(0.0, H, v)
 
-    _, H, v = sum_chunks(add_in_place, of_chunk, _chunks_of_pairs(X))
+    _, H, v = sum_chunks(add_in_place, of_chunk, chunks_of_pairs(X))
     for first in range(0, d, _SUMMED_TRIANGLE):
         last = min(d, first + _SUMMED_TRIANGLE)
         H[first:last, first:last] += np.tril(H[first:last, first:last], -1).T
@@ -189,12 +190,13 @@ def chunks_of_rows(X: CsrArray, sums_by_column: int) -> Chunks:
     return _chunks(X, many, sums_by_column)
 
 
-def _chunks_of_pairs(X: CsrArray) -> Chunks:
-    """Chunks for a Hessian, of ``d * d`` sums, with an operation for every pair of elements of a row."""
+def chunks_of_pairs(X: CsrArray, n_matrices: int = 1) -> Chunks:
+    """Chunks for ``n_matrices`` of ``d * d`` sums each, with an operation for every pair of elements of a row."""
     lengths, sums = np.diff(X.indptr), max(1, X.shape[1]) ** 2
     pairs = int(lengths @ lengths) // 2
     two = min(2, pairs // (PAIRS_PER_SUM_OF_TWO * sums))
-    return _chunks(X, min(pairs // LEAST_CHUNK_WORK, max(two, pairs // (PAIRS_PER_SUM * sums))), X.shape[1])
+    many = min(n_matrices * pairs // LEAST_CHUNK_WORK, max(two, pairs // (PAIRS_PER_SUM * sums)))
+    return _chunks(X, many, n_matrices * X.shape[1])
 
 
 def _chunks(X: CsrArray, many: int, sums_by_column: int) -> Chunks:

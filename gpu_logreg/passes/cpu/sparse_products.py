@@ -39,6 +39,7 @@ __all__ = [
     "sparse_multinomial_moments_by_curvature",
     "sparse_multinomial_product",
     "sparse_multinomial_row_curvature",
+    "sparse_probabilities",
     "sparse_product",
     "sparse_row_curvature",
 ]
@@ -94,7 +95,7 @@ def sparse_multinomial_row_curvature(data: ResidentDataset, W: Float64Matrix, b:
         return RowCurvature(W, b, None)
     X = data.rows.X
     parts = row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS)
-    found = map_in_order(_probabilities(X, W, b), parts)
+    found = map_in_order(sparse_probabilities(X, W, b), parts)
     return RowCurvature(W, b, np.concatenate([np.empty((0, len(b))), *found]))
 
 
@@ -136,7 +137,7 @@ def sparse_multinomial_moments_by_curvature(
         x = X.data.astype(np.float64, copy=False)
         xx = x * x
         parts = row_blocks(X.shape[0], stored_in_a_row(X), SPARSE_LOGITS)
-        P = np.concatenate([np.empty((0, K)), *map_in_order(_probabilities(X, W, b), parts)])
+        P = np.concatenate([np.empty((0, K)), *map_in_order(sparse_probabilities(X, W, b), parts)])
         h = curvature_diagonal(P)
         if s is not None:
             h *= s[:, None]
@@ -159,7 +160,7 @@ def _multinomial_sums(
     X, _, s = data.rows
     K, d = V.shape
     by_column, shift = transposed(V), np.ascontiguousarray(c, np.float64)
-    fill = None if at.kept is not None or y is not None else _probabilities(X, at.w, at.b)
+    fill = None if at.kept is not None or y is not None else sparse_probabilities(X, at.w, at.b)
     sums, firsts = _sums_of_classes(d, K)
     db, loss = np.zeros(K), 0.0
     for block in row_blocks(data.n_rows, 8 * K, MULTIPLIERS):
@@ -204,7 +205,7 @@ def _sums_of_classes(d: int, K: int) -> tuple[list[Float64Matrix], list[int]]:
     return [np.zeros((d, after - first)) for first, after in itertools.pairwise(edges)], edges[:-1]
 
 
-def _probabilities(X: CsrArray, W: Float64Matrix, b: Float64Vector) -> Callable[[slice], Float64Matrix]:
+def sparse_probabilities(X: CsrArray, W: Float64Matrix, b: Float64Vector) -> Callable[[slice], Float64Matrix]:
     """A function from consecutive rows to their probabilities."""
     by_column, intercepts = transposed(W), np.ascontiguousarray(b, np.float64)
 

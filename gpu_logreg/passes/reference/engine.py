@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from gpu_logreg.arrays.csr import in_order
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
-from gpu_logreg.mathematics.losses import Binary
+from gpu_logreg.mathematics.losses import Binary, Classes
 from gpu_logreg.passes import walk
+from gpu_logreg.passes.class_pairs import CurvatureSums, MeanFactors
 from gpu_logreg.passes.engine import GradientPass
-from gpu_logreg.passes.reference import many_models, products, sparse
+from gpu_logreg.passes.reference import many_models, products, sparse, sparse_classes
 from gpu_logreg.passes.reference.classes import reference_multinomial_pass
 from gpu_logreg.passes.reference.curvature import binary_curvature, classes_curvature, mean_factors
 from gpu_logreg.passes.reference.gradient import reference_moments, reference_pass
@@ -129,6 +130,18 @@ class ReferenceEngine:
         h = data.rows.sample_weight * self._row_curvature(data.rows, w, b) / data.weight_total
         return *sparse.sparse_curvature_sums(data.rows.X, h, int(fit_intercept)), float(h.sum())
 
+    def sparse_pair_sums(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> Iterator[CurvatureSums]:
+        """Sums of the curvature of sparse rows for each pair of classes."""
+        return sparse_classes.sparse_pair_sums(data, w, b, int(fit_intercept))
+
+    def sparse_mean_factors(
+        self, data: ResidentDataset, w: Float64Matrix, b: Float64Vector, fit_intercept: bool
+    ) -> MeanFactors:
+        """Factors of the curvature of sparse rows."""
+        return sparse_classes.sparse_mean_factors(data, w, b, int(fit_intercept))
+
     def sums_by_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
         """Sums of many models, by fold."""
         return many_models.sums_by_fold(self._binary(), data, models, folds)
@@ -146,8 +159,13 @@ class ReferenceEngine:
         return self.loss
 
     def keeps_samples_sparse(self, data: ResidentDataset) -> bool:
-        """True for two classes; the Hessian of K classes is summed over dense rows."""
-        return data.is_sparse and isinstance(self.loss, Binary)
+        """True for two classes; for K where the whole Hessian is cheaper by pairs of stored elements."""
+        if not data.is_sparse or isinstance(self.loss, Binary):
+            return data.is_sparse
+        if not isinstance(self.loss, Classes) or self.loss.has_offset:
+            return False
+        K = self.loss.n_logits
+        return self.loss.hessian_form(K * (data.n_columns + 1)).whole and data.curvature_cost(K) < 1.0
 
     def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """Copies of some columns."""
