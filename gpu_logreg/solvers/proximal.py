@@ -35,13 +35,7 @@ from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality
 from gpu_logreg.solvers.heavy_composite import CompositeDoubt, CurvatureSource, HeavyCompositeModel
 from gpu_logreg.solvers.iteration_loop import Refresh, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
-from gpu_logreg.solvers.subsampled_newton import (
-    DOUBTFUL,
-    LEAST_RATE,
-    SAMPLE_PATIENCE,
-    Sampler,
-    least_decrease,
-)
+from gpu_logreg.solvers.subsampled_newton import DOUBTFUL, LEAST_RATE, SAMPLE_PATIENCE, Sampler, least_decrease
 from gpu_logreg.solvers.watch import Watch
 
 __all__ = ["Begin", "Ends", "proximal", "proximal_without_a_sample", "steps_on_all_rows"]
