@@ -67,7 +67,7 @@ def _cpus() -> int:
 
 
 def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
-    """``function`` of the arguments, here and on the pool; results in the order of the arguments.
+    """``function`` of the arguments, on the pool; results in the order of the arguments.
 
     Where ``function`` itself calls this, its calls are made one after the other: if every thread of the pool waited for
     calls that no free thread can make, the pool would deadlock. NumPy's floating-point warnings are off: what is not
@@ -117,7 +117,9 @@ def chunks_are_few(n_chunks: int, nbytes: int) -> bool:
     return nbytes < SHARED_BYTES or calls_are_alone(n_chunks)
 
 
-def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any]) -> T:
+def sum_in_order(
+    add: Callable[[T, T], T], function: Callable[..., T], *arguments: Sequence[Any], short: bool = False
+) -> T:
     """As `map_in_order`, with the results added in order as they come: only results that wait for their turn are held.
 
     Parameters
@@ -126,21 +128,24 @@ def sum_in_order(add: Callable[[T, T], T], function: Callable[..., T], *argument
         It may change and return ``total``, which at first is the first result.
     function, arguments
         Those of `map_in_order`; each sequence has at least one element.
+    short : bool
+        Whether all calls together take so little time that the calling thread makes some before others have woken. It
+        does not where they are longer: on a processor that is shared with other programs, a thread that sleeps between
+        passes is let run sooner than one that never does.
     """
     if calls_are_alone(len(arguments[0])):
         with np.errstate(**_QUIET):
             return functools.reduce(add, map(function, *arguments))
-    return functools.reduce(add, _in_threads(function, arguments))
+    return functools.reduce(add, (_here_and_in_threads if short else _in_threads)(function, arguments))
 
 
 def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:
-    """Results of calls by the calling thread and those of the pool, in order."""
+    return _threads().map(functools.partial(_quietly, function), *arguments)
 
-    def call(*values: Any) -> T:
-        with np.errstate(**_QUIET):  # every thread has its own settings
-            return function(*values)
 
-    calls, threads = SharedCalls(call, arguments), _threads()
+def _here_and_in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:
+    """As `_in_threads`, with calls by the calling thread too."""
+    calls, threads = SharedCalls(functools.partial(_quietly, function), arguments), _threads()
     helpers = [threads.submit(calls.help) for _ in range(min(len(arguments[0]), n_threads()) - 1)]
     _here.is_ours = True
     try:
@@ -153,6 +158,11 @@ def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]
         _here.is_ours = False
         calls.stop()
         wait([helper for helper in helpers if not helper.cancel()])
+
+
+def _quietly(function: Callable[..., T], *values: Any) -> T:
+    with np.errstate(**_QUIET):  # every thread has its own settings
+        return function(*values)
 
 
 def row_blocks(n: int, row_bytes: int, block_bytes: int, least_rows: int = 1) -> list[slice]:

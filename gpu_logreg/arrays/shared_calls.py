@@ -1,7 +1,6 @@
 """Calls of one function that threads share: the thread that asks for them takes its part.
 
-A short pass is over before another thread has woken, and a processor that is busy with another program gives its
-thread fewer calls.
+A short pass is half over before another thread has woken.
 """
 
 from __future__ import annotations

@@ -62,11 +62,14 @@ def encode_labels(y: Any) -> tuple[NDArray[Any], Any]:
     if two is not None:
         return two[0].astype(y.dtype), two[1]
     xp = array_namespace(typed)
-    if in_host_memory(typed):
+    on_host, are_classes = in_host_memory(typed), typed.dtype.kind in "iubU"
+    if on_host and not are_classes:
         refuse_continuous(typed)
     device_classes = xp.unique(typed)  # labels on a GPU stay there; only the classes are copied to the host
     classes = to_numpy(device_classes)
-    if not in_host_memory(typed):
+    if on_host and are_classes and 2 * len(classes) >= len(typed):
+        refuse_continuous(typed)  # scikit-learn warns where most labels occur once; of others it would look in vain
+    if not on_host:
         # Each class twice: scikit-learn warns where most labels occur once.
         refuse_continuous(np.repeat(classes, 2))
     if len(classes) == 1:

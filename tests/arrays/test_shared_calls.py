@@ -49,6 +49,11 @@ def test_a_thread_that_fails_ends_the_calls_of_all():
     assert list(calls.results()) == [0]
 
 
+def joined(function, *arguments):
+    """Results of short calls, in a list."""
+    return sum_in_order(lambda a, b: [*a, *b], lambda *values: [function(*values)], *arguments, short=True)
+
+
 @pytest.mark.usefixtures("three_threads")
 def test_results_are_in_order_and_every_call_is_made_once():
     made, lock = [], threading.Lock()
@@ -60,20 +65,20 @@ def test_results_are_in_order_and_every_call_is_made_once():
 
     for n in (1, 2, 3, 50):
         made.clear()
-        assert map_in_order(function, range(n)) == [k * k for k in range(n)]
+        assert joined(function, range(n)) == [k * k for k in range(n)]
         assert sorted(made) == list(range(n))
-    assert sum_in_order(lambda a, b: [*a, *b], lambda k: [k], range(40)) == list(range(40))
 
 
 @pytest.mark.usefixtures("three_threads")
-def test_calls_within_calls_are_made_one_after_the_other():
+@pytest.mark.parametrize("inner", [joined, map_in_order])
+def test_calls_within_calls_are_made_one_after_the_other(inner):
     def of_thread(_):
         return threading.get_ident()
 
     def outer(_):
-        return {*map_in_order(of_thread, range(8)), threading.get_ident()}
+        return {*inner(of_thread, range(8)), threading.get_ident()}
 
-    assert [len(threads) for threads in map_in_order(outer, range(6))] == [1] * 6
+    assert [len(threads) for threads in joined(outer, range(6))] == [1] * 6
     assert not blocks.calls_are_alone(2)  # nor is the calling thread one of the pool afterwards
 
 
@@ -86,6 +91,6 @@ def test_the_error_of_a_call_is_raised_and_later_calls_work(at):
         return k
 
     with pytest.raises(ValueError, match=f"call {at}"):
-        map_in_order(function, range(20))
+        joined(function, range(20))
     assert not blocks.calls_are_alone(2)
-    assert map_in_order(abs, range(20)) == list(range(20))
+    assert joined(abs, range(20)) == list(range(20))

@@ -56,9 +56,10 @@ FEW_COLUMNS, LONGER_WAY = 100, 14.0
 """Columns up to which pairs soon tell what a new diagonal would, for a read and all pairs; and the steps to the end of
 so few columns that are too many. A guess, from trials of which no row is kept."""
 
-LATER_STEPS, LATER_GROWTH = 6, 3.0
-"""Steps before the exact diagonal of two classes is taken anew a second time, and the factor by which they grow each
-time. Chosen among 6 to 10 and 2 to 4 by trials on text and counts, of which no rows are kept; they hardly differ."""
+LATER_STEPS, LATER_GROWTH, LATER_WAY = 6, 3.0, 20.0
+"""Steps before the exact diagonal of two classes is taken anew a second time, the factor by which they grow each time,
+and the steps to the end that are too many. Chosen among 6 to 10, 2 to 4, and 10 and 20 by trials on text and counts, of
+which no rows are kept; they hardly differ, but with 10 some fits of text took three reads more than without."""
 
 SAMPLED_PARAMS, SAMPLED_ROWS = 3000, 16
 """Parameters up to which the loss of a sample is a model, whose Hessian is factored tens of times; and its rows for
@@ -269,7 +270,8 @@ def _rarely(objective: Objective, goal: float) -> Refresh:
 
 def _after_a_step(objective: Objective, goal: float) -> Refresh:
     """The exact diagonal at the point after the first step, and ever more rarely from there where the end is far."""
-    later = ever_rarer(lambda here: diagonal_at(objective, here.params), goal, first=LATER_STEPS, growth=LATER_GROWTH)
+    rarely = LATER_WAY, LATER_STEPS, LATER_GROWTH
+    later = ever_rarer(lambda here: diagonal_at(objective, here.params), goal, *rarely)
     calls = 0
 
     def refresh(here: Trial, remaining: float) -> Metric | None:

@@ -50,6 +50,10 @@ _sum_curvature = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_curvature")
 CHUNKS, LEAST_CHUNK_WORK = 16, 100_000
 """Most chunks, and least elements times sums of one. They decide the order of additions, and so the last bits."""
 
+SHORT_WORK = 2**20
+"""Elements times sums of all chunks below which a pass is short, as of `gpu_logreg.arrays.blocks.sum_in_order`: about a
+millisecond of a core."""
+
 ELEMENTS_PER_COLUMN = 4
 """Least elements of a chunk for each column: adding the sums of many chunks takes time too."""
 
@@ -88,6 +92,7 @@ class SparsePass:
         self._elements = X.data, X.indices, X.indptr
         self._y = np.ascontiguousarray(y)
         self._chunks = chunks_of_rows(X, n_logits)
+        self._is_short = X.nnz * n_logits < SHORT_WORK
 
     def __call__(self, w: Float64Vector, b: Any) -> Sums:
         """The sums at the weights ``w`` of shape (d,) and the intercept ``b``."""
@@ -98,7 +103,7 @@ class SparsePass:
             loss, db = _sum_sparse_rows(*self._elements, self._y, self._sample_weight, w, b, first, last, dw)
             return Sums(float(loss), dw, float(db))
 
-        return sum_chunks(add_in_place, of_chunk, self._chunks)
+        return sum_chunks(add_in_place, of_chunk, self._chunks, self._is_short)
 
 
 class SparseClassesPass(SparsePass):
@@ -114,7 +119,7 @@ class SparseClassesPass(SparsePass):
             loss = _sum_sparse_rows_of_classes(*self._elements, self._y, self._sample_weight, *ends)
             return Sums(float(loss), dw, db)
 
-        total = sum_chunks(add_in_place, of_chunk, self._chunks)
+        total = sum_chunks(add_in_place, of_chunk, self._chunks, self._is_short)
         return total._replace(dw_sum=np.ascontiguousarray(total.dw_sum.T))
 
 
@@ -208,10 +213,10 @@ def _chunks(X: CsrArray, many: int, sums_by_column: int) -> Chunks:
     return [0, *edges], [*edges, n]
 
 
-def sum_chunks(add: Callable[[T, T], T], of_chunk: Callable[[int, int], T], chunks: Chunks) -> T:
+def sum_chunks(add: Callable[[T, T], T], of_chunk: Callable[[int, int], T], chunks: Chunks, short: bool = False) -> T:
     """The sums of all chunks, added in order; of one chunk, as few rows are, without a look at the threads."""
     starts, ends = chunks
-    return of_chunk(starts[0], ends[0]) if len(ends) == 1 else sum_in_order(add, of_chunk, starts, ends)
+    return of_chunk(starts[0], ends[0]) if len(ends) == 1 else sum_in_order(add, of_chunk, starts, ends, short=short)
 
 
 def _in_canonical_format(rows: Rows, first: int, last: int) -> Iterator[tuple[Rows, int, int]]:
