@@ -25,8 +25,9 @@ import gpu_logreg
 from gpu_logreg import LogisticRegression
 
 N, D, K = 3000, 20, 4
-LIMITS = {"dense": (700, 400), "classes": (1050, 523), "sparse": (650, 401), "l1": (700, 430)}
-"""Calls and changes of file that a fit of each kind may take: less than half of what they were in early 2026-11."""
+LIMITS = {"dense": (700, 400), "classes": (1050, 523), "sparse": (650, 401), "l1": (700, 430), "columns": (1950, 1230)}
+"""Calls and changes of file that a fit of each kind may take: less than half of what they were in early 2026-11; for
+L1 by columns 1950 and 1230, after 2512 and 1617."""
 
 
 def fits() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
@@ -35,11 +36,14 @@ def fits() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
     X = rng.standard_normal((N, D))
     Z = X @ rng.standard_normal((D, K))
     two, many = Z[:, 0] + rng.logistic(size=N) > 0, (Z + rng.gumbel(size=(N, K))).argmax(axis=1)
+    text = sparse.random_array((N, 2 * N), density=0.005, rng=rng, format="csr")
+    score = text[:, :50].sum(axis=1) + 0.2 * rng.standard_normal(N)
     return {
         "dense": (X, two, {}),
         "classes": (X, many, {}),
         "sparse": (sparse.csr_array(np.where(abs(X) > 1, X, 0.0)), two, {}),
         "l1": (X, two, {"l1_ratio": 1.0, "C": 0.1}),
+        "columns": (text, score > np.median(score), {"l1_ratio": 1.0, "C": 10.0}),
     }
 
 

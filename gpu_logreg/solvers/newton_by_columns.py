@@ -176,9 +176,12 @@ class _Walk:
     def look(self) -> None:
         """The gradient at the present point; one read."""
         dW, self.db = self.columns.gradient()
-        self.dW = dW + self.l2 * self.W
-        self.V = subgradient(self.W, self.dW, np.full(dW.shape, self.l1))
-        of_weights = float(np.abs(self.V).max(initial=0.0))
+        self.dW = dW if self.l2 == 0.0 else dW + self.l2 * self.W
+        # Of most weights, which are zero with a gradient below the strength, the subgradient is 0; not of NaN.
+        self.V, at = np.zeros_like(dW), np.nonzero((self.W != 0.0) | ~(np.abs(self.dW) <= self.l1))
+        w = self.W[at]
+        self.V[at] = of_some = subgradient(w, self.dW[at], np.full(len(w), self.l1))
+        of_weights = float(np.abs(of_some).max(initial=0.0))
         self.largest = max(of_weights, float(np.abs(self.db).max(initial=0.0)))
         if of_weights == 0.0 and self.largest <= NO_SLOPE:
             self.remaining = 0.0
@@ -190,12 +193,13 @@ class _Walk:
             self.columns, self.W, self.dW, (self.l1, self.l2), self._forcing, enough, self._products, self._caution
         )
         self._products = found.products
-        change = found.W - self.W
-        slope = float((self.dW * change).sum() + self.db @ found.db)
-        due = slope + self.l1 * float((np.abs(found.W) - np.abs(self.W)).sum())
+        at = np.nonzero((found.W != 0.0) | (self.W != 0.0))
+        change = found.W[at] - self.W[at]
+        slope = float(self.dW[at] @ change + self.db @ found.db)
+        due = slope + self.l1 * float((np.abs(found.W[at]) - np.abs(self.W[at])).sum())
         noise, t = ROUNDING * abs(self.value), 1.0
         while t >= SHORTEST:
-            W = found.W if t == 1.0 else self.W + t * change
+            W = found.W if t == 1.0 else self.W + t * (found.W - self.W)
             value = self.columns.try_step(t) + self._penalties(W)
             if value <= self.value + max(SUFFICIENT_DECREASE * t * due, noise):
                 break
