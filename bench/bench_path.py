@@ -1,11 +1,11 @@
 """Paths of L1-penalised fits over 100 values of C against celer, adelie, glmnet and liblinear: ratios of one run.
 
 Run with ``python bench/bench_path.py [--record] [--only N] [--rows N] [--limit SECONDS]``. No intercept, because
-celer's paths have none. The values of C go from the least with a weight to `RANGE` times that. A peer runs with ever tighter
-tolerances until the value of each of a few models is within 1e-6 of the least found, relatively, in a process that is
-ended at the limit, which is its time then, a lower bound; the time of that run alone counts. Runs of ours go in turns
-with those of peers: times are given over the mean of the two around each. adelie is told to take as many threads as
-there are processors; celer, glmnet and liblinear know one. Peers get columns that lie together. celer, adelie and
+celer's paths have none. The values of C go from the least with a weight to `RANGE` times that. A peer runs with ever
+tighter tolerances until the value of each of a few models is within 1e-6 of the least found, relatively, in a process
+that is ended at the limit, which is its time then, a lower bound; the time of that run alone counts. Runs of ours go in
+turns with those of peers: times are given over the mean of the two around each. adelie is told to take as many threads
+as there are processors; celer, glmnet and liblinear know one. Peers get columns that lie together. celer, adelie and
 glmnet run if they can be imported, else the reason is told; liblinear has no path, and fits every C from the start, of
 sparse rows.
 """
