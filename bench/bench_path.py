@@ -114,13 +114,19 @@ PEERS: dict[str, tuple[Callable[[Case, np.ndarray, float], np.ndarray], tuple[fl
 }
 
 
+def _laid_out(X: Any, fit: Any) -> Any:
+    """Columns that lie together, but for liblinear, which copies its rows itself."""
+    if fit is liblinear:
+        return X
+    return sparse.csc_matrix(X) if sparse.issparse(X) else np.asfortranarray(X)
+
+
 def _child(pipe: Any, fit: Any, case: Case, Cs: np.ndarray) -> None:
     warnings.simplefilter("ignore")
     try:
-        if fit is not liblinear:  # which copies its rows itself
-            X = sparse.csc_matrix(case.X) if sparse.issparse(case.X) else np.asfortranarray(case.X)
-            case = case._replace(X=X)
-        fit(case._replace(X=case.X[:500], y=case.y[:500]), Cs[:2] * len(case.y) / 500, 1e-2)  # imported and compiled
+        few = case._replace(X=_laid_out(case.X[:500], fit), y=case.y[:500])
+        fit(few, Cs[:2] * len(case.y) / 500, 1e-2)  # imported and compiled
+        case = case._replace(X=_laid_out(case.X, fit))
         pipe.send(None)
         while (tol := pipe.recv()) is not None:
             begin = time.perf_counter()
