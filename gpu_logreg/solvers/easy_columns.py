@@ -21,11 +21,15 @@ from gpu_logreg.solvers.iteration_loop import widen_for_the_last
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.watch import Stage, Watch, first_then, when_slow
 
-__all__ = ["are_dear", "by_gradients", "is_easy"]
+__all__ = ["ASKED_HESSIANS", "are_dear", "by_gradients", "is_easy"]
 
 DEAR_HESSIANS, DEAR_OF_CLASSES = 1.0, 20.0
 """Reads that the Hessians of a fit are expected to take the time of, from which on gradients alone are tried first: of
 two classes, and of more, which take twice the steps by gradients alone."""
+
+ASKED_HESSIANS = 0.25
+"""The same from which on few rows are asked, for about a millisecond, whether columns of two classes are independent:
+gradients alone took less time there in trials of which no row is kept, of 10,000 x 50 to 100,000 x 1,000 elements."""
 
 EASY_STEPS, EASY_DECREASE = 10, 1e-4
 """Steps by gradients alone that take nearly independent columns that near to the minimum of a part of the sample.
@@ -49,9 +53,12 @@ class _Flat:
         return np.asarray(self._inverse * v)
 
 
-def are_dear(n: int, size: int, hessian: HessianForm, costs: Costs) -> bool:
-    """Whether the Hessians of a fit, from samples of ``size`` of n dense rows, would take longer than some reads."""
-    dear = DEAR_HESSIANS if hessian.n_params == hessian.width else DEAR_OF_CLASSES
+def are_dear(n: int, size: int, hessian: HessianForm, costs: Costs, of_two: float = DEAR_HESSIANS) -> bool:
+    """Whether the Hessians of a fit, from samples of ``size`` of n dense rows, would take longer than some reads.
+
+    ``of_two``: as many, of two classes.
+    """
+    dear = of_two if hessian.n_params == hessian.width else DEAR_OF_CLASSES
     return costs == DENSE and hessian.whole and hessians_price(n, size, hessian) > dear
 
 

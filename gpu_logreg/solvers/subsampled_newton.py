@@ -24,7 +24,7 @@ from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.costs import Costs, newton_is_fastest, sample_size
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, TIGHT_RATE, Optimality, below
 from gpu_logreg.solvers.doubt import Doubt
-from gpu_logreg.solvers.easy_columns import are_dear, by_gradients, is_easy
+from gpu_logreg.solvers.easy_columns import ASKED_HESSIANS, are_dear, by_gradients, is_easy
 from gpu_logreg.solvers.heavy_rows import HeavyModel, HeavyRows
 from gpu_logreg.solvers.iteration_loop import iterate, widen_for_the_last
 from gpu_logreg.solvers.lbfgs import QuasiNewtonSteps, lbfgs
@@ -167,12 +167,13 @@ def subsampled_newton(
             return result
     size, memory = sample_size(n, hessian, costs), MEMORY if hessian.whole else LONG_MEMORY
     sample = None
-    if diagonal is not None and not warm and are_dear(n, size, hessian, costs):
+    if diagonal is not None and not warm and are_dear(n, size, hessian, costs, ASKED_HESSIANS):
         ends: dict[str, Any] = {"sampler": sampler, "size": size, "memory": memory, "patience": SAMPLE_PATIENCE}
         ends |= {"tol": tol, "max_iter": max_iter, "observer": observer}
         known = hessian.n_params == hessian.width and independent is not None and independent()
         sample = None if known else sampler.sample(size)
-        at_start = diagonal(start) if known or _has_easy_columns(sampler, sample, start) else None
+        easy = known or (are_dear(n, size, hessian, costs) and _has_easy_columns(sampler, sample, start))
+        at_start = diagonal(start) if easy else None
         if at_start is not None:
             ends |= {"sampled": sample is not None, "decrease": least_decrease(sampler)}
             del sample
