@@ -9,12 +9,15 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from gpu_logreg.arrays.blocks import map_in_order
 from gpu_logreg.arrays.vector import Float64Vector, HostArray
 from gpu_logreg.estimators.cross_validation.few_rows import fit_few_rows, rows_are_few
 from gpu_logreg.estimators.cross_validation.folds import Folds, rows_of_fold
 from gpu_logreg.estimators.cross_validation.many_models import fit_in_common_reads, in_common_reads
+from gpu_logreg.estimators.cross_validation.own_rows import fit_by_own_rows
 from gpu_logreg.estimators.cross_validation.penalty_path import How, Path, one_class_result, penalty_path, shares_of
 from gpu_logreg.estimators.prepare import Prepared
+from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.resident import ResidentDataset
@@ -121,7 +124,12 @@ class _Grid:
             if can_fit(self._prepared, self._folds, self.Cs, l1_ratio, self._how):
                 known, objective = fit(self._prepared, self._prepared.shares, self._folds, self.Cs, self._how)
                 self.reads += objective.reads.total
-        for fold in range(len(self._folds)):
+        by_fold = range(len(self._folds))
+        more = map_in_order(lambda fold: self._by_own_rows(fold, known), by_fold) if known else []
+        for fold, (found, reads) in enumerate(more):
+            known |= {(fold, at): result for at, result in found.items()}
+            self.reads += reads
+        for fold in by_fold:
             results = {at: known[fold, at] for at in range(len(self.Cs)) if (fold, at) in known}
             left = [at for at in range(len(self.Cs)) if at not in results]
             if left:
@@ -132,10 +140,24 @@ class _Grid:
             assert objective is not None
             yield objective, [results[at] for at in range(len(self.Cs))]
 
-    def _path(self, fold: int, left: list[int], l1_ratio: float, start: Float64Vector | None) -> Path:
+    def _by_own_rows(
+        self, fold: int, known: dict[tuple[int, int], SolverResult]
+    ) -> tuple[dict[int, SolverResult], float]:
+        """Models that common reads did not find, from the ends of those for smaller C, where they can be; and reads."""
+        left = [at for at in range(len(self.Cs)) if (fold, at) not in known]
+        if not left or type(self._prepared.target.loss) is not Binary:
+            return {}, 0.0
+        ends = [(float(self.Cs[at]), known[fold, at].params) for at in range(left[0])]
+        found, objective = fit_by_own_rows(self._of_fold(fold), fold, self.Cs[left], ends, self._how)
+        return dict(zip(left, found, strict=False)), objective.reads.total
+
+    def _of_fold(self, fold: int) -> Prepared:
         data = self._prepared.data
         assert isinstance(data, ResidentDataset)
-        of_fold = replace(self._prepared, data=rows_of_fold(data, self._folds.train[fold]))
+        return replace(self._prepared, data=rows_of_fold(data, self._folds.train[fold]))
+
+    def _path(self, fold: int, left: list[int], l1_ratio: float, start: Float64Vector | None) -> Path:
+        of_fold = self._of_fold(fold)
         shares = shares_of(of_fold)
         _warn_of_absent(of_fold, shares, fold)
         return _path(of_fold, shares, self.Cs[left], l1_ratio, self._how, start)

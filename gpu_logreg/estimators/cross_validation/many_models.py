@@ -14,7 +14,7 @@ and ``S_k``, the weight of all other rows, the model of fold k and C minimises
 
 Hessians are those of a sample at the points of step 2, one for all C whose logits are nearly the same: they err by a
 few percent, so that a step leaves a thousandth of the remaining decrease. Every model is held to the certificate of a
-fit. What does not contract is left to a fit of its own.
+fit. What does not contract is left to fits of its own, and sooner where these can use Hessians of the fold's own rows.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from gpu_logreg.estimators.cross_validation.many_points import (
     no_sums,
     without_fold,
 )
+from gpu_logreg.estimators.cross_validation.own_rows import own_rows_are_cheap
 from gpu_logreg.estimators.cross_validation.penalty_path import How, penalty_path
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.penalty import ridge_strength
@@ -62,6 +63,9 @@ FALLS = 0.9
 
 LEFT = 1e-9
 """Remaining decrease over ``tol`` and the value at the end: weights then have as many digits as the decrease twice."""
+
+SLOWEST = 0.05
+"""Share of the remaining decrease that a step leaves at most where Hessians of the own rows of a fold are cheap."""
 
 SHARED = 1.0
 """Distance of a model from the point that it shares, as a share of the remaining decrease expected at its own."""
@@ -136,8 +140,6 @@ def fit_in_common_reads(
 class _Many(ManyPoints):
     """See the module."""
 
-    # ---------------------------------------------------------------------------------------------- all rows
-
     def models_of_all_rows(self, base: SolverResult) -> tuple[IntVector, Float64Matrix, Float64Matrix, ManySums] | None:
         """Points near the minima of all rows for every C, and the sums of each fold there.
 
@@ -196,8 +198,6 @@ class _Many(ManyPoints):
             left = min(left, 0.5 * float(grad @ factor.solve(grad)))
         return left
 
-    # ------------------------------------------------------------------------------------------------- folds
-
     def models_of_folds(
         self, at: IntVector, params: Float64Matrix, phi: Float64Matrix, sums: ManySums
     ) -> dict[tuple[int, int], SolverResult]:
@@ -222,6 +222,7 @@ class _Many(ManyPoints):
 
     def _rounds(self, models: list[FoldModel]) -> dict[tuple[int, int], SolverResult]:
         found: dict[tuple[int, int], SolverResult] = {}
+        slowest = SLOWEST if own_rows_are_cheap(self._objective) else CONTRACTS
         for _ in range(ROUNDS):
             if not models:
                 break
@@ -236,7 +237,7 @@ class _Many(ManyPoints):
                     end = self._end(model, params[m], grad)
                     if end is not None:
                         found[model.fold, model.at] = end
-                    elif model.contracts:
+                    elif model.contracts and model.rate <= slowest:
                         go_on.append(model)
             models = go_on
             if models and not self._sampler.complete and np.median([model.rate for model in models]) > SLOW:

@@ -95,7 +95,7 @@ class ManyPoints:
         because rounding hides the optimum are read in float32 while more than that remains, in half the time.
         """
         narrow = self._narrow
-        if narrow is None or narrow.is_sparse or poorly_conditioned(factor, float(np.finfo(np.float32).eps)):
+        if narrow is None or poorly_conditioned(factor, float(np.finfo(np.float32).eps)):
             self._narrow = None
             return
         eps, columns = float(np.finfo(narrow.compute_dtype).eps), self._columns
