@@ -11,7 +11,7 @@ from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import smaller
 from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.tiles import HIGH_LINES, HIGH_VECTORS, high_tile
-from gpu_logreg.passes.cpu.loops.vectors import converted_into, dot_of, multiple_into
+from gpu_logreg.passes.cpu.loops.vectors import converted_into, dot_of, multiple_into, prefetch_behind
 
 __all__ = ["add_grams", "add_to_groups", "add_whitened_gram", "sum_squares", "sum_squares_of_columns"]
 
@@ -52,7 +52,8 @@ def add_grams(vector: Any, X: Any, scale: Any, factors: Any, ones: Any, like: An
             for r in range(rows):
                 gain[0] = factors[f, first + r]
                 _scale_row(gain[0], U, r, d + ones, width, scaled)
-            _add_lower(vector, rows, d + ones, scaled, U, width, totals, f * width * width)
+            ahead = (first + _ROWS) * d if f == 0 else flat_X.size
+            _add_lower(vector, rows, d + ones, scaled, U, width, totals, f * width * width, flat_X, ahead)
     release(U)
     release(scaled)
     release(gain)
@@ -100,7 +101,7 @@ def add_whitened_gram(
                 for k in range(r * width, (r + 1) * width):
                     T[k] = 0.0
             _scale_row(gains[r], T, r, p, width, scaled)
-        _add_lower(vector, rows, p, scaled, T, width, totals, 0)
+        _add_lower(vector, rows, p, scaled, T, width, totals, 0, flat_X, (first + _ROWS) * d)
     release(U)
     release(T)
     release(scaled)
@@ -166,11 +167,23 @@ def _scale_row(factor: Any, U: Any, r: Any, p: Any, width: Any, scaled: Any) -> 
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _add_lower(vector: Any, rows: Any, p: Any, scaled: Any, U: Any, width: Any, totals: Any, start: Any) -> None:
-    """Add the tiles of ``scaled.T @ U`` that are not above the diagonal to ``totals[start:]``."""
-    length = len(vector)
-    for column in range(0, p, HIGH_VECTORS * length):
+def _add_lower(
+    vector: Any, rows: Any, p: Any, scaled: Any, U: Any, width: Any, totals: Any, start: Any, X: Any, ahead: Any
+) -> None:  # fmt: skip
+    """Add the tiles of ``scaled.T @ U`` that are not above the diagonal to ``totals[start:]``.
+
+    Meanwhile the next rows are fetched, from ``X[ahead:]``, some with each tile.
+    """
+    length, step, n_tiles = len(vector), HIGH_VECTORS * len(vector), 0
+    for column in range(0, p, step):
+        n_tiles += (p - column + HIGH_LINES - 1) // HIGH_LINES
+    end = smaller(ahead + _ROWS * p, X.size)
+    share = _ROWS * p // n_tiles + 8
+    for column in range(0, p, step):
         for line in range(column - column % HIGH_LINES, p, HIGH_LINES):
+            for at in range(ahead, smaller(ahead + share, end), 8):
+                prefetch_behind(vector, X, at)
+            ahead += share
             n_vectors = (line + HIGH_LINES - 1 - column) // length + 1
             high_tile(
                 vector, n_vectors, rows, scaled, line * _ROWS, 1, HIGH_LINES, U, column, width,

@@ -32,6 +32,7 @@ __all__ = [
     "multiple_into",
     "multiply_into",
     "number_of_ones",
+    "prefetch_behind",
     "scale",
     "subtract",
     "sum_of_smaller",
@@ -226,6 +227,14 @@ def _convert(code: VectorCode) -> None:
     code.store(row if given == element else builder.fptrunc(row, code.vector(element)), code.pointer(5, out_at))
 
 
+def _prefetch(code: VectorCode) -> None:
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, *[ir.IntType(32)] * 3])
+    function = cgutils.get_or_insert_function(code.builder.module, kind, "llvm.prefetch.p0")
+    place = code.builder.bitcast(code.pointer(1, code.arguments[2]), byte)
+    code.builder.call(function, [place, *(ir.IntType(32)(k) for k in (0, 2, 1))])  # to read, second level, data
+
+
 def _add(code: VectorCode) -> None:
     place, double = code.pointer(1, code.arguments[2]), ir.DoubleType()
     value = code.load(code.pointer(3, code.arguments[4]), code.element_type(3))
@@ -266,6 +275,8 @@ multiply_into = operation(types.void, _product, 5)
 multiple_into = operation(types.void, _multiple, 5)
 # (vector, X, at, scale, by, out, out_at): a vector of X times one of ``scale``, in the dtype of ``out``.
 converted_into = operation(types.void, _convert, 6)
+# (vector, X, at): ask for the cache line of an element, which may be beyond the array, into the second-level cache.
+prefetch_behind = operation(types.void, _prefetch, 2)
 # (vector, sums, sum_at, Z, at): add a vector to float64 sums.
 add_vector = operation(types.void, _add, 4)
 # (vector, A, a_at, B, b_at): the sum of the products of their elements.
