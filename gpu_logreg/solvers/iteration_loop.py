@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,10 +18,15 @@ from gpu_logreg.solvers import Iteration, Objective, Observer, SolverResult, Sto
 from gpu_logreg.solvers.criteria import VALUE_ROUNDING, Criterion, Plateau, stop_by_rounding
 from gpu_logreg.solvers.line_search import Trial
 
-__all__ = ["NO_LOWER", "PATIENCE", "BeforeStep", "Refresh", "Steps", "iterate", "widen_for_the_last"]
+__all__ = ["NO_LOWER", "PATIENCE", "BeforeStep", "Patience", "Refresh", "Steps", "iterate", "widen_for_the_last"]
 
 PATIENCE = 20
 """Iterations in which the remaining decrease may fail to halve, once it is rounding, before a fit is done."""
+
+FEW_IDLE, ROUNDED = 5, 1e-3
+"""The same where what remains is enough already, and that share of the rounding of a value of float32 rows: steps then
+only stir what columns far from zero round. Near zero gradients still fall at 1e-4 of it. From trials with classes of
+bytes, of which no row is kept."""
 
 NO_LOWER = 1e-12
 """Relative suboptimality up to which it is rounding that hides lower values, where none is found by the first model."""
@@ -34,6 +39,26 @@ Refresh = Callable[[Trial, float], Any]
 
 BeforeStep = Callable[[Trial, float], bool]
 """Called with a point and the remaining decrease there before a step leaves it; whether it has widened the passes."""
+
+
+class Patience(NamedTuple):
+    """Iterations in which the remaining decrease may fail to halve, once it is rounding, before a fit is done.
+
+    Attributes
+    ----------
+    iterations : int
+    enough : float
+        Relative suboptimality at which `FEW_IDLE` of them suffice, where that is far below the rounding of float32.
+    """
+
+    iterations: int = PATIENCE
+    enough: float = 0.0
+
+    def at(self, objective: Objective, value: float, remaining: float) -> int:
+        """How many at a point."""
+        in_float64 = objective.precision <= float(np.finfo(np.float64).eps)
+        stirred = not in_float64 and remaining <= min(self.enough, ROUNDED * objective.rounding) * abs(value)
+        return min(FEW_IDLE, self.iterations) if stirred else self.iterations
 
 
 class Steps(Protocol):
@@ -92,12 +117,12 @@ def iterate(
     max_iter: int,
     refresh: Refresh | None = None,
     observer: Observer | None = None,
-    patience: int = PATIENCE,
+    patience: int | Patience = PATIENCE,
     last_step: bool = False,
     before_step: BeforeStep | None = None,
 ) -> SolverResult:
     """Step until a criterion is met; the parameters are those of `gpu_logreg.solvers.lbfgs.lbfgs`."""
-    run = _Run(steps)
+    run, patience = _Run(steps), patience if isinstance(patience, Patience) else Patience(patience)
     for n_iter in range(max_iter + 1):
         last = n_iter == max_iter
         remaining = steps.propose(n_iter, not (last or run.stuck))
@@ -111,8 +136,9 @@ def iterate(
         if stop is None:
             run.n_idle = run.n_idle + 1 if remaining > 0.5 * run.least else 0
             run.least = min(remaining, run.least)
-            if run.n_idle >= patience or steps.exact:
-                stop = run.stop_by_stagnation(remaining, run.n_idle >= patience)
+            impatient = run.n_idle >= patience.at(steps.objective, steps.here.value, remaining)
+            if impatient or steps.exact:
+                stop = run.stop_by_stagnation(remaining, impatient)
             if stop is not None and not last and run.widen(remaining):
                 steps.restart()
                 run.curve.append(steps.here.value)

@@ -15,7 +15,7 @@ from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.solvers import Metric, Objective, Observer, SolverResult
 from gpu_logreg.solvers.criteria import Criterion, Optimality
 from gpu_logreg.solvers.doubt import Doubt
-from gpu_logreg.solvers.iteration_loop import PATIENCE, BeforeStep, Refresh, iterate
+from gpu_logreg.solvers.iteration_loop import PATIENCE, BeforeStep, Patience, Refresh, iterate
 from gpu_logreg.solvers.line_search import MAX_TRIALS, Trial, strong_wolfe
 from gpu_logreg.solvers.pairs import Pairs
 from gpu_logreg.solvers.sampled_model import SampledModel
@@ -173,7 +173,7 @@ def lbfgs(
     observer: Observer | None = None,
     criterion: Criterion | None = None,
     refresh: Refresh | None = None,
-    patience: int = PATIENCE,
+    patience: int | Patience = PATIENCE,
     last_step: bool = False,
     before_step: BeforeStep | None = None,
 ) -> SolverResult:
@@ -200,7 +200,7 @@ def lbfgs(
         Another stopping criterion than the one above.
     refresh : Refresh, optional
         Asked before every step for a better model of the curvature.
-    patience : int
+    patience : int or Patience
         Iterations in which the remaining decrease may fail to halve, once it is rounding, before the fit is done.
     last_step : bool
         Whether to take, where ``tol`` is met, the step that the last gradient asks for without evaluating its end, for

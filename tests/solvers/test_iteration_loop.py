@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
+from gpu_logreg import LogisticRegression
 from gpu_logreg.solvers import Stop
 from gpu_logreg.solvers.criteria import PLATEAU
-from gpu_logreg.solvers.iteration_loop import iterate, widen_for_the_last
+from gpu_logreg.solvers.iteration_loop import Patience, iterate, widen_for_the_last
 from gpu_logreg.solvers.line_search import Trial
 
 
@@ -179,3 +181,34 @@ def test_passes_are_widened_for_the_last_step_alone():
     assert before_step(here, 0.008)  # at the rate of 0.08 the next is below 1e-3
     assert not before_step(here, 0.0001)  # they are precise already
     assert widen_for_the_last(objective, 1e-3) is None
+
+
+@pytest.mark.parametrize(
+    ("remaining", "precision", "wanted"),
+    [(1e-10, 1e-7, 5), (1.1e-10, 1e-7, 20), (1e-10, 2e-16, 20)],
+)
+def test_less_patience_where_enough_is_known_and_rounding_is_stirred(remaining, precision, wanted):
+    objective = Objective()
+    objective.precision = precision
+    assert Patience(enough=1e-10).at(objective, 1.0, remaining) == wanted
+    assert Patience().at(objective, 1.0, remaining) == 20
+    objective.rounding = 1e-8  # a hundredth of it remains: gradients may still tell
+    assert Patience(enough=1e-10).at(objective, 1.0, 1e-10) == 20
+
+
+def test_bytes_far_from_zero_take_about_the_reads_of_those_near_it():
+    rng = np.random.default_rng(0)
+    n, d, K = 10_000, 250, 10
+    X = np.clip(
+        8.0 * rng.standard_normal((n, 6)) @ rng.standard_normal((6, d)) + 5.0 * rng.standard_normal((n, d)), 0, 55
+    )
+    Z = (X - X.mean(axis=0)) @ rng.standard_normal((d, K))
+    y = (2.0 * Z / Z.std() + rng.gumbel(size=Z.shape)).argmax(axis=1)
+    near = X.astype(np.uint8)
+    at_zero, far = (LogisticRegression(random_state=0).fit(rows, y) for rows in (near, near + np.uint8(200)))
+    assert at_zero.solver_ == far.solver_ == "lbfgs"
+    assert far.converged_
+    assert far.n_reads_ <= 1.35 * at_zero.n_reads_
+    Z = (near.astype(np.float64) + 200.0) @ far.coef_.T + far.intercept_
+    value = np.mean(logsumexp(Z, axis=1) - Z[np.arange(n), y]) + 0.5 * np.sum(far.coef_.astype(np.float64) ** 2) / n
+    assert value == pytest.approx(at_zero.objective_, rel=1e-9)

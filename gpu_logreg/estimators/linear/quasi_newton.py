@@ -27,7 +27,7 @@ from gpu_logreg.solvers.costs import (
 )
 from gpu_logreg.solvers.criteria import DECREASE_PER_TOL, Optimality
 from gpu_logreg.solvers.diagonal_metric import CentredDiagonalMetric, by_class
-from gpu_logreg.solvers.iteration_loop import Refresh
+from gpu_logreg.solvers.iteration_loop import Patience, Refresh
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.line_search import Trial
 from gpu_logreg.solvers.proximal import proximal_without_a_sample
@@ -117,7 +117,8 @@ def lbfgs_from_a_diagonal(
         params, metric = first_step(objective, start, metric, rng) or (params, metric)
     optimal = Optimality(objective, tol, LBFGS_DECREASE)
     ends: dict[str, Any] = {"criterion": optimal, "last_step": True, "tol": tol, **limits}
-    return lbfgs(objective, params, metric=metric, memory=memory, refresh=refresh, **ends)
+    patience = Patience(enough=LBFGS_DECREASE * tol)
+    return lbfgs(objective, params, metric=metric, memory=memory, refresh=refresh, patience=patience, **ends)
 
 
 def diagonal_at_start(objective: Objective, shares: Float64Vector, start: Float64Vector | None = None) -> Metric:
