@@ -175,13 +175,12 @@ class Sampler:
     def metric(self, size: int, params: Float64Vector) -> ParamsMetric:
         """A metric from the Hessian at ``params`` of a new sample of about ``size`` rows, a few rows at a time."""
         assert self._coordinates is not None
-        phi = self._packed(self._coordinates).from_params(params)
-        return self._kind.metric_of_blocks(self._blocks(size), phi)
+        return self._kind.metric_of_blocks(self._blocks(size), self._packed(self._coordinates).from_params(params))
 
     def hessian(self, size: int, phi: Float64Vector, dtype: DTypeLike | None = None) -> Float64Matrix:
         """The Hessian of `metric` by ``phi`` and at ``phi``, damped, on the host; first tried in ``dtype`` if given."""
-        blocks = self._blocks(size)
-        return self._kind.hessian_of_blocks(lambda wider: blocks(wider or dtype), phi)
+        of_dtype = self._blocks(size)
+        return self._kind.hessian_of_blocks(lambda wider: of_dtype(wider or dtype), phi)
 
     def heavy_rows(self, size: int, params: Float64Vector) -> HeavyRows | None:
         """The heavy rows, as weighed at ``params``, apart from all others; None where there are none, or not in memory.

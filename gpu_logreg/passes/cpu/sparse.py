@@ -42,8 +42,8 @@ __all__ = [
 T = TypeVar("T")
 _sum_sparse_rows = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_sparse_rows")
 _sum_sparse_rows_of_classes = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_sparse_rows_of_classes")
-_sum_column_moments = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_column_moments")
-_sum_moments_by_curvature = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_moments_by_curvature")
+_sum_column_moments = Loop("gpu_logreg.passes.cpu.loops.sparse_moments", "sum_column_moments")
+_sum_moments_by_curvature = Loop("gpu_logreg.passes.cpu.loops.sparse_moments", "sum_moments_by_curvature")
 _fill_logits = Loop("gpu_logreg.passes.cpu.loops.sparse", "fill_logits")
 _sum_curvature = Loop("gpu_logreg.passes.cpu.loops.sparse", "sum_curvature")
 
