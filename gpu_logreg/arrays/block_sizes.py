@@ -19,6 +19,7 @@ __all__ = [
     "HESSIAN",
     "INFORMATION",
     "KEPT_PROBABILITIES",
+    "MANY_MODELS",
     "MULTIPLIERS",
     "NETWORK",
     "PAIR_WEIGHTS",
@@ -54,6 +55,9 @@ class BlockSize(NamedTuple):
 
 GRADIENT = BlockSize(2**20, 2**28)
 """For gradients, moments and logits of the reference engine, which converts a block and reads it twice."""
+
+MANY_MODELS = BlockSize(2**22, 2**28)
+"""For gradients of many models: each block takes dozens of calls, whose time showed in blocks of a quarter."""
 
 SCORES = BlockSize(2**20, 2**20)
 """For scores of rows: the deviations from the mean, an array as large as the block, are computed beside it."""

@@ -63,10 +63,14 @@ class Coordinates:
         xp = array_namespace(X)
         m, d = X.shape
         U = xp.empty((m, d + int(self.fit_intercept)), dtype=X.dtype)
-        xp.subtract(X, xp.asarray(self.mean, dtype=X.dtype), out=U[:, :d])
-        U[:, :d] *= xp.asarray(1.0 / self.scale, dtype=X.dtype)
-        if self.fit_intercept:
-            U[:, d] = 1
+        mean, inverse = xp.asarray(self.mean, dtype=X.dtype), xp.asarray(1.0 / self.scale, dtype=X.dtype)
+
+        def fill(part: slice) -> None:
+            xp.subtract(X[part], mean, out=U[part, :d])
+            U[part, :d] *= inverse
+            U[part, d:] = 1
+
+        map_row_blocks(fill, U, GATHERED)
         return U
 
     def to_params(self, phi: Float64Vector) -> Float64Vector:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from gpu_logreg.arrays.block_sizes import BlockSize
+from gpu_logreg.arrays.block_sizes import GATHERED, BlockSize
+from gpu_logreg.arrays.blocks import map_row_blocks
 from gpu_logreg.arrays.cached_attribute import cached_attribute
 from gpu_logreg.arrays.checks import check_sample_weight, first_not_finite, not_finite_error
 from gpu_logreg.arrays.csr import all_finite, in_order, rows_at, stored_in_a_row
@@ -217,7 +218,15 @@ class ResidentDataset:
         xp = self.xp
         at = xp.asarray(indices)
         s = None if sample_weight is None else sample_weight[at]
-        return Rows(xp.ascontiguousarray(rows_at(X, at, dtype or self.compute_dtype)), y[at], s)
+        if self.is_sparse or not self.on_host:
+            return Rows(xp.ascontiguousarray(rows_at(X, at, dtype or self.compute_dtype)), y[at], s)
+        taken = np.empty((len(at), X.shape[1]), dtype or self.compute_dtype)
+
+        def gather(part: slice) -> None:
+            taken[part] = X[at[part]]
+
+        map_row_blocks(gather, taken, GATHERED)
+        return Rows(taken, y[at], s)
 
     def take_parts(self, parts: Iterable[IntVector], dtype: DTypeLike) -> Iterator[Rows]:
         """`take` of each of several vectors, which ascend together."""

@@ -245,7 +245,7 @@ class _Many(ManyPoints):
         return found
 
     def _enlarge(self, models: list[FoldModel], n_points: int) -> None:
-        """Take the Hessians of the models anew from a larger sample, where that takes no longer than three reads."""
+        """Hessians from a larger sample for the steps just taken, where they take no longer than three reads."""
         n, p = self._objective.dataset.n_rows, self._objective.n_params
         in_three_reads = 6 * n * n_points // (p * len({id(model.metric) for model in models}))
         rows, self._larger = min(n, self._larger, in_three_reads), 0
@@ -257,8 +257,7 @@ class _Many(ManyPoints):
             old = model.metric
             if id(old) not in known:
                 known[id(old)] = Metric(old.phi, self._sampler.hessian(rows, old.phi, self._hessian_dtype()) - of_base)
-            model.metric = known[id(old)]
-            model.factor = Factor(model.metric.H + np.diag(model.ridge))
+            model.step_by(known[id(old)])
         rate = float(np.median([model.rate for model in models]))
         self._rate = max(1e-4, rate * self._sample.n_rows / rows)
 

@@ -186,6 +186,8 @@ class FoldModel:
     contracts : bool
         Whether that is little enough.
     n_iter : int
+    last : tuple of two ndarrays of shape (p,), or None
+        The point before the last step, and the gradient there.
     """
 
     fold: int
@@ -201,6 +203,7 @@ class FoldModel:
     rate: float = 0.0
     contracts: bool = True
     n_iter: int = 0
+    last: tuple[Float64Vector, Float64Vector] | None = None
 
     def step(self, grad: Float64Vector) -> None:
         """A step by the gradient at ``phi``."""
@@ -209,8 +212,18 @@ class FoldModel:
         self.rate = left / self.left if self.left > 0.0 else 0.0
         self.contracts = left <= CONTRACTS * self.left
         self.left = left
+        self.last = self.phi, grad
         self.phi = self.phi - step
         self.n_iter += 1
+
+    def step_by(self, metric: Metric) -> None:
+        """The last step once more, by a better Hessian: no read has gone by."""
+        assert self.last is not None
+        at, grad = self.last
+        self.metric, self.factor = metric, Factor(metric.H + np.diag(self.ridge))
+        step = self.factor.solve(grad)
+        self.left = 0.5 * float(grad @ step)
+        self.phi = at - step
 
 
 def without_fold(sums: ManySums, fold: int) -> ManySums:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gpu_logreg.arrays.block_sizes import GRADIENT
+from gpu_logreg.arrays.block_sizes import GRADIENT, MANY_MODELS
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import block_of_rows, stored_in_a_row
 from gpu_logreg.arrays.device import array_namespace, to_numpy
@@ -29,6 +29,9 @@ __all__ = ["multiplies", "scores_on_folds", "sums_by_fold", "sums_without_fold"]
 
 MODELS = 64
 """Models of one product: the logits of a block of rows for so many lie in the cache beside the rows."""
+
+LEAST_BLOCKS = 16
+"""Blocks that rows are cut into at least before blocks are larger than those of one gradient."""
 
 LARGEST_LOSS = -math.log(float(np.finfo(np.float64).eps))
 """Loss of a row, in a score, at most: scikit-learn's ``log_loss`` takes no probability for less than that."""
@@ -216,7 +219,8 @@ def _over_blocks(of_block: Callable[[slice], ManySums], data: ResidentDataset) -
     """The sums of all blocks, added in their order."""
     elements = max(stored_in_a_row(data.rows.X), MODELS) if data.is_sparse else max(1, data.n_columns)
     row_bytes = int(elements * data.compute_dtype.itemsize)
-    parts = row_blocks(data.n_rows, row_bytes, data.block_bytes(GRADIENT))
+    size = max(data.block_bytes(GRADIENT), min(data.block_bytes(MANY_MODELS), data.n_rows * row_bytes // LEAST_BLOCKS))
+    parts = row_blocks(data.n_rows, row_bytes, size)
     if data.on_host:
         return sum_in_order(_add, of_block, parts)
     return functools.reduce(_add, map(of_block, parts))
