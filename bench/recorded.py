@@ -67,7 +67,7 @@ def kind(row: Row) -> str:
 
 def above(row: Row) -> float:
     """How far above the minimum a fit ended, relatively; NaN where that is not known."""
-    return float(row.get("suboptimality") or "nan")
+    return float(row.get("suboptimality") or row.get("above") or "nan")
 
 
 def arrived(row: Row) -> bool:
