@@ -210,6 +210,9 @@ def map_row_blocks(
     n = X.shape[0] if n is None else n
     row_bytes = max(1, X.shape[1]) * X.dtype.itemsize if row_bytes is None else row_bytes
     if type(X) is np.ndarray or array_namespace(X) is np:
+        if 0 < n * row_bytes <= size.host:  # one block, as of few rows: nothing to be shared out
+            with np.errstate(**_QUIET):
+                return [function(slice(0, n))]
         return map_in_order(function, row_blocks(n, row_bytes, size.host, least_rows))
     return [function(part) for part in row_blocks(n, row_bytes, size.device, least_rows)]
 

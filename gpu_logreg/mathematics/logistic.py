@@ -216,7 +216,7 @@ def curvature(z: Array) -> Array:
     >>> curvature(np.array([0.0, 2.0])).round(3)
     array([0.25 , 0.105])
     """
-    xp = np if type(z) is np.ndarray else array_namespace(z)
+    xp = array_namespace(z)
     e = xp.exp(-xp.abs(z))
     return e / (1 + e) ** 2
 

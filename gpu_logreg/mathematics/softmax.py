@@ -15,8 +15,6 @@ largest, so that ``sum_k e_k = 1 + rest`` where ``rest`` is the sum of the other
 
 from __future__ import annotations
 
-import numpy as np
-
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.vector import Array
 
@@ -161,7 +159,7 @@ def curvature_diagonal(p: Array) -> Array:
 
 def _shifted(z: Array) -> tuple[Array, Array, Array]:
     """``z - m`` and ``e = exp(z - m)``, both (n, K), and ``rest``, (n, 1): the sum of ``e`` without the largest."""
-    xp = np if type(z) is np.ndarray else array_namespace(z)
+    xp = array_namespace(z)
     below = z - z.max(axis=1, keepdims=True)
     e = xp.exp(below)
     is_largest = xp.arange(z.shape[1]) == z.argmax(axis=1)[:, None]

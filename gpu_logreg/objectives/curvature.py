@@ -43,7 +43,7 @@ class BinarySample(SampleObjective):
         """Second derivative of the value by ``phi``: summed in ``dtype``, in float64, where it is to be factored."""
         self.reads.total += self.n_rows / self.n_total
         H = self.rows.curvature(self.engine, phi, dtype)
-        xp = np if type(H) is np.ndarray else array_namespace(H)
+        xp = array_namespace(H)
         H.ravel()[:: len(phi) + 1] += xp.asarray(self.penalty)
         return H
 

@@ -39,7 +39,8 @@ def columns_are_independent(objective: Objective, generator: np.random.Generator
     or not in memory. It counts as the share of a read that the rows are.
     """
     dataset = objective.dataset
-    if not (isinstance(dataset, ResidentDataset) and dataset.is_dense) or LARGEST_SHARE * dataset.n_rows < ROWS:
+    in_memory = isinstance(dataset, ResidentDataset) and not objective.keeps_samples_sparse
+    if not in_memory or LARGEST_SHARE * dataset.n_rows < ROWS:
         return False
     indices, weight = dataset.drawing(objective.loss.n_classes).draw(ROWS, generator)
     objective.reads.total += dataset.reads_of_sample(len(indices))

@@ -126,11 +126,6 @@ class ResidentDataset:
         return cls(rows, weight_total, column_names, dtype)
 
     @property
-    def is_dense(self) -> bool:
-        """Whether the rows are stored as a dense array."""
-        return not self.is_sparse
-
-    @property
     def n_stored(self) -> int:
         """Elements in memory: all of dense rows, the stored ones of sparse rows."""
         return int(self.rows.X.size)  # of a CSR array SciPy counts the stored elements

@@ -90,7 +90,7 @@ def _systematic(probability: Float64Vector, generator: np.random.Generator) -> I
 
 def class_counts(labels: Array, n_classes: int) -> list[int]:
     """Number of rows of every class, counted where the labels live."""
-    xp = np if type(labels) is np.ndarray else array_namespace(labels)
+    xp = array_namespace(labels)
     if n_classes > 2:
         return [int(count) for count in to_numpy(xp.bincount(labels, minlength=n_classes))]
     n_ones = int(xp.count_nonzero(labels))

@@ -136,7 +136,8 @@ def iterate(
         if stop is None:
             run.n_idle = run.n_idle + 1 if remaining > 0.5 * run.least else 0
             run.least = min(remaining, run.least)
-            impatient = run.n_idle >= patience.at(steps.objective, steps.here.value, remaining)
+            impatient = run.n_idle >= min(FEW_IDLE, patience.iterations)
+            impatient = impatient and run.n_idle >= patience.at(steps.objective, steps.here.value, remaining)
             if impatient or steps.exact:
                 stop = run.stop_by_stagnation(remaining, impatient)
             if stop is not None and not last and run.widen(remaining):

@@ -16,8 +16,7 @@ from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.losses import Classes
 from gpu_logreg.passes.engine import Engine
-from gpu_logreg.passes.reference.logits import row_logits
-from gpu_logreg.passes.reference.many_models import multiplies
+from gpu_logreg.passes.reference.many_models import multiplies, weight_of_right_answers
 from gpu_logreg.passes.sums import Models, RowFolds
 from gpu_logreg.rows.resident import ResidentDataset
 
@@ -25,9 +24,6 @@ __all__ = ["FoldScorer", "scores_in_a_read"]
 
 IN_A_READ = (None, "accuracy", "neg_log_loss")
 """Values of ``scoring`` that are sums over rows."""
-
-LOGITS_AT_ONCE = 2**20
-"""Logits of all models of a fold that are kept at a time."""
 
 
 def scores_in_a_read(
@@ -75,19 +71,12 @@ def _accuracy_of_classes(
     data: ResidentDataset, folds: Folds, coefs: HostArray, sample_weight: HostArray | None
 ) -> HostArray:
     """Share of the rows of each fold whose class has the largest logit, by one product for all its models."""
-    scores, d, K = np.empty(coefs.shape[:3]), data.n_columns, coefs.shape[3]
+    scores = np.empty(coefs.shape[:3])
     for fold, test in enumerate(folds.test):
-        models = coefs[fold].reshape(-1, coefs.shape[-1])
-        b = models[:, d] if models.shape[1] > d else np.zeros(len(models))
-        right = np.zeros(len(models) // K)
+        models = coefs[fold].reshape(-1, *coefs.shape[3:])
         s = np.ones(len(test)) if sample_weight is None else sample_weight[test]
-        step = max(1, LOGITS_AT_ONCE // len(models))
-        for first in range(0, len(test), step):
-            part = test[first : first + step]
-            Z = row_logits(data.rows.X[part], models[:, :d], b, data.compute_dtype).reshape(len(part), -1, K)
-            right += s[first : first + step] @ (Z.argmax(axis=2) == np.asarray(data.rows.y[part])[:, None])
         with np.errstate(invalid="ignore"):  # of a fold whose rows have no weight
-            scores[fold] = (right / s.sum()).reshape(scores.shape[1:])
+            scores[fold] = (weight_of_right_answers(data, models, test, s) / s.sum()).reshape(scores.shape[1:])
     return scores
 
 

@@ -14,10 +14,9 @@ from gpu_logreg.arrays.vector import Float64Vector, HostArray
 from gpu_logreg.estimators.cross_validation.few_rows import fit_few_rows, rows_are_few
 from gpu_logreg.estimators.cross_validation.folds import Folds, rows_of_fold
 from gpu_logreg.estimators.cross_validation.many_models import fit_in_common_reads, in_common_reads
-from gpu_logreg.estimators.cross_validation.own_rows import fit_by_own_rows
+from gpu_logreg.estimators.cross_validation.own_rows import fit_by_own_rows, own_rows_are_cheap
 from gpu_logreg.estimators.cross_validation.penalty_path import How, Path, one_class_result, penalty_path, shares_of
 from gpu_logreg.estimators.prepare import Prepared
-from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.engine import Engine
 from gpu_logreg.rows.resident import ResidentDataset
@@ -125,7 +124,8 @@ class _Grid:
                 known, objective = fit(self._prepared, self._prepared.shares, self._folds, self.Cs, self._how)
                 self.reads += objective.reads.total
         by_fold = range(len(self._folds))
-        more = map_in_order(lambda fold: self._by_own_rows(fold, known), by_fold) if known else []
+        cheap = objective is not None and own_rows_are_cheap(objective)
+        more = map_in_order(lambda fold: self._by_own_rows(fold, known), by_fold) if known and cheap else []
         for fold, (found, reads) in enumerate(more):
             known |= {(fold, at): result for at, result in found.items()}
             self.reads += reads
@@ -145,7 +145,7 @@ class _Grid:
     ) -> tuple[dict[int, SolverResult], float]:
         """Models that common reads did not find, from the ends of those for smaller C, where they can be; and reads."""
         left = [at for at in range(len(self.Cs)) if (fold, at) not in known]
-        if not left or type(self._prepared.target.loss) is not Binary:
+        if not left:
             return {}, 0.0
         ends = [(float(self.Cs[at]), known[fold, at].params) for at in range(left[0])]
         found, objective = fit_by_own_rows(self._of_fold(fold), fold, self.Cs[left], ends, self._how)

@@ -1,9 +1,9 @@
 """Calls of functions on the workers of a Dask cluster, past the tasks of the scheduler.
 
 A task waits for messages that the client, the scheduler and the worker send in batches, and its result for another
-message that asks for it. A call goes to all workers in one message and comes back in one, in about a third of the
-time. But nothing makes it again: where a worker does not answer, or has lost what it is called with, the caller goes
-on with tasks.
+message that asks for it. A call goes to all workers in one message and comes back in one, which takes less time. But
+nothing makes it again: where a worker does not answer, or has lost what it is called with, the caller goes on with
+tasks.
 """
 
 from __future__ import annotations

@@ -57,8 +57,10 @@ def first_step(
     """
     dataset, given = objective.dataset, (start, metric)
     size = min(MOST_ROWS, max(LEAST_ROWS, dataset.n_rows // ROWS_FOR_EACH))
-    known = isinstance(dataset, ResidentDataset) and dataset.is_dense and size <= LARGEST_SHARE * dataset.n_rows
-    if not (known and isinstance(metric, CentredDiagonalMetric)) or objective.unpack(start)[0].any():
+    known = isinstance(dataset, ResidentDataset) and size <= LARGEST_SHARE * dataset.n_rows
+    if objective.keeps_samples_sparse or not (known and isinstance(metric, CentredDiagonalMetric)):
+        return given
+    if objective.unpack(start)[0].any():
         return given
     value, grad = objective(start)
     directions = -metric.solve(grad)[None]

@@ -141,7 +141,7 @@ def mean_factors(loss: Loss, rows: Rows, phi: Float64Vector) -> tuple[Float64Mat
     """
     U, sample_weight = rows.X, rows.sample_weight
     assert sample_weight is not None
-    p, xp = U.shape[1], np if type(U) is np.ndarray else array_namespace(U)
+    p, xp = U.shape[1], array_namespace(U)
     K = len(phi) // p
 
     def of_block(part: slice) -> tuple[Array, Array, Array, float]:
@@ -165,7 +165,7 @@ def mean_factors(loss: Loss, rows: Rows, phi: Float64Vector) -> tuple[Float64Mat
 def _probabilities(loss: Loss, rows: Rows, phi: Float64Vector, part: slice) -> tuple[Array, Array]:
     """The rows of a block and their probabilities."""
     U, block = rows.X, rows.X[part]
-    xp = np if type(U) is np.ndarray else array_namespace(U)
+    xp = array_namespace(U)
     by_class = xp.asarray(phi.reshape(-1, U.shape[1]).T, dtype=U.dtype)
     Z = block @ by_class
     if loss.has_offset:

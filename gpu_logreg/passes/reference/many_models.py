@@ -18,17 +18,21 @@ from gpu_logreg.arrays.block_sizes import GRADIENT, MANY_MODELS
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
 from gpu_logreg.arrays.csr import block_of_rows, stored_in_a_row
 from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics import logistic
 from gpu_logreg.mathematics.losses import Binary
+from gpu_logreg.passes.reference.logits import row_logits
 from gpu_logreg.passes.sums import ManySums, Models, RowFolds
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["multiplies", "scores_on_folds", "sums_by_fold", "sums_without_fold"]
+__all__ = ["multiplies", "scores_on_folds", "sums_by_fold", "sums_without_fold", "weight_of_right_answers"]
 
 MODELS = 64
 """Models of one product: the logits of a block of rows for so many lie in the cache beside the rows."""
+
+LOGITS_AT_ONCE = 2**20
+"""Logits of several classes of all models that are kept at a time."""
 
 LEAST_BLOCKS = 16
 """Blocks that rows are cut into at least before blocks are larger than those of one gradient."""
@@ -190,6 +194,33 @@ def scores_on_folds(loss: Binary, data: ResidentDataset, models: Models, folds: 
         return sums
 
     return _over_blocks(of_block, data)
+
+
+def weight_of_right_answers(data: ResidentDataset, models: HostArray, at: IntVector, s: Float64Vector) -> Float64Vector:
+    """Weight of the rows whose class has the largest logit, for F models of K classes at once, on the host.
+
+    Parameters
+    ----------
+    data : ResidentDataset
+    models : ndarray of shape (F, K, d) or (F, K, d + 1)
+        The last column holds intercepts.
+    at : ndarray of shape (m,)
+        Numbers of the rows.
+    s : ndarray of shape (m,)
+
+    Returns
+    -------
+    ndarray of shape (F,)
+    """
+    F, K, d = len(models), models.shape[1], data.n_columns
+    W = models.reshape(F * K, -1)
+    b = W[:, d] if W.shape[1] > d else np.zeros(F * K)
+    right, step = np.zeros(F), max(1, LOGITS_AT_ONCE // (F * K))
+    for first in range(0, len(at), step):
+        part = at[first : first + step]
+        Z = row_logits(data.rows.X[part], W[:, :d], b, data.compute_dtype).reshape(len(part), F, K)
+        right += s[first : first + step] @ (Z.argmax(axis=2) == np.asarray(data.rows.y[part])[:, None])
+    return right
 
 
 def _dz(loss: Binary, block: _Block, z: Array) -> Array:

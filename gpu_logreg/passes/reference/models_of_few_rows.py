@@ -15,7 +15,7 @@ import numpy as np
 from gpu_logreg.arrays.blocks import map_in_order
 from gpu_logreg.arrays.vector import Array, DTypeLike, Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.loss_protocols import Loss
-from gpu_logreg.mathematics.softmax import curvature_diagonal, softmax
+from gpu_logreg.mathematics.softmax import curvature_diagonal, log_proba, softmax
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["FewRows", "curvature_without_fold", "gradients_without_fold", "in_order_of_folds", "loss_sum"]
@@ -185,9 +185,5 @@ def loss_sum(loss: Loss, rows: FewRows, phi: Float64Vector, left_out: int) -> fl
     K, p = loss.n_logits, rows.U.shape[1]
     total = 0.0
     for U, y, s in rows.outside_of(left_out):
-        Z = U @ phi.reshape(K, p).T
-        Z -= Z[np.arange(len(Z)), y][:, None]
-        largest = Z.max(axis=1)
-        Z -= largest[:, None]
-        total += float(s @ (np.log(np.exp(Z, out=Z).sum(axis=1)) + largest))
+        total -= float(s @ log_proba(U @ phi.reshape(K, p).T)[np.arange(len(y)), y])
     return total
