@@ -14,7 +14,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
     "blas_on_one_thread",
     "calls_are_alone",
     "chunks_are_few",
+    "help_in_threads",
     "map_chunks",
     "map_in_order",
     "map_row_blocks",
@@ -48,6 +49,7 @@ SHARED_BYTES = 2**20
 trials on two cores, of which no row is kept."""
 
 _pool: ThreadPoolExecutor | None = None
+_helpers: ThreadPoolExecutor | None = None
 _lock = threading.RLock()  # held while this module's variables, or the number of threads of BLAS, are changed
 _inside = 0
 _limiter: Any = None
@@ -137,6 +139,15 @@ def sum_in_order(
         with np.errstate(**_QUIET):
             return functools.reduce(add, map(function, *arguments))
     return functools.reduce(add, (_here_and_in_threads if short else _in_threads)(function, arguments))
+
+
+def help_in_threads(n_helpers: int, function: Callable[..., Any], *arguments: Any) -> list[Future[Any]]:
+    """Call a function in some threads besides those of the pool, which are not kept waiting by it."""
+    global _helpers
+    with _lock:
+        if _helpers is None:
+            _helpers = ThreadPoolExecutor(n_threads(), "gpu-logreg-helper", initializer=_mark_as_ours)
+        return [_helpers.submit(function, *arguments) for _ in range(n_helpers)]
 
 
 def _in_threads(function: Callable[..., T], arguments: tuple[Sequence[Any], ...]) -> Iterator[T]:
@@ -269,8 +280,8 @@ def _forget_threads() -> None:
 
     If the parent had limited BLAS to one thread, the limit holds in the child to the end of the child's next block.
     """
-    global _pool, _inside
-    _pool, _inside = None, _entered_here()
+    global _pool, _helpers, _inside
+    _pool, _helpers, _inside = None, None, _entered_here()
 
 
 wait_before_forks(_lock, _forget_threads)

@@ -22,6 +22,7 @@ from gpu_logreg.arrays.blocks import map_in_order, row_blocks, sum_in_order
 from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.csr import in_order, stored_in_a_row
 from gpu_logreg.arrays.vector import CsrArray, Float64Matrix, Float64Vector
+from gpu_logreg.passes.cpu.shared_pass import SharedSparsePass
 from gpu_logreg.passes.sums import Moments, Sums, add_in_place
 from gpu_logreg.rows.block import Rows, consecutive_rows
 
@@ -93,10 +94,16 @@ class SparsePass:
         self._y = np.ascontiguousarray(y)
         self._chunks = chunks_of_rows(X, n_logits)
         self._is_short = X.nnz * n_logits < SHORT_WORK
+        self._shared: SharedSparsePass | None = None
+        if self._is_short and n_logits == 1 and len(self._chunks[0]) > 1:
+            rest = self._y, self._sample_weight, self._chunks, X.shape[1]
+            self._shared = SharedSparsePass(self._elements, *rest)
 
     def __call__(self, w: Float64Vector, b: Any) -> Sums:
         """The sums at the weights ``w`` of shape (d,) and the intercept ``b``."""
         w, b = np.ascontiguousarray(w, np.float64), float(b)
+        if self._shared is not None:
+            return self._shared(w, b)
 
         def of_chunk(first: int, last: int) -> Sums:
             dw = np.zeros(len(w))

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpu_logreg.arrays.code_files import processor
 
-__all__ = ["AT_ONCE", "FLUSH_ROWS", "LOG_ROWS", "REGISTER_BYTES", "SHORT_ROW_BYTES", "vector_for"]
+__all__ = ["AT_ONCE", "FLUSH_ROWS", "LOG_ROWS", "REGISTER_BYTES", "SHORT_ROW_BYTES", "TURNS_SIZE", "vector_for"]
 
 FLUSH_ROWS = 2048
 """Rows whose gradient is summed in the dtype of the arithmetic, before that sum is added to float64.
@@ -24,6 +24,9 @@ LOG_ROWS = 256
 A block of rows is not divided, so that there may be some factors more; a float64 overflows from 1,024 on. One logarithm
 takes the place of that many calls of ``log1p``.
 """
+
+TURNS_SIZE = 24
+"""Elements of the int64 array, zero at first, by which the threads of a loop share turns."""
 
 AT_ONCE = 8 if "+avx512f" in processor()[2].split(",") else 4
 """How many sums are kept in registers at once: of the logits of as many rows, or of the gradient of as many columns.
