@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -23,6 +22,7 @@ from scipy import sparse
 
 import gpu_logreg
 from gpu_logreg import LogisticRegression
+from gpu_logreg.arrays import thread_limit
 
 N, D, K = 3000, 20, 4
 LIMITS = {"dense": (700, 400), "classes": (1050, 540), "sparse": (660, 420), "l1": (700, 440), "columns": (1950, 1230)}
@@ -49,7 +49,7 @@ def fits() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
 
 def road(X: Any, y: Any, parameters: dict[str, Any]) -> tuple[collections.Counter[str], int]:
     """Calls of each function in a warm fit, and changes of file."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    thread_limit.OMP_NUM_THREADS = "1"
     package = str(Path(gpu_logreg.__file__).parent)
     calls: collections.Counter[str] = collections.Counter()
     last, changes = "", 0

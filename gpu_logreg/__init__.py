@@ -5,6 +5,8 @@ Public names are loaded on first use, so ``import gpu_logreg`` imports neither C
 
 from __future__ import annotations
 
+from gpu_logreg.arrays import thread_limit as thread_limit  # which reads the environment now
+
 TYPE_CHECKING = False  # as typing's, without the time that takes to import: Ctrl-C has no answer yet
 if TYPE_CHECKING:
     from typing import Any

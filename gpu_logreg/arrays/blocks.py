@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -21,6 +20,7 @@ import numpy as np
 from joblib import cpu_count
 from threadpoolctl import ThreadpoolController
 
+from gpu_logreg.arrays import thread_limit
 from gpu_logreg.arrays.block_sizes import BlockSize
 from gpu_logreg.arrays.device import array_namespace
 from gpu_logreg.arrays.forks import wait_before_forks
@@ -57,9 +57,9 @@ _here = threading.local()
 
 
 def n_threads() -> int:
-    """Threads a pass runs on: the CPUs this process may use, or ``OMP_NUM_THREADS`` where that is smaller."""
+    """Threads a pass runs on: the CPUs this process may use, or ``OMP_NUM_THREADS`` where that was set to fewer."""
     available = _cpus()
-    limit = os.environ.get("OMP_NUM_THREADS", "")
+    limit = thread_limit.OMP_NUM_THREADS
     return min(available, int(limit)) if limit.isdigit() and int(limit) > 0 else available
 
 

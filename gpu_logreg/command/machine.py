@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpu_logreg import __version__
+from gpu_logreg.arrays import thread_limit
 from gpu_logreg.arrays.blocks import n_threads
 from gpu_logreg.arrays.device import Device, cuda_problem, import_cupy, one_line, using
 from gpu_logreg.arrays.device_choice import AUTO_CUDA_BYTES, resolve_device
@@ -84,7 +85,7 @@ def _cpu() -> dict[str, Any]:
         "name": _cpu_name(),
         "processors": os.cpu_count(),
         "threads": n_threads(),
-        "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
+        "omp_num_threads": thread_limit.OMP_NUM_THREADS or None,
         "instructions": instructions[0] if instructions else None,
         "compiled_for": target,
     }

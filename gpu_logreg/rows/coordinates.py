@@ -187,14 +187,15 @@ class StandardisedRows:
         """
         X, dtype, d = self.dataset.rows.X, self.dataset.compute_dtype, self.dataset.n_columns
         fit_intercept = self.coordinates.fit_intercept
-        xp, m = self.dataset.xp, len(self.at)
+        xp, at, m = self.dataset.xp, self.at, len(self.at)
+        are_all = m == self.dataset.n_rows  # in place: their numbers ascend
         U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
 
         def gather(part: slice) -> None:
-            block = rows_at(X, self.at[part], dtype)
+            block, of_part = rows_at(X, part if are_all else at[part], dtype), U[part, :d]
             if fit_intercept:
-                block -= self.shift
-            xp.multiply(block, self.inverse, out=U[part, :d])
+                block = xp.subtract(block, self.shift, out=of_part)
+            xp.multiply(block, self.inverse, out=of_part)
 
         map_row_blocks(gather, U, GATHERED, row_bytes=max(1, d) * dtype.itemsize)
         if fit_intercept:

@@ -10,7 +10,7 @@ import numpy as np
 from gpu_logreg.arrays.vector import Float64Vector, IntVector
 from gpu_logreg.rows.part import Part, Parts, Scoring, ShapeOfPart, View
 
-__all__ = ["DrawingByParts"]
+__all__ = ["DrawingByParts", "drawn_rows"]
 
 
 class _InParts(Protocol):
@@ -33,6 +33,9 @@ class _InParts(Protocol):
 
     @property
     def n_rows(self) -> int: ...
+
+    @property
+    def last_draw(self) -> dict[str, Any]: ...
 
 
 class DrawingByParts:
@@ -80,8 +83,9 @@ class DrawingByParts:
             sizes = [max(1, int(wanted)) for wanted in np.diff(edges)]  # so that no row has the probability 0
         own = [(wanted, int(seed)) for wanted, seed in zip(sizes, seeds, strict=True)]
         drawn = data.parts.each(_draw, *self._how, own=own)
-        rows = [at + first for (at, _), first in zip(drawn, data.firsts, strict=True)]
-        return np.concatenate(rows), np.concatenate([weight for _, weight in drawn])
+        rows = np.concatenate([at + first for (at, _), first in zip(drawn, data.firsts, strict=True)])
+        data.last_draw.update(rows=rows, how=self._how, own=own)
+        return rows, np.concatenate([weight for _, weight in drawn])
 
     def by_scores_of(self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> None:
         """From now on draw in proportion to ``1 + score / n_columns`` too, which every part works out itself."""
@@ -95,3 +99,9 @@ def _total_to_draw_by(part: Part, *how: Any) -> tuple[float, int]:
 
 def _draw(part: Part, scoring: Scoring | None, K: int, view: View, size: int, seed: int) -> Any:
     return part.drawing(scoring, K, view).draw(size, np.random.default_rng(seed))
+
+
+def drawn_rows(part: Part, scoring: Scoring | None, K: int, view: View, size: int, seed: int) -> IntVector:
+    """The numbers of the rows that a part has drawn with these arguments; a function for `Parts.each`."""
+    rows: IntVector = _draw(part, scoring, K, view, size, seed)[0]
+    return rows

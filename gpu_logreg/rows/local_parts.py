@@ -51,7 +51,12 @@ class LocalParts:
         self._by_device = {device: [k for k in numbers if devices[k] == device] for device in dict.fromkeys(devices)}
 
     def each(
-        self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any] | None] | None = None
+        self,
+        function: Callable[..., Any],
+        /,
+        *shared: Any,
+        own: Sequence[Sequence[Any] | None] | None = None,
+        large: bool = False,
     ) -> list[Any]:
         """``function(part, *shared, *own[k])`` of every part, in a thread for each device."""
 

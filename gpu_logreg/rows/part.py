@@ -151,7 +151,12 @@ class Parts(Protocol):
     """All parts, wherever they live."""
 
     def each(
-        self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any] | None] | None = None
+        self,
+        function: Callable[..., Any],
+        /,
+        *shared: Any,
+        own: Sequence[Sequence[Any] | None] | None = None,
+        large: bool = False,
     ) -> Any:
         """``function(part, *shared, *own[k])`` of every part, where it lives; results in the order of the parts.
 
@@ -163,6 +168,8 @@ class Parts(Protocol):
             Arguments for all parts.
         own : sequence of argument tuples, optional
             Those of each; a part with None is passed over, and its result is None.
+        large : bool
+            Whether the results are rows and not sums.
         """
 
 

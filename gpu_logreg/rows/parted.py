@@ -20,7 +20,7 @@ from gpu_logreg.arrays.vector import ArrayNamespace, ArrayOfRows, DType, DTypeLi
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.apart import RowsApart
 from gpu_logreg.rows.block import Rows, compute_dtype
-from gpu_logreg.rows.drawing_by_parts import DrawingByParts
+from gpu_logreg.rows.drawing_by_parts import DrawingByParts, drawn_rows
 from gpu_logreg.rows.part import Part, Parts, ShapeOfPart, View, refuse_not_finite
 
 __all__ = ["PartedDataset"]
@@ -39,6 +39,8 @@ class PartedDataset(RowsApart):
     view : View
     last_sample : dict
         Numbers, labels and weights of the rows that were fetched last: all of a sample comes in one call of the parts.
+    last_draw : dict
+        Numbers of the rows that were drawn last, and what every part draws them by: they need not be sent to the parts.
     """
 
     parts: Parts
@@ -46,6 +48,7 @@ class PartedDataset(RowsApart):
     column_names: Sequence[str] | None = None
     view: View = field(default_factory=View)
     last_sample: dict[str, HostArray] = field(default_factory=dict, repr=False)
+    last_draw: dict[str, Any] = field(default_factory=dict, repr=False)
     xp: ArrayNamespace = np
     on_host: bool = True
 
@@ -164,7 +167,12 @@ class PartedDataset(RowsApart):
         self.last_sample.update(indices=indices, y=y, s=s)
 
     def _rows(self, indices: IntVector) -> ArrayOfRows:
-        found = [three for three in self.parts.each(_sample_at, self.view, own=self._of_parts(indices)) if three]
+        draw = self.last_draw
+        if draw and draw["rows"] is indices:
+            found = self.parts.each(_drawn_sample, self.view, *draw["how"], own=draw["own"], large=True)
+        else:
+            of_parts = self.parts.each(_sample_at, self.view, own=self._of_parts(indices), large=True)
+            found = [three for three in of_parts if three]
         self._keep(indices, [(y, s) for _, y, s in found])
         return self.kind.joined([X for X, _, _ in found])
 
@@ -206,6 +214,10 @@ def _all_finite(part: Part) -> bool:
 def _labels_and_weights(part: Part, at: IntVector) -> tuple[HostArray, HostArray]:
     y, s = part.data.labels_and_weights(at, np.ones(len(at)))
     return to_numpy(y), to_numpy(s)
+
+
+def _drawn_sample(part: Part, view: View, *draw: Any) -> tuple[ArrayOfRows, HostArray, HostArray]:
+    return _sample_at(part, view, drawn_rows(part, *draw))
 
 
 def _sample_at(part: Part, view: View, at: IntVector) -> tuple[ArrayOfRows, HostArray, HostArray]:

@@ -105,7 +105,7 @@ def test_the_same_bits_whatever_the_budget_the_blocks_and_the_threads(path, monk
     ]
     found = set()
     for threads, stream in enumerate(streams):
-        monkeypatch.setenv("OMP_NUM_THREADS", str(1 + threads % 2))
+        monkeypatch.setattr("gpu_logreg.arrays.thread_limit.OMP_NUM_THREADS", str(1 + threads % 2))
         found.add(bits(LogisticRegression(impl=impl).fit(stream)))
     assert len(found) == 1
     resident = [stream.n_resident_ for stream in streams[:3]]

@@ -93,9 +93,9 @@ def test_the_same_bits_wherever_labels_and_weights_are_in_memory(d, order, weigh
 )
 def test_threads_follow_the_machine_and_omp_num_threads(monkeypatch, limit, expected):
     monkeypatch.setattr(threads_module, "_cpus", lambda: 4)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("gpu_logreg.arrays.thread_limit.OMP_NUM_THREADS", "")
     if limit is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        monkeypatch.setattr("gpu_logreg.arrays.thread_limit.OMP_NUM_THREADS", limit)
     assert threads_module.n_threads() == expected
 
 
@@ -134,7 +134,7 @@ def test_a_forked_child_has_threads_of_its_own():
 
 
 def test_blocks_within_blocks_are_walked_one_after_the_other(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr("gpu_logreg.arrays.thread_limit.OMP_NUM_THREADS", "2")
 
     def outer(k):
         return sum(threads_module.map_in_order(lambda j: 10 * k + j, range(4)))

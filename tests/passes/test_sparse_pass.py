@@ -813,7 +813,7 @@ def test_classes_of_wide_rows_are_shared_by_threads(monkeypatch):
     monkeypatch.setattr(sparse_products, "WIDE_SUMS", 1)
     found_bits = set()
     for threads in ("1", "2", "3"):
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setattr("gpu_logreg.arrays.thread_limit.OMP_NUM_THREADS", threads)
         found = choose("cpu", rows, CPU, Classes(7)).gradient(dataset, W, b)
         assert found.loss_sum == pytest.approx(wanted.loss_sum, rel=1e-13)
         np.testing.assert_allclose(found.dw_sum, wanted.dw_sum, rtol=1e-11, atol=1e-12)

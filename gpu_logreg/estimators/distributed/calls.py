@@ -1,9 +1,9 @@
 """Calls of functions on the workers of a Dask cluster, past the tasks of the scheduler.
 
 A task waits for messages that the client, the scheduler and the worker send in batches, and its result for another
-message that asks for it. A call goes to all workers in one message and comes back in one, which takes less time. But
-nothing makes it again: where a worker does not answer, or has lost what it is called with, the caller goes on with
-tasks.
+message that asks for it. A call goes to all workers in one message and comes back in one, which takes less time: to
+workers of this machine straight, to others by the scheduler, which can reach them where the client may not. But nothing
+makes it again: where a worker does not answer, or has lost what it is called with, the caller goes on with tasks.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any
 
-from distributed import Client
+from distributed import Client, LocalCluster
+from distributed.protocol.pickle import dumps
 
-__all__ = ["WorkerGoneError", "answers_of", "awaited", "workers_there"]
+from gpu_logreg.arrays.blocks import blas_on_one_thread
+from gpu_logreg.arrays.device import numpy_defaults
+from gpu_logreg.errors import GpuLogregError
+from gpu_logreg.rows.part import call
+
+__all__ = ["WorkerGoneError", "answers_of", "awaited", "called_for_each", "reaches_workers", "workers_there"]
 
 _ASK_SECONDS = 0.5
 """Time between two looks at the workers while they are waited for.
@@ -66,7 +72,11 @@ def awaited(client: Client, coroutine: Coroutine[Any, Any, Any], workers: Collec
 
 
 def answers_of(
-    client: Client, asked: Mapping[str, Sequence[Group]], function: Callable[..., Any], arguments: Mapping[str, Any]
+    client: Client,
+    asked: Mapping[str, Sequence[Group]],
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    apart: bool = False,
 ) -> dict[str, list[Any]]:
     """``function(values, arguments of each, **arguments)`` for groups of values on some workers.
 
@@ -77,6 +87,8 @@ def answers_of(
         The groups of every worker, by its address; a worker calls for all of them at the same time.
     function : function of a module
     arguments : dict
+    apart : bool
+        Whether the answer for a group is sent while the worker computes the next, where workers are within reach.
 
     Returns
     -------
@@ -86,12 +98,43 @@ def answers_of(
     """
     if client.status != "running":
         return {}
+    what = function, dict(arguments)
     how: dict[str, Any] = {"workers": list(asked), "on_error": "return", "asynchronous": True}
     try:
-        found = awaited(client, client.run(_answer, dict(asked), function, dict(arguments), **how), asked)
+        if reaches_workers(client):
+            found = awaited(client, _straight_answers(client, asked, *what, apart=apart), asked)
+        else:
+            found = awaited(client, client.run(_answer, dict(asked), *what, **how), asked)
     except Exception:  # whatever it is, a task says it better
         return {}
     return {worker: answer for worker, answer in found.items() if not isinstance(answer, BaseException)}
+
+
+def reaches_workers(client: Client) -> bool:
+    """Whether the workers are known to be within reach of the client, as on one machine."""
+    return isinstance(client.cluster, LocalCluster)
+
+
+async def _straight_answers(
+    client: Client, asked: Mapping[str, Sequence[Group]], *what: Any, apart: bool
+) -> dict[str, list[Any]]:
+    """As ``client.run`` of `_answer`, straight to the workers; groups ``apart`` are a message each."""
+
+    async def of_worker(worker: str, groups: Sequence[Group]) -> list[Any]:
+        sent = {"function": dumps(_answer), "args": dumps(({worker: groups}, *what)), "kwargs": dumps({}), "wait": True}
+        answer = await client.rpc(worker).run(**sent)
+        return list(answer["result"]) if answer["status"] == "OK" else [None] * len(groups)
+
+    messages = [
+        (worker, some)
+        for worker, groups in asked.items()
+        for some in ([[group] for group in groups] if apart else [groups])
+    ]
+    answers = await asyncio.gather(*[of_worker(*message) for message in messages], return_exceptions=True)
+    found: dict[str, list[Any]] = {}
+    for (worker, groups), answer in zip(messages, answers, strict=True):
+        found.setdefault(worker, []).extend([None] * len(groups) if isinstance(answer, BaseException) else answer)
+    return found
 
 
 async def _answer(
@@ -119,3 +162,18 @@ def _be_silent() -> None:
 
 def _is_not_a_call(line: logging.LogRecord) -> bool:
     return not (str(line.msg).startswith("Run out-of-band function") and _answer.__name__ in str(line.args))
+
+
+def called_for_each(
+    blocks: Sequence[Any], owns: Sequence[Sequence[Any]], *, called: Callable[..., Any], shared: Any, setting: Any
+) -> list[Any]:
+    """The task of some blocks, on their worker: the result for each, or its error."""
+    results: list[Any] = []
+    with numpy_defaults(), blas_on_one_thread():
+        for block, own in zip(blocks, owns, strict=True):
+            try:
+                part = block if setting is None else block.part(setting)
+                results.append(call(part, called, (*shared, *own)))
+            except GpuLogregError as error:
+                results.append(error)
+    return results

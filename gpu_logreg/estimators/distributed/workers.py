@@ -11,11 +11,15 @@ import numpy as np
 from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, wait
 from distributed.comm import CommClosedError
 
-from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.errors import ClusterError, GpuLogregError
-from gpu_logreg.estimators.distributed.calls import WorkerGoneError, answers_of, awaited, workers_there
-from gpu_logreg.rows.part import call
+from gpu_logreg.estimators.distributed.calls import (
+    WorkerGoneError,
+    answers_of,
+    awaited,
+    called_for_each,
+    reaches_workers,
+    workers_there,
+)
 
 __all__ = ["DaskParts", "computed_blocks", "results_of", "submit_for_each", "wait_for"]
 
@@ -74,7 +78,12 @@ class DaskParts:
         return parts
 
     def each(
-        self, function: Callable[..., Any], /, *shared: Any, own: Sequence[Sequence[Any] | None] | None = None
+        self,
+        function: Callable[..., Any],
+        /,
+        *shared: Any,
+        own: Sequence[Sequence[Any] | None] | None = None,
+        large: bool = False,
     ) -> list[Any]:
         """``function(part, *shared, *own[k])`` of every part, in every thread of the workers."""
         self._group()
@@ -85,9 +94,10 @@ class DaskParts:
         results: list[Any] = [None] * len(self._futures)
         if (
             self._last_seconds < SHORT_SECONDS
+            and (not large or reaches_workers(self._client))  # and not twice the way, by the scheduler
             and _nbytes([*shared, *(one for row in owns for one in row or ())]) < SHARED_BYTES
         ):
-            wanted = self._call_workers(wanted, results, function, shared, owns)
+            wanted = self._call_workers(wanted, results, function, shared, owns, large)
         if wanted:
             self._call_by_tasks([group for _, group in wanted], results, function, shared, owns)
         self._last_seconds = time.monotonic() - start
@@ -103,18 +113,20 @@ class DaskParts:
         function: Callable[..., Any],
         shared: Sequence[Any],
         owns: Sequence[Any],
+        large: bool,
     ) -> list[tuple[str, list[int]]]:
         """Put results of parts into their places; the workers and groups of parts that are left to be called."""
         by_worker: dict[str, list[list[int]]] = {}
         for worker, group in wanted:
-            by_worker.setdefault(worker, []).append(group)
+            # Rows of a part travel while its worker takes those of the next.
+            by_worker.setdefault(worker, []).extend([[k] for k in group] if large else [group])
         left = [("", group) for group in by_worker.pop("", [])]
         asked = {
             worker: [([self._futures[k].key for k in group], [owns[k] for k in group]) for group in groups]
             for worker, groups in by_worker.items()
         }
         how = {"called": function, "shared": shared, "setting": self._setting}
-        answers = answers_of(self._client, asked, _call, how)
+        answers = answers_of(self._client, asked, called_for_each, how, apart=large)
         for worker, groups in by_worker.items():
             for group, found in zip(groups, answers.get(worker) or [None] * len(groups), strict=True):
                 if found is None:
@@ -141,7 +153,7 @@ class DaskParts:
             (sent,) = submit_for_each(self._client, tuple, [shared])
         how = {"called": function, "shared": sent, "setting": self._setting}
         parts, owned = ([[row[k] for k in group] for group in groups] for row in (self._futures, owns))
-        futures = submit_for_each(self._client, _call, parts, owned, **how)
+        futures = submit_for_each(self._client, called_for_each, parts, owned, **how)
         for group, found in zip(groups, results_of(self._client, futures), strict=True):
             for k, result in zip(group, found, strict=True):
                 results[k] = result
@@ -170,21 +182,6 @@ class DaskParts:
 
 def _nbytes(values: Sequence[Any]) -> int:
     return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
-
-
-def _call(
-    blocks: Sequence[Any], owns: Sequence[Sequence[Any]], *, called: Callable[..., Any], shared: Any, setting: Any
-) -> list[Any]:
-    """The task of some blocks, on their worker: the result for each, or its error."""
-    results: list[Any] = []
-    with numpy_defaults(), blas_on_one_thread():
-        for block, own in zip(blocks, owns, strict=True):
-            try:
-                part = block if setting is None else block.part(setting)
-                results.append(call(part, called, (*shared, *own)))
-            except GpuLogregError as error:
-                results.append(error)
-    return results
 
 
 def computed_blocks(client: Client, blocks: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -85,7 +85,7 @@ def test_the_same_bits_whatever_the_budget_and_the_threads(path, monkeypatch, im
     np.save(path, X)
     models = []
     for budget, threads, ahead in (("1GB", "1", True), ("130kB", "2", False), ("95kB", "3", True)):
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setattr("gpu_logreg.arrays.thread_limit.OMP_NUM_THREADS", threads)
         stream = Stream(path, y, s, memory_budget=budget, read_ahead=ahead)
         models.append(fitted(network(max_iter=3, impl=impl), stream))
     assert stream.n_resident_ < stream.n_blocks_ == 9

@@ -179,7 +179,7 @@ def test_some_columns(columns, index, dtype, compiled, monkeypatch):
 
 
 def test_parts_are_added_in_order_as_they_come(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr("gpu_logreg.arrays.thread_limit.OMP_NUM_THREADS", "2")
     kept = []
 
     def add(total, part):
