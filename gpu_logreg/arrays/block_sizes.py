@@ -13,6 +13,7 @@ __all__ = [
     "CONVERTED",
     "CURVATURE",
     "EXACT_VALUE",
+    "FOLD_HESSIANS",
     "GATHERED",
     "GRADIENT",
     "GRAM",
@@ -76,6 +77,9 @@ enough for the rate of BLAS."""
 
 CURVATURE = BlockSize(2**24, 2**28)
 """For the Hessian of a sample that is not kept: a block of its rows is copied, standardised, summed and dropped."""
+
+FOLD_HESSIANS = BlockSize(2**21, 2**28)
+"""As `HESSIAN`, of all rows: a block is copied into standardised columns, and a device need not hold all copies."""
 
 ROW_SPACE = BlockSize(2**24, 2**28)
 """For products of few rows with many columns: the sum of a block is as large as a row of it for each logit."""

@@ -118,10 +118,11 @@ def _numbers(rows: Any, n_rows: int, fold: int, name: str) -> IntVector:
     if not len(numbers):
         raise DataError(f"cv: split {fold} has no rows to {name} on")
     numbers = numbers.astype(np.int64)
-    outside = (numbers < -n_rows) | (numbers >= n_rows)
-    if outside.any():
+    least, largest = numbers.min(), numbers.max()
+    if least < -n_rows or largest >= n_rows:
+        outside = (numbers < -n_rows) | (numbers >= n_rows)
         raise DataError(f"cv: split {fold} names row {numbers[outside.argmax()]}, and X has {n_rows} rows")
-    return np.where(numbers < 0, numbers + n_rows, numbers)
+    return numbers if least >= 0 else np.where(numbers < 0, numbers + n_rows, numbers)
 
 
 def _repeats(numbers: IntVector, n_rows: int) -> bool:

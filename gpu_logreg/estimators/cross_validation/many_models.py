@@ -13,8 +13,9 @@ and ``S_k``, the weight of all other rows, the model of fold k and C minimises
    fold whose points are nearly the same share one: their objectives differ by the penalty alone.
 
 Hessians are those of a sample at the points of step 2, one for all C whose logits are nearly the same: they err by a
-few percent, so that a step leaves a thousandth of the remaining decrease. Every model is held to the certificate of a
-fit. What does not contract is left to fits of its own, and sooner where these can use Hessians of the fold's own rows.
+few percent, so that a step leaves a thousandth of the remaining decrease, or are corrected by those of the folds: see
+`gpu_logreg.estimators.cross_validation.fold_curvature`. Every model is held to the certificate of a fit. What does not
+contract is left to fits of its own, and sooner where these can use Hessians of the fold's own rows.
 """
 
 from __future__ import annotations
@@ -154,14 +155,19 @@ class _Many(ManyPoints):
             At these points.
         """
         total = float(self._weight.sum())
-        ridge = np.array([self._ridge(C, total) for C in self._Cs])
         phi0 = self._columns.from_params(base.params)
         first = Metric(phi0, self._sample.plain_hessian(phi0))
         self._metrics.append(first)
         l2 = self._ridge_of(self._objective.l2)
         self._narrow_reads(Factor(first.H + np.diag(l2)), base.value)
         of_a_fold = base.value * len(phi0) / (2.0 * self._objective.dataset.n_rows)
+        self._begin_curvature(first)
+        # With curvature known points are so exact that penalties are to be as strong as those of the folds.
+        weight = total if self._curvature is None else total - float(self._weight[:-1].mean())
+        ridge = np.array([self._ridge(C, weight) for C in self._Cs])
         phi = np.array([phi0 - Factor(first.H + np.diag(r)).solve((r - l2) * phi0) for r in ridge])
+        if self._curvature is not None:
+            phi = self._curvature.minima_of_all_rows(l2, ridge, phi, self._factor)
         F = len(phi)
         params, sums = np.empty_like(phi), no_sums(self._folds.n + 1, F, self._objective.dataset.n_columns)
         active, last = np.arange(F), np.full(F, np.inf)
@@ -177,7 +183,7 @@ class _Many(ManyPoints):
                 factor = self._factor(phi[at], ridge[at])
                 step = factor.solve(grad)
                 left = 0.5 * float(grad @ step)
-                if left <= self._left_of_a_fold(of_C, ridge[at] * total, phi[at], factor):
+                if left <= self._left_of_a_fold(of_C, ridge[at] * weight, phi[at], factor):
                     kept.append(int(at))
                 elif left <= FALLS * last[at] or not math.isfinite(last[at]):
                     last[at] = left
@@ -188,15 +194,6 @@ class _Many(ManyPoints):
                 break
         done = np.array(sorted(kept), dtype=np.int64)
         return (done, params[done], phi[done], ManySums(*(part[:, done] for part in sums))) if kept else None
-
-    def _left_of_a_fold(self, sums: ManySums, ridge: Float64Vector, phi: Float64Vector, factor: Factor) -> float:
-        """The least remaining decrease of the models of the folds at a point of all rows."""
-        left = math.inf
-        for fold in range(self._folds.n):
-            weight = self._weight.sum() - self._weight[fold]
-            grad = self._grad(without_fold(sums, fold), weight, ridge / weight, phi)
-            left = min(left, 0.5 * float(grad @ factor.solve(grad)))
-        return left
 
     def models_of_folds(
         self, at: IntVector, params: Float64Matrix, phi: Float64Matrix, sums: ManySums
@@ -210,14 +207,15 @@ class _Many(ManyPoints):
             for fold in range(self._folds.n):
                 weight = float(self._weight.sum() - self._weight[fold])
                 ridge = self._ridge(C, weight)
-                factor = factors.setdefault(round(50 * math.log(weight)), Factor(metric.H + np.diag(ridge)))
+                mine, factor = self._of_fold(metric, fold, ridge, weight, factors)
                 without = without_fold(of_C, fold)
                 l2 = ridge_strength(float(C), weight)
                 w = params[f, : self._objective.dataset.n_columns]
                 value = float(without.loss_sum) / weight + 0.5 * l2 * float(w @ w)
-                model = FoldModel(fold, int(at[f]), weight, l2, ridge, metric, factor, value, phi[f].copy())
+                model = FoldModel(fold, int(at[f]), weight, l2, ridge, mine, factor, value, phi[f].copy())
                 model.step(self._grad(without, weight, ridge, model.phi))
                 models.append(model)
+        self._correct(models)
         return self._rounds(models)
 
     def _rounds(self, models: list[FoldModel]) -> dict[tuple[int, int], SolverResult]:
@@ -228,18 +226,21 @@ class _Many(ManyPoints):
                 break
             groups = [group for fold in range(self._folds.n) for group in self._groups(models, fold)]
             phi, params, sums = self._read_without_fold([group[0] for group in groups])
-            go_on = []
+            before = {id(model): model.left for model in models}
             for m, group in enumerate(groups):
                 of_leader = ManySums(*(part[m] for part in sums))
                 for model in group:
                     model.phi = phi[m]
-                    grad = self._grad(of_leader, model.weight, model.ridge, model.phi)
-                    end = self._end(model, params[m], grad)
+                    model.step(self._grad(of_leader, model.weight, model.ridge, model.phi))
+            self._correct(models)
+            models = []
+            for m, group in enumerate(groups):
+                for model in group:
+                    end = self._end(model, params[m], before[id(model)])
                     if end is not None:
                         found[model.fold, model.at] = end
                     elif model.contracts and model.rate <= slowest:
-                        go_on.append(model)
-            models = go_on
+                        models.append(model)
             if models and not self._sampler.complete and np.median([model.rate for model in models]) > SLOW:
                 self._enlarge(models, len(groups))
         return found
@@ -279,17 +280,16 @@ class _Many(ManyPoints):
             waiting = [model for model, is_near in zip(waiting, near, strict=True) if not is_near]
         return groups
 
-    def _end(self, model: FoldModel, params: Float64Vector, grad: Float64Vector) -> SolverResult | None:
-        """Take a step; where that is the last, and the gradient before it certifies the end, the end."""
-        before = model.left
-        model.step(grad)
+    def _end(self, model: FoldModel, params: Float64Vector, before: float) -> SolverResult | None:
+        """The end, certified by the gradient at ``params`` before the last step; ``before`` remained a step earlier."""
+        assert model.last is not None
         goal = LEFT * max(self._how.tol, 1e-10) * abs(model.value)
         done = max(model.left / before, self._rate) * model.left <= goal if before > 0.0 else True
         rounded = model.left > CONTRACTS * before and model.left <= max(1e-3 * self._how.tol, 1e-12) * model.value
         if not (done or rounded):
             return None
         one = self._objective.penalised(0.0, model.l2)
-        by_params = self._columns.grad_to_params(grad)
+        by_params = self._columns.grad_to_params(model.last[1])
         proof = certificate(one, params, model.value, by_params, self._how.tol)
         if not proof.holds:
             return None

@@ -13,12 +13,14 @@ import numpy as np
 from gpu_logreg.arrays.cholesky import Factor, poorly_conditioned
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import DTypeLike, Float64Matrix, Float64Vector
+from gpu_logreg.estimators.cross_validation.fold_curvature import EXACT, FoldCurvature
 from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.cross_validation.penalty_path import How
 from gpu_logreg.mathematics.penalty import ridge_strength
 from gpu_logreg.objectives.curvature import BinarySample
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.sampler import Sampler
+from gpu_logreg.passes.reference.fold_curvature import has_curvature_by_fold
 from gpu_logreg.passes.sums import ManySums, Models, RowFolds
 from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
@@ -35,6 +37,9 @@ SAMPLE_ROWS = 500
 SLOW, LARGER = 0.015, 8
 """Share of the remaining decrease that a step leaves from which a larger sample pays, and how many times larger it is:
 where most rows have next to no curvature a sample is worth few of its rows."""
+
+LARGEST_SHARE = 4
+"""Parameters for each model up to which the Hessians of the rows of all folds take less than the reads they save."""
 
 CONTRACTS = 0.25
 """Share of the remaining decrease that a Newton step leaves at most, or it is not by a Hessian of this point."""
@@ -78,6 +83,7 @@ class ManyPoints:
         assert isinstance(sample.coordinates, Coordinates)
         self._columns = sample.coordinates
         self._metrics: list[Metric] = []
+        self._curvature: FoldCurvature | None = None
         narrow = replace(data, computed_in=None)
         self._narrow = narrow if narrow.compute_dtype != data.compute_dtype else None
         self._least_left = math.inf
@@ -129,12 +135,46 @@ class ManyPoints:
         return nearest
 
     def _factor(self, phi: Float64Vector, ridge: Float64Vector) -> Factor:
-        return Factor(self._metric(phi).H + np.diag(ridge))
+        H = self._metric(phi).H
+        return Factor((H if self._curvature is None else H + self._curvature.of_all_rows) + np.diag(ridge))
+
+    def _begin_curvature(self, first: Metric) -> None:
+        """Hessians of all folds at the point of the first metric, where they cost less than the reads they save."""
+        objective, n_models = self._objective, self._folds.n * len(self._Cs)
+        data = self._narrow or objective.dataset
+        if self._sampler.complete or objective.n_params > LARGEST_SHARE * n_models or not has_curvature_by_fold(data):
+            return
+        self._curvature = FoldCurvature(data, self._folds, self._weight, self._sample, first.phi, first.H)
+        objective.reads.total += 1.0
+        self._larger, self._rate = 0, EXACT
+
+    def _of_fold(
+        self, metric: Metric, fold: int, ridge: Float64Vector, weight: float, known: dict[int, Factor]
+    ) -> tuple[Metric, Factor]:
+        """The metric of the rows that a fold learns from, factored; else one for all folds of about the same weight."""
+        if self._curvature is not None:
+            metric = Metric(metric.phi, metric.H + self._curvature.of_folds[fold])
+            return metric, Factor(metric.H + np.diag(ridge))
+        return metric, known.setdefault(round(50 * math.log(weight)), Factor(metric.H + np.diag(ridge)))
+
+    def _correct(self, models: list[FoldModel]) -> None:
+        """Correct the last steps by the change of the curvature, where that is known."""
+        if self._curvature is not None and models:
+            self._curvature.correct(models)
 
     def _grad(self, sums: ManySums, weight: float, ridge: Float64Vector, phi: Float64Vector) -> Float64Vector:
         """Gradient by ``phi`` of the mean loss and the penalty."""
         by_params = np.append(sums.dw_sum, sums.db_sum) if self._columns.fit_intercept else sums.dw_sum
         return self._columns.grad_to_phi(by_params / weight) + ridge * phi
+
+    def _left_of_a_fold(self, sums: ManySums, ridge: Float64Vector, phi: Float64Vector, factor: Factor) -> float:
+        """The least remaining decrease of the models of the folds at a point of all rows."""
+        left = math.inf
+        for fold in range(self._folds.n):
+            weight = self._weight.sum() - self._weight[fold]
+            grad = self._grad(without_fold(sums, fold), weight, ridge / weight, phi)
+            left = min(left, 0.5 * float(grad @ factor.solve(grad)))
+        return left
 
     def _points(self, phi: Float64Matrix, data: Dataset) -> tuple[Float64Matrix, Float64Matrix]:
         """The points that the passes can take, by ``phi`` and by ``[w, b]``: gradients are exact there."""

@@ -26,7 +26,14 @@ from gpu_logreg.passes.sums import ManySums, Models, RowFolds
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["multiplies", "scores_on_folds", "sums_by_fold", "sums_without_fold", "weight_of_right_answers"]
+__all__ = [
+    "multiplies",
+    "rows_in_order",
+    "scores_on_folds",
+    "sums_by_fold",
+    "sums_without_fold",
+    "weight_of_right_answers",
+]
 
 MODELS = 64
 """Models of one product: the logits of a block of rows for so many lie in the cache beside the rows."""
@@ -98,7 +105,7 @@ def sums_by_fold(loss: Binary, data: ResidentDataset, models: Models, folds: Row
     W, b, n_folds = models.W, models.b, folds.n
 
     def of_block(part: slice) -> ManySums:
-        block = _in_order(data, folds, part)
+        block = rows_in_order(data, folds, part)
         ones = block.ones()
         F, d = W.shape
         total = ManySums(np.zeros((n_folds + 1, F)), np.zeros((n_folds + 1, F, d)), np.zeros((n_folds + 1, F)))
@@ -140,7 +147,7 @@ def sums_without_fold(loss: Binary, data: ResidentDataset, models: Models, folds
     assert left_out is not None
 
     def of_block(part: slice) -> ManySums:
-        block = _in_order(data, folds, part)
+        block = rows_in_order(data, folds, part)
         M = len(W)
         dw_sum, db_sum = np.empty(W.shape), np.empty(M)
         for first in range(0, M, MODELS):
@@ -179,7 +186,7 @@ def scores_on_folds(loss: Binary, data: ResidentDataset, models: Models, folds: 
     assert left_out is not None
 
     def of_block(part: slice) -> ManySums:
-        block = _in_order(data, folds, part)
+        block = rows_in_order(data, folds, part)
         sums = ManySums(*np.zeros((3, len(W))))
         for at in range(n_folds):
             rows, some = block.rows_of(at), np.flatnonzero(left_out == at)
@@ -231,7 +238,7 @@ def _dz(loss: Binary, block: _Block, z: Array) -> Array:
     return dz
 
 
-def _in_order(data: ResidentDataset, folds: RowFolds, part: slice) -> _Block:
+def rows_in_order(data: ResidentDataset, folds: RowFolds, part: slice) -> _Block:
     """The rows of a block in the order of their folds, and in it as they came."""
     xp = data.xp
     y, s = data.rows.y[part], data.rows.sample_weight
