@@ -85,6 +85,10 @@ def _potrs_on_device(L: Array, v: Float64Vector) -> tuple[Float64Vector, int]:
     return to_numpy(solve_triangular(L, half, lower=True, trans=1)), 0
 
 
+LEAST = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+"""Diagonal element below which a float64 has no digits for what lies beside it, and which counts as none."""
+
+
 class Factor:
     """``H^-1 v`` for a symmetric ``H`` that is positive definite up to rounding.
 
@@ -117,7 +121,7 @@ class Factor:
         if not bool(xp.isfinite(H).all()):
             raise LinAlgError("the matrix holds NaN or infinity")
         diagonal = (H if xp is np else to_numpy(H)).diagonal().copy()
-        diagonal[~(diagonal > 0.0)] = 1.0  # neither curvature nor penalty along it: any step length will do
+        diagonal[~(diagonal > LEAST)] = 1.0  # neither curvature nor penalty along it: any step length will do
         self._scale = 1.0 / np.sqrt(diagonal)
         scale = xp.asarray(self._scale)
         self.added = noise

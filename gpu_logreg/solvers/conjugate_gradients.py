@@ -107,7 +107,7 @@ def conjugate_gradients(
         r -= alpha * image
         decrease += 0.5 * alpha * rz
         z = r if metric is None else metric.solve(r)
-        rz, last = float(r @ z), rz
+        rz, last = max(0.0, float(r @ z)), rz  # below 0 where the metric rounds more than is left
         left = tridiagonal.left(alpha, rz / last, rz)
         if left <= max(forcing * decrease, enough):
             break
@@ -153,4 +153,6 @@ class _Tridiagonal:
             return float(1.0 / alphas[0])
         diagonal = 1.0 / alphas
         diagonal[1:] += betas / alphas[:-1]
-        return float(eigvalsh_tridiagonal(diagonal, np.sqrt(betas) / alphas[:-1], select="i", select_range=(0, 0))[0])
+        beside = np.sqrt(betas) / alphas[:-1]
+        smallest = float(eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(0, 0))[0])
+        return max(smallest, float(np.finfo(np.float64).eps * diagonal.max()))  # below that the digits are rounding

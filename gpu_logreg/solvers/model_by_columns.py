@@ -24,7 +24,7 @@ from gpu_logreg.mathematics.penalty import least_shift
 from gpu_logreg.solvers.coordinate_descent import model_minimum
 from gpu_logreg.solvers.loss_by_columns import LossByColumns
 
-__all__ = ["Minimum", "minimum_of_model"]
+__all__ = ["SLOWEST", "Minimum", "minimum_of_model"]
 
 MAX_CYCLES = 100
 """Cycles of one model: after them it is left where it is, and the next point shows more."""
@@ -65,12 +65,15 @@ class Minimum(NamedTuple):
         Weights, and changes of the intercepts.
     decrease, products : float, int
         Of the model, and products with its Hessian that it took.
+    is_enough : bool
+        Whether more cycles would add next to nothing; else there were too many.
     """
 
     W: Float64Matrix
     db: Float64Vector
     decrease: float
     products: int
+    is_enough: bool
 
 
 def minimum_of_model(
@@ -102,33 +105,38 @@ def minimum_of_model(
     """
     model = _Model(columns, W, grad, strengths, caution)
     if len(W) > 1:
-        _cycle_by_class(model, forcing, enough)
+        is_enough = _cycle_by_class(model, forcing, enough)
     else:
-        _cycles_and_systems(model, forcing, enough, expected)
-    return Minimum(model.w, model.db, model.decrease, model.products)
+        is_enough = _cycles_and_systems(model, forcing, enough, expected)
+    return Minimum(model.w, model.db, max(0.0, model.decrease), model.products, is_enough)
 
 
-def _cycle_by_class(model: _Model, forcing: float, enough: float) -> None:
-    """Cycles through all classes, one at a time in each, to where more would add next to nothing."""
+def _cycle_by_class(model: _Model, forcing: float, enough: float) -> bool:
+    """Cycles through all classes, one at a time in each, to where more would add next to nothing; whether that is so.
+
+    The rate of cycles tells, which one cycle does not: where columns are nearly equal it lowers the model by little,
+    and so do the thousands that follow.
+    """
     before = 0.0
     for n in range(MAX_CYCLES):
         last = model.cycle(MARGIN if n == 0 else LATER_MARGIN)
-        # What cycles at this rate would add: as much as this one at a half, which is assumed where none is known.
-        rate, before = min(last / before, SLOWEST) if before > 0.0 else 0.5, last
+        rate, before = min(last / before, SLOWEST) if before > 0.0 else SLOWEST, last
         if last * rate <= max(forcing * model.decrease, enough) * (1.0 - rate):
-            break
+            return True
+    return False
 
 
-def _cycles_and_systems(model: _Model, forcing: float, enough: float, expected: int) -> None:
-    """Cycles of two classes, and then systems with cycles after each."""
+def _cycles_and_systems(model: _Model, forcing: float, enough: float, expected: int) -> bool:
+    """Cycles of two classes, and then systems with cycles after each; whether more would add next to nothing."""
     if model.cycles(min(CYCLES_FIRST, MAX_CYCLES), MARGIN, forcing, enough):
-        return
+        return True
     for _ in range(CYCLES_FIRST, MAX_CYCLES, CYCLES_LATER):
         model.take(max(expected, LEAST_PRODUCTS))
         if not model.solve_in_memory(forcing):
             model.solve(forcing, enough)
         if model.cycles(CYCLES_LATER, LATER_MARGIN, forcing, enough):
-            break
+            return True
+    return False
 
 
 class _Model:

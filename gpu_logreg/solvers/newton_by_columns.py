@@ -24,7 +24,7 @@ from gpu_logreg.solvers.criteria import DECREASE_PER_TOL
 from gpu_logreg.solvers.iteration_loop import NO_LOWER
 from gpu_logreg.solvers.line_search import SUFFICIENT_DECREASE
 from gpu_logreg.solvers.loss_by_columns import LossByColumns
-from gpu_logreg.solvers.model_by_columns import Minimum, minimum_of_model
+from gpu_logreg.solvers.model_by_columns import SLOWEST, Minimum, minimum_of_model
 from gpu_logreg.solvers.proximal import SUPPORT
 
 __all__ = ["newton_by_columns"]
@@ -46,8 +46,8 @@ SHORTEST = 2.0**-30
 NO_SLOPE = 1e-13
 """Derivative by an intercept, a mean of residuals of at most 1, that is rounding."""
 
-ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
-"""Rounding of a value, relatively."""
+ROUNDING, VALUE_ROUNDING = 4.0 * float(np.finfo(np.float64).eps), 2.0 * float(np.finfo(np.float64).eps)
+"""Rise of a value, relatively, that passes for rounding; and remaining decrease that no value can show."""
 
 
 def newton_by_columns(
@@ -65,7 +65,8 @@ def newton_by_columns(
     """Minimise the mean loss plus ``l1 |W|_1 + l2 |W|**2 / 2``; intercepts are not penalised.
 
     Stops where no element of the subgradient of least norm exceeds ``tol``, or a hundredth of ``l1``, and the remaining
-    decrease is at most ``1e-3 tol`` of the value, as far as the decreases of the last models tell.
+    decrease is at most ``1e-3 tol`` of the value, as far as the decreases of the last models tell; and where that is
+    below the rounding of the value, and at most ``tol**2`` of it.
 
     Parameters
     ----------
@@ -89,13 +90,14 @@ def newton_by_columns(
     walk, first = _Walk(columns, start, shape, l1, l2), 0
     if saved is not None and (state := saved.last()) is not None:
         first = walk.go_on_from(state)
-    limit, goal = min(tol, SUPPORT * l1), DECREASE_PER_TOL * tol
+    limit, goal, least = min(tol, SUPPORT * l1), DECREASE_PER_TOL * tol, min(VALUE_ROUNDING, tol * tol)
     for n_iter in range(first, max_iter + 1):
         if saved is not None:
             saved.keep(functools.partial(walk.state, n_iter))
         walk.look()
-        hidden = walk.stuck and walk.remaining <= NO_LOWER * abs(walk.value)
-        converged = hidden or (walk.largest <= limit and walk.remaining <= goal * abs(walk.value))
+        relative = walk.remaining / max(abs(walk.value), 1e-300)
+        hidden = relative <= (NO_LOWER if walk.stuck else least)
+        converged = hidden or (walk.largest <= limit and relative <= goal)
         over = converged or walk.stuck or n_iter == max_iter
         here = Iteration(n_iter, walk.params, walk.value, walk.largest, walk.step, over, walk.remaining)
         stopped = n_iter > 0 and observer is not None and bool(observer(here)) and not over
@@ -216,10 +218,13 @@ class _Walk:
         """What remains, and how well the next model is to be minimised.
 
         A model that is minimised to a share ``forcing`` of its decrease leaves that share, and the error of the model
-        itself: together about as much, relative to the decrease, as the last step left of the one before.
+        itself: together about as much, relative to the decrease, as the last step left of the one before. The steps
+        that follow lower the value at that rate, or at a slow one where the model was left before its minimum.
         """
-        rate = max(self._forcing, min(1.0, found.decrease / self._decrease))
-        self.remaining = found.decrease * (rate if self.step == 1.0 and math.isfinite(self._decrease) else 1.0)
+        rate = max(self._forcing, found.decrease / max(self._decrease, 1e-300)) if found.is_enough else SLOWEST
+        rate = min(rate, SLOWEST)
+        is_known = self.step == 1.0 and math.isfinite(self._decrease)
+        self.remaining = found.decrease * (rate / (1.0 - rate) if is_known else 1.0)
         self._decrease = found.decrease
         less = LESS_CAUTION * self._caution
         self._caution = 1.0 if self.step < 1.0 else less if less >= LEAST_CAUTION else 0.0

@@ -177,7 +177,9 @@ class _Space:
 
 def _newton_step(H: Float64Matrix, slope: Float64Vector) -> Float64Vector:
     """``-H^-1 slope``, without the combinations that have no curvature but by rounding."""
-    unit = 1.0 / np.sqrt(np.maximum(H.diagonal(), 1e-300))
+    diagonal = H.diagonal()
+    curved = diagonal > np.finfo(np.float64).eps ** 2 * diagonal.max(initial=0.0)  # others are rounding beside it
+    unit = np.where(curved, 1.0 / np.sqrt(np.where(curved, diagonal, 1.0)), 0.0)
     eigenvalues, E = np.linalg.eigh(H * unit * unit[:, None])
     kept = eigenvalues > DEPENDENT * eigenvalues[-1]
     E = E[:, kept]

@@ -150,3 +150,10 @@ def test_what_had_to_be_repaired_is_poorly_conditioned_in_any_precision():
 def test_what_is_infinite_or_far_from_positive_definite_is_refused(bad):
     with pytest.raises(LinAlgError):
         Factor(np.array([[1.0, bad, 0.0], [bad, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+
+
+def test_curvature_that_no_float64_has_digits_for_counts_as_none():
+    H = np.zeros((3, 3))
+    H[1:, 1:] = [[5e-324, 1e-323], [1e-323, 5e-324]]  # no such matrix is positive definite
+    H[0, 0] = 4.0
+    np.testing.assert_array_equal(Factor(H).solve(np.array([2.0, 3.0, 5.0])), [0.5, 3.0, 5.0])

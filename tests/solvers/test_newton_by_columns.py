@@ -303,6 +303,58 @@ def test_what_it_cannot_take_is_refused(rows, parameters, reason):
     assert str(refused.value) == f"solver='coordinate-descent' cannot be used: {reason}; use solver='auto'"
 
 
+def test_few_elements_go_by_columns_too_where_that_is_asked_for():
+    X, y = text(60, 20)
+    asked = LogisticRegression(l1_ratio=1.0, solver="coordinate-descent").fit(X, y)
+    assert (asked.solver_, asked.impl_) == ("coordinate-descent", "cpu")
+    np.testing.assert_allclose(asked.objective_, LogisticRegression(l1_ratio=1.0, tol=1e-9).fit(X, y).objective_, 1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.9, 0.96])
+def test_cycles_of_classes_end_by_the_rate_of_two_at_least(rate):
+    class Slow:  # as columns that are nearly equal: each cycle lowers the model by less than is looked for
+        decrease, n = 0.0, 0
+
+        def cycle(self, margin):
+            last = 1e-3 * rate**self.n
+            self.decrease, self.n = self.decrease + last, self.n + 1
+            return last
+
+    model, enough = Slow(), 2e-3
+    assert model_by_columns._cycle_by_class(model, 0.0, enough)
+    left = 1e-3 * rate**model.n / (1.0 - rate)
+    assert left <= enough
+    assert (rate == 0.5) == (model.n == 2)
+
+
+def test_a_small_first_cycle_does_not_hide_a_flat_direction():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 4))
+    X[:, 1] = X[:, 0] + 1e-3 * rng.standard_normal(80)
+    y = (X[:, 0] + rng.logistic(size=80) > 0).astype(np.uint8)
+    data = ResidentDataset.from_arrays(sparse.csr_array(X), y, None, Device("cpu"), encoded=True)
+    engine, l1 = choose("cpu", data.rows, Device("cpu"), loss_of_classes(2)), 1e-4
+    columns = engine.by_columns(data, True, lambda share: None)
+    least = newton_by_columns.newton_by_columns(columns, np.zeros(5), (1, 4), l1=l1, tol=1e-12)
+    w, b = least.params[None, :4], least.params[4:]
+    moved = w + 3.0 * np.array([[1.0, -1.0, 0.0, 0.0]])  # the logits hardly notice
+    above = columns.place(moved, b) + l1 * np.abs(moved).sum() - least.value
+    grad, _ = columns.gradient()
+    found = model_by_columns.minimum_of_model(columns, moved, grad, (l1, 0.0), 0.3, 0.01 * above)
+    assert found.is_enough
+    assert found.decrease > 0.6 * above > 0.0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 8])
+def test_it_ends_where_rounding_hides_what_remains(classes):
+    X, y = text(200, 4, classes, density=0.5)
+    fitted = model(C=1.0, tol=1e-10).fit(X, y, np.full(len(y), 1e15))  # l1 / 100 is below the rounding of a gradient
+    assert fitted.converged_
+    assert fitted.n_iter_[0] < 100
+    plain = model(C=np.inf, l1_ratio=0.0, solver="auto", tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(fitted.predict_proba(X), plain.predict_proba(X), atol=1e-7)
+
+
 def test_it_is_taken_for_many_columns_where_its_copies_fit(monkeypatch):
     X, y = text(60, 2500, density=0.02)
     auto = LogisticRegression(l1_ratio=1.0).fit(X, y)

@@ -124,6 +124,28 @@ def test_a_metric_that_is_the_matrix_needs_one_product():
     assert found.rate < 1e-6
 
 
+class Rounding(Exact):
+    """A metric whose answers to next to nothing are rounding alone."""
+
+    def solve(self, v):
+        return super().solve(v) if np.abs(v).max() > 1e-12 else -v
+
+
+def test_a_metric_that_rounds_more_than_is_left_leaves_nothing():
+    H, b = matrix(4, 3.0, 0)
+    found = conjugate_gradients(H.__matmul__, b, Rounding(H), forcing=0.0, most=10)
+    assert (found.left, found.rate) == (0.0, 0.0)
+    np.testing.assert_allclose(found.step, np.linalg.solve(H, b), rtol=1e-12)
+
+
+@pytest.mark.parametrize("condition", [1e12, 1e18])
+def test_the_smallest_eigenvalue_stays_above_zero(condition):
+    H, b = matrix(40, condition, 3)
+    found = conjugate_gradients(H.__matmul__, b, None, forcing=0.0, most=200)
+    assert found.smallest > 0.0
+    assert found.left >= 0.0
+
+
 def test_nothing_to_solve_and_a_direction_without_curvature():
     H = np.diag([1.0, 0.0])
     nothing = conjugate_gradients(H.__matmul__, np.zeros(2), None, 0.1, 10)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpu_logreg.objectives.row_space import RowsAt
-from gpu_logreg.solvers.row_space import minimum_in_row_space
+from gpu_logreg.solvers.row_space import _newton_step, minimum_in_row_space
 
 
 class Squares:
@@ -68,3 +68,10 @@ def test_a_direction_towards_the_minimum_is_all_it_takes():
     found = minimum_in_row_space(rows, np.zeros(1), enough=1e-10, max_iter=200, price=1e9, towards=a)
     assert found.n_iter <= 4
     assert found.loss_curve[0] == pytest.approx(least(rows), rel=1e-12)
+
+
+def test_a_direction_without_curvature_but_by_rounding_is_left_out():
+    H = np.array([[4.0, 0.0, 1e160], [0.0, 2.0, 0.0], [1e160, 0.0, 0.0]])
+    with np.errstate(all="raise"):
+        step = _newton_step(H, np.array([8.0, -2.0, 1.0]))
+    np.testing.assert_allclose(step, [-2.0, 1.0, 0.0], rtol=1e-14)

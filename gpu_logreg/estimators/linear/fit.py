@@ -82,7 +82,8 @@ def objective_of(
     data, device, loss = prepared.data, prepared.device, prepared.offset_loss or prepared.target.loss
     assert not isinstance(loss, Labels)  # which are for networks
     n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
-    by_columns = asked.l1_ratio > 0.0 and not asked.has_groups and many_columns(loss.hessian_form(n_params))
+    asks = asked.solver == "coordinate-descent" or many_columns(loss.hessian_form(n_params))
+    by_columns = asked.l1_ratio > 0.0 and not asked.has_groups and asks
     l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
     if data.is_resident:
         engine = choose(impl, data.rows, device, loss, by_columns=by_columns)

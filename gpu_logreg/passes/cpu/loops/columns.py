@@ -292,7 +292,8 @@ def cycles(
                 hv[i, 1] += shift
                 u[i] += hv[i, 0] * shift
         total += decrease
-        rate = min(decrease / before, slowest) if before > 0.0 else 0.5
+        # Without a rate a half is taken after a system alone: the first cycle of all is as small where none is fast.
+        rate = min(decrease / before, slowest) if before > 0.0 else 0.5 if so_far > 0.0 or decrease <= 0.0 else slowest
         is_enough = decrease * rate <= max(forcing * (so_far + total), enough) * (1.0 - rate)
         if is_enough:
             break
