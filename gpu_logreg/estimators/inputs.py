@@ -147,7 +147,7 @@ def _refuse_collection(value: Any, name: str) -> None:
     if is_collection(first):
         raise DataError(
             f"{name} is a collection of Dask's ({type(first).__name__}); use the estimator of this name in "
-            "gpu_logreg.dask, or give X.compute()"
+            f"gpu_logreg.dask, or give {name}.compute()"
         )
 
 

@@ -259,7 +259,8 @@ def _kind(model: object) -> str:
         if type(model) is _estimator_class(kind):
             return kind
     names = ", ".join(name for _, name in _ESTIMATORS.values())
-    raise DataError(f"a {type(model).__name__} cannot be saved; a model file holds one of: {names}")
+    why = "give its to_local()" if hasattr(model, "to_local") else f"a model file holds one of: {names}"
+    raise DataError(f"a {type(model).__name__} cannot be saved; {why}")
 
 
 def _storable_params(model: Estimator) -> dict[str, Any]:

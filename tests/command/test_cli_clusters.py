@@ -218,6 +218,9 @@ def test_refusals_of_options(capsys, tmp_path, frame, monkeypatch):
     refused(capsys, "--no-header are for CSV", tmp_path / "mixed" / "b.parquet", "--no-header", "--workers", 2)
     monkeypatch.setattr("gpu_logreg.estimators.distributed.connection.CONNECT_SECONDS", 0.5)
     refused(capsys, "no scheduler answers at 127.0.0.1:9 within", *rows, "--scheduler", "127.0.0.1:9")
+    for address in ("", "127.0.0.1", "http://a:1", "a:b"):  # without a port, as is often forgotten
+        refused(capsys, f"{address!r} is no address of a scheduler; give HOST:8786", *rows, "--scheduler", address)
+    refused(capsys, "tls://a:1 needs certificates", *rows, "--scheduler", "tls://a:1")
     monkeypatch.setitem(sys.modules, "distributed", None)
     refused(capsys, "--workers needs Dask's scheduler; pip install 'gpu-logreg[dask]'", *rows, "--workers", 2)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from dask.delayed import Delayed
+
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import is_collection
 
@@ -16,7 +19,7 @@ def blocks_of(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
 
     Parameters
     ----------
-    X : Dask array or DataFrame, or sequence of delayed values
+    X : Dask array or DataFrame, delayed value, or sequence of delayed values
         Of an array one column of blocks is made. A delayed value is rows, or with ``y=None`` a tuple of rows, labels
         and, if there are any, weights.
     y, sample_weight : as ``X``, or None
@@ -27,6 +30,8 @@ def blocks_of(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
     DataError
         One line that names what does not fit together.
     """
+    if isinstance(X, Delayed):
+        X = [X]
     if isinstance(X, Sequence) and not isinstance(X, str):
         if not X or not all(is_collection(block) for block in X):
             raise DataError("X is a sequence that holds no delayed blocks; give delayed values, or a Dask collection")
@@ -48,12 +53,16 @@ def blocks_of(X: Any, y: Any, sample_weight: Any) -> list[tuple[Any, Any, Any]]:
 
 
 def _partitions(value: Any, name: str) -> list[Any]:
+    if isinstance(value, Delayed):
+        return [value]
+    if isinstance(value, np.ndarray) and value.dtype == object and value.size == len(value):  # of X.to_delayed()
+        value = value.ravel().tolist()
     if isinstance(value, Sequence) and value and all(is_collection(block) for block in value):
         return list(value)
     if not is_collection(value) or not hasattr(value, "to_delayed"):
         raise DataError(
-            f"{name} is no collection of Dask's but {type(value).__name__}; use gpu_logreg.LogisticRegression for data "
-            "in memory"
+            f"{name} is no collection of Dask's but {type(value).__name__}; use the estimator of this name in "
+            "gpu_logreg for data in memory, or give a collection of as many partitions as the others"
         )
     if getattr(value, "ndim", 1) == 2 and hasattr(value, "numblocks") and value.numblocks[1] > 1:
         value = value.rechunk({1: -1})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 
 import dask
 from dask.utils import parse_timedelta
 from distributed import Client, LocalCluster
+from distributed.security import Security
 
 from gpu_logreg.errors import ClusterError, DataError
 
@@ -67,7 +69,20 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         yield client
 
 
+def _refuse_address(scheduler: str) -> None:
+    """Refuse what is no address: Dask says it late, after a traceback."""
+    found = re.fullmatch(r"(?:(\w+)://)?[^/\s]+:\d+", scheduler)
+    if found is None or found[1] not in (None, "tcp", "tls", "ws", "wss", "ucx"):
+        raise ClusterError(f"{scheduler!r} is no address of a scheduler; give HOST:8786, or what dask scheduler prints")
+    if found[1] in ("tls", "wss") and Security().get_connection_args("client").get("ssl_context") is None:
+        raise ClusterError(
+            f"{scheduler} needs certificates, and Dask's configuration names none; set distributed.comm.tls.ca-file, "
+            "client.cert and client.key there"
+        )
+
+
 def _client_of(scheduler: str) -> Client:
+    _refuse_address(scheduler)
     log = logging.getLogger("distributed")
     level = log.level
     log.setLevel(logging.CRITICAL)  # the error says it

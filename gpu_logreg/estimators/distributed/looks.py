@@ -27,7 +27,19 @@ from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.part import Part
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["Block", "Look", "Options", "Setting", "look_at", "look_of", "split_block"]
+__all__ = [
+    "Block",
+    "Look",
+    "Options",
+    "Setting",
+    "look_at",
+    "look_of",
+    "refuse_other_than_rows",
+    "refuse_unequal",
+    "split_block",
+    "weights_of",
+    "with_place",
+]
 
 _MOST_NUMBERS = 2**16
 """Most whole numbers from the least label to the largest that are told apart by a table, and not by sorting them."""
@@ -116,7 +128,7 @@ class Block:
         bad, names = first_not_finite(self._rows[0]), self.look.names
         if bad is not None:
             name = "" if names is None else f" ({names[bad[1]]!r})"
-            raise _with_place(self.k, not_finite_error(*bad, name))
+            raise with_place(self.k, not_finite_error(*bad, name))
 
     def part(self, setting: Setting) -> Part:
         """The part, which is kept; all calls have the same setting."""
@@ -152,7 +164,7 @@ class Block:
             )
             return Part(data, choose(options.impl, data.rows, device, loss), f"partition {self.k}: ")
         except DataError as error:
-            raise _with_place(self.k, error) from error
+            raise with_place(self.k, error) from error
 
 
 def look_at(k: int, X: Any, y: Any, s: Any) -> Block:
@@ -162,7 +174,10 @@ def look_at(k: int, X: Any, y: Any, s: Any) -> Block:
         if found is None:
             return Block(k)
         X, y, s, names = found
-        weights = _weights(k, s, X.shape[0])
+        try:
+            weights = weights_of(s, X.shape[0])
+        except DataError as error:
+            raise with_place(k, error) from error
         labels, codes = _coded(to_numpy(y))
         sums = _weights_by_label(codes, weights, len(labels))
         return Block(k, Look(X.shape[0], X.shape[1], names, labels, sums), (X, codes, weights))
@@ -186,6 +201,8 @@ def _validated(k: int, block: tuple[Any, Any, Any]) -> tuple[Any, Any, Any, list
     """The rows of a block as an estimator takes them; None where there are none."""
     try:
         X, y, s = split_block(*block)
+        refuse_other_than_rows(X)
+        refuse_unequal(X, y)
         if len(getattr(X, "shape", ())) and X.shape[0] == 0:
             return None
         model = LogisticRegression()
@@ -193,22 +210,39 @@ def _validated(k: int, block: tuple[Any, Any, Any]) -> tuple[Any, Any, Any, list
         names = getattr(model, "feature_names_in_", None)
         return X, y, given_column(s, "sample_weight"), None if names is None else list(names)
     except (GpuLogregError, ValueError, TypeError) as error:
-        raise _with_place(k, error) from error
+        raise with_place(k, error) from error
 
 
-def _with_place(k: int, error: Exception) -> DataError:
+def refuse_other_than_rows(X: Any) -> None:
+    """Raise a `DataError` for rows that have not two dimensions; scikit-learn would show all their values."""
+    n_axes = len(getattr(X, "shape", (0, 0)))
+    if n_axes != 2:
+        raise DataError(
+            f"Expected 2D array, got {n_axes}D array instead: X is of type {type(X).__name__}; give rows and columns"
+        )
+
+
+def refuse_unequal(X: Any, y: Any) -> None:
+    """Raise a `DataError` where rows and labels of a block are not as many, be it one without rows."""
+    rows, labels = (getattr(one, "shape", ()) for one in (X, y))
+    if rows and labels and rows[0] != labels[0]:
+        raise DataError(
+            f"Found input variables with inconsistent numbers of samples: X has {rows[0]} rows, and y has {labels[0]} "
+            "labels; rechunk or repartition one as the other"
+        )
+
+
+def with_place(k: int, error: Exception) -> DataError:
+    """An error of a partition, in one line that names it."""
     return DataError(f"partition {k}: {' '.join(str(error).split())}")
 
 
-def _weights(k: int, s: Any, n: int) -> Float64Vector | None:
+def weights_of(s: Any, n: int) -> Float64Vector | None:
     """Checked weights of the rows of a block, which may all be zero, if those of others are not."""
-    s = None if s is None else to_numpy(cupy_to_device(s, Device("cpu")))
+    s = None if s is None else to_numpy(cupy_to_device(given_column(s, "sample_weight"), Device("cpu")))
     if s is None or (s.shape == (n,) and not np.any(s)):
         return None if s is None else np.zeros(n)
-    try:
-        return np.asarray(check_sample_weight(s, n), np.float64)
-    except DataError as error:
-        raise _with_place(k, error) from error
+    return np.asarray(check_sample_weight(s, n), np.float64)
 
 
 def _weights_by_label(codes: NDArray[Any], weights: Float64Vector | None, n_labels: int) -> Float64Vector:

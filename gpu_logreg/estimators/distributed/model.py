@@ -14,8 +14,7 @@ from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.callbacks import FitTask
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.distributed.collections import blocks_of
-from gpu_logreg.estimators.distributed.looks import Options
-from gpu_logreg.estimators.distributed.on_cluster import OnCluster
+from gpu_logreg.estimators.distributed.on_cluster import OnCluster, leaving_room
 from gpu_logreg.estimators.distributed.parts import prepare_parts
 from gpu_logreg.estimators.linear import model as linear
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, read_parameters, refuse_for_liblinear
@@ -65,6 +64,7 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):  # type: ignore[
         "client": [object, None],
     }
 
+    @leaving_room()
     def fit(
         self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, checkpoint: Any = None
     ) -> LogisticRegression:
@@ -72,7 +72,7 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):  # type: ignore[
 
         Parameters
         ----------
-        X : Dask array or DataFrame, or sequence of delayed blocks
+        X : Dask array or DataFrame, delayed block, or sequence of delayed blocks
             Dense or sparse rows; a partition may be empty, and sizes may be unknown. Of delayed blocks each may be a
             tuple ``(X, y)`` or ``(X, y, sample_weight)``, and ``y`` is None then.
         y, sample_weight : as ``X``
@@ -108,7 +108,7 @@ class LogisticRegression(OnCluster, linear.LogisticRegression):  # type: ignore[
                 f"solver={asked.solver!r} steps over rows in random order, and these stay on their workers; use 'auto'"
             )
         try:
-            options = Options(self.device, self.impl, self.storage)
+            options = self._options(self.impl)
             blocks = blocks_of(X, y, sample_weight)
             prepared, names = prepare_parts(client, blocks, self.class_weight, options)
             self.n_features_in_ = prepared.data.n_columns

@@ -11,8 +11,7 @@ from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.checkpoint import journal_of
 from gpu_logreg.estimators.distributed.collections import blocks_of
-from gpu_logreg.estimators.distributed.looks import Options
-from gpu_logreg.estimators.distributed.on_cluster import OnCluster
+from gpu_logreg.estimators.distributed.on_cluster import OnCluster, leaving_room
 from gpu_logreg.estimators.distributed.parts import prepare_parts
 from gpu_logreg.estimators.network import model as network
 from gpu_logreg.estimators.network.parameters import MAY_DIFFER, hidden_sizes
@@ -81,6 +80,7 @@ class MLPClassifier(OnCluster, network.MLPClassifier):
         """Not for rows on a cluster."""
         raise DataError("partial_fit takes rows in memory; fit those on a cluster, with warm_start=True to go on")
 
+    @leaving_room()
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None, *, checkpoint: Any = None) -> MLPClassifier:
         """Fit the model.
 
@@ -109,7 +109,7 @@ class MLPClassifier(OnCluster, network.MLPClassifier):
             raise DataError(f"impl={self.impl!r} is for rows in memory; steps on a cluster have 'reference' alone")
         try:
             blocks = blocks_of(X, y, sample_weight)
-            prepared, names = prepare_parts(client, blocks, None, Options(self.device, "reference", self.storage))
+            prepared, names = prepare_parts(client, blocks, None, self._options("reference"))
             data = prepared.data
             assert isinstance(data, PartedDataset)
             self.n_features_in_ = data.n_columns

@@ -2,20 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
-from distributed import Client, get_client
+from dask import delayed
+from dask.delayed import Delayed
+from distributed import Client, get_client, rejoin, secede
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
-from gpu_logreg.arrays.device import to_numpy
-from gpu_logreg.errors import ClusterError
+from gpu_logreg.errors import ClusterError, DataError
 from gpu_logreg.estimators.distributed.collections import blocks_of
-from gpu_logreg.estimators.distributed.looks import split_block
+from gpu_logreg.estimators.distributed.looks import (
+    Options,
+    refuse_other_than_rows,
+    refuse_unequal,
+    split_block,
+    weights_of,
+    with_place,
+)
 from gpu_logreg.estimators.distributed.workers import computed_blocks, results_of, submit_for_each
-from gpu_logreg.estimators.inputs import given_column, is_collection
+from gpu_logreg.estimators.inputs import is_collection
 
-__all__ = ["OnCluster"]
+__all__ = ["OnCluster", "leaving_room"]
+
+
+@contextlib.contextmanager
+def leaving_room() -> Iterator[None]:
+    """Within a task: leave its thread to the tasks that are waited for, as there may be no other."""
+    try:
+        secede()
+    except (AttributeError, KeyError, ValueError):  # no task, or one that has done so
+        yield
+        return
+    try:
+        yield
+    finally:
+        rejoin()
 
 
 class OnCluster:
@@ -23,6 +48,8 @@ class OnCluster:
 
     _local: ClassVar[Any]
     client: Client | None
+    device: Any
+    storage: str
     n_features_in_: int
 
     @classmethod
@@ -48,14 +75,27 @@ class OnCluster:
                 raise ClusterError(
                     "no cluster is connected; make a client first, such as distributed.Client(n_workers=2)"
                 ) from error
+        if not isinstance(client, Client):
+            raise DataError(f"client={client!r} is no distributed.Client; give distributed.Client(...) of it")
+        if client.status == "closed":
+            raise ClusterError("the client is closed; make a new one")
         if client.asynchronous:
             raise ClusterError(
                 "the client is asynchronous, and a fit waits for its reads; use Client(asynchronous=False)"
             )
         return client
 
+    def _options(self, impl: str) -> Options:
+        if isinstance(self.device, list | tuple) or self.device == "cuda:all":
+            raise DataError(
+                f"device={self.device!r} is for rows of one process; on a cluster start a worker for each GPU, and "
+                "give device='cuda'"
+            )
+        return Options(self.device, impl, self.storage)
+
     def to_local(self) -> Any:
         """The fitted model as the estimator of this name for rows in memory, which needs no Dask."""
+        check_is_fitted(self)
         parameters = self.get_params(deep=False)  # type: ignore[attr-defined]
         del parameters["client"]
         local = self._local(**parameters)
@@ -78,24 +118,35 @@ class OnCluster:
         """Logits; lazy for a Dask collection, in its kind."""
         return self._lazily("decision_function", X)
 
+    @leaving_room()
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The weighted share of rows whose class is predicted rightly; computed on the cluster."""
         local = self.to_local()
-        if not is_collection(X[0] if isinstance(X, list | tuple) and X else X):
+        if not any(map(_is_on_cluster, (X, y, sample_weight))):
             return float(local.score(X, y, sample_weight))
         client = self._client()
         futures = computed_blocks(client, blocks_of(X, y, sample_weight))
-        found = np.array(results_of(client, submit_for_each(client, _right, *futures, model=local)))
-        return float(found[:, 0].sum() / found[:, 1].sum())
+        numbers = list(range(len(futures[0])))
+        found = np.array(results_of(client, submit_for_each(client, _right, numbers, *futures, model=local)))
+        n, right, total = found.sum(axis=0).tolist()
+        if total == 0.0:
+            raise DataError("the weights of all rows are zero" if n else "the partitions hold no rows to score")
+        return float(right / total)
 
     def _lazily(self, method: str, X: Any) -> Any:
         local = self.to_local()
-        if not is_collection(X):
+        if not _is_on_cluster(X):
             return getattr(local, method)(X)
+        if not is_collection(X):
+            return [delayed(_answer_of_block)(block, k, local, method) for k, block in enumerate(X)]
+        if isinstance(X, Delayed):
+            return delayed(_answer_of_block)(X, 0, local, method)
+        refuse_other_than_rows(X)
         if not hasattr(X, "map_blocks"):  # a table
             sample = _answer(X._meta_nonempty, local, method)
             return X.map_partitions(_answer, local, method, meta=sample.iloc[:0])
-        sample = getattr(local, method)(np.zeros((1, self.n_features_in_)))
+        d = self.n_features_in_ if np.isnan(X.shape[1]) else X.shape[1]
+        sample = getattr(local, method)(np.zeros((1, d)))
         if X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         if sample.ndim == 1:
@@ -104,13 +155,26 @@ class OnCluster:
         return X.map_blocks(_answer, local, method, dtype=sample.dtype, chunks=chunks)
 
 
-def _answer(X: Any, model: Any, method: str) -> Any:
-    """The answer for a partition, which may be empty; of a table a table, with the index of its rows."""
-    if X.shape[0] == 0:
-        one = getattr(model, method)(np.zeros((1, model.n_features_in_)))
-        answer = one[:0]
-    else:
-        answer = getattr(model, method)(X)
+def _is_on_cluster(value: Any) -> bool:
+    first = value[0] if isinstance(value, list | tuple) and value else value
+    return is_collection(first)
+
+
+def _answer(X: Any, model: Any, method: str, *, block_id: Any = None, partition_info: Any = None) -> Any:
+    """The answer for a partition, which may be empty; of a table a table, with the index of its rows.
+
+    Dask gives the numbers of a block of an array, or of a partition of a table.
+    """
+    try:
+        if X.shape[0] == 0:
+            one = getattr(model, method)(np.zeros((1, model.n_features_in_)))
+            answer = one[:0]
+        else:
+            answer = getattr(model, method)(X)
+    except (ValueError, TypeError) as error:
+        if block_id is None and partition_info is None:
+            raise
+        raise with_place(block_id[0] if partition_info is None else partition_info["number"], error) from error
     if not hasattr(X, "iloc"):
         return answer
     import pandas as pd
@@ -120,10 +184,21 @@ def _answer(X: Any, model: Any, method: str) -> Any:
     return pd.DataFrame(answer, index=X.index, columns=[str(c) for c in model.classes_])
 
 
-def _right(X: Any, y: Any, s: Any, *, model: Any) -> tuple[float, float]:
-    """Weight of the rows of a partition that are predicted rightly, and of all of them."""
-    X, y, s = split_block(X, y, s)
-    if X.shape[0] == 0:
-        return 0.0, 0.0
-    total = float(X.shape[0]) if s is None else float(np.sum(to_numpy(given_column(s, "sample_weight")), dtype=float))
-    return (total * model.score(X, y, s) if total > 0.0 else 0.0), total
+def _answer_of_block(block: Any, k: int, model: Any, method: str) -> Any:
+    """The answer for a delayed block: rows, or a tuple that begins with them."""
+    return _answer(block[0] if isinstance(block, tuple) else block, model, method, block_id=(k,))
+
+
+def _right(k: int, X: Any, y: Any, s: Any, *, model: Any) -> tuple[int, float, float]:
+    """Rows of a partition, the weight of those that are predicted rightly, and of all of them."""
+    try:
+        X, y, s = split_block(X, y, s)
+        refuse_unequal(X, y)
+        n = X.shape[0]
+        if n == 0:
+            return 0, 0.0, 0.0
+        weights = weights_of(s, n)
+        total = float(n) if weights is None else float(np.sum(weights))
+        return n, (total * model.score(X, y, weights) if total > 0.0 else 0.0), total
+    except (ValueError, TypeError) as error:
+        raise with_place(k, error) from error

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from distributed import CancelledError, Client, Future, KilledWorker, LocalCluster, wait
+from distributed import CancelledError, Client, Future, LocalCluster, wait
 from distributed.comm import CommClosedError
 
-from gpu_logreg.errors import ClusterError, GpuLogregError
+from gpu_logreg.errors import GpuLogregError
 from gpu_logreg.estimators.distributed.calls import (
     WorkerGoneError,
     answers_of,
@@ -20,6 +20,7 @@ from gpu_logreg.estimators.distributed.calls import (
     reaches_workers,
     workers_there,
 )
+from gpu_logreg.estimators.distributed.failures import gone, told_in_a_line
 
 __all__ = ["DaskParts", "computed_blocks", "results_of", "submit_for_each", "wait_for"]
 
@@ -164,7 +165,7 @@ class DaskParts:
             return
         if not self._groups:
             wait_for(self._client, self._futures)
-            _raise_first_error(self._futures)
+            _raise_first_error(self._client, self._futures)
         try:
             places, threads = self._client.who_has(self._futures), self._client.nthreads()
         except (CommClosedError, CancelledError, OSError, RuntimeError):
@@ -190,19 +191,24 @@ def computed_blocks(client: Client, blocks: Sequence[Sequence[Any]]) -> list[lis
     All are known to the scheduler at the end: it takes up graphs in the background, so that a task that is submitted
     too soon may overtake what it depends on, and is cancelled.
     """
-    found = list(client.compute([one for block in blocks for one in block if one is not None]))
+    with told_in_a_line(client):
+        found = list(client.compute([one for block in blocks for one in block if one is not None]))
     wait_for(client, found)
-    _raise_first_error(found)
+    _raise_first_error(client, found)
     futures = iter(found)
     rows = [[None if one is None else next(futures) for one in block] for block in blocks]
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _raise_first_error(futures: Sequence[Future]) -> None:
+def _raise_first_error(client: Client, futures: Sequence[Future]) -> None:
     """Raise what the first task in their order has raised, whichever came first."""
     for future in futures:
         if future.status == "error":
-            future.result()
+            try:
+                with told_in_a_line(client):
+                    future.result()
+            finally:  # else the client keeps the error, its traceback these frames, and they all futures
+                future.release()
 
 
 def submit_for_each(client: Client, function: Callable[..., Any], /, *columns: Sequence[Any], **same: Any) -> list[Any]:
@@ -213,19 +219,8 @@ def submit_for_each(client: Client, function: Callable[..., Any], /, *columns: S
     ClusterError
         Where the client is closed, as it is some time after the scheduler has ended.
     """
-    try:
+    with told_in_a_line(client):
         return list(client.map(function, *columns, **same, pure=False))
-    except (CommClosedError, CancelledError, OSError, RuntimeError, ValueError) as error:
-        if client.status == "running":
-            raise
-        raise _gone() from error
-
-
-def _gone() -> ClusterError:
-    return ClusterError(
-        "the cluster has no worker left, or its scheduler does not answer; start workers, make a new client and fit "
-        "again"
-    )
 
 
 def results_of(client: Client, futures: Sequence[Future]) -> list[Any]:
@@ -238,20 +233,9 @@ def results_of(client: Client, futures: Sequence[Future]) -> list[Any]:
         several times in a row, and where rows are lost that nothing can make anew.
     """
     wait_for(client, futures)
-    try:
+    _raise_first_error(client, futures)
+    with told_in_a_line(client):
         return _gathered(client, list(futures))
-    except KilledWorker as error:
-        raise ClusterError(
-            f"a partition ended its worker {error.allowed_failures + 1} times in a row; give workers more memory, or "
-            "smaller partitions"
-        ) from error
-    except CancelledError as error:
-        if client.status != "running":
-            raise _gone() from error
-        raise ClusterError(
-            "the cluster has lost rows that it cannot make anew, as after a restart, or of data that were scattered; "
-            "fit again, from a collection that knows where its rows come from"
-        ) from error
 
 
 def _gathered(client: Client, futures: list[Future]) -> list[Any]:
@@ -270,7 +254,7 @@ def _gathered(client: Client, futures: list[Future]) -> list[Any]:
             continue
         alone_since = alone_since or time.monotonic()
         if time.monotonic() - alone_since > SECONDS_WITHOUT_WORKERS:
-            raise _gone()
+            raise gone()
         time.sleep(_ASK_SECONDS)
 
 
@@ -292,4 +276,4 @@ def wait_for(client: Client, futures: Sequence[Future]) -> None:
         if time.monotonic() - alone_since > SECONDS_WITHOUT_WORKERS:
             if client.status == "running":
                 client.cancel(list(futures), force=True)
-            raise _gone()
+            raise gone()

@@ -86,6 +86,21 @@ def test_partitions_with_and_without_weights(client):
     close(model, gpu_logreg.LogisticRegression(tol=1e-11).fit(X, y, s))
 
 
+def test_delayed_blocks_in_every_form(client):
+    """One, several, and those of an array; answers are delayed too."""
+    X, y, _ = rows()
+    local = gpu_logreg.LogisticRegression(tol=1e-11).fit(X, y)
+    dX, dy, _ = chunked(X, y)
+    one, several = dask.delayed((X, y)), [dask.delayed((some, labels)) for some, labels, _ in cut(X, y, y, 200)]
+    for blocks in ((one,), (several,), (dask.delayed(X), dask.delayed(y)), (dX.to_delayed(), dy.to_delayed())):
+        close(LogisticRegression(client=client, tol=1e-11).fit(*blocks), local)
+    model = LogisticRegression(client=client, tol=1e-11).fit(several)
+    assert model.score(one) == local.score(X, y)
+    answers = client.compute([model.predict(dask.delayed(X)), *model.predict(several)])
+    np.testing.assert_array_equal(answers[0].result(), local.predict(X))
+    np.testing.assert_array_equal(np.concatenate([answer.result() for answer in answers[1:]]), local.predict(X))
+
+
 def test_sparse_partitions_of_other_types(client):
     X, y, s = rows()
     X = np.where(np.abs(X) > 0.7, np.rint(4.0 * X), 0.0)
