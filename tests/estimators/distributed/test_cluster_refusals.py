@@ -152,8 +152,8 @@ def test_a_fit_that_is_refused_leaves_nothing_on_the_workers(client):
 
     before = set(client.futures)
     refuse()
-    gc.collect()
-    for _ in range(50):  # they are let go of by the thread of the client
+    for _ in range(50):  # they are let go of by the thread of the client, and then by a collection of cycles
+        gc.collect()
         if set(client.futures) <= before:
             break
         time.sleep(0.02)
