@@ -15,6 +15,7 @@ pytest.importorskip("distributed", reason="distributed is not installed: pip ins
 import dask
 from chunked_rows import CHUNKS, rows
 from distributed import Client, LocalCluster
+from fresh_process import run_fresh
 
 from gpu_logreg.estimators.distributed import calls, workers
 from gpu_logreg.estimators.distributed.looks import Options
@@ -58,10 +59,57 @@ def test_results_are_those_of_tasks(client, monkeypatch):
         assert (parts.each(seen, 1.5), parts.each(seen, 1.5, own=own)) == found
 
 
+@pytest.mark.parametrize("reaches", [True, False])
+def test_rows_of_each_part_come_by_themselves_or_by_tasks(client, monkeypatch, reaches):
+    parts, called = prepared(client).parts, []
+    right = parts.each(seen, 1.5)
+    answers_of = workers.answers_of
+    monkeypatch.setattr(workers, "answers_of", lambda *asked, **how: called.append(asked) or answers_of(*asked, **how))
+    for module in (workers, calls):
+        monkeypatch.setattr(module, "reaches_workers", lambda _: reaches)
+    own = [(k,) if k % 2 else None for k in range(len(CHUNKS))]
+    assert parts.each(seen, 1.5, large=True) == right
+    assert [result and result[2] for result in parts.each(seen, 1.5, own=own, large=True)] == [
+        one and (1.5, *one) for one in own
+    ]
+    assert len(called) == (2 if reaches else 0)
+    for _, asked, *_ in called:
+        assert all(len(keys) == 1 for groups in asked.values() for keys, _ in groups)
+    assert parts.each(seen, 1.5) == right
+
+
+def test_a_group_without_an_answer_leaves_the_others_theirs(client):
+    data = prepared(client)
+    parts = data.parts
+    how = {"called": seen, "shared": (), "setting": parts._setting}
+    worker = parts._places[0]
+    key = parts._futures[parts._groups[0][0]].key
+    asked = {worker: [([key], [()]), (["no such key"], [()])]}
+    for apart in (False, True):
+        (first, second) = calls.answers_of(client, asked, calls.called_for_each, how, apart=apart)[worker]
+        assert first[0][0] in CHUNKS
+        assert second is None
+
+
+def test_a_local_cluster_leaves_this_process_its_threads():
+    code = """
+        import os
+        os.environ.pop("OMP_NUM_THREADS", None)
+        import gpu_logreg
+        from distributed import LocalCluster
+        if __name__ == "__main__":
+            with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0"):
+                from gpu_logreg.arrays import blocks
+                blocks._cpus = lambda: 4
+                print(os.environ.get("OMP_NUM_THREADS"), blocks.n_threads())
+    """
+    assert run_fresh(code) == "1 4"
+
+
 def test_after_a_long_call_and_with_large_arguments_there_are_tasks(client, monkeypatch):
     parts, called = prepared(client).parts, []
     answers_of = workers.answers_of
-    monkeypatch.setattr(workers, "answers_of", lambda *asked: called.append(asked) or answers_of(*asked))
+    monkeypatch.setattr(workers, "answers_of", lambda *asked, **how: called.append(asked) or answers_of(*asked, **how))
     monkeypatch.setattr(workers, "SHORT_SECONDS", 0.2)
     parts.each(slow, 0.3)
     assert len(called) == 1
@@ -76,9 +124,9 @@ def test_values_that_are_not_there_and_functions_that_raise_are_left_to_tasks(cl
     worker = next(iter(client.nthreads()))
     how = {"called": seen, "shared": (), "setting": data.parts._setting}
     asked = {worker: [(["no such key"], [()])]}
-    assert calls.answers_of(client, asked, workers._call, how) == {worker: [None]}
-    assert calls.answers_of(client, asked, workers._call, {"no": "such argument"}) == {worker: [None]}
-    assert calls.answers_of(client, {"tcp://127.0.0.1:9": [([], [])]}, workers._call, how) == {}
+    assert calls.answers_of(client, asked, calls.called_for_each, how) == {worker: [None]}
+    assert calls.answers_of(client, asked, calls.called_for_each, {"no": "such argument"}) == {worker: [None]}
+    assert calls.answers_of(client, {"tcp://127.0.0.1:9": [([], [])]}, calls.called_for_each, how) == {}
     with pytest.raises(ZeroDivisionError):
         data.parts.each(divided)
 
