@@ -48,7 +48,7 @@ from gpu_logreg.rows.part import Part
 
 SMALL, LARGE = (4_000_000, 28), (12_000_000, 100)
 WORKERS, PARTS = (1, 2, 4), (8, 16, 64, 256)
-READS, FITS = 15, 3
+READS, FITS = 15, 7
 KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**33), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
 """Of the C library, read when a process starts."""
 KEYS = (

@@ -120,7 +120,7 @@ class Sampler:
         """The rows of a sample, their labels and their weights."""
         if size >= self.n_rows:  # few rows: float64 costs little, and shows small curvatures
             self._objective.widen()
-        indices, weight = self._indices(size)
+        indices, weight = self._indices(size, with_rows=True)
         rows, y, s = self._standardised(indices, weight)
         far = (np.abs(rows.coordinates.mean) > FAR_FROM_ZERO * rows.coordinates.scale) & (rows.variance > 0.0)
         if bool(far.any()) and self._objective.widen():
@@ -242,8 +242,7 @@ class Sampler:
         """A new sample of about ``size`` rows, in the coordinates of the last one, a few rows at a time."""
         assert self._coordinates is not None
         coordinates, p = self._coordinates, self.hessian_form.width
-        if not self.hessian_form.whole:
-            size = min(size, ROWS_OF_MEAN_FACTORS * p)
+        size = size if self.hessian_form.whole else min(size, ROWS_OF_MEAN_FACTORS * p)
         indices, weight = self._indices(size)
 
         def blocks(dtype: DTypeLike | None) -> Iterator[Sample]:
@@ -261,8 +260,9 @@ class Sampler:
 
         return blocks
 
-    def _indices(self, size: int) -> tuple[IntVector, Float64Vector]:
-        return self._drawing.draw(size, self._generator)
+    def _indices(self, size: int, with_rows: bool = False) -> tuple[IntVector, Float64Vector]:
+        more = {"with_rows": with_rows} if isinstance(self._drawing, DrawingByParts) else {}
+        return self._drawing.draw(size, self._generator, **more)
 
     def _standardised(self, indices: IntVector, weight: Float64Vector) -> tuple[StandardisedRows, Array, Array]:
         """A sample in its own standardised columns, its labels and its weights."""

@@ -10,7 +10,7 @@ import numpy as np
 from gpu_logreg.arrays.vector import Float64Vector, IntVector
 from gpu_logreg.rows.part import Part, Parts, Scoring, ShapeOfPart, View
 
-__all__ = ["DrawingByParts", "drawn_rows"]
+__all__ = ["DrawingByParts", "draw"]
 
 
 class _InParts(Protocol):
@@ -34,8 +34,7 @@ class _InParts(Protocol):
     @property
     def n_rows(self) -> int: ...
 
-    @property
-    def last_draw(self) -> dict[str, Any]: ...
+    def drawn(self, how: Sequence[Any], own: Sequence[Any], with_rows: bool) -> Sequence[Any]: ...
 
 
 class DrawingByParts:
@@ -72,8 +71,13 @@ class DrawingByParts:
         self._count()
         return self._n_present
 
-    def draw(self, size: int, generator: np.random.Generator) -> tuple[IntVector, Float64Vector]:
-        """About ``size`` rows in ascending order, and their inverse-probability weights."""
+    def draw(
+        self, size: int, generator: np.random.Generator, with_rows: bool = False
+    ) -> tuple[IntVector, Float64Vector]:
+        """About ``size`` rows in ascending order, and their inverse-probability weights.
+
+        The rows themselves are fetched too, ``with_rows``: the data set has them where it is asked for these next.
+        """
         totals, data = self._count(), self._data
         seeds = generator.integers(2**63, size=len(totals))
         if size >= data.n_rows:
@@ -82,10 +86,9 @@ class DrawingByParts:
             edges = np.rint(size * np.cumsum(np.append(0.0, totals)) / max(float(np.sum(totals)), 1e-300))
             sizes = [max(1, int(wanted)) for wanted in np.diff(edges)]  # so that no row has the probability 0
         own = [(wanted, int(seed)) for wanted, seed in zip(sizes, seeds, strict=True)]
-        drawn = data.parts.each(_draw, *self._how, own=own)
-        rows = np.concatenate([at + first for (at, _), first in zip(drawn, data.firsts, strict=True)])
-        data.last_draw.update(rows=rows, how=self._how, own=own)
-        return rows, np.concatenate([weight for _, weight in drawn])
+        drawn = data.drawn(self._how, own, with_rows)
+        rows = [at + first for (at, _), first in zip(drawn, data.firsts, strict=True)]
+        return np.concatenate(rows), np.concatenate([weight for _, weight in drawn])
 
     def by_scores_of(self, mean: Float64Vector, inverse_variance: Float64Vector, unseen: float) -> None:
         """From now on draw in proportion to ``1 + score / n_columns`` too, which every part works out itself."""
@@ -97,11 +100,6 @@ def _total_to_draw_by(part: Part, *how: Any) -> tuple[float, int]:
     return drawing.total, drawing.n_present
 
 
-def _draw(part: Part, scoring: Scoring | None, K: int, view: View, size: int, seed: int) -> Any:
+def draw(part: Part, scoring: Scoring | None, K: int, view: View, size: int, seed: int) -> Any:
+    """Rows of a part and their weights; a function for `Parts.each`."""
     return part.drawing(scoring, K, view).draw(size, np.random.default_rng(seed))
-
-
-def drawn_rows(part: Part, scoring: Scoring | None, K: int, view: View, size: int, seed: int) -> IntVector:
-    """The numbers of the rows that a part has drawn with these arguments; a function for `Parts.each`."""
-    rows: IntVector = _draw(part, scoring, K, view, size, seed)[0]
-    return rows

@@ -20,7 +20,7 @@ from gpu_logreg.arrays.vector import ArrayNamespace, ArrayOfRows, DType, DTypeLi
 from gpu_logreg.errors import DataError
 from gpu_logreg.rows.apart import RowsApart
 from gpu_logreg.rows.block import Rows, compute_dtype
-from gpu_logreg.rows.drawing_by_parts import DrawingByParts, drawn_rows
+from gpu_logreg.rows.drawing_by_parts import DrawingByParts, draw
 from gpu_logreg.rows.part import Part, Parts, ShapeOfPart, View, refuse_not_finite
 
 __all__ = ["PartedDataset"]
@@ -39,8 +39,8 @@ class PartedDataset(RowsApart):
     view : View
     last_sample : dict
         Numbers, labels and weights of the rows that were fetched last: all of a sample comes in one call of the parts.
-    last_draw : dict
-        Numbers of the rows that were drawn last, and what every part draws them by: they need not be sent to the parts.
+    last_draw : list
+        Numbers, rows, labels and weights from every part, where a sample came with its draw and was not asked for yet.
     """
 
     parts: Parts
@@ -48,7 +48,7 @@ class PartedDataset(RowsApart):
     column_names: Sequence[str] | None = None
     view: View = field(default_factory=View)
     last_sample: dict[str, HostArray] = field(default_factory=dict, repr=False)
-    last_draw: dict[str, Any] = field(default_factory=dict, repr=False)
+    last_draw: list[Any] = field(default_factory=list, repr=False)
     xp: ArrayNamespace = np
     on_host: bool = True
 
@@ -167,14 +167,26 @@ class PartedDataset(RowsApart):
         self.last_sample.update(indices=indices, y=y, s=s)
 
     def _rows(self, indices: IntVector) -> ArrayOfRows:
-        draw = self.last_draw
-        if draw and draw["rows"] is indices:
-            found = self.parts.each(_drawn_sample, self.view, *draw["how"], own=draw["own"], large=True)
-        else:
+        found, drawn = [], list(self.last_draw)
+        self.last_draw.clear()
+        if drawn:
+            at = [at + first for (at, *_), first in zip(drawn, self.firsts, strict=True)]
+            found = [three for _, *three in drawn] if np.array_equal(np.concatenate(at), indices) else []
+        if not found:
             of_parts = self.parts.each(_sample_at, self.view, own=self._of_parts(indices), large=True)
             found = [three for three in of_parts if three]
         self._keep(indices, [(y, s) for _, y, s in found])
         return self.kind.joined([X for X, _, _ in found])
+
+    def drawn(self, how: Sequence[Any], own: Sequence[Any], with_rows: bool) -> Sequence[Any]:
+        """Numbers of the rows that every part draws, and their weights; with the rows, they are kept for `gather`."""
+        self.last_draw.clear()
+        if not with_rows:
+            found: list[Any] = self.parts.each(draw, *how, own=own)
+            return found
+        drawn = self.parts.each(_draw_rows, self.view, *how, own=own, large=True)
+        self.last_draw.extend((at, *three) for (at, _), three in drawn)
+        return [numbers for numbers, _ in drawn]
 
     def take_parts(self, several: Iterable[IntVector], dtype: DTypeLike) -> Iterator[Rows]:
         """Copies of the rows of each of several vectors, which ascend, dense and in a dtype, without their labels."""
@@ -216,8 +228,9 @@ def _labels_and_weights(part: Part, at: IntVector) -> tuple[HostArray, HostArray
     return to_numpy(y), to_numpy(s)
 
 
-def _drawn_sample(part: Part, view: View, *draw: Any) -> tuple[ArrayOfRows, HostArray, HostArray]:
-    return _sample_at(part, view, drawn_rows(part, *draw))
+def _draw_rows(part: Part, view: View, *how: Any) -> Any:
+    at, weight = draw(part, *how)
+    return (at, weight), _sample_at(part, view, at)
 
 
 def _sample_at(part: Part, view: View, at: IntVector) -> tuple[ArrayOfRows, HostArray, HostArray]:

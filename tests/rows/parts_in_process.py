@@ -26,7 +26,7 @@ class PartsInProcess:
     def __init__(self, parts, is_moved=False):
         self.parts, self.is_moved, self.n_calls = parts, is_moved, 0
 
-    def each(self, function, /, *shared, own=None):
+    def each(self, function, /, *shared, own=None, large=False):
         self.n_calls += 1
         found = []
         for k, part in enumerate(self.parts):
