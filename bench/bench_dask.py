@@ -49,8 +49,8 @@ from gpu_logreg.rows.part import Part
 SMALL, LARGE = (4_000_000, 28), (12_000_000, 100)
 WORKERS, PARTS = (1, 2, 4), (8, 16, 64, 256)
 READS, FITS = 15, 7
-KEPT = {"MALLOC_MMAP_THRESHOLD_": str(2**33), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
-"""Of the C library, read when a process starts."""
+KEPT = {"MALLOC_ARENA_MAX": "1"} | dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**33))
+"""Of the C library, read when a process starts; arenas of other threads would be given back whatever the thresholds."""
 KEYS = (
     "what", "rows", "columns", "workers", "parts", "prepare_s", "read_s", "own_s", "overhead_ms", "goal_ms", "model_ms",
     "fit_s", "one_process_s", "ratio", "reads", "value",
