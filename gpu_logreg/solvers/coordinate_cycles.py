@@ -23,6 +23,10 @@ __all__ = ["Loops", "compiled_loops", "cycles", "loops_of", "settle", "settle_in
 SETTLE_WORK, LEAST_SYSTEMS = 2e8, 3
 """Operations, about, and systems at least, before cycles go on: those of large systems find zeros faster."""
 
+LARGEST_COMPILED = 300
+"""Coordinates that are not zero up to which systems are solved in the compiled loop, which keeps what it can of the
+last factor; LAPACK factors larger ones faster, though each anew. From a trial with 150 to 1,500, without a record."""
+
 TRUSTED = 0.4
 """Decrease of ``q``, relative to the slope along a solution of the system, that makes it trusted; 1/2 is exact."""
 
@@ -98,7 +102,9 @@ def loops_of(compiled: bool) -> Loops:
 
 
 def _settled(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
-    return (x, r) if settle_in_place(H, r, x, l1, most_systems(x)) else settle(H, r, x, l1)
+    if np.count_nonzero(x) <= LARGEST_COMPILED and settle_in_place(H, r, x, l1, most_systems(x)):
+        return x, r
+    return settle(H, r, x, l1)
 
 
 def settle(H: Any, r: Float64Vector, x: Float64Vector, l1: Float64Vector) -> tuple[Float64Vector, Float64Vector]:
