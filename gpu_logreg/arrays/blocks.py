@@ -68,12 +68,12 @@ def _cpus() -> int:
     return int(cpu_count())
 
 
-def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
+def map_in_order(function: Callable[..., T], *arguments: Sequence[Any], short: bool = False) -> list[T]:
     """``function`` of the arguments, on the pool; results in the order of the arguments.
 
     Where ``function`` itself calls this, its calls are made one after the other: if every thread of the pool waited for
     calls that no free thread can make, the pool would deadlock. NumPy's floating-point warnings are off: what is not
-    finite makes the sums not finite, and callers check the sums.
+    finite makes the sums not finite, and callers check the sums. ``short`` is as of `sum_in_order`.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def map_in_order(function: Callable[..., T], *arguments: Sequence[Any]) -> list[
     if calls_are_alone(len(arguments[0])):
         with np.errstate(**_QUIET):
             return list(map(function, *arguments))
-    return list(_in_threads(function, arguments))
+    return list((_here_and_in_threads if short else _in_threads)(function, arguments))
 
 
 def map_chunks(function: Callable[[int, int], Any], n_chunks: int, nbytes: int) -> None:

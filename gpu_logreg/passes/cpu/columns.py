@@ -250,7 +250,7 @@ class CpuColumns:
             sums, rows = np.zeros(len(weights)), (X.data, X.indices, X.indptr)
             return sums, _multiply_rows(*rows, self._h[0], weights, shift, part.start, part.stop, sums)
 
-        parts = map_in_order(of_part, row_blocks(self.n_rows, stored_in_a_row(X), LEAST_ELEMENTS))
+        parts = map_in_order(of_part, row_blocks(self.n_rows, stored_in_a_row(X), LEAST_ELEMENTS), short=True)
         by_intercept, total = math.fsum(found for _, found in parts), np.zeros(len(weights))
         for sums, _ in parts:
             total += sums
