@@ -187,15 +187,14 @@ class StandardisedRows:
         """
         X, dtype, d = self.dataset.rows.X, self.dataset.compute_dtype, self.dataset.n_columns
         fit_intercept = self.coordinates.fit_intercept
-        xp, at, m = self.dataset.xp, self.at, len(self.at)
-        are_all = m == self.dataset.n_rows  # in place: their numbers ascend
+        xp, m = self.dataset.xp, len(self.at)
         U = xp.empty((m, d + int(fit_intercept)), dtype=dtype)
 
         def gather(part: slice) -> None:
-            block, of_part = rows_at(X, part if are_all else at[part], dtype), U[part, :d]
+            block = rows_at(X, self.at[part], dtype)
             if fit_intercept:
-                block = xp.subtract(block, self.shift, out=of_part)
-            xp.multiply(block, self.inverse, out=of_part)
+                block -= self.shift
+            xp.multiply(block, self.inverse, out=U[part, :d])
 
         map_row_blocks(gather, U, GATHERED, row_bytes=max(1, d) * dtype.itemsize)
         if fit_intercept:
