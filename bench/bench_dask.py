@@ -18,7 +18,7 @@ measures all that follows on the machine that it runs on, which is to be quiet, 
   as a worker had in the largest fit.
 
 All processes, those of fits in one too, keep the memory that they have freed (`KEPT`). Else the host of a virtual
-machine may take it back, and then the next fit waits a tenth of a second for 100 MB of it, on some machines only.
+machine may take it back, and then the next fit waits for it, on some machines only.
 """
 
 from __future__ import annotations

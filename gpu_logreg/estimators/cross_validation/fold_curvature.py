@@ -6,8 +6,8 @@ change of the gradient of the fold's mean loss from ``phi`` to ``phi + t`` is ne
     grad L_s(phi + t) - grad L_s(phi) + (H_k - hess L_s(phi_0)) t.
 
 It is exact for small steps near ``phi_0``. The sample is asked for what is left: how the Hessian changes between
-points. From a gradient of all rows at ``phi``, a step to where the gradient so found is 0 leaves about a hundred
-thousandth of the remaining decrease, where one by the Hessian of the sample leaves a hundredth.
+points. From a gradient of all rows at ``phi``, a step to where the gradient so found is 0 leaves far less of the
+remaining decrease than one by the Hessian of the sample.
 """
 
 from __future__ import annotations

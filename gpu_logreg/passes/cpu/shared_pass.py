@@ -20,7 +20,8 @@ _share_sparse_rows = Loop("gpu_logreg.passes.cpu.loops.shared_sparse", "share_sp
 
 
 _LOOKS = 4000
-"""Looks of a thread that helps before it gives up: about a millisecond, several times the steps between two passes."""
+"""Looks of a thread that helps before it gives up: for longer than the steps between two passes take, in trials without
+a record."""
 
 
 class SharedSparsePass:

@@ -1,7 +1,8 @@
 """Short passes over CSR rows, whose chunks are shared out inside the compiled loop.
 
-A thread that sleeps wakes a tenth of a millisecond after it was told, or later where its processor rests: as long as
-such a pass takes. So a thread that helps stays in the loop between the passes of a fit and watches for the next one.
+A thread that sleeps wakes some time after it was told, later where its processor rests: in trials of which no row is
+kept, as long after as such a pass takes. So a thread that helps stays in the loop between the passes of a fit and
+watches for the next one.
 """
 
 from __future__ import annotations
