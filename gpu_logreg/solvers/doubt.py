@@ -18,6 +18,10 @@ from gpu_logreg.solvers.line_search import Trial
 
 __all__ = ["Doubt"]
 
+HALF_RIGHT = 0.5
+"""Share of a whole step at which its slope is expected to vanish, by the slopes at both ends, from which on the model
+has at least half of the curvature along it: the next pair of steps corrects that. A choice."""
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -35,6 +39,9 @@ class Doubt:
         About the value there.
     heavy_model : function params -> HeavyModel or None
         Weighs the rows; None where none is heavy.
+    slight : float
+        Remaining decrease below which a refused whole step that is half right is none of its causes: there the sample
+        has told more than is expected of it.
     """
 
     objective: Objective
@@ -42,6 +49,11 @@ class Doubt:
     origin: Float64Vector
     value_at_origin: float
     heavy_model: Callable[[Float64Vector], HeavyModel | None]
+    slight: float = 0.0
+
+    def is_cast(self, remaining: float, slope: float, slope_at_end: float) -> bool:
+        """Whether a whole step that was refused is a cause, by the slopes along it at its start and its end."""
+        return not (remaining < self.slight and HALF_RIGHT * (slope_at_end - slope) <= -slope)
 
     def start(self, sampled: Trial) -> Trial:
         """The better start of a fit: the solution of the sample, or where that began."""

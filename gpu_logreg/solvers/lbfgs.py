@@ -143,10 +143,14 @@ class QuasiNewtonSteps:
         first = 1.0 if self._model.has_scale else min(1.0, 1.0 / float(np.abs(here.grad).sum()))
         begin = Trial(0.0, here.params, here.value, here.slope, here.grad)
         sure = remaining > SURE_DECREASE * objective.rounding * abs(here.value)
-        budget, refused = MAX_TRIALS if sure else 2, self._turn if sure and self._doubt is not None else None
+        budget, doubt = MAX_TRIALS if sure else 2, self._doubt if sure else None
         if isinstance(self._model, SampledModel):
             return self._model.search(objective, begin, self._direction, budget)
-        return strong_wolfe(objective, begin, self._direction, first, budget=budget, refused=refused)
+
+        def is_refused(trial: Trial) -> bool:
+            return doubt is not None and doubt.is_cast(remaining, here.slope, trial.slope) and self._turn()
+
+        return strong_wolfe(objective, begin, self._direction, first, budget=budget, refused=is_refused)
 
     def step_unseen(self) -> float | None:
         """The whole step, and its decrease by the model; not from where ``tol`` is not met."""

@@ -60,7 +60,7 @@ def strong_wolfe(
     step: float,
     *,
     budget: int = MAX_TRIALS,
-    refused: Callable[[], bool] | None = None,
+    refused: Callable[[Trial], bool] | None = None,
 ) -> Trial | None:
     """A step along ``direction`` that meets the strong Wolfe conditions.
 
@@ -76,7 +76,7 @@ def strong_wolfe(
         First step to try.
     budget : int
         Largest number of evaluations.
-    refused : function () -> bool, optional
+    refused : function trial -> bool, optional
         Called if the first trial does not meet the conditions; a true answer ends the search without a result.
 
     Returns
@@ -108,7 +108,7 @@ def strong_wolfe(
             if trial.slope * ((high.step if high else math.inf) - low.step) >= 0:
                 high = low
             low = trial
-        if refused is not None and refused():
+        if refused is not None and refused(trial):
             return None
         refused = None
         if high is None:

@@ -64,6 +64,10 @@ DOUBTFUL = 1.5
 """Remaining decrease at the solution of a sample, in ``p / m``, from which on the sample has misled. A half is
 expected; 0.2 to 0.8 was seen in trials without heavy rows, and 0.01 to 1,400 with some."""
 
+SLIGHT = 0.05
+"""The same below which a refused whole step that is half right is no cause for doubt: a tenth of what is expected. From
+trials on one-hot rows, where a read to weigh rows gained nothing; with heavy rows 0.1 and more remained."""
+
 FIRST_METRIC_ROWS = 4
 """The same of the part whose Hessian is the first metric: one that is nearly singular at fewer."""
 
@@ -199,7 +203,7 @@ def subsampled_newton(
     doubt = None
     if hessian.whole and not sampler.complete:
         doubtful = math.inf if warm else DOUBTFUL * excess
-        doubt = Doubt(objective, doubtful, start, value_at_start, heavy_model)
+        doubt = Doubt(objective, doubtful, start, value_at_start, heavy_model, SLIGHT * excess)
     return iterate(
         QuasiNewtonSteps(objective, params, metric, memory, tol, doubt),
         criterion=Optimality(objective, tol, decrease, LEAST_RATE * excess),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from gpu_logreg.solvers.doubt import Doubt
 from gpu_logreg.solvers.heavy_rows import HeavyModel
 from gpu_logreg.solvers.lbfgs import QuasiNewtonSteps
 from gpu_logreg.solvers.line_search import Trial
+from gpu_logreg.solvers.pairs import Pairs
 
 N = 20_000
 GOAL = 1e-9  # what the default tol promises
@@ -369,6 +371,29 @@ def test_after_a_refused_whole_step_the_model_of_the_heavy_rows_takes_one():
     assert len(objective.points) == 3
 
 
+@pytest.mark.parametrize(
+    ("remaining", "slope_at_end", "cast"),
+    [(0.9, 1.0, False), (0.9, 1.1, True), (0.9, 0.2, False), (1.1, 0.2, True), (0.9, np.nan, True)],
+)
+def test_a_refused_whole_step_that_is_half_right_casts_no_doubt_where_little_remains(remaining, slope_at_end, cast):
+    doubt = Doubt(_Quadratic(), np.inf, np.zeros(1), np.inf, lambda params: None, slight=1.0)
+    assert doubt.is_cast(remaining, -1.0, slope_at_end) is cast
+
+
+def test_without_doubt_a_refused_step_is_cut_and_rows_are_not_weighed():
+    steps, objective, weighed = doubtful_steps(np.inf, 0.0, np.inf, None)
+    steps._doubt = replace(steps._doubt, slight=np.inf)
+    steps._model = Pairs(Scaled(40.0), 10)  # 40 where the curvature is 100: the slope vanishes at 0.4 of the step
+    assert steps.step(steps.propose())
+    assert weighed == [1.0]
+    steps, objective, weighed = doubtful_steps(np.inf, 0.0, np.inf, None)
+    steps._doubt = replace(steps._doubt, slight=np.inf)
+    steps._model = Pairs(Scaled(50.001), 10)  # at the other side, no lower
+    assert steps.step(steps.propose())
+    assert len(objective.points) == 3
+    assert not weighed
+
+
 def test_a_lower_origin_is_the_start_where_there_are_heavy_rows():
     steps, objective, weighed = doubtful_steps(0.0, 0.5, 13.5, quadratic_heavy_model())
     steps.propose()
@@ -383,6 +408,16 @@ def test_a_lower_origin_is_the_start_where_there_are_heavy_rows():
     steps.propose()
     assert weighed == [1.0]
     assert objective.points == [1.0]  # an origin that is known to be higher is not read
+
+
+class Scaled:
+    """A metric: a multiple of the identity."""
+
+    def __init__(self, curvature: float) -> None:
+        self._curvature = curvature
+
+    def solve(self, v):
+        return v / self._curvature
 
 
 class Identity:

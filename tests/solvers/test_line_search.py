@@ -127,13 +127,13 @@ def test_a_refused_first_trial_is_told_once(ends):
     direction = -f(params)[1]
     start, told = leave(f, params, direction), []
 
-    def refused() -> bool:
-        told.append(f.n_reads)
+    def refused(trial) -> bool:
+        told.append((f.n_reads, trial.step))
         return ends
 
     before = f.n_reads
     found = strong_wolfe(f, start, direction, 1e6, refused=refused)
-    assert told == [before + 1]
+    assert told == [(before + 1, 1e6)]
     if ends:
         assert found is None
         assert f.n_reads == before + 1
