@@ -3,7 +3,7 @@
 1. Cycles of coordinate descent, one column after the other, find which weights are zero.
 2. The weights that are not zero then solve their linear system, roughly, by conjugate gradients with the diagonal as
    preconditioner: coordinate descent is slow where columns are correlated. Weights that would change their sign on the
-   way become zero instead, and 1 follows.
+   way become zero instead, and 1 follows: see `gpu_logreg.solvers.signed_system`.
 3. Where products with the Hessian have taken as long as the Hessian of the few columns that are left would, the problem
    of these is solved in memory instead: `gpu_logreg.solvers.coordinate_descent`.
 
@@ -23,6 +23,7 @@ from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.mathematics.penalty import least_shift
 from gpu_logreg.solvers.coordinate_descent import model_minimum
 from gpu_logreg.solvers.loss_by_columns import LossByColumns
+from gpu_logreg.solvers.signed_system import signed_step
 
 __all__ = ["SLOWEST", "Minimum", "minimum_of_model"]
 
@@ -32,18 +33,13 @@ MAX_CYCLES = 100
 SLOWEST = 0.99
 """Decrease by a cycle relative to that by the one before, above which it tells nothing of what is left."""
 
-CYCLES_FIRST, CYCLES_LATER = 5, 8
-"""Most cycles before the first system, and after each: they find most zeros, and zeros change the system."""
+CYCLES_FIRST, CYCLES_AGAIN, CYCLES_LATER = 5, 3, 8
+"""Most cycles before the first system, the same after a model that took systems too, and after each system: they find
+most zeros, and zeros change the system."""
 
 LEFT_OUT, MARGIN, LATER_MARGIN = 0.1, 0.2, 0.02
 """Shares of the L1 strength. Zeros are not in the model if their gradient is smaller than the strength by the first;
 those with one that is smaller by the second after the first cycle, and by the third later, are left out of the next."""
-
-MAX_PRODUCTS = 100
-"""Products with the Hessian for one system."""
-
-LATEST, LEAST_LATEST = 0.25, 2
-"""Share of the conjugate gradients whose decrease tells what those that follow would add, and their least number."""
 
 LEAST_PRODUCTS, LARGEST_SYSTEM = 20, 2500
 """Least products that a system is expected to take, and columns up to which it may be solved in memory."""
@@ -128,9 +124,10 @@ def _cycle_by_class(model: _Model, forcing: float, enough: float) -> bool:
 
 def _cycles_and_systems(model: _Model, forcing: float, enough: float, expected: int) -> bool:
     """Cycles of two classes, and then systems with cycles after each; whether more would add next to nothing."""
-    if model.cycles(min(CYCLES_FIRST, MAX_CYCLES), MARGIN, forcing, enough):
+    first = min(CYCLES_AGAIN if expected else CYCLES_FIRST, MAX_CYCLES)
+    if model.cycles(first, MARGIN, forcing, enough):
         return True
-    for _ in range(CYCLES_FIRST, MAX_CYCLES, CYCLES_LATER):
+    for _ in range(first, MAX_CYCLES, CYCLES_LATER):
         model.take(max(expected, LEAST_PRODUCTS))
         if not model.solve_in_memory(forcing):
             model.solve(forcing, enough)
@@ -229,24 +226,18 @@ class _Model:
         before = self.w[0, support]
         if not len(before):
             return False
-        sign = np.sign(before)
         slope, slope_b = self._columns.slopes(support)
-        slope += self._l2 * before + self._l1 * sign
-        step, step_b, decrease = self._conjugate_gradients(support, slope, slope_b, forcing, enough)
-        goal = before + step
-        crosses = goal * sign < 0.0
-        if crosses.any():
-            step = np.where(crosses, -before, step)
-            product, product_b = self._columns.product(support, step, step_b)
-            self.products += 1
-            along = -float(step @ slope + step_b * slope_b)
-            curvature = float(step @ (product + self._l2 * step) + step_b * product_b)
-            part = min(1.0, along / curvature) if along > 0.0 and curvature > 0.0 else 0.0
-            decrease = part * (along - 0.5 * part * curvature)
-            # All of the way the weights that cross are zero, and not what rounding leaves of them.
-            goal = np.where(crosses, 0.0, goal) if part == 1.0 else before + part * step
-            step_b = part * step_b
-        return self._go(support, before, goal, step_b, decrease)
+        slope += self._l2 * before + self._l1 * np.sign(before)
+        of_intercept = float(self._of_intercept[0])
+        inverse = 1.0 / np.append(self._curvature[0, support], of_intercept if of_intercept > 0.0 else 1.0)
+
+        def product(v: Float64Vector) -> Float64Vector:
+            of_weights, of_b = self._columns.product(support, v[:-1], float(v[-1]))
+            return np.append(of_weights + self._l2 * v[:-1], of_b)
+
+        found = signed_step(product, np.append(before, 0.0), np.append(slope, slope_b), inverse, forcing, enough)
+        self.products += found.products
+        return self._go(support, before, before + found.step[:-1], float(found.step[-1]), found.decrease)
 
     def _go(self, at: IntVector, before: Float64Vector, goal: Float64Vector, step_b: float, decrease: float) -> bool:
         """Move the model to where the weights ``at`` are ``goal``, if that lowers it."""
@@ -258,38 +249,6 @@ class _Model:
         self._grad[0, at] += self._l2 * (goal - before)
         self._left = [chosen.copy() for chosen in self._chosen]
         return True
-
-    def _conjugate_gradients(
-        self, support: IntVector, slope: Float64Vector, slope_b: float, forcing: float, enough: float
-    ) -> tuple[Float64Vector, float, float]:
-        """A step that lowers the quadratic with this slope, by weights and by the intercept, and the decrease.
-
-        The decrease by the next ones is estimated from that by the last quarter: it may be small for a few in between.
-        """
-        of_intercept = float(self._of_intercept[0])
-        inverse = 1.0 / np.append(self._curvature[0, support], of_intercept if of_intercept > 0.0 else 1.0)
-        residual = -np.append(slope, slope_b)
-        step, decreases = np.zeros(len(residual)), [0.0]
-        direction = inverse * residual
-        square = float(residual @ direction)
-        for n in range(1, MAX_PRODUCTS + 1):
-            product, product_b = self._columns.product(support, direction[:-1], float(direction[-1]))
-            self.products += 1
-            curved = np.append(product + self._l2 * direction[:-1], product_b)
-            curvature = float(direction @ curved)
-            if not curvature > 0.0:
-                break
-            length = square / curvature
-            step += length * direction
-            residual -= length * curved
-            decreases.append(decreases[-1] + 0.5 * length * square)
-            latest = decreases[-1] - decreases[max(0, n - max(LEAST_LATEST, int(LATEST * n)))]
-            if latest <= max(forcing * decreases[-1], enough):
-                break
-            scaled = inverse * residual
-            before, square = square, float(residual @ scaled)
-            direction = scaled + square / before * direction
-        return step[:-1], float(step[-1]), decreases[-1]
 
 
 class _Costs(NamedTuple):
