@@ -16,6 +16,7 @@ __all__ = [
     "CheapestSample",
     "Costs",
     "cheapest_sample",
+    "columns_pay",
     "cost_in_reads",
     "curvature_reads",
     "factors_price",
@@ -90,6 +91,11 @@ read twice for every class. From a trial with 500 rows of 1,000 columns, of whic
 
 GRAM_STEPS = 6.0
 """Steps by factors of the Gram matrix that a fit in the space of its rows is expected to take."""
+
+COLUMNS_PARAMS, COLUMNS_ELEMENTS, ELEMENTS_PER_SQUARE, IN_A_PATH = 50, 50_000, 5.0, 0.2
+"""Parameters from which an L1 fit of sparse rows may go by columns instead of by Hessians, elements up to which it
+does, the same for each square of the parameters, and the share of both for fits of a path, which share Hessians. From
+trials on 180 problems and 18 paths, of which no row is kept."""
 
 LARGEST_P = 8000
 """Parameters of a logit beyond which the p x p matrices take more than 0.5 GB each."""
@@ -226,6 +232,19 @@ def gram_price(n: int, d: int, n_logits: int) -> float:
 def has_room_for_gram(n: int, n_logits: int) -> bool:
     """Whether that matrix and a factor of it for each logit take at most a gigabyte."""
     return (1 + n_logits) * n * n <= 2 * LARGEST_P**2
+
+
+def columns_pay(n_stored: int, hessian: HessianForm, in_path: bool = False) -> bool:
+    """Whether an L1 fit of sparse rows of two classes is expected to end sooner by columns than by Hessians.
+
+    By columns it takes tens of walks over the elements on one thread, whatever the columns; by Hessians a few, and
+    models of all parameters, which take their square and more. Of more classes columns alone may take thousands of
+    walks.
+    """
+    p = hessian.n_params
+    if p != hessian.width or p < COLUMNS_PARAMS:
+        return False
+    return n_stored <= (COLUMNS_ELEMENTS + ELEMENTS_PER_SQUARE * p * p) * (IN_A_PATH if in_path else 1.0)
 
 
 def newton_is_fastest(n: int, p: int) -> bool:

@@ -11,15 +11,16 @@ from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
-from gpu_logreg import LogisticRegression
+from gpu_logreg import LogisticRegression, logistic_path
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.errors import DataError
+from gpu_logreg.estimators.cross_validation import penalty_path
 from gpu_logreg.estimators.linear import by_columns as fits
 from gpu_logreg.mathematics.losses import loss_of_classes
 from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.rows.resident import ResidentDataset
-from gpu_logreg.solvers import model_by_columns, newton_by_columns
+from gpu_logreg.solvers import costs, model_by_columns, newton_by_columns
 
 
 def text(n=300, d=150, classes=2, density=0.1, seed=0):
@@ -359,7 +360,6 @@ def test_it_is_taken_for_many_columns_where_its_copies_fit(monkeypatch):
     X, y = text(60, 2500, density=0.02)
     auto = LogisticRegression(l1_ratio=1.0).fit(X, y)
     assert (auto.solver_, auto.impl_) == ("coordinate-descent", "cpu")
-    assert LogisticRegression(l1_ratio=1.0).fit(X[:, :1500], y).solver_ == "proximal"
     monkeypatch.setattr(fits, "free_memory", lambda: 1000)
     other = LogisticRegression(l1_ratio=1.0).fit(X, y)
     assert other.solver_ == "proximal"
@@ -369,6 +369,40 @@ def test_it_is_taken_for_many_columns_where_its_copies_fit(monkeypatch):
     np.testing.assert_allclose(other.objective_, auto.objective_, rtol=1e-7)
     with pytest.raises(DataError, match="copies of X by columns take"):
         model().fit(X, y)
+
+
+def test_it_is_taken_for_few_elements_of_two_classes_too(monkeypatch):
+    X, y = text(400, 60, density=0.2)
+    auto = LogisticRegression(l1_ratio=1.0).fit(X, y)
+    assert (auto.solver_, auto.impl_) == ("coordinate-descent", "cpu")
+    by_hessians = LogisticRegression(l1_ratio=1.0, solver="proximal").fit(X, y)
+    np.testing.assert_allclose(auto.objective_, by_hessians.objective_, rtol=1e-9)
+    assert LogisticRegression(l1_ratio=1.0).fit(X[:, :40], y).solver_ == "proximal"  # few columns
+    assert LogisticRegression(l1_ratio=1.0).fit(X.toarray(), y).solver_ == "proximal"
+    assert LogisticRegression(l1_ratio=1.0).fit(X, np.arange(400) % 3).solver_ == "proximal"
+    with_factors = LogisticRegression(l1_ratio=1.0, penalty_factor=np.linspace(0.5, 2.0, 60)).fit(X, y)
+    assert with_factors.solver_ == "proximal"
+    assert "coordinate-descent" not in with_factors.solver_reason_
+    assert LogisticRegression(l1_ratio=1.0, positive=True).fit(X, y).impl_ == "reference"  # no columns are needed
+    monkeypatch.setattr(costs, "COLUMNS_ELEMENTS", -(10**6))
+    assert LogisticRegression(l1_ratio=1.0).fit(X, y).solver_ == "proximal"
+
+
+def test_fits_of_a_path_go_by_columns_where_elements_are_fewer(monkeypatch):
+    two, three = (loss_of_classes(K).hessian_form(n) for K, n in ((2, 101), (3, 303)))
+    assert costs.columns_pay(100_000, two)
+    assert not costs.columns_pay(101_100, two)
+    assert costs.columns_pay(20_000, two, in_path=True)
+    assert not costs.columns_pay(20_300, two, in_path=True)
+    assert not costs.columns_pay(10, three)
+    paths, by_columns = [], penalty_path.path_by_columns
+    monkeypatch.setattr(penalty_path, "path_by_columns", lambda *at, **how: paths.append(at) or by_columns(*at, **how))
+    X, y = text(2000, 120, density=0.3)
+    assert LogisticRegression(l1_ratio=1.0).fit(X, y).solver_ == "coordinate-descent"
+    logistic_path(X, y, [0.1, 1.0], l1_ratio=1.0)
+    assert not paths
+    logistic_path(X[:300], y[:300], [0.1, 1.0], l1_ratio=1.0)
+    assert len(paths) == 1
 
 
 @pytest.mark.parametrize("classes", [2, 3])

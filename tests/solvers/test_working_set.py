@@ -47,7 +47,7 @@ def test_the_solution_is_that_of_all_columns(monkeypatch, kind, l1_ratio, fit_in
     X = X if kind == "sparse" else np.asarray(X.toarray(), order="F" if kind == "fortran" else "C")
 
     def make():
-        return LogisticRegression(C=2.0, l1_ratio=l1_ratio, fit_intercept=fit_intercept, tol=1e-9)
+        return LogisticRegression(solver="proximal", C=2.0, l1_ratio=l1_ratio, fit_intercept=fit_intercept, tol=1e-9)
 
     at_once, in_sets = both(monkeypatch, make, X, y)
     assert in_sets.converged_
@@ -61,7 +61,7 @@ def test_the_solution_is_that_of_all_columns(monkeypatch, kind, l1_ratio, fit_in
 
 def test_against_liblinear():
     X, y = wide(300, 2500)
-    model = LogisticRegression(C=3.0, l1_ratio=1.0, fit_intercept=False).fit(X, y)
+    model = LogisticRegression(solver="proximal", C=3.0, l1_ratio=1.0, fit_intercept=False).fit(X, y)
     assert "by all 2500 columns" in model.stop_reason_
     theirs = SklearnLogisticRegression(
         C=3.0, l1_ratio=1.0, solver="liblinear", fit_intercept=False, tol=1e-10, max_iter=10_000, random_state=0
@@ -83,7 +83,7 @@ def test_weights_are_repetitions(few_at_a_time, classes):
     again = np.repeat(np.arange(len(y)), s)
 
     def make():
-        return LogisticRegression(C=2.0, l1_ratio=1.0, tol=1e-10)
+        return LogisticRegression(solver="proximal", C=2.0, l1_ratio=1.0, tol=1e-10)
 
     weighted, repeated = make().fit(X, y, sample_weight=s), make().fit(X[again], y[again])
     np.testing.assert_allclose(weighted.objective_, repeated.objective_, rtol=1e-12)
@@ -92,7 +92,7 @@ def test_weights_are_repetitions(few_at_a_time, classes):
 
 def test_a_strong_penalty_leaves_no_column(few_at_a_time):
     X, y = wide()
-    model = LogisticRegression(C=1e-6, l1_ratio=1.0).fit(X, y)
+    model = LogisticRegression(solver="proximal", C=1e-6, l1_ratio=1.0).fit(X, y)
     assert not model.coef_.any()
     share = y.mean()
     np.testing.assert_allclose(model.intercept_, np.log(share / (1.0 - share)), rtol=1e-12)
@@ -102,7 +102,7 @@ def test_a_strong_penalty_leaves_no_column(few_at_a_time):
 
 def test_a_warm_start_goes_on_from_the_weights_it_has(few_at_a_time):
     X, y = wide()
-    model = LogisticRegression(C=2.0, l1_ratio=1.0, warm_start=True).fit(X, y)
+    model = LogisticRegression(solver="proximal", C=2.0, l1_ratio=1.0, warm_start=True).fit(X, y)
     first, n_reads = model.coef_.copy(), model.n_reads_
     model.fit(X, y)
     np.testing.assert_allclose(model.coef_, first, atol=1e-6)
@@ -117,7 +117,7 @@ def test_an_observer_sees_every_round_and_stops_it(few_at_a_time):
         seen.append(iteration)
         return len(seen) == 2
 
-    model = LogisticRegression(C=2.0, l1_ratio=1.0, verbose=observe).fit(X, y)
+    model = LogisticRegression(solver="proximal", C=2.0, l1_ratio=1.0, verbose=observe).fit(X, y)
     assert [iteration.last for iteration in seen] == [False, False]
     assert model.stop_reason_ == "stopped by a callback"
     assert not model.converged_
@@ -127,7 +127,7 @@ def test_an_observer_sees_every_round_and_stops_it(few_at_a_time):
 
 def test_as_many_iterations_as_are_allowed(few_at_a_time):
     X, y = wide()
-    model = LogisticRegression(C=2.0, l1_ratio=1.0, max_iter=2)
+    model = LogisticRegression(solver="proximal", C=2.0, l1_ratio=1.0, max_iter=2)
     with pytest.warns(match=r"max_iter = 2 reached with max \|subgradient\|"):
         model.fit(X, y)
     assert not model.converged_
@@ -139,7 +139,7 @@ def test_more_columns_with_weights_than_can_be_solved_together(few_at_a_time, mo
     with pytest.raises(
         DataError, match=r"19 of the 150 columns have weights on the way .*, and 19 can be solved together"
     ):
-        LogisticRegression(C=100.0, l1_ratio=1.0).fit(X, y)
+        LogisticRegression(solver="proximal", C=100.0, l1_ratio=1.0).fit(X, y)
 
 
 def test_parameters_of_columns_with_and_without_an_intercept():
@@ -155,8 +155,8 @@ def test_narrow_rows_far_from_zero(far):
     Z = rng.standard_normal((300, 2100)).astype(np.float32)
     X = (Z + np.float32(far)).astype(np.float32)
     y = (Z[:, :5].sum(axis=1) + rng.standard_normal(300) > 0).astype(int)
-    model = LogisticRegression(C=0.05, l1_ratio=1.0).fit(X, y)
-    exact = LogisticRegression(C=0.05, l1_ratio=1.0, tol=1e-10).fit(X.astype(np.float64) - far, y)
+    model = LogisticRegression(solver="proximal", C=0.05, l1_ratio=1.0).fit(X, y)
+    exact = LogisticRegression(solver="proximal", C=0.05, l1_ratio=1.0, tol=1e-10).fit(X.astype(np.float64) - far, y)
     assert model.converged_
     assert model.coef_.dtype == np.float32
     assert "by all 2100 columns" in model.stop_reason_

@@ -100,10 +100,10 @@ def penalty_path(
     start : ndarray of shape (p,) or None
         For the first.
     """
-    asked = Asked(float(Cs[0]) if len(Cs) else 1.0, l1_ratio, how.solver, how.solver_reason)
+    asked = Asked(float(Cs[0]) if len(Cs) else 1.0, l1_ratio, how.solver, how.solver_reason, in_path=len(Cs) > 1)
     whole = objective_of(prepared, asked, how.impl, how.fit_intercept)
     strengths = [elastic_net_strengths(float(C), l1_ratio, whole.dataset.weight_total) for C in Cs]
-    name, reason = chosen_solver(how.solver, how.solver_reason, whole)
+    name, reason = chosen_solver(how.solver, how.solver_reason, whole, asked.in_path)
     if name == "coordinate-descent" and len(Cs) and how.max_iter > 0 and all(l1 > 0.0 for l1, _ in strengths):
         first = np.zeros(whole.n_params) if start is None else start
         limits = how.limits._asdict()
@@ -113,7 +113,7 @@ def penalty_path(
     shared = SharedCurvature(options, shares, how.limits)
     for l1, l2 in strengths:
         one = whole.penalised(l1, l2)
-        name, reason = chosen_solver(how.solver, how.solver_reason, one)
+        name, reason = chosen_solver(how.solver, how.solver_reason, one, asked.in_path)
         if name == "proximal" and not in_working_sets(one) and how.max_iter > 0:
             result = shared.fit(one, start)
         else:

@@ -34,7 +34,7 @@ from gpu_logreg.passes.by_blocks import choose_for
 from gpu_logreg.passes.choice import choose
 from gpu_logreg.passes.recorded import RecordedEngine
 from gpu_logreg.solvers import SolverResult
-from gpu_logreg.solvers.costs import sampling_pays
+from gpu_logreg.solvers.costs import columns_pay, sampling_pays
 from gpu_logreg.solvers.gradient_descent import gradient_descent
 from gpu_logreg.solvers.lbfgs import lbfgs
 from gpu_logreg.solvers.subsampled_newton import subsampled_newton
@@ -82,8 +82,10 @@ def objective_of(
     data, device, loss = prepared.data, prepared.device, prepared.offset_loss or prepared.target.loss
     assert not isinstance(loss, Labels)  # which are for networks
     n_params = loss.n_logits * (data.n_columns + int(fit_intercept))
-    asks = asked.solver == "coordinate-descent" or many_columns(loss.hessian_form(n_params))
-    by_columns = asked.l1_ratio > 0.0 and not asked.has_groups and asks
+    hessian = loss.hessian_form(n_params)
+    asks = asked.solver == "coordinate-descent" or many_columns(hessian)
+    asks = asks or (data.is_resident and columns_pay(data.n_stored, hessian, asked.in_path))
+    by_columns = asked.l1_ratio > 0.0 and not (asked.has_groups or asked.has_bounds) and asks
     l1, l2 = elastic_net_strengths(asked.C, asked.l1_ratio, data.weight_total)
     if data.is_resident:
         engine = choose(impl, data.rows, device, loss, by_columns=by_columns)
@@ -101,11 +103,11 @@ def objective_of(
     return Objective(data, engine, l2, fit_intercept, l1, factors)
 
 
-def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, str]:
+def chosen_solver(solver: str, reason: str, objective: Objective, in_path: bool = False) -> tuple[str, str]:
     """What ``solver="auto"`` is for this objective, and why; any other name is itself, for the reason given.
 
-    The reason says why a problem of many columns is not solved by columns where it is not, and where there is no memory
-    for a Hessian.
+    ``in_path`` is as of `gpu_logreg.estimators.linear.parameters.Asked`. The reason says why a problem of many columns
+    is not solved by columns where it is not, and where there is no memory for a Hessian.
 
     Raises
     ------
@@ -118,12 +120,13 @@ def chosen_solver(solver: str, reason: str, objective: Objective) -> tuple[str, 
             raise DataError(f"solver={solver!r} cannot be used: {no_hessian}; use solver='lbfgs'")
         return solver, reason
     if objective.l1 > 0.0:
-        if not in_working_sets(objective):
+        many, dataset = in_working_sets(objective), objective.dataset
+        if not many and not (dataset.is_resident and columns_pay(dataset.n_stored, objective.hessian_form, in_path)):
             return "proximal", reason
         refused = refused_by_columns(objective)
         if refused is None:
             return "coordinate-descent", reason
-        return "proximal", f"{reason}; not 'coordinate-descent': {refused}"
+        return "proximal", f"{reason}; not 'coordinate-descent': {refused}" if many else reason
     ridge = float(np.min(objective.l2) * objective.dataset.weight_total)
     pays = sampling_pays(objective.dataset.n_rows, objective.hessian_form, objective.costs, ridge)
     no_hessian = refused_hessian(objective) if pays else None

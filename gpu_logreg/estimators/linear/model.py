@@ -61,13 +61,13 @@ class LogisticRegression(
     solver : str, default="auto"
         ``"subsampled-newton"``, ``"newton-cg"``, ``"lbfgs"``, ``"proximal"``, ``"coordinate-descent"``,
         ``"gradient-descent"``, ``"sgd"``, ``"adam"`` or ``"auto"``. That is ``"coordinate-descent"`` where there is an
-        L1 penalty, and sparse rows on the CPU have many columns; ``"proximal"`` with other L1 penalties, with which no
-        third can deal; else ``"subsampled-newton"`` while factoring the Hessian pays, by a model of the cost from n and
-        d; beyond, ``"newton-cg"`` for fewer dense rows than columns, and else ``"lbfgs"``. ``"newton-cg"`` takes
-        products of the Hessian with vectors, or of few rows with each other. ``"sgd"`` and ``"adam"`` take a step for
-        every batch of 200 rows; they do not reach an optimum, and end when an epoch lowers the mean value by less
-        than ``tol`` for ten in a row. scikit-learn's other names are taken too, as ``solver_reason_``
-        tells:
+        L1 penalty, and sparse rows on the CPU have many columns, or few elements for theirs; ``"proximal"`` with other
+        L1 penalties, with which no third can deal; else ``"subsampled-newton"`` while factoring the Hessian pays, by a
+        model of the cost from n and d; beyond, ``"newton-cg"`` for fewer dense rows than columns, and else ``"lbfgs"``.
+        ``"newton-cg"`` takes products of the Hessian with vectors, or of few rows with each other. ``"sgd"`` and
+        ``"adam"`` take a step for every batch of 200 rows; they do not reach an optimum, and end when an epoch lowers
+        the mean value by less than ``tol`` for ten in a row. scikit-learn's other names are taken too, as
+        ``solver_reason_`` tells:
         ``"newton-cholesky"`` for ``"subsampled-newton"``, and ``"liblinear"`` (two classes), ``"sag"`` and ``"saga"``
         for ``"auto"``. Unlike liblinear, no solver here penalises the intercept.
     device : {"auto", "cpu", "cuda", "cuda:N", "cuda:all"} or list of "cuda:N", default="auto"

@@ -103,6 +103,8 @@ class Asked:
         Whether columns are penalised in groups.
     takes_blocks : bool
         Whether a GPU can walk the rows block by block, so that it need not hold all of them.
+    in_path : bool
+        Whether it is one of many fits, from the strongest penalty to the weakest.
     """
 
     C: float
@@ -114,6 +116,7 @@ class Asked:
     has_bounds: bool = False
     has_groups: bool = False
     takes_blocks: bool = True
+    in_path: bool = False
 
 
 def read_parameters(model: Any) -> Asked:
