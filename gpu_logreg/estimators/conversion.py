@@ -29,6 +29,7 @@ __all__ = [
     "NetworkConversion",
     "check_class",
     "copy_attributes",
+    "refuse_beyond_sklearn",
     "shared_params",
 ]
 
@@ -46,6 +47,25 @@ _NETWORK_ATTRIBUTES = (
     *("n_layers_", "n_outputs_", "out_activation_", "t_"),
     *("loss_", "best_loss_", "loss_curve_", "validation_scores_", "best_validation_score_"),
 )
+
+
+def refuse_beyond_sklearn(model: Any) -> None:
+    """Refuse to convert a linear model with what scikit-learn's has not.
+
+    Raises
+    ------
+    DataError
+    """
+    if hasattr(model, "has_offset_"):
+        raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
+    if model.penalty_factor is not None:
+        raise DataError("to_sklearn: scikit-learn's model has no penalty_factor; set_params(penalty_factor=None)")
+    if model.penalty_groups is not None:
+        raise DataError("to_sklearn: scikit-learn's model has no penalty_groups; set_params(penalty_groups=None)")
+    if asks_for_bounds(model):
+        raise DataError("to_sklearn: scikit-learn's model has no bounds; set lower_bounds and upper_bounds to None")
+    if model.soft_labels:
+        raise DataError("to_sklearn: scikit-learn's model takes no soft labels; set_params(soft_labels=False)")
 
 
 class LinearConversion(OnnxConversion):
@@ -69,16 +89,7 @@ class LinearConversion(OnnxConversion):
         """
         from sklearn.linear_model._logistic import LogisticRegression
 
-        if hasattr(self, "has_offset_"):
-            raise DataError("to_sklearn: the fit had an offset, which scikit-learn's model cannot add; keep this one")
-        if self.penalty_factor is not None:
-            raise DataError("to_sklearn: scikit-learn's model has no penalty_factor; set_params(penalty_factor=None)")
-        if self.penalty_groups is not None:
-            raise DataError("to_sklearn: scikit-learn's model has no penalty_groups; set_params(penalty_groups=None)")
-        if asks_for_bounds(self):
-            raise DataError("to_sklearn: scikit-learn's model has no bounds; set lower_bounds and upper_bounds to None")
-        if self.soft_labels:
-            raise DataError("to_sklearn: scikit-learn's model takes no soft labels; set_params(soft_labels=False)")
+        refuse_beyond_sklearn(self)
         theirs = LogisticRegression()
         params = shared_params(self, theirs)
         if self.solver not in LINEAR_SOLVERS:

@@ -29,6 +29,10 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_HALVINGS = 40
 """Halvings of a step, beyond which the direction misleads."""
 
+MODEL_HALVINGS = 70
+"""The same within a model, where they read no rows: what all classes share of a column's weights has no curvature, so
+that a step along it is as long as rounding lets it be, and stops at the nearest bound."""
+
 MAX_STEPS = 200
 """Projected steps within one model: each has another set of parameters at their bounds."""
 
@@ -159,7 +163,7 @@ def _projected(
 ) -> tuple[Float64Vector, float] | None:
     """The first of the steps 1, 1/2, 1/4, ... that lowers the model enough, projected; and what it changes."""
     t = 1.0
-    for _ in range(MAX_HALVINGS):
+    for _ in range(MODEL_HALVINGS):
         step = np.clip(u + t * direction, *bounds) - u
         change = float(slope @ step + 0.5 * (step @ (H @ step)))
         due = t * float(slope[~held] @ direction[~held]) + float(slope[held] @ step[held])

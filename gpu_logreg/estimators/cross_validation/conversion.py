@@ -13,6 +13,7 @@ from gpu_logreg.estimators.conversion import (
     LINEAR_STAND_INS,
     check_class,
     copy_attributes,
+    refuse_beyond_sklearn,
     shared_params,
 )
 from gpu_logreg.estimators.onnx_conversion import OnnxConversion
@@ -70,9 +71,15 @@ class CrossValidationConversion(OnnxConversion):
         Returns
         -------
         sklearn.linear_model.LogisticRegressionCV
+
+        Raises
+        ------
+        DataError
+            A fit with an offset, ``penalty_factor``, ``penalty_groups``, ``soft_labels`` or bounds.
         """
         from sklearn.linear_model._logistic import LogisticRegressionCV
 
+        refuse_beyond_sklearn(self)
         theirs = LogisticRegressionCV()
         params = shared_params(self, theirs)
         if self.solver not in LINEAR_SOLVERS:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.metrics import get_scorer, make_scorer
 from sklearn.utils.validation import _check_method_params
 
 from gpu_logreg.arrays.vector import HostArray, IntVector
+from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.cross_validation.folds import Folds
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.losses import Classes
@@ -20,7 +22,7 @@ from gpu_logreg.passes.reference.many_models import multiplies, weight_of_right_
 from gpu_logreg.passes.sums import Models, RowFolds
 from gpu_logreg.rows.resident import ResidentDataset
 
-__all__ = ["FoldScorer", "scores_in_a_read"]
+__all__ = ["FoldScorer", "of_scorer", "rows_of_classes", "scored_with", "scores_in_a_read"]
 
 IN_A_READ = (None, "accuracy", "neg_log_loss")
 """Values of ``scoring`` that are sums over rows."""
@@ -92,23 +94,83 @@ class FoldScorer:
     sample_weight : array of shape (n,) or None
     params : dict
         What a scorer takes besides; those of n rows are cut to the fold.
+    offset : array of shape (n, n_logits), optional
+        Of the rows.
+    soft : array of shape (n, K), optional
+        Soft labels: a row stands for a row of each class, with its probability as its weight.
     """
 
     def __init__(
-        self, scoring: Any, classes: HostArray, X: Any, y: HostArray, sample_weight: Any, params: dict[str, Any]
+        self,
+        scoring: Any,
+        classes: HostArray,
+        X: Any,
+        y: HostArray,
+        sample_weight: Any,
+        params: dict[str, Any],
+        offset: HostArray | None = None,
+        soft: HostArray | None = None,
     ) -> None:
-        self._scorer = _with_labels(get_scorer(scoring), classes)
+        self._scoring, self._scorer = scoring, _with_labels(get_scorer(scoring), classes)
         self._classes = classes
         self._X, self._y, self._sample_weight, self._params = X, y, sample_weight, params
+        self._offset, self._soft = offset, soft
 
     def of_fold(self, test: IntVector) -> Callable[[Any], float]:
         """The score of a model on the rows ``test``."""
-        X, y = self._X[test], self._y[test]
-        if self._scorer is None:
-            s = None if self._sample_weight is None else self._sample_weight[test]
-            return lambda model: model.score(X, y, sample_weight=s)
-        params = _check_method_params(X=self._X, params=self._params, indices=test)
-        return lambda model: self._scorer(model, X, y, **params)
+        params = {} if self._scorer is None else _check_method_params(X=self._X, params=self._params, indices=test)
+        s = self._sample_weight if self._scorer is None else self._params.get("sample_weight")
+        s = None if s is None else np.asarray(s)[test]
+        if self._soft is not None:
+            at, labels, s = rows_of_classes(self._soft[test], s)
+            test, params = test[at], params | {"sample_weight": s}
+            y = self._classes[labels]
+        else:
+            y = self._y[test]
+        X, offset = self._X[test], None if self._offset is None else self._offset[test]
+
+        def score(model: Any) -> float:
+            with scored_with(model, offset):
+                if self._scorer is None:
+                    return float(model.score(X, y, sample_weight=s))
+                return float(of_scorer(self._scorer, self._scoring, model, X, y, params, self._soft is not None))
+
+        return score
+
+
+def rows_of_classes(P: HostArray, sample_weight: HostArray | None) -> tuple[IntVector, IntVector, HostArray]:
+    """The rows that rows with soft labels stand for: their numbers, their classes and their weights.
+
+    Examples
+    --------
+    >>> rows_of_classes(np.array([[0.25, 0.75], [1.0, 0.0]]), np.array([2.0, 1.0]))
+    (array([0, 0, 1]), array([0, 1, 0]), array([0.5, 1.5, 1. ]))
+    """
+    row, label = np.nonzero(P)
+    weights = P[row, label]
+    return row, label, weights if sample_weight is None else weights * sample_weight[row]
+
+
+@contextlib.contextmanager
+def scored_with(model: Any, offset: HostArray | None) -> Iterator[None]:
+    """Have a model predict the next rows with an offset that no scorer can give it."""
+    if offset is None:
+        yield
+        return
+    model._offset_of_scores = offset
+    try:
+        yield
+    finally:
+        del model._offset_of_scores
+
+
+def of_scorer(scorer: Any, scoring: Any, model: Any, X: Any, y: Any, params: dict[str, Any], is_soft: bool) -> Any:
+    """The score, with a word where a scorer cannot weigh the rows that soft labels stand for."""
+    if is_soft and hasattr(scorer, "_score_func"):
+        asks_for = inspect.signature(scorer._score_func).parameters
+        if "sample_weight" not in asks_for and not any(p.kind is p.VAR_KEYWORD for p in asks_for.values()):
+            raise DataError(f"soft_labels=True: scoring={scoring!r} takes no sample_weight; use 'neg_log_loss' or None")
+    return scorer(model, X, y, **params)
 
 
 def _with_labels(scorer: Any, classes: HostArray) -> Any:

@@ -94,11 +94,11 @@ def fit_grid(
         for fold, (objective, results) in enumerate(grid.paths(l1_ratio)):
             if fits is None:
                 shape = len(folds), len(l1_ratios), len(Cs)
-                n_logits, n_dof = packed_by_logit(objective, results[0].params).shape
+                n_logits, n_dof = packed_by_logit(objective, results[0].params, how.has_bounds).shape
                 n_iter = np.zeros(shape, dtype=np.int32)
                 fits = GridFits(np.zeros((*shape, n_logits, n_dof)), n_iter, objective.engine)
             for at_C, found in enumerate(at_Cs):
-                params = packed_by_logit(objective, results[found].params)
+                params = packed_by_logit(objective, results[found].params, how.has_bounds)
                 fits.keep(fold, at_ratio, at_C, float(Cs[at_C]), params, results[found])
             if told is not None:
                 told(f"l1_ratio {l1_ratio:g}, fold {fold + 1} of {len(folds)}: {grid.reads:.1f} reads so far")
@@ -177,16 +177,17 @@ def _path(
     return replace(none, results=[one_class_result(none.objective, shares)] * len(Cs))
 
 
-def packed_by_logit(objective: Objective, params: Float64Vector) -> HostArray:
+def packed_by_logit(objective: Objective, params: Float64Vector, has_bounds: bool = False) -> HostArray:
     """Parameters of shape (n_logits, n_dof), which of several classes add up to 0, as in scikit-learn.
 
-    With an L1 penalty the intercepts alone do: a constant that is added to all weights of a column changes it.
+    With an L1 penalty, or bounds, the intercepts alone do: a constant that is added to all weights of a column changes
+    it, or leads beyond them.
     """
     by_class = params.reshape(objective.n_logits, -1)
     if objective.n_logits == 1:
         return by_class
     common = by_class.mean(axis=0)
-    if objective.l1 > 0.0:
+    if objective.l1 > 0.0 or has_bounds:
         common[: objective.dataset.n_columns] = 0.0
     return np.asarray(by_class - common)
 

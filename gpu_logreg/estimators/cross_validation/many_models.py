@@ -83,10 +83,12 @@ def in_common_reads(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_rati
 
 
 def alike(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_ratio: float, how: How) -> bool:
-    """Whether the models are near to each other, and fits that may end together: of ridge penalties and all classes."""
+    """Whether the models are near to each other, and fits that may end together: of plain rows and ridge penalties."""
     data = prepared.data
     return bool(
         isinstance(data, ResidentDataset)
+        and prepared.offset_loss is None
+        and how.restrictions is None
         and l1_ratio == 0.0
         and how.solver in ("auto", "subsampled-newton")
         and how.max_iter >= LEAST_ITERATIONS

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import _raise_for_params
 
 from gpu_logreg.arrays.blocks import blas_on_one_thread
-from gpu_logreg.arrays.checks import check_sample_weight
-from gpu_logreg.arrays.device import Device, in_host_memory, numpy_defaults, to_numpy
+from gpu_logreg.arrays.device import numpy_defaults
 from gpu_logreg.arrays.device_choice import resolve_device
 from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.cross_validation.attributes import Chosen, GridOfModels
 from gpu_logreg.estimators.cross_validation.conversion import CrossValidationConversion
-from gpu_logreg.estimators.cross_validation.fold_scores import FoldScorer, scores_in_a_read
-from gpu_logreg.estimators.cross_validation.folds import Folds, folds_of
-from gpu_logreg.estimators.cross_validation.grid_fits import GridFits, fit_grid, packed_by_logit
-from gpu_logreg.estimators.cross_validation.parameters import CV_CONSTRAINTS, Grid, read_grid
-from gpu_logreg.estimators.cross_validation.penalty_path import How, penalty_path
+from gpu_logreg.estimators.cross_validation.parameters import CV_CONSTRAINTS, read_grid
 from gpu_logreg.estimators.cross_validation.routed_scores import RoutedScores
-from gpu_logreg.estimators.inputs import given_column
-from gpu_logreg.estimators.linear.model import LogisticRegression
-from gpu_logreg.estimators.linear.parameters import refuse_for_liblinear
+from gpu_logreg.estimators.cross_validation.training import GridTraining
 from gpu_logreg.estimators.linear.sparse_coef import SparseCoef
 from gpu_logreg.estimators.linear.state import LinearState
-from gpu_logreg.estimators.prepare import Prepared, prepare
+from gpu_logreg.estimators.offset import refuse_beside_labels
+from gpu_logreg.estimators.soft_labels import given_probabilities
 from gpu_logreg.estimators.streamed import stream_of
 
 __all__ = ["LogisticRegressionCV"]
@@ -38,6 +29,7 @@ class LogisticRegressionCV(
     CrossValidationConversion,
     LinearState,
     SparseCoef,
+    GridTraining,
     RoutedScores,
     BaseEstimator,  # type: ignore[misc]
 ):
@@ -84,6 +76,10 @@ class LogisticRegressionCV(
         Whether attributes have the shapes of scikit-learn before 1.10.
     device, impl, storage : str, default="auto"
         As of `gpu_logreg.LogisticRegression`.
+    penalty_factor, penalty_groups, lower_bounds, upper_bounds, positive, soft_labels
+        As of `gpu_logreg.LogisticRegression`, for every fit; fits share no reads then.
+    prior, sampling_rates : default=None
+        As of `gpu_logreg.LogisticRegression`, of ``intercept_`` alone: scores are those of the rows as they were drawn.
 
     Attributes
     ----------
@@ -147,6 +143,14 @@ class LogisticRegressionCV(
         device: str = "auto",
         impl: str = "auto",
         storage: str = "auto",
+        prior: Any = None,
+        sampling_rates: Any = None,
+        penalty_factor: Any = None,
+        penalty_groups: Any = None,
+        soft_labels: bool = False,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
+        positive: bool = False,
     ) -> None:
         self.Cs = Cs
         self.l1_ratios = l1_ratios
@@ -168,11 +172,21 @@ class LogisticRegressionCV(
         self.device = device
         self.impl = impl
         self.storage = storage
+        self.prior = prior
+        self.sampling_rates = sampling_rates
+        self.penalty_factor = penalty_factor
+        self.penalty_groups = penalty_groups
+        self.soft_labels = soft_labels
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
+        self.positive = positive
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coef_")
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, **params: Any) -> LogisticRegressionCV:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, *, offset: Any = None, **params: Any
+    ) -> LogisticRegressionCV:
         """Fit every model of the grid, and the best on all rows.
 
         Parameters
@@ -182,6 +196,8 @@ class LogisticRegressionCV(
         y : array of shape (n,)
         sample_weight : array of shape (n,), optional
             Weight of each row in fits, and in the scores by accuracy; in others as scikit-learn routes it.
+        offset : as of `gpu_logreg.LogisticRegression.fit`, optional
+            Of each row, in fits and in scores.
         **params
             What the splitter and the scorer take besides, as ``groups``, with scikit-learn's metadata routing.
 
@@ -200,92 +216,15 @@ class LogisticRegressionCV(
         try:
             if stream_of(X, y, sample_weight) is not None:
                 raise DataError("LogisticRegressionCV takes rows in memory; choose C by LogisticRegression on a stream")
-            X, y = self._validated(X, y, reset=True)
+            soft = given_probabilities(y) if self.soft_labels else None
+            X, y = self._validated(X, y if soft is None else soft.argmax(axis=1), reset=True)
             device = resolve_device(self.device, X)
+            for name, is_given in (("offset", offset is not None), ("soft_labels=True", self.soft_labels)):
+                if is_given:
+                    refuse_beside_labels(name, grid.solver, firth=False, streamed=False, several=False)
             with on_device(device), blas_on_one_thread(), numpy_defaults():
-                self._fit(X, y, sample_weight, device, grid, params)
+                self._fit(X, y, sample_weight, device, grid, params, offset, soft)
             return self
         except BaseException:
             self._forget()  # a fit that failed half way must not look fitted
             raise
-
-    def _fit(self, X: Any, y: Any, sample_weight: Any, device: Device, grid: Grid, params: dict[str, Any]) -> None:
-        prepared = prepare(
-            X,
-            y,
-            sample_weight,
-            device,
-            class_weight=self.class_weight,
-            storage=self.storage,
-            column_names=getattr(self, "feature_names_in_", None),
-        )
-        self.classes_ = prepared.target.classes
-        _ = prepared.shares  # which refuses rows of a single class
-        refuse_for_liblinear(self.solver, X, len(self.classes_))
-        labels = to_numpy(y)
-        weights = check_sample_weight(given_column(sample_weight, "sample_weight"), len(labels))
-        weights = None if weights is None else to_numpy(weights)
-        split, score = self._routed(sample_weight, params)
-        rows = X if in_host_memory(X) else np.zeros((len(labels), 1))
-        splitter = check_cv(self.cv, labels, classifier=True)
-        folds = folds_of(splitter.split(rows, labels, **split), len(labels))
-        how = How(
-            grid.solver, grid.solver_reason, self.impl, self.fit_intercept, self.tol, self.max_iter, self.random_state
-        )
-        fits = fit_grid(prepared, folds, grid.Cs, grid.l1_ratios, how, print if self.verbose else None)
-        scores = None
-        if not set(score) - {"sample_weight"}:
-            of_scores = weights if grid.scoring is None else score.get("sample_weight")
-            of_scores = check_sample_weight(given_column(of_scores, "sample_weight"), len(labels))
-            scores = scores_in_a_read(grid.scoring, prepared, fits.engine, folds, fits.coefs, of_scores)
-        if scores is None:
-            scorer = FoldScorer(grid.scoring, self.classes_, X, labels, weights, score)
-            scores = self._scores(grid, fits, folds, scorer)
-        models = GridOfModels(grid, fits.coefs, scores, fits.n_iter)
-        if self.refit:
-            chosen = models.best()
-            self._refit(prepared, chosen, grid, fits, how)
-        else:
-            chosen = models.best_of_each_fold(any(0.0 < ratio < 1.0 for ratio in grid.l1_ratios))
-            self._keep_params(chosen.params)
-        for name, value in models.attributes(self.classes_, chosen).items():
-            setattr(self, name, value)
-        self.n_reads_, self.converged_ = fits.reads, not fits.missed
-        fits.warn_of_missed()
-
-    def _scores(self, grid: Grid, fits: GridFits, folds: Folds, scorer: FoldScorer) -> Any:
-        scores = np.empty(fits.n_iter.shape)
-        model = LogisticRegression(fit_intercept=self.fit_intercept)
-        model.classes_, model.n_features_in_ = self.classes_, self.n_features_in_
-        for fold, test in enumerate(folds.test):
-            score = scorer.of_fold(test)
-            for at in np.ndindex(*scores.shape[1:]):
-                model.C, model.l1_ratio = float(grid.Cs[at[1]]), grid.l1_ratios[at[0]]
-                model.coef_, model.intercept_ = self._unpacked(fits.coefs[(fold, *at)])
-                scores[(fold, *at)] = score(model)
-        return scores
-
-    def _refit(self, prepared: Prepared, chosen: Chosen, grid: Grid, fits: GridFits, how: How) -> None:
-        """Fit the best model on all rows, from the mean of its coefficients over the folds."""
-        assert chosen.at is not None
-        l1_ratio = grid.l1_ratios[chosen.at[0]]
-        path = penalty_path(prepared, prepared.shares, np.array([chosen.C]), l1_ratio, how, chosen.params.ravel())
-        result, objective = path.results[0], path.objective
-        fits.reads += objective.reads.total
-        if not result.converged:
-            fits.missed.append(f"all rows, C={chosen.C:g}: {result.message}")
-        self._keep_params(packed_by_logit(objective, result.params))
-        self.objective_, self.stop_reason_ = result.value, result.message
-        self.device_, self.device_reason_ = prepared.device.name, prepared.device.reason
-        self.impl_, self.impl_reason_ = objective.engine.name, objective.engine.reason
-        self.solver_, self.solver_reason_ = path.solver, path.solver_reason
-        self.storage_ = objective.dataset.storage_name
-
-    def _keep_params(self, by_logit: Any) -> None:
-        self.coef_, self.intercept_ = self._unpacked(by_logit)
-
-    def _unpacked(self, by_logit: Any) -> tuple[Any, Any]:
-        """``coef_`` and ``intercept_`` of parameters of shape (n_logits, n_dof)."""
-        if not self.fit_intercept:
-            return by_logit.copy(), np.zeros(len(by_logit))
-        return by_logit[:, :-1].copy(), by_logit[:, -1].copy()

@@ -14,11 +14,18 @@ from sklearn.utils._param_validation import Hidden, Interval, StrOptions
 
 from gpu_logreg.arrays.vector import Float64Vector
 from gpu_logreg.errors import DataError
-from gpu_logreg.estimators.linear.parameters import CONSTRAINTS, Asked, refuse_solver, stand_in
+from gpu_logreg.estimators.linear.parameters import (
+    CONSTRAINTS,
+    Asked,
+    asks_for_bounds,
+    refuse_groups,
+    refuse_solver,
+    stand_in,
+)
 
 __all__ = ["CV_CONSTRAINTS", "Grid", "read_Cs", "read_grid"]
 
-_NOT_OF_A_GRID = ("C", "l1_ratio", "warm_start", "step", "learning_rate", "max_time")
+_NOT_OF_A_GRID = ("C", "l1_ratio", "warm_start", "step", "learning_rate", "max_time", "device_memory_budget")
 
 CV_CONSTRAINTS: dict[str, list[Any]] = {
     name: kinds for name, kinds in CONSTRAINTS.items() if name not in _NOT_OF_A_GRID
@@ -91,7 +98,20 @@ def read_grid(model: Any) -> Grid:
     shares = [float(ratio) if fixed is None else fixed for ratio in ([None] if ratios is None else ratios)]  # type: ignore[arg-type]
     named = np.asarray([None] if ratios is None else ratios)
     solver, reason = stand_in(model)
+    _refuse_restrictions(model, solver, shares)
     return Grid(read_Cs(model.Cs), shares, named, ratios is not None, solver, reason, scoring, legacy)
+
+
+def _refuse_restrictions(model: Any, solver: str, shares: list[float]) -> None:
+    """Refuse bounds and groups that fits of the grid cannot go with."""
+    has_bounds = asks_for_bounds(model)
+    if model.penalty_groups is not None:
+        refuse_groups(model, solver, has_bounds)
+        if 0.0 in shares:
+            raise DataError(
+                "penalty_groups share the L1 part of the penalty, and l1_ratios holds 0, which has none; use "
+                "l1_ratios=(1,)"
+            )
 
 
 def read_Cs(Cs: Any) -> Float64Vector:  # noqa: N802 - the name of the parameter

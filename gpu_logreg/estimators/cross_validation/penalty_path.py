@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.vector import Float64Vector
+from gpu_logreg.estimators.linear.bounds import BOUNDED_SOLVER, fit_bounded, given_bounds
 from gpu_logreg.estimators.linear.by_columns import path_by_columns
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of
 from gpu_logreg.estimators.linear.parameters import Asked
+from gpu_logreg.estimators.linear.penalty_groups import GROUP_SOLVER, fit_groups, given_groups
 from gpu_logreg.estimators.linear.problem import Limits, Options, in_working_sets
 from gpu_logreg.estimators.linear.shared_curvature import SharedCurvature
 from gpu_logreg.estimators.prepare import Prepared
@@ -21,7 +23,47 @@ from gpu_logreg.objectives.linear import Objective
 from gpu_logreg.objectives.path_sampler import FirstSample
 from gpu_logreg.solvers import SolverResult
 
-__all__ = ["How", "Path", "one_class_result", "penalty_path", "shares_of"]
+__all__ = ["How", "Path", "Restrictions", "one_class_result", "penalty_path", "shares_of"]
+
+
+@dataclass(frozen=True)
+class Restrictions:
+    """What weights are held to beside a penalty by one strength, as an estimator's parameters of these names say it."""
+
+    penalty_factor: Any
+    penalty_groups: Any
+    lower_bounds: Any
+    upper_bounds: Any
+    positive: bool
+
+    @classmethod
+    def of(cls, model: Any) -> Restrictions | None:
+        """Those of an estimator; None where it has none."""
+        found = cls(*(getattr(model, field.name) for field in fields(cls)))
+        is_given = found.has_bounds or found.penalty_factor is not None or found.penalty_groups is not None
+        return found if is_given else None
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether there is a bound."""
+        return bool(self.positive or self.lower_bounds is not None or self.upper_bounds is not None)
+
+    def added_to(self, asked: Asked) -> Asked:
+        """What a fit asks for, with these."""
+        has_groups = self.penalty_groups is not None
+        return replace(asked, penalty_factor=self.penalty_factor, has_bounds=self.has_bounds, has_groups=has_groups)
+
+    def fit(
+        self, objective: Objective, shares: Float64Vector, start: Float64Vector | None, options: Options, limits: Limits
+    ) -> tuple[SolverResult, str] | None:
+        """The minimum within bounds or with groups, and the solver; None where there are neither."""
+        if self.has_bounds:
+            bounds = given_bounds(self, objective)
+            return fit_bounded(objective, bounds, shares, start, options, limits), BOUNDED_SOLVER
+        if self.penalty_groups is not None and objective.l1 > 0.0:
+            groups = given_groups(self.penalty_groups, objective)
+            return fit_groups(objective, groups, shares, start, options, limits), GROUP_SOLVER
+        return None
 
 
 @dataclass(frozen=True)
@@ -36,6 +78,8 @@ class How:
     tol : float
     max_iter : int
     random_state : int, RandomState or None
+    restrictions : Restrictions or None
+        What weights are held to besides.
     """
 
     solver: str
@@ -45,6 +89,17 @@ class How:
     tol: float
     max_iter: int
     random_state: Any = None
+    restrictions: Restrictions | None = None
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether weights have bounds."""
+        return self.restrictions is not None and self.restrictions.has_bounds
+
+    def asked(self, C: float, l1_ratio: float, in_path: bool) -> Asked:
+        """What a fit asks for."""
+        asked = Asked(C, l1_ratio, self.solver, self.solver_reason, in_path=in_path)
+        return asked if self.restrictions is None else self.restrictions.added_to(asked)
 
     @property
     def limits(self) -> Limits:
@@ -100,9 +155,11 @@ def penalty_path(
     start : ndarray of shape (p,) or None
         For the first.
     """
-    asked = Asked(float(Cs[0]) if len(Cs) else 1.0, l1_ratio, how.solver, how.solver_reason, in_path=len(Cs) > 1)
+    asked = how.asked(float(Cs[0]) if len(Cs) else 1.0, l1_ratio, in_path=len(Cs) > 1)
     whole = objective_of(prepared, asked, how.impl, how.fit_intercept)
     strengths = [elastic_net_strengths(float(C), l1_ratio, whole.dataset.weight_total) for C in Cs]
+    if whole.penalty_factor is not None and not whole.penalty_factor.any():
+        strengths = [(0.0, 0.0)] * len(Cs)
     name, reason = chosen_solver(how.solver, how.solver_reason, whole, asked.in_path)
     if name == "coordinate-descent" and len(Cs) and how.max_iter > 0 and all(l1 > 0.0 for l1, _ in strengths):
         first = np.zeros(whole.n_params) if start is None else start
@@ -114,7 +171,10 @@ def penalty_path(
     for l1, l2 in strengths:
         one = whole.penalised(l1, l2)
         name, reason = chosen_solver(how.solver, how.solver_reason, one, asked.in_path)
-        if name == "proximal" and not in_working_sets(one) and how.max_iter > 0:
+        restricted = how.restrictions and how.restrictions.fit(one, shares, start, options, how.limits)
+        if restricted:
+            result, name = restricted
+        elif name == "proximal" and not in_working_sets(one) and how.max_iter > 0:
             result = shared.fit(one, start)
         else:
             result = minimise(options, name, one, shares, start, how.limits)
@@ -125,7 +185,7 @@ def penalty_path(
 
 def shares_of(prepared: Prepared) -> Float64Vector:
     """Weighted share of every class, of which any may have none: a fold need not have rows of all of them."""
-    loss = prepared.target.loss
+    loss = prepared.offset_loss or prepared.target.loss
     assert not isinstance(loss, Labels)
     return np.asarray(prepared.data.weights_of_classes(loss) / prepared.data.weight_total)
 

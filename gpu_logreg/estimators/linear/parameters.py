@@ -23,6 +23,7 @@ __all__ = [
     "Asked",
     "read_parameters",
     "refuse_for_liblinear",
+    "refuse_groups",
     "refuse_solver",
     "stand_in",
 ]
@@ -153,7 +154,9 @@ def read_parameters(model: Any) -> Asked:
     C, has_bounds = math.inf if penalty is None else model.C, asks_for_bounds(model)
     ours, reason = stand_in(model)
     if has_groups := model.penalty_groups is not None:
-        _refuse_groups(model, ours, penalty, has_bounds)
+        refuse_groups(model, ours, has_bounds)
+        if penalty == "l2":
+            raise DataError("penalty_groups share the L1 part of the penalty, and l1_ratio=0 has none; use l1_ratio=1")
     by_blocks = ours not in _OF_ALL_ROWS and not has_bounds and not has_groups
     return Asked(C, share, ours, reason, False, model.penalty_factor, has_bounds, has_groups, by_blocks)
 
@@ -173,12 +176,15 @@ def asks_for_bounds(model: Any) -> bool:
     return True
 
 
-def _refuse_groups(model: Any, ours: str, penalty: str | None, has_bounds: bool) -> None:
-    """Refuse what groups of columns cannot go with."""
+def refuse_groups(model: Any, ours: str, has_bounds: bool) -> None:
+    """Refuse a solver, or bounds, that groups of columns cannot go with.
+
+    Raises
+    ------
+    DataError
+    """
     if ours != "auto":
         raise DataError(f"Solver {model.solver} knows no penalty_groups; use solver='auto'")
-    if penalty == "l2":
-        raise DataError("penalty_groups share the L1 part of the penalty, and l1_ratio=0 has none; use l1_ratio=1")
     if has_bounds:
         raise DataError("penalty_groups cannot be used with bounds; leave out one of them")
 

@@ -99,8 +99,11 @@ class LinearPredictor(Predictor):
         return float(np.average(P[np.arange(len(P)), predicted], weights=weights))
 
     def _with_offset(self, z: Any, offset: Any) -> Any:
-        """Logits with the offset of their rows; refused where the fit had one and none is given."""
-        return logits_with_offset(self, z, offset)
+        """Logits with the offset of their rows; refused where the fit had one and none is given.
+
+        Scorers give none: theirs is on the model while they score.
+        """
+        return logits_with_offset(self, z, self.__dict__.get("_offset_of_scores") if offset is None else offset)
 
     def _logits_of_rows(self, X: Any) -> Any:
         """``z = X @ w + b`` where ``X`` lives, in the dtype its rows are computed in; a few rows at a time."""

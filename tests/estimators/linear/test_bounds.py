@@ -115,6 +115,24 @@ def test_many_weights_at_their_bounds():
     assert grad[at_bound].min() > 0.0
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_several_classes_reach_the_minimum_from_any_start(seed):
+    """What all classes share of a column's weights has no curvature, and a model's step along it no length."""
+    rng = np.random.default_rng(seed)
+    d, l1_ratio = int(rng.integers(1, 7)), (0.0, 0.5, 1.0)[seed % 3]
+    X = rng.standard_normal((200, d))
+    y = (X @ rng.standard_normal((d, 3)) + rng.gumbel(size=(200, 3))).argmax(axis=1)
+    low, high = -0.3 * rng.random(d), np.where(rng.random(d) < 0.3, np.inf, 0.4 * rng.random(d))
+    model = LogisticRegression(30.0, l1_ratio=l1_ratio, lower_bounds=low, upper_bounds=high, warm_start=True, tol=1e-8)
+    least = model.fit(X, y).objective_
+    for _ in range(4):
+        start = np.clip(rng.standard_normal((3, d)), low, high)
+        model.coef_ = np.where(rng.random((3, d)) < 0.3, np.clip(0.0, low, high), start)
+        model.intercept_ = rng.standard_normal(3)
+        assert model.fit(X, y).converged_
+        assert model.objective_ == pytest.approx(least, rel=1e-9)
+
+
 def test_separable_rows_are_said_to_be():
     x = np.arange(10.0).reshape(-1, 1)
     with warnings.catch_warnings(record=True) as caught:
