@@ -118,9 +118,12 @@ def encode_classes(y: Any, classes: NDArray[Any]) -> NDArray[np.integer[Any]]:
     DataError
         If ``y`` holds a label that is not among the classes.
     """
-    y = of_one_type(to_numpy(label_array(y)))
+    y, known = of_one_type(to_numpy(label_array(y))), of_one_type(classes)
+    two = two_classes(y) if len(known) == 2 and y.dtype == known.dtype else None
+    if two is not None and bool((two[0] == known).all()):
+        return two[1]
     refuse_continuous(y)
-    numbers, is_unknown = numbers_among(y, of_one_type(classes))
+    numbers, is_unknown = numbers_among(y, known)
     if is_unknown.any():
         raise DataError(
             f"y holds {_list_labels(np.unique(y[is_unknown]))}, which is not among the classes "

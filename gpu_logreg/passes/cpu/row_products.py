@@ -37,9 +37,9 @@ LARGEST_LEVERAGE = 0.1
 
 
 def _width(p: int, vector: tuple[int, ...] = VECTOR) -> int:
-    """Columns of a copy: whole tiles, and an odd number of cache lines, so that rows do not share their places."""
-    tile = 2 * len(vector)
-    return -(-p // tile) * tile + len(vector) * 64 // REGISTER_BYTES
+    """Columns of a copy: whole vectors, and an odd number of cache lines, so that rows do not share their places."""
+    line = len(vector) * 64 // REGISTER_BYTES
+    return (-(-p // line) | 1) * line
 
 
 class CompiledProducts:

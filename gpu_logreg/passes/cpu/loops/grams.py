@@ -11,7 +11,7 @@ from gpu_logreg.arrays.compiled import LIBERTIES, njit
 from gpu_logreg.passes.cpu.loops.elementary import smaller
 from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.tiles import HIGH_LINES, HIGH_VECTORS, high_tile
-from gpu_logreg.passes.cpu.loops.vectors import converted_into, dot_of, multiple_into, prefetch_behind
+from gpu_logreg.passes.cpu.loops.vectors import converted_into, multiple_into, prefetch_behind, squares_of
 
 __all__ = ["add_grams", "add_to_groups", "add_whitened_gram", "sum_squares", "sum_squares_of_columns"]
 
@@ -193,24 +193,27 @@ def _add_lower(
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _times_root(vector: Any, rows: Any, p: Any, U: Any, root: Any, width: Any, product: Any) -> None:
-    """``U @ root`` with a lower triangle: two vectors of columns at a time, which leave little of it out."""
+    """``U @ root`` with a lower triangle: two vectors of columns at a time, where the second begins, and one above."""
     length = len(vector)
     for column in range(0, p, 2 * length):
         n_vectors = smaller(2, (p - 1 - column) // length + 1)
+        above = (n_vectors - 1) * length
         for line in range(0, rows, HIGH_LINES):
+            at, target = line * width + column, line * width + column
             high_tile(
-                vector, n_vectors, p - column, U, line * width + column, width, 1, root, column * width + column, width,
-                product, line * width + column, True,
+                vector, n_vectors, p - column - above, U, at + above, width, 1, root, (column + above) * width + column,
+                width, product, target, True,
             )  # fmt: skip
+            if above > 0:
+                high_tile(
+                    vector, 1, above, U, at, width, 1, root, column * width + column, width, product, target, False
+                )
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
 def _square(vector: Any, product: Any, r: Any, p: Any, width: Any) -> Any:
     """The squared length of a row; behind its ``p`` elements are zeros."""
-    total = 0.0
-    for at in range(r * width, r * width + p, len(vector)):
-        total += dot_of(vector, product, at, product, at)
-    return total
+    return squares_of(vector, product, r * width, (p + len(vector) - 1) // len(vector))
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]

@@ -34,6 +34,7 @@ __all__ = [
     "number_of_ones",
     "prefetch_behind",
     "scale",
+    "squares_of",
     "subtract",
     "sum_of_smaller",
     "weigh",
@@ -252,6 +253,17 @@ def _dot(code: VectorCode) -> Any:
     return code.fold(code.builder.fmul(a, b), code.builder.fadd)
 
 
+def _squares(code: VectorCode) -> Any:
+    _, _, at, n_vectors = code.arguments
+    total, element = code.constant(code.element_type(1), 0.0), code.element_type(1)
+    kept = cgutils.alloca_once_value(code.builder, total)
+    with cgutils.for_range(code.builder, n_vectors) as loop:
+        place = code.builder.add(at, code.builder.mul(loop.index, I64(code.length)))
+        row = code.load(code.pointer(1, place), element)
+        code.builder.store(code.multiply_add(row, row, code.builder.load(kept)), kept)
+    return code.fold(code.builder.load(kept), code.builder.fadd)
+
+
 def _weigh(code: VectorCode) -> None:
     _, _, t_at, _, p_at, factor = code.arguments
     place = code.pointer(1, t_at)
@@ -281,5 +293,7 @@ prefetch_behind = operation(types.void, _prefetch, 2)
 add_vector = operation(types.void, _add, 4)
 # (vector, A, a_at, B, b_at): the sum of the products of their elements.
 dot_of = operation(None, _dot, 4)
+# (vector, A, at, n_vectors): the sum of the squares of their elements.
+squares_of = operation(None, _squares, 3)
 # (vector, T, t_at, P, p_at, factor): multiply every element of T by that of P and by ``factor``.
 weigh = operation(types.void, _weigh, 5)
