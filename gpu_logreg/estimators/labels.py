@@ -121,7 +121,7 @@ def encode_classes(y: Any, classes: NDArray[Any]) -> NDArray[np.integer[Any]]:
     y, known = of_one_type(to_numpy(label_array(y))), of_one_type(classes)
     two = two_classes(y) if len(known) == 2 and y.dtype == known.dtype else None
     if two is not None and bool((two[0] == known).all()):
-        return two[1]
+        return np.asarray(two[1])
     refuse_continuous(y)
     numbers, is_unknown = numbers_among(y, known)
     if is_unknown.any():

@@ -12,13 +12,8 @@ from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
 from gpu_logreg.errors import DataError
 from gpu_logreg.mathematics.whitening import LEAST_ROWS, keeps_digits
 from gpu_logreg.passes.choice import row_products
-from gpu_logreg.passes.reference.information import (
-    SAMPLED_ROWS,
-    InformationSums,
-    Point,
-    information_sums,
-    sampled_information,
-)
+from gpu_logreg.passes.reference.information import InformationSums, Point, information_sums, sampled_information
+from gpu_logreg.passes.reference.information_rows import SAMPLED_ROWS
 from gpu_logreg.passes.sums import Groups, ProductsOfRows
 from gpu_logreg.rows.streamed import Dataset
 

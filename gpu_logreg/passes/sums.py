@@ -86,11 +86,43 @@ class Groups(NamedTuple):
     weights: Float64Vector
 
 
+class RowsAtPoint(NamedTuple):
+    """What `ProductsOfRows.at_point` finds of the rows of two classes.
+
+    Attributes
+    ----------
+    loss : float
+        ``sum_i a_i loss_i``.
+    kept : ndarray of shape (3, m)
+        Residual, curvature and size of every row.
+    grad : ndarray of shape (p,)
+        ``sum_i a_i r_i u_i``.
+    matrices : list of ndarray of shape (p, p)
+        ``sum_i a_i V_i u_i u_i.T``, and ``sum_i a_i c_i r_i**2 u_i u_i.T`` if it was asked for; their lower triangles.
+    """
+
+    loss: float
+    kept: Float64Matrix
+    grad: Float64Vector
+    matrices: list[Float64Matrix]
+
+
 class ProductsOfRows(Protocol):
     """What multiplies the rows of a block for their information; ``u`` is a row, and a 1 for the intercept."""
 
     def grams(self, X: Array, factors: list[Array], ones: bool) -> list[Array]:
         """``sum_i f_i u_i u_i.T`` for each array of factors ``f``, none of them negative; its lower triangle."""
+
+    def at_point(
+        self,
+        X: Array,
+        y: Array,
+        weights: tuple[Float64Vector, Float64Vector],
+        phi: Float64Vector,
+        ones: bool,
+        with_outer: bool,
+    ) -> RowsAtPoint | None:
+        """All sums of the rows of two classes in one read; None where there is no code for it."""
 
     def squares(self, X: Array, root: Float64Matrix, ones: bool) -> Array | None:
         """``|root.T u|**2`` of every row, with a lower triangle ``root``; None where there is no code for it."""

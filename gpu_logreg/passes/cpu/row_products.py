@@ -10,11 +10,12 @@ from gpu_logreg.arrays.compiled import Loop
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray, IntVector
 from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.passes.cpu.loops.sizes import AT_ONCE, REGISTER_BYTES
-from gpu_logreg.passes.sums import Groups
+from gpu_logreg.passes.sums import Groups, RowsAtPoint
 
 __all__ = ["CompiledProducts", "supports_products"]
 
 _add_grams = Loop("gpu_logreg.passes.cpu.loops.grams", "add_grams")
+_add_information = Loop("gpu_logreg.passes.cpu.loops.information", "add_information")
 _sum_squares = Loop("gpu_logreg.passes.cpu.loops.grams", "sum_squares")
 _add_whitened_gram = Loop("gpu_logreg.passes.cpu.loops.grams", "add_whitened_gram")
 _sum_squares_of_columns = Loop("gpu_logreg.passes.cpu.loops.grams", "sum_squares_of_columns")
@@ -56,9 +57,8 @@ class CompiledProducts:
 
     def grams(self, X: HostArray, factors: list[Float64Vector], ones: bool) -> list[Float64Matrix]:
         """``sum_i f_i u_i u_i.T`` for each array of factors ``f``; its lower triangle."""
-        p, of_rows = X.shape[1] + ones, np.stack(factors)
-        scale = np.ones(p) if self._scale is None else self._scale
-        vector, like = (VECTOR, np.empty(0)) if self._scale is None else (SINGLE, np.empty(0, np.float32))
+        of_rows = np.stack(factors)
+        p, scale, vector, like = self._how(X.shape[1] + ones)
         largest = np.ones(len(of_rows))
         if self._scale is not None:  # the factors may be too large for float32
             largest = of_rows.max(axis=1, initial=0.0)
@@ -69,6 +69,35 @@ class CompiledProducts:
         if self._scale is None:
             return list(sums[:, :p, :p])
         return list(sums[:, :p, :p] * (largest[:, None, None] / np.outer(scale, scale)))
+
+    def at_point(
+        self,
+        X: HostArray,
+        y: HostArray,
+        weights: tuple[Float64Vector, Float64Vector],
+        phi: Float64Vector,
+        ones: bool,
+        with_outer: bool,
+    ) -> RowsAtPoint | None:
+        """All sums of the rows of two classes, of weights ``a`` and class weights ``c``, in one read."""
+        a, c = weights
+        p, scale, vector, like = self._how(X.shape[1] + ones)
+        largest = np.array([a.max(initial=0.0), (a * c).max(initial=0.0)])
+        largest[~(largest > 0.0)] = 1.0  # the factors may be too large for float32
+        kept, grad, n, width = np.empty((3, len(X))), np.zeros(p), 1 + with_outer, _width(p, vector)
+        sums = np.zeros((n, width, width))
+        loss = _add_information(
+            vector, np.ascontiguousarray(X), y.astype(np.uint8, copy=False), a, c, phi, scale, ones, largest, like,
+            kept, grad, sums,
+        )  # fmt: skip
+        units = largest[:n, None, None] / np.outer(scale, scale)
+        return RowsAtPoint(float(loss), kept, grad, list(sums[:, :p, :p] * units))
+
+    def _how(self, p: int) -> tuple[int, Float64Vector, tuple[int, ...], HostArray]:
+        """Parameters, what columns are multiplied by, the vector, and an array of the dtype of products."""
+        if self._scale is None:
+            return p, np.ones(p), VECTOR, np.empty(0)
+        return p, self._scale, SINGLE, np.empty(0, np.float32)
 
     def squares(self, X: HostArray, root: Float64Matrix, ones: bool) -> Float64Vector:
         """``|root.T u|**2`` of every row, with a lower triangle ``root``."""

@@ -17,110 +17,28 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gpu_logreg.arrays.block_sizes import INFORMATION
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
-from gpu_logreg.arrays.csr import rows_at
-from gpu_logreg.arrays.device import array_namespace, to_numpy
-from gpu_logreg.arrays.vector import Array, Float64Matrix, Float64Vector, HostArray
-from gpu_logreg.passes.reference.leverage import Correction, Leverage, corrected_residuals
-from gpu_logreg.passes.reference.logits import at_contrasts
-from gpu_logreg.passes.reference.row_products import (
-    PLAIN,
-    in_coordinates,
-    outer_products,
-    weighted_products,
-    whole,
+from gpu_logreg.arrays.device import to_numpy
+from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
+from gpu_logreg.passes.reference.information_rows import (
+    SAMPLED_ROWS,
+    InformationSums,
+    Point,
+    block_sums,
+    rows_at_point,
 )
+from gpu_logreg.passes.reference.leverage import Correction, Leverage, corrected_residuals
+from gpu_logreg.passes.reference.row_products import PLAIN, outer_products, whole
 from gpu_logreg.passes.sums import Groups, ProductsOfRows
-from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
 __all__ = ["InformationSums", "Point", "determinant_gradient", "information_sums", "outer_sums", "sampled_information"]
-
-SAMPLED_ROWS = 2048
-"""About the number of rows that means and deviations of columns are taken from: any will do, near the true ones."""
-
-FAR, OF_USE = 30.0, 1e50
-"""Deviations that a mean may be from 0, and bounds of the deviations, for columns that are taken as they are: sums lose
-``FAR**2`` roundings."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A linear model as a walk over rows takes it.
-
-    Attributes
-    ----------
-    Phi : ndarray of shape (K - 1, p)
-        Parameters of the contrasts with the first class, in the coordinates.
-    coordinates : Coordinates
-    class_weights : ndarray of shape (K,) or None
-        ``c``; None where all are 1.
-    """
-
-    Phi: Float64Matrix
-    coordinates: Coordinates
-    class_weights: Float64Vector | None = None
-
-    @property
-    def n_params(self) -> int:
-        """``P = (K - 1) p``."""
-        return int(self.Phi.size)
-
-    @classmethod
-    def of(
-        cls, data: Dataset, W: Float64Matrix, b: Float64Vector, fit_intercept: bool, class_weights: Any = None
-    ) -> Point:
-        """The point of weights ``W``, of shape (K - 1, d), and intercepts; columns by a sample of the first block."""
-        block = next(iter(data.blocks()))
-        step = max(1, block.n_rows // SAMPLED_ROWS)
-        some = to_numpy(rows_at(block.rows.X, slice(None, None, step), np.float64))
-        mean = some.mean(axis=0) if fit_intercept else np.zeros(some.shape[1])
-        scale = np.sqrt(((some - mean) ** 2).mean(axis=0))
-        constant = ~(scale > 4.0 * np.finfo(np.float64).eps * np.abs(mean))
-        scale[constant] = 1.0
-        if ((np.abs(mean) < FAR * scale) & (scale > 1.0 / OF_USE) & (scale < OF_USE)).all():
-            mean, scale = np.zeros_like(mean), np.ones_like(scale)  # a copy of the rows less, in every walk
-        coordinates = Coordinates(mean, scale, fit_intercept)
-        params = np.column_stack([W, b]) if fit_intercept else W
-        return cls(coordinates.from_params(params), coordinates, class_weights)
-
-
-class InformationSums(NamedTuple):
-    """Sums over all rows, on the host: see the module.
-
-    Attributes
-    ----------
-    log_likelihood : float
-    weight_sum : float
-        ``sum_i s_i``.
-    grad_sum : ndarray of shape (P,)
-    information : ndarray of shape (P, P)
-    outer : ndarray of shape (P, P), or (0, 0) where it is not asked for
-    """
-
-    log_likelihood: float
-    weight_sum: float
-    grad_sum: Float64Vector
-    information: Float64Matrix
-    outer: Float64Matrix
-
-
-class _Block(NamedTuple):
-    """A block of rows, and what all sums need of it; ``X`` is in the coordinates, without a column of the intercept."""
-
-    X: Array
-    row_loss: Array
-    residual: Array
-    curvature: Array
-    s: Array
-    c: Array
 
 
 def information_sums(
@@ -149,27 +67,14 @@ def information_sums(
     first, ones = 0, point.coordinates.fit_intercept
 
     def of_block(rows: ResidentDataset, part: slice) -> tuple[InformationSums, Any]:
-        X, row_loss, r, V, s, c = _computed(rows, part, point)
-        a = s * c
-        residuals = r * a[:, None]
-        grad = to_numpy(residuals.T @ X)
-        if ones:
-            grad = np.column_stack([grad, to_numpy(residuals.sum(axis=0))])
+        at = slice(first + part.start, first + part.stop)
+        of_part = None if kept is None else kept[:, at]
+        X, residuals, s, sums = block_sums(rows, part, point, with_outer, products, of_part)
         here = None
         if groups is not None:
-            codes = groups.codes[first + part.start : first + part.stop]
-            here = products.by_group(codes, to_numpy(X), to_numpy(residuals), to_numpy(s), ones)
-        if kept is not None:
-            kept[:, first + part.start : first + part.stop] = r[:, 0], V[:, 0, 0], products.sizes(X, ones)
-        if r.shape[1] == 1:
-            factors = [a * V[:, 0, 0], a * c * r[:, 0] ** 2]
-            matrices = products.grams(X, factors if with_outer else factors[:1], ones)
-        else:
-            matrices = [weighted_products(X, V, a, ones)]
-            matrices += [outer_products(X, r, a * c, ones)] if with_outer else []
-        information, *outer = (np.asarray(to_numpy(matrix)) for matrix in matrices)
-        sums = -float(a @ row_loss), float(s.sum()), grad.ravel(), information
-        return InformationSums(*sums, outer[0] if outer else np.zeros((0, 0))), here
+            by_row = to_numpy(X), to_numpy(residuals), to_numpy(s)
+            here = products.by_group(groups.codes[at], *by_row, ones)
+        return sums, here
 
     def add(total: Any, part: Any) -> Any:
         for _, of_groups in (total, part):
@@ -201,7 +106,7 @@ def outer_sums(
 
     def of_block(rows: ResidentDataset, part: slice) -> Float64Matrix:
         known = None if kept is None else kept[:, first + part.start : first + part.stop]
-        X, _, r, V, s, c = _computed(rows, part, point, known)
+        X, _, r, V, s, c = rows_at_point(rows, part, point, known)
         weights = s * c * c
         if white is not None:
             factors = weights * r[:, 0] ** 2
@@ -225,7 +130,7 @@ def outer_sums(
 def sampled_information(data: Dataset, point: Point) -> Float64Matrix:
     """The information of about `SAMPLED_ROWS` rows of the first block, of two classes."""
     rows = next(iter(data.blocks()))
-    X, _, _, V, s, c = _computed(rows, slice(None, None, max(1, rows.n_rows // SAMPLED_ROWS)), point)
+    X, _, _, V, s, c = rows_at_point(rows, slice(None, None, max(1, rows.n_rows // SAMPLED_ROWS)), point)
     return whole(to_numpy(PLAIN.grams(X, [s * c * V[:, 0, 0]], point.coordinates.fit_intercept)[0]))
 
 
@@ -237,39 +142,12 @@ def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) ->
     ones, leverage = point.coordinates.fit_intercept, Leverage(inverse, 1)
 
     def of_block(rows: ResidentDataset, part: slice) -> Float64Vector:
-        X, _, r, V, s, _ = _computed(rows, part, point)
+        X, _, r, V, s, _ = rows_at_point(rows, part, point)
         t = s * V[:, 0, 0] * leverage.of(X, ones)[:, 0, 0] * (0.5 - rows.rows.y[part] + r[:, 0])  # p = y - r
         return np.append(to_numpy(t @ X), float(t.sum())) if ones else np.asarray(to_numpy(t @ X))
 
     blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
     return functools.reduce(_add_matrix, blocks)
-
-
-def _computed(rows: ResidentDataset, part: slice, point: Point, known: HostArray | None = None) -> _Block:
-    """A block of rows at the point; with ``known``, residuals and curvatures, without logits and losses."""
-    X, y, sample_weight = rows.rows
-    X, y = in_coordinates(rows_at(X, part, np.float64), point.coordinates), y[part]
-    xp, offset = array_namespace(X), None
-    if y.ndim == 2:  # offsets stand beside the labels
-        offset, y = y[:, 1:], y[:, 0].astype(np.int32)
-    if known is None:
-        row_loss, r, V = at_contrasts(_contrasts(X, point, offset), y)
-    else:
-        row_loss, r, V = known[0], known[0][:, None], known[1][:, None, None]
-    s = xp.ones(len(X)) if sample_weight is None else sample_weight[part].astype(xp.float64)
-    c = xp.ones(len(X)) if point.class_weights is None else xp.asarray(point.class_weights)[y.astype(np.intp)]
-    return _Block(X, row_loss, r, V, s, c)
-
-
-def _contrasts(X: Array, point: Point, offset: Array | None) -> Array:
-    """Logits of every row, of the classes from the second on."""
-    xp, Phi, d = array_namespace(X), point.Phi, X.shape[1]
-    Z = X @ xp.asarray(np.ascontiguousarray(Phi[:, :d].T))
-    if point.coordinates.fit_intercept:
-        Z += xp.asarray(Phi[:, d])
-    if offset is not None:
-        Z += offset if offset.shape[1] == 1 else offset[:, 1:] - offset[:, :1]
-    return Z
 
 
 def _of_rows(

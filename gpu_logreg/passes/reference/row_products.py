@@ -33,6 +33,10 @@ class RowProducts:
         """``sum_i f_i u_i u_i.T`` for each array of factors ``f``, none of them negative; its lower triangle."""
         return [_gram(X, array_namespace(X).sqrt(f), ones) for f in factors]
 
+    def at_point(self, X: Array, *of_rows: Any) -> None:
+        """Nothing: logits, residuals and products are taken one after the other."""
+        del X, of_rows
+
     def squares(self, X: Array, root: Float64Matrix, ones: bool) -> Array | None:
         """``|root.T u|**2`` of every row, with a lower triangle ``root``; None where `Leverage` is to take another way.
 

@@ -11,7 +11,7 @@ from gpu_logreg.mathematics import whitening
 from gpu_logreg.objectives import information as at_maximum
 from gpu_logreg.passes import choice
 from gpu_logreg.passes.cpu import row_products
-from gpu_logreg.passes.reference import information
+from gpu_logreg.passes.reference import information_rows
 
 KINDS = ("nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster")
 
@@ -54,8 +54,8 @@ def walks(monkeypatch):
         read.append(len(rows[at]))
         return whole(rows, at, dtype)
 
-    whole = information.rows_at
-    monkeypatch.setattr(information, "rows_at", rows_at)
+    whole = information_rows.rows_at
+    monkeypatch.setattr(information_rows, "rows_at", rows_at)
     return read
 
 
@@ -66,7 +66,7 @@ def test_rows_are_walked_once_or_twice(kind, monkeypatch):
     read = walks(monkeypatch)
     model.summary(X, y, covariance=kind, groups=y if kind == "cluster" else None)
     n_walks = 2 if kind in ("HC2", "HC3") else 1
-    assert n_walks * len(X) <= sum(read) <= n_walks * len(X) + 2 * information.SAMPLED_ROWS
+    assert n_walks * len(X) <= sum(read) <= n_walks * len(X) + 2 * information_rows.SAMPLED_ROWS
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -76,7 +76,7 @@ def test_rows_are_walked_at_most_three_times_where_float32_does_not_do(kind, sin
     groups = np.arange(len(y)) % 50 if kind == "cluster" else None
     read = walks(monkeypatch)
     found = model.summary(X, y, covariance=kind, groups=groups)
-    assert sum(read) <= 3 * len(X) + 3 * information.SAMPLED_ROWS
+    assert sum(read) <= 3 * len(X) + 3 * information_rows.SAMPLED_ROWS
     of_float64(monkeypatch)
     truth = model.summary(X, y, covariance=kind, groups=groups)
     np.testing.assert_allclose(found.standard_errors, truth.standard_errors, rtol=5e-7)

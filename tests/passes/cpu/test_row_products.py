@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gpu_logreg.mathematics.logistic import loss_dz_and_curvature
 from gpu_logreg.mathematics.whitening import Whitening
 from gpu_logreg.passes.cpu.row_products import CompiledProducts
 from gpu_logreg.passes.reference.row_products import RowProducts
@@ -78,6 +79,44 @@ def test_sums_of_groups_are_those_of_numpy(ones):
         for g in range(7):
             np.testing.assert_allclose(groups.grad_sums[g], of_rows[codes == g].sum(axis=0), atol=1e-13)
         np.testing.assert_allclose(groups.weights, np.bincount(codes, s, 7), rtol=1e-13)
+
+
+@pytest.mark.parametrize("single", [False, True])
+@pytest.mark.parametrize("ones", [True, False])
+@pytest.mark.parametrize(("m", "d"), [(0, 3), (1, 1), (64, 31), (131, 32), (200, 65)])
+@pytest.mark.parametrize("unit", [1.0, 1e150])
+def test_sums_in_one_read_are_those_of_numpy(m, d, ones, single, unit):
+    rng = np.random.default_rng(m)
+    X, y = rng.standard_normal((m, d)), rng.integers(0, 2, m, dtype=np.uint8)
+    a, c = unit * rng.integers(0, 3, m), rng.choice([0.5, 2.0], m)
+    U = np.column_stack([X, np.ones(m)]) if ones else X
+    phi = rng.standard_normal(d + ones) / np.sqrt(d)
+    phi[:1] *= 30.0 if m > 100 else 1.0  # rows far on both sides
+    products = CompiledProducts().in_single(np.exp2(rng.integers(-1, 2, d + ones))) if single else CompiledProducts()
+    found = products.at_point(np.asfortranarray(X), y, (a, c), phi, ones, True)
+    row_loss, dz, h = loss_dz_and_curvature(U @ phi, y)
+    assert found.loss == pytest.approx(float(a @ row_loss), rel=1e-12)
+    np.testing.assert_allclose(found.kept[0], -dz, rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(found.kept[1], h, rtol=1e-10)
+    np.testing.assert_allclose(found.grad, (a * -dz) @ U, atol=1e-12 * unit * max(m, 1))
+    scale = products._scale if single else np.ones(d + ones)
+    np.testing.assert_allclose(found.kept[2], ((U * scale) ** 2).sum(axis=1), rtol=1e-5 if single else 1e-12)
+    for f, gram in zip((a * h, a * c * dz * dz), found.matrices, strict=True):
+        error = np.tril(gram - (U.T * f) @ U)
+        assert np.abs(error).max() <= (1e-5 if single else 1e-13) * unit * max(m, 1)
+    alone = products.at_point(X, y, (a, c), phi, ones, False)
+    assert len(alone.matrices) == 1
+    np.testing.assert_array_equal(np.tril(alone.matrices[0]), np.tril(found.matrices[0]))
+    assert RowProducts().at_point(X, y, (a, c), phi, ones, False) is None
+
+
+def test_what_is_not_finite_reaches_all_sums_of_one_read():
+    X = np.ones((70, 5))
+    X[66, 2] = np.nan
+    found = CompiledProducts().at_point(X, np.ones(70, np.uint8), (np.ones(70), np.ones(70)), np.ones(6), True, True)
+    assert not np.isfinite(found.loss)
+    assert not np.isfinite(found.grad).any()
+    assert not any(np.isfinite(np.diag(gram)).any() for gram in found.matrices)
 
 
 def test_what_is_not_finite_reaches_the_sums():

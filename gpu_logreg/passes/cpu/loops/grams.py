@@ -13,9 +13,20 @@ from gpu_logreg.passes.cpu.loops.memory import flat, release, scratch, zeros
 from gpu_logreg.passes.cpu.loops.tiles import HIGH_LINES, HIGH_VECTORS, high_tile
 from gpu_logreg.passes.cpu.loops.vectors import converted_into, multiple_into, prefetch_behind, squares_of
 
-__all__ = ["add_grams", "add_to_groups", "add_whitened_gram", "sum_squares", "sum_squares_of_columns"]
+__all__ = [
+    "ROWS",
+    "add_grams",
+    "add_lower",
+    "add_to_groups",
+    "add_whitened_gram",
+    "copy_rows",
+    "scale_row",
+    "square_of",
+    "sum_squares",
+    "sum_squares_of_columns",
+]
 
-_ROWS = 64
+ROWS = 64
 """Rows of a copy; they decide the order of additions, and so the bits."""
 
 _TILE_LINES = (0,) * HIGH_LINES
@@ -43,17 +54,17 @@ def add_grams(vector: Any, X: Any, scale: Any, factors: Any, ones: Any, like: An
         ``width`` is that of whole tiles.
     """
     (m, d), n, width = X.shape, sums.shape[0], sums.shape[1]
-    U, scaled, gain = zeros(_ROWS * width, like), zeros(_ROWS * width, like), zeros(1, like)
+    U, scaled, gain = zeros(ROWS * width, like), zeros(ROWS * width, like), zeros(1, like)
     flat_X, totals = flat(X), flat(sums)
-    for first in range(0, m, _ROWS):
-        rows = smaller(_ROWS, m - first)
-        _copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
+    for first in range(0, m, ROWS):
+        rows = smaller(ROWS, m - first)
+        copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
         for f in range(n):
             for r in range(rows):
                 gain[0] = factors[f, first + r]
-                _scale_row(gain[0], U, r, d + ones, width, scaled)
-            ahead = (first + _ROWS) * d if f == 0 else flat_X.size
-            _add_lower(vector, rows, d + ones, scaled, U, width, totals, f * width * width, flat_X, ahead)
+                scale_row(gain[0], U, r, d + ones, width, scaled)
+            ahead = (first + ROWS) * d if f == 0 else flat_X.size
+            add_lower(vector, rows, d + ones, scaled, U, width, totals, f * width * width, flat_X, ahead)
     release(U)
     release(scaled)
     release(gain)
@@ -85,14 +96,14 @@ def add_whitened_gram(
     """
     (m, d), width = X.shape, root.shape[1]
     p, flat_X, flat_root, totals = d + ones, flat(X), flat(root), flat(sums)
-    U, T = zeros(_ROWS * width, root), zeros(_ROWS * width, root)
-    scaled, gains = zeros(_ROWS * width, root), zeros(_ROWS, root)
-    for first in range(0, m, _ROWS):
-        rows = smaller(_ROWS, m - first)
-        _copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
+    U, T = zeros(ROWS * width, root), zeros(ROWS * width, root)
+    scaled, gains = zeros(ROWS * width, root), zeros(ROWS, root)
+    for first in range(0, m, ROWS):
+        rows = smaller(ROWS, m - first)
+        copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
         _times_root(vector, rows, p, U, flat_root, width, T)
         for r in range(rows):
-            h = curvature[first + r] * _square(vector, T, r, p, width)
+            h = curvature[first + r] * square_of(vector, T, r, p, width)
             leverages[first + r] = h
             if h <= largest:
                 gains[r] = factors[first + r] / (1.0 - h if is_half else (1.0 - h) * (1.0 - h))
@@ -100,8 +111,8 @@ def add_whitened_gram(
                 gains[r] = 0.0
                 for k in range(r * width, (r + 1) * width):
                     T[k] = 0.0
-            _scale_row(gains[r], T, r, p, width, scaled)
-        _add_lower(vector, rows, p, scaled, T, width, totals, 0, flat_X, (first + _ROWS) * d)
+            scale_row(gains[r], T, r, p, width, scaled)
+        add_lower(vector, rows, p, scaled, T, width, totals, 0, flat_X, (first + ROWS) * d)
     release(U)
     release(T)
     release(scaled)
@@ -120,13 +131,13 @@ def sum_squares(vector: Any, X: Any, scale: Any, ones: Any, root: Any, out: Any)
     out : float64 array of shape (m,)
     """
     (m, d), width = X.shape, root.shape[1]
-    U, product, flat_X, flat_root = zeros(_ROWS * width, root), scratch(_ROWS * width, root, 0), flat(X), flat(root)
-    for first in range(0, m, _ROWS):
-        rows = smaller(_ROWS, m - first)
-        _copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
+    U, product, flat_X, flat_root = zeros(ROWS * width, root), scratch(ROWS * width, root, 0), flat(X), flat(root)
+    for first in range(0, m, ROWS):
+        rows = smaller(ROWS, m - first)
+        copy_rows(vector, flat_X, scale, d, first, rows, ones, U, width)
         _times_root(vector, rows, d + ones, U, flat_root, width, product)
         for r in range(rows):
-            out[first + r] = _square(vector, product, r, d + ones, width)
+            out[first + r] = square_of(vector, product, r, d + ones, width)
     release(U)
     release(product)
 
@@ -143,9 +154,10 @@ def sum_squares_of_columns(X: Any, scale: Any, ones: Any, out: Any) -> None:
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _copy_rows(
+def copy_rows(
     vector: Any, X: Any, scale: Any, d: Any, first: Any, rows: Any, ones: Any, U: Any, width: Any
 ) -> None:  # fmt: skip
+    """Copies of some rows times ``scale``, with a last column of 1 where there are ``ones``."""
     for r in range(rows):
         x, at, j = (first + r) * d, r * width, 0
         while j + len(vector) <= d:
@@ -159,15 +171,15 @@ def _copy_rows(
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _scale_row(factor: Any, U: Any, r: Any, p: Any, width: Any, scaled: Any) -> None:
+def scale_row(factor: Any, U: Any, r: Any, p: Any, width: Any, scaled: Any) -> None:
     """A row multiplied by a factor, the lines of a tile side by side: a tile then reads consecutive memory."""
     for line in range(0, p, HIGH_LINES):
-        at, target = r * width + line, line * _ROWS + r * HIGH_LINES
+        at, target = r * width + line, line * ROWS + r * HIGH_LINES
         multiple_into(_TILE_LINES, U, at, factor, scaled, target)
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _add_lower(
+def add_lower(
     vector: Any, rows: Any, p: Any, scaled: Any, U: Any, width: Any, totals: Any, start: Any, X: Any, ahead: Any
 ) -> None:  # fmt: skip
     """Add the tiles of ``scaled.T @ U`` that are not above the diagonal to ``totals[start:]``.
@@ -177,8 +189,8 @@ def _add_lower(
     length, step, n_tiles = len(vector), HIGH_VECTORS * len(vector), 0
     for column in range(0, p, step):
         n_tiles += (p - column + HIGH_LINES - 1) // HIGH_LINES
-    end = smaller(ahead + _ROWS * p, X.size)
-    share = _ROWS * p // n_tiles + 8
+    end = smaller(ahead + ROWS * p, X.size)
+    share = ROWS * p // n_tiles + 8
     for column in range(0, p, step):
         for line in range(column - column % HIGH_LINES, p, HIGH_LINES):
             for at in range(ahead, smaller(ahead + share, end), 8):
@@ -186,7 +198,7 @@ def _add_lower(
             ahead += share
             n_vectors = (line + HIGH_LINES - 1 - column) // length + 1
             high_tile(
-                vector, n_vectors, rows, scaled, line * _ROWS, 1, HIGH_LINES, U, column, width,
+                vector, n_vectors, rows, scaled, line * ROWS, 1, HIGH_LINES, U, column, width,
                 totals, start + line * width + column, False,
             )  # fmt: skip
 
@@ -211,7 +223,7 @@ def _times_root(vector: Any, rows: Any, p: Any, U: Any, root: Any, width: Any, p
 
 
 @njit(**_OPTIONS)  # type: ignore[untyped-decorator]
-def _square(vector: Any, product: Any, r: Any, p: Any, width: Any) -> Any:
+def square_of(vector: Any, product: Any, r: Any, p: Any, width: Any) -> Any:
     """The squared length of a row; behind its ``p`` elements are zeros."""
     return squares_of(vector, product, r * width, (p + len(vector) - 1) // len(vector))
 
