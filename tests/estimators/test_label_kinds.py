@@ -14,6 +14,7 @@ import pytest
 from gpu_logreg import LogisticRegression, MLPClassifier, load_model, save_model
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.label_types import exact_array, numbers_among, of_one_type, same_labels
+from gpu_logreg.estimators.labels import encode_classes
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -254,3 +255,24 @@ def test_whole_numbers_beyond_64_bits_cannot_go_to_scikit_learns_network():
     with pytest.raises(DataError, match="whole numbers beyond 64 bits"):
         model.to_sklearn()
     assert list(LogisticRegression().fit(X, [BIG[k] for k in K]).to_sklearn().classes_) == BIG
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [[0, 1], [-3, 7], [False, True], ["no", "yes"], [0.0, 2.0], [np.uint8(1), np.uint8(2)]],
+)
+def test_numbers_of_known_classes(classes):
+    classes = np.array(classes)
+    y = classes[np.random.default_rng(0).integers(0, 2, 50)]
+    numbers = encode_classes(y, classes)
+    assert numbers.dtype == np.uint8
+    np.testing.assert_array_equal(classes[numbers], y)
+    np.testing.assert_array_equal(encode_classes(classes[[1, 1, 1]], classes), [1, 1, 1])  # one of the two
+    for other in (np.concatenate([y, classes[:1]]).astype(object)[:40], y.tolist()):
+        np.testing.assert_array_equal(encode_classes(other, classes), numbers[: len(other)])
+
+
+def test_two_other_classes_are_not_among_the_known_ones():
+    for y, classes in (([0, 2], [0, 1]), ([2, 1], [0, 1]), (["a", "b"], ["a", "c"]), ([5, 6], [0, 1])):
+        with pytest.raises(DataError, match="which is not among the classes"):
+            encode_classes(np.array(y), np.array(classes))
