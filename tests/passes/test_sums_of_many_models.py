@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from gpu_logreg.arrays.csr import csr_rows
 from gpu_logreg.arrays.device import Device
 from gpu_logreg.mathematics.losses import Binary
+from gpu_logreg.passes.cpu import sparse
+from gpu_logreg.passes.cpu.engine import CpuEngine
 from gpu_logreg.passes.reference.engine import ReferenceEngine
 from gpu_logreg.passes.reference.gradient import reference_pass
 from gpu_logreg.passes.sums import Models, RowFolds
@@ -77,6 +79,29 @@ def test_sums_are_those_of_a_pass_for_each_model(n, d, n_models, dtype, weighted
         sums = truth(data, W[m], b[m], keep, loss)
         np.testing.assert_allclose(without.dw_sum[m], sums.dw_sum, **tolerance)
         np.testing.assert_allclose(without.db_sum[m], sums.db_sum, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize(("n", "d", "n_models"), [(1, 1, 1), (700, 3, 17), (9000, 40, 33)])
+def test_compiled_sums_of_sparse_rows_are_those_of_a_pass_for_each_model(n, d, n_models, dtype, weighted, monkeypatch):
+    monkeypatch.setattr(sparse, "LEAST_CHUNK_WORK", 2**12)  # several chunks
+    data, W, b, fold, left_out = drawn(n, d, n_models, dtype, weighted, "CSR")
+    W *= 10.0  # far on both sides
+    found = CpuEngine(Binary(), "", ReferenceEngine(Binary(), "")).sums_without_fold(
+        data, Models(W, b, left_out), RowFolds(fold, N_FOLDS)
+    )
+    atol = (1e-12 if dtype is np.float64 else 2e-6) * n
+    assert found.dw_sum.shape == (n_models, d)
+    for m in range(0, n_models, 8):
+        keep = (fold != left_out[m]) | (fold == N_FOLDS)
+        sums = truth(data, W[m], b[m], keep, Binary())
+        np.testing.assert_allclose(found.dw_sum[m], sums.dw_sum, atol=atol)
+        np.testing.assert_allclose(found.db_sum[m], sums.db_sum, atol=atol)
+    again = CpuEngine(Binary(), "", ReferenceEngine(Binary(), "")).sums_without_fold(
+        data, Models(W, b, left_out), RowFolds(fold, N_FOLDS)
+    )
+    assert again.dw_sum.tobytes() == found.dw_sum.tobytes()
 
 
 @CASES

@@ -65,7 +65,7 @@ FALLS = 0.9
 LEFT = 1e-9
 """Remaining decrease over ``tol`` and the value at the end: weights then have as many digits as the decrease twice."""
 
-SLOWEST = 0.05
+SLOWEST = 0.1
 """Share of the remaining decrease that a step leaves at most where Hessians of the own rows of a fold are cheap."""
 
 SHARED = 1.0

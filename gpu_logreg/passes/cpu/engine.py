@@ -13,7 +13,7 @@ from gpu_logreg.mathematics.logistic import curvature
 from gpu_logreg.mathematics.losses import Binary
 from gpu_logreg.passes import walk
 from gpu_logreg.passes.class_pairs import CurvatureSums, MeanFactors
-from gpu_logreg.passes.cpu import products, sparse, sparse_curvature, sparse_products
+from gpu_logreg.passes.cpu import many_models, products, sparse, sparse_curvature, sparse_products
 from gpu_logreg.passes.cpu.classes import ClassesPass
 from gpu_logreg.passes.cpu.columns import CpuColumns, bytes_of_columns
 from gpu_logreg.passes.cpu.dense import DensePass, cpu_moments, cpu_moments_by_label
@@ -21,7 +21,7 @@ from gpu_logreg.passes.cpu.scores import compiled_row_scores, sparse_row_scores
 from gpu_logreg.passes.cpu.sparse_columns import sparse_columns
 from gpu_logreg.passes.engine import DelegatingEngine, GradientPass
 from gpu_logreg.passes.row_curvature import Product, RowCurvature
-from gpu_logreg.passes.sums import LabelledMoments, Moments, Sums
+from gpu_logreg.passes.sums import LabelledMoments, ManySums, Models, Moments, RowFolds, Sums
 from gpu_logreg.rows.resident import ResidentDataset
 
 __all__ = ["CpuEngine"]
@@ -137,6 +137,12 @@ class CpuEngine(DelegatingEngine):
     ) -> MeanFactors:
         """Factors of the curvature of sparse rows."""
         return sparse_curvature.sparse_mean_factors(data, w, b, int(fit_intercept))
+
+    def sums_without_fold(self, data: ResidentDataset, models: Models, folds: RowFolds) -> ManySums:
+        """Gradient sums of many models, each without a fold; one read of sparse rows."""
+        if data.is_sparse and type(self.loss) is Binary and not self.loss.soft:
+            return many_models.sparse_sums_without_fold(data, models, folds)
+        return self._other.sums_without_fold(data, models, folds)
 
     def columns(self, data: ResidentDataset) -> Callable[[IntVector], ResidentDataset]:
         """Copies of some columns."""
