@@ -6,8 +6,8 @@ with lbfgs and newton-cholesky and as many iterations as it takes, BLAS on all p
 until some models of the grid are within 1e-8 of the values of ours, relatively; the time of that run alone counts. It
 runs in a process that is ended at the limit: then its time is a lower bound. ``above`` is the largest value of these
 models above the least found, relatively: the objective is computed in float64, of ``VALUES`` models of each.
-``apart`` is the largest distance of our coefficients from fits of their own to
-``tol=1e-12``, times the spread of the columns, for a few models.
+``apart`` is the largest distance of our coefficients from fits of their own to ``tol=1e-12``, times the spread of the
+columns, for a model of every C.
 """
 
 from __future__ import annotations
@@ -112,10 +112,11 @@ def some_values(case: Case, paths: np.ndarray) -> np.ndarray:
 
 
 def apart(case: Case, model: LogisticRegressionCV) -> float:
-    """The largest distance of a few models from fits of their own to the last digit."""
+    """The largest distance of a model of every C from a fit of its own to the last digit."""
     splits = list(StratifiedKFold(FOLDS).split(np.zeros((len(case.y), 1)), case.y))
     largest = 0.0
-    for k, at in enumerate(np.linspace(0, case.n_cs - 1, 3).astype(int)):
+    for at in range(case.n_cs):
+        k = at % FOLDS
         X = case.X[splits[k][0]].astype(np.float64)
         one = LogisticRegression(C=model.Cs_[at], tol=1e-12).fit(X, case.y[splits[k][0]])
         spread = X.std(axis=0) if not sparse.issparse(X) else np.sqrt(np.asarray(X.power(2).mean(axis=0)).ravel())

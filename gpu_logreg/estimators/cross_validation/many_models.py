@@ -12,8 +12,7 @@ and ``S_k``, the weight of all other rows, the model of fold k and C minimises
    a Newton step from it, and takes more by reads of all models together. A model that is done leaves them. Models of a
    fold whose points are nearly the same share one: their objectives differ by the penalty alone.
 
-Hessians are those of a sample at the points of step 2, one for all C whose logits are nearly the same: they err by a
-few percent, so that a step leaves a thousandth of the remaining decrease, or are corrected by those of the folds: see
+Hessians are those of a sample at the points of step 2, one for all C whose logits are nearly the same, or corrected by
 `gpu_logreg.estimators.cross_validation.fold_curvature`. Every model is held to the certificate of a fit. What does not
 contract is left to fits of its own, and sooner where these can use Hessians of the fold's own rows.
 """
@@ -34,6 +33,7 @@ from gpu_logreg.estimators.cross_validation.many_points import (
     FoldModel,
     ManyPoints,
     Metric,
+    are_near,
     no_sums,
     without_fold,
 )
@@ -50,14 +50,12 @@ from gpu_logreg.solvers import SolverResult
 
 __all__ = ["alike", "fit_in_common_reads", "in_common_reads"]
 
-LARGEST_P = 2000
-"""Parameters up to which Hessians of samples take less than the reads they save."""
-
-LEAST_ITERATIONS = 20
-"""Iterations below which fits of their own show where they end."""
+LARGEST_P, LEAST_ITERATIONS = 2000, 20
+"""Parameters up to which Hessians of samples take less than the reads they save; iterations below which fits of their
+own show where they end."""
 
 ROUNDS = 12
-"""Reads of many models after which those that are not done are left to fits of their own."""
+"""Reads of many models after which those left are for fits of their own."""
 
 FALLS = 0.9
 """Share of the remaining decrease that a step leaves at most on the way to the minima of all rows, which may be far."""
@@ -66,10 +64,10 @@ LEFT = 1e-9
 """Remaining decrease over ``tol`` and the value at the end: weights then have as many digits as the decrease twice."""
 
 SLOWEST = 0.1
-"""Share of the remaining decrease that a step leaves at most where Hessians of the own rows of a fold are cheap."""
+"""Share that a step leaves at most where Hessians of the own rows of a fold are cheap."""
 
 SHARED = 1.0
-"""Distance of a model from the point that it shares, as a share of the remaining decrease expected at its own."""
+"""Distance of a model from the point that it shares, as a share of what is expected to remain at its own."""
 
 
 def in_common_reads(prepared: Prepared, folds: Folds, Cs: Float64Vector, l1_ratio: float, how: How) -> bool:
@@ -124,7 +122,7 @@ def fit_in_common_reads(
     Returns
     -------
     results : dict
-        By the numbers of fold and C, of those models that came to their end; others are left to fits of their own.
+        By the numbers of fold and C, of the models that came to their end.
     objective : Objective
         With the count of the reads.
     """
@@ -150,9 +148,8 @@ class _Many(ManyPoints):
         -------
         at : ndarray of shape (F,)
             The values of C whose models contracted.
-        params : ndarray of shape (F, p)
-            The points, as the passes take them.
-        phi : ndarray of shape (F, p)
+        params, phi : ndarray of shape (F, p)
+            The points, as the passes take them, and in the coordinates.
         sums : ManySums
             At these points.
         """
@@ -286,7 +283,10 @@ class _Many(ManyPoints):
         """The end, certified by the gradient at ``params`` before the last step; ``before`` remained a step earlier."""
         assert model.last is not None
         goal = LEFT * max(self._how.tol, 1e-10) * abs(model.value)
-        done = max(model.left / before, self._rate) * model.left <= goal if before > 0.0 else True
+        end, d = self._columns.to_params(model.phi), self._objective.dataset.n_columns
+        rate = max(model.left / before, self._rate) if before > 0.0 else 0.0
+        costly = not own_rows_are_cheap(self._objective)
+        done = rate * model.left <= goal and (costly or are_near(params[:d], end[:d], rate, self._how.tol))
         rounded = model.left > CONTRACTS * before and model.left <= max(1e-3 * self._how.tol, 1e-12) * model.value
         if not (done or rounded):
             return None
@@ -295,6 +295,5 @@ class _Many(ManyPoints):
         proof = certificate(one, params, model.value, by_params, self._how.tol)
         if not proof.holds:
             return None
-        end = self._columns.to_params(model.phi)
         message = f"in common reads: the remaining decrease was {model.left:.2g} before the last step"
         return SolverResult(end, model.value, by_params, model.n_iter, True, message)

@@ -26,7 +26,21 @@ from gpu_logreg.rows.coordinates import Coordinates
 from gpu_logreg.rows.resident import ResidentDataset
 from gpu_logreg.rows.streamed import Dataset
 
-__all__ = ["CONTRACTS", "LARGER", "SLOW", "FoldModel", "ManyPoints", "Metric", "no_sums", "without_fold"]
+__all__ = [
+    "CONTRACTS",
+    "LARGER",
+    "SLOW",
+    "FoldModel",
+    "ManyPoints",
+    "Metric",
+    "are_near",
+    "no_sums",
+    "without_fold",
+]
+
+APART = 0.05
+"""Distance of a weight from its minimum over ``tol`` and its size, or 1, at the end of a model: where few rows know a
+column, a weight is far from its minimum and the value is not."""
 
 NEAR = 1e-3
 """Mean square move of the logits, by their curvature, up to which a Hessian serves: it errs by as much as a sample."""
@@ -270,6 +284,12 @@ def without_fold(sums: ManySums, fold: int) -> ManySums:
     """Sums over all rows but those of a fold, of one model."""
     others = np.arange(len(sums.loss_sum)) != fold
     return ManySums(*(part[others].sum(axis=0) for part in sums))
+
+
+def are_near(before: Float64Vector, after: Float64Vector, rate: float, tol: float) -> bool:
+    """Whether weights are as near to their minimum as they should be after a step that leaves a share ``rate``."""
+    moved = np.abs(after - before) / np.maximum(1.0, np.abs(after))
+    return bool(math.sqrt(rate) * moved.max(initial=0.0) <= APART * tol)
 
 
 def no_sums(n_groups: int, n_models: int, d: int) -> ManySums:
