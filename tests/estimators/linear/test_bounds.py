@@ -74,6 +74,33 @@ def test_of_several_classes(shape):
     assert model.converged_
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_an_l1_penalty_of_several_classes(fit_intercept):
+    # What the weights of all classes have in common adds no curvature, and Newton steps along it led nowhere.
+    converged = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X, y = rng.standard_normal((100, 2)), rng.integers(0, 3, 100)
+        how = {"l1_ratio": 1.0, "lower_bounds": -0.3, "fit_intercept": fit_intercept}
+        model = LogisticRegression(0.3, **how).fit(X, y)
+        converged += model.converged_
+        if fit_intercept:
+            truth = plain_bounded(PlainModel(X, np.eye(3)[y]), -0.3, np.inf, 1.0 / 30.0)
+            truth[:, -1] -= truth[:, -1].mean()
+            np.testing.assert_allclose(parameters_of(model), truth, rtol=0.0, atol=1e-6)
+    assert converged == 40
+
+
+def test_a_start_where_the_likelihood_is_flat():
+    rng = np.random.default_rng(1067)
+    X = rng.standard_normal((30, 7)) * 10.0 ** rng.uniform(-2, 3, 7)
+    y = np.r_[0, 1, np.full(28, 2)]
+    for seed in range(20):
+        upper = 2.0 * np.random.default_rng(seed).standard_normal((3, 7)) / np.abs(X).mean(axis=0)
+        model = LogisticRegression(1e-3, l1_ratio=1.0, upper_bounds=upper).fit(X, y)
+        assert model.converged_, model.stop_reason_
+
+
 def test_without_an_intercept_and_from_float32_rows():
     X, y = rows(2)
     X = X.astype(np.float32)
