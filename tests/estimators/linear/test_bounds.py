@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 from plain_minimum import PlainModel, parameters_of, plain_bounded
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, Stream, load_model, save_model
 from gpu_logreg.errors import DataError
@@ -150,6 +151,16 @@ def test_separable_rows_are_said_to_be():
     assert "separable" in model.stop_reason_
     assert "Lower C" in str(caught[0].message)
     assert LogisticRegression(C=np.inf, upper_bounds=3.0).fit(x, x[:, 0] > 4).coef_[0, 0] == 3.0
+
+
+def test_separable_rows_have_a_minimum_where_bounds_end_the_way():
+    X = 1000.0 * np.random.default_rng(0).standard_normal((50, 2))
+    y = (X[:, 0] > 0.0).astype(int)
+    model = LogisticRegression(np.inf, lower_bounds=-1.0, upper_bounds=1.0).fit(X, y)
+    assert model.converged_
+    assert model.coef_[0, 0] == 1.0
+    with pytest.warns(ConvergenceWarning, match="the classes look separable"):
+        LogisticRegression(np.inf, upper_bounds=[np.inf, 0.0]).fit(X, y)
 
 
 def test_the_protocol_and_the_file_keep_them(tmp_path):
