@@ -267,7 +267,7 @@ def _covariance(
         if white is not None and not keeps_digits(inverse, outer):
             outer = outer_sums(data, point, correction._replace(whitening=None), products, fitted.kept)
         if not np.isfinite(outer).all():
-            raise DataError(f"covariance={kind!r} divides by 1 - leverage, and a row has leverage 1; use 'HC1'")
+            raise DataError(f"covariance={kind!r} needs leverages below 1, and a row has 1 or more; use 'HC1'")
     return sandwich(inverse, outer, kind, n), None
 
 

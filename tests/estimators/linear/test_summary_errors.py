@@ -136,6 +136,26 @@ def test_too_many_columns():
     refused("6,001 parameters is a matrix of 0.3 GB; at most 5,000 are taken", model, X, y)
 
 
+def test_a_test_of_more_columns_than_groups_tell_of():
+    rng = np.random.default_rng(0)
+    X, groups = rng.standard_normal((200, 4)), rng.integers(0, 4, 200)
+    y = (X[:, 0] + rng.logistic(size=200) > 0.0).astype(int)
+    found = unpenalised(X, y).summary(X, y, covariance="cluster", groups=groups)
+    assert found.wald([0, 1, 2]).p < 1e-3
+    with pytest.raises(DataError, match="covariance of 4 parameters is singular, as of few groups; test fewer"):
+        found.wald([0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_leverages_of_one_and_more(n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 2)), rng.integers(0, n_classes, 60)
+    s = np.full(60, 0.02)  # a weight below 1 is a part of a row, whose leverage is that of the whole one
+    model = LogisticRegression(C=np.inf).fit(X, y, s)
+    for kind in ("HC2", "HC3"):
+        refused("needs leverages below 1, and a row has 1 or more; use 'HC1'", model, X, y, s, covariance=kind)
+
+
 def test_columns_and_probabilities_that_cannot_be(rows):
     X, y = rows
     found = unpenalised(X, y).summary(X, y)
