@@ -136,6 +136,18 @@ def test_too_many_columns():
     refused("6,001 parameters is a matrix of 0.3 GB; at most 5,000 are taken", model, X, y)
 
 
+@pytest.mark.parametrize("scale", [1e-5, 1e3, 1e6])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_columns_that_separate_the_classes_at_any_scale(scale, fit_intercept):
+    rng = np.random.default_rng(0)
+    apart = np.where(rng.random(300) < 0.3, rng.uniform(0.5, 1.0, 300), 0.0)
+    X = rng.standard_normal((300, 2))
+    X[:, 0] = apart + 0.3 * X[:, 1]
+    y = ((rng.random(300) < 0.5) | (apart > 0.0)).astype(int)
+    model = unpenalised(scale * X, y, fit_intercept=fit_intercept)
+    refused("the classes are separated by 'x0', 'x1'", model, scale * X, y)
+
+
 def test_a_test_of_more_columns_than_groups_tell_of():
     rng = np.random.default_rng(0)
     X, groups = rng.standard_normal((200, 4)), rng.integers(0, 4, 200)
