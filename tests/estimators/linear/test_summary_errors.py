@@ -62,6 +62,15 @@ def test_groups_that_cannot_be(rows):
     gap = np.arange(200.0)
     gap[7] = np.nan
     refused("groups holds NaN at row 7", model, *rows, covariance="cluster", groups=gap)
+    shops = np.array(["a", "b"] * 100, dtype=object)
+    days = np.array(["2026-01-01", "2026-01-02"] * 100, dtype="datetime64[D]")
+    assert model.summary(*rows, covariance="cluster", groups=shops).n_groups == 2
+    assert model.summary(*rows, covariance="cluster", groups=days).n_groups == 2
+    shops[7], days[7] = None, "NaT"
+    refused("groups holds a missing label, None, at row 7", model, *rows, covariance="cluster", groups=shops)
+    refused("groups holds a missing label, NaT, at row 7", model, *rows, covariance="cluster", groups=days)
+    shops[7] = 7
+    refused("str at row 0 and int at row 7", model, *rows, covariance="cluster", groups=shops)
 
 
 def test_other_rows_than_those_of_the_fit(rows):
