@@ -13,6 +13,9 @@ __all__ = ["SOLVERS_WITHOUT", "given_offset", "logits_with_offset", "refuse_besi
 SOLVERS_WITHOUT = ("coordinate-descent", "sgd", "adam")
 """Solvers that walk rows by code of their own, which knows no offset, no soft labels and no penalty factors."""
 
+LARGEST = 1e100
+"""Size of an offset beyond which sums over rows may overflow; no weight makes up for it long before."""
+
 
 def given_offset(offset: Any, n: int, n_logits: int, device: Device) -> Any:
     """Offsets of shape (n, n_logits), float64, on a device.
@@ -56,6 +59,9 @@ def given_offset(offset: Any, n: int, n_logits: int, device: Device) -> Any:
         finite = xp.isfinite(array).all(axis=1)
         if not bool(finite.all()):
             raise DataError(f"offset contains NaN or infinity at row {int(finite.argmin())}; give known logits")
+        held = (abs(array) <= LARGEST).all(axis=1)
+        if not bool(held.all()):
+            raise DataError(f"offset is beyond {LARGEST:g} at row {int(held.argmin())}; give known logits")
     return to_device(array, device)
 
 

@@ -31,6 +31,9 @@ __all__ = [
 COVARIANCES = ("nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster")
 """Names of the covariances."""
 
+SINGULAR = 1e-14
+"""Least eigenvalue of a correlation, relative to the largest, that is more than rounding."""
+
 
 class ChiSquareTest(NamedTuple):
     """A test whose statistic has, where the hypothesis is true, a chi-square distribution.
@@ -123,12 +126,12 @@ def log_likelihood_of_shares(sums: Float64Vector) -> float:
 
 
 def wald_statistic(coefficients: Float64Vector, covariance: Float64Matrix) -> float:
-    """``w.T inv(V) w``, for the hypothesis that all of ``w`` are zero; infinite where ``V`` is singular."""
+    """``w.T inv(V) w``, for the hypothesis that all of ``w`` are zero; infinite where ``V`` is singular to rounding."""
     scale = np.sqrt(covariance.diagonal())
     if not (scale > 0.0).all():
         return math.inf
     correlation, w = covariance / np.outer(scale, scale), coefficients / scale
-    try:
-        return float(w @ np.linalg.solve(correlation, w))
-    except np.linalg.LinAlgError:
+    values, vectors = np.linalg.eigh(correlation)
+    if not values[0] > SINGULAR * values[-1]:
         return math.inf
+    return float(((vectors.T @ w) ** 2 / values).sum())

@@ -123,7 +123,10 @@ def certificate(
     ridge = objective.l2 / columns.scale / columns.scale
     h = min(0.25, 4.0 * abs(value)) + (np.append(ridge, 0.0) if columns.fit_intercept else ridge)
     noise = gradient_noise(columns, value, objective.precision)
-    residual = float((np.maximum(v - noise, 0.0) / np.sqrt(h)).max(initial=0.0))
+    beyond = np.maximum(v - noise, 0.0)
+    h = np.broadcast_to(h, beyond.shape)
+    with np.errstate(divide="ignore"):  # a loss of 0 has no curvature, and no subgradient by which to tell its minimum
+        residual = float(np.divide(beyond, np.sqrt(h), out=np.zeros_like(beyond), where=beyond != 0.0).max(initial=0.0))
     return Certificate(residual if residual == residual else math.inf, limit)
 
 

@@ -75,6 +75,10 @@ class FirthLikelihood:
         # The determinant is that of the information by [w, b], whatever the coordinates are.
         self._scales = float(np.log(point.coordinates.scale).sum())
 
+    def standardised(self, step: Float64Vector) -> Float64Vector:
+        """A step by about standardised columns."""
+        return self._point.standard.from_params(step)
+
     def at(self, phi: Float64Vector) -> FirthAt:
         """``l*`` at ``phi``; one read."""
         self.reads += 1

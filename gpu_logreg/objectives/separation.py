@@ -47,13 +47,14 @@ def separating_columns(data: Dataset, point: Point, n_classes: int) -> IntVector
     return _together(data, point.coordinates, n_classes)
 
 
-def looks_separated(step: Float64Vector, inverse: Float64Matrix) -> bool:
+def looks_separated(step: Float64Vector, inverse: Float64Matrix, point: Point) -> bool:
     """Whether Newton's step looks as where classes are separated.
 
     There the likelihood flattens as the exponential of the coefficients: a step moves standardised coefficients by
     about 1, however far the fit has come, while the standard errors grow beyond it.
     """
-    return bool((np.abs(step) > 1e-3).any() and (np.abs(step) < 0.1 * np.sqrt(inverse.diagonal())).all())
+    moves = np.abs(point.standard.from_params(step.reshape(point.Phi.shape))) > 1e-3
+    return bool(moves.any() and (np.abs(step) < 0.1 * np.sqrt(inverse.diagonal())).all())
 
 
 def _alone(least: Float64Matrix, largest: Float64Matrix, fit_intercept: bool) -> IntVector:

@@ -27,6 +27,9 @@ LEFT_PER_TOL = 1e-6
 """Remaining increase of the penalised likelihood, by its model, at the end for each ``tol``: an error of the
 coefficients of a millionth of their standard errors for the default."""
 
+LEFT_PER_TOL_BY_ROUNDING = 1e-4
+"""The same where rounding shows no higher likelihood: an error of a hundred-thousandth of their standard errors."""
+
 PROFILE_STEPS, PROFILE_DIGITS = 60, 1e-9
 """Times that the bracket of an end of a profile is widened, and how exactly the end is found, in standard errors."""
 
@@ -56,6 +59,9 @@ class PenalisedLikelihood(Protocol):
 
     def gradient(self, at: Any, /) -> Float64Vector:
         """Of ``l*`` there."""
+
+    def standardised(self, step: Float64Vector, /) -> Float64Vector:
+        """A step by ``phi``, as one by about standardised columns."""
 
 
 def firth_newton(
@@ -97,11 +103,14 @@ def firth_newton(
         if n_iter >= max_iter:
             message = f"max_iter = {max_iter} iterations are over, and max |grad| = {grad_max:.2g} > tol = {tol:g}"
             break
-        step = _limited(at.inverse @ grad)
+        step = _limited(likelihood, at.inverse @ grad)
         found, multiple = _uphill(likelihood, at, step)
         if found is None:
-            converged = grad_max <= tol
-            message = f"no higher likelihood is found; max |grad| = {grad_max:.2g}, tol = {tol:g}"
+            converged = grad_max <= tol or left <= LEFT_PER_TOL_BY_ROUNDING * tol
+            message = (
+                f"no higher likelihood is found; max |grad| = {grad_max:.2g}, tol = {tol:g}, "
+                f"and the remaining increase {left:.2g}"
+            )
             break
         at = found
         n_iter += 1
@@ -143,7 +152,7 @@ def largest_where(
         step = at.inverse @ grad - BA @ np.linalg.solve(A @ BA, BA.T @ grad)
         if 0.5 * float(grad @ step) <= max(1e-12, 8.0 * float(np.finfo(np.float64).eps) * abs(at.value)):
             return at
-        found, _ = _uphill(likelihood, at, _limited(step))
+        found, _ = _uphill(likelihood, at, _limited(likelihood, step))
         if found is None:
             return at
         at = found
@@ -190,8 +199,9 @@ def profile_end(likelihood: PenalisedLikelihood, top: Any, a: Float64Vector, fal
     return math.nan
 
 
-def _limited(step: Float64Vector) -> Float64Vector:
-    return np.asarray(step * min(1.0, LARGEST_MOVE / max(float(np.abs(step).max(initial=0.0)), 1e-300)))
+def _limited(likelihood: PenalisedLikelihood, step: Float64Vector) -> Float64Vector:
+    largest = float(np.abs(likelihood.standardised(step)).max(initial=0.0))
+    return np.asarray(step * min(1.0, LARGEST_MOVE / max(largest, 1e-300)))
 
 
 def _uphill(likelihood: PenalisedLikelihood, at: _At, step: Float64Vector) -> tuple[Any, float]:

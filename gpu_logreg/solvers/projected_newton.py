@@ -3,7 +3,9 @@
 ``F(x) = f(x) + sum_j l1_j |x_j|`` with ``low <= x <= high``. A model of ``f`` by its gradient and a Hessian, of all
 rows or of a sample, is minimised within the bounds by projected Newton steps, which read no rows: parameters that a
 step would only push against a bound are held there, all others take a Newton step, and its end is projected.
-With an L1 penalty, zero is a bound of each step too. The way to that minimum is feasible, and downhill.
+With an L1 penalty, zero is a bound of each step too. Where the model is flat along some direction, as along the weights
+that K classes have in common, such a step may be of any length and lead nowhere; then each parameter in turn takes its
+minimum. The way to that minimum is feasible, and downhill.
 
 Source: D. P. Bertsekas, "Projected Newton methods for optimization problems with simple constraints" (1982).
 """
@@ -29,12 +31,15 @@ SUFFICIENT_DECREASE = 1e-4
 MAX_HALVINGS = 40
 """Halvings of a step, beyond which the direction misleads."""
 
-MODEL_HALVINGS = 70
-"""The same within a model, where they read no rows: what all classes share of a column's weights has no curvature, so
-that a step along it is as long as rounding lets it be, and stops at the nearest bound."""
-
 MAX_STEPS = 200
 """Projected steps within one model: each has another set of parameters at their bounds."""
+
+LEAST_STEP = 2.0**-10
+"""Share of a projected step below which parameters also take their minima in turn: its direction misleads."""
+
+RESIDUAL, DAMPING = 1e-3, 1e-8
+"""Share of the slope that a Newton step leaves only where the model is flat, and what then is added to its unit
+diagonal: steps along that direction would else be so long that the model of their end is all rounding."""
 
 SAME = 1e-14
 """Decrease of the model by a step, relative to all until then, at which it has its minimum."""
@@ -142,15 +147,24 @@ def minimum_within(H: Float64Matrix, grad: Float64Vector, x: Float64Vector, box:
         held = ((u <= low + near) & (slope > 0.0)) | ((u >= high - near) & (slope < 0.0)) | at_zero
         free = np.flatnonzero(~held)
         direction = np.where(at_zero, 0.0, -slope / diagonal)
-        direction[free] = -Factor(H[np.ix_(free, free)]).solve(slope[free])
-        moved = _projected(H, slope, u, direction, held, (low, high))
-        if moved is None:
-            break
-        step, change = moved
-        u, slope_of_f, total = u + step, slope_of_f + H @ step, total - change
+        direction[free] = _newton(H[np.ix_(free, free)], slope[free])
+        step, change, t = _projected(H, slope, u, direction, held, (low, high))
+        u, slope_of_f = u + step, slope_of_f + H @ step
+        if t < LEAST_STEP:
+            u, slope_of_f, more = _in_turn(H, slope_of_f, u, box)
+            change += more
+        total -= change
         if -change <= SAME * total:
             break
     return np.clip(u, box.low, box.high), total
+
+
+def _newton(H: Float64Matrix, slope: Float64Vector) -> Float64Vector:
+    """``-H^-1 slope``, with a little more curvature where ``H`` is singular, and the slope not in its range."""
+    direction = -Factor(H).solve(slope)
+    if np.abs(H @ direction + slope).max(initial=0.0) > RESIDUAL * np.abs(slope).max(initial=0.0):
+        direction = -Factor(H, noise=DAMPING).solve(slope)
+    return direction
 
 
 def _projected(
@@ -160,17 +174,37 @@ def _projected(
     direction: Float64Vector,
     held: NDArray[np.bool_],
     bounds: tuple[Float64Vector, Float64Vector],
-) -> tuple[Float64Vector, float] | None:
-    """The first of the steps 1, 1/2, 1/4, ... that lowers the model enough, projected; and what it changes."""
+) -> tuple[Float64Vector, float, float]:
+    """The first of the steps 1, 1/2, 1/4, ... that lowers the model enough, projected; what it changes; and its share.
+
+    No step at all, with a share of 0, where none of them does.
+    """
     t = 1.0
-    for _ in range(MODEL_HALVINGS):
+    for _ in range(MAX_HALVINGS):
         step = np.clip(u + t * direction, *bounds) - u
         change = float(slope @ step + 0.5 * (step @ (H @ step)))
         due = t * float(slope[~held] @ direction[~held]) + float(slope[held] @ step[held])
         if change <= SUFFICIENT_DECREASE * due and change < 0.0:
-            return step, change
+            return step, change, t
         t *= 0.5
-    return None
+    return np.zeros_like(u), 0.0, 0.0
+
+
+def _in_turn(
+    H: Float64Matrix, slope_of_f: Float64Vector, u: Float64Vector, box: Box
+) -> tuple[Float64Vector, Float64Vector, float]:
+    """Each parameter at the minimum of the model with the others held; the slope there, and what that changes."""
+    u, slope_of_f, change = u.copy(), slope_of_f.copy(), 0.0
+    for j in range(len(u)):
+        h, l1 = H[j, j], box.l1[j]
+        at = u[j] - slope_of_f[j] / h
+        new = min(max(math.copysign(max(abs(at) - l1 / h, 0.0), at), box.low[j]), box.high[j])
+        step = new - u[j]
+        if step != 0.0:
+            change += slope_of_f[j] * step + 0.5 * h * step * step + l1 * (abs(new) - abs(u[j]))
+            slope_of_f += step * H[j]
+            u[j] = new
+    return u, slope_of_f, float(change)
 
 
 def projected_newton(

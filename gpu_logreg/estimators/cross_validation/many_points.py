@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from scipy.linalg import LinAlgError
 
 from gpu_logreg.arrays.cholesky import Factor, poorly_conditioned
 from gpu_logreg.arrays.device import to_numpy
@@ -150,7 +152,8 @@ class ManyPoints:
 
     def _factor(self, phi: Float64Vector, ridge: Float64Vector) -> Factor:
         H = self._metric(phi).H
-        return Factor((H if self._curvature is None else H + self._curvature.of_all_rows) + np.diag(ridge))
+        more = 0.0 if self._curvature is None else self._curvature.of_all_rows
+        return _with_more(H, more, ridge)[1]
 
     def _begin_curvature(self, first: Metric) -> None:
         """Hessians of all folds at the point of the first metric, where they cost less than the reads they save."""
@@ -167,8 +170,8 @@ class ManyPoints:
     ) -> tuple[Metric, Factor]:
         """The metric of the rows that a fold learns from, factored; else one for all folds of about the same weight."""
         if self._curvature is not None:
-            metric = Metric(metric.phi, metric.H + self._curvature.of_folds[fold])
-            return metric, Factor(metric.H + np.diag(ridge))
+            H, factor = _with_more(metric.H, self._curvature.of_folds[fold], ridge)
+            return Metric(metric.phi, H), factor
         return metric, known.setdefault(round(50 * math.log(weight)), Factor(metric.H + np.diag(ridge)))
 
     def _correct(self, models: list[FoldModel]) -> None:
@@ -296,3 +299,14 @@ def no_sums(n_groups: int, n_models: int, d: int) -> ManySums:
     """Zeros of the shapes of `gpu_logreg.passes.reference.many_models.sums_by_fold`."""
     shape = n_groups, n_models
     return ManySums(np.zeros(shape), np.zeros((*shape, d)), np.zeros(shape))
+
+
+def _with_more(H: Float64Matrix, more: Any, ridge: Float64Vector) -> tuple[Float64Matrix, Factor]:
+    """The Hessian of a sample and what that of the rows has more, factored with the ridge.
+
+    The latter was taken at another point: where the sum is far from positive definite, the sample's alone.
+    """
+    try:
+        return H + more, Factor(H + more + np.diag(ridge))
+    except LinAlgError:
+        return H, Factor(H + np.diag(ridge))

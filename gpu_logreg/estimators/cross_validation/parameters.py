@@ -128,6 +128,8 @@ def read_Cs(Cs: Any) -> Float64Vector:  # noqa: N802 - the name of the parameter
     (array([1.e-04, 1.e+00, 1.e+04]), array([10.,  1.]))
     """
     if isinstance(Cs, numbers.Integral):
+        if Cs < 1:
+            raise DataError(f"Cs={Cs} is a number of values; give at least 1, or a list of numbers above 0")
         return np.logspace(-4, 4, int(Cs))
     try:
         values = np.asarray(Cs, dtype=np.float64)

@@ -16,6 +16,7 @@ from gpu_logreg.arrays.on_device import on_device
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.errors import DataError
 from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.label_types import label_array
 from gpu_logreg.estimators.labels import weights_by_class
 from gpu_logreg.estimators.linear.firth import profile_of
 from gpu_logreg.estimators.linear.maximum import (
@@ -267,7 +268,7 @@ def _covariance(
         if white is not None and not keeps_digits(inverse, outer):
             outer = outer_sums(data, point, correction._replace(whitening=None), products, fitted.kept)
         if not np.isfinite(outer).all():
-            raise DataError(f"covariance={kind!r} divides by 1 - leverage, and a row has leverage 1; use 'HC1'")
+            raise DataError(f"covariance={kind!r} needs leverages below 1, and a row has 1 or more; use 'HC1'")
     return sandwich(inverse, outer, kind, n), None
 
 
@@ -278,6 +279,8 @@ def _groups(groups: Any, n: int, n_params: int) -> Groups:
         raise DataError(f"groups has shape {values.shape}, and X has {n} rows")
     if values.dtype.kind == "f" and np.isnan(values).any():
         raise DataError(f"groups holds NaN at row {int(np.isnan(values).argmax())}; give every row a group")
+    if values.dtype.kind in "mMO":
+        values = label_array(values, "groups")  # which names a missing one, and types that have no order
     codes, n_groups = _numbered(values)
     return Groups(codes, np.zeros((n_groups, n_params)), np.zeros(n_groups))
 

@@ -130,6 +130,6 @@ def information_of(
         _refuse_separated(separating_columns(data, point, n_classes), names)
     refuse_not_converged(model)
     refuse_other_rows(fitted.step(), fitted.inverse, names)
-    if looks_separated(fitted.step(), fitted.inverse):
+    if looks_separated(fitted.step(), fitted.inverse, point):
         _refuse_separated(separating_columns(data, point, n_classes), names)
     return fitted

@@ -36,6 +36,11 @@ class _ByPhi(Wrapped):
     def __init__(self, objective: Objective, coordinates: Any) -> None:
         self.objective, self._coordinates = objective, coordinates
 
+    @property
+    def separable_below(self) -> float:
+        """0: of classes that weights within their bounds separate, the loss may have a minimum."""
+        return 0.0
+
     def widen(self) -> bool:
         """False: it computes in float64."""
         return False

@@ -126,12 +126,14 @@ class Summary:
         Raises
         ------
         DataError
-            A column that is not there, or none.
+            A column that is not there, or none; a singular covariance, as with no more groups than parameters.
         """
         p = len(self.names)
         at = self._numbers(columns)
         every = np.add.outer(p * np.arange(self.coefficients.size // p), at).ravel()
         chi2 = wald_statistic(self.coefficients.ravel()[every], self.covariance[np.ix_(every, every)])
+        if math.isinf(chi2) or len(every) >= (self.n_groups or math.inf):  # gradients of groups add up to 0
+            raise DataError(f"the covariance of {len(every)} parameters is singular, as of few groups; test fewer")
         return chi_square_test(chi2, len(every))
 
     def predict_interval(self, X: Any, level: float | None = None, *, offset: Any = None) -> Float64Matrix:

@@ -20,6 +20,7 @@ from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_
 from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
 from gpu_logreg.estimators.linear.penalty_groups import GROUP_SOLVER, fit_groups, given_groups
 from gpu_logreg.estimators.linear.problem import Limits, Options
+from gpu_logreg.estimators.linear.separated import without_a_minimum
 from gpu_logreg.estimators.linear.several_devices import prepare_on_devices
 from gpu_logreg.estimators.linear.starts import start_without_weights
 from gpu_logreg.estimators.prepare import Prepared, prepare
@@ -132,6 +133,8 @@ class LinearTraining:
             result = fit_groups(objective, groups, shares, last, options, limits)
         else:
             result = minimise(options, solver, objective, shares, last, limits)
+        if not asked.firth and (asked.penalty_factor is not None or bounds is not None):
+            result = without_a_minimum(objective, result, bounds)
         if time_limit is not None:
             result.message = time_limit.reason(result.message)
         if objective.l1 > 0.0 and groups is None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from gpu_logreg.arrays.block_sizes import INFORMATION
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
-from gpu_logreg.arrays.device import to_numpy
+from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
 from gpu_logreg.passes.reference.information_rows import (
     SAMPLED_ROWS,
@@ -114,6 +114,7 @@ def outer_sums(
             if not len(rest):
                 return found
             X, r, V, c, weights = X[rest], r[rest], V[rest], c[rest], weights[rest]
+        c = array_namespace(c).where(weights > 0.0, c, 0.0)  # a row without a weight is corrected by nothing
         e = corrected_residuals(leverage.of(X, ones), r, V, c, correction.root)
         if e.shape[1] == 1:
             gram = np.asarray(to_numpy(products.grams(X, [weights * e[:, 0] ** 2], ones)[0]))

@@ -36,12 +36,15 @@ class Point:
     Phi : ndarray of shape (K - 1, p)
         Parameters of the contrasts with the first class, in the coordinates.
     coordinates : Coordinates
+    standard : Coordinates
+        Those of about standardised columns, from these, by which a step is long or short.
     class_weights : ndarray of shape (K,) or None
         ``c``; None where all are 1.
     """
 
     Phi: Float64Matrix
     coordinates: Coordinates
+    standard: Coordinates
     class_weights: Float64Vector | None = None
 
     @property
@@ -61,11 +64,12 @@ class Point:
         scale = np.sqrt(((some - mean) ** 2).mean(axis=0))
         constant = ~(scale > 4.0 * np.finfo(np.float64).eps * np.abs(mean))
         scale[constant] = 1.0
-        if ((np.abs(mean) < FAR * scale) & (scale > 1.0 / OF_USE) & (scale < OF_USE)).all():
-            mean, scale = np.zeros_like(mean), np.ones_like(scale)  # a copy of the rows less, in every walk
-        coordinates = Coordinates(mean, scale, fit_intercept)
+        standard = Coordinates(mean, scale, fit_intercept)
+        coordinates = Coordinates(np.zeros_like(mean), np.ones_like(scale), fit_intercept)
+        if not ((np.abs(mean) < FAR * scale) & (scale > 1.0 / OF_USE) & (scale < OF_USE)).all():
+            coordinates, standard = standard, coordinates  # else a copy of the rows less, in every walk
         params = np.column_stack([W, b]) if fit_intercept else W
-        return cls(coordinates.from_params(params), coordinates, class_weights)
+        return cls(coordinates.from_params(params), coordinates, standard, class_weights)
 
 
 class InformationSums(NamedTuple):

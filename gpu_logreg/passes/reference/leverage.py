@@ -86,10 +86,11 @@ class Leverage:
 
 
 def corrected_residuals(G: Array, r: Array, V: Array, c: Array, root: bool) -> Array:
-    """``(I - c V G)**-a r`` of every row: see `Correction`."""
+    """``(I - c V G)**-a r`` of every row: see `Correction`; NaN where a leverage is 1, or more by a weight below 1."""
     xp = array_namespace(r)
     if V.shape[1] == 1:
         rest = 1.0 - c * V[:, 0, 0] * G[:, 0, 0]
+        rest = xp.where(rest > 0.0, rest, xp.nan)
         return r / (xp.sqrt(rest) if root else rest)[:, None]
     return xp.asarray(_of_matrices(to_numpy(G), to_numpy(r), to_numpy(V), to_numpy(c), root))
 
@@ -99,7 +100,7 @@ def _of_matrices(G: HostArray, r: HostArray, V: HostArray, c: HostArray, root: b
     values, vectors = np.linalg.eigh(G)
     L = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     leverage, Q = np.linalg.eigh(c[:, None, None] * (L.transpose(0, 2, 1) @ V @ L))
-    rest = 1.0 - leverage
+    rest = np.where(leverage < 1.0, 1.0 - leverage, np.nan)
     gain = 1.0 / (np.sqrt(rest) * (1.0 + np.sqrt(rest))) if root else 1.0 / rest  # ((1 - m)**-a - 1) / m
     LQ = L @ Q
     added = LQ @ (gain[:, :, None] * (LQ.transpose(0, 2, 1) @ r[:, :, None]))

@@ -101,3 +101,26 @@ def test_hessians_of_folds_are_for_many_models_of_few_columns(n_models, taken, m
     Cs = np.logspace(-2, 1, n_models // 2)
     LogisticRegressionCV(Cs=Cs, cv=2, l1_ratios=[0], scoring="accuracy", use_legacy_attributes=False).fit(X, y)
     assert begun == [taken]
+
+
+@pytest.mark.parametrize("seed", [44, 83, 86])
+def test_outliers_whose_curvature_is_gone_at_other_points(seed):
+    # What all rows have more than the sample, less at another point than it was, is no positive definite matrix.
+    rng = np.random.default_rng(seed)
+    d = int(rng.choice([2, 8, 40]))
+    X = rng.standard_normal((2000, d))
+    X[rng.integers(0, 2000, 5)] *= 200.0
+    if seed % 2:
+        X += 30.0 * X.std(axis=0)
+    beta = rng.standard_normal(d) * rng.choice([1, 4]) / np.sqrt(d)
+    y = (rng.random(2000) < 1.0 / (1.0 + np.exp(-((X - X.mean(axis=0)) / X.std(axis=0)) @ beta))).astype(int)
+    w = rng.exponential(1, 2000) if seed % 4 < 2 else None
+    how = {"l1_ratios": (0,), "scoring": "neg_log_loss", "use_legacy_attributes": False}
+    model = LogisticRegressionCV(Cs=10, cv=5, **how).fit(X, y, w)
+    for fold, (train, _) in enumerate(StratifiedKFold(5).split(X, y)):
+        for at in (0, 4, 9):
+            s = None if w is None else w[train]
+            alone = LogisticRegression(C=model.Cs_[at], tol=1e-9).fit(X[train], y[train], s)
+            scale = X.std(axis=0)
+            found = model.coefs_paths_[fold, 0, at, 0, :-1]
+            np.testing.assert_allclose(found * scale, alone.coef_[0] * scale, rtol=1e-3, atol=1e-4)

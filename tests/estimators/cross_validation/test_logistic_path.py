@@ -145,3 +145,10 @@ def test_a_path_goes_on_where_the_shared_model_misleads(monkeypatch):
     path = logistic_path(X, y, Cs, l1_ratio=1.0, tol=1e-9)
     assert path.converged.all()
     np.testing.assert_allclose(path.coefs, expected.coefs, atol=1e-7)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_no_number_of_values(number):
+    X, y = np.eye(4), np.array([0, 1, 0, 1])
+    with pytest.raises(DataError, match=f"Cs={number} is a number of values; give at least 1"):
+        logistic_path(X, y, number)

@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 from plain_minimum import PlainModel, parameters_of, plain_bounded
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, Stream, load_model, save_model
 from gpu_logreg.errors import DataError
@@ -72,6 +73,33 @@ def test_of_several_classes(shape):
     assert (model.coef_ >= low).all()
     assert (model.coef_ <= 0.2).all()
     assert model.converged_
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_an_l1_penalty_of_several_classes(fit_intercept):
+    # What the weights of all classes have in common adds no curvature, and Newton steps along it led nowhere.
+    converged = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X, y = rng.standard_normal((100, 2)), rng.integers(0, 3, 100)
+        how = {"l1_ratio": 1.0, "lower_bounds": -0.3, "fit_intercept": fit_intercept}
+        model = LogisticRegression(0.3, **how).fit(X, y)
+        converged += model.converged_
+        if fit_intercept:
+            truth = plain_bounded(PlainModel(X, np.eye(3)[y]), -0.3, np.inf, 1.0 / 30.0)
+            truth[:, -1] -= truth[:, -1].mean()
+            np.testing.assert_allclose(parameters_of(model), truth, rtol=0.0, atol=1e-6)
+    assert converged == 40
+
+
+def test_a_start_where_the_likelihood_is_flat():
+    rng = np.random.default_rng(1067)
+    X = rng.standard_normal((30, 7)) * 10.0 ** rng.uniform(-2, 3, 7)
+    y = np.r_[0, 1, np.full(28, 2)]
+    for seed in range(20):
+        upper = 2.0 * np.random.default_rng(seed).standard_normal((3, 7)) / np.abs(X).mean(axis=0)
+        model = LogisticRegression(1e-3, l1_ratio=1.0, upper_bounds=upper).fit(X, y)
+        assert model.converged_, model.stop_reason_
 
 
 def test_without_an_intercept_and_from_float32_rows():
@@ -141,6 +169,16 @@ def test_separable_rows_are_said_to_be():
     assert "separable" in model.stop_reason_
     assert "Lower C" in str(caught[0].message)
     assert LogisticRegression(C=np.inf, upper_bounds=3.0).fit(x, x[:, 0] > 4).coef_[0, 0] == 3.0
+
+
+def test_separable_rows_have_a_minimum_where_bounds_end_the_way():
+    X = 1000.0 * np.random.default_rng(0).standard_normal((50, 2))
+    y = (X[:, 0] > 0.0).astype(int)
+    model = LogisticRegression(np.inf, lower_bounds=-1.0, upper_bounds=1.0).fit(X, y)
+    assert model.converged_
+    assert model.coef_[0, 0] == 1.0
+    with pytest.warns(ConvergenceWarning, match="the classes look separable"):
+        LogisticRegression(np.inf, upper_bounds=[np.inf, 0.0]).fit(X, y)
 
 
 def test_the_protocol_and_the_file_keep_them(tmp_path):

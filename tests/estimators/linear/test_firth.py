@@ -224,3 +224,16 @@ def test_an_end_of_a_profile_is_where_a_search_finds_it():
 
     np.testing.assert_allclose(found.intervals[0, 1], brentq(excess, at[0], at[0] + 30.0), rtol=1e-6)
     np.testing.assert_allclose(found.intervals[0, 0], brentq(excess, at[0] - 30.0, at[0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e-3, 1e3])
+@pytest.mark.parametrize("centre", [0.0, 20.0])
+def test_the_scale_of_columns_changes_no_step(scale, centre):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 2))
+    y = (X[:, 0] > 0.0).astype(int)  # separated: coefficients are large, and beside small columns in thousands
+    plain = LogisticRegression(penalty="firth").fit(X, y)
+    scaled = LogisticRegression(penalty="firth").fit(scale * (X + centre), y)
+    np.testing.assert_allclose(scaled.coef_ * scale, plain.coef_, rtol=1e-4)
+    assert scaled.converged_
+    assert abs(int(scaled.n_iter_[0]) - int(plain.n_iter_[0])) <= 15

@@ -141,6 +141,7 @@ def test_metadata_routing_brings_offsets_to_folds():
         (np.zeros((N, 3)), 2, "offset has shape (300, 3); give shape (300,) for 300 rows of X"),
         (np.zeros(N), 4, "offset has shape (300,), and a number added to the logits of all 4 classes changes nothing"),
         (np.where(np.arange(N) == 7, np.inf, 0.0), 2, "offset contains NaN or infinity at row 7; give known logits"),
+        (np.where(np.arange(N) == 7, 1e308, 0.0), 2, "offset is beyond 1e+100 at row 7; give known logits"),
         (np.full(N, "a"), 2, "offset has dtype <U1; give a number for each row"),
     ],
 )

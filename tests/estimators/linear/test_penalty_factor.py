@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 from plain_minimum import PlainModel, parameters_of, plain_l1
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from gpu_logreg import LogisticRegression, Stream, load_model, save_model
 from gpu_logreg.errors import DataError
@@ -166,3 +167,21 @@ def test_what_is_refused(parameters, message):
     with pytest.raises(DataError, match=re.escape(message)) as error:
         LogisticRegression(**parameters).fit(X, y)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"l1_ratio": 1.0}, {"l1_ratio": 0.5}, {"lower_bounds": -1}, {"l1_ratio": 1.0, "penalty_groups": [[1]]}]
+)
+@pytest.mark.parametrize("K", [2, 3])
+def test_free_weights_that_separate_the_classes_have_no_minimum(how, K):
+    if K > 2 and "penalty_groups" in how:
+        pytest.skip("groups are for two classes")
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 2))
+    y = np.digitize(X[:, 0], [0.0] if K == 2 else [-0.5, 0.5])
+    X = X if K == 2 else np.column_stack([X[:, 0], X[:, 1], X[:, 0] ** 2])
+    factor = [0.0, 1.0] if K == 2 else [0.0, 1.0, 0.0]
+    with pytest.warns(ConvergenceWarning, match="the classes look separable"):
+        LogisticRegression(penalty_factor=factor, **how).fit(X, y)
+    penalised = LogisticRegression(1e12, tol=1e-9, penalty_factor=factor[::-1] if K == 2 else [1.0, 0.0, 1.0], **how)
+    assert penalised.fit(X, y).converged_  # the loss is as small there, at a minimum

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from plain_minimum import PlainModel, parameters_of
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from gpu_logreg import LogisticRegression, Stream, load_model, save_model
@@ -139,3 +141,13 @@ def test_soft_labels_are_never_guessed():
     X, P, _ = rows(2)
     with pytest.raises(ValueError, match="continuous"):
         LogisticRegression().fit(X, P[:, 1])
+
+
+def test_separable_rows_of_several_classes_tell_of_no_division():
+    x = np.random.default_rng(0).standard_normal(50)
+    P = np.eye(3)[np.digitize(x, [-0.5, 0.5])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(np.inf, soft_labels=True).fit(np.column_stack([x, x * x]), P)
+    assert not model.converged_

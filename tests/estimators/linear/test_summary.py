@@ -65,6 +65,19 @@ def test_a_row_of_weight_3_is_a_row_three_times(kind, n_classes):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("kind", ["HC2", "HC3"])
+def test_a_row_of_weight_0_corrects_nothing_by_its_leverage(kind, n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 2)), rng.integers(0, n_classes, 60)
+    X[5] = 0.1, 80.0
+    s = np.where(np.arange(60) == 5, 0.0, 1.0)
+    found = LogisticRegression(C=np.inf).fit(X, y, s).summary(X, y, s, covariance=kind)
+    X, y = np.delete(X, 5, axis=0), np.delete(y, 5)
+    without = fitted(X, y).summary(X, y, covariance=kind)
+    np.testing.assert_allclose(found.covariance, without.covariance, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_class_weights_multiply_the_gradient_of_their_rows(kind, n_classes):
     X, y, groups = problem(n_classes)

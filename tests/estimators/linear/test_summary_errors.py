@@ -62,6 +62,15 @@ def test_groups_that_cannot_be(rows):
     gap = np.arange(200.0)
     gap[7] = np.nan
     refused("groups holds NaN at row 7", model, *rows, covariance="cluster", groups=gap)
+    shops = np.array(["a", "b"] * 100, dtype=object)
+    days = np.array(["2026-01-01", "2026-01-02"] * 100, dtype="datetime64[D]")
+    assert model.summary(*rows, covariance="cluster", groups=shops).n_groups == 2
+    assert model.summary(*rows, covariance="cluster", groups=days).n_groups == 2
+    shops[7], days[7] = None, "NaT"
+    refused("groups holds a missing label, None, at row 7", model, *rows, covariance="cluster", groups=shops)
+    refused("groups holds a missing label, NaT, at row 7", model, *rows, covariance="cluster", groups=days)
+    shops[7] = 7
+    refused("str at row 0 and int at row 7", model, *rows, covariance="cluster", groups=shops)
 
 
 def test_other_rows_than_those_of_the_fit(rows):
@@ -134,6 +143,38 @@ def test_too_many_columns():
     y = np.arange(60) % 2
     model = LogisticRegression().fit(X, y).set_params(C=np.inf)
     refused("6,001 parameters is a matrix of 0.3 GB; at most 5,000 are taken", model, X, y)
+
+
+@pytest.mark.parametrize("scale", [1e-5, 1e3, 1e6])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_columns_that_separate_the_classes_at_any_scale(scale, fit_intercept):
+    rng = np.random.default_rng(0)
+    apart = np.where(rng.random(300) < 0.3, rng.uniform(0.5, 1.0, 300), 0.0)
+    X = rng.standard_normal((300, 2))
+    X[:, 0] = apart + 0.3 * X[:, 1]
+    y = ((rng.random(300) < 0.5) | (apart > 0.0)).astype(int)
+    model = unpenalised(scale * X, y, fit_intercept=fit_intercept)
+    refused("the classes are separated by 'x0', 'x1'", model, scale * X, y)
+
+
+def test_a_test_of_more_columns_than_groups_tell_of():
+    rng = np.random.default_rng(0)
+    X, groups = rng.standard_normal((200, 4)), rng.integers(0, 4, 200)
+    y = (X[:, 0] + rng.logistic(size=200) > 0.0).astype(int)
+    found = unpenalised(X, y).summary(X, y, covariance="cluster", groups=groups)
+    assert found.wald([0, 1, 2]).p < 1e-3
+    with pytest.raises(DataError, match="covariance of 4 parameters is singular, as of few groups; test fewer"):
+        found.wald([0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_leverages_of_one_and_more(n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 2)), rng.integers(0, n_classes, 60)
+    s = np.full(60, 0.02)  # a weight below 1 is a part of a row, whose leverage is that of the whole one
+    model = LogisticRegression(C=np.inf).fit(X, y, s)
+    for kind in ("HC2", "HC3"):
+        refused("needs leverages below 1, and a row has 1 or more; use 'HC1'", model, X, y, s, covariance=kind)
 
 
 def test_columns_and_probabilities_that_cannot_be(rows):
