@@ -13,8 +13,7 @@ whose metadata, all strings, are::
     notes            JSON of what else the caller passed: name of the target, positive label, ...
     sha256           over all tensors and all other metadata, in sorted order
 
-Whoever writes a file can compute its checksum, so `gpu_logreg.saved.checks` judges the attributes as well: before a
-file is written, so that every file can be read, and after one is read.
+Whoever writes a file can compute its checksum: `gpu_logreg.saved.checks` judges the attributes as well.
 """
 
 from __future__ import annotations

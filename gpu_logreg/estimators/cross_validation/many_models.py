@@ -26,17 +26,9 @@ import numpy as np
 from gpu_logreg.arrays.cholesky import Factor
 from gpu_logreg.arrays.device import to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, IntVector
+from gpu_logreg.estimators.cross_validation.fold_model import CONTRACTS, FoldModel, Metric, are_near
 from gpu_logreg.estimators.cross_validation.folds import Folds
-from gpu_logreg.estimators.cross_validation.many_points import (
-    CONTRACTS,
-    SLOW,
-    FoldModel,
-    ManyPoints,
-    Metric,
-    are_near,
-    no_sums,
-    without_fold,
-)
+from gpu_logreg.estimators.cross_validation.many_points import SLOW, ManyPoints, no_sums, without_fold
 from gpu_logreg.estimators.cross_validation.own_rows import own_rows_are_cheap
 from gpu_logreg.estimators.cross_validation.penalty_path import How, penalty_path
 from gpu_logreg.estimators.prepare import Prepared

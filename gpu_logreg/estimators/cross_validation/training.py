@@ -17,8 +17,8 @@ from gpu_logreg.estimators.cross_validation.grid_fits import GridFits, fit_grid,
 from gpu_logreg.estimators.cross_validation.parameters import Grid
 from gpu_logreg.estimators.cross_validation.penalty_path import How, Restrictions, penalty_path
 from gpu_logreg.estimators.inputs import given_column
+from gpu_logreg.estimators.linear.liblinear import refuse_for_liblinear
 from gpu_logreg.estimators.linear.model import LogisticRegression
-from gpu_logreg.estimators.linear.parameters import refuse_for_liblinear
 from gpu_logreg.estimators.offset import given_offset
 from gpu_logreg.estimators.prepare import Prepared, prepare
 from gpu_logreg.estimators.target import Target

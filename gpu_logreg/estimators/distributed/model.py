@@ -17,7 +17,8 @@ from gpu_logreg.estimators.distributed.collections import blocks_of
 from gpu_logreg.estimators.distributed.on_cluster import OnCluster, leaving_room
 from gpu_logreg.estimators.distributed.parts import prepare_parts
 from gpu_logreg.estimators.linear import model as linear
-from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, read_parameters, refuse_for_liblinear
+from gpu_logreg.estimators.linear.liblinear import refuse_for_liblinear
+from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, read_parameters
 
 __all__ = ["LogisticRegression"]
 

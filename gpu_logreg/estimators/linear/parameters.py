@@ -22,7 +22,6 @@ __all__ = [
     "OTHER_NAMES",
     "Asked",
     "read_parameters",
-    "refuse_for_liblinear",
     "refuse_groups",
     "refuse_solver",
     "stand_in",
@@ -276,28 +275,6 @@ def _reason(model: Any, ours: str) -> str:
     if model.solver == "liblinear" and model.fit_intercept:
         reason += ", except that liblinear penalises the intercept and this does not"
     return reason
-
-
-def refuse_for_liblinear(solver: str, X: Any, n_classes: int) -> None:
-    """Refuse, as scikit-learn does, what liblinear cannot do.
-
-    Raises
-    ------
-    DataError
-        Of more than two classes, and of values that liblinear would not end with.
-    """
-    if solver != "liblinear":
-        return
-    if n_classes > 2:
-        raise DataError(
-            "The 'liblinear' solver does not support multiclass classification (n_classes >= 3). Either use another "
-            "solver or wrap the estimator in a OneVsRestClassifier to keep applying a one-versus-rest scheme."
-        )
-    if hasattr(X, "max") and float(X.max()) > 1e30:
-        raise DataError(
-            "Using the 'liblinear' solver while X contains a maximum value > 1e30 results in a frozen fit. "
-            "Please choose another solver or rescale the input X."
-        )
 
 
 def _warn(message: str, category: type[Warning], deeper: int = 1) -> None:

@@ -17,7 +17,8 @@ from gpu_logreg.estimators.journal import Journal
 from gpu_logreg.estimators.linear.bounds import BOUNDED_SOLVER, fit_bounded, given_bounds
 from gpu_logreg.estimators.linear.firth import FIRTH_SOLVER, fit_firth
 from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_of, with_first_strength
-from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked, refuse_for_liblinear
+from gpu_logreg.estimators.linear.liblinear import refuse_for_liblinear
+from gpu_logreg.estimators.linear.parameters import MAY_DIFFER, Asked
 from gpu_logreg.estimators.linear.penalty_groups import GROUP_SOLVER, fit_groups, given_groups
 from gpu_logreg.estimators.linear.problem import Limits, Options
 from gpu_logreg.estimators.linear.separated import without_a_minimum

@@ -37,10 +37,9 @@ _SUMS: dict[str, Any] = {"fastmath": LIBERTIES | {"arcp", "reassoc"}}
 _1, _2, _3, _4 = np.uintp(1), np.uintp(2), np.uintp(3), np.uintp(4)
 
 LEAST_CURVATURE = 1e-6
-"""Least curvature of a row, relative to the square of its residual.
-
-Rows far on their wrong side have a residual of 1 and no curvature, and a model without any has no minimum. On the right
-side the square of the residual is far less than the curvature, so that this changes nothing."""
+"""Least curvature of a row, relative to the square of its residual: rows far on their wrong side have a residual of 1
+and no curvature, and a model without any has no minimum. On the right side the square of the residual is far less than
+the curvature, so that this changes nothing."""
 
 CONSTANT = 1e-12
 """Curvature about the mean, relative to that about zero, below which it is rounding: the column is constant."""
