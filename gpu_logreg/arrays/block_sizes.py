@@ -26,6 +26,7 @@ __all__ = [
     "PAIR_WEIGHTS",
     "PARTIALS_CLASSES",
     "PARTIALS_SPARSE",
+    "READ_ONCE",
     "ROW_SPACE",
     "SAMPLED_ELEMENTS",
     "SCALED",
@@ -70,6 +71,9 @@ that it has more rows than other blocks; on a device the sample is one block."""
 INFORMATION = BlockSize(2**22, 2**28)
 """For the information of all rows, in bytes of float64: each block adds products of P x P, as those of `HESSIAN` do.
 Its products read few rows at a time, so that the cache need not hold the block, and larger ones have fewer calls."""
+
+READ_ONCE = BlockSize(2**23, 2**28)
+"""As `INFORMATION`, where compiled code reads every row once, and the block is not copied."""
 
 SCALED = BlockSize(2**18, 2**28)
 """For the copies of its rows, multiplied by a factor each, of which these products are: they stay in the cache, and are

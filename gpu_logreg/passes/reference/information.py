@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gpu_logreg.arrays.block_sizes import INFORMATION
+from gpu_logreg.arrays.block_sizes import INFORMATION, READ_ONCE, BlockSize
 from gpu_logreg.arrays.blocks import row_blocks, sum_in_order
 from gpu_logreg.arrays.device import array_namespace, to_numpy
 from gpu_logreg.arrays.vector import Float64Matrix, Float64Vector, HostArray
@@ -84,7 +84,7 @@ def information_sums(
 
     found: Any = None
     for rows in data.blocks():
-        here = _of_rows(add, of_block, rows, point)
+        here = _of_rows(add, of_block, rows, point, _size_of_blocks(point, products))
         nothing = InformationSums(0.0, 0.0, *(np.zeros_like(sums) for sums in here[0][2:])), None
         found = add(nothing if found is None else found, here)
         first += rows.n_rows
@@ -123,7 +123,7 @@ def outer_sums(
 
     found = np.zeros((point.n_params, point.n_params))
     for rows in data.blocks():
-        found += _of_rows(_add_matrix, of_block, rows, point)
+        found += _of_rows(_add_matrix, of_block, rows, point, _size_of_blocks(point, products))
         first += rows.n_rows
     return whole(found) if white is None else white.to_products(whole(found))
 
@@ -147,16 +147,26 @@ def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) ->
         t = s * V[:, 0, 0] * leverage.of(X, ones)[:, 0, 0] * (0.5 - rows.rows.y[part] + r[:, 0])  # p = y - r
         return np.append(to_numpy(t @ X), float(t.sum())) if ones else np.asarray(to_numpy(t @ X))
 
-    blocks = (_of_rows(_add_matrix, of_block, rows, point) for rows in data.blocks())
+    blocks = (_of_rows(_add_matrix, of_block, rows, point, INFORMATION) for rows in data.blocks())
     return functools.reduce(_add_matrix, blocks)
 
 
+def _size_of_blocks(point: Point, products: ProductsOfRows) -> BlockSize:
+    mean, scale = point.coordinates.mean, point.coordinates.scale
+    is_read_once = products.whitens and len(point.Phi) == 1 and not mean.any() and bool((scale == 1.0).all())
+    return READ_ONCE if is_read_once else INFORMATION
+
+
 def _of_rows(
-    add: Callable[..., Any], of_block: Callable[[ResidentDataset, slice], Any], rows: ResidentDataset, point: Point
+    add: Callable[..., Any],
+    of_block: Callable[[ResidentDataset, slice], Any],
+    rows: ResidentDataset,
+    point: Point,
+    size: BlockSize,
 ) -> Any:
     """The sum over rows in memory: of several blocks at once on the host, one after the other on a device."""
     P = point.n_params
-    parts = row_blocks(rows.n_rows, 8 * max(1, P), rows.block_bytes(INFORMATION), least_rows=2 * P) or [slice(0, 0)]
+    parts = row_blocks(rows.n_rows, 8 * max(1, P), rows.block_bytes(size), least_rows=2 * P) or [slice(0, 0)]
     function = functools.partial(of_block, rows)
     return sum_in_order(add, function, parts) if rows.on_host else functools.reduce(add, map(function, parts))
 

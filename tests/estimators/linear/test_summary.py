@@ -166,7 +166,8 @@ def test_many_blocks_on_threads_give_the_same_bits_and_the_same_figures(kind, mo
     from gpu_logreg.arrays import block_sizes
     from gpu_logreg.passes.reference import information
 
-    monkeypatch.setattr(information, "INFORMATION", block_sizes.BlockSize(2**16, 2**16))
+    for name in ("INFORMATION", "READ_ONCE"):
+        monkeypatch.setattr(information, name, block_sizes.BlockSize(2**16, 2**16))
     many = model.summary(X, y, **of_kind(kind, groups))
     np.testing.assert_allclose(many.covariance, one.covariance, rtol=1e-8, atol=1e-10 * one.covariance.max())
 
