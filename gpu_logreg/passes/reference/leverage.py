@@ -90,7 +90,7 @@ def corrected_residuals(G: Array, r: Array, V: Array, c: Array, root: bool) -> A
     xp = array_namespace(r)
     if V.shape[1] == 1:
         rest = 1.0 - c * V[:, 0, 0] * G[:, 0, 0]
-        rest = xp.where(rest > 0.0, rest, xp.nan)
+        rest = xp.where(rest > 0.0, rest, np.nan)
         return r / (xp.sqrt(rest) if root else rest)[:, None]
     return xp.asarray(_of_matrices(to_numpy(G), to_numpy(r), to_numpy(V), to_numpy(c), root))
 
