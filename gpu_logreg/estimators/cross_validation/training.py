@@ -47,6 +47,7 @@ class GridTraining:
         prepared = prepare(X, y, sample_weight, device, **how)
         self.classes_ = prepared.target.classes
         _ = prepared.shares  # which refuses rows of a single class
+        self.__dict__.pop("has_offset_", None)
         if offset is not None:
             self.has_offset_ = True
             offset = to_numpy(given_offset(offset, X.shape[0], prepared.target.loss.n_logits, device))

@@ -152,6 +152,7 @@ def determinant_gradient(data: Dataset, point: Point, inverse: Float64Matrix) ->
 
 
 def _size_of_blocks(point: Point, products: ProductsOfRows) -> BlockSize:
+    """Larger blocks where compiled code reads every row once, and no block is copied into other coordinates."""
     mean, scale = point.coordinates.mean, point.coordinates.scale
     is_read_once = products.whitens and len(point.Phi) == 1 and not mean.any() and bool((scale == 1.0).all())
     return READ_ONCE if is_read_once else INFORMATION

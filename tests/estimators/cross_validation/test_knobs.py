@@ -76,6 +76,14 @@ def test_an_offset(classes, l1_ratio, is_sparse):
     assert cv(scoring=None).fit(X, y, offset=offset).score(X, y, offset=offset) > 0.5
 
 
+def test_a_fit_without_an_offset_forgets_that_of_the_last():
+    X, y, _ = rows()
+    model = cv().fit(X, y, offset=1.0)
+    model.fit(X, y)
+    assert not hasattr(model, "has_offset_")
+    assert model.predict(X).shape == y.shape
+
+
 def test_an_offset_of_weighted_rows_and_other_scorers():
     X, y, rng = rows()
     s, offset = rng.integers(0, 3, len(y)).astype(float), 2.0 * rng.standard_normal(len(y))
