@@ -15,6 +15,7 @@ from gpu_logreg.estimators.linear.fit import chosen_solver, minimise, objective_
 from gpu_logreg.estimators.linear.parameters import Asked
 from gpu_logreg.estimators.linear.penalty_groups import GROUP_SOLVER, fit_groups, given_groups
 from gpu_logreg.estimators.linear.problem import Limits, Options, in_working_sets
+from gpu_logreg.estimators.linear.separated import without_a_minimum
 from gpu_logreg.estimators.linear.shared_curvature import SharedCurvature
 from gpu_logreg.estimators.prepare import Prepared
 from gpu_logreg.mathematics.losses import Labels
@@ -64,6 +65,10 @@ class Restrictions:
             groups = given_groups(self.penalty_groups, objective)
             return fit_groups(objective, groups, shares, start, options, limits), GROUP_SOLVER
         return None
+
+    def judged(self, objective: Objective, result: SolverResult) -> SolverResult:
+        """The result, unconverged where weights that nothing holds separate the classes."""
+        return without_a_minimum(objective, result, given_bounds(self, objective) if self.has_bounds else None)
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def penalty_path(
             result = shared.fit(one, start)
         else:
             result = minimise(options, name, one, shares, start, how.limits)
-        results.append(result)
+        results.append(result if how.restrictions is None else how.restrictions.judged(one, result))
         start = result.params if np.isfinite(result.params).all() else None
     return Path(results, one, name, reason)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold, StratifiedKFold
 
@@ -228,6 +229,17 @@ def test_what_cannot_be_is_refused_in_a_line(message):
     assert message.split("'adam'")[0] in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize(
+    "knobs", [{"penalty_factor": [0, 1, 1, 1, 1]}, {"penalty_factor": np.zeros(5), "positive": True}]
+)
+def test_classes_that_free_weights_separate_have_no_minimum(knobs):
+    X, y, _ = rows()
+    X[:, 0] = y + 0.1 * X[:, 0] / np.abs(X[:, 0]).max()
+    with pytest.warns(ConvergenceWarning, match="separable"):
+        model = cv(**knobs).fit(X, y)
+    assert not model.converged_
 
 
 def test_scikit_learns_model_cannot_hold_them():
